@@ -1,0 +1,47 @@
+"""Hydra's door to mixexp's grids: `hydra/sweeper=grid`. Hydra imports this in every application, so it stays light.
+
+No postponed annotations here: Hydra executes the module before it is in sys.modules, where a dataclass would look them up.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class GridConf:
+    _target_: str = "hydra_plugins.mixexp_sweeper.grid.GridSweeper"
+    params: dict[str, str] | None = None
+    grid: list[Any] = field(default_factory=list)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's basic sweeper, with a grid of blocks in an experiment's file beside the common axes of `params`."""
+
+    def __init__(self, params: dict[str, str] | None, grid: list[Any]) -> None:
+        super().__init__(max_batch_size=None, params=params)
+        self.grid = grid
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mixexp.sweep.grid import cells
+
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        axes: dict[str, list[str]] = {}
+        for override in parser.parse_overrides([*self._parse_config(), *arguments]):
+            # what comes later wins: an axis on the command line replaces the experiment's
+            values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]
+            axes[override.get_key_element()] = values
+        blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
+        root = {key for key, value in self.config.items() if not isinstance(value, DictConfig)}
+        jobs = cells(blocks, axes, root)
+        returns = self.launcher.launch(jobs, initial_job_idx=0)
+        for result in returns:
+            _ = result.return_value  # raises what a failed job raised
+        return returns

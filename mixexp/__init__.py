@@ -1,0 +1,1 @@
+"""Experiment runner for mixup-family augmentation and class-imbalance losses."""

@@ -1,0 +1,3 @@
+from mixexp.cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""The `mixexp` command: a handful of words of its own, and Hydra for everything else. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mixexp.conf_dir import CONF
+from mixexp.errors import UserError, closest, say
+from mixexp.options import describe, options
+
+USAGE = """\
+mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
+mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=range(3)
+mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow or change it
+mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
+mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best
+mixexp list [GROUP]                every option of every group with its description
+mixexp data NAME...                fetch and check data sets
+mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
+"""
+
+
+def main() -> None:
+    """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
+    words = sys.argv[1:]
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "reproduce": _reproduce,
+        "report": _report,
+        "list": _list,
+        "data": _data,
+    }
+    try:
+        if words and words[0] in commands:
+            commands[words[0]](words[1:])
+        elif words and words[0] in ("-h", "--help"):
+            print(USAGE, end="")
+        elif words and re.fullmatch(r"[a-z_]+", words[0]):
+            raise UserError(f"{words[0]}: no such command; there are {', '.join(commands)}.{closest(words[0], commands)}")
+        else:
+            from mixexp.compose import application
+
+            application(["--help" if word == "--help-hydra" else word for word in words])
+    except UserError as error:
+        sys.exit(say(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(say("stopped; finished runs are kept, the same command goes on with the rest", code=130))
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _list(words: list[str]) -> None:
+    folders, words = _folders(words)
+    if len(words) > 1:
+        raise UserError(f"list takes one group at most, not {' '.join(words)}")
+    print(describe(folders, words[0] if words else None))
+
+
+def _folders(words: list[str]) -> tuple[list[Path], list[str]]:
+    """The folders with options, the user's own --config-dir among them, and the other words."""
+    folders, rest, waiting = [CONF], [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("--config-dir", "-cd") and waiting:
+            folders.append(Path(waiting.pop(0)))
+        elif word.startswith("--config-dir="):
+            folders.append(Path(word.split("=", 1)[1]))
+        else:
+            rest.append(word)
+    return folders, rest
+
+
+def _report(words: list[str]) -> None:
+    import argparse
+
+    from mixexp.report.write import write_report
+
+    parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
+    parser.add_argument("directory", nargs="+", type=Path)
+    parser.add_argument("--rule", choices=("last", "median_last_10", "best"), help="selection rule of the headline table")
+    arguments = parser.parse_args(words)
+    for directory in arguments.directory:
+        _print_report(write_report(directory, arguments.rule))
+
+
+def _print_report(written: list[Path]) -> None:
+    for path in written:
+        if path.name == "table.md":
+            print(path.read_text(encoding="utf-8"))
+    print("\n".join(map(str, written)))
+
+
+def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[str]]:
+    """The names a command is given and the overrides beside them; raises UserError when there is no name."""
+    names = [word for word in words if "=" not in word and not word.startswith(("-", "+", "~"))]
+    if not names:
+        raise UserError(f"{command}: name one of {', '.join(options([CONF])[group])}")
+    return names, [word for word in words if word not in names]
+
+
+def _data(words: list[str]) -> None:
+    from mixexp.compose import compose
+
+    names, overrides = _split(words, "data", "dataset")
+    for name in names:
+        _check_data(compose([f"dataset={name}", *overrides]), name)
+
+
+def _check_data(config: Mapping[str, Any], name: str) -> None:
+    from mixexp.data import load
+
+    _, splits = load(config["dataset"], tuple(config["trusted_modules"]))
+    shape = "x".join(map(str, splits.train_images.shape[1:]))
+    print(f"{name}: {len(splits.train_labels)} training and {len(splits.test_labels)} test images, {shape} (channels first)")
+
+
+def _reproduce(words: list[str]) -> None:
+    from mixexp.compose import application, compose
+    from mixexp.report.write import write_report
+
+    names, overrides = _split(words, "reproduce", "experiment")
+    for name in names:
+        single = [word for word in overrides if not _is_sweep(word)]
+        config = compose([f"experiment={name}", *single])
+        _check_data(config, config["choices"]["dataset"])
+        failure = None
+        try:
+            application(["-m", f"experiment={name}", *overrides])
+        except UserError as error:  # the report shows what there is and lists what failed
+            failure = error
+        folder = Path(config["output_dir"]) / config["name"]
+        if failure is None or any(folder.glob("*/config.yaml")):
+            _print_report(write_report(folder))
+        if failure is not None:
+            raise failure
+
+
+def _is_sweep(word: str) -> bool:
+    """Whether an override gives an axis of several values, which a single configuration cannot take."""
+    return bool(re.search(r"=(?:[^\[{'\"]*,|(?:range|choice|glob|interval)\()", word))

@@ -1,0 +1,129 @@
+"""From a data set to what the loop reads: chosen images as uint8 on the device, their labels, and the normalisation."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixexp import streams
+from mixexp.build import build
+from mixexp.dataset import Dataset, Splits
+from mixexp.imbalance import Imbalance, cut
+from mixexp.label_noise import LabelNoise
+from mixexp.subset import Subset
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images of a data set a run uses: int64 index arrays, and the training labels after noise."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    train_labels: np.ndarray
+
+    def digest(self) -> str:
+        """Hash of the indices and labels, recorded with a run: equal hashes mean the same data."""
+        parts = (self.train, self.validation, self.test, self.train_labels)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(p, dtype=np.int64).tobytes() + b"|" for p in parts)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images, uint8 [N, C, H, W], and labels, int64 [N], on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Normalize:
+    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32; with zero_mean each image is first centred on its own mean.
+
+    Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred training images.
+    """
+
+    def __init__(self, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
+        self.zero_mean = zero_mean
+        if zero_mean or mean is None or std is None:
+            found_mean, found_std = _statistics(images, zero_mean)
+            mean = found_mean if zero_mean or mean is None else mean
+            std = found_std if zero_mean or std is None else std
+        shape = (1, -1, 1, 1)
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
+        self.std = torch.tensor(std, dtype=torch.float32).view(shape)
+        self._scale, self._shift = 1 / (255 * self.std), -self.mean / self.std
+
+    def to(self, device: torch.device) -> Normalize:
+        """Itself, computing on another device."""
+        self._scale, self._shift = self._scale.to(device), self._shift.to(device)
+        return self
+
+    def __call__(self, images: Tensor) -> Tensor:
+        x = images.float()
+        if self.zero_mean:
+            x -= x.mean((1, 2, 3), keepdim=True)
+        return x.mul_(self._scale).add_(self._shift)
+
+
+def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every channel in 0..1 units, summed in float64 chunk by chunk; a constant channel gets std 1."""
+    total, squares, count = 0.0, 0.0, images[:, 0].numel()
+    for chunk in images.split(5000):
+        x = chunk.cpu().double() / 255
+        if zero_mean:
+            x -= x.mean((1, 2, 3), keepdim=True)
+        total = total + x.sum((0, 2, 3))
+        squares = squares + x.square().sum((0, 2, 3))
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return mean.tolist(), torch.where(std > 0, std, 1.0).tolist()
+
+
+@functools.lru_cache(maxsize=1)
+def _load(key: str, trusted: tuple[str, ...]) -> tuple[Dataset, Splits]:
+    dataset = build(json.loads(key), trusted)
+    return dataset, dataset.load()
+
+
+def load(node: Mapping[str, Any], trusted: tuple[str, ...] = ()) -> tuple[Dataset, Splits]:
+    """The data set a node describes and its images; the last one stays in memory, so a sweep's next run need not read it again."""
+    return _load(json.dumps(node, sort_keys=True), trusted)
+
+
+def choose(
+    splits: Splits, subset: Subset, imbalance: Imbalance, label_noise: LabelNoise, validation: float, data_seed: int
+) -> Choice:
+    """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training labels.
+
+    Every draw comes from data_seed. Raises ValueError when the data cannot give what is asked for.
+    """
+    num_classes = len(splits.classes)
+    train_labels, test_labels = splits.train_labels.numpy(), splits.test_labels.numpy()
+    train = subset.select(train_labels, num_classes, streams.generator(data_seed, "subset"))
+    counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
+    keep_train, keep_test = imbalance.keep_counts(*counts, len(train_labels) / len(test_labels))
+    train = train[cut(train_labels[train], keep_train, streams.generator(data_seed, "imbalance"))]
+    test = cut(test_labels, keep_test, streams.generator(data_seed, "imbalance of the test set"))
+    held_out = streams.generator(data_seed, "validation").permutation(len(train))[: round(validation * len(train))]
+    if validation and not 0 < len(held_out) < len(train):
+        raise ValueError(f"validation = {validation}: holds out {len(held_out)} of {len(train)} training images")
+    validation_rows, train = train[np.sort(held_out)], np.delete(train, held_out)
+    labels = label_noise.corrupt(train_labels[train], num_classes, streams.generator(data_seed, "label_noise"))
+    return Choice(train, validation_rows, test, labels)
+
+
+def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> Part:
+    """The chosen rows of images on the device, with labels, int64, one per chosen row."""
+    chosen = images if len(rows) == len(images) else images[torch.from_numpy(rows)]
+    return Part(chosen.to(device), torch.as_tensor(labels, dtype=torch.int64).to(device))

@@ -1,0 +1,67 @@
+"""Data sets: where whole images come from, as uint8 tensors in a fixed order."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mixexp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training and test images, uint8 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError if they are not."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        faults = _faults("train", self.train_images, self.train_labels, len(self.classes))
+        faults += _faults("test", self.test_images, self.test_labels, len(self.classes))
+        if not faults and self.train_images.shape[1:] != self.test_images.shape[1:]:
+            shapes = list(self.train_images.shape[1:]), list(self.test_images.shape[1:])
+            faults = [f"train images are {shapes[0]} each, test images {shapes[1]}"]
+        if faults:
+            raise UserError("The data set's images or labels are unusable: " + "; ".join(faults) + ".")
+
+
+class Dataset(abc.ABC):
+    """A source of images; mean and std, in 0..1 units per channel, normalise them (None: computed from the training images)."""
+
+    mean: list[float] | None
+    std: list[float] | None
+
+    @abc.abstractmethod
+    def load(self) -> Splits:
+        """Read everything, in the same order every time; raises UserError when the data is missing or damaged."""
+
+
+def check_statistics(mean: list[float] | None, std: list[float] | None, channels: int) -> None:
+    """Raise UserError unless each of mean and std is None or has one number per channel."""
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and len(values) != channels:
+            raise UserError(
+                f"dataset.{name} has {len(values)} numbers, but the images have {channels} channels: "
+                f"give {channels}, or null to compute them from the training images."
+            )
+
+
+def _faults(split: str, images: Tensor, labels: Tensor, classes: int) -> list[str]:
+    """What is wrong with one split, in words."""
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        return [f"{split} images are {images.dtype} {list(images.shape)}, expected uint8 [N, C, H, W]"]
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        return [f"{split} labels are {labels.dtype} {list(labels.shape)}, expected int64 [N]"]
+    if len(labels) != len(images):
+        return [f"{len(images)} {split} images have {len(labels)} labels"]
+    if images.numel() == 0:
+        return [f"there are no {split} images"]
+    if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        return [f"{split} labels lie in {int(labels.min())}..{int(labels.max())}, expected 0..{classes - 1}"]
+    return []

@@ -1,0 +1,43 @@
+"""scikit-learn's handwritten digits: nothing to download."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset.split import stratified_split
+
+
+class Digits(Dataset):
+    """1797 grey images of 8×8 pixels in ten classes, of which a fixed stratified part is held out for the test.
+
+    Grey values 0..16 become 0..255 by value · 255 / 16, rounded half to even (8 gives 128).
+    Source: scikit-learn's ``load_digits``, the test part of UCI's "Optical Recognition of Handwritten Digits".
+    """
+
+    def __init__(
+        self,
+        test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
+        split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+        mean: list[Annotated[float, Field(ge=0, le=1)]] | None = None,
+        std: list[Annotated[float, Field(gt=0)]] | None = None,
+    ) -> None:
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        self.mean = None if mean is None else list(mean)
+        self.std = None if std is None else list(std)
+
+    def load(self) -> Splits:
+        """Images uint8 [N, 1, 8, 8], both parts in scikit-learn's order."""
+        from sklearn.datasets import load_digits  # over a second to import, which only this data set should cost
+
+        check_statistics(self.mean, self.std, channels=1)
+        bundle = load_digits()
+        images = torch.from_numpy(np.rint(bundle.images * (255 / 16)).astype(np.uint8)[:, None])
+        labels = torch.from_numpy(bundle.target.astype(np.int64))
+        train, test = stratified_split(bundle.target, self.test_fraction, self.split_seed)
+        return Splits(images[train], labels[train], images[test], labels[test], tuple(str(digit) for digit in range(10)))

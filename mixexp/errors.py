@@ -1,0 +1,24 @@
+"""What the program says to its user instead of a traceback."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend: one message that names the value, what is allowed and the closest match."""
+
+
+def closest(value: object, choices: Iterable[object]) -> str:
+    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string."""
+    match = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1, cutoff=0.6)
+    return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def say(message: str, code: int = 2) -> int:
+    """Print a message to standard error, after what was printed before, and give the exit code back."""
+    sys.stdout.flush()
+    print(f"mixexp: {message}", file=sys.stderr)
+    return code

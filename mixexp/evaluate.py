@@ -1,0 +1,36 @@
+"""From a network and labelled images to a confusion matrix and a mean loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from mixexp.data import Normalize, Part
+from mixexp.device import Execution
+from mixexp.loss import Loss
+from mixexp.mixed import Mixed
+
+BATCH = 1000
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, loss: Loss, part: Part, normalize: Normalize, num_classes: int, run: Execution
+) -> tuple[np.ndarray, float]:
+    """Confusion matrix, int64 [C, C] with the true class in rows, and mean loss over a part's plain images and labels.
+
+    The network is left in training mode. The host waits for the device once, at the end.
+    """
+    network.eval()
+    device = part.labels.device
+    counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=device)
+    total = torch.zeros((), device=device)
+    for images, labels in zip(part.images.split(BATCH), part.labels.split(BATCH), strict=True):
+        with run.autocast():
+            outputs = network(normalize(images).contiguous(memory_format=run.memory_format))
+        outputs = outputs.float()
+        total += loss(outputs, Mixed(labels)).sum()
+        counts += torch.bincount(labels * num_classes + outputs.argmax(1), minlength=num_classes * num_classes)
+    network.train()
+    return counts.view(num_classes, num_classes).cpu().numpy(), total.item() / len(part)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from mixexp.imbalance import Imbalance
+
+
+class Minority(Imbalance):
+    """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (article b).
+
+    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole.
+    Differs from the paper: nothing in the counts; which images stay is not stated there, here data_seed draws them.
+    """
+
+    def __init__(
+        self,
+        n: Annotated[int, Field(gt=0)],
+        classes: list[Annotated[int, Field(ge=0)]] | None = None,
+        reduce_test: bool = True,
+    ) -> None:
+        self.n, self.classes, self.reduce_test = n, classes, reduce_test
+
+    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+        num_classes = len(train_counts)
+        chosen = list(range(0, num_classes, 2)) if self.classes is None else self.classes
+        unknown = [c for c in chosen if c >= num_classes]
+        if unknown or len(set(chosen)) < len(chosen) or not chosen:
+            raise ValueError(f"imbalance.classes = {chosen}: distinct class numbers from 0 to {num_classes - 1} are needed")
+        train, test = train_counts.copy(), test_counts.copy()
+        train[chosen] = round(self.n * train_per_test)
+        if self.reduce_test:
+            test[chosen] = self.n
+        for name, keep, have in (("training", train, train_counts), ("test", test, test_counts)):
+            if (keep > have).any() or keep.min() == 0:
+                worst = int((have - keep).argmin())
+                raise ValueError(
+                    f"imbalance.n = {self.n}: class {worst} would need {keep[worst]} {name} images and has {have[worst]}"
+                )
+        return train, test

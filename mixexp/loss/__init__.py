@@ -1,0 +1,33 @@
+"""Contract of the loss group: a value per sample from the network's outputs and the mixed labels; a loss may bring its head."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+from mixexp.mixed import Mixed
+
+
+class Loss(nn.Module, abc.ABC):
+    """One value per sample; the loop takes the mean and adds the penalty."""
+
+    linear_in_target: bool
+    """Whether the loss of a soft label is the average of its labels' losses; where not, mixed labels use that average."""
+    accepts_mixed: bool = True
+    """Whether blended labels have a meaning for it; where not, it goes with mixes that keep one label only."""
+    weighs_classes: bool = False
+    """Whether it corrects for class sizes, which oversampling and undersampling do too."""
+
+    def head(self, num_features: int, num_classes: int) -> nn.Module:
+        """The classifier, from features, float [B, num_features], to outputs, float [B, C], whose largest is the prediction."""
+        return nn.Linear(num_features, num_classes)
+
+    @abc.abstractmethod
+    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+        """Loss of every sample, float32 [B], from outputs, float32 [B, C]."""
+
+    def penalty(self, head: nn.Module) -> Tensor:
+        """What the loop adds once a batch, a scalar: a regulariser of the head; 0 by default."""
+        return torch.zeros(())

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from mixexp.loss import Loss
+from mixexp.loss.class_weights import class_weights as make_weights
+from mixexp.mixed import Mixed
+
+
+class Focal(Loss):
+    """−(1 − p_y)^γ·log p_y, p = softmax(outputs) (Lin et al. 2017, eq. 4); mixed labels: the average of the two labels' losses.
+
+    gamma 0 is cross-entropy. class_weights is the paper's α per class.
+    Differs from the paper: softmax over classes in place of one sigmoid each.
+    """
+
+    linear_in_target = False
+
+    def __init__(
+        self,
+        class_counts: np.ndarray,
+        gamma: Annotated[float, Field(ge=0)] = 2.0,
+        class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(ge=0)]] = "none",
+    ) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.weighs_classes = class_weights != "none"
+        self.register_buffer("weights", make_weights(class_weights, class_counts))
+
+    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+        log_p = outputs.log_softmax(1)
+
+        def loss_of(y: Tensor) -> Tensor:
+            log_p_y = log_p.gather(1, y.unsqueeze(1)).squeeze(1)
+            # 1 − p as −expm1(log p): exact for p near 1, where 1 − p would round to 0 and its power has no gradient
+            focus = (-log_p_y.expm1()).clamp(min=1e-12) ** self.gamma
+            return -focus * log_p_y if self.weights is None else -self.weights[y] * focus * log_p_y
+
+        return labels.average(loss_of)

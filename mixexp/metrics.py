@@ -1,0 +1,27 @@
+"""Figures of merit from a confusion matrix; NumPy alone, so that reports need no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NAMES = ("accuracy", "macro_f1", "micro_f1", "balanced_accuracy")
+
+
+def scores(confusion: np.ndarray) -> dict[str, float]:
+    """Accuracy, macro and micro F1 and balanced accuracy (fractions) of a confusion matrix, int [C, C], rows = true class.
+
+    F1 of a class is 2·TP / (2·TP + FP + FN), 0 when the class neither occurs nor is predicted. Macro F1 is its mean over all
+    classes that occur or are predicted; micro F1 pools the counts, which for single-label data equals accuracy. Balanced
+    accuracy is the mean recall of the classes that occur. Agrees with scikit-learn's functions of the same names.
+    """
+    confusion = np.asarray(confusion, dtype=np.int64)
+    hits = np.diag(confusion)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    total = int(true.sum())
+    if total == 0:
+        raise ValueError("an empty confusion matrix has no scores")
+    seen = (true + predicted) > 0
+    f1 = 2 * hits[seen] / (true + predicted)[seen]
+    recall = hits[true > 0] / true[true > 0]
+    accuracy = float(hits.sum() / total)
+    return {"accuracy": accuracy, "macro_f1": float(f1.mean()), "micro_f1": accuracy, "balanced_accuracy": float(recall.mean())}

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mixexp.mix import Ratio
+
+
+class Beta(Ratio):
+    """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
+
+    first_plus 0 is mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in its code); 1 is the Beta(α+1, α) under which
+    unmixed labels have the same expected loss (Huszár's rewriting, article d). fold: lam becomes max(lam, 1 − lam).
+    """
+
+    def __init__(
+        self,
+        alpha: Annotated[float, Field(gt=0)],
+        per: Literal["sample", "batch", "epoch"],
+        first_plus: Annotated[float, Field(ge=0)] = 0.0,
+        fold: bool = False,
+    ) -> None:
+        self.alpha, self.per, self.first_plus, self.fold = alpha, per, first_plus, fold
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        shapes = {"sample": (rows, count), "batch": (-(-rows // batch), 1), "epoch": (1, 1)}
+        lam = rng.beta(self.alpha + self.first_plus, self.alpha, size=shapes[self.per])
+        if self.per == "batch":
+            lam = np.repeat(lam, batch, axis=0)[:rows]
+        if self.fold:
+            lam = np.maximum(lam, 1 - lam)
+        return np.broadcast_to(lam, (rows, count)).astype(np.float32)

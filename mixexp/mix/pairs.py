@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mixexp import streams
+from mixexp.mix import Blend, Label, Mix, Pairing, Plan, Ratio
+
+
+class Pairs(Mix):
+    """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
+
+    step_size: images a batch is made of; each is blended with batch_size / step_size different partners (article c). None:
+    as many images as samples. A sample whose partner is itself stays as it is.
+    """
+
+    def __init__(
+        self,
+        pairing: Pairing,
+        ratio: Ratio,
+        blend: Blend,
+        label: Label,
+        step_size: Annotated[int, Field(gt=0)] | None = None,
+    ) -> None:
+        self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
+        self.mixes_labels = label.mixes
+
+    def origins(self, batch_size: int) -> int:
+        if self.step_size is None:
+            return batch_size
+        if batch_size % self.step_size:
+            raise ValueError(f"mix.step_size = {self.step_size} does not divide batch_size = {batch_size}")
+        return self.step_size
+
+    def draw(self, seed: int, epoch: int, rows: int, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+        draws = self.pairing.draw(streams.generator(seed, "pairing", epoch), rows)
+        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), rows, origins, batch_size // origins)
+        return {**draws, "lam": lam}
+
+    def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
+        lam = draws["lam"]
+        first = torch.arange(len(labels), device=labels.device).repeat_interleave(lam.shape[1])
+        second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
+        lam = torch.where(first == second, 1.0, lam.flatten())
+        return Plan(self.label(labels[first], labels[second], lam), first, second, lam, self.blend)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from mixexp.mix_layer import MixLayer
+
+
+class OneOf(MixLayer):
+    """A layer drawn uniformly from a set for every batch (Verma et al. 2019, section 2); a set of one is a fixed layer."""
+
+    def __init__(self, layers: Annotated[list[str], Field(min_length=1)]) -> None:
+        if len(set(layers)) < len(layers):
+            raise ValueError(f"mix_layer.layers = {layers}: a layer is named twice")
+        self.layers = layers
+
+    def draw(self, rng: np.random.Generator, steps: int) -> list[str]:
+        return [self.layers[i] for i in rng.integers(len(self.layers), size=steps)]

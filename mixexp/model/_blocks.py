@@ -1,0 +1,72 @@
+"""Pieces that several models are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 3×3 convolution that keeps the map's size at stride 1; no bias, a BatchNorm would cancel it."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+
+def conv_bn_relu(in_channels: int, *channels: int) -> nn.Sequential:
+    """3×3 conv, BatchNorm and ReLU, once for every entry of channels."""
+    layers: list[nn.Module] = []
+    for out_channels in channels:
+        layers += [conv3x3(in_channels, out_channels), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+        in_channels = out_channels
+    return nn.Sequential(*layers)
+
+
+class PreActBlock(nn.Module):
+    """The basic pre-activation residual block: BN, ReLU, conv, BN, ReLU, dropout, conv, plus a shortcut.
+
+    A projection shortcut (1×1 conv, no BN; only where the shape changes) takes the activated input relu(bn(x)); an identity
+    shortcut takes the raw x (He et al. 2016b) or the activated input too (the mixup paper's code).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, identity_shortcut: Literal["raw", "activated"], dropout: float
+    ) -> None:
+        super().__init__()
+        self.activate = nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True))
+        self.residual = nn.Sequential(
+            conv3x3(in_channels, out_channels, stride),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            conv3x3(out_channels, out_channels),
+        )
+        projects = stride != 1 or in_channels != out_channels
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if projects else nn.Identity()
+        self.shortcut_takes_raw = not projects and identity_shortcut == "raw"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        activated = self.activate(x)
+        return self.residual(activated) + self.shortcut(x if self.shortcut_takes_raw else activated)
+
+
+def global_average(x: torch.Tensor) -> torch.Tensor:
+    """[B, C, H, W] to [B, C]."""
+    return x.mean(dim=(2, 3))
+
+
+def he_normal(body: nn.Module) -> None:
+    """Draw every convolution's weight from N(0, 2 / fan_in) (He et al. 2015)."""
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def require_size(model: str, image_size: tuple[int, int], halvings: int) -> None:
+    """Raise ValueError where halving the image that often would leave nothing of it."""
+    least = 2**halvings
+    if min(image_size) < least:
+        height, width = image_size
+        raise ValueError(
+            f"{model} halves the image {halvings} times, so it needs at least {least}x{least} pixels; these are {height}x{width}"
+        )

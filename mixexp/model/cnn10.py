@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from mixexp.model import Body
+from mixexp.model._blocks import conv_bn_relu, global_average, require_size
+
+
+class CNN10(Body):
+    """Ten layers with the head: 3×64, pool, 3×128, pool, 3×256 convolutions, global average pool.
+
+    Each convolution is 3×3 without bias, then BatchNorm and ReLU. Input [B, in_channels, H, W]; stages layer1
+    [B, 64, H/2, W/2] and layer2 [B, 128, H/4, W/4], both after their pool, sizes rounded down, layer3 [B, 256, H/4, W/4];
+    features [B, 256]. Raises ValueError below 4×4 pixels.
+
+    pool : what halves the map after layer1 and layer2.
+    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+
+    Source: koshian2's articles on between-class learning and (with final_batchnorm) on the affinity loss.
+    Differs from the paper: PyTorch's BatchNorm constants and initial weights instead of Keras'; there the convolutions also
+    have a bias, which BatchNorm cancels.
+    """
+
+    num_features = 256
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: tuple[int, int],
+        *,
+        pool: Literal["avg", "max"] = "avg",
+        final_batchnorm: bool = False,
+    ) -> None:
+        super().__init__()
+        require_size("cnn10", image_size, halvings=2)
+        halve = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[pool]
+        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 64, 64, 64), halve(2))
+        self.layer2 = nn.Sequential(conv_bn_relu(64, 128, 128, 128), halve(2))
+        self.layer3 = conv_bn_relu(128, 256, 256, 256)
+        self.normalise = nn.BatchNorm1d(256) if final_batchnorm else nn.Identity()
+        self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.normalise(global_average(self.layer3(self.layer2(self.layer1(x)))))

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mixexp.model import Body
+from mixexp.model._blocks import conv_bn_relu, global_average, require_size
+
+
+class MnistCNN(Body):
+    """The affinity article's MNIST network: conv 32, pool, conv 64, pool, conv 128, global average pool, BatchNorm.
+
+    Each convolution is 3×3 without bias, then BatchNorm and ReLU; pools are averages. Input [B, in_channels, H, W]; stages
+    layer1 [B, 32, H/2, W/2] and layer2 [B, 64, H/4, W/4], both after their pool, sizes rounded down, layer3
+    [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
+
+    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+
+    Source: koshian2's article on the affinity loss and koshian2/affinity-loss.
+    Differs from the paper: PyTorch's BatchNorm constants and initial weights instead of Keras'; there the convolutions also
+    have a bias, which BatchNorm cancels.
+    """
+
+    num_features = 128
+
+    def __init__(self, in_channels: int, image_size: tuple[int, int], *, final_batchnorm: bool = True) -> None:
+        super().__init__()
+        require_size("mnist_cnn", image_size, halvings=2)
+        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), nn.AvgPool2d(2))
+        self.layer2 = nn.Sequential(conv_bn_relu(32, 64), nn.AvgPool2d(2))
+        self.layer3 = conv_bn_relu(64, 128)
+        self.normalise = nn.BatchNorm1d(128) if final_batchnorm else nn.Identity()
+        self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.normalise(global_average(self.layer3(self.layer2(self.layer1(x)))))

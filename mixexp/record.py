@@ -1,0 +1,138 @@
+"""What a run leaves in its folder. result.json is written last, by atomic rename: only that means "finished"."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mixexp import metrics
+
+COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
+VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
+"""Between the test columns and `seconds`, when a part of the training set is held out."""
+
+_LOWER_IS_BETTER = ("train_loss", "test_loss", "val_loss")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A file that is either the old one or the whole new one, whatever happens meanwhile."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+class RunFolder:
+    """One run's files; rows are appended as they come, so an interrupted run still shows how far it got."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: list[dict[str, float]] = []
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a finished run, or None when it has not finished or result.json cannot be read."""
+        try:
+            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) and "outcome" in result else None
+
+    def start(self, config: Mapping[str, Any], environment: Mapping[str, Any], validation: bool) -> None:
+        """Write what the run is and where it runs, and an empty CSV; leftovers of an unfinished attempt go."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in ("result.json", "error.txt", "confusion.csv"):
+            (self.path / leftover).unlink(missing_ok=True)
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
+        self._columns = (*COLUMNS, *(VALIDATION_COLUMNS if validation else ()), "seconds")
+        write_atomically(self.path / "metrics.csv", ",".join(self._columns) + "\n")
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """One evaluation's row, on disk before training goes on."""
+        self._rows.append(dict(row))
+        with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
+
+    def confusion(self, matrix: np.ndarray, classes: Sequence[str]) -> None:
+        """The last evaluation's confusion matrix, int [C, C]: a row per true class, a column per predicted one."""
+        path = self.path / "confusion.csv"
+        partial = path.with_suffix(".part")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["true \\ predicted", *classes])
+            writer.writerows([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
+        partial.replace(path)
+
+    def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
+        """Write result.json: the outcome, the figures selected in three ways, and facts about the run."""
+        result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **select(self._rows)}
+        write_atomically(self.path / "result.json", json.dumps(result, indent=1))
+        return result
+
+    def fail(self, traceback: str) -> None:
+        """Keep the traceback of a run that did not finish."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "error.txt", traceback)
+
+
+def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Every figure the three ways in use: the last one, the median of the last 10 evaluations, the best on the test set.
+
+    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing.
+    """
+    names = [name for name in rows[-1] if name not in ("step", "epoch", "lr", "seconds")] if rows else []
+
+    def best(name: str) -> float:
+        return (min if name in _LOWER_IS_BETTER else max)(row[name] for row in rows)
+
+    return {
+        "last": {name: rows[-1][name] for name in names},
+        "median_last_10": {name: statistics.median(row[name] for row in rows[-10:]) for name in names},
+        "best": {name: best(name) for name in names},
+    }
+
+
+def environment(differs_from_experiment: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """Where a run happens: commit, versions, machine, command line and start time, with facts of the caller's."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "differs_from_experiment": differs_from_experiment,
+        **facts,
+        "git": _git(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor_count": os.cpu_count(),
+        "versions": {name: metadata.version(name) for name in ("mixexp", "torch", "torchvision", "numpy", "hydra-core")},
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the code that runs and whether it has uncommitted changes; None outside a checkout."""
+
+    def ask(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

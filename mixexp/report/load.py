@@ -1,0 +1,201 @@
+"""Run folders to records: what each run was, how it ended and what it measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixexp.errors import UserError, closest
+
+MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
+REPEATS = ("seed", "data_seed")
+# Where and under which name a run was made does not change what it measured.
+CIRCUMSTANCES = ("name", "device", "threads", "run_id", "output_dir")
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one line."""
+
+    folder: Path
+    outcome: str
+    problem: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The description of the table this run belongs to, empty where it belongs to none."""
+        table = self.config.get("table")
+        return table if isinstance(table, dict) else {}
+
+
+def load_runs(directory: Path) -> list[Run]:
+    """Every run folder directly under ``directory``, in the order of their names.
+
+    Raises UserError where there is none.
+    """
+    folders = _run_folders(directory)
+    if not folders:
+        raise UserError(_nothing_there(directory))
+    return [load_run(folder) for folder in folders]
+
+
+def load_run(folder: Path) -> Run:
+    """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
+    damage: list[str] = []
+    config = _attempt(_read_yaml, folder / "config.yaml", damage)
+    over = (folder / "result.json").exists()
+    # Until result.json is there, a file that is missing or cut short is what an interrupted run looks like.
+    later = damage if over else []
+    environment = _attempt(_read_json, folder / "environment.json", later)
+    metrics = _attempt(_read_csv, folder / "metrics.csv", later)
+    result = _attempt(_read_json, folder / "result.json", damage) if over else {}
+    outcome, problem = _outcome(folder, over, result, metrics)
+    if damage and outcome != "failed":
+        outcome, problem = "damaged", "; ".join(damage)
+    return Run(folder, outcome, problem, config, environment, result, metrics)
+
+
+def lookup(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, or the chosen option where the key names a group; None where there is neither."""
+    choices = config.get("choices")
+    if isinstance(choices, Mapping) and key in choices:
+        return choices[key]
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as dotted keys, the chosen option of a group under the group's name, without the table."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "choices" and isinstance(value, Mapping):
+            flat.update({str(group): option for group, option in value.items()})
+        elif key != "table":
+            flat.update(_leaves(str(key), value))
+    return flat
+
+
+def canonical(value: Any) -> Any:
+    """What decides whether two values are the same: ``1``, ``1.0`` and ``'1'`` are; None stays None."""
+    if value is None or isinstance(value, bool):
+        return value if value is None else str(value).lower()
+    try:
+        number = float(str(value))
+    except ValueError:
+        return str(value)
+    return number if math.isfinite(number) else str(value)
+
+
+def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
+    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration."""
+    flats = [flatten(run.config) for run in runs if run.config]
+    keys = dict.fromkeys(key for flat in flats for key in flat)
+    ignored = set(ignore)
+    found = [key for key in keys if key not in ignored and len({canonical(flat.get(key)) for flat in flats}) > 1]
+    groups = {str(group) for run in runs for group in (run.config.get("choices") or {})}
+    return sorted(found, key=lambda key: key not in groups)
+
+
+def _run_folders(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted(child for child in directory.iterdir() if child.is_dir() and _is_run(child))
+
+
+def _is_run(folder: Path) -> bool:
+    return not folder.name.startswith(".") and any((folder / marker).exists() for marker in MARKERS)
+
+
+def _nothing_there(directory: Path) -> str:
+    expected = f"expected run folders in it, {directory}/<run_id>/config.yaml, as a run of mixexp leaves them."
+    if not directory.is_dir():
+        parent = directory.parent
+        siblings = sorted(child.name for child in parent.iterdir() if _run_folders(child)) if parent.is_dir() else []
+        there = f" Folders with runs beside it: {', '.join(siblings)}." if siblings else ""
+        return f"{directory} is not a folder; {expected}{closest(directory.name, siblings)}{there}"
+    if _is_run(directory):
+        return f"{directory} is one run; a report is made of the folder that holds the runs: {directory.resolve().parent}"
+    inside = sorted(child.name for child in directory.iterdir() if _run_folders(child))
+    beside = sorted(child.name for child in directory.resolve().parent.iterdir() if _run_folders(child))
+    if inside:
+        return f"{directory} holds no run; {expected} Folders in it with runs: {', '.join(inside)}."
+    there = f" Folders with runs beside it: {', '.join(beside)}." if beside else ""
+    return f"{directory} holds no run; {expected}{there}"
+
+
+def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        damage.append(f"{path.name} is missing")
+    except (OSError, ValueError, yaml.YAMLError, csv.Error, RecursionError) as error:
+        damage.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
+    return {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"a mapping was expected, found {type(value).__name__}")
+    return value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return _mapping(yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return _mapping(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _read_csv(path: Path) -> dict[str, list[float | None]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = [line for line in csv.reader(file) if line]
+    if len(lines) < 2:
+        raise ValueError("no evaluation in it")
+    header, *rows = lines
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
+    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
+
+
+def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mapping[str, list]) -> tuple[str, str]:
+    steps = [step for step in metrics.get("step", []) if step is not None]
+    reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
+    if not over:
+        error = folder / "error.txt"
+        return ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+    outcome = result.get("outcome")
+    if outcome == "finished":
+        return "finished", ""
+    if outcome == "diverged":
+        return "diverged", str(result.get("reason") or reached)
+    return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
+
+
+def _last_line(path: Path) -> str:
+    # The last line of a traceback is the exception itself.
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "error.txt is empty"
+
+
+def _leaves(prefix: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        return {prefix: value}
+    return {key: leaf for name, part in value.items() for key, leaf in _leaves(f"{prefix}.{name}", part).items()}

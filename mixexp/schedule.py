@@ -1,0 +1,72 @@
+"""The schedule group: what the learning rate is multiplied with at each step."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Warmup = Annotated[float, Field(ge=0)]
+
+
+class Schedule(abc.ABC):
+    """A curve over the budget, after a linear warm-up from 0 over warmup_epochs (Goyal et al. 2017)."""
+
+    def __init__(self, warmup_epochs: Warmup = 0.0) -> None:
+        self.warmup_epochs = warmup_epochs
+
+    def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """The factor for step 0 … total_steps − 1; the first step of a warm-up of n steps has 1/n of the curve's value."""
+        warmup = self.warmup_epochs * steps_per_epoch
+        ramp = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+        return ramp * self.curve(step, steps_per_epoch, total_steps)
+
+    @abc.abstractmethod
+    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """The factor without warm-up."""
+
+
+class Constant(Schedule):
+    """One learning rate throughout."""
+
+    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        return 1.0
+
+
+class Steps(Schedule):
+    """Multiplied with `drop` at each milestone.
+
+    milestones_in "epochs": after that many epochs are done, so milestone 33 acts from the 34th epoch on; "steps": after that many
+    steps; "budget": after that fraction of the budget, so that a shortened run keeps the shape.
+    """
+
+    def __init__(
+        self,
+        milestones: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)],
+        milestones_in: Literal["epochs", "steps", "budget"],
+        drop: Annotated[float, Field(gt=0, lt=1)],
+        warmup_epochs: Warmup = 0.0,
+    ) -> None:
+        super().__init__(warmup_epochs)
+        if sorted(set(milestones)) != list(milestones):
+            raise ValueError(f"schedule.milestones = {milestones}: must rise")
+        if milestones_in == "budget" and milestones[-1] >= 1:
+            raise ValueError(f"schedule.milestones = {milestones}: fractions of the budget must be below 1")
+        self.milestones, self.milestones_in, self.drop = milestones, milestones_in, drop
+
+    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        unit = {"epochs": steps_per_epoch, "steps": 1, "budget": total_steps}[self.milestones_in]
+        # rounding undoes binary fractions: 0.33 of 39,100 steps is step 12,903 and not the one after
+        passed = sum(step >= math.ceil(round(milestone * unit, 6)) for milestone in self.milestones)
+        return self.drop**passed
+
+
+class Cosine(Schedule):
+    """½·(1 + cos(π·t)) of the part t of the budget after warm-up (Loshchilov & Hutter 2017, without restarts); ends near 0."""
+
+    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        start = min(self.warmup_epochs * steps_per_epoch, total_steps)
+        progress = max(0.0, step - start) / max(1.0, total_steps - start)
+        return 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,36 @@
+"""Counter-based random streams: (seed, purpose, index) names a stream, and the same name always gives the same numbers.
+
+No stream depends on what was drawn before it, so a run's numbers do not depend on its neighbours, on where it was resumed
+or on the global generators, which stay untouched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(seed: int, purpose: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+
+
+def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
+    """NumPy generator of the stream (seed, purpose, index): Philox4x64 keyed by the first two, counting from index·2¹⁹²."""
+    key = np.frombuffer(_digest(seed, purpose), dtype=np.uint64, count=2)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))
+
+
+@contextlib.contextmanager
+def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[None]:
+    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found."""
+    value = int(generator(seed, purpose, index).integers(2**63))
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices=devices, device_type="cuda" if device.type == "cpu" else device.type):
+        torch.manual_seed(value)
+        yield

@@ -1,0 +1,80 @@
+"""What makes a run that run: its scientific configuration, resolved, without what cannot change its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mixexp.build import build
+
+NOT_SCIENTIFIC = frozenset(
+    {"name", "choices", "table", "device", "threads", "runs_per_device", "data_dir", "output_dir", "trusted_modules"}
+)
+"""Root settings that say where, how labelled or how fast, not what."""
+
+ALIASES = frozenset({"alpha"})
+"""Root settings that act only through the places which refer to them, and are counted there."""
+
+_PATHS = frozenset({"data_dir", "download"})
+
+_AT_INPUT = {"_target_": "mixexp.mix_layer.one_of.OneOf", "layers": ["input"]}
+
+
+def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[str, Any]:
+    """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
+
+    epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
+    where nothing is blended. config has passed validate.
+    """
+    config = dict(config)
+    if config["steps"] is not None:
+        config["epochs"] = None
+    for name in ALIASES - used_aliases:
+        config[name] = None
+    if build(config["mix"], config["trusted_modules"]).blend is None:
+        config["mix_layer"] = _AT_INPUT
+        config["choices"] = {**config["choices"], "mix_layer": None}
+    return config
+
+
+def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that can change a run's numbers."""
+
+    def prune(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: prune(inner) for key, inner in value.items() if key not in _PATHS}
+        return value
+
+    return {key: prune(value) for key, value in config.items() if key not in NOT_SCIENTIFIC | ALIASES}
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part, as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(scientific(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
+
+    Seeds do not count: they are repetitions, and a report states how many there are.
+    """
+    found: dict[str, list[Any]] = {}
+    for group, option in config["choices"].items():
+        if option != reference["choices"].get(group):
+            found[group] = [option, reference["choices"].get(group)]
+    ours, theirs = (dict(flatten(scientific(c))) for c in (config, reference))
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*found, "seed", "data_seed"}:
+            found[key] = [ours.get(key), theirs.get(key)]
+    return found

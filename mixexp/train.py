@@ -1,0 +1,166 @@
+"""The single loop: one run, read top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixexp import data, streams
+from mixexp.build import build
+from mixexp.device import execution
+from mixexp.evaluate import evaluate
+from mixexp.metrics import scores
+from mixexp.network import Network, forward_blended
+from mixexp.record import RunFolder, environment
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    step: int
+    steps: int
+    accuracy: float | None
+
+
+def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:
+    """Batches in an epoch of `rows` images, `batch` at a time.
+
+    The last, partial batch is used unless drop_last; one of a single image never is, since BatchNorm has no variance of one value.
+    """
+    whole, rest = divmod(rows, batch)
+    return whole + (not drop_last and rest > 0 and not (rest == 1 and whole > 0))
+
+
+def total_steps(config: Mapping[str, Any], per_epoch: int) -> int:
+    """The run's budget in steps: `steps` where it is given, else `epochs`."""
+    return config["steps"] if config["steps"] is not None else config["epochs"] * per_epoch
+
+
+def on_device(draws: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    """An epoch's random numbers, drawn on the host so that every device sees the same, moved over at once."""
+    return {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in draws.items()}
+
+
+def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment: Mapping[str, Any]) -> Iterator[Progress]:
+    """Train one run to its end and leave its record; yields after every step, outside all contexts, so that runs can be dealt turns.
+
+    config: a resolved configuration that validate.py has passed. Nothing outside the folder is written, and no global generator
+    is touched.
+    """
+    # -- data: whole, uint8, on the device
+    run = execution(config)
+    seed, trusted = config["seed"], tuple(config["trusted_modules"])
+    dataset, splits = data.load(config["dataset"], trusted)
+    sampling, augment, mix, mix_layer, schedule = (
+        build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer", "schedule")
+    )
+    subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
+    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    num_classes = len(splits.classes)
+    train_part = data.part(splits.train_images, choice.train_labels, choice.train, run.device)
+    held_out = data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device)
+    test_part = data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device)
+    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device)
+    counts = np.bincount(choice.train_labels, minlength=num_classes)
+
+    # -- network, loss, optimizer; weights are drawn on the CPU, so every device starts from the same
+    with streams.torch_stream(torch.device("cpu"), seed, "weights"):
+        body = build(
+            config["model"], trusted, in_channels=splits.train_images.shape[1], image_size=tuple(splits.train_images.shape[2:])
+        )
+        loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
+        network = Network(body, loss.head(body.num_features, num_classes))
+    network = network.to(run.device, memory_format=run.memory_format)
+    optimizer = build(config["optimizer"], trusted, parameters=network.parameters())
+    base_lr = config["optimizer"]["lr"]
+
+    # -- budget
+    rows, batch = sampling.epoch_size(counts), mix.origins(config["batch_size"])
+    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
+    steps = total_steps(config, per_epoch)
+    evaluate_every = max(per_epoch, math.ceil(steps / config["evaluations"]))
+
+    folder.start(
+        config,
+        environment(
+            differs_from_experiment,
+            device=str(run.device),
+            device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "CPU",
+            threads=torch.get_num_threads(),
+            bfloat16=run.bfloat16,
+            channels_last=run.memory_format == torch.channels_last,
+            parameters=sum(p.numel() for p in network.parameters()),
+            steps=steps,
+            steps_per_epoch=per_epoch,
+            train_counts=counts.tolist(),
+            test_counts=torch.bincount(test_part.labels, minlength=num_classes).tolist(),
+            data_hash=choice.digest(),
+        ),
+        validation=len(held_out) > 0,
+    )
+    started = time.perf_counter()
+    loss_sum, loss_count = torch.zeros((), device=run.device), 0
+    lr = accuracy = None
+    network.train()
+
+    for step in range(steps):
+        epoch, k = divmod(step, per_epoch)
+        if k == 0:  # an epoch's random numbers, all at once
+            order = sampling.order(choice.train_labels, streams.generator(seed, "order", epoch))
+            order = torch.from_numpy(order).to(run.device, non_blocking=True)
+            augment_draws = on_device(augment.draw(streams.generator(seed, "augment", epoch), rows), run.device)
+            mix_draws = on_device(mix.draw(seed, epoch, rows, batch, config["batch_size"]), run.device)
+            layer_of = mix_layer.draw(streams.generator(seed, "mix_layer", epoch), per_epoch)
+
+        # -- a batch: gather, augment, plan the blend
+        now = slice(k * batch, (k + 1) * batch)
+        chosen = order[now]
+        images = augment(train_part.images[chosen], {name: values[now] for name, values in augment_draws.items()}, normalize)
+        images = images.contiguous(memory_format=run.memory_format)
+        plan = mix.plan(train_part.labels[chosen], {name: values[now] for name, values in mix_draws.items()})
+
+        # -- a step
+        new_lr = base_lr * schedule.factor(step, per_epoch, steps)
+        if new_lr != lr:
+            lr = new_lr
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+        with streams.torch_stream(run.device, seed, "forward", step), run.autocast():
+            outputs = forward_blended(network, images, layer_of[k], plan.apply)
+        losses = loss(outputs.float(), plan.labels)
+        optimizer.zero_grad(set_to_none=True)
+        (losses.mean() + loss.penalty(network.head)).backward()
+        optimizer.step()
+        loss_sum += losses.detach().sum()
+        loss_count += len(losses)
+
+        # -- an evaluation, by budget
+        if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+            train_loss = loss_sum.item() / loss_count
+            loss_sum, loss_count = torch.zeros((), device=run.device), 0
+            confusion, test_loss = evaluate(network, loss, test_part, normalize, num_classes, run)
+            row = {"step": step + 1, "epoch": round((step + 1) / per_epoch, 4), "lr": lr, "train_loss": train_loss}
+            row |= {"test_loss": test_loss, **scores(confusion)}
+            accuracy = row["accuracy"]
+            if len(held_out):
+                held_out_confusion, row["val_loss"] = evaluate(network, loss, held_out, normalize, num_classes, run)
+                held_out_scores = scores(held_out_confusion)
+                row |= {"val_accuracy": held_out_scores["accuracy"], "val_macro_f1": held_out_scores["macro_f1"]}
+            folder.append(row | {"seconds": round(time.perf_counter() - started, 3)})
+            if not math.isfinite(train_loss):
+                break
+        yield Progress(step + 1, steps, accuracy)
+
+    folder.confusion(confusion, splits.classes)
+    folder.finish(
+        outcome="finished" if math.isfinite(train_loss) else "diverged",
+        seconds=time.perf_counter() - started,
+        steps=step + 1,
+        data_hash=choice.digest(),
+    )

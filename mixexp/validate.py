@@ -1,0 +1,175 @@
+"""Everything that can be wrong with a configuration, said at once, before anything starts."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from mixexp import data
+from mixexp.build import build, check, schema_errors
+from mixexp.device import execution
+from mixexp.errors import UserError, closest
+from mixexp.network import Network, layers
+from mixexp.train import steps_per_epoch
+
+GROUPS = (
+    "dataset",
+    "subset",
+    "imbalance",
+    "label_noise",
+    "sampling",
+    "augment",
+    "model",
+    "mix",
+    "mix_layer",
+    "loss",
+    "optimizer",
+    "schedule",
+)
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Auto = Literal["auto"]
+
+
+class Settings(BaseModel):
+    """The run's scalars: every key of config.yaml that is not a group."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$", max_length=100)]
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seed: Natural
+    data_seed: Natural
+    epochs: Positive | None
+    steps: Positive | None
+    batch_size: Positive
+    drop_last: bool
+    validation: Annotated[float, Field(ge=0, lt=1)]
+    evaluations: Positive
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    precision: Literal["auto", "float32", "bfloat16"]
+    channels_last: Auto | bool
+    threads: Positive
+    runs_per_device: Auto | Positive
+    data_dir: str
+    output_dir: str
+    trusted_modules: list[str]
+    table: dict[str, Any] | None
+    choices: dict[str, Any]
+
+
+def validate(config: Mapping[str, Any]) -> list[str]:
+    """All that is wrong with a resolved configuration, one line each; empty when it can run on this machine.
+
+    First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and the device.
+    """
+    scalars = {key: value for key, value in config.items() if key not in GROUPS}
+    errors = schema_errors(Settings, scalars, "")
+    trusted = tuple(config.get("trusted_modules") or ())
+    for group in GROUPS:
+        errors += check(config.get(group), group, trusted)
+    if not errors and config["epochs"] is None and config["steps"] is None:
+        errors.append("epochs, steps: one of them must be given")
+    if errors:
+        return errors
+    errors += _attempt(lambda: execution(config))
+    errors += _attempt(lambda: _writable(config["output_dir"]))
+    try:
+        counts, image_shape = _data(_key(config, *GROUPS[:4], "validation", "data_seed"), trusted)
+    except (UserError, ValueError) as error:
+        return [*errors, str(error)]
+    return errors + list(_fits(_key(config, *GROUPS, "batch_size", "drop_last"), counts, image_shape, trusted))
+
+
+def _attempt(action: Any) -> list[str]:
+    try:
+        action()
+    except (UserError, ValueError) as error:
+        return [str(error)]
+    return []
+
+
+def _key(config: Mapping[str, Any], *names: str) -> str:
+    return json.dumps({name: config[name] for name in names}, sort_keys=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _writable(output_dir: str) -> None:
+    folder = Path(output_dir).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"output_dir = {output_dir!r}: cannot write there ({error.strerror})") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Training images per class and the shape of an image, from the real data; raises what is wrong with it."""
+    config = json.loads(key)
+    dataset, splits = data.load(config["dataset"], trusted)
+    subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
+    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
+    return tuple(counts.tolist()), tuple(splits.train_images.shape[1:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
+    config = json.loads(key)
+    errors: list[str] = []
+    built: dict[str, Any] = {}
+    for group in ("sampling", "augment", "mix", "mix_layer", "schedule"):
+        errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
+    errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
+    errors += _attempt(lambda: built.update(network=_shape_only(config["model"], built.get("loss"), image_shape, len(counts), trusted)))
+    if "network" in built:
+        # the optimizer's own checks, on real parameters it does not train
+        parameters = [torch.nn.Parameter(torch.zeros(1))]
+        errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=parameters))
+    if errors:
+        return tuple(errors)
+
+    sampling, mix, mix_layer, loss = built["sampling"], built["mix"], built["mix_layer"], built["loss"]
+    if mix.blend is not None:
+        known = layers(built["network"].body)
+        for layer in mix_layer.layers:
+            if layer not in known:
+                errors.append(f"mix_layer: model has no layer {layer!r}; it has {', '.join(known)}.{closest(layer, known)}")
+            elif layer != "input" and mix.blend.input_only:
+                errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
+    if mix.mixes_labels and not loss.accepts_mixed:
+        errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
+    if sampling.equalises_classes and loss.weighs_classes:
+        errors.append(
+            "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one of them"
+        )
+    try:
+        batch = mix.origins(config["batch_size"])
+    except ValueError as error:
+        return (*errors, str(error))
+    rows = sampling.epoch_size(np.array(counts))
+    if steps_per_epoch(rows, batch, config["drop_last"]) == 0:
+        errors.append(f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}")
+    return tuple(errors)
+
+
+def _shape_only(node: Mapping[str, Any], loss: Any, image_shape: tuple[int, ...], num_classes: int, trusted: tuple[str, ...]) -> Network:
+    """The network without memory, after one pass of shapes through it: what its constructor or forward pass refuses is raised."""
+    with torch.device("meta"):
+        body = build(node, trusted, in_channels=image_shape[0], image_size=tuple(image_shape[1:]))
+        network = Network(body, loss.head(body.num_features, num_classes) if loss is not None else torch.nn.Identity())
+        network(torch.zeros(2, *image_shape))
+    return network

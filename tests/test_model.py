@@ -1,0 +1,315 @@
+"""Every option of the model group keeps the contract of Body; the known networks have their published sizes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pydantic
+import pytest
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+from mixexp.model import Body
+from mixexp.model.torchvision_model import TorchvisionModel
+
+CONF = Path(__file__).parents[1] / "conf" / "model"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+# Further options of the same classes, held to the same contract: (YAML, what differs).
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in NAMES},
+    "preact_resnet18 dropout": ("preact_resnet18", {"dropout": 0.3}),
+    "preact_resnet18 bare activated": ("preact_resnet18", {"stem_batchnorm": False}),
+    "cnn10 max batchnorm": ("cnn10", {"pool": "max", "final_batchnorm": True}),
+    "mnist_cnn no batchnorm": ("mnist_cnn", {"final_batchnorm": False}),
+    "small_cnn narrow": ("small_cnn", {"width": 3}),
+    "wide_resnet 10-1 dropout": ("wide_resnet28_10", {"depth": 10, "widen": 1, "dropout": 0.3}),
+    "wide_resnet 16-2": ("wide_resnet28_10", {"depth": 16, "widen": 2}),
+    "mobilenet_v3_small": (
+        "torchvision_model",
+        {"name": "mobilenet_v3_small", "stages": ["features.0", "features.3", "features.12"], "classifier": "classifier.3"},
+    ),
+}
+# In the order of trial: the first image a model accepts. Not square, so that height and width cannot be confused.
+IMAGE_SIZES = [(8, 16), (16, 24), (32, 48), (224, 224)]
+BATCH = 4
+GOOGLENET = {"name": "googlenet", "stages": ["inception4a"], "classifier": "fc", "arguments": {"init_weights": False}}
+VIT_BLOCK = "encoder.layers.encoder_layer_0"
+VIT = {"name": "vit_b_16", "stages": [VIT_BLOCK], "classifier": "heads.head", "arguments": {"image_size": 64}}
+
+
+def build(
+    variant: str, in_channels: int = 3, image_size: tuple[int, int] = (32, 32), changes: dict[str, Any] | None = None
+) -> Body:
+    name, variation = VARIANTS[variant]
+    options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")) | variation | (changes or {})
+    module, cls = options.pop("_target_").rsplit(".", 1)
+    return getattr(importlib.import_module(module), cls)(in_channels, image_size, **options)
+
+
+def images(in_channels: int, image_size: tuple[int, int], batch: int = BATCH) -> torch.Tensor:
+    return torch.randn(batch, in_channels, *image_size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@functools.cache
+def ready(variant: str) -> tuple[Body, torch.Tensor]:
+    """A body in double precision, so that rounding in deep networks hides nothing, and images for it; built once.
+
+    Its BatchNorms hold the statistics of these images: with those of an untrained network, a deep one in evaluation mode gives
+    every image nearly the same features, and a permutation would go unseen.
+    """
+    torch.manual_seed(0)
+    for image_size in IMAGE_SIZES:
+        try:
+            body = build(variant, image_size=image_size).double()
+        except ValueError:
+            continue
+        for module in body.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = None  # a plain average over all batches seen, here one
+        set_mode(body, training=True)
+        x = images(3, image_size)
+        with torch.no_grad():
+            body(x)
+        return body, x
+    raise AssertionError(f"{variant} accepts none of {IMAGE_SIZES}")
+
+
+def set_mode(body: Body, training: bool) -> None:
+    """Training or evaluation mode, but what drops at random stays off."""
+    body.train(training)
+    for module in body.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd | StochasticDepth):
+            module.eval()
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
+    text = (CONF / f"{name}.yaml").read_text()
+    assert text.startswith("# ")
+    values = OmegaConf.to_container(OmegaConf.create(text))
+    module, cls = values.pop("_target_").rsplit(".", 1)
+    init = getattr(importlib.import_module(module), cls).__init__
+    parameters = list(inspect.signature(init).parameters.values())
+    assert [p.name for p in parameters[:3]] == ["self", "in_channels", "image_size"]
+    options = parameters[3:]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in options)
+    assert values.keys() == {p.name for p in options}
+    hints = get_type_hints(init, include_extras=True)
+    schema = pydantic.create_model("Options", **{p.name: (hints[p.name], ...) for p in options})
+    schema.model_validate(values, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_channels", "count"),
+    [
+        ("preact_resnet18", 3, 11_171_274),
+        ("preact_resnet18_plain", 3, 11_171_146),
+        ("resnet18", 3, 11_173_962),
+        ("cnn10", 3, 1_923_914),
+        ("cnn11", 3, 7_582_154),
+        ("mnist_cnn", 1, 94_442),
+        ("small_cnn", 1, 24_058),
+        ("torchvision_model", 3, 11_181_642),
+        ("wide_resnet28_10", 3, 36_479_194),
+    ],
+)
+def test_parameter_count(name: str, in_channels: int, count: int) -> None:
+    with torch.device("meta"):
+        body = build(name, in_channels)
+        head = nn.Linear(body.num_features, 10)
+    assert sum(p.numel() for module in (body, head) for p in module.parameters()) == count
+
+
+def test_features_and_stages(variant: str) -> None:
+    body, x = ready(variant)
+    set_mode(body, training=False)
+    calls: list[str] = []
+    hooks = []
+    for stage, path in body.stages.items():
+
+        def note(module: nn.Module, args: object, output: object, stage: str = stage) -> None:
+            assert isinstance(output, torch.Tensor)
+            assert len(output) == BATCH
+            calls.append(stage)
+
+        hooks.append(body.get_submodule(path).register_forward_hook(note))
+    features = body(x)
+    for hook in hooks:
+        hook.remove()
+    assert calls == list(body.stages)
+    assert features.shape == (BATCH, body.num_features)
+    assert features.isfinite().all()
+    torch.testing.assert_close(body(x[:1]), features[:1])
+    torch.testing.assert_close(body(x.contiguous(memory_format=torch.channels_last)), features)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_permuting_a_stage_permutes_the_features(variant: str, training: bool) -> None:
+    body, x = ready(variant)
+    set_mode(body, training)
+    order = torch.tensor([2, 0, 3, 1])
+    with torch.no_grad():
+        features = body(x)
+        spread = (features[order] - features).abs().max().item()
+        assert spread > 1e-3 * features.abs().max()
+        for path in body.stages.values():
+            hook = body.get_submodule(path).register_forward_hook(lambda module, args, output: output[order])
+            torch.testing.assert_close(body(x), features[order], rtol=0, atol=1e-5 * spread)
+            hook.remove()
+
+
+def test_gradients_reach_every_parameter(variant: str) -> None:
+    body, x = ready(variant)
+    set_mode(body, training=True)
+    body.zero_grad()
+    features = body(x)
+    (features * images(1, features.shape[1:] + (1,))[:, 0, :, 0]).sum().backward()
+    without = [name for name, p in body.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("in_channels", [1, 4])
+def test_other_channels(variant: str, in_channels: int) -> None:
+    image_size = tuple(ready(variant)[1].shape[2:])
+    with torch.device("meta"):
+        body = build(variant, in_channels, image_size)
+        assert body(torch.empty(BATCH, in_channels, *image_size)).shape == (BATCH, body.num_features)
+
+
+def naive_preact(body: Body, x: torch.Tensor, *, stem_batchnorm: bool, raw: bool) -> torch.Tensor:
+    """PreAct ResNet-18 in training mode, written from the definition on the body's parameters in their order of use."""
+    parameters = iter(body.parameters())
+
+    def conv(x: torch.Tensor, stride: int = 1, padding: int = 1) -> torch.Tensor:
+        return F.conv2d(x, next(parameters), stride=stride, padding=padding)
+
+    def bn_relu(x: torch.Tensor) -> torch.Tensor:
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
+        scale, shift = next(parameters)[:, None, None], next(parameters)[:, None, None]
+        return ((x - mean) / (var + 1e-5).sqrt() * scale + shift).clamp(min=0)
+
+    x = conv(x)
+    if stem_batchnorm:
+        x = bn_relu(x)
+    for channels, first_stride in [(64, 1), (128, 2), (256, 2), (512, 2)]:
+        for stride in [first_stride, 1]:
+            activated = bn_relu(x)
+            residual = conv(bn_relu(conv(activated, stride)))
+            if stride == 2:
+                x = residual + conv(activated, stride, padding=0)
+            else:
+                x = residual + (x if raw else activated)
+            assert x.shape[1] == channels
+    assert next(parameters, None) is None
+    return x.flatten(2).mean(2)
+
+
+@pytest.mark.parametrize(
+    ("variant", "stem_batchnorm", "raw"),
+    [("preact_resnet18", True, False), ("preact_resnet18_plain", False, True), ("preact_resnet18 bare activated", False, False)],
+)
+def test_preact_resnet18_against_its_definition(variant: str, stem_batchnorm: bool, raw: bool) -> None:
+    body, x = ready(variant)
+    set_mode(body, training=True)
+    with torch.no_grad():
+        features = body(x)
+        torch.testing.assert_close(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw))
+        assert not torch.allclose(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=not raw), rtol=1e-3)
+
+
+def test_dropout_sits_between_the_convolutions_of_each_block() -> None:
+    for variant, blocks in [("preact_resnet18 dropout", 8), ("wide_resnet 10-1 dropout", 3)]:
+        body, x = ready(variant)
+        dropouts = [module for module in body.modules() if isinstance(module, nn.Dropout)]
+        assert [module.p for module in dropouts] == [0.3] * blocks
+        body.train()
+        assert not torch.equal(body(x), body(x))
+        body.eval()
+        assert torch.equal(body(x), body(x))
+
+
+def test_cnn11_starts_as_the_paper_says() -> None:
+    body = build("cnn11")
+    conv = body.conv3[3].weight
+    assert conv.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
+    for linear, fan_in in [(body.fc4[1], 4096), (body.fc5[0], 1024)]:
+        assert linear.in_features == fan_in
+        assert linear.weight.abs().max().item() == pytest.approx(fan_in**-0.5, rel=1e-3)
+        assert not linear.bias.any()
+
+
+@pytest.mark.parametrize(("name", "least"), [("cnn10", 4), ("mnist_cnn", 4), ("cnn11", 8)])
+def test_too_small_images(name: str, least: int) -> None:
+    body = build(name, image_size=(least, least)).eval()
+    assert body(torch.zeros(1, 3, least, least)).shape == (1, body.num_features)
+    with pytest.raises(ValueError, match=f"{least}x{least} pixels; these are {least}x{least - 1}"):
+        build(name, image_size=(least, least - 1))
+
+
+@pytest.mark.parametrize(("side", "final"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 3), (8, 2), (28, 7)])
+def test_small_cnn_never_pools_below_two(side: int, final: int) -> None:
+    body = build("small_cnn", 1, (side, side)).eval()
+    x = torch.zeros(1, 1, side, side)
+    assert body.layer3(body.layer2(body.layer1(x))).shape[2:] == (final, final)
+
+
+def test_wide_resnet_depth() -> None:
+    with pytest.raises(ValueError, match="nearest below is 22"):
+        build("wide_resnet28_10", changes={"depth": 27})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "resnet81"}, "Did you mean 'resnet18'"),
+        ({"stages": ["layer1", "layer9"]}, "no submodule 'layer9'.*conv1, bn1, relu, maxpool, layer1"),
+        ({"stages": [""]}, "no submodule ''"),
+        ({"stages": ["layer1", "layer2", "layer1"]}, "twice.*layer1"),
+        ({"classifier": "layer4"}, "must be an nn.Linear, but in resnet18 it is Sequential"),
+        ({"classifier": "head"}, "no submodule 'head'"),
+        ({"arguments": {"num_classes": 10}}, "num_classes would do nothing"),
+        ({"arguments": {"droput": 0.1}}, "refused by torchvision's resnet18"),
+        ({"stages": ["layer1.0.relu"]}, "called 2 times"),
+        ({"stages": ["layer1.0.conv1"]}, "bypasses 'layer1.0.conv1'"),
+        (VIT | {"arguments": {"image_size": 32}}, "3 channels and 64x64 pixels"),
+        ({"name": "vgg11", "stages": ["features"], "classifier": "classifier.3"}, r"returns \(2, 1000\) .* not \(2, 4096\)"),
+        (GOOGLENET, r"returns GoogLeNetOutputs .* \{aux_logits: false\}"),
+        (VIT | {"stages": [f"{VIT_BLOCK}.self_attention"]}, "returns tuple, not one tensor"),
+    ],
+)
+def test_torchvision_model_refuses(changes: dict[str, Any], message: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        build("torchvision_model", image_size=(64, 64), changes=changes)
+
+
+@pytest.mark.parametrize("changes", [GOOGLENET | {"arguments": {"init_weights": False, "aux_logits": False}}, VIT])
+def test_torchvision_model_passes_arguments_on(changes: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        body = build("torchvision_model", 1, (64, 64), changes)
+        assert body(torch.empty(BATCH, 1, 64, 64)).shape == (BATCH, body.num_features)
+
+
+def test_torchvision_model_first_conv_and_generator() -> None:
+    options = {"name": "resnet18", "stages": ["layer1"], "classifier": "fc"}
+    torch.manual_seed(0)
+    three = TorchvisionModel(3, (32, 32), **options)
+    torch.manual_seed(0)
+    five = TorchvisionModel(5, (32, 32), **options)
+    conv = five.network.conv1
+    assert (conv.kernel_size, conv.stride, conv.padding, conv.bias) == ((7, 7), (2, 2), (3, 3), None)
+    assert torch.equal(conv.weight, three.network.conv1.weight[:, [0, 1, 2, 0, 1]])
+    assert all(not module._forward_hooks for module in five.modules())
+    assert all(not buffer.is_meta for buffer in five.buffers())
+    assert five.network.bn1.num_batches_tracked == 0
