@@ -90,7 +90,8 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
             name = f"{path}.{key}" if path else key
             if error["type"] == "extra_forbidden":
                 known = list(schema.model_fields)
-                lines[f"{name}: no such setting; there are {', '.join(known) or 'none'}.{closest(key, known)}"] = []
+                out = f" (~{name} takes it out if an experiment set it)" if path else ""
+                lines[f"{name}: no such setting; there are {', '.join(known) or 'none'}.{closest(key, known)}{out}"] = []
             elif error["type"] == "missing":
                 lines[f"{name}: needs a value"] = []
             else:

@@ -171,5 +171,8 @@ def _shape_only(node: Mapping[str, Any], loss: Any, image_shape: tuple[int, ...]
     with torch.device("meta"):
         body = build(node, trusted, in_channels=image_shape[0], image_size=tuple(image_shape[1:]))
         network = Network(body, loss.head(body.num_features, num_classes) if loss is not None else torch.nn.Identity())
-        network(torch.zeros(2, *image_shape))
+        try:
+            network(torch.zeros(2, *image_shape))
+        except RuntimeError as error:
+            raise ValueError(f"model: cannot take images of {tuple(image_shape)}: {error}") from error
     return network

@@ -24,7 +24,7 @@ class AffinityHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         # distances in float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
-        with torch.autocast(features.device.type, enabled=False):
+        with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):
             features, centres = features.float(), self.centres.flatten(0, 1)
             squared = features.square().sum(1, keepdim=True) - 2 * features @ centres.T + centres.square().sum(1)
             nearest = squared.clamp(min=0).view(len(features), *self.centres.shape[:2]).amin(2)

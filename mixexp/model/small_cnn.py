@@ -17,11 +17,20 @@ class SmallCNN(Body):
     so any image will do. Input [B, in_channels, H, W]; stages layer1 [B, width, H/2, W/2] and layer2 [B, 2 width, H/4, W/4],
     both after their pool, sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features [B, 4 width].
 
+    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+
     Source: ours, for the digits, the tests and quick sweeps.
     Differs from the paper: nothing.
     """
 
-    def __init__(self, in_channels: int, image_size: tuple[int, int], *, width: Annotated[int, Field(gt=0)] = 16) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: tuple[int, int],
+        *,
+        width: Annotated[int, Field(gt=0)] = 16,
+        final_batchnorm: bool = False,
+    ) -> None:
         super().__init__()
         side = min(image_size)
 
@@ -32,7 +41,8 @@ class SmallCNN(Body):
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, width), halve(side))
         self.layer2 = nn.Sequential(conv_bn_relu(width, 2 * width), halve(side // 2))
         self.layer3 = conv_bn_relu(2 * width, 4 * width)
+        self.normalise = nn.BatchNorm1d(self.num_features) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return global_average(self.layer3(self.layer2(self.layer1(x))))
+        return self.normalise(global_average(self.layer3(self.layer2(self.layer1(x)))))

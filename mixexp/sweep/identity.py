@@ -67,14 +67,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
 
-    Seeds do not count: they are repetitions, and a report states how many there are.
+    Seeds do not count: they are repetitions, and a report states how many there are. Where steps rules, epochs says nothing.
     """
+    silent = {"seed", "data_seed", *(["epochs"] if config["steps"] is not None else [])}
     found: dict[str, list[Any]] = {}
     for group, option in config["choices"].items():
         if option != reference["choices"].get(group):
             found[group] = [option, reference["choices"].get(group)]
     ours, theirs = (dict(flatten(scientific(c))) for c in (config, reference))
     for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*found, "seed", "data_seed"}:
+        if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*found, *silent}:
             found[key] = [ours.get(key), theirs.get(key)]
     return found

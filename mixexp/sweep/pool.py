@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -100,8 +101,13 @@ def slots_for(config: dict[str, Any]) -> list[str]:
     devices = [name for name in found if name.startswith("cuda:")] if wanted == "cuda" else [wanted]
     per_device = config["runs_per_device"]
     if per_device == "auto":
-        per_device = max(1, (os.cpu_count() or 1) // config["threads"]) if wanted == "cpu" else 1
+        per_device = max(1, _cores() // config["threads"]) if wanted == "cpu" else 1
     return devices * per_device
+
+
+def _cores() -> int:
+    """Processors this process may use, which a container or a batch system can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_all(runs: Sequence[Run]) -> Outcomes:
@@ -121,14 +127,14 @@ def run_all(runs: Sequence[Run]) -> Outcomes:
     outcomes.skipped = len(runs) - len(waiting)
     if not waiting:
         return outcomes
-    waiting.sort(key=_size)  # taken from the end
+    waiting = deque(sorted(waiting, key=_size, reverse=True))
     # numerical libraries read this when the slots' processes load them: a run's threads never depend on its neighbours
     os.environ["OMP_NUM_THREADS"] = str(waiting[0].config["threads"])
     slots = [_Slot(device) for device in slots_for(waiting[0].config)[: len(waiting)]]
     with tqdm(total=len(runs), initial=outcomes.skipped, unit="run", disable=None, bar_format=_BAR) as bar:
         try:
             for slot in slots:
-                slot.start(waiting.pop())
+                slot.start(waiting.popleft())
             while busy := {slot.connection: slot for slot in slots if slot.run is not None}:
                 for connection in wait(list(busy)):
                     slot = busy[connection]
@@ -138,7 +144,7 @@ def run_all(runs: Sequence[Run]) -> Outcomes:
                     else:
                         _close_run(slot, kind, content, outcomes, len(runs), bar)
                         if waiting:
-                            slot.start(waiting.pop())
+                            slot.start(waiting.popleft())
                 bar.n = len(outcomes.results) + len(outcomes.failures) + sum(s.fraction for s in slots if s.run is not None)
                 bar.refresh()
         finally:

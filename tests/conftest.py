@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run two at a time on two cores
+
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real data sets, or a skip that says how to have it."""
+    folder = Path(os.environ.get("MIXEXP_DATA", "data"))
+    if not (folder / "cifar-10-batches-py").is_dir() or not (folder / "MNIST").is_dir():
+        pytest.skip("no real CIFAR-10 and MNIST: set MIXEXP_DATA to the folder that has them")
+    return folder.absolute()

@@ -1,0 +1,37 @@
+"""What tests share: composing a small run and training it in a folder of the test's own."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from mixexp.compose import compose
+from mixexp.record import RunFolder
+from mixexp.sweep.identity import canonical
+from mixexp.train import train
+from mixexp.validate import validate
+
+TINY = ("model.width=4", "epochs=2", "batch_size=64")
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    """A valid canonical configuration on the digits with a tiny network, unless overrides say otherwise."""
+    small = [word for word in TINY if not any(o.startswith("model=") for o in overrides) or not word.startswith("model.")]
+    config = compose([*small, *overrides])
+    assert validate(config) == []
+    return canonical(config, frozenset({"alpha"}))
+
+
+def trained(folder: Path, *overrides: str) -> RunFolder:
+    """The folder of a run trained to its end."""
+    record = RunFolder(folder)
+    for _ in train(config_of(*overrides), record, {}):
+        pass
+    return record
+
+
+def rows_of(record: RunFolder, without: tuple[str, ...] = ("seconds",)) -> list[dict[str, str]]:
+    """The CSV's rows as written, without the columns that a clock fills."""
+    with (record.path / "metrics.csv").open() as file:
+        return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]

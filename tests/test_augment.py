@@ -1,0 +1,142 @@
+"""Every option of the augment group: its contract, and flip and shift against a loop over pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from scipy import stats
+from torch import Tensor
+
+from mixexp.augment import Augment
+from mixexp.augment.standard import Standard
+from mixexp.build import build
+from mixexp.data import Normalize
+
+CONF = Path(__file__).parents[1] / "conf" / "augment"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+MEAN, STD = [0.5, 0.2, 0.7], [0.25, 0.5, 0.1]
+
+
+def augment_of(name: str) -> Augment:
+    return build(OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")))
+
+
+def some_images(count: int, channels: int, height: int, width: int, seed: int = 0) -> Tensor:
+    shape = (count, channels, height, width)
+    return torch.from_numpy(np.random.default_rng(seed).integers(1, 256, size=shape, dtype=np.uint8))
+
+
+def normalize_of(images: Tensor, zero_mean: bool = False) -> Normalize:
+    channels = images.shape[1]
+    return Normalize(images, MEAN[:channels], STD[:channels], zero_mean)
+
+
+def drawn(augment: Augment, rows: int, seed: int = 0) -> dict[str, Tensor]:
+    draws = augment.draw(np.random.default_rng(seed), rows)
+    assert all(len(values) == rows for values in draws.values())
+    return {name: torch.from_numpy(values) for name, values in draws.items()}
+
+
+def naive_standard(augment: Standard, images: Tensor, draws: dict[str, Tensor], normalize: Normalize) -> Tensor:
+    """Pixel by pixel: where the window shows the border, black before normalisation or 0 after it."""
+    source = images if augment.pad == "before" else normalize(images)
+    moved = torch.zeros_like(source)
+    height, width = images.shape[2:]
+    for image, (top, left), flip, result in zip(source, draws["offset"].tolist(), draws["flip"].tolist(), moved, strict=True):
+        for y in range(height):
+            for x in range(width):
+                from_y, from_x = y + top - augment.shift, x + left - augment.shift
+                if 0 <= from_y < height and 0 <= from_x < width:
+                    result[:, y, width - 1 - x if flip else x] = image[:, from_y, from_x]
+    return normalize(moved) if augment.pad == "before" else moved
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 6, 9), (3, 9, 6)])
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str, shape: tuple[int, int, int], count: int) -> None:
+    augment, images = augment_of(name), some_images(count, *shape)
+    before, state = images.clone(), (torch.get_rng_state(), np.random.get_state()[1].tolist())
+    found = augment(images, drawn(augment, count), normalize_of(images))
+    assert found.dtype == torch.float32 and found.shape == images.shape and found.isfinite().all()
+    assert torch.equal(images, before)
+    assert torch.equal(found, augment(images, drawn(augment_of(name), count), normalize_of(images)))
+    assert torch.equal(state[0], torch.get_rng_state()) and state[1] == np.random.get_state()[1].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.sampled_from([(1, 5, 7), (3, 7, 5), (2, 4, 4), (1, 1, 3)]),
+    count=st.integers(1, 6),
+    shift=st.integers(0, 4),
+    pad=st.sampled_from(["before", "after"]),
+    flip=st.booleans(),
+    zero_mean=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_standard_against_a_loop(
+    shape: tuple[int, int, int], count: int, shift: int, pad: str, flip: bool, zero_mean: bool, seed: int
+) -> None:
+    augment, images = Standard(flip, shift, pad), some_images(count, *shape, seed)
+    normalize, draws = normalize_of(images, zero_mean), drawn(augment, count, seed)
+    torch.testing.assert_close(augment(images, draws, normalize), naive_standard(augment, images, draws, normalize))
+
+
+@pytest.mark.parametrize(("pad", "border"), [("before", [-0.5 / 0.25, -0.2 / 0.5]), ("after", [0.0, 0.0])])
+def test_colour_of_the_border(pad: str, border: list[float]) -> None:
+    images = torch.full((1, 2, 4, 4), 255, dtype=torch.uint8)
+    draws = {"offset": torch.tensor([[0, 4]]), "flip": torch.tensor([False])}  # a window 2 above the image and 2 to its right
+    found = Standard(shift=2, pad=pad)(images, draws, normalize_of(images))
+    colour = torch.tensor(border).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    torch.testing.assert_close(found[:, :, :2], colour[:, :, :2])
+    torch.testing.assert_close(found[:, :, :, 2:], colour[:, :, :, 2:])
+    torch.testing.assert_close(found[:, :, 2:, :2], normalize_of(images)(images)[:, :, 2:, :2])
+
+
+def test_every_shift_is_equally_likely_and_the_flip_a_coin() -> None:
+    rows = 40_500
+    augment = augment_of("standard")
+    images = torch.zeros(rows, 1, 11, 11, dtype=torch.uint8)
+    images[:, 0, 5, 4] = 255  # moved by dx it comes to 4 + dx, or mirrored to 6 - dx: flips do not change the set of places
+    found = augment(images, drawn(augment, rows), lambda x: x.float())
+    place = found.flatten(1).argmax(1)
+    draws = drawn(augment, rows)
+    dy = place // 11 - 5
+    dx = torch.where(draws["flip"], 6 - place % 11, place % 11 - 4)
+    assert found.flatten(1).max(1).values.eq(255).all()
+    seen = Counter(zip(dy.tolist(), dx.tolist(), strict=True))
+    assert seen.keys() == {(y, x) for y in range(-4, 5) for x in range(-4, 5)}
+    assert stats.chisquare(list(seen.values())).pvalue > 1e-3
+    flips = draws["flip"]
+    assert flips.float().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / rows**0.5)
+    assert all(dy[flips == side].float().mean().abs() < 0.1 for side in (True, False))
+
+
+def test_flip_mirrors_width_only() -> None:
+    augment, images = Standard(shift=0), some_images(200, 1, 3, 5)
+    draws = drawn(augment, 200)
+    found = augment(images, draws, lambda x: x.float())
+    assert torch.equal(found[draws["flip"]], images[draws["flip"]].flip(3).float())
+    assert torch.equal(found[~draws["flip"]], images[~draws["flip"]].float())
+    assert 0 < draws["flip"].sum() < 200
+
+
+@pytest.mark.parametrize("augment", [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), augment_of("none")])
+def test_nothing_to_do_is_the_identity(augment: Augment) -> None:
+    images = some_images(50, 3, 4, 6)
+    found = augment(images, drawn(augment, 50), normalize_of(images))
+    torch.testing.assert_close(found, (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+
+
+def test_every_epoch_and_image_draws_anew() -> None:
+    augment = augment_of("standard")
+    one, other = drawn(augment, 300, seed=0), drawn(augment, 300, seed=1)
+    assert len(one["offset"].unique(dim=0)) > 70
+    assert not torch.equal(one["offset"], other["offset"]) and not torch.equal(one["flip"], other["flip"])

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import functools
+
+import hydra
+import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mixexp.build import build
+from mixexp.conf_dir import CONF
+from mixexp.options import options
+from mixexp.sweep.grid import cells
+from mixexp.sweep.identity import canonical, run_id
+from mixexp.sweep.plan import Run, resolve
+
+EXPERIMENTS = sorted(options([CONF])["experiment"])
+
+RUNS = {
+    "quickstart": 27,
+    "final_layer_mixup": 8,
+    "small_data": 24,
+    "affinity_mnist": 90,
+    "affinity_cifar10": 90,
+    "bc_learning": 6,
+}
+
+
+def grid_of(name: str, *words: str) -> list[list[str]]:
+    """The overrides of every cell of an experiment, as `mixexp -m experiment=name` makes them."""
+    spec = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    sweeper = spec["hydra"]["sweeper"]
+    axes = {}
+    for override in OverridesParser.create().parse_overrides(
+        [*(f"{key}={value}" for key, value in sweeper["params"].items()), f"experiment={name}", *words]
+    ):
+        swept = override.is_sweep_override()
+        axes[override.get_key_element()] = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+    root = yaml.safe_load((CONF / "config.yaml").read_text())
+    return cells(sweeper["grid"], axes, {key for key, value in root.items() if not isinstance(value, dict)})
+
+
+@functools.cache
+def configs_of(name: str, *words: str) -> list[dict]:
+    """The canonical configuration of every run of an experiment."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        found = [
+            canonical(*resolve(hydra.compose("config", overrides=cell, return_hydra_config=True))) for cell in grid_of(name, *words)
+        ]
+    return list({run_id(config): config for config in found}.values())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_its_file_opens_with_claim_and_command(name):
+    lines = options([CONF])["experiment"][name]
+    assert any(line.startswith("Claim:") for line in lines)
+    assert any(f"mixexp reproduce {name}" in line for line in lines)
+    configs = configs_of(name)
+    assert all(config["name"] == name for config in configs)
+    assert len(configs) == RUNS.get(name, len(configs))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_cell_of_the_published_table_has_its_runs(name):
+    configs = configs_of(name, "seed=0")
+    table = configs[0]["table"]
+    published = {(str(row), column) for column, rows in table["published"].items() for row in rows}
+
+    def lookup(config: dict, key: str) -> object:
+        if key in config["choices"]:
+            return config["choices"][key]
+        value = config
+        for part in key.split("."):
+            value = value.get(part, {})
+        return value
+
+    def labels(config: dict, axis: dict) -> list[str]:
+        if "key" in axis:
+            return [str(lookup(config, axis["key"]))]
+        return [label for label, wanted in axis["values"].items() if all(lookup(config, k) == v for k, v in wanted.items())]
+
+    placed = [(row, column) for c in configs for row in labels(c, table["rows"]) for column in labels(c, table["columns"])]
+    assert len(placed) == len(set(placed)) == len(configs), "every run has one cell of its own"
+    assert published <= set(placed)
+
+
+def test_small_data_has_the_articles_budgets():
+    budgets = {(c["subset"]["n"], c["steps"], c["epochs"]) for c in configs_of("small_data")}
+    assert budgets == {(n, None, 100) for n in (50000, 20000, 10000, 5000, 1000)} | {(500, 117000, None), (250, 117000, None)} | {
+        (100, 40000, None)
+    }
+    ratios = {c["choices"]["mix"]: build(c["mix"]) for c in configs_of("small_data")}
+    assert (ratios["data_mix"].ratio.alpha, ratios["data_mix"].ratio.first_plus) == (1, 1), "Beta(2, 1)"
+    assert (ratios["mixup"].ratio.alpha, ratios["mixup"].ratio.first_plus) == (1, 0), "Beta(1, 1)"
+
+
+def test_bc_learning_has_the_articles_six_cases():
+    found = [
+        (c["choices"]["mix"], c["batch_size"], c["mix"].get("step_size"), c["choices"]["schedule"], c["choices"]["augment"])
+        for c in configs_of("bc_learning")
+    ]
+    assert found == [
+        ("none", 128, None, "constant", "none"),
+        ("bc", 128, None, "constant", "none"),
+        ("bc", 1024, 128, "constant", "none"),
+        ("bc", 1024, 1024, "constant", "none"),
+        ("bc", 128, None, "steps", "none"),
+        ("bc", 128, None, "steps", "standard"),
+    ]
+    assert all(c["mix"]["ratio"]["fold"] for c in configs_of("bc_learning")[1:])
+
+
+def test_final_layer_mixup_draws_one_ratio_an_epoch():
+    configs = configs_of("final_layer_mixup")
+    assert {c["mix"]["ratio"]["per"] for c in configs} == {"epoch"}
+    assert {(c["choices"]["mix_layer"], c["alpha"]) for c in configs} == {
+        (layer, alpha) for layer in ("input", "final") for alpha in (0.04, 0.2, 1.0, 5.0)
+    }
+
+
+@pytest.mark.parametrize("name, sigma, margin, batch", [("affinity_mnist", 10, 0.75, 128), ("affinity_cifar10", 90, 0.43, 640)])
+def test_affinity_grids_have_the_articles_constants(name, sigma, margin, batch):
+    configs = configs_of(name)
+    affinity = [c["loss"] for c in configs if c["choices"]["loss"] == "affinity"]
+    assert {(loss["sigma"], loss["margin"], loss["centres"]) for loss in affinity} == {(sigma, margin, 1), (sigma, margin, 5)}
+    assert {c["batch_size"] for c in configs} == {batch}
+    assert all(c["data_seed"] == c["seed"] and c["model"]["final_batchnorm"] for c in configs)
+    assert {c["imbalance"]["n"] for c in configs} == {500, 200, 100, 50, 20, 10}
+
+
+def test_the_command_line_narrows_and_changes_a_grid():
+    assert len(grid_of("small_data", "mix=none", "subset.n=500,100")) == 2
+    assert len(grid_of("small_data", "steps=10")) == 24, "a root setting goes to every cell"
+    assert {c["steps"] for c in configs_of("small_data", "steps=10")} == {10}
+    assert len(grid_of("affinity_mnist", "loss=cross_entropy", "seed=7")) == 6
+    assert len(grid_of("quickstart", "alpha=0.5", "seed=0")) == 3
+
+
+def test_a_runs_label_names_what_it_varies():
+    config = configs_of("final_layer_mixup")[0]
+    assert Run(config, CONF, {}).label == "mix=mixup mix_layer=input loss=cross_entropy alpha=0.04 seed=0"

@@ -1,0 +1,230 @@
+"""What makes two runs the same run, and what a run says of its distance to its experiment."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixexp.compose import compose
+from mixexp.sweep.identity import ALIASES, NOT_SCIENTIFIC, canonical, differences, flatten, run_id, scientific
+
+ALPHA = frozenset({"alpha"})
+WHERE_AND_HOW_FAST = {
+    "name": "other",
+    "device": "cuda:1",
+    "threads": 7,
+    "runs_per_device": 3,
+    "data_dir": "/elsewhere",
+    "output_dir": "/elsewhere",
+    "trusted_modules": ["my_own"],
+    "table": {"title": "a table"},
+}
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    return compose(overrides)
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    return copy.deepcopy(_composed(overrides))
+
+
+def identity(*overrides: str, used: frozenset[str] = frozenset()) -> str:
+    return run_id(canonical(config(*overrides), used))
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+def changed(node: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    """A copy whose leaf at path has another value."""
+    node = copy.deepcopy(node)
+    inner = node
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = f"not {inner[path[-1]]!r}"
+    return node
+
+
+def shuffled(node: Any, order: Any) -> Any:
+    """A copy with the keys of every mapping in another order."""
+    if not isinstance(node, Mapping):
+        return node
+    keys = list(node)
+    order.shuffle(keys)
+    return {key: shuffled(node[key], order) for key in keys}
+
+
+RICH = canonical(
+    _composed(("mix=mixup", "mix_layer=random", "imbalance=minority", "label_noise=uniform", "augment=standard", "schedule=steps")), ALPHA
+)
+PATHS = list(leaves(RICH))
+SILENT = [path for path in PATHS if path[0] in NOT_SCIENTIFIC | ALIASES or path[-1] in ("data_dir", "download")]
+TELLING = [path for path in PATHS if path not in SILENT]
+
+
+# --- run_id ---
+
+
+def test_a_run_id_is_twelve_hexadecimal_digits() -> None:
+    assert len(run_id(RICH)) == 12
+    assert set(run_id(RICH)) <= set("0123456789abcdef")
+
+
+def test_the_leaves_are_shared_out_as_meant() -> None:
+    """A new root setting is scientific unless somebody says otherwise, so that two different runs never share a folder."""
+    roots = {path[0] for path in TELLING}
+    assert {"seed", "data_seed", "steps", "epochs", "batch_size", "precision", "validation", "evaluations", "drop_last"} <= roots
+    assert {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"} <= roots
+    assert {"optimizer", "schedule", "channels_last"} <= roots
+    assert {path[0] for path in SILENT} == {*WHERE_AND_HOW_FAST, "choices", "alpha"}
+
+
+@pytest.mark.parametrize("path", TELLING, ids=".".join)
+def test_every_scientific_leaf_changes_the_run(path: tuple[str, ...]) -> None:
+    assert run_id(changed(RICH, path)) != run_id(RICH)
+
+
+@pytest.mark.parametrize("path", SILENT, ids=".".join)
+def test_where_and_how_fast_do_not(path: tuple[str, ...]) -> None:
+    assert run_id(changed(RICH, path)) == run_id(RICH)
+
+
+def test_paths_inside_a_data_set_do_not_count_either() -> None:
+    ids = {identity("dataset=cifar10", f"data_dir={folder}", f"dataset.download={load}") for folder in "ab" for load in ("true", "false")}
+    assert len(ids) == 1
+    assert identity("dataset=image_folder", "dataset.folder=a") != identity("dataset=image_folder", "dataset.folder=b")
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.randoms(use_true_random=False))
+def test_the_order_of_keys_is_irrelevant(order: Any) -> None:
+    assert run_id(shuffled(RICH, order)) == run_id(RICH)
+
+
+@settings(max_examples=30, deadline=None)
+@given(paths=st.sets(st.sampled_from(TELLING), min_size=1, max_size=4))
+def test_several_changes_give_yet_another_run(paths: set[tuple[str, ...]]) -> None:
+    node = RICH
+    seen = {run_id(RICH)}
+    for path in paths:
+        node = changed(node, path)
+        seen.add(run_id(node))
+    assert len(seen) == len(paths) + 1
+
+
+def test_the_chosen_options_names_do_not_count_only_what_they_hold() -> None:
+    same = {**RICH, "choices": {group: "other" for group in RICH["choices"]}}
+    assert run_id(same) == run_id(RICH)
+
+
+# --- canonical ---
+
+
+def test_alpha_counts_where_a_mix_refers_to_it_and_nowhere_else() -> None:
+    assert identity("mix=mixup", "alpha=0.2", used=ALPHA) != identity("mix=mixup", "alpha=0.4", used=ALPHA)
+    assert identity("mix=bc", "alpha=0.2") == identity("mix=bc", "alpha=0.4")
+    assert canonical(config("mix=bc", "alpha=0.2"), frozenset())["alpha"] is None
+    assert canonical(config("mix=mixup", "alpha=0.2"), ALPHA)["alpha"] == 0.2
+
+
+def test_the_spelling_through_alpha_and_in_place_is_one_run() -> None:
+    assert identity("mix=mixup", "alpha=0.2", used=ALPHA) == identity("mix=mixup", "mix.ratio.alpha=0.2")
+
+
+def test_without_a_blend_layers_and_alphas_are_one_run() -> None:
+    cells = [("mix=none", f"mix_layer={layer}", f"alpha={alpha}") for layer in ("input", "final", "random") for alpha in (0.2, 1.0)]
+    assert len({identity(*cell) for cell in cells}) == 1
+    assert len({identity("mix=mixup", *cell[1:], used=ALPHA) for cell in cells}) == 6
+    plain = canonical(config("mix=none", "mix_layer=final"), frozenset())
+    assert plain["mix_layer"]["layers"] == ["input"] and plain["choices"]["mix_layer"] is None
+    assert plain["choices"]["mix"] == "none"
+
+
+def test_steps_rules_epochs() -> None:
+    assert identity("steps=100", "epochs=3") == identity("steps=100", "epochs=9") == identity("steps=100", "epochs=null")
+    assert identity("epochs=3") != identity("epochs=9")
+    assert canonical(config("steps=100"), frozenset())["epochs"] is None
+    assert canonical(config("epochs=9"), frozenset())["epochs"] == 9
+
+
+def test_canonical_leaves_what_it_is_given() -> None:
+    given = config("mix=none", "mix_layer=final", "steps=5")
+    before = copy.deepcopy(given)
+    canonical(given, frozenset())
+    assert given == before
+
+
+def test_canonical_is_idempotent() -> None:
+    once = canonical(config("mix=none", "steps=5"), frozenset())
+    assert canonical(once, frozenset()) == once
+
+
+# --- flatten, scientific ---
+
+
+def test_flatten_names_every_leaf() -> None:
+    assert dict(flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}, "f": None})) == {"a.b": 1, "a.c.d": [2], "e": {}, "f": None}
+
+
+def test_the_scientific_part_is_the_telling_leaves() -> None:
+    assert {".".join(path) for path in TELLING} == {name for name, _ in flatten(scientific(RICH))}
+
+
+# --- differences ---
+
+
+def distance(overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: frozenset[str] = frozenset()) -> dict[str, list[Any]]:
+    return differences(*(canonical(config(*words), used) for words in (overrides, reference)))
+
+
+def test_a_run_does_not_differ_from_itself() -> None:
+    assert distance(()) == {}
+
+
+def test_changed_values_are_named_with_both_values() -> None:
+    assert distance(("batch_size=32", "optimizer.lr=0.5", "epochs=3"), ("optimizer.lr=0.2",)) == {
+        "batch_size": [32, 128],
+        "epochs": [3, 30],
+        "optimizer.lr": [0.5, 0.2],
+    }
+
+
+def test_another_option_counts_once_whatever_its_settings() -> None:
+    assert distance(("optimizer=adam", "optimizer.beta1=0.5", "mix=mixup")) == {
+        "optimizer": ["adam", "sgd"],
+        "mix": ["mixup", "none"],
+        "mix_layer": ["input", None],
+    }
+
+
+def test_alpha_is_named_where_it_acts() -> None:
+    assert distance(("mix=mixup", "alpha=0.2"), ("mix=mixup", "alpha=1.0"), ALPHA) == {"mix.ratio.alpha": [0.2, 1.0]}
+    assert distance(("mix=bc", "alpha=0.2"), ("mix=bc", "alpha=1.0")) == {}
+
+
+def test_a_setting_that_only_one_of_the_two_has_is_named() -> None:
+    assert distance(("model=small_cnn", "+model.extra=1")) == {"model.extra": [1, None]}
+    assert distance((), ("+model.extra=1",)) == {"model.extra": [None, 1]}
+
+
+@pytest.mark.parametrize("word", ["seed=5", "data_seed=5", "device=cpu", "threads=3", "name=other", "output_dir=elsewhere"])
+def test_repetitions_and_places_are_no_difference(word: str) -> None:
+    assert distance((word,)) == {}
+
+
+def test_where_steps_rules_epochs_is_no_difference_of_its_own() -> None:
+    assert distance(("steps=7",)) == {"steps": [7, None]}
+    assert distance(("steps=7",), ("steps=7", "epochs=2")) == {}

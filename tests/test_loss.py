@@ -1,0 +1,409 @@
+"""Every option of the loss group: values against per-sample loops, the articles' tables, limits and gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from mixexp.build import build
+from mixexp.loss import Loss
+from mixexp.loss.affinity import Affinity, AffinityHead
+from mixexp.loss.class_weights import class_weights
+from mixexp.loss.cross_entropy import CrossEntropy
+from mixexp.loss.focal import Focal
+from mixexp.loss.kl import KL
+from mixexp.mixed import Mixed
+
+CONF = Path(__file__).parents[1] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
+MIXES = sorted(path.stem for path in (CONF / "mix").glob("*.yaml"))
+COUNTS = np.array([50, 10, 30, 10, 20])
+CLASSES = len(COUNTS)
+
+
+def loss_of(name: str, **changes: Any) -> Loss:
+    node = OmegaConf.to_container(OmegaConf.load(CONF / "loss" / f"{name}.yaml"))
+    assert changes.keys() <= node.keys()
+    return build(node | changes, class_counts=COUNTS)
+
+
+def mix_of(name: str) -> Any:
+    config = OmegaConf.create({"alpha": 0.7, "mix": OmegaConf.load(CONF / "mix" / f"{name}.yaml")})
+    return build(OmegaConf.to_container(config, resolve=True)["mix"])
+
+
+def mixed_by(name: str, count: int) -> Mixed:
+    """Labels as a mix makes them."""
+    labels = torch.from_numpy(np.random.default_rng(count).integers(CLASSES, size=count))
+    mix = mix_of(name)
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, count, mix.origins(count), count).items()}
+    return mix.plan(labels, draws).labels
+
+
+def outputs_of(loss: Loss, count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What the loss's own head makes of random features."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = loss.head(6, CLASSES).eval()
+        return head(2 * torch.randn(count, 6)).detach().to(dtype)
+
+
+def labels_of(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Mixed:
+    rng = np.random.default_rng(seed)
+    first, second = (torch.from_numpy(rng.integers(CLASSES, size=count)) for _ in range(2))
+    weight = torch.from_numpy(rng.random(count)).to(dtype)
+    weight[:2] = torch.tensor([0.0, 1.0])[:count]
+    return Mixed(first, second, weight)
+
+
+def log_softmax(row: list[float]) -> list[float]:
+    top = max(row)
+    return [z - top - math.log(sum(math.exp(other - top) for other in row)) for z in row]
+
+
+def naive_weight(loss: Any, label: int) -> float:
+    return 1.0 if loss.weights is None else loss.weights[label].item()
+
+
+def naive_cross_entropy(loss: CrossEntropy, row: list[float], target: list[float]) -> float:
+    epsilon = loss.label_smoothing
+    smooth = [(1 - epsilon) * t + epsilon / len(target) for t in target]
+    return -sum(naive_weight(loss, c) * t * log_p for c, (t, log_p) in enumerate(zip(smooth, log_softmax(row), strict=True)))
+
+
+def naive_kl(loss: KL, row: list[float], target: list[float]) -> float:
+    return sum(t * (math.log(t) - log_p) for t, log_p in zip(target, log_softmax(row), strict=True) if t > 0)
+
+
+def average_of(one: Callable[[Any, list[float], int], float]) -> Callable[[Any, list[float], list[float]], float]:
+    """The loss that takes the average over the labels of a mixed target."""
+    return lambda loss, row, target: sum(t * one(loss, row, y) for y, t in enumerate(target) if t > 0)
+
+
+def naive_focal(loss: Focal, row: list[float], label: int) -> float:
+    log_p = log_softmax(row)[label]
+    return -naive_weight(loss, label) * (1 - math.exp(log_p)) ** loss.gamma * log_p
+
+
+def naive_affinity(loss: Affinity, row: list[float], label: int) -> float:
+    return sum(max(0.0, loss.margin + other - row[label]) for j, other in enumerate(row) if j != label)
+
+
+NAIVE = {
+    CrossEntropy: naive_cross_entropy,
+    KL: naive_kl,
+    Focal: average_of(naive_focal),
+    Affinity: average_of(naive_affinity),
+}
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in NAMES),
+    ("cross_entropy", {"label_smoothing": 0.3}),
+    ("cross_entropy", {"class_weights": "balanced"}),
+    ("cross_entropy", {"class_weights": [1, 2, 0, 0.5, 3], "label_smoothing": 0.1}),
+    ("focal", {"gamma": 0.5, "class_weights": "balanced"}),
+    ("focal", {"gamma": 0}),
+    ("affinity", {"margin": 0.01, "sigma": 90}),
+    ("affinity", {"centres": 3, "sigma": 2, "batchnorm": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), [v for v in VARIANTS if type(loss_of(v[0])) in NAIVE], ids=str)
+def test_against_a_loop(name: str, changes: dict[str, Any]) -> None:
+    loss = loss_of(name, **changes)
+    outputs, labels = outputs_of(loss, 40), labels_of(40)
+    plain = Mixed(labels.first)
+    for record in (labels, plain):
+        expected = []
+        for i, row in enumerate(outputs.double().tolist()):
+            target = [0.0] * CLASSES
+            weight = 1.0 if record.weight is None else record.weight[i].item()
+            target[record.first[i]] += weight
+            if record.second is not None:
+                target[record.second[i]] += 1 - weight
+            expected.append(NAIVE[type(loss)](loss, row, target))
+        torch.testing.assert_close(loss(outputs, record), torch.tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_accepts_what_every_mix_makes(name: str, changes: dict[str, Any], mix: str, count: int) -> None:
+    loss, labels = loss_of(name, **changes), mixed_by(mix, count)
+    if not loss.accepts_mixed and labels.second is not None:
+        return
+    outputs = outputs_of(loss, count).requires_grad_()
+    losses = loss(outputs, labels)
+    assert losses.shape == (count,) and losses.dtype == torch.float32 and losses.isfinite().all()
+    (losses.mean() + loss.penalty(loss.head(6, CLASSES))).backward()
+    assert outputs.grad.isfinite().all() and outputs.grad.any()
+    one_by_one = [loss(outputs[i : i + 1], row(labels, i)) for i in range(count)]
+    torch.testing.assert_close(torch.cat(one_by_one), losses)
+
+
+def row(labels: Mixed, i: int) -> Mixed:
+    return Mixed(*(None if values is None else values[i : i + 1] for values in (labels.first, labels.second, labels.weight)))
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_the_two_labels_can_change_places(name: str, changes: dict[str, Any]) -> None:
+    loss, labels = loss_of(name, **changes), labels_of(20)
+    outputs = outputs_of(loss, 20)
+    swapped = Mixed(labels.second, labels.first, 1 - labels.weight)
+    torch.testing.assert_close(loss(outputs, labels), loss(outputs, swapped))
+    same = Mixed(labels.first, labels.first, labels.weight)
+    torch.testing.assert_close(loss(outputs, same), loss(outputs, Mixed(labels.first)))
+
+
+def gap_to_average(loss: Loss) -> Tensor:
+    """Loss of the mixed labels less the average of the two labels' losses."""
+    outputs, labels = outputs_of(loss, 50), labels_of(50)
+    first, second = loss(outputs, Mixed(labels.first)), loss(outputs, Mixed(labels.second))
+    return loss(outputs, labels) - (labels.weight * first + (1 - labels.weight) * second)
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_linear_in_target_is_declared_truthfully(name: str, changes: dict[str, Any]) -> None:
+    """A linear loss equals the average of two; one that is not equals it only because it says that it takes the average."""
+    loss = loss_of(name, **changes)
+    takes_average = gap_to_average(loss).abs().max() < 1e-5
+    assert takes_average if loss.linear_in_target else takes_average == ("average" in (type(loss).__doc__ or ""))
+
+
+def test_cross_entropy_of_the_soft_label_is_the_average_form() -> None:
+    loss, labels = loss_of("cross_entropy"), labels_of(30)
+    outputs = outputs_of(loss, 30)
+    soft = -(labels.soft(CLASSES) * outputs.log_softmax(1)).sum(1)
+    torch.testing.assert_close(loss(outputs, labels), soft)
+    assert loss.linear_in_target and not loss_of("kl").linear_in_target and not loss_of("focal").linear_in_target
+
+
+def test_kl_is_cross_entropy_less_the_labels_entropy() -> None:
+    kl, labels = loss_of("kl"), labels_of(30)
+    outputs = outputs_of(kl, 30).requires_grad_()
+    soft = labels.soft(CLASSES)
+    entropy = -torch.xlogy(soft, soft).sum(1)
+    cross_entropy = loss_of("cross_entropy")(outputs, labels)
+    torch.testing.assert_close(kl(outputs, labels), cross_entropy - entropy)
+    gradients = [torch.autograd.grad(values.sum(), outputs)[0] for values in (kl(outputs, labels), cross_entropy)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_kl_vanishes_for_a_perfect_prediction_only() -> None:
+    labels = labels_of(30)
+    perfect = labels.soft(CLASSES).clamp(min=1e-30).log()
+    torch.testing.assert_close(loss_of("kl")(perfect, labels), torch.zeros(30))
+    assert (loss_of("kl")(outputs_of(loss_of("kl"), 30), labels) > 0.01).all()
+
+
+def test_focal_without_focus_is_cross_entropy() -> None:
+    labels = labels_of(30)
+    outputs = outputs_of(loss_of("focal"), 30)
+    for weights in ("none", "balanced"):
+        focal, cross_entropy = loss_of("focal", gamma=0, class_weights=weights), loss_of("cross_entropy", class_weights=weights)
+        torch.testing.assert_close(focal(outputs, labels), cross_entropy(outputs, labels))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_focal_at_certainty(gamma: float) -> None:
+    """p → 1 and p → 0: everything finite; a sure sample counts less than in cross-entropy, a lost one as much."""
+    outputs = torch.tensor([[z, 0.0] for z in (1e3, 100.0, 30.0, 17.0, 16.0, 10.0, -10.0, -100.0, -1e3)], requires_grad=True)
+    losses = loss_of("focal", gamma=gamma)(outputs, Mixed(torch.zeros(9, dtype=torch.int64)))
+    losses.sum().backward()
+    assert losses.isfinite().all() and outputs.grad.isfinite().all() and (losses >= 0).all()
+    p = 1 / (1 + math.exp(-10))
+    assert losses[5].item() == pytest.approx(-((1 - p) ** gamma) * math.log(p), rel=1e-3)
+    torch.testing.assert_close(losses[7:], torch.tensor([100.0, 1000.0]))
+
+
+def test_label_smoothing() -> None:
+    outputs = torch.tensor([[2.0, 0.0, -1.0, 0.5, 0.0]])
+    log_p = log_softmax(outputs[0].tolist())
+    found = loss_of("cross_entropy", label_smoothing=0.1)(outputs, Mixed(torch.tensor([2]))).item()
+    assert found == pytest.approx(-(0.9 * log_p[2] + 0.02 * sum(log_p)), rel=1e-5)
+
+
+def test_class_weights() -> None:
+    balanced = class_weights("balanced", COUNTS)
+    assert balanced.tolist() == pytest.approx([120 / (5 * count) for count in COUNTS])
+    assert (balanced * torch.from_numpy(COUNTS)).sum().item() == pytest.approx(COUNTS.sum())
+    assert class_weights("none", COUNTS) is None
+    assert class_weights([1, 2, 3, 4, 5.5], COUNTS).tolist() == [1, 2, 3, 4, 5.5]
+    with pytest.raises(ValueError, match="2 weights for 5 classes"):
+        class_weights([1, 2], COUNTS)
+    with pytest.raises(ValueError, match="class 1 has no training image"):
+        class_weights("balanced", np.array([3, 0, 2]))
+    for name in ("cross_entropy", "focal"):
+        assert [loss_of(name, class_weights=w).weighs_classes for w in ("none", "balanced", [1] * 5)] == [False, True, True]
+
+
+AFFINITIES = [1, 0.75, 0.5, 0.25, 0]
+# The article's: affinity to a wrong class in rows, to the right one in columns, both from 1 down to 0.
+MARGIN_TABLES = {
+    0.01: [
+        [0.01, 0.26, 0.51, 0.76, 1.01],
+        [0, 0.01, 0.26, 0.51, 0.76],
+        [0, 0, 0.01, 0.26, 0.51],
+        [0, 0, 0, 0.01, 0.26],
+        [0, 0, 0, 0, 0.01],
+    ],
+    0.75: [
+        [0.75, 1.00, 1.25, 1.50, 1.75],
+        [0.50, 0.75, 1.00, 1.25, 1.50],
+        [0.25, 0.50, 0.75, 1.00, 1.25],
+        [0, 0.25, 0.50, 0.75, 1.00],
+        [0, 0, 0.25, 0.50, 0.75],
+    ],
+}
+
+
+@pytest.mark.parametrize("margin", MARGIN_TABLES)
+def test_affinity_margin_tables(margin: float) -> None:
+    pairs = torch.tensor([[right, wrong] for wrong in AFFINITIES for right in AFFINITIES])
+    found = loss_of("affinity", margin=margin)(pairs, Mixed(torch.zeros(25, dtype=torch.int64))).view(5, 5)
+    torch.testing.assert_close(found, torch.tensor(MARGIN_TABLES[margin]), rtol=0, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    centres=st.integers(1, 4),
+    features=st.integers(1, 6),
+    sigma=st.floats(0.5, 90),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+)
+def test_affinity_head_against_a_loop(centres: int, features: int, sigma: float, count: int, seed: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = loss_of("affinity", sigma=sigma, centres=centres).head(features, CLASSES)
+        x = torch.randn(count, features)
+    w = head[1].centres.tolist()
+    expected = [
+        [
+            max(math.exp(-sum((f - c) ** 2 for f, c in zip(row, centre, strict=True)) / sigma) for centre in w[j])
+            for j in range(CLASSES)
+        ]
+        for row in x.tolist()
+    ]
+    torch.testing.assert_close(head(x), torch.tensor(expected), rtol=1e-4, atol=1e-6)
+
+
+def test_affinity_head_at_its_centres_and_its_start() -> None:
+    torch_state = torch.get_rng_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = AffinityHead(64, 20, 10.0, 5)
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert head.centres.shape == (20, 5, 64)
+    assert head.centres.std().item() == pytest.approx(math.sqrt(2 / 64), rel=0.05)
+    own = head(head.centres.detach()[:, 3])
+    torch.testing.assert_close(own.diag(), torch.ones(20), rtol=0, atol=1e-5)
+    assert own.max() <= 1 and torch.equal(own.argmax(1), torch.arange(20))
+
+
+def test_affinity_heads_gradient() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head, x = AffinityHead(3, 4, 5.0, 2), torch.randn(6, 3, requires_grad=True)
+    head(x).square().sum().backward()
+
+    def exact(x: Tensor, w: Tensor) -> Tensor:
+        return torch.exp(-(x[:, None, None] - w).square().sum(3) / 5.0).amax(2).square().sum()
+
+    expected = torch.autograd.functional.jacobian(exact, (x.detach().double(), head.centres.detach().double()))
+    torch.testing.assert_close(x.grad, expected[0].float(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(head.centres.grad, expected[1].float(), rtol=1e-3, atol=1e-5)
+
+
+def head_with(centres: Tensor) -> nn.Module:
+    """An affinity head whose centres, [C, m, h], are these."""
+    head = loss_of("affinity", centres=centres.shape[1]).head(centres.shape[2], centres.shape[0])
+    head[1].centres = nn.Parameter(centres)
+    return head
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3), (5, 1, 2), (4, 3, 6)])
+def test_diversity_term_against_a_loop(shape: tuple[int, int, int]) -> None:
+    w = torch.from_numpy(np.random.default_rng(0).normal(size=shape))
+    points = w.flatten(0, 1).tolist()
+    squared = [
+        sum((a - b) ** 2 for a, b in zip(points[j], points[k], strict=True))
+        for j in range(len(points))
+        for k in range(j + 1, len(points))
+    ]
+    mu = sum(squared) / len(squared)
+    expected = sum((d - mu) ** 2 for d in squared) / len(squared)
+    assert loss_of("affinity").penalty(head_with(w)).item() == pytest.approx(expected, abs=1e-12)
+    assert loss_of("affinity", diversity=0.3).penalty(head_with(w)).item() == pytest.approx(0.3 * expected, abs=1e-12)
+    assert loss_of("affinity", diversity=0).penalty(head_with(w)).item() == 0
+
+
+def test_diversity_term_vanishes_for_a_regular_simplex() -> None:
+    simplex = 3.0 * torch.eye(6).view(3, 2, 6) + 1.0
+    assert loss_of("affinity").penalty(head_with(simplex)).item() == pytest.approx(0, abs=1e-8)
+    assert loss_of("affinity").penalty(head_with(simplex * torch.linspace(1, 2, 6).view(3, 2, 1))).item() > 0.1
+
+
+def test_only_affinity_has_a_penalty_and_a_head_of_its_own() -> None:
+    for name in NAMES:
+        loss = loss_of(name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            head = loss.head(4, CLASSES)
+        penalty = loss.penalty(head)
+        assert penalty.shape == ()
+        if isinstance(loss, Affinity):
+            assert penalty.item() > 0
+            penalty.backward()
+            assert head[1].centres.grad.any()
+        else:
+            assert isinstance(head, nn.Linear) and penalty.item() == 0
+
+
+@pytest.mark.parametrize("batchnorm", [False, True])
+def test_batchnorm_before_the_affinity_head(batchnorm: bool) -> None:
+    head = loss_of("affinity", batchnorm=batchnorm).head(4, CLASSES)
+    features = torch.from_numpy(np.random.default_rng(0).normal(3, 2, size=(16, 4))).float()
+    standard = (features - features.mean(0)) / (features.var(0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(head(features), head[1](standard if batchnorm else features))
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_gradcheck(name: str, changes: dict[str, Any]) -> None:
+    loss = loss_of(name, **changes).double()
+    outputs = outputs_of(loss, 6, dtype=torch.float64).requires_grad_()
+    for labels in (labels_of(6, dtype=torch.float64), Mixed(labels_of(6).first)):
+        assert torch.autograd.gradcheck(lambda z, labels=labels: loss(z, labels), outputs)
+
+
+def test_gradcheck_of_the_penalty() -> None:
+    loss, head = loss_of("affinity", centres=2), head_with(torch.zeros(3, 2, 4))
+
+    def penalty(w: Tensor) -> Tensor:
+        del head[1].centres
+        head[1].centres = w
+        return loss.penalty(head)
+
+    w = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 2, 4))).requires_grad_()
+    assert torch.autograd.gradcheck(penalty, w)
+
+
+def test_affinities_are_computed_in_float32_under_autocast() -> None:
+    head = loss_of("affinity", sigma=90, centres=2).head(256, CLASSES)
+    features = (10 * torch.from_numpy(np.random.default_rng(0).normal(size=(8, 256)))).bfloat16()
+    near = head[1].centres.detach()[0, 0] + 0.5 * features / 10
+    for x in (features, near.bfloat16()):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = head(x)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, head(x.float()))
+    assert found.max() > 0.1

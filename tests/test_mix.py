@@ -1,0 +1,425 @@
+"""Every option of the mix group: its plans against naive loops, its distributions, its limits and its random streams."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from scipy import stats
+from torch import Tensor
+from torchvision.transforms import v2
+
+from mixexp.build import build
+from mixexp.loss.cross_entropy import CrossEntropy
+from mixexp.mix import Mix, Plan
+from mixexp.mix.energy import Energy
+from mixexp.mix.first_label import FirstLabel
+from mixexp.mix.linear import Linear
+from mixexp.mix.other_class import OtherClass
+from mixexp.mix.pairs import Pairs
+from mixexp.mix.permutation import Permutation
+from mixexp.mixed import Mixed
+
+CONF = Path(__file__).parents[1] / "conf" / "mix"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+CLASSES = 4
+
+
+def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
+    """The option's object; changes name a setting by its path, with __ for the dot."""
+    config = OmegaConf.create({"alpha": alpha, "mix": OmegaConf.load(CONF / f"{name}.yaml")})
+    for key, value in changes.items():
+        OmegaConf.update(config, f"mix.{key.replace('__', '.')}", value, force_add=False)
+    return build(OmegaConf.to_container(config, resolve=True)["mix"])
+
+
+PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
+BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
+USES_ALPHA = [name for name in NAMES if "${alpha}" in (CONF / f"{name}.yaml").read_text()]
+
+
+def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
+    draws = mix.draw(seed, epoch, rows, mix.origins(batch_size), batch_size)
+    assert all(len(values) == rows for values in draws.values())
+    return {name: torch.from_numpy(values) for name, values in draws.items()}
+
+
+def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int = 0) -> list[tuple[slice, Plan, dict[str, Tensor]]]:
+    """An epoch's batches as the loop cuts them: rows of the epoch, plan and draws."""
+    origins, draws = mix.origins(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
+    found = []
+    for start in range(0, len(labels), origins):
+        now = slice(start, start + origins)
+        own = {name: values[now] for name, values in draws.items()}
+        found.append((now, mix.plan(labels[now], own), own))
+    return found
+
+
+def only(mix: Mix, labels: Tensor, batch_size: int | None = None, seed: int = 0) -> Plan:
+    ((_, plan, _),) = batches(mix, labels, batch_size or len(labels), seed)
+    return plan
+
+
+def some_labels(count: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(CLASSES, size=count))
+
+
+def some_images(count: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(count, 2, 3, 3)).astype(np.float32))
+
+
+def naive_permutation(labels: list[int], draws: dict[str, list], count: int) -> list[list[int]]:
+    order = sorted(range(len(labels)), key=lambda i: draws["order"][i])
+    return [[order[(i - k) % len(labels)] for k in range(count)] for i in range(len(labels))]
+
+
+def naive_other_class(labels: list[int], draws: dict[str, list], count: int) -> list[list[int]]:
+    order = sorted(range(len(labels)), key=lambda i: draws["order"][i])
+    found = []
+    for i, own in enumerate(labels):
+        others = [j for j in order if labels[j] != own]
+        start = int(draws["start"][i] * len(others))
+        found.append([others[(start + k) % len(others)] if others else i for k in range(count)])
+    return found
+
+
+def naive_linear(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarray:
+    return lam * first + (1 - lam) * second
+
+
+def naive_energy(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarray:
+    """The paper's own formula, for 0 < lam and two images that are not flat."""
+    p = 1 / (1 + first.std() / second.std() * (1 - lam) / lam)
+    return (p * first + (1 - p) * second) / math.sqrt(p**2 + (1 - p) ** 2)
+
+
+NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class}
+NAIVE_BLEND = {Linear: naive_linear, Energy: naive_energy}
+
+
+@pytest.mark.parametrize("step_size", [None, 3])
+@pytest.mark.parametrize("name", PAIRS)
+def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
+    mix = mix_of(name, step_size=step_size, ratio__per="sample")
+    batch_size, labels, images = 6, some_labels(13), some_images(13)
+    for now, plan, draws in batches(mix, labels, batch_size, seed=3):
+        y, x = labels[now].tolist(), images[now].double().numpy()
+        lam = draws["lam"].tolist()
+        count = 1 if step_size is None else 2
+        partners = NAIVE_PARTNERS[type(mix.pairing)](y, {k: v.tolist() for k, v in draws.items()}, count)
+        blends, targets = [], []
+        for i in range(len(y)):
+            for k in range(count):
+                j = partners[i][k]
+                weight = 1.0 if i == j else lam[i][k]
+                blends.append(NAIVE_BLEND[type(mix.blend)](x[i], x[j], weight))
+                target = [0.0] * CLASSES
+                target[y[i]] += 1.0 if isinstance(mix.label, FirstLabel) else weight
+                target[y[j]] += 0.0 if isinstance(mix.label, FirstLabel) else 1 - weight
+                targets.append(target)
+        torch.testing.assert_close(plan.apply(images[now]), torch.tensor(np.array(blends), dtype=torch.float32))
+        torch.testing.assert_close(plan.labels.soft(CLASSES), torch.tensor(targets))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    labels=st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=40),
+    batch_size=st.integers(1, 12),
+    exponent=st.floats(-3, 3),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_contract(name: str, labels: list[int], batch_size: int, exponent: float, seed: int) -> None:
+    mix, y = mix_of(name, alpha=10**exponent), torch.tensor(labels)
+    images = some_images(len(y))
+    for now, plan, _ in batches(mix, y, batch_size, seed, epoch=5):
+        blended, soft = plan.apply(images[now]), plan.labels.soft(CLASSES)
+        assert len(blended) == len(soft) == len(y[now])
+        assert blended.dtype == images.dtype and blended.isfinite().all()
+        torch.testing.assert_close(soft.sum(1), torch.ones(len(soft)))
+        assert soft.min() >= 0
+        assert ((soft > 0).sum(1) <= (2 if mix.mixes_labels else 1)).all()
+        if plan.lam is None:
+            assert mix.blend is None and torch.equal(blended, images[now])
+        else:
+            assert plan.lam.dtype == torch.float32 and ((plan.lam >= 0) & (plan.lam <= 1)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dtype_and_shape_of_any_representation_are_kept(name: str) -> None:
+    plan = only(mix_of(name), some_labels(6))
+    for dtype in (torch.float64, torch.bfloat16):
+        for shape in ((6, 5), (6, 2, 3, 3)):
+            x = torch.arange(math.prod(shape), dtype=dtype).view(shape)
+            assert plan.apply(x).dtype == dtype and plan.apply(x).shape == shape
+
+
+def test_what_the_options_say_of_themselves() -> None:
+    none, data_mix, mixup, bc, plus = (mix_of(name) for name in ("none", "data_mix", "mixup", "bc", "bc_plus"))
+    assert [m.mixes_labels for m in (none, data_mix, mixup, bc, plus)] == [False, False, True, True, True]
+    assert [m.zero_mean for m in (none, data_mix, mixup, bc, plus)] == [False, False, False, False, True]
+    assert none.blend is None and plus.blend.input_only and not bc.blend.input_only
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-2, 0.2, 1.0, 5.0, 1e3])
+@pytest.mark.parametrize("name", USES_ALPHA)
+def test_beta_moments(name: str, alpha: float) -> None:
+    mix, count = mix_of(name, alpha, ratio__per="sample"), 100_000
+    lam = epoch_of(mix, count, 128)["lam"].double().numpy()
+    assert ((lam >= 0) & (lam <= 1)).all()
+    a, b = alpha + (0 if mix.mixes_labels else 1), alpha
+    mean, variance, kurtosis = (float(value) for value in stats.beta.stats(a, b, moments="mvk"))
+    assert lam.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / count))
+    assert lam.var() == pytest.approx(variance, abs=5 * variance * math.sqrt(max(kurtosis + 2, 0) / count) + 1e-7)
+
+
+def test_data_mix_prefers_the_image_whose_label_is_kept() -> None:
+    mix = mix_of("data_mix", 1.0, ratio__per="sample")
+    labels = some_labels(20_000)
+    plan = only(mix, labels)
+    lam = plan.lam[plan.first != plan.second]
+    assert lam.mean().item() == pytest.approx(2 / 3, abs=0.01)
+    assert torch.equal(plan.labels.first, labels) and plan.labels.second is None
+
+
+@pytest.mark.parametrize("name", USES_ALPHA)
+def test_alpha_to_zero_leaves_samples_almost_unmixed(name: str) -> None:
+    plan = only(mix_of(name, 1e-3, ratio__per="sample"), some_labels(1000))
+    assert torch.minimum(plan.lam, 1 - plan.lam).mean() < 2e-3
+    if not mix_of(name).mixes_labels:
+        assert plan.lam.mean() > 0.99
+
+
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_is_drawn_once(name: str, fold: bool) -> None:
+    rows, batch_size = 50, 8
+    distinct = {}
+    for per in ("sample", "batch", "epoch"):
+        mix = mix_of(name, 1.0, ratio__per=per, ratio__fold=fold, step_size=4)
+        lam = epoch_of(mix, rows, batch_size)["lam"]
+        assert lam.shape == (rows, 2)
+        distinct[per] = lam.unique().numel()
+        if per == "batch":
+            assert all(chunk.unique().numel() == 1 for chunk in lam.split(4))
+        assert not fold or lam.min() >= 0.5
+        assert fold or per == "epoch" or lam.min() < 0.5
+    assert distinct == {"sample": 100, "batch": 13, "epoch": 1}
+    assert (epoch_of(mix, rows, 8, epoch=0)["lam"][0] != epoch_of(mix, rows, 8, epoch=1)["lam"][0]).all()
+
+
+def test_folding_keeps_the_distribution_of_the_larger_part() -> None:
+    plain = epoch_of(mix_of("bc"), 5000, 128)["lam"]
+    folded = epoch_of(mix_of("bc", ratio__fold=True), 5000, 128)["lam"]
+    torch.testing.assert_close(folded, torch.maximum(plain, 1 - plain))
+    assert stats.kstest(folded.flatten().numpy(), stats.uniform(0.5, 0.5).cdf).pvalue > 0.01
+
+
+label_vectors = st.one_of(
+    st.lists(st.integers(0, 9), min_size=1, max_size=32),
+    st.lists(st.sampled_from([0] * 20 + [1]), min_size=1, max_size=32),
+    st.integers(1, 16).map(lambda n: [3] * n),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(BC), labels=label_vectors, count=st.sampled_from([1, 2, 5]), seed=st.integers(0, 1000))
+def test_bc_partners(name: str, labels: list[int], count: int, seed: int) -> None:
+    y = torch.tensor(labels)
+    plan = only(mix_of(name, step_size=len(y)), y, count * len(y), seed)
+    assert plan.first.tolist() == [i for i in range(len(y)) for _ in range(count)]
+    for i, own in enumerate(labels):
+        partners = plan.second[i * count : (i + 1) * count].tolist()
+        available = sum(label != own for label in labels)
+        if available == 0:
+            assert partners == [i] * count
+            assert plan.lam[i * count : (i + 1) * count].eq(1).all()
+        else:
+            assert all(labels[j] != own for j in partners)
+            assert len(set(partners)) == min(count, available)
+
+
+@pytest.mark.parametrize("name", BC)
+def test_a_sample_without_another_class_stays_as_it_is(name: str) -> None:
+    images = some_images(5)
+    plan = only(mix_of(name), torch.full((5,), 2))
+    torch.testing.assert_close(plan.apply(images), images)
+    assert plan.labels.soft(CLASSES)[:, 2].eq(1).all()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("name", PAIRS)
+def test_partners_are_uniform(name: str, which: int) -> None:
+    y, epochs = [0, 0, 0, 1, 1, 2, 2, 2], 1500
+    mix, size = mix_of(name, step_size=8), 8
+    counts = np.zeros((size, size))
+    for _, plan, _ in batches(mix, torch.tensor(y * epochs), 16):
+        np.add.at(counts, (np.arange(size), plan.second.view(size, 2)[:, which].numpy()), 1)
+    for i in range(size):
+        allowed = [j for j in range(size) if name not in BC or y[j] != y[i]]
+        assert counts[i].sum() == counts[i, allowed].sum() == epochs
+        assert stats.chisquare(counts[i, allowed]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_128_images_with_8_partners_each(name: str) -> None:
+    mix, labels = mix_of(name, step_size=128, ratio__per="sample"), some_labels(128)
+    assert mix.origins(1024) == 128
+    plan = only(mix, labels, 1024)
+    assert plan.apply(some_images(128)).shape == (1024, 2, 3, 3)
+    assert plan.first.bincount().eq(8).all()
+    assert len(set(zip(plan.first.tolist(), plan.second.tolist(), strict=True))) == 1024
+    mixed = plan.first != plan.second
+    assert plan.lam[mixed].unique().numel() > 0.99 * mixed.sum()
+
+
+@pytest.mark.parametrize(("batch_size", "step_size"), [(128, 48), (64, 128)])
+@pytest.mark.parametrize("name", PAIRS)
+def test_step_size_that_does_not_divide(name: str, batch_size: int, step_size: int) -> None:
+    with pytest.raises(ValueError, match=f"step_size = {step_size} does not divide batch_size = {batch_size}"):
+        mix_of(name, step_size=step_size).origins(batch_size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_of_one_and_last_partial_batch(name: str) -> None:
+    mix, labels, images = mix_of(name), some_labels(9), some_images(9)
+    sizes = []
+    for now, plan, _ in batches(mix, labels, 4):
+        sizes.append(len(plan.apply(images[now])))
+        assert len(plan.labels.first) == sizes[-1]
+    assert sizes == [4, 4, 1]
+    torch.testing.assert_close(plan.apply(images[8:]), images[8:])
+    assert plan.labels.soft(CLASSES)[0, labels[8]] == 1
+
+
+def parts(first: Tensor, second: Tensor, blend: Tensor) -> tuple[float, float]:
+    """The blend's coefficients of two images that are orthogonal to one another."""
+    return (blend * first).sum().item() / first.square().sum().item(), (blend * second).sum().item() / second.square().sum().item()
+
+
+def waves(height_first: float, height_second: float) -> tuple[Tensor, Tensor]:
+    """Two orthogonal images [1, 1, 2, 4] of mean 0 with the given standard deviations."""
+    sign = torch.tensor([1.0, -1.0])
+    return height_first * sign.repeat(4).view(1, 1, 2, 4), height_second * sign.repeat_interleave(4).view(1, 1, 2, 4)
+
+
+@pytest.mark.parametrize("r", [0.01, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("heights", [(1.0, 1.0), (0.2, 3.0), (50.0, 0.1)])
+def test_bc_plus_energies_are_in_the_ratio_of_the_labels(r: float, heights: tuple[float, float]) -> None:
+    first, second = waves(*heights)
+    blend = Energy()(first, second, torch.tensor([r]))
+    a, b = parts(first, second, blend)
+    assert a * heights[0] / (a * heights[0] + b * heights[1]) == pytest.approx(r, rel=1e-5)
+    assert a**2 + b**2 == pytest.approx(1, rel=1e-5)
+    if heights[0] == heights[1]:
+        assert blend.std(correction=0).item() == pytest.approx(heights[0], rel=1e-5)
+    np.testing.assert_allclose(blend.numpy(), naive_energy(first.numpy(), second.numpy(), r), rtol=1e-4, atol=1e-6 * max(heights))
+
+
+def test_bc_plus_limits() -> None:
+    first, second = waves(1.0, 4.0)
+    flat = torch.full_like(first, 0.5)
+    blend = Energy()
+    for one, other in [(first, second), (first, flat), (flat, second), (flat, flat / 8)]:
+        torch.testing.assert_close(blend(one, other, torch.ones(1)), one)
+        torch.testing.assert_close(blend(one, other, torch.zeros(1)), other)
+    half = torch.tensor([0.5])
+    torch.testing.assert_close(blend(flat, second, half), flat)
+    torch.testing.assert_close(blend(first, flat, half), flat)
+    torch.testing.assert_close(blend(flat, flat / 8, torch.tensor([0.25])), (0.25 + 0.75 / 8) / math.sqrt(0.625) * flat)
+
+
+def test_bc_plus_treats_every_pair_on_its_own() -> None:
+    first, second, lam = some_images(5), 3 * some_images(5, seed=1), torch.linspace(0.1, 0.9, 5)
+    together = Energy()(first, second, lam)
+    for i in range(5):
+        torch.testing.assert_close(together[i : i + 1], Energy()(first[i : i + 1], second[i : i + 1], lam[i : i + 1]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixup_agrees_with_torchvision(seed: int) -> None:
+    size, theirs = 7, v2.MixUp(alpha=0.7, num_classes=CLASSES)
+    images, labels = some_images(size, seed), some_labels(size, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        lam = theirs.make_params([])["lam"]
+        torch.manual_seed(seed)
+        expected_images, expected_labels = theirs(images, labels)
+    order = torch.roll(torch.arange(size), -1).float()  # sorting by it gives torchvision's own pairing, each with the one before
+    plan = mix_of("mixup").plan(labels, {"order": order, "lam": torch.full((size, 1), lam)})
+    torch.testing.assert_close(plan.apply(images), expected_images)
+    torch.testing.assert_close(plan.labels.soft(CLASSES), expected_labels)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
+def test_data_mix_has_the_expected_loss_of_mixup(alpha: float) -> None:
+    """Huszár's rewriting, on a fixed nonlinear softmax model of eight points in the plane."""
+    rng, count = np.random.default_rng(0), 200_000
+    points, hidden, out = (torch.from_numpy(rng.normal(size=shape)).float() for shape in ((8, 2), (2, 6), (6, 3)))
+    images, labels = points.repeat(count // 8, 1), torch.tensor([0, 1, 2, 0, 1, 2, 2, 1]).repeat(count // 8)
+    loss = CrossEntropy(np.ones(3, dtype=np.int64))
+    losses = {}
+    for name in ("mixup", "data_mix"):
+        plan = only(mix_of(name, alpha, ratio__per="sample"), labels)
+        losses[name] = loss(3 * torch.tanh(2 * plan.apply(images) @ hidden) @ out, plan.labels)
+    error = math.sqrt(sum(values.var().item() / count for values in losses.values()))
+    assert error < 0.02
+    assert losses["mixup"].mean().item() == pytest.approx(losses["data_mix"].mean().item(), abs=4 * error)
+
+
+def numbers(draws: dict[str, np.ndarray]) -> dict[str, list]:
+    return {name: values.tolist() for name, values in draws.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_depend_on_seed_and_epoch_only(name: str) -> None:
+    mix = mix_of(name)
+
+    def drawn(seed: int, epoch: int) -> dict[str, list]:
+        return numbers(mix.draw(seed, epoch, 20, 4, 4))
+
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    found = drawn(7, 3)
+    torch.manual_seed(2), np.random.seed(2), random.seed(2)
+    before = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+    for seed, epoch in [(7, 0), (7, 4), (8, 3), (3, 7)]:
+        other = drawn(seed, epoch)
+        assert all(found[key] != other[key] for key in found)
+    assert numbers(mix_of(name).draw(7, 3, 20, 4, 4)) == found
+    only(mix, some_labels(6))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert all(np.array_equal(a, b) for a, b in zip(before[1], np.random.get_state(), strict=True))
+    assert before[2] == random.getstate()
+
+
+def test_the_ratio_does_not_depend_on_the_pairing_nor_follow_it() -> None:
+    changes = {"ratio__per": "sample"}
+    permuted, other = epoch_of(mix_of("mixup", **changes), 5000, 128), epoch_of(mix_of("bc", **changes), 5000, 128)
+    assert torch.equal(permuted["lam"], other["lam"])
+    for key in ("order", "start"):
+        assert abs(np.corrcoef(other[key], other["lam"][:, 0])[0, 1]) < 0.05
+    assert abs(np.corrcoef(other["order"], other["start"])[0, 1]) < 0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1, width=32)), min_size=1, max_size=6))
+def test_mixed_record(rows: list[tuple[int, int, float]]) -> None:
+    first, second, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
+    table = torch.tensor([3.0, -1.0, 0.5, 20.0])
+    record = Mixed(first, second, weight)
+    for row, average, (a, b, w) in zip(record.soft(4).tolist(), record.average(lambda y: table[y]).tolist(), rows, strict=True):
+        expected = [0.0] * 4
+        expected[a] += w
+        expected[b] += 1 - w
+        assert row == pytest.approx(expected, abs=1e-6)
+        assert average == pytest.approx(w * table[a].item() + (1 - w) * table[b].item(), abs=1e-5)
+    assert torch.equal(Mixed(first).average(lambda y: table[y]), table[first])
+    assert torch.equal(Mixed(first).soft(4).argmax(1), first)

@@ -1,0 +1,513 @@
+"""Which images a run uses, with which labels, in which order and scale: subset, imbalance, label noise, sampling, data.choose."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixexp import data, streams
+from mixexp.build import build
+from mixexp.dataset import Splits
+from mixexp.dataset.from_torchvision import FromTorchvision
+from mixexp.imbalance import cut
+from mixexp.imbalance.minority import Minority
+from mixexp.imbalance.none import NoImbalance
+from mixexp.imbalance.profile import Profile
+from mixexp.label_noise.none import NoNoise
+from mixexp.label_noise.uniform import Uniform
+from mixexp.sampling.equal import Equal
+from mixexp.sampling.natural import Natural
+from mixexp.subset.balanced import Balanced
+from mixexp.subset.full import Full
+from mixexp.subset.head import Head
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+REAL = {"MNIST": "MNIST/raw/t10k-images-idx3-ubyte", "CIFAR10": "cifar-10-batches-py/test_batch"}
+CIFAR10_LT_100 = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+"""Training images per class of CIFAR-10-LT with imbalance 100, as Cao et al. 2019 and Cui et al. 2019 have them."""
+FEW = settings(max_examples=40, deadline=None)
+LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda labels: np.array(labels, dtype=np.int64))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def even_labels(per_class: int, classes: int = 10) -> np.ndarray:
+    """Labels 0, 1, … in turn, per_class of each."""
+    return np.tile(np.arange(classes), per_class)
+
+
+def counts(labels: np.ndarray, classes: int = 10) -> list[int]:
+    return np.bincount(labels, minlength=classes).tolist()
+
+
+def splits(train: np.ndarray, test: np.ndarray, classes: int = 10) -> Splits:
+    """A data set whose images carry their own number, so that a mix-up of rows would show."""
+    parts = []
+    for labels in (train, test):
+        numbers = torch.arange(len(labels))
+        pixels = torch.stack([numbers // 256, numbers % 256], 1).to(torch.uint8).view(-1, 2, 1, 1)
+        parts += [pixels, torch.from_numpy(labels)]
+    return Splits(*parts, tuple(map(str, range(classes))))
+
+
+def options(group: str) -> list[Path]:
+    return sorted((CONF / group).glob("*.yaml"))
+
+
+def from_yaml(path: Path, **changed: object) -> object:
+    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return build({**node, **{key: value for key, value in changed.items() if key in node}})
+
+
+@functools.cache
+def real(name: str) -> Splits:
+    """A real data set from the folder in MIXEXP_DATA, or the test is skipped."""
+    folder = Path(os.environ.get("MIXEXP_DATA") or "/nonexistent")
+    if not (folder / REAL[name]).is_file():
+        pytest.skip(f"no {name}: the environment variable MIXEXP_DATA names no folder that has {REAL[name]}")
+    return FromTorchvision(name=name, data_dir=str(folder), download=False).load()
+
+
+def choose(
+    source: Splits, subset=None, imbalance=None, label_noise=None, validation: float = 0.0, data_seed: int = 0
+) -> data.Choice:
+    parts = (subset or Full(), imbalance or NoImbalance(), label_noise or NoNoise())
+    return data.choose(source, *parts, validation, data_seed)
+
+
+# --- every option of the groups, whatever their names ---
+
+
+@pytest.mark.parametrize("path", options("subset"), ids=lambda path: path.stem)
+def test_every_subset_gives_distinct_ascending_rows_and_repeats_itself(path: Path) -> None:
+    labels = even_labels(150)
+    rows = [from_yaml(path).select(labels, 10, rng(5)) for _ in range(2)]
+    assert rows[0].dtype == np.int64
+    assert (np.diff(rows[0]) > 0).all()
+    assert 0 <= rows[0][0] and rows[0][-1] < len(labels)
+    assert (rows[0] == rows[1]).all()
+
+
+@pytest.mark.parametrize("path", options("imbalance"), ids=lambda path: path.stem)
+def test_every_imbalance_keeps_some_of_every_class_and_no_more_than_there_are(path: Path) -> None:
+    train, test = np.full(10, 600), np.full(10, 100)
+    given = train.copy(), test.copy()
+    for keep, have in zip(from_yaml(path).keep_counts(train, test, 6.0), given, strict=True):
+        assert keep.shape == (10,)
+        assert (keep > 0).all() and (keep <= have).all()
+    assert (train == given[0]).all() and (test == given[1]).all(), "the counts handed in are the caller's"
+
+
+@pytest.mark.parametrize("path", options("label_noise"), ids=lambda path: path.stem)
+def test_every_label_noise_gives_valid_labels_and_leaves_the_true_ones_alone(path: Path) -> None:
+    labels = even_labels(200)
+    noisy = from_yaml(path).corrupt(labels, 10, rng())
+    assert noisy.dtype == np.int64 and noisy.shape == labels.shape
+    assert 0 <= noisy.min() and noisy.max() < 10
+    assert (labels == even_labels(200)).all()
+
+
+@pytest.mark.parametrize("path", options("sampling"), ids=lambda path: path.stem)
+@FEW
+@given(labels=LABELS, seed=st.integers(0, 2**32))
+def test_every_sampling_keeps_its_promises(path: Path, labels: np.ndarray, seed: int) -> None:
+    sampling = from_yaml(path)
+    order = sampling.order(labels, rng(seed))
+    assert len(order) == sampling.epoch_size(np.bincount(labels, minlength=4))
+    assert 0 <= order.min() and order.max() < len(labels)
+    visited = np.bincount(labels[order], minlength=4)
+    if sampling.equalises_classes:
+        assert len(set(visited[visited > 0])) == 1
+    assert ((visited > 0) == (np.bincount(labels, minlength=4) > 0)).all()
+
+
+@pytest.mark.parametrize("path", options("sampling"), ids=lambda path: path.stem)
+def test_every_sampling_is_fresh_each_epoch(path: Path) -> None:
+    labels = np.repeat([0, 1], [30, 10])
+    first, second = (from_yaml(path).order(labels, streams.generator(0, "order", epoch)) for epoch in (0, 1))
+    assert first.tolist() != second.tolist()
+    assert sorted(first[:20].tolist()) != sorted(second[:20].tolist())
+
+
+# --- subset ---
+
+
+def test_full_is_everything_in_order() -> None:
+    assert Full().select(even_labels(3), 10, rng()).tolist() == list(range(30))
+
+
+def test_head_is_the_first_n_whatever_the_seed() -> None:
+    labels = rng().integers(10, size=200)
+    for seed in range(3):
+        assert Head(17).select(labels, 10, rng(seed)).tolist() == list(range(17))
+    assert len(Head(200).select(labels, 10, rng())) == 200
+
+
+def test_head_refuses_more_than_there_are_with_both_numbers() -> None:
+    with pytest.raises(ValueError, match=r"subset\.n = 201: the training set has 200 images"):
+        Head(201).select(even_labels(20), 10, rng())
+
+
+def test_balanced_has_as_many_of_every_class_drawn_by_the_seed() -> None:
+    labels = rng().integers(10, size=2000)
+    first, again, other = (Balanced(200).select(labels, 10, rng(seed)) for seed in (1, 1, 2))
+    assert counts(labels[first]) == counts(labels[other]) == [20] * 10
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize(
+    ("n", "numbers"),
+    [
+        (105, "subset.n = 105: a balanced subset of 10 classes needs a multiple of 10"),
+        (210, "subset.n = 210: needs 21 images of every class, but class 3 has 19"),
+    ],
+)
+def test_balanced_refuses_what_cannot_be_with_the_numbers(n: int, numbers: str) -> None:
+    labels = np.delete(even_labels(20), 3)
+    with pytest.raises(ValueError) as refused:
+        Balanced(n).select(labels, 10, rng())
+    assert str(refused.value) == numbers
+
+
+def test_head_of_cifar10_has_the_known_uneven_classes() -> None:
+    labels = real("CIFAR10").train_labels.numpy()
+    assert labels[Head(10).select(labels, 10, rng())].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
+
+
+# --- imbalance ---
+
+
+@pytest.mark.parametrize("n", [500, 200, 100, 50, 20, 10])
+@pytest.mark.parametrize(("name", "per_test"), [("MNIST", 6), ("CIFAR10", 5)])
+def test_minority_cuts_the_even_classes_as_article_b_does(name: str, per_test: int, n: int) -> None:
+    source = real(name)
+    choice = choose(source, imbalance=Minority(n))
+    train, test = counts(source.train_labels.numpy()), counts(source.test_labels.numpy())
+    assert counts(choice.train_labels) == [per_test * n if c % 2 == 0 else train[c] for c in range(10)]
+    assert counts(source.test_labels.numpy()[choice.test]) == [n if c % 2 == 0 else test[c] for c in range(10)]
+
+
+def test_minority_leaves_the_test_set_whole_when_told_to() -> None:
+    train, test = Minority(5, reduce_test=False).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+    assert train.tolist() == [30, 60] * 5
+    assert test.tolist() == [10] * 10
+
+
+def test_minority_of_chosen_classes() -> None:
+    train, test = Minority(2, classes=[1, 7]).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+    assert train.tolist() == [60, 12, 60, 60, 60, 60, 60, 12, 60, 60]
+    assert test.tolist() == [10, 2, 10, 10, 10, 10, 10, 2, 10, 10]
+
+
+@pytest.mark.parametrize("classes", [[10], [1, 1], []])
+def test_minority_refuses_classes_that_are_not_there(classes: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"imbalance\.classes = .*: distinct class numbers from 0 to 9"):
+        Minority(2, classes=classes).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "refusal"),
+    [
+        ([60, 60, 29, 60], [10, 10, 10, 10], "imbalance.n = 5: class 2 would need 30 training images and has 29"),
+        ([60, 60, 60, 60], [10, 10, 4, 10], "imbalance.n = 5: class 2 would need 5 test images and has 4"),
+    ],
+)
+def test_minority_refuses_more_than_there_are_with_the_numbers(train: list[int], test: list[int], refusal: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        Minority(5).keep_counts(np.array(train), np.array(test), 6.0)
+    assert str(refused.value) == refusal
+
+
+@pytest.mark.parametrize(
+    ("shape", "ratio", "expected"),
+    [
+        ("exponential", 100, CIFAR10_LT_100),
+        ("exponential", 1, [5000] * 10),
+        ("step", 100, [5000] * 5 + [50] * 5),
+        ("step", 10, [5000] * 5 + [500] * 5),
+        ("step", 3, [5000] * 5 + [1666] * 5),
+    ],
+)
+def test_profiles_have_the_published_counts(shape: str, ratio: float, expected: list[int]) -> None:
+    train, test = Profile(shape, ratio).keep_counts(np.full(10, 5000), np.full(10, 1000), 5.0)
+    assert train.tolist() == expected
+    assert test.tolist() == [1000] * 10
+
+
+@FEW
+@given(classes=st.integers(2, 20), largest=st.integers(50, 6000), ratio=st.floats(1, 50), extra=st.integers(0, 100))
+def test_the_exponential_profile_follows_its_formula(classes: int, largest: int, ratio: float, extra: int) -> None:
+    have = np.full(classes, largest)
+    have[0] += extra
+    keep, _ = Profile("exponential", ratio).keep_counts(have, np.full(classes, 10), 5.0)
+    exact = largest * ratio ** (-np.arange(classes) / (classes - 1))
+    assert (keep <= exact + 1e-6).all() and (keep > exact - 1 - 1e-6).all()
+    assert keep[0] == largest and (np.diff(keep) <= 0).all() and keep.min() >= 1
+
+
+def test_a_profile_refuses_a_ratio_that_leaves_nothing() -> None:
+    with pytest.raises(ValueError, match=r"imbalance\.ratio = 100: the smallest class has 99 images.* at most 99"):
+        Profile("step", 100).keep_counts(np.array([500, 99]), np.array([1, 1]), 5.0)
+
+
+def test_cut_draws_the_asked_counts_in_order_without_repeats() -> None:
+    labels = rng().integers(4, size=200)
+    keep = np.array([3, 0, 10, 1])
+    first, other = (cut(labels, keep, rng(seed)) for seed in (0, 1))
+    assert counts(labels[first], 4) == counts(labels[other], 4) == keep.tolist()
+    assert (np.diff(first) > 0).all()
+    assert first.tolist() != other.tolist()
+
+
+# --- label noise ---
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize(("among", "wrong"), [("all", 0.9), ("others", 1.0)])
+def test_the_share_of_wrong_labels_is_what_each_convention_says(rate: float, among: str, wrong: float) -> None:
+    labels = even_labels(10000)
+    noisy = Uniform(rate, among).corrupt(labels, 10, rng())
+    changed = noisy != labels
+    tolerance = 5 * np.sqrt(0.25 / len(labels))
+    assert abs(changed.mean() - wrong * rate) < tolerance
+    shift = np.bincount((noisy - labels)[changed] % 10, minlength=10)[1:] / changed.sum()
+    assert np.abs(shift - 1 / 9).max() < 0.01, "wrong labels are uniform over the wrong classes"
+
+
+def test_no_noise_is_no_noise() -> None:
+    assert (NoNoise().corrupt(even_labels(5), 10, rng()) == even_labels(5)).all()
+
+
+# --- sampling ---
+
+
+@FEW
+@given(labels=LABELS, seed=st.integers(0, 2**32))
+def test_natural_sampling_visits_every_image_once(labels: np.ndarray, seed: int) -> None:
+    assert sorted(Natural().order(labels, rng(seed))) == list(range(len(labels)))
+
+
+@FEW
+@given(labels=LABELS, seed=st.integers(0, 2**32))
+def test_oversampling_visits_everything_and_repeats_as_evenly_as_can_be(labels: np.ndarray, seed: int) -> None:
+    visits = np.bincount(Equal("largest").order(labels, rng(seed)), minlength=len(labels))
+    size = np.bincount(labels)
+    for c in np.flatnonzero(size):
+        of_class = visits[labels == c]
+        assert of_class.sum() == size.max()
+        assert of_class.min() >= 1 and of_class.max() - of_class.min() <= 1
+
+
+@FEW
+@given(labels=LABELS, seed=st.integers(0, 2**32))
+def test_undersampling_repeats_nothing_and_uses_the_smallest_class_whole(labels: np.ndarray, seed: int) -> None:
+    order = Equal("smallest").order(labels, rng(seed))
+    size = np.bincount(labels)
+    smallest = size[size > 0].min()
+    assert len(set(order)) == len(order)
+    assert set(np.bincount(labels[order])) <= {0, smallest}
+    for c in np.flatnonzero(size == smallest):
+        assert set(np.flatnonzero(labels == c)) <= set(order)
+
+
+@pytest.mark.parametrize("sampling", [Natural(), Equal("largest"), Equal("smallest")], ids=["natural", "largest", "smallest"])
+def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
+    labels = np.repeat([0, 1], [200, 100])
+    classes = labels[sampling.order(labels, rng())]
+    assert np.count_nonzero(np.diff(classes)) > 50
+
+
+# --- data.choose ---
+
+
+def test_choose_takes_the_subset_first_then_the_imbalance() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    choice = choose(source, subset=Head(300), imbalance=Minority(2))
+    assert choice.train.max() < 300
+    assert counts(source.train_labels.numpy()[choice.train]) == [12, 30] * 5
+    with pytest.raises(ValueError, match=r"class 0 would need 36 training images and has 30"):
+        choose(source, subset=Head(300), imbalance=Minority(6))
+
+
+def test_the_validation_part_is_taken_after_the_imbalance() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    choice = choose(source, imbalance=Minority(1), validation=0.5)
+    both = np.concatenate([choice.train, choice.validation])
+    assert counts(source.train_labels.numpy()[both]) == [6, 60] * 5
+
+
+def test_noise_is_put_on_the_remaining_training_labels_only() -> None:
+    source = splits(even_labels(100), even_labels(20))
+    choice = choose(source, label_noise=Uniform(1.0, "others"), validation=0.3)
+    true = source.train_labels.numpy()
+    assert len(choice.train) == len(choice.train_labels) == 700 and len(choice.validation) == 300
+    assert (choice.train_labels != true[choice.train]).all()
+    assert (true == even_labels(100)).all(), "held-out labels are read from here, so they are the true ones"
+    assert (source.test_labels.numpy() == even_labels(20)).all()
+
+
+@FEW
+@given(seed=st.integers(0, 2**40), validation=st.sampled_from([0.0, 0.1, 0.25, 0.5]), n=st.integers(1, 8))
+def test_training_and_validation_part_the_chosen_images(seed: int, validation: float, n: int) -> None:
+    source = splits(even_labels(60), even_labels(10))
+    choice = choose(source, Balanced(500), Minority(n), validation=validation, data_seed=seed)
+    whole = choose(source, Balanced(500), Minority(n), data_seed=seed)
+    assert sorted([*choice.train, *choice.validation]) == whole.train.tolist()
+    assert len(choice.validation) == round(validation * len(whole.train))
+    assert counts(source.train_labels.numpy()[whole.train]) == [6 * n, 50] * 5
+    assert counts(source.test_labels.numpy()[choice.test]) == [n, 10] * 5
+    assert (choice.test == whole.test).all()
+    assert (np.diff(choice.train) > 0).all()
+
+
+@pytest.mark.parametrize(("validation", "held"), [(0.01, 0), (0.99, 10)])
+def test_a_validation_part_that_leaves_nothing_is_refused_with_the_numbers(validation: float, held: int) -> None:
+    with pytest.raises(ValueError, match=rf"validation = {validation}: holds out {held} of 10 training images"):
+        choose(splits(even_labels(1), even_labels(1)), validation=validation)
+
+
+def test_the_data_seed_decides_every_draw() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    whole = {
+        "subset": {"subset": Balanced(100)},
+        "imbalance": {"imbalance": Minority(5)},
+        "validation": {"validation": 0.5},
+        "noise": {"label_noise": Uniform(0.5)},
+    }
+    for parts in whole.values():
+        digests = [choose(source, **parts, data_seed=seed).digest() for seed in (0, 0, 1)]
+        assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_draws_are_independent_of_each_other() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    plain = choose(source, imbalance=Minority(5), validation=0.5)
+    noisy = choose(source, imbalance=Minority(5), validation=0.5, label_noise=Uniform(0.5))
+    assert plain.train.tolist() == noisy.train.tolist()
+    assert plain.test.tolist() == noisy.test.tolist() == choose(source, Head(500), Minority(5)).test.tolist()
+
+
+def test_global_generators_change_nothing() -> None:
+    source, digests = splits(even_labels(60), even_labels(10)), set()
+    for seed in (1, 2):
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        digests.add(choose(source, Balanced(100), Minority(1), Uniform(0.5), 0.5).digest())
+    assert len(digests) == 1
+
+
+def test_a_digest_sees_every_index_and_label() -> None:
+    arrays = [np.arange(4), np.arange(4, 6), np.arange(3), np.array([0, 1, 0, 1])]
+    digest = data.Choice(*arrays).digest()
+    assert digest == data.Choice(*(array.copy() for array in arrays)).digest() == "b43e9a6e1aca080a"
+    for i in range(4):
+        changed = [array.copy() for array in arrays]
+        changed[i][-1] += 1
+        assert data.Choice(*changed).digest() != digest
+    moved = [arrays[0][:3], np.array([3, 4, 5]), *arrays[2:]]
+    assert data.Choice(*moved).digest() != digest, "the same numbers, shared out otherwise"
+
+
+def test_a_part_has_the_chosen_images_with_their_labels() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    for subset in (Full(), Head(7), Balanced(100)):
+        choice = choose(source, subset)
+        part = data.part(source.train_images, choice.train_labels, choice.train, torch.device("cpu"))
+        numbers = part.images[:, 0, 0, 0].int() * 256 + part.images[:, 1, 0, 0].int()
+        assert numbers.tolist() == choice.train.tolist()
+        assert part.labels.tolist() == (choice.train % 10).tolist()
+        assert part.labels.dtype == torch.int64 and part.images.dtype == torch.uint8 and len(part) == len(choice.train)
+
+
+# --- normalisation ---
+
+
+def pixels(count: int = 50, channels: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 256, (count, channels, 5, 4), dtype=torch.uint8, generator=generator)
+
+
+def naive(images: torch.Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> np.ndarray:
+    """The normalised images, in plain float64 NumPy."""
+    x = images.numpy().astype(np.float64) / 255
+    if zero_mean:
+        x -= x.mean(axis=(1, 2, 3), keepdims=True)
+        mean = std = None
+    over = (0, 2, 3)
+    mean = x.mean(axis=over) if mean is None else np.array(mean)
+    std = x.std(axis=over) if std is None else np.array(std)
+    return (x - mean.reshape(1, -1, 1, 1)) / std.reshape(1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("zero_mean", [False, True])
+@pytest.mark.parametrize("mean", [None, [0.1, 0.5, 0.9]])
+@pytest.mark.parametrize("std", [None, [0.2, 0.3, 0.4]])
+def test_normalisation_is_the_naive_one(mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
+    images = pixels()
+    got = data.Normalize(images, mean, std, zero_mean).to(torch.device("cpu"))(images)
+    assert got.dtype == torch.float32
+    np.testing.assert_allclose(got.numpy(), naive(images, mean, std, zero_mean), atol=1e-5)
+
+
+def test_statistics_do_not_depend_on_the_chunks() -> None:
+    images = pixels(12001, 1)
+    got = data.Normalize(images, None, None, False)
+    np.testing.assert_allclose(float(got.std), (images.double() / 255).std(correction=0).item(), atol=1e-6)
+    np.testing.assert_allclose(float(got.mean), (images.double() / 255).mean().item(), atol=1e-6)
+
+
+def test_statistics_are_of_the_training_images_and_are_used_on_others() -> None:
+    train, test = pixels(), pixels()[:7] // 2
+    expected = (test.numpy() / 255 - (train.numpy() / 255).mean((0, 2, 3)).reshape(1, 3, 1, 1)) / (
+        (train.numpy() / 255).std((0, 2, 3)).reshape(1, 3, 1, 1)
+    )
+    np.testing.assert_allclose(data.Normalize(train, None, None, False)(test).numpy(), expected, atol=1e-5)
+
+
+def test_a_constant_channel_becomes_zero_and_not_nan() -> None:
+    images = pixels()
+    images[:, 1] = 77
+    normalised = data.Normalize(images, None, None, False)(images)
+    assert torch.isfinite(normalised).all()
+    assert normalised[:, 1].abs().max() < 1e-6
+
+
+def test_normalising_leaves_the_images_alone() -> None:
+    images = pixels()
+    data.Normalize(images, None, None, True)(images)
+    assert torch.equal(images, pixels())
+
+
+def test_the_centred_statistics_of_cifar10_are_those_published_for_bc_plus() -> None:
+    """mean [4.60, 2.24, −6.84] and std [55.9, 53.7, 56.5] of 255 (mil-tokyo/bc_learning_image, after centring each image)."""
+    source = real("CIFAR10")
+    normalize = data.Normalize(source.train_images, [0.5] * 3, [0.5] * 3, zero_mean=True)
+    assert np.abs(normalize.mean.flatten().numpy() * 255 - [4.60, 2.24, -6.84]).max() < 0.02
+    assert np.abs(normalize.std.flatten().numpy() * 255 - [55.9, 53.7, 56.5]).max() < 0.05
+
+
+def test_the_computed_statistics_of_mnist_are_the_known_ones() -> None:
+    normalize = data.Normalize(real("MNIST").train_images, None, None, zero_mean=False)
+    assert round(normalize.mean.item(), 4) == 0.1307
+    assert round(normalize.std.item(), 4) == 0.3081
+
+
+# --- loading ---
+
+
+def test_a_data_set_stays_in_memory_until_another_is_asked_for() -> None:
+    node = {"_target_": "mixexp.dataset.digits.Digits", "test_fraction": 0.2}
+    first = data.load(node)[1]
+    assert data.load(dict(reversed(node.items())))[1] is first
+    other = data.load({**node, "test_fraction": 0.5})[1]
+    assert len(other.test_labels) > len(first.test_labels)

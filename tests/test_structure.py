@@ -1,0 +1,117 @@
+"""The house's rules, read off the syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mixexp.build import locate
+from mixexp.conf_dir import CONF
+from mixexp.options import header, options
+
+PACKAGE = Path(__file__).resolve().parent.parent / "mixexp"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
+
+GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
+LEVELS = [
+    {"errors", "metrics", "streams", "mixed", "conf_dir"},
+    {"options", "build", "device", "record"},
+    GROUP_PARTS | {"optimizer", "schedule"},
+    {"data", "network"},
+    {"evaluate"},
+    {"train"},
+    {"validate"},
+    {"sweep"},
+    {"compose"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+
+def place(path: Path) -> str:
+    """The part of the house a module is in: a folder's name, or a file's."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Modules a file imports, anywhere in it, written in full."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" if node.module == "mixexp" else node.module for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    here = place(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "mixexp" or len(parts) < 2:
+            continue
+        there = parts[1]
+        if here == "report":
+            assert there in {"report", "metrics", "errors"}, f"report imports {name}"
+        elif here != there and here != "__init__" and there != "report":
+            assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
+        elif there == "report":
+            assert here == "cli"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_hydra_stays_at_the_door(path):
+    if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path)):
+        assert place(path) in {"compose", "sweep"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_code_asks_which_option_of_a_group_was_chosen(path):
+    ordinary = {"none", "full", "input", "final", "step", "balanced"}  # words that mean other things as well
+    others = GROUP_PARTS - {place(path)}
+    names = {option for group in others for option in options([CONF])[group]} - ordinary
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            literals = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+            assert not literals & names, f"{path}:{node.lineno} compares with {literals & names}"
+
+
+@pytest.mark.parametrize("path", OPTION_FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_option_says_what_it_is_and_lives_where_its_group_says(path):
+    lines = header(path)
+    assert lines and len(lines[0]) > 10, f"{path}: opens with no description"
+    target = (yaml.safe_load(path.read_text()) or {}).get("_target_")
+    if path.parent.name != "experiment":
+        assert target.startswith(f"mixexp.{path.parent.name}"), target
+        assert locate(target).__doc__, f"{target} has no docstring"
+
+
+@pytest.mark.parametrize("group", sorted(GROUP_PARTS))
+def test_a_group_has_a_plain_option(group):
+    plain = {"none", "full", "natural", "input", "cross_entropy", "digits", "small_cnn"}
+    assert plain & set(options([CONF])[group])
+
+
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics"])
+def test_what_must_start_fast_imports_no_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_path_of_a_machine_and_no_unfinished_mark_in_the_text():
+    root = PACKAGE.parent
+    tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False).stdout.split()
+    texts = [root / name for name in tracked if name.endswith((".py", ".yaml", ".toml", ".md"))]
+    for path in texts or MODULES:
+        if path.is_file() and path != Path(__file__).resolve():
+            assert not re.search(r"\bTODO\b|\bFIXME\b|/home/|/root/", path.read_text()), path
