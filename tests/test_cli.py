@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,18 @@ def test_an_option_and_a_class_of_the_users_own(tmp_path):
     done = mixexp(*own, "trusted_modules=[my_mixes]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mine" in mixexp("list", "mix", "--config-dir", "conf", cwd=tmp_path).stdout
+
+
+def test_the_readmes_example_of_an_own_mix_works_as_written(tmp_path):
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    code, option = (re.search(rf"```{kind}\n(.*?)```", readme, re.DOTALL)[1] for kind in ("python", "yaml"))
+    (tmp_path / "my_conf" / "mix").mkdir(parents=True)
+    (tmp_path / "my_conf" / "mix" / "neighbour.yaml").write_text(option.replace("mixexp.mix.neighbour", "my_mixes"))
+    (tmp_path / "my_mixes.py").write_text(code)
+    own = ("--config-dir", "my_conf", "trusted_modules=[my_mixes]", *SMALL)
+    done = mixexp("-m", "mix=mixup,neighbour", "mix_layer=input,final", *own, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 runs, 4 done" in done.stdout
 
 
 def test_a_failing_run_costs_one_row_and_the_others_go_on(tmp_path):

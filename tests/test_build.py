@@ -1,0 +1,274 @@
+"""YAML becomes objects: every key of every option is an argument, and what is not is refused with what there is."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from pydantic import Field
+
+from mixexp.build import GIVEN, build, check, locate
+from mixexp.errors import UserError
+from mixexp.mix.beta import Beta
+from mixexp.mix.pairs import Pairs
+from mixexp.schedule import Constant, Cosine
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")
+INTERPOLATIONS = {"${alpha}": 1.0, "${data_dir}": "data"}
+SUPPLIED = {
+    "model": {"in_channels": 3, "image_size": (32, 32)},
+    "loss": {"class_counts": np.full(10, 5)},
+    "optimizer": {"parameters": [torch.nn.Parameter(torch.ones(1))]},
+}
+MANDATORY = {"image_folder": {"folder": "photos"}}
+"""What the user has to give on purpose: settings that are ??? in their option."""
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def node(path: Path) -> dict[str, Any]:
+    """An option as the program sees it: references resolved, what is mandatory given."""
+    text = path.read_text(encoding="utf-8")
+    for reference, value in INTERPOLATIONS.items():
+        text = text.replace(reference, str(value))
+    return {**yaml.safe_load(text), **MANDATORY.get(path.stem, {})}
+
+
+def option(name: str, **changed: Any) -> dict[str, Any]:
+    return {**node(CONF / f"{name}.yaml"), **changed}
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """A node and all nodes inside it."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        for inner in value.values():
+            yield from nodes(inner)
+
+
+def takes_anything(target: str) -> bool:
+    """Whether a signature has **keywords, so that no key can be wrong."""
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(locate(target)).parameters.values())
+
+
+def own_module(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module that the working directory has, and no other test."""
+    name = f"own_{abs(hash(folder))}"
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    return name
+
+
+# --- every option as shipped ---
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=name_of)
+def test_every_option_passes_the_check(path: Path) -> None:
+    assert check(node(path), path.parent.name) == []
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=name_of)
+def test_every_key_of_an_option_is_an_argument_and_every_argument_a_key(path: Path) -> None:
+    given = {name for names in GIVEN.values() for name in names}
+    for inner in nodes(node(path)):
+        arguments = inspect.signature(locate(inner["_target_"])).parameters
+        keys = set(inner) - {"_target_"}
+        assert not keys & given
+        if not takes_anything(inner["_target_"]):
+            assert keys == set(arguments) - given, "an argument that its YAML does not show"
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=name_of)
+def test_every_option_can_be_built(path: Path) -> None:
+    group = path.parent.name
+    with torch.device("meta"):
+        built = build(node(path), **SUPPLIED.get(group, {}))
+    target = locate(node(path)["_target_"])
+    assert isinstance(built, target if inspect.isclass(target) else torch.optim.Optimizer)
+
+
+def test_what_is_mandatory_is_known() -> None:
+    unset = {path.stem: [key for key, value in yaml.safe_load(path.read_text()).items() if value == "???"] for path in OPTIONS}
+    assert {name: keys for name, keys in unset.items() if keys} == {name: list(keys) for name, keys in MANDATORY.items()}
+
+
+# --- what is refused, and how ---
+
+
+@pytest.mark.parametrize("path", [path for path in OPTIONS if not takes_anything(node(path)["_target_"])], ids=name_of)
+def test_a_misspelt_key_is_refused_in_every_option(path: Path) -> None:
+    (line,) = check({**node(path), "no_such_key": 1}, path.parent.name)
+    assert f"{path.parent.name}.no_such_key: no such setting; there are " in line
+
+
+def test_a_misspelt_key_is_answered_with_the_closest_and_all_there_are() -> None:
+    line, missing = sorted(check({"_target_": "mixexp.optimizer.sgd", "lr_": 0.1}, "optimizer"), key=len, reverse=True)
+    for part in ("optimizer.lr_: no such setting", "lr, momentum, nesterov, weight_decay", "Did you mean 'lr'?"):
+        assert part in line
+    assert missing == "optimizer.lr: needs a value"
+
+
+@pytest.mark.parametrize("group", GIVEN)
+def test_what_the_program_supplies_cannot_be_configured(group: str) -> None:
+    path = next(path for path in OPTIONS if path.parent.name == group)
+    wanted = inspect.signature(locate(node(path)["_target_"])).parameters
+    for name in GIVEN[group]:
+        if name in wanted:
+            (line,) = check({**node(path), name: 1}, group)
+            assert f"{group}.{name}: no such setting" in line and name not in line.split("there are ")[1].split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "says"),
+    [
+        ("optimizer/sgd", "lr", "fast", "valid number"),
+        ("optimizer/sgd", "lr", True, "valid number"),
+        ("optimizer/sgd", "lr", None, "valid number"),
+        ("optimizer/sgd", "lr", "0.1", "valid number"),
+        ("optimizer/sgd", "lr", 0, "greater than 0"),
+        ("optimizer/sgd", "momentum", 1.0, "less than 1"),
+        ("optimizer/sgd", "nesterov", 1, "valid boolean"),
+        ("optimizer/adam", "beta1", -0.1, "greater than or equal to 0"),
+        ("subset/head", "n", 0, "greater than 0"),
+        ("subset/head", "n", 1.5, "valid integer"),
+        ("imbalance/step", "ratio", 0.5, "greater than or equal to 1"),
+        ("imbalance/step", "shape", "stp", "'exponential' or 'step' Did you mean 'step'?"),
+        ("imbalance/minority", "classes", [0, -2], "greater than or equal to 0"),
+        ("label_noise/uniform", "rate", 1.2, "less than or equal to 1"),
+        ("schedule/steps", "milestones", [], "at least 1 item"),
+        ("schedule/steps", "drop", 1, "less than 1"),
+        ("schedule/cosine", "warmup_epochs", -1, "greater than or equal to 0"),
+        ("mix_layer/input", "layers", "input", "valid list"),
+        ("loss/cross_entropy", "class_weights", "balancd", "Did you mean 'balanced'?"),
+    ],
+)
+def test_a_wrong_type_or_range_is_one_line_with_the_value_and_what_is_allowed(name: str, key: str, value: Any, says: str) -> None:
+    (line,) = check(option(name, **{key: value}), name.split("/")[0])
+    assert line.startswith(f"{name.split('/')[0]}.{key} = {value!r}: ")
+    assert says in line
+
+
+@pytest.mark.parametrize("name", ["optimizer/sgd", "schedule/steps"])
+def test_whole_numbers_are_fine_where_numbers_are_wanted(name: str) -> None:
+    changed = {"optimizer/sgd": {"lr": 1}, "schedule/steps": {"milestones": [100, 150], "milestones_in": "epochs"}}[name]
+    assert check(option(name, **changed), name.split("/")[0]) == []
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    lines = check(option("optimizer/adam", lr=-1, beta1=2, epsilon=1), "optimizer")
+    assert len(lines) == 3
+    assert {line.split()[0].rstrip(":") for line in lines} == {"optimizer.lr", "optimizer.beta1", "optimizer.epsilon"}
+
+
+@pytest.mark.parametrize("value", [None, 3, "mixup", ["mixup"], {}, {"alpha": 1}])
+def test_a_group_has_to_be_a_node(value: Any) -> None:
+    assert check(value, "mix") == ["mix: needs a mapping with a _target_"]
+
+
+# --- targets ---
+
+
+@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "system", "torchx.load", "mixexpert.Mix", ""])
+def test_code_that_nobody_named_is_refused(target: str) -> None:
+    (line,) = check({"_target_": target, "command": "true"}, "mix")
+    assert line.startswith(f"mix: _target_ {target}: its module is not among mixexp, torch, torchvision")
+    assert f"trusted_modules=[{target.split('.')[0]}]" in line
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("mixexp.mixx.none.NoMix", "No module named 'mixexp.mixx'"),
+        ("mixexp.mix.none.NoMx", "mixexp.mix.none has no such class or function. Did you mean 'NoMix'?"),
+        ("mixexp.optimizer.sdg", "mixexp.optimizer has no such class or function. Did you mean 'sgd'?"),
+        ("mixexp.build.GIVEN", "mixexp.build has no such class or function."),
+        ("mixexp.mix.none.zzzzzzzz", "mixexp.mix.none has no such class or function."),
+    ],
+)
+def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
+    assert check({"_target_": target}, "mix") == [f"mix: _target_ {target}: {says}"]
+    with pytest.raises(UserError, match="no such|No module"):
+        build({"_target_": target})
+
+
+def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "class Own:\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
+    module = own_module(tmp_path, text, monkeypatch)
+    wanted = {"_target_": f"{module}.Own", "size": 3}
+    assert "trusted_modules" in check(wanted, "mix")[0]
+    assert module not in sys.modules, "what is refused is not even imported"
+    assert check(wanted, "mix", [module]) == []
+    assert build(wanted, [module]).size == 3
+    assert check({**wanted, "size": "3"}, "mix", [module])[0].startswith("mix.size = '3': ")
+    assert check({"_target_": "os.system"}, "mix", [module])[0].startswith("mix: _target_ os.system: its module is not among")
+
+
+def test_trusting_a_module_trusts_what_is_below_it_and_not_what_begins_alike() -> None:
+    assert locate("json.decoder.JSONDecoder", ["json"]).__name__ == "JSONDecoder"
+    with pytest.raises(UserError, match="its module is not among"):
+        locate("json.decoder.JSONDecoder", ["js"])
+
+
+# --- nested nodes, supplied arguments ---
+
+
+def test_inner_nodes_are_built_first() -> None:
+    mix = build(option("mix/mixup"))
+    assert isinstance(mix, Pairs) and isinstance(mix.ratio, Beta)
+    assert (mix.ratio.alpha, mix.ratio.per) == (1.0, "batch")
+
+
+def test_inner_nodes_are_checked_with_their_whole_path() -> None:
+    mix = option("mix/mixup")
+    mix["ratio"] = {**mix["ratio"], "per": "bacth", "alpha": 0}
+    mix["blend"] = {"_target_": "mixexp.mix.linear.Lineer"}
+    lines = sorted(check(mix, "mix"))
+    assert [line.split(" ")[0] for line in lines] == ["mix.blend:", "mix.ratio.alpha", "mix.ratio.per"]
+    assert "Did you mean 'Linear'?" in lines[0] and "Did you mean 'batch'?" in lines[2]
+
+
+def test_an_inner_node_that_is_left_out_is_needed() -> None:
+    mix = option("mix/mixup")
+    del mix["pairing"]
+    assert check(mix, "mix") == ["mix.pairing: needs a value"]
+    assert "mix.pairing = None" in check({**mix, "pairing": None}, "mix")[0]
+
+
+def test_a_mapping_without_a_target_is_a_plain_value() -> None:
+    model = build(option("model/torchvision_model", arguments={"zero_init_residual": True}), in_channels=3, image_size=(32, 32))
+    assert sum(not p.any() for name, p in model.named_parameters() if name.endswith("bn2.weight")) == 8
+
+
+def test_supplied_arguments_go_only_where_they_are_asked_for() -> None:
+    assert isinstance(build({"_target_": "mixexp.schedule.Constant"}, class_counts=3), Constant)
+    assert build({"_target_": "mixexp.loss.cross_entropy.CrossEntropy"}, class_counts=np.ones(2), parameters=()).weights is None
+
+
+def test_keywords_of_any_name_are_allowed_where_the_signature_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def free(size: Annotated[int, Field(gt=0)], *more: int, **rest: object) -> None:
+        """Takes anything."""
+
+    monkeypatch.setattr("mixexp.schedule.free", free, raising=False)
+    assert check({"_target_": "mixexp.schedule.free", "size": 1, "anything": object}, "mix") == []
+    (line,) = check({"_target_": "mixexp.schedule.free", "size": 0}, "mix")
+    assert "mix.size = 0" in line
+
+
+def test_building_leaves_the_node_alone() -> None:
+    before = option("mix/mixup")
+    given = option("mix/mixup")
+    build(given)
+    assert given == before
+    assert isinstance(build({"_target_": "mixexp.schedule.Cosine"}), Cosine)

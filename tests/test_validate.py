@@ -1,0 +1,291 @@
+"""Every bad configuration is refused before anything starts, in a line that names the value and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+
+from mixexp.compose import compose
+from mixexp.conf_dir import CONF
+from mixexp.errors import UserError
+from mixexp.sweep.plan import plan
+from mixexp.validate import GROUPS, Settings, validate
+
+OWN_LOSS = '''
+from mixexp.loss.cross_entropy import CrossEntropy
+
+
+class Picky(CrossEntropy):
+    """Has no meaning for two labels."""
+
+    accepts_mixed = False
+'''
+
+
+@functools.cache
+def _composed(words: tuple[str, ...]) -> dict[str, Any]:
+    return compose(words)
+
+
+def config(*words: str, **changed: Any) -> dict[str, Any]:
+    """A composed configuration with whole root settings or groups changed; its output folder is never made."""
+    return {**copy.deepcopy(_composed(words)), "output_dir": ".", **changed}
+
+
+def refusals(*words: str, **changed: Any) -> list[str]:
+    return validate(config(*words, **changed))
+
+
+def refused(*words: str, **changed: Any) -> str:
+    """The one line that a configuration is refused with."""
+    lines = refusals(*words, **changed)
+    assert len(lines) == 1, lines
+    assert "\n" not in lines[0]
+    return lines[0]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+
+
+# --- what is well ---
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("mix=mixup", "mix_layer=final"),
+        ("mix=bc_plus", "loss=kl"),
+        ("mix=bc", "mix.step_size=32", "loss=affinity"),
+        ("imbalance=minority", "imbalance.n=10", "sampling=oversample", "loss=focal"),
+        ("subset=balanced", "subset.n=100", "label_noise=uniform", "validation=0.2"),
+        ("epochs=null", "steps=5"),
+        ("mix=none", "mix_layer=layer4"),
+    ],
+    ids=" ".join,
+)
+def test_a_good_configuration_has_nothing_said_about_it(words: tuple[str, ...]) -> None:
+    assert refusals(*words) == []
+
+
+def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
+    known = {*Settings.model_fields, *GROUPS}
+    assert set(config()) == known
+
+
+# --- in the words of the command line ---
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("batchsize=3",), ["batchsize: no such setting", "Did you mean 'batch_size'?"]),
+        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "lr, momentum, nesterov, weight_decay", "'optimizer.lr'"]),
+        (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "beta1, beta2"]),
+        (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_plus, data_mix, mixup, none", "Did you mean 'mixup'?"]),
+        (("mix=null",), ["mix=null: an option is needed", "mixup"]),
+        (("experiment=small_dat",), ["experiment = small_dat: no such option", "Did you mean 'small_data'?"]),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_named_with_what_is(words: tuple[str, ...], says: list[str]) -> None:
+    with pytest.raises(UserError) as raised:
+        compose(words)
+    for part in says:
+        assert part in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+# --- settings of the run ---
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("alpha", 0, "greater than 0"),
+        ("alpha", -0.5, "greater than 0"),
+        ("alpha", float("inf"), "finite"),
+        ("alpha", float("nan"), "finite|greater than 0"),
+        ("alpha", "big", "valid number"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 1.5, "valid integer"),
+        ("seed", True, "valid integer"),
+        ("data_seed", 2**63, "less than"),
+        ("epochs", 0, "greater than 0"),
+        ("steps", -1, "greater than 0"),
+        ("batch_size", 0, "greater than 0"),
+        ("batch_size", "128", "valid integer"),
+        ("drop_last", "yes", "valid boolean"),
+        ("validation", 1.0, "less than 1"),
+        ("validation", -0.1, "greater than or equal to 0"),
+        ("evaluations", 0, "greater than 0"),
+        ("device", "gpu", "auto\\|cpu\\|mps\\|cuda"),
+        ("precision", "float23", "'float32'.*Did you mean 'float32'"),
+        ("channels_last", "maybe", "auto.*boolean"),
+        ("threads", 0, "greater than 0"),
+        ("runs_per_device", 0, "auto.*greater than 0"),
+        ("name", "a/b", "pattern"),
+        ("name", "..", "pattern"),
+        ("name", "", "pattern"),
+        ("data_dir", None, "valid string"),
+        ("trusted_modules", "mine", "valid list"),
+        ("table", "small", "valid dictionary"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(key: str, value: Any, allowed: str) -> None:
+    line = refused(**{key: value})
+    assert line.startswith(f"{key} = {value!r}: ")
+    assert re.search(allowed, line)
+
+
+def test_an_unknown_root_setting_is_answered_with_the_closest() -> None:
+    line = refused(batchsize=3)
+    assert line.startswith("batchsize: no such setting; there are name, alpha, ")
+    assert "Did you mean 'batch_size'?" in line
+
+
+def test_a_missing_root_setting_is_needed() -> None:
+    given = config()
+    del given["batch_size"]
+    assert validate(given) == ["batch_size: needs a value"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_missing_group_is_needed(group: str) -> None:
+    assert refused(**{group: None}) == f"{group}: needs a mapping with a _target_"
+
+
+def test_a_budget_is_needed() -> None:
+    assert refused(epochs=None, steps=None) == "epochs, steps: one of them must be given"
+
+
+# --- what the data cannot give ---
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("subset=head", "subset.n=1438"), "subset.n = 1438: the training set has 1437 images"),
+        (("subset=balanced", "subset.n=1400"), "subset.n = 1400: needs 140 images of every class, but class 8 has 139"),
+        (("subset=balanced", "subset.n=15"), "a balanced subset of 10 classes needs a multiple of 10"),
+        (("imbalance=minority", "imbalance.n=50"), "imbalance.n = 50: class 0 would need 200 training images and has 142"),
+        (("imbalance=minority", "imbalance.classes=[10]"), "imbalance.classes = [10]: distinct class numbers from 0 to 9"),
+        (("imbalance=exponential", "imbalance.ratio=200"), "imbalance.ratio = 200: the smallest class has 139 images"),
+        (("subset=head", "subset.n=10", "validation=0.01"), "validation = 0.01: holds out 0 of 10 training images"),
+        (("dataset=mnist", "data_dir=nowhere", "dataset.download=false"), "nowhere"),
+        (("dataset.mean=[0.1,0.2]",), "dataset.mean has 2 numbers, but the images have 1 channels"),
+    ],
+    ids=str,
+)
+def test_what_the_data_cannot_give_is_refused_with_the_numbers(words: tuple[str, ...], says: str) -> None:
+    assert says in refused(*words)
+
+
+# --- what does not go together ---
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("mix=mixup", "mix_layer=layer4"), ["model has no layer 'layer4'", "it has input, ", "final"]),
+        (("mix=mixup", "mix_layer.layers=[fnal]"), ["model has no layer 'fnal'", "Did you mean 'final'?"]),
+        (("mix=mixup", "mix_layer.layers=[input,input]"), ["mix_layer.layers = ['input', 'input']: a layer is named twice"]),
+        (("mix=bc", "mix.step_size=100"), ["mix.step_size = 100 does not divide batch_size = 128"]),
+        (("mix=bc_plus", "mix_layer=final"), ["mix_layer = final: mix at the input instead"]),
+        (("sampling=oversample", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both correct for class sizes"]),
+        (("sampling=undersample", "loss=focal", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both"]),
+        (("loss.class_weights=[1,2]",), ["loss.class_weights: 2 weights for 10 classes"]),
+        (("drop_last=true", "batch_size=2000"), ["batch_size = 2000", "an epoch has 1437 images", "drop_last"]),
+        (("optimizer.nesterov=true", "optimizer.momentum=0"), ["optimizer.nesterov = true needs optimizer.momentum > 0"]),
+        (("schedule=steps", "schedule.milestones=[0.8,0.5]"), ["schedule.milestones = [0.8, 0.5]: must rise"]),
+        (("device=cuda:99",), ["device = 'cuda:99': this machine has ", "cpu"]),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused(words: tuple[str, ...], says: list[str]) -> None:
+    line = refused(*words)
+    for part in says:
+        assert part in line
+
+
+def test_a_loss_may_refuse_mixed_labels_and_then_takes_those_that_keep_one(tmp_path: Path) -> None:
+    (tmp_path / "own_picky.py").write_text(OWN_LOSS, encoding="utf-8")
+    picky = {"loss": {"_target_": "own_picky.Picky"}, "trusted_modules": ["own_picky"]}
+    assert "mix=data_mix" in refused("mix=mixup", **picky)
+    assert refused("mix=mixup", **picky).startswith("loss: it has no meaning for mixed labels")
+    for mix in ("none", "data_mix"):
+        assert refusals(f"mix={mix}", **picky) == []
+    assert "trusted_modules=[own_picky]" in refused(loss=picky["loss"])
+
+
+# --- where it would go ---
+
+
+@pytest.mark.parametrize("place", ["below a file", "in /proc"])
+def test_an_output_folder_that_cannot_be_written_is_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = {"below a file": tmp_path / "file" / "outputs", "in /proc": Path("/proc/outputs")}[place]
+    line = refused(output_dir=str(folder))
+    assert line.startswith(f"output_dir = {str(folder)!r}: cannot write there (")
+
+
+def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
+    words = ["mix=mixup", "mix_layer=layer4", f"output_dir={tmp_path}/outputs"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = hydra.compose("config", overrides=words, return_hydra_config=True)
+        with pytest.raises(UserError, match="no layer 'layer4'"):
+            plan([composed], [words])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# --- all at once ---
+
+
+def test_everything_that_the_configuration_alone_shows_is_said_at_once() -> None:
+    optimizer = {**config()["optimizer"], "lr": 0, "lrr": 1}
+    lines = refusals(batch_size=0, alpha=-1, epochs=None, optimizer=optimizer, subset=None, mix={"_target_": "os.system"})
+    assert [re.split(r"[ :]", line)[0] for line in lines] == ["alpha", "batch_size", "subset", "mix", "optimizer.lr", "optimizer.lrr"]
+
+
+def test_what_only_the_machine_the_data_and_the_shapes_show_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    given = config("mix=bc_plus", "mix_layer.layers=[final,layer4]", "mix.step_size=100", "sampling=oversample", device="cuda:99")
+    given["loss"] = {**given["loss"], "class_weights": "balanced"}
+    lines = validate({**given, "output_dir": str(tmp_path / "file" / "x")})
+    for part in ("device = ", "output_dir = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss", "mix.step_size = 100"):
+        assert sum(part in line for line in lines) == 1, part
+    assert len(lines) == 6
+
+
+def test_objects_that_their_constructors_refuse_are_named_together() -> None:
+    words = ("mix_layer.layers=[input,input]", "loss.class_weights=[1]", "optimizer.nesterov=true", "optimizer.momentum=0")
+    assert len(refusals(*words, "schedule=steps", "schedule.milestones=[0.8,0.5]")) == 4
+
+
+def test_a_sweep_is_refused_whole_with_the_first_cell_of_each_fault() -> None:
+    cells = [["mix=mixup"], ["mix=mixup", "alpha=-1"], ["mix=mixup", "mix_layer=layer4"], ["mix=bc", "mix_layer=layer4"]]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = [hydra.compose("config", overrides=cell, return_hydra_config=True) for cell in cells]
+        with pytest.raises(UserError) as raised:
+            plan(composed, cells)
+    text = str(raised.value)
+    assert "in 1 of 4 cells, first: mix=mixup alpha=-1" in text
+    assert "in 2 of 4 cells, first: mix=mixup mix_layer=layer4" in text
+    assert text.count("no layer 'layer4'") == 1
+
+
+def test_validating_leaves_the_configuration_alone() -> None:
+    given = config("mix=mixup")
+    before = copy.deepcopy(given)
+    validate(given)
+    assert given == before
