@@ -124,6 +124,7 @@ def choose(
 
 
 def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> Part:
-    """The chosen rows of images on the device, with labels, int64, one per chosen row."""
+    """The chosen rows of images, in rising order, on the device, with labels, int64, one per chosen row."""
+    # all of them in rising order are the images themselves, which on the CPU need no second copy
     chosen = images if len(rows) == len(images) else images[torch.from_numpy(rows)]
     return Part(chosen.to(device), torch.as_tensor(labels, dtype=torch.int64).to(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import platform
@@ -118,11 +119,23 @@ def environment(differs_from_experiment: Mapping[str, Any], **facts: Any) -> dic
         "git": _git(),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": processor(),
         "processor_count": os.cpu_count(),
         "versions": {name: metadata.version(name) for name in ("mixexp", "torch", "torchvision", "numpy", "hydra-core")},
     }
 
 
+def processor() -> str:
+    """The processor's model name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@functools.cache  # a worker asks once, not once a run
 def _git() -> dict[str, Any] | None:
     """Commit of the code that runs and whether it has uncommitted changes; None outside a checkout."""
 

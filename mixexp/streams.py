@@ -30,7 +30,11 @@ def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
 def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[None]:
     """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found."""
     value = int(generator(seed, purpose, index).integers(2**63))
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices=devices, device_type="cuda" if device.type == "cpu" else device.type):
-        torch.manual_seed(value)
-        yield
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng knows CPU and CUDA alone
+    try:
+        with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+            torch.manual_seed(value)
+            yield
+    finally:
+        if mps_state is not None:
+            torch.mps.set_rng_state(mps_state)

@@ -17,7 +17,7 @@ from mixexp.device import execution
 from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
 from mixexp.network import Network, forward_blended
-from mixexp.record import RunFolder, environment
+from mixexp.record import RunFolder, environment, processor
 
 
 class Progress(NamedTuple):
@@ -91,7 +91,7 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
         environment(
             differs_from_experiment,
             device=str(run.device),
-            device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "CPU",
+            device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
             threads=torch.get_num_threads(),
             bfloat16=run.bfloat16,
             channels_last=run.memory_format == torch.channels_last,

@@ -128,7 +128,10 @@ def test_flip_mirrors_width_only() -> None:
     assert 0 < draws["flip"].sum() < 200
 
 
-@pytest.mark.parametrize("augment", [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), augment_of("none")])
+IDLE = [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), augment_of("none")]
+
+
+@pytest.mark.parametrize("augment", IDLE, ids=["before", "after", "none"])
 def test_nothing_to_do_is_the_identity(augment: Augment) -> None:
     images = some_images(50, 3, 4, 6)
     found = augment(images, drawn(augment, 50), normalize_of(images))

@@ -17,6 +17,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import v2
 
+from mixexp import streams
 from mixexp.build import build
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
@@ -52,7 +53,10 @@ def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0
     return {name: torch.from_numpy(values) for name, values in draws.items()}
 
 
-def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int = 0) -> list[tuple[slice, Plan, dict[str, Tensor]]]:
+Batch = tuple[slice, Plan, dict[str, Tensor]]
+
+
+def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int = 0) -> list[Batch]:
     """An epoch's batches as the loop cuts them: rows of the epoch, plan and draws."""
     origins, draws = mix.origins(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
     found = []
@@ -302,7 +306,7 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
 
 def parts(first: Tensor, second: Tensor, blend: Tensor) -> tuple[float, float]:
     """The blend's coefficients of two images that are orthogonal to one another."""
-    return (blend * first).sum().item() / first.square().sum().item(), (blend * second).sum().item() / second.square().sum().item()
+    return tuple(((blend * image).sum() / image.square().sum()).item() for image in (first, second))
 
 
 def waves(height_first: float, height_second: float) -> tuple[Tensor, Tensor]:
@@ -400,13 +404,23 @@ def test_draws_depend_on_seed_and_epoch_only(name: str) -> None:
     assert before[2] == random.getstate()
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_each_part_has_a_stream_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str, int]] = []
+    generator = streams.generator
+    monkeypatch.setattr(streams, "generator", lambda *stream: asked.append(stream) or generator(*stream))
+    mix_of(name).draw(7, 3, 20, 4, 4)
+    assert len(set(asked)) == len(asked) == 2
+    assert {(seed, epoch) for seed, _, epoch in asked} == {(7, 3)}
+
+
 def test_the_ratio_does_not_depend_on_the_pairing_nor_follow_it() -> None:
     changes = {"ratio__per": "sample"}
     permuted, other = epoch_of(mix_of("mixup", **changes), 5000, 128), epoch_of(mix_of("bc", **changes), 5000, 128)
     assert torch.equal(permuted["lam"], other["lam"])
     for key in ("order", "start"):
-        assert abs(np.corrcoef(other[key], other["lam"][:, 0])[0, 1]) < 0.05
-    assert abs(np.corrcoef(other["order"], other["start"])[0, 1]) < 0.05
+        assert abs(np.corrcoef(other[key], other["lam"][:, 0])[0, 1]) < 0.06
+    assert abs(np.corrcoef(other["order"], other["start"])[0, 1]) < 0.06
 
 
 @settings(max_examples=25, deadline=None)

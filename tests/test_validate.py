@@ -90,8 +90,8 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
     ("words", "says"),
     [
         (("batchsize=3",), ["batchsize: no such setting", "Did you mean 'batch_size'?"]),
-        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "lr, momentum, nesterov, weight_decay", "'optimizer.lr'"]),
-        (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "beta1, beta2"]),
+        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "optimizer.momentum, optimizer.nesterov", "Did you mean 'optimizer.lr'?"]),
+        (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"]),
         (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_plus, data_mix, mixup, none", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
         (("experiment=small_dat",), ["experiment = small_dat: no such option", "Did you mean 'small_data'?"]),
@@ -175,20 +175,24 @@ def test_a_budget_is_needed() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("subset=head", "subset.n=1438"), "subset.n = 1438: the training set has 1437 images"),
+        (("subset=head", "subset.n=1439"), "subset.n = 1439: the training set has 1438 images"),
         (("subset=balanced", "subset.n=1400"), "subset.n = 1400: needs 140 images of every class, but class 8 has 139"),
         (("subset=balanced", "subset.n=15"), "a balanced subset of 10 classes needs a multiple of 10"),
-        (("imbalance=minority", "imbalance.n=50"), "imbalance.n = 50: class 0 would need 200 training images and has 142"),
+        (("imbalance=minority", "imbalance.n=50"), "imbalance.n = 50: class 8 would need 200 training images and has 139"),
         (("imbalance=minority", "imbalance.classes=[10]"), "imbalance.classes = [10]: distinct class numbers from 0 to 9"),
         (("imbalance=exponential", "imbalance.ratio=200"), "imbalance.ratio = 200: the smallest class has 139 images"),
         (("subset=head", "subset.n=10", "validation=0.01"), "validation = 0.01: holds out 0 of 10 training images"),
-        (("dataset=mnist", "data_dir=nowhere", "dataset.download=false"), "nowhere"),
         (("dataset.mean=[0.1,0.2]",), "dataset.mean has 2 numbers, but the images have 1 channels"),
     ],
     ids=str,
 )
 def test_what_the_data_cannot_give_is_refused_with_the_numbers(words: tuple[str, ...], says: str) -> None:
     assert says in refused(*words)
+
+
+def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
+    (message,) = refusals("dataset=mnist", "data_dir=nowhere", "dataset.download=false")
+    assert "MNIST" in message and "nowhere" in message
 
 
 # --- what does not go together ---
@@ -205,7 +209,7 @@ def test_what_the_data_cannot_give_is_refused_with_the_numbers(words: tuple[str,
         (("sampling=oversample", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both correct for class sizes"]),
         (("sampling=undersample", "loss=focal", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both"]),
         (("loss.class_weights=[1,2]",), ["loss.class_weights: 2 weights for 10 classes"]),
-        (("drop_last=true", "batch_size=2000"), ["batch_size = 2000", "an epoch has 1437 images", "drop_last"]),
+        (("drop_last=true", "batch_size=2000"), ["batch_size = 2000", "an epoch has 1438 images", "drop_last"]),
         (("optimizer.nesterov=true", "optimizer.momentum=0"), ["optimizer.nesterov = true needs optimizer.momentum > 0"]),
         (("schedule=steps", "schedule.milestones=[0.8,0.5]"), ["schedule.milestones = [0.8, 0.5]: must rise"]),
         (("device=cuda:99",), ["device = 'cuda:99': this machine has ", "cpu"]),

@@ -164,9 +164,9 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
     if points:
-        style = {"color": _colour(index), "marker": _MARKERS[index % len(_MARKERS)], "markerfacecolor": "white", "linestyle": ":", "linewidth": 1}
+        style = {"color": _colour(index), "marker": _MARKERS[index % len(_MARKERS)], "markerfacecolor": "none", "linestyle": ":", "linewidth": 1}
         # Under the own results, so that a hollow marker never hides a filled one.
-        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, markersize=7, gid="published", **style)
+        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, markersize=6.5, gid="published", **style)
 
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
@@ -198,15 +198,9 @@ def _ruler(runs: list[Run]) -> str:
 
 
 def _runs(table: Table, one: Entry, other: Entry | None) -> list[Run]:
-    """The runs with a result in the cells of one entry, or in its cells that another entry shares; each once."""
-    wanted = {one.label} if other is None else {one.label, other.label}
-    both = None if other is None else {(one.label, other.label), (other.label, one.label)}
-    found = {
-        run.folder: run
-        for place, members in table.cells.items() if (place in both if both else wanted & set(place))
-        for run in members if one.holds(run) and (other is None or other.holds(run))
-    }  # fmt: skip
-    return list(found.values())
+    """The runs in the table's cells that meet the conditions of one entry, or of two; each once."""
+    placed = {run.folder: run for members in table.cells.values() for run in members}
+    return [run for run in placed.values() if one.holds(run) and (other is None or other.holds(run))]
 
 
 def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
@@ -218,7 +212,8 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
         if len(shown) <= 10:
             panel.set_xticks(shown)
             panel.minorticks_off()
-    panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}" if abs(x) < 1e6 else f"{x:g}")
+            panel.tick_params(axis="x", labelsize=7.5)  # 10,000 and 20,000 touch at the size of the rest
+    panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
 
@@ -230,7 +225,7 @@ def _legend(figure: Figure, *panels: Axes) -> None:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
     if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
-        hollow = mpl.lines.Line2D([], [], color="#555555", marker="o", markerfacecolor="white", markersize=7, linestyle=":", linewidth=1)
+        hollow = mpl.lines.Line2D([], [], color="#555555", marker="o", markerfacecolor="none", markersize=6.5, linestyle=":", linewidth=1)
         entries["published (hollow)"] = hollow
     if entries:
         # As many beside each other as five inches hold.

@@ -17,7 +17,10 @@ from mixexp.errors import UserError, closest
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
 REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
-CIRCUMSTANCES = ("name", "device", "threads", "run_id", "output_dir")
+CIRCUMSTANCES = (
+    *("name", "experiment", "device", "threads", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+    *("dataset.data_dir", "dataset.download"),
+)
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
 
 

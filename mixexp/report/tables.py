@@ -64,18 +64,40 @@ class Table:
 
 
 def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs") -> list[Table]:
-    """One table for each title among the runs; runs without a table form one of their own, headed ``name``.
+    """One table for each title and protocol among the runs; runs without a table form one of their own, headed ``name``.
 
-    Runs whose configuration cannot be read may belong to any table and are listed in all of them.
+    Runs that departed from their experiment in different ways are unlike, so each protocol has its own table, the full-size one
+    first. Runs whose configuration or environment cannot be read may belong to any table and are listed in all of them.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.config:
-            groups.setdefault(str(run.table.get("title") or ""), []).append(run)
-    lost = [run for run in runs if not run.config]
-    return [build_table(members + lost, rule, title or name) for title, members in (groups or {"": []}).items()]
+    groups: dict[str, dict[str, list[Run]]] = {}
+    known = [run for run in runs if run.config and run.environment]
+    for run in known:
+        groups.setdefault(str(run.table.get("title") or ""), {}).setdefault(_protocol(run), []).append(run)
+    lost = [run for run in runs if not (run.config and run.environment)]
+    if not groups:
+        return [build_table(lost, rule, name)]
+    tables = []
+    for title, protocols in groups.items():
+        for protocol in sorted(protocols):
+            suffix = f" (reduced: {protocol})" if protocol and len(protocols) > 1 else ""
+            tables.append(build_table(protocols[protocol] + lost, rule, f"{title or name}{suffix}"))
+    return tables
+
+
+def _protocol(run: Run) -> str:
+    """What a run used instead of its experiment's values, apart from the keys that the table's own rows and columns show."""
+    shown: set[str] = set()
+    for axis in (run.table.get("rows"), run.table.get("columns")):
+        if isinstance(axis, Mapping):
+            shown.add(str(axis.get("key")))
+            values = axis.get("values")
+            conditions = values.values() if isinstance(values, Mapping) else ()
+            shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
+    differences = run.environment.get("differs_from_experiment")
+    pairs = differences.items() if isinstance(differences, Mapping) else ()
+    return ", ".join(f"{key} {label(pair[0] if isinstance(pair, list) and pair else pair)}" for key, pair in pairs if key not in shown)
 
 
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs") -> Table:
@@ -205,7 +227,7 @@ def tidy(table: Table) -> list[dict[str, Any]]:
 
 def run_records(table: Table) -> list[dict[str, Any]]:
     """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
-    keys = list(dict.fromkeys([*varying(table.runs, (*CIRCUMSTANCES, *REPEATS)), *REPEATS]))
+    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not _told_by_group(key, table.runs)] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
     records = []
     for run in table.runs:
@@ -291,6 +313,13 @@ def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]
     for value in values:
         distinct.setdefault(canonical(value), value)
     return [Entry(label(distinct[value]), {key: distinct[value]}) for value in sorted(distinct, key=_order)]
+
+
+def _told_by_group(key: str, runs: Iterable[Run]) -> bool:
+    """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
+    group = key.split(".")[0]
+    pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}
+    return key != group and len(pairs) == len({option for option, _ in pairs})
 
 
 def _order(value: Any) -> tuple[int, float, str]:
