@@ -13,19 +13,21 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from mixexp.errors import UserError  # noqa: E402
-from mixexp.report.load import load_runs  # noqa: E402
-from mixexp.report.tables import RULES, Table, band, build_tables, centre, markdown  # noqa: E402
-from mixexp.report.write import distinct_names  # noqa: E402
+from mixexp.errors import UserError
+from mixexp.report.load import load_runs
+from mixexp.report.tables import RULES, Table, band, build_tables, centre, markdown
+from mixexp.report.write import distinct_names
 
 
 def plot(table: Table, path: Path) -> None:
     """A line for each column of the table over its rows, with the spread over seeds."""
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
     statistic = table.spec["statistic"]
-    for column, style in zip(table.columns, ("o-", "s--", "^-.", "D:", "v-", "P--", "X-.", "*:") * len(table.columns), strict=False):
+    for column, style in zip(
+        table.columns, ("o-", "s--", "^-.", "D:", "v-", "P--", "X-.", "*:") * len(table.columns), strict=False
+    ):
         # values() has one number a run; table.cells[row, column] has the runs themselves: .config, .metrics, .result, .folder
         cells = [(place, table.values(row.label, column.label)) for place, row in enumerate(table.rows)]
         cells = [(place, values) for place, values in cells if values]

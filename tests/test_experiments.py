@@ -12,7 +12,7 @@ from mixexp.conf_dir import CONF
 from mixexp.options import options
 from mixexp.sweep.grid import cells
 from mixexp.sweep.identity import canonical, run_id
-from mixexp.sweep.plan import Run, resolve
+from mixexp.sweep.plan import resolve
 
 EXPERIMENTS = sorted(options([CONF])["experiment"])
 
@@ -134,8 +134,3 @@ def test_the_command_line_narrows_and_changes_a_grid():
     assert {c["steps"] for c in configs_of("small_data", "steps=10")} == {10}
     assert len(grid_of("affinity_mnist", "loss=cross_entropy", "seed=7")) == 6
     assert len(grid_of("quickstart", "alpha=0.5", "seed=0")) == 3
-
-
-def test_a_runs_label_names_what_it_varies():
-    config = configs_of("final_layer_mixup")[0]
-    assert Run(config, CONF, {}).label == "mix=mixup mix_layer=input loss=cross_entropy alpha=0.04 seed=0"

@@ -309,4 +309,8 @@ def test_the_environment_says_what_a_reader_needs_to_repeat_the_run(tmp_path: Pa
 
 def test_outside_a_checkout_the_commit_is_unknown_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "__file__", "/proc/nowhere/record.py")
-    assert environment({})["git"] is None
+    record._git.cache_clear()
+    try:
+        assert environment({})["git"] is None
+    finally:
+        record._git.cache_clear()

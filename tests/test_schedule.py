@@ -109,6 +109,12 @@ def test_a_milestone_means_the_same_in_every_unit(epochs: int, per_epoch: int, d
         assert schedule.factor(boundary, per_epoch, total) == 0.5, unit
 
 
+@pytest.mark.parametrize("percent", [7, 14, 28, 55, 56, 57, 58])
+def test_binary_fractions_do_not_move_a_milestone(percent: int) -> None:
+    """0.55·100 is 55.00000000000001 in binary and 0.57·100 is 56.99999999999999."""
+    assert list(drops(Steps([percent / 100], "budget", 0.1), 10, 100)) == [percent]
+
+
 @FEW
 @given(
     milestones=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(sorted),

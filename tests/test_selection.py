@@ -244,6 +244,11 @@ def test_profiles_have_the_published_counts(shape: str, ratio: float, expected: 
     assert test.tolist() == [1000] * 10
 
 
+def test_exact_quotients_are_not_lost_to_rounding() -> None:
+    train, _ = Profile("exponential", 512).keep_counts(np.full(10, 1024), np.full(10, 10), 5.0)
+    assert train.tolist() == [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2]
+
+
 @FEW
 @given(classes=st.integers(2, 20), largest=st.integers(50, 6000), ratio=st.floats(1, 50), extra=st.integers(0, 100))
 def test_the_exponential_profile_follows_its_formula(classes: int, largest: int, ratio: float, extra: int) -> None:
@@ -282,6 +287,7 @@ def test_the_share_of_wrong_labels_is_what_each_convention_says(rate: float, amo
     assert abs(changed.mean() - wrong * rate) < tolerance
     shift = np.bincount((noisy - labels)[changed] % 10, minlength=10)[1:] / changed.sum()
     assert np.abs(shift - 1 / 9).max() < 0.01, "wrong labels are uniform over the wrong classes"
+    assert np.abs(np.bincount(noisy, minlength=10) / len(labels) - 0.1).max() < 0.01, "no class gains or loses"
 
 
 def test_no_noise_is_no_noise() -> None:
@@ -476,7 +482,7 @@ def test_statistics_are_of_the_training_images_and_are_used_on_others() -> None:
 
 def test_a_constant_channel_becomes_zero_and_not_nan() -> None:
     images = pixels()
-    images[:, 1] = 77
+    images[:, 1] = 0
     normalised = data.Normalize(images, None, None, False)(images)
     assert torch.isfinite(normalised).all()
     assert normalised[:, 1].abs().max() < 1e-6

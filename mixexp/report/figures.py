@@ -11,21 +11,38 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")  # a report is made on machines without a display
-from matplotlib import font_manager  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from mixexp.errors import closest  # noqa: E402
-from mixexp.report.load import Run, canonical, lookup  # noqa: E402
-from mixexp.report.tables import RULES, UNSET, Entry, Table, band, centre, scale, select, unit  # noqa: E402
+from mixexp.errors import closest
+from mixexp.report.load import Run, canonical, lookup
+from mixexp.report.tables import RULES, UNSET, Entry, Table, band, centre, scale, select, unit
 
 # Colours that colour-blind readers tell apart (Okabe and Ito); markers and lines carry the same in black and white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
-_CJK = ("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "WenQuanYi Zen Hei")
-_AGAINST: dict[str, Any] = {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False}
+_CJK = (
+    "Noto Sans CJK JP",
+    "Noto Sans JP",
+    "IPAexGothic",
+    "IPAGothic",
+    "Hiragino Sans",
+    "Yu Gothic",
+    "MS Gothic",
+    "WenQuanYi Zen Hei",
+)
+_AGAINST: dict[str, Any] = {
+    "x": "",
+    "y": "",
+    "by": "columns",
+    "x_label": "",
+    "x_scale": "linear",
+    "x_max": None,
+    "published": False,
+}
 _CURVES: dict[str, Any] = {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "y_scale": "linear"}
 _STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
@@ -38,9 +55,10 @@ def figure_problem(spec: Any) -> str:
     """What is wrong with one entry of ``table.figures``, empty when nothing is."""
     if not isinstance(spec, Mapping) or not spec.get("file"):
         return f"table.figures has {spec!r}; each figure needs a file and a kind."
-    known = {"against": _AGAINST, "curves": _CURVES}.get(spec.get("kind"))
-    if known is None:
-        return f"figure {spec['file']}: kind is {spec.get('kind')!r}; against and curves are known.{closest(spec.get('kind'), ('against', 'curves'))}"
+    kinds, kind = {"against": _AGAINST, "curves": _CURVES}, str(spec.get("kind"))
+    if kind not in kinds:
+        return f"figure {spec['file']}: kind is {kind!r}; {' and '.join(kinds)} are known.{closest(kind, kinds)}"
+    known = kinds[kind]
     strange = [key for key in spec if key not in known and key not in ("file", "kind")]
     if strange:
         return f"figure {spec['file']}: there is no key {strange[0]!r} for kind {spec['kind']}.{closest(strange[0], known)}"
@@ -84,6 +102,8 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         # A run to which the setting does not apply (no mixing has no alpha) is a level across the figure.
         if None in points:
             level = centre(points[None], table.spec["statistic"])
+            below, above = band(points[None], table.spec["statistic"])
+            panel.axhspan(level - below, level + above, color=_colour(index), alpha=0.15, linewidth=0)
             panel.axhline(level, color=_colour(index), linestyle=_LINES[index % len(_LINES)], label=_text(entry.label))
         placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
         _line(panel, index, _within(placed, spec["x_max"]), table.spec["statistic"], "" if None in points else _text(entry.label))
@@ -95,12 +115,12 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         _x_axis(panel, spec, [x for _, points in lines for x in points if isinstance(x, float)])
     panel.set_xlabel(_text(spec["x_label"] or spec["x"]))
     panel.set_ylabel(_text(f"{unit(table.spec, metric)}, {RULES[table.rule]}"))
-    _legend(figure, panel)
+    _legend(figure, [panel], [entry for entry, _ in lines])
     return figure
 
 
 def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """Learning curves: a row of panels for each row (or column) of the table, a panel for each quantity, a line for each column."""
+    """Learning curves: panels in a row for each row (or column) of the table, one for each quantity, a line for each column."""
     spec = {**_CURVES, **spec}
     quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     outer = [entry for entry in getattr(table, spec["each"]) if _runs(table, entry, None)]
@@ -116,7 +136,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_ylabel(_text(unit(table.spec, quantity)))
         where = table.spec[spec["each"]].get("label", "")
         panels[0].set_title(_text(f"{where}: {entry.label}" if where else entry.label), loc="left", fontsize=9)
-    _legend(figure, *(panel for panels in axes for panel in panels))
+    _legend(figure, [panel for panels in axes for panel in panels], inner)
     return figure
 
 
@@ -143,7 +163,7 @@ def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words
     for other in table.rows if spec["by"] == "columns" else table.columns:
         row, column = (other, entry) if spec["by"] == "columns" else (entry, other)
         value, x = table.published(row.label, column.label), canonical(other.conditions.get(spec["x"]))
-        if value is not None and (isinstance(x, float) and not words or x in words):
+        if value is not None and ((isinstance(x, float) and not words) or x in words):
             points[words.index(x) if words else x] = [value]
     return points
 
@@ -157,16 +177,30 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
         return
     reach = list(zip(*(band(values, statistic) for _, values in points), strict=True))
     panel.errorbar(
-        [x for x, _ in points], [centre(values, statistic) for _, values in points], yerr=reach if any(map(any, reach)) else None,
-        color=_colour(index), marker=_MARKERS[index % len(_MARKERS)], linestyle=_LINES[index % len(_LINES)], capsize=2.5, label=name or None,
-    )  # fmt: skip
+        [x for x, _ in points],
+        [centre(values, statistic) for _, values in points],
+        yerr=reach if any(map(any, reach)) else None,
+        color=_colour(index),
+        marker=_MARKERS[index % len(_MARKERS)],
+        linestyle=_LINES[index % len(_LINES)],
+        capsize=2.5,
+        label=name or None,
+    )
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
     if points:
-        style = {"color": _colour(index), "marker": _MARKERS[index % len(_MARKERS)], "markerfacecolor": "none", "linestyle": ":", "linewidth": 1}
+        style = {
+            "color": _colour(index),
+            "marker": _MARKERS[index % len(_MARKERS)],
+            "markerfacecolor": "none",
+            "linestyle": ":",
+            "linewidth": 1,
+        }
         # Under the own results, so that a hollow marker never hides a filled one.
-        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, markersize=6.5, gid="published", **style)
+        panel.plot(
+            [x for x, _ in points], [values[0] for _, values in points], zorder=1.5, markersize=6.5, gid="published", **style
+        )
 
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
@@ -208,7 +242,9 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
         # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
-        panel.set_xscale("log") if len(positive) == len(shown) else panel.set_xscale("symlog", linthresh=min(positive, default=1.0))
+        panel.set_xscale("log") if len(positive) == len(shown) else panel.set_xscale(
+            "symlog", linthresh=min(positive, default=1.0)
+        )
         if len(shown) <= 10:
             panel.set_xticks(shown)
             panel.minorticks_off()
@@ -218,14 +254,14 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
         panel.set_xlim(right=spec["x_max"] * 1.03)
 
 
-def _legend(figure: Figure, *panels: Axes) -> None:
-    """One legend above the panels, where it covers no data; hollow markers are explained once."""
-    entries: dict[str, Any] = {}
-    for panel in panels:
-        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
-            entries.setdefault(name, handle)
+def _legend(figure: Figure, panels: list[Axes], order: list[Entry]) -> None:
+    """One legend above the panels, where it covers no data, in the table's order; hollow markers are explained once."""
+    drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    entries: dict[str, Any] = {name: drawn[name] for name in map(_text, [entry.label for entry in order]) if name in drawn}
     if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
-        hollow = mpl.lines.Line2D([], [], color="#555555", marker="o", markerfacecolor="none", markersize=6.5, linestyle=":", linewidth=1)
+        hollow = mpl.lines.Line2D(
+            [], [], color="#555555", marker="o", markerfacecolor="none", markersize=6.5, linestyle=":", linewidth=1
+        )
         entries["published (hollow)"] = hollow
     if entries:
         # As many beside each other as five inches hold.

@@ -97,7 +97,9 @@ def _protocol(run: Run) -> str:
             shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
     differences = run.environment.get("differs_from_experiment")
     pairs = differences.items() if isinstance(differences, Mapping) else ()
-    return ", ".join(f"{key} {label(pair[0] if isinstance(pair, list) and pair else pair)}" for key, pair in pairs if key not in shown)
+    return ", ".join(
+        f"{key} {label(pair[0] if isinstance(pair, list) and pair else pair)}" for key, pair in pairs if key not in shown
+    )
 
 
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs") -> Table:
@@ -142,10 +144,12 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
         problems["published"] = "table.published needs, for each column, the rows and their values."
     elif not all(isinstance(value, int | float | None) for column in published.values() for value in column.values()):
         problems["published"] = "table.published has a value that is not a number."
-    kinds: dict[str, Any] = {"scale": int | float, "decimals": int, "metric": str, "notes": list, "figures": list}
-    for key, kind in kinds.items():
-        if spec.get(key) is not None and not isinstance(spec[key], kind):
-            problems[key] = f"table.{key} is {spec[key]!r}, which is not {'a list' if kind is list else 'text' if kind is str else 'a number'}."
+    kinds: list[tuple[Any, str, list[str]]] = [(int | float, "a number", ["scale"]), (int, "a whole number", ["decimals"])]
+    kinds += [(str, "text", ["metric"]), (list, "a list", ["notes", "figures"])]
+    for kind, words, keys in kinds:
+        for key in keys:
+            if spec.get(key) is not None and not isinstance(spec[key], kind):
+                problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
     return problems
 
 
@@ -198,7 +202,9 @@ def markdown(table: Table) -> str:
     if table.rule != spec["rule"]:
         parts.append(f"The comparison selects by {RULES[spec['rule']]}; the numbers above are by {RULES[table.rule]}.")
     if table.rule == "best":
-        parts.append("Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below.")
+        parts.append(
+            "Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."
+        )
     parts += [f"## The three selection rules: {table.unit}, {STATISTICS[spec['statistic']]}", _three_rules(table)]
     notes = [*spec["notes"], *table.remarks]
     if notes:
@@ -232,7 +238,9 @@ def run_records(table: Table) -> list[dict[str, Any]]:
     records = []
     for run in table.runs:
         outcome, problem = reasons.get(run.folder, (run.outcome, ""))
-        scores = {f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec) for rule in RULES}
+        scores = {
+            f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec) for rule in RULES
+        }
         settings = {key: lookup(run.config, key) for key in keys}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
         records.append(settings | {"outcome": outcome} | scores | ending)
@@ -245,7 +253,7 @@ def reductions(runs: Iterable[Run]) -> str:
     used: dict[tuple[str, str], dict[str, int]] = {}
     for run in known:
         differences = run.environment.get("differs_from_experiment")
-        for key, pair in (differences.items() if isinstance(differences, Mapping) else ()):
+        for key, pair in differences.items() if isinstance(differences, Mapping) else ():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
             counts = used.setdefault((key, label(full)), {})
             counts[label(value)] = counts.get(label(value), 0) + 1
@@ -270,7 +278,9 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: (run.folder / "config.yaml").stat().st_mtime)
     problems = table_problems(newest.table)
-    remarks = [f"{problem} {'The default stands in.' if key in _DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
+    remarks = [
+        f"{problem} {'The default stands in.' if key in _DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()
+    ]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
     sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None}
@@ -420,7 +430,9 @@ def _census(table: Table) -> str:
 def _missing(table: Table) -> list[str]:
     if not table.without_result:
         return []
-    rows = [[outcome, _plain(run.folder.name), _place(table, run), _plain(problem)] for run, outcome, problem in table.without_result]
+    rows = [
+        [outcome, _plain(run.folder.name), _place(table, run), _plain(problem)] for run, outcome, problem in table.without_result
+    ]
     heading = f"## Without a result: {len(rows)} of {len(table.runs)} runs"
     return [heading, _grid(["outcome", "run", "belongs to", "why"], rows, 4)]
 
@@ -428,7 +440,9 @@ def _missing(table: Table) -> list[str]:
 def _place(table: Table, run: Run) -> str:
     if not run.config:
         return ""
-    places = [f"{row.label} / {column.label}" for row in table.rows for column in table.columns if row.holds(run) and column.holds(run)]
+    places = [
+        f"{row.label} / {column.label}" for row in table.rows for column in table.columns if row.holds(run) and column.holds(run)
+    ]
     return _plain(f"{'; '.join(places) or 'no cell'}, seed {label(run.config.get('seed'))}")
 
 

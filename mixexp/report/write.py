@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     """Write one table with its figures into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     figures, remarks = _figures(table, folder)
-    text = "\n\n".join([markdown(table).rstrip("\n"), *remarks, *(f"![{path.stem}]({path.name})" for path in figures if path.suffix == ".png")])
+    text = "\n\n".join(
+        [markdown(table).rstrip("\n"), *remarks, *(f"![{path.stem}]({path.name})" for path in figures if path.suffix == ".png")]
+    )
     return [
         _write(folder / "table.md", text + "\n"),
         _write(folder / "table.csv", as_csv(tidy(table))),
@@ -52,8 +55,8 @@ def distinct_names(titles: list[str]) -> list[str]:
     for title in titles:
         # Some file systems count bytes (255 of them), so that a long Japanese title needs cutting too.
         stem = re.sub(r"[^\w.-]+", "_", title).strip("._")[:60] or "table"
-        taken = sum(name == stem or name.startswith(f"{stem}_") and name.removeprefix(f"{stem}_").isdigit() for name in names)
-        names.append(stem if stem not in names else f"{stem}_{taken + 1}")
+        numbered = (f"{stem}_{number}" for number in count(2))
+        names.append(stem if stem not in names else next(name for name in numbered if name not in names))
     return names
 
 

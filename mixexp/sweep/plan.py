@@ -20,19 +20,12 @@ from mixexp.validate import validate
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it is, where it goes, and where it departs from the experiment it belongs to."""
+    """One run: what it is, where it goes, where it departs from the experiment it belongs to, and a few words to call it."""
 
     config: dict[str, Any]
     folder: Path
     differs_from_experiment: dict[str, list[Any]]
-
-    @property
-    def label(self) -> str:
-        """The run in a few words, for progress lines."""
-        choices = self.config["choices"]
-        shown = [f"{group}={choices[group]}" for group in ("mix", "mix_layer", "loss") if choices.get(group) is not None]
-        alpha = [] if self.config["alpha"] is None else [f"alpha={self.config['alpha']}"]
-        return " ".join([*shown, *alpha, f"seed={self.config['seed']}"])
+    label: str
 
 
 def resolve(composed: DictConfig) -> tuple[dict[str, Any], frozenset[str]]:
@@ -53,13 +46,15 @@ def plan(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> 
             refusals.setdefault(error, []).append(" ".join(cell) or "this run")
     if refusals:
         raise UserError("\n".join(_refusal(error, cells, len(resolved)) for error, cells in refusals.items()))
+    common = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
     runs: dict[str, Run] = {}
     references = _References()
     for (config, used), cfg, cell in zip(resolved, composed, overrides, strict=True):
         config = canonical(config, used)
         folder = Path(config["output_dir"]).absolute() / config["name"] / run_id(config)
         reference = references.of(cfg, cell)
-        runs.setdefault(str(folder), Run(config, folder, differences(config, reference) if reference else {}))
+        label = " ".join(word for word in cell if word not in common) or config["name"]
+        runs.setdefault(str(folder), Run(config, folder, differences(config, reference) if reference else {}, label))
     return list(runs.values())
 
 

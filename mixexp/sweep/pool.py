@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -9,8 +11,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -35,12 +36,15 @@ def _serve(connection: Connection) -> None:
         nonlocal last
         if time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
-            connection.send(("progress", progress.step / progress.steps))
+            try:
+                connection.send(("progress", progress.step / progress.steps))
+            except OSError:  # the parent has gone, killed perhaps: leave the run unfinished rather than failed
+                os._exit(1)
 
     while True:
         try:
             run = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         try:
             connection.send(("done", execute(run, report)))
@@ -50,7 +54,7 @@ def _serve(connection: Connection) -> None:
             connection.send(("failed", traceback.format_exc()))
 
 
-@dataclass
+@dataclasses.dataclass
 class _Slot:
     """A process, the connection to it, and the run it works on."""
 
@@ -68,7 +72,7 @@ class _Slot:
             self.process.start()
             theirs.close()
         self.run, self.fraction = run, 0.0
-        self.connection.send(Run({**run.config, "device": self.device}, run.folder, run.differs_from_experiment))
+        self.connection.send(dataclasses.replace(run, config={**run.config, "device": self.device}))
 
     def message(self) -> tuple[str, Any]:
         """What the process says, or how it died."""
@@ -83,12 +87,12 @@ class _Slot:
             return "failed", f"the run's process {'was ' if code < 0 else ''}{reason}"
 
 
-@dataclass
+@dataclasses.dataclass
 class Outcomes:
     """How a sweep ended: each finished run's result, each failed run's reason, and how many were finished before."""
 
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: int = 0
 
 
@@ -113,8 +117,8 @@ def _cores() -> int:
 def run_all(runs: Sequence[Run]) -> Outcomes:
     """Train the runs that are not finished, as many at once as there are slots; the longest in images go first.
 
-    A run that raises, exits or is killed is one row of the failures, printed at once; the others go on. Ctrl-C ends the slots'
-    processes and leaves the rest unfinished.
+    A run that raises, exits or is killed is one row of the failures, printed at once; the others go on. Ctrl-C and SIGTERM end the
+    slots' processes and leave the rest unfinished.
     """
     outcomes = Outcomes()
     waiting = []
@@ -131,7 +135,7 @@ def run_all(runs: Sequence[Run]) -> Outcomes:
     # numerical libraries read this when the slots' processes load them: a run's threads never depend on its neighbours
     os.environ["OMP_NUM_THREADS"] = str(waiting[0].config["threads"])
     slots = [_Slot(device) for device in slots_for(waiting[0].config)[: len(waiting)]]
-    with tqdm(total=len(runs), initial=outcomes.skipped, unit="run", disable=None, bar_format=_BAR) as bar:
+    with _sigterm_as_ctrl_c(), tqdm(total=len(runs), initial=outcomes.skipped, unit="run", disable=None, bar_format=_BAR) as bar:
         try:
             for slot in slots:
                 slot.start(waiting.popleft())
@@ -153,6 +157,20 @@ def run_all(runs: Sequence[Run]) -> Outcomes:
                     slot.process.terminate()
                     slot.process.join()
     return outcomes
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Inside, SIGTERM raises KeyboardInterrupt, so that a batch system's stop ends the slots' processes too."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs [{elapsed}<{remaining}]"
