@@ -124,5 +124,5 @@ def _schema(target: Callable[..., Any], skip: set[str]) -> type[pydantic.BaseMod
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints.get(name, Any), default)
     # nodes were checked on their own and are no longer among the values, so `skip` must not make them "extra"
-    config = pydantic.ConfigDict(extra=extra, strict=True, arbitrary_types_allowed=True, protected_namespaces=())
+    config = pydantic.ConfigDict(extra=extra, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=())
     return pydantic.create_model(getattr(target, "__name__", "target"), __config__=config, **fields)

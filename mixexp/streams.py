@@ -30,11 +30,17 @@ def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
 def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[None]:
     """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found."""
     value = int(generator(seed, purpose, index).integers(2**63))
-    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng knows CPU and CUDA alone
-    try:
-        with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
-            torch.manual_seed(value)
-            yield
-    finally:
-        if mps_state is not None:
-            torch.mps.set_rng_state(mps_state)
+    # this device's generator and the CPU's alone: torch.manual_seed would reseed other devices for good, and without a CUDA
+    # context formats a stack trace for later at every call, a millisecond each
+    with contextlib.ExitStack() as restore:
+        generators = [torch.default_generator]
+        if device.type == "cuda":
+            torch.cuda.init()
+            generators.append(torch.cuda.default_generators[device.index or 0])
+        for found in generators:
+            restore.callback(found.set_state, found.get_state())
+            found.manual_seed(value)
+        if device.type == "mps":  # its generator is no object of its own
+            restore.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
+            torch.mps.manual_seed(value)
+        yield

@@ -121,7 +121,7 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
         # -- a batch: gather, augment, plan the blend
         now = slice(k * batch, (k + 1) * batch)
         chosen = order[now]
-        images = augment(train_part.images[chosen], {name: values[now] for name, values in augment_draws.items()}, normalize)
+        images = augment(train_part.images.index_select(0, chosen), {name: values[now] for name, values in augment_draws.items()}, normalize)
         images = images.contiguous(memory_format=run.memory_format)
         plan = mix.plan(train_part.labels[chosen], {name: values[now] for name, values in mix_draws.items()})
 

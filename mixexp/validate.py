@@ -17,6 +17,7 @@ from mixexp import data
 from mixexp.build import build, check, schema_errors
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
+from mixexp.loss import Loss
 from mixexp.network import Network, layers
 from mixexp.train import steps_per_epoch
 
@@ -43,10 +44,10 @@ Auto = Literal["auto"]
 class Settings(BaseModel):
     """The run's scalars: every key of config.yaml that is not a group."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$", max_length=100)]
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    alpha: Annotated[float, Field(gt=0)]
     seed: Natural
     data_seed: Natural
     epochs: Positive | None
@@ -134,17 +135,30 @@ def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trust
     for group in ("sampling", "augment", "mix", "mix_layer", "schedule"):
         errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
     errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
-    errors += _attempt(lambda: built.update(network=_shape_only(config["model"], built.get("loss"), image_shape, len(counts), trusted)))
-    if "network" in built:
-        # the optimizer's own checks, on real parameters it does not train
-        parameters = [torch.nn.Parameter(torch.zeros(1))]
-        errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=parameters))
+    # the optimizer's own checks, on a parameter it does not train
+    errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=[torch.nn.Parameter(torch.zeros(1))]))
     if errors:
         return tuple(errors)
 
     sampling, mix, mix_layer, loss = built["sampling"], built["mix"], built["mix_layer"], built["loss"]
+    try:
+        batch = mix.origins(config["batch_size"])
+    except ValueError as error:
+        return (str(error),)
+    rows = sampling.epoch_size(np.array(counts))
+    if steps_per_epoch(rows, batch, config["drop_last"]) == 0:
+        errors.append(f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}")
+    if len(counts) < 2:
+        errors.append("dataset: it has one class, and there is nothing to tell apart")
+    smallest = 1 if min(rows, batch) == 1 else 2
+    if mix.blend is not None and smallest == 1:
+        errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
+    try:
+        network = _shape_only(config["model"], loss, (smallest, *image_shape), len(counts), trusted)
+    except ValueError as error:
+        return (*errors, str(error))
     if mix.blend is not None:
-        known = layers(built["network"].body)
+        known = layers(network.body)
         for layer in mix_layer.layers:
             if layer not in known:
                 errors.append(f"mix_layer: model has no layer {layer!r}; it has {', '.join(known)}.{closest(layer, known)}")
@@ -156,23 +170,16 @@ def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trust
         errors.append(
             "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one of them"
         )
-    try:
-        batch = mix.origins(config["batch_size"])
-    except ValueError as error:
-        return (*errors, str(error))
-    rows = sampling.epoch_size(np.array(counts))
-    if steps_per_epoch(rows, batch, config["drop_last"]) == 0:
-        errors.append(f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}")
     return tuple(errors)
 
 
-def _shape_only(node: Mapping[str, Any], loss: Any, image_shape: tuple[int, ...], num_classes: int, trusted: tuple[str, ...]) -> Network:
-    """The network without memory, after one pass of shapes through it: what its constructor or forward pass refuses is raised."""
+def _shape_only(node: Mapping[str, Any], loss: Loss, shape: tuple[int, ...], num_classes: int, trusted: tuple[str, ...]) -> Network:
+    """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
     with torch.device("meta"):
-        body = build(node, trusted, in_channels=image_shape[0], image_size=tuple(image_shape[1:]))
-        network = Network(body, loss.head(body.num_features, num_classes) if loss is not None else torch.nn.Identity())
+        body = build(node, trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
+        network = Network(body, loss.head(body.num_features, num_classes))
         try:
-            network(torch.zeros(2, *image_shape))
-        except RuntimeError as error:
-            raise ValueError(f"model: cannot take images of {tuple(image_shape)}: {error}") from error
+            network(torch.zeros(shape))
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
     return network

@@ -144,9 +144,9 @@ def test_the_spelling_through_alpha_and_in_place_is_one_run() -> None:
 
 
 def test_without_a_blend_layers_and_alphas_are_one_run() -> None:
-    cells = [("mix=none", f"mix_layer={layer}", f"alpha={alpha}") for layer in ("input", "final", "random") for alpha in (0.2, 1.0)]
-    assert len({identity(*cell) for cell in cells}) == 1
-    assert len({identity("mix=mixup", *cell[1:], used=ALPHA) for cell in cells}) == 6
+    cells = [(f"mix_layer={layer}", f"alpha={alpha}") for layer in ("input", "final", "random") for alpha in (0.2, 1.0)]
+    assert len({identity("mix=none", *cell) for cell in cells}) == 1
+    assert len({identity("mix=mixup", *cell, used=ALPHA) for cell in cells}) == 6
     plain = canonical(config("mix=none", "mix_layer=final"), frozenset())
     assert plain["mix_layer"]["layers"] == ["input"] and plain["choices"]["mix_layer"] is None
     assert plain["choices"]["mix"] == "none"
@@ -185,7 +185,9 @@ def test_the_scientific_part_is_the_telling_leaves() -> None:
 # --- differences ---
 
 
-def distance(overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: frozenset[str] = frozenset()) -> dict[str, list[Any]]:
+def distance(
+    overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: frozenset[str] = frozenset()
+) -> dict[str, list[Any]]:
     return differences(*(canonical(config(*words), used) for words in (overrides, reference)))
 
 

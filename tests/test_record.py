@@ -267,7 +267,8 @@ def test_the_selections_hold_figures_and_no_counters() -> None:
 
 
 def test_the_best_validation_figures() -> None:
-    found = select([row(i, val_loss=loss, val_accuracy=loss, val_macro_f1=loss) for i, loss in enumerate((0.5, 0.2, 0.7))])["best"]
+    rows = [row(i, **dict.fromkeys(VALIDATION_COLUMNS, value)) for i, value in enumerate((0.5, 0.2, 0.7))]
+    found = select(rows)["best"]
     assert (found["val_loss"], found["val_accuracy"], found["val_macro_f1"]) == (0.2, 0.7, 0.7)
 
 

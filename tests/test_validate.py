@@ -90,7 +90,7 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
     ("words", "says"),
     [
         (("batchsize=3",), ["batchsize: no such setting", "Did you mean 'batch_size'?"]),
-        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "optimizer.momentum, optimizer.nesterov", "Did you mean 'optimizer.lr'?"]),
+        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "optimizer.nesterov", "Did you mean 'optimizer.lr'?"]),
         (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"]),
         (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_plus, data_mix, mixup, none", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
@@ -258,17 +258,18 @@ def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
 def test_everything_that_the_configuration_alone_shows_is_said_at_once() -> None:
     optimizer = {**config()["optimizer"], "lr": 0, "lrr": 1}
     lines = refusals(batch_size=0, alpha=-1, epochs=None, optimizer=optimizer, subset=None, mix={"_target_": "os.system"})
-    assert [re.split(r"[ :]", line)[0] for line in lines] == ["alpha", "batch_size", "subset", "mix", "optimizer.lr", "optimizer.lrr"]
+    named = [re.split(r"[ :]", line)[0] for line in lines]
+    assert named == ["alpha", "batch_size", "subset", "mix", "optimizer.lr", "optimizer.lrr"]
 
 
 def test_what_only_the_machine_the_data_and_the_shapes_show_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    given = config("mix=bc_plus", "mix_layer.layers=[final,layer4]", "mix.step_size=100", "sampling=oversample", device="cuda:99")
+    given = config("mix=bc_plus", "mix_layer.layers=[final,layer4]", "sampling=oversample", device="cuda:99")
     given["loss"] = {**given["loss"], "class_weights": "balanced"}
     lines = validate({**given, "output_dir": str(tmp_path / "file" / "x")})
-    for part in ("device = ", "output_dir = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss", "mix.step_size = 100"):
+    for part in ("device = ", "output_dir = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss"):
         assert sum(part in line for line in lines) == 1, part
-    assert len(lines) == 6
+    assert len(lines) == 5
 
 
 def test_objects_that_their_constructors_refuse_are_named_together() -> None:

@@ -14,7 +14,7 @@ class Loss(nn.Module, abc.ABC):
     """One value per sample; the loop takes the mean and adds the penalty."""
 
     linear_in_target: bool
-    """Whether the loss of a soft label is the average of its labels' losses; where not, mixed labels use that average."""
+    """Whether the loss of a soft label is the average of its labels' losses; where not, the loss says which of the two it takes."""
     accepts_mixed: bool = True
     """Whether blended labels have a meaning for it; where not, it goes with mixes that keep one label only."""
     weighs_classes: bool = False

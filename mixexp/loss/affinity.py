@@ -25,10 +25,9 @@ class AffinityHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         # distances in float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
         with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):
-            features, centres = features.float(), self.centres.flatten(0, 1)
-            squared = features.square().sum(1, keepdim=True) - 2 * features @ centres.T + centres.square().sum(1)
-            nearest = squared.clamp(min=0).view(len(features), *self.centres.shape[:2]).amin(2)
-            return torch.exp(-nearest / self.sigma)
+            # differences first, then squares: ‖f‖² − 2f·w + ‖w‖² would lose the digits of a small distance between long vectors
+            difference = features.to(self.centres.dtype)[:, None, None] - self.centres
+            return torch.exp(-difference.square().sum(3).amin(2) / self.sigma)
 
 
 class Affinity(Loss):
@@ -62,7 +61,7 @@ class Affinity(Loss):
         def loss_of(y: Tensor) -> Tensor:
             own = outputs.gather(1, y.unsqueeze(1))
             hinge = F.relu(self.margin + outputs - own)
-            return hinge.sum(1) - self.margin  # the sum holds the right class too, whose hinge is λ + d − d = λ
+            return hinge.scatter(1, y.unsqueeze(1), 0.0).sum(1)
 
         return labels.average(loss_of)
 

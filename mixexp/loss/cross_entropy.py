@@ -15,8 +15,8 @@ from mixexp.mixed import Mixed
 class CrossEntropy(Loss):
     """−Σ_c t_c·log softmax(outputs)_c, for mixed labels the weighted average of two (Zhang et al. 2018, equal by linearity).
 
-    label_smoothing ε: t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016). class_weights: each label's
-    loss is multiplied by its class's weight; the mean over the batch is not divided by the weights, unlike torch's "mean".
+    label_smoothing ε: t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016). class_weights w:
+    −Σ_c w_c·t_c·log softmax(outputs)_c; the mean over the batch is not divided by the weights, unlike torch's "mean".
     """
 
     linear_in_target = True

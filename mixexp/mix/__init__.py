@@ -72,7 +72,8 @@ class Plan:
         """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is kept."""
         if self.blend is None:
             return x
-        return self.blend(x[self.first], x[self.second], self.lam).to(x.dtype)
+        first, second = x.index_select(0, self.first), x.index_select(0, self.second)
+        return self.blend(first, second, self.lam).to(x.dtype)
 
 
 class Mix(abc.ABC):

@@ -52,7 +52,8 @@ class PreActBlock(nn.Module):
 
 def global_average(x: torch.Tensor) -> torch.Tensor:
     """[B, C, H, W] to [B, C]."""
-    return x.mean(dim=(2, 3))
+    # not mean(): its gradient comes in another memory layout, and the ReLU behind it then runs four times slower in channels_last
+    return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
 def he_normal(body: nn.Module) -> None:

@@ -51,11 +51,21 @@ def plan(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> 
     references = _References()
     for (config, used), cfg, cell in zip(resolved, composed, overrides, strict=True):
         config = canonical(config, used)
+        if len(resolved) == 1:
+            _say_what_is_idle(config, cell)
         folder = Path(config["output_dir"]).absolute() / config["name"] / run_id(config)
         reference = references.of(cfg, cell)
         label = " ".join(word for word in cell if word not in common) or config["name"]
         runs.setdefault(str(folder), Run(config, folder, differences(config, reference) if reference else {}, label))
     return list(runs.values())
+
+
+def _say_what_is_idle(config: Mapping[str, Any], cell: Sequence[str]) -> None:
+    """Tell the user which of their words change nothing in this run; in a sweep such cells collapse, and that is said."""
+    given = {word.partition("=")[0] for word in cell}
+    idle = {"alpha": config["alpha"] is None, "mix_layer": config["choices"]["mix_layer"] is None}
+    for key in sorted(given & {key for key, unused in idle.items() if unused}):
+        print(f"note: {key} has no effect here, mix={config['choices']['mix']} does not use it")
 
 
 def _refusal(error: str, cells: list[str], total: int) -> str:
