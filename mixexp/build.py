@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+import torch
 
 from mixexp.errors import UserError, closest
 
@@ -19,17 +20,20 @@ OWN_MODULES = ("mixexp", "torch", "torchvision")
 GIVEN: dict[str, tuple[str, ...]] = {
     "model": ("in_channels", "image_size"),
     "loss": ("class_counts",),
-    "optimizer": ("parameters",),
+    "optimizer": ("parameters", "params"),
 }
 """Arguments that the program supplies and no YAML may."""
 
 
-def locate(target: str, trusted: Iterable[str] = ()) -> Callable[..., Any]:
+def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     """The class or function a `_target_` names; raises UserError where it is not admitted, not there or not callable.
 
     Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose (trusted_modules), which may
-    also lie in the working directory: a configuration from elsewhere cannot run code that its user has not named.
+    also lie in the working directory. `check` admits of these what makes an object of the kind that its place needs, so that a
+    configuration from elsewhere cannot run code that its user has not named.
     """
+    if not isinstance(target, str):
+        raise UserError(f"_target_ = {target!r}: needs the dotted name of a class")
     module_name, _, name = target.rpartition(".")
     admitted = (*OWN_MODULES, *trusted)
     if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in admitted):
@@ -60,23 +64,24 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
 
 
-def check(node: Mapping[str, Any], path: str, trusted: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with a node's keys, types and ranges, one line each, judged by the signature of its target."""
+def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list[str]:
+    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its signature."""
     if not _is_node(node):
         return [f"{path}: needs a mapping with a _target_"]
     try:
         target = locate(node["_target_"], trusted)
     except UserError as error:
         return [f"{path}: {error}"]
-    errors, values = [], {}
-    for key, value in node.items():
-        if _is_node(value):
-            errors += check(value, f"{path}.{key}", trusted)
-        elif key != "_target_":
-            values[key] = value
+    hints = _hints(target)
+    made = target if inspect.isclass(target) else hints.get("return")
+    if not (inspect.isclass(made) and inspect.isclass(kind) and issubclass(made, kind)):
+        return [f"{path}: _target_ {node['_target_']} makes no {getattr(kind, '__name__', kind)}, which is needed here"]
+    errors = []
     nodes = {key for key, value in node.items() if _is_node(value)}
-    schema = _schema(target, skip=nodes | set(GIVEN.get(path.split(".")[0], ())))
-    return errors + schema_errors(schema, values, path)
+    for key in nodes & inspect.signature(target).parameters.keys():
+        errors += check(node[key], f"{path}.{key}", hints.get(key), trusted)
+    schema = _schema(target, hints, nodes, given=GIVEN.get(path, ()))
+    return errors + schema_errors(schema, {key: value for key, value in node.items() if key != "_target_"}, path)
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
@@ -111,18 +116,25 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-def _schema(target: Callable[..., Any], skip: set[str]) -> type[pydantic.BaseModel]:
-    """A pydantic model of a signature; what it does not annotate may be anything."""
-    function = target.__init__ if inspect.isclass(target) else target
-    hints = typing.get_type_hints(function, include_extras=True)
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+
+
+def _schema(
+    target: Callable[..., Any], hints: Mapping[str, Any], nodes: Iterable[str], given: Iterable[str]
+) -> type[pydantic.BaseModel]:
+    """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be anything."""
+    # a class without an __init__ of its own shows that of object or nn.Module, whose **kwargs it would refuse
+    bare = inspect.isclass(target) and target.__init__ in (object.__init__, torch.nn.Module.__init__)
     fields: dict[str, Any] = {}
     extra = "forbid"
-    for name, parameter in inspect.signature(target).parameters.items():
+    for name, parameter in ({} if bare else inspect.signature(target).parameters).items():
         if parameter.kind is parameter.VAR_KEYWORD:
             extra = "allow"
-        elif name not in skip and parameter.kind is not parameter.VAR_POSITIONAL:
+        elif name not in given and parameter.kind is not parameter.VAR_POSITIONAL:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
-    # nodes were checked on their own and are no longer among the values, so `skip` must not make them "extra"
-    config = pydantic.ConfigDict(extra=extra, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=())
+            fields[name] = (Any if name in nodes else hints.get(name, Any), default)
+    config = pydantic.ConfigDict(
+        extra=extra, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
+    )
     return pydantic.create_model(getattr(target, "__name__", "target"), __config__=config, **fields)

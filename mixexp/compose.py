@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 import sys
@@ -78,6 +79,8 @@ def explained(words: Sequence[str]) -> Iterator[None]:
     groups = options([CONF])
     for word in words:
         group, _, value = word.lstrip("+~").partition("=")
+        if group == "experiment" and value == "null":
+            raise UserError(f"{word}: leave it out for a run without an experiment")
         if group in groups and value == "null":
             raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     try:
@@ -110,4 +113,8 @@ def _unknown_key(key: str, chosen: Sequence[str]) -> str:
     known = [*default, *options([CONF]), *(name for name, _ in flatten(default))]
     siblings = [name for name in dict.fromkeys(known) if name.rpartition(".")[0] == parent and not name.endswith("_target_")]
     there = f"; there are {', '.join(siblings)}" if siblings else ""
-    return f"{key}: no such setting{there}.{closest(key, dict.fromkeys(known))}"
+    # a shared beginning would make every sibling look alike, so only the last part is compared among them
+    last = {name.rpartition(".")[2]: name for name in siblings}
+    near = difflib.get_close_matches(key.rpartition(".")[2], last, n=1)
+    match = f" Did you mean '{last[near[0]]}'?" if near else closest(key, dict.fromkeys(known))
+    return f"{key}: no such setting{there}.{match}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import math
 import os
 import platform
 import shlex
@@ -57,8 +58,8 @@ class RunFolder:
     def start(self, config: Mapping[str, Any], environment: Mapping[str, Any], validation: bool) -> None:
         """Write what the run is and where it runs, and an empty CSV; leftovers of an unfinished attempt go."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in ("result.json", "error.txt", "confusion.csv"):
-            (self.path / leftover).unlink(missing_ok=True)
+        for leftover in (*self.path.glob("*.part"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
+            leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
         self._columns = (*COLUMNS, *(VALIDATION_COLUMNS if validation else ()), "seconds")
@@ -83,13 +84,20 @@ class RunFolder:
     def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
         """Write result.json: the outcome, the figures selected in three ways, and facts about the run."""
         result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **select(self._rows)}
-        write_atomically(self.path / "result.json", json.dumps(result, indent=1))
+        write_atomically(self.path / "result.json", json.dumps(_without_nan(result), indent=1))
         return result
 
     def fail(self, traceback: str) -> None:
         """Keep the traceback of a run that did not finish."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "error.txt", traceback)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -100,7 +108,8 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     names = [name for name in rows[-1] if name not in ("step", "epoch", "lr", "seconds")] if rows else []
 
     def best(name: str) -> float:
-        return (min if name in _LOWER_IS_BETTER else max)(row[name] for row in rows)
+        finite = [row[name] for row in rows if math.isfinite(row[name])]
+        return (min if name in _LOWER_IS_BETTER else max)(finite, default=math.nan)
 
     return {
         "last": {name: rows[-1][name] for name in names},

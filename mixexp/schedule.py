@@ -23,6 +23,11 @@ class Schedule(abc.ABC):
         ramp = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
         return ramp * self.curve(step, steps_per_epoch, total_steps)
 
+    def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
+        """Raise ValueError where a part of the schedule lies beyond the budget and would do nothing."""
+        if self.warmup_epochs * steps_per_epoch >= total_steps:
+            raise ValueError(f"schedule.warmup_epochs = {self.warmup_epochs}: the budget is {total_steps / steps_per_epoch:g} epochs")
+
     @abc.abstractmethod
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """The factor without warm-up."""
@@ -56,11 +61,22 @@ class Steps(Schedule):
             raise ValueError(f"schedule.milestones = {milestones}: fractions of the budget must be below 1")
         self.milestones, self.milestones_in, self.drop = milestones, milestones_in, drop
 
-    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    def _boundaries(self, steps_per_epoch: int, total_steps: int) -> list[int]:
+        """The first step after each milestone."""
         unit = {"epochs": steps_per_epoch, "steps": 1, "budget": total_steps}[self.milestones_in]
         # rounding undoes binary fractions: 0.33 of 39,100 steps is step 12,903 and not the one after
-        passed = sum(step >= math.ceil(round(milestone * unit, 6)) for milestone in self.milestones)
-        return self.drop**passed
+        return [math.ceil(round(milestone * unit, 6)) for milestone in self.milestones]
+
+    def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
+        super().check_budget(steps_per_epoch, total_steps)
+        if self.milestones_in != "budget" and self._boundaries(steps_per_epoch, total_steps)[-1] >= total_steps:
+            raise ValueError(
+                f"schedule.milestones = {self.milestones} {self.milestones_in}: the last lies beyond the budget of {total_steps} "
+                f"steps ({total_steps / steps_per_epoch:g} epochs); with schedule.milestones_in=budget they are fractions of it"
+            )
+
+    def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        return self.drop ** sum(step >= boundary for boundary in self._boundaries(steps_per_epoch, total_steps))
 
 
 class Cosine(Schedule):

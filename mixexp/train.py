@@ -77,7 +77,8 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
         loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
         network = Network(body, loss.head(body.num_features, num_classes))
     network = network.to(run.device, memory_format=run.memory_format)
-    optimizer = build(config["optimizer"], trusted, parameters=network.parameters())
+    parameters = list(network.parameters())
+    optimizer = build(config["optimizer"], trusted, parameters=parameters, params=parameters)
     base_lr = config["optimizer"]["lr"]
 
     # -- budget

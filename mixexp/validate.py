@@ -14,27 +14,38 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from mixexp import data
+from mixexp.augment import Augment
 from mixexp.build import build, check, schema_errors
+from mixexp.dataset import Dataset
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
+from mixexp.imbalance import Imbalance
+from mixexp.label_noise import LabelNoise
 from mixexp.loss import Loss
+from mixexp.mix import Mix
+from mixexp.mix_layer import MixLayer
+from mixexp.model import Body
 from mixexp.network import Network, layers
-from mixexp.train import steps_per_epoch
+from mixexp.sampling import Sampling
+from mixexp.schedule import Schedule
+from mixexp.subset import Subset
+from mixexp.train import steps_per_epoch, total_steps
 
-GROUPS = (
-    "dataset",
-    "subset",
-    "imbalance",
-    "label_noise",
-    "sampling",
-    "augment",
-    "model",
-    "mix",
-    "mix_layer",
-    "loss",
-    "optimizer",
-    "schedule",
-)
+GROUPS: dict[str, type] = {
+    "dataset": Dataset,
+    "subset": Subset,
+    "imbalance": Imbalance,
+    "label_noise": LabelNoise,
+    "sampling": Sampling,
+    "augment": Augment,
+    "model": Body,
+    "mix": Mix,
+    "mix_layer": MixLayer,
+    "loss": Loss,
+    "optimizer": torch.optim.Optimizer,
+    "schedule": Schedule,
+}
+"""Every group and what its options make."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -75,9 +86,10 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     """
     scalars = {key: value for key, value in config.items() if key not in GROUPS}
     errors = schema_errors(Settings, scalars, "")
-    trusted = tuple(config.get("trusted_modules") or ())
-    for group in GROUPS:
-        errors += check(config.get(group), group, trusted)
+    trusted = config["trusted_modules"]
+    trusted = tuple(trusted) if isinstance(trusted, list) else ()
+    for group, kind in GROUPS.items():
+        errors += check(config.get(group), group, kind, trusted)
     if not errors and config["epochs"] is None and config["steps"] is None:
         errors.append("epochs, steps: one of them must be given")
     if errors:
@@ -85,10 +97,10 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     errors += _attempt(lambda: execution(config))
     errors += _attempt(lambda: _writable(config["output_dir"]))
     try:
-        counts, image_shape = _data(_key(config, *GROUPS[:4], "validation", "data_seed"), trusted)
+        counts, image_shape = _data(_key(config, "dataset", "subset", "imbalance", "label_noise", "validation", "data_seed"), trusted)
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
-    return errors + list(_fits(_key(config, *GROUPS, "batch_size", "drop_last"), counts, image_shape, trusted))
+    return errors + list(_fits(_key(config, *GROUPS, "batch_size", "drop_last", "epochs", "steps"), counts, image_shape, trusted))
 
 
 def _attempt(action: Any) -> list[str]:
@@ -105,12 +117,16 @@ def _key(config: Mapping[str, Any], *names: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _writable(output_dir: str) -> None:
+    """Raise UserError unless a file can be made there; what had to be made to find out is removed again."""
     folder = Path(output_dir).absolute()
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable.{os.getpid()}"
         probe.touch()
         probe.unlink()
+        for empty in made:
+            empty.rmdir()
     except OSError as error:
         raise UserError(f"output_dir = {output_dir!r}: cannot write there ({error.strerror})") from error
 
@@ -119,7 +135,9 @@ def _writable(output_dir: str) -> None:
 def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Training images per class and the shape of an image, from the real data; raises what is wrong with it."""
     config = json.loads(key)
-    dataset, splits = data.load(config["dataset"], trusted)
+    _, splits = data.load(config["dataset"], trusted)
+    if len(splits.classes) < 2:
+        raise ValueError("dataset: it has one class, and there is nothing to tell apart")
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
@@ -136,41 +154,52 @@ def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trust
         errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
     errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
     # the optimizer's own checks, on a parameter it does not train
-    errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=[torch.nn.Parameter(torch.zeros(1))]))
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=parameters, params=parameters))
     if errors:
         return tuple(errors)
 
     sampling, mix, mix_layer, loss = built["sampling"], built["mix"], built["mix_layer"], built["loss"]
+    rows = sampling.epoch_size(np.array(counts))
+    smallest = min(rows, 2)
     try:
         batch = mix.origins(config["batch_size"])
     except ValueError as error:
-        return (str(error),)
-    rows = sampling.epoch_size(np.array(counts))
-    if steps_per_epoch(rows, batch, config["drop_last"]) == 0:
-        errors.append(f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}")
-    if len(counts) < 2:
-        errors.append("dataset: it has one class, and there is nothing to tell apart")
-    smallest = 1 if min(rows, batch) == 1 else 2
-    if mix.blend is not None and smallest == 1:
-        errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
+        errors.append(str(error))
+    else:
+        smallest = min(rows, batch, 2)
+        errors += _batches(config, mix, built["schedule"], rows, batch)
+    if mix.mixes_labels and not loss.accepts_mixed:
+        errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
+    if sampling.equalises_classes and loss.weighs_classes:
+        errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
         network = _shape_only(config["model"], loss, (smallest, *image_shape), len(counts), trusted)
     except ValueError as error:
         return (*errors, str(error))
-    if mix.blend is not None:
-        known = layers(network.body)
-        for layer in mix_layer.layers:
-            if layer not in known:
-                errors.append(f"mix_layer: model has no layer {layer!r}; it has {', '.join(known)}.{closest(layer, known)}")
-            elif layer != "input" and mix.blend.input_only:
-                errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
-    if mix.mixes_labels and not loss.accepts_mixed:
-        errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
-    if sampling.equalises_classes and loss.weighs_classes:
-        errors.append(
-            "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one of them"
-        )
-    return tuple(errors)
+    return (*errors, *_layers(mix, mix_layer, layers(network.body)))
+
+
+def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int, batch: int) -> list[str]:
+    """What is wrong with an epoch of `rows` images cut into batches made of `batch` images."""
+    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
+    if per_epoch == 0:
+        return [f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}"]
+    errors = _attempt(lambda: schedule.check_budget(per_epoch, total_steps(config, per_epoch)))
+    if mix.blend is not None and min(rows, batch) == 1:
+        errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
+    return errors
+
+
+def _layers(mix: Mix, mix_layer: MixLayer, known: list[str]) -> list[str]:
+    """What is wrong with the layers a mix shall happen at, among those that the model has."""
+    errors = []
+    for layer in mix_layer.layers if mix.blend is not None else ():
+        if layer not in known:
+            errors.append(f"mix_layer: model has no layer {layer!r}; it has {', '.join(known)}.{closest(layer, known)}")
+        elif layer != "input" and mix.blend.input_only:
+            errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
+    return errors
 
 
 def _shape_only(node: Mapping[str, Any], loss: Loss, shape: tuple[int, ...], num_classes: int, trusted: tuple[str, ...]) -> Network:

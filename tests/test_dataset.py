@@ -132,7 +132,7 @@ def test_the_options_are_complete():
 def test_a_constructor_reads_nothing(option):
     config = yaml.safe_load(option.read_text(encoding="utf-8"))
     target = get_class(config.pop("_target_"))
-    config = {key: "/nonexistent" if key == "data_dir" else value for key, value in config.items()}
+    config = {key: "/nonexistent" if key in ("data_dir", "root") else value for key, value in config.items()}
     made = target(**config)
     assert made.mean == config["mean"] and made.std == config["std"]
 

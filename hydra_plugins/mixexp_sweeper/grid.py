@@ -9,7 +9,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 
 @dataclass
@@ -39,8 +39,7 @@ class GridSweeper(BasicSweeper):
             values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]
             axes[override.get_key_element()] = values
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
-        root = {key for key, value in self.config.items() if not isinstance(value, DictConfig)}
-        jobs = cells(blocks, axes, root)
+        jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         for result in returns:
             _ = result.return_value  # raises what a failed job raised

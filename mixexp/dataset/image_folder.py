@@ -27,12 +27,12 @@ class ImageFolder(Dataset):
     A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
     images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
     drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
-    A folder is relative to data_dir unless absolute; test_fraction is not used where there are train and test folders.
+    A folder is relative to root (data_dir) unless absolute; test_fraction is not used where there are train and test folders.
     """
 
     def __init__(
         self,
-        data_dir: str,
+        root: str,
         folder: str,
         height: Annotated[int, Field(ge=1)] = 32,
         width: Annotated[int, Field(ge=1)] = 32,
@@ -42,7 +42,7 @@ class ImageFolder(Dataset):
         mean: list[Annotated[float, Field(ge=0, le=1)]] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
     ) -> None:
-        self.data_dir = data_dir
+        self.root = root
         self.folder = folder
         self.height = height
         self.width = width
@@ -55,7 +55,7 @@ class ImageFolder(Dataset):
     def load(self) -> Splits:
         """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
-        root = (Path(self.data_dir).expanduser() / Path(self.folder).expanduser()).absolute()
+        root = (Path(self.root).expanduser() / Path(self.folder).expanduser()).absolute()
         if not root.is_dir():
             raise UserError(f"There is no folder {root}: set dataset.folder, absolute or relative to data_dir.")
         if _has_own_split(root):

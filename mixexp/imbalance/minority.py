@@ -34,9 +34,8 @@ class Minority(Imbalance):
         if self.reduce_test:
             test[chosen] = self.n
         for name, keep, have in (("training", train, train_counts), ("test", test, test_counts)):
-            if (keep > have).any() or keep.min() == 0:
-                worst = int((have - keep).argmin())
-                raise ValueError(
-                    f"imbalance.n = {self.n}: class {worst} would need {keep[worst]} {name} images and has {have[worst]}"
-                )
+            impossible = np.flatnonzero((keep > have) | (keep == 0))
+            if len(impossible):
+                c = impossible[(have - keep)[impossible].argmin()]
+                raise ValueError(f"imbalance.n = {self.n}: class {c} would need {max(1, keep[c])} {name} images and has {have[c]}")
         return train, test

@@ -67,13 +67,15 @@ class Plan:
     second: Tensor | None = None
     lam: Tensor | None = None
     blend: Blend | None = None
+    whole: bool = False
+    """Whether first is every row in turn, which spares the gather."""
 
     def apply(self, x: Tensor) -> Tensor:
         """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is kept."""
         if self.blend is None:
             return x
-        first, second = x.index_select(0, self.first), x.index_select(0, self.second)
-        return self.blend(first, second, self.lam).to(x.dtype)
+        first = x if self.whole else x.index_select(0, self.first)
+        return self.blend(first, x.index_select(0, self.second), self.lam).to(x.dtype)
 
 
 class Mix(abc.ABC):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mixexp.mix import Blend
@@ -9,5 +10,6 @@ class Linear(Blend):
     """lam·first + (1 − lam)·second (Zhang et al. 2018, eq. 1), computed in float32 at least."""
 
     def __call__(self, first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
-        lam = lam.view(-1, *[1] * (first.dim() - 1))
-        return lam * first + (1 - lam) * second
+        dtype = torch.promote_types(first.dtype, lam.dtype)
+        weight = lam.to(dtype).view(-1, *[1] * (first.dim() - 1))
+        return torch.lerp(second.to(dtype), first.to(dtype), weight)

@@ -46,4 +46,4 @@ class Pairs(Mix):
         first = torch.arange(len(labels), device=labels.device).repeat_interleave(lam.shape[1])
         second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
         lam = torch.where(first == second, 1.0, lam.flatten())
-        return Plan(self.label(labels[first], labels[second], lam), first, second, lam, self.blend)
+        return Plan(self.label(labels[first], labels[second], lam), first, second, lam, self.blend, whole=len(first) == len(labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -33,16 +34,23 @@ def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     return cells
 
 
-def narrow(cells: list[Cell], key: str, wanted: Sequence[str], everywhere: bool) -> list[Cell]:
-    """The cells after the command line has set a key of the grid.
+def value_of(text: str) -> Any:
+    """What an override's right-hand side means; 1e-3 is a number for Hydra, though not for YAML."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
-    Values that the grid has keep the cells with them. With any other value the key is replaced: in all cells that have it, and
-    in the others too where `everywhere` (a setting that every run has); cells that become equal are one.
-    """
-    values = [yaml.safe_load(value) for value in wanted]
-    have = [yaml.safe_load(cell[key]) for cell in cells if key in cell]
-    if all(value in have for value in values):
-        return [cell for cell in cells if key in cell and yaml.safe_load(cell[key]) in values]
+
+def narrow(cells: list[Cell], key: str, wanted: Sequence[str]) -> list[Cell]:
+    """The cells that have the key with one of the wanted values."""
+    values = [value_of(value) for value in wanted]
+    return [cell for cell in cells if key in cell and value_of(cell[key]) in values]
+
+
+def replace(cells: list[Cell], key: str, wanted: Sequence[str], everywhere: bool) -> list[Cell]:
+    """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones are one."""
     replaced: dict[tuple[tuple[str, str], ...], Cell] = {}
     for cell in cells:
         options = [{**cell, key: value} for value in wanted] if key in cell or everywhere else [cell]
@@ -50,17 +58,28 @@ def narrow(cells: list[Cell], key: str, wanted: Sequence[str], everywhere: bool)
     return list(replaced.values())
 
 
-def cells(
-    blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root_settings: Collection[str]
-) -> list[list[str]]:
-    """Every cell's overrides: the product of the grid's cells with the axes (command line, common axes) that it does not set."""
+def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[list[str]]:
+    """Every cell's overrides: the product of the grid's cells with the axes (command line, common axes) that it does not set.
+
+    An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the key instead:
+    in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError when no cell is left.
+    """
     if len(axes.get("experiment", ())) > 1:
         names = " ".join(axes["experiment"])
         raise UserError(f"one experiment at a time, each has its own grid; for several: mixexp reproduce {names}")
-    grid = block_cells(blocks) or [{}]
-    grid_keys = {key for cell in grid for key in cell}
-    for key in axes.keys() & grid_keys:
-        grid = narrow(grid, key, axes[key], everywhere=key in root_settings)
-    outer = {key: values for key, values in axes.items() if key not in grid_keys}
+    full = block_cells(blocks) or [{}]
+    grid, new = full, []
+    for key in (key for key in axes if any(key in cell for cell in full)):
+        have = [value_of(cell[key]) for cell in full if key in cell]
+        if all(value_of(value) in have for value in axes[key]):
+            grid = narrow(grid, key, axes[key])
+        else:
+            new.append(key)
+    if not grid:
+        words = " ".join(f"{key}={','.join(values)}" for key, values in axes.items() if key != "experiment")
+        raise UserError(f"{words}: no cell of the experiment's grid has all of these values")
+    for key in new:
+        grid = replace(grid, key, axes[key], everywhere=key in root)
+    outer = {key: values for key, values in axes.items() if not any(key in cell for cell in full)}
     products = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
     return [[f"{key}={value}" for key, value in {**common, **cell}.items()] for cell in grid for common in products]

@@ -40,12 +40,14 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that can change a run's numbers."""
+    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other."""
 
     def prune(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: prune(inner) for key, inner in value.items() if key not in _PATHS}
-        return value
+        if isinstance(value, list):
+            return [prune(inner) for inner in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     return {key: prune(value) for key, value in config.items() if key not in NOT_SCIENTIFIC | ALIASES}
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
-from mixexp.sweep.grid import block_cells
+from mixexp.sweep.grid import block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, run_id
 from mixexp.validate import validate
 
@@ -34,7 +33,7 @@ def resolve(composed: DictConfig) -> tuple[dict[str, Any], frozenset[str]]:
     own = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))
     used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
-    return {**OmegaConf.to_container(own, resolve=True), "choices": choices}, used
+    return {**OmegaConf.to_container(own, resolve=True, throw_on_missing=True), "choices": choices}, used
 
 
 def plan(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> list[Run]:
@@ -85,9 +84,9 @@ class _References:
         if experiment is None:
             return None
         grid = block_cells(OmegaConf.to_container(composed.hydra.sweeper.get("grid") or OmegaConf.create([])))
-        wanted = {key: yaml.safe_load(value) for key, value in (override.split("=", 1) for override in cell)}
+        wanted = {key: value_of(value) for key, value in (override.split("=", 1) for override in cell)}
         # the grid's own cell that this one is, or the one it is nearest to when the command line replaced some of its keys
-        nearest = max(grid, default={}, key=lambda c: sum(wanted.get(k) == yaml.safe_load(v) for k, v in c.items()))
+        nearest = max(grid, default={}, key=lambda c: sum(wanted.get(k) == value_of(v) for k, v in c.items()))
         key = (f"experiment={experiment}", *(f"{k}={v}" for k, v in nearest.items()))
         if key not in self._composed:
             reference, used = resolve(hydra.compose("config", overrides=list(key), return_hydra_config=True))
