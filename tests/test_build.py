@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import sys
 from collections.abc import Iterator
@@ -14,15 +16,17 @@ import torch
 import yaml
 from pydantic import Field
 
-from mixexp.build import GIVEN, build, check, locate
+from mixexp.build import GIVEN, build, locate
+from mixexp.build import check as check_node
+from mixexp.compose import compose
 from mixexp.errors import UserError
 from mixexp.mix.beta import Beta
 from mixexp.mix.pairs import Pairs
 from mixexp.schedule import Constant, Cosine
+from mixexp.validate import GROUPS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")
-INTERPOLATIONS = {"${alpha}": 1.0, "${data_dir}": "data"}
 SUPPLIED = {
     "model": {"in_channels": 3, "image_size": (32, 32)},
     "loss": {"class_counts": np.full(10, 5)},
@@ -36,12 +40,20 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
+@functools.cache
+def composed(group: str, name: str) -> dict[str, Any]:
+    mandatory = [f"{group}.{key}={value}" for key, value in MANDATORY.get(name, {}).items()]
+    return compose([f"{group}={name}", *mandatory])[group]
+
+
 def node(path: Path) -> dict[str, Any]:
     """An option as the program sees it: references resolved, what is mandatory given."""
-    text = path.read_text(encoding="utf-8")
-    for reference, value in INTERPOLATIONS.items():
-        text = text.replace(reference, str(value))
-    return {**yaml.safe_load(text), **MANDATORY.get(path.stem, {})}
+    return copy.deepcopy(composed(path.parent.name, path.stem))
+
+
+def check(node: Any, path: str, trusted: tuple[str, ...] = ()) -> list[str]:
+    """All that is wrong with a node in the place that a path names."""
+    return check_node(node, path, GROUPS[path], trusted)
 
 
 def option(name: str, **changed: Any) -> dict[str, Any]:
@@ -204,7 +216,9 @@ def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
 
 
 def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "class Own:\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
+    text = (
+        "from mixexp.mix.none import NoMix\n\n\nclass Own(NoMix):\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
+    )
     module = own_module(tmp_path, text, monkeypatch)
     wanted = {"_target_": f"{module}.Own", "size": 3}
     assert "trusted_modules" in check(wanted, "mix")[0]
@@ -257,13 +271,53 @@ def test_supplied_arguments_go_only_where_they_are_asked_for() -> None:
 
 
 def test_keywords_of_any_name_are_allowed_where_the_signature_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def free(size: Annotated[int, Field(gt=0)], *more: int, **rest: object) -> None:
+    class Free(Constant):
         """Takes anything."""
 
-    monkeypatch.setattr("mixexp.schedule.free", free, raising=False)
-    assert check({"_target_": "mixexp.schedule.free", "size": 1, "anything": object}, "mix") == []
-    (line,) = check({"_target_": "mixexp.schedule.free", "size": 0}, "mix")
-    assert "mix.size = 0" in line
+        def __init__(self, size: Annotated[int, Field(gt=0)], *more: int, **rest: object) -> None:
+            super().__init__()
+
+    monkeypatch.setattr("mixexp.schedule.Free", Free, raising=False)
+    assert check({"_target_": "mixexp.schedule.Free", "size": 1, "anything": object}, "schedule") == []
+    (line,) = check({"_target_": "mixexp.schedule.Free", "size": 0}, "schedule")
+    assert "schedule.size = 0" in line
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("dataset", "torch.load"),
+        ("dataset", "torch.hub.load"),
+        ("sampling", "torch.nn.Identity"),
+        ("mix", "mixexp.record.Path"),
+        ("model", "mixexp.loss.kl.KL"),
+        ("optimizer", "mixexp.build.build"),
+    ],
+)
+def test_a_target_of_another_kind_is_refused(place: str, target: str) -> None:
+    (line,) = check({"_target_": target}, place)
+    assert f"{place}: _target_ {target} makes no {GROUPS[place].__name__}" in line
+
+
+def test_inner_nodes_must_be_of_the_kind_their_place_needs() -> None:
+    mix = option("mix/mixup")
+    mix["pairing"] = {"_target_": "mixexp.mix.linear.Linear"}
+    assert check(mix, "mix") == ["mix.pairing: _target_ mixexp.mix.linear.Linear makes no Pairing, which is needed here"]
+    mix["extra"] = mix["pairing"] = {"_target_": "mixexp.mix.permutation.Permutation"}
+    (line,) = check(mix, "mix")
+    assert line.startswith("mix.extra: no such setting")
+
+
+@pytest.mark.parametrize("target", [5, None, ["a"]])
+def test_a_target_that_is_no_name_is_refused(target: object) -> None:
+    (line,) = check({"_target_": target}, "mix")
+    assert repr(target) in line
+
+
+def test_torchs_own_optimizers_can_be_named() -> None:
+    node = {"_target_": "torch.optim.AdamW", "lr": 0.1}
+    assert check(node, "optimizer") == []
+    assert isinstance(build(node, params=[torch.nn.Parameter(torch.ones(1))]), torch.optim.AdamW)
 
 
 def test_building_leaves_the_node_alone() -> None:

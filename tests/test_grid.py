@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.errors import UserError
-from mixexp.sweep.grid import as_override, block_cells, cells, narrow
+from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "conf" / "experiment").glob("*.yaml"))
 FEW = settings(max_examples=50, deadline=None)
@@ -104,7 +104,19 @@ def test_a_root_setting_goes_everywhere() -> None:
 
 def test_cells_that_become_equal_are_one() -> None:
     assert sweep([{"m": [1, 2]}, {"m": 3}], m="9") == ["m=9"]
-    assert narrow([{"a": "1", "b": "2"}, {"b": "2", "a": "5"}], "a", ["7"], everywhere=False) == [{"a": "7", "b": "2"}]
+    assert replace([{"a": "1", "b": "2"}, {"b": "2", "a": "5"}], "a", ["7"], everywhere=False) == [{"a": "7", "b": "2"}]
+
+
+def test_hydras_numbers_are_numbers_here_too() -> None:
+    assert sweep([{"lr": 0.001, "a": 1}, {"lr": 0.01, "a": 2}], lr="1e-3") == ["lr=0.001 a=1"]
+
+
+def test_values_that_no_cell_has_together_are_refused() -> None:
+    blocks = [{"loss": "ce"}, {"loss": "aff", "m": [1, 5]}]
+    assert sweep(blocks, loss="aff", m="1") == ["loss=aff m=1"]
+    for axes in ({"loss": "ce", "m": "1"}, {"m": "1", "loss": "ce"}):
+        with pytest.raises(UserError, match="no cell of the experiment's grid has all"):
+            sweep(blocks, **axes)
 
 
 def test_strings_numbers_booleans_and_lists_are_compared_as_values() -> None:
