@@ -55,15 +55,15 @@ def main() -> None:
 
 
 def _list(words: list[str]) -> None:
-    folders, words = _folders(words)
+    folders, words = _own_folders(words)
     if len(words) > 1:
         raise UserError(f"list takes one group at most, not {' '.join(words)}")
-    print(describe(folders, words[0] if words else None))
+    print(describe([CONF, *folders], words[0] if words else None))
 
 
-def _folders(words: list[str]) -> tuple[list[Path], list[str]]:
-    """The folders with options, the user's own --config-dir among them, and the other words."""
-    folders, rest, waiting = [CONF], [], list(words)
+def _own_folders(words: list[str]) -> tuple[list[Path], list[str]]:
+    """The user's own folders of options, which --config-dir names, and the other words."""
+    folders, rest, waiting = [], [], list(words)
     while waiting:
         word = waiting.pop(0)
         if word in ("--config-dir", "-cd") and waiting:
@@ -106,9 +106,10 @@ def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[
 def _data(words: list[str]) -> None:
     from mixexp.compose import compose
 
+    folders, words = _own_folders(words)
     names, overrides = _split(words, "data", "dataset")
     for name in names:
-        _check_data(compose([f"dataset={name}", *overrides]), name)
+        _check_data(compose([f"dataset={name}", *overrides], folders), name)
 
 
 def _check_data(config: Mapping[str, Any], name: str) -> None:
@@ -123,14 +124,15 @@ def _reproduce(words: list[str]) -> None:
     from mixexp.compose import application, compose
     from mixexp.report.write import write_report
 
+    folders, words = _own_folders(words)
     names, overrides = _split(words, "reproduce", "experiment")
     for name in names:
         single = [word for word in overrides if not _is_sweep(word)]
-        config = compose([f"experiment={name}", *single])
+        config = compose([f"experiment={name}", *single], folders)
         _check_data(config, config["choices"]["dataset"])
         failure = None
         try:
-            application(["-m", f"experiment={name}", *overrides])
+            application(["-m", *(f"--config-dir={folder}" for folder in folders), f"experiment={name}", *overrides])
         except UserError as error:  # the report shows what there is and lists what failed
             failure = error
         folder = Path(config["output_dir"]) / config["name"]

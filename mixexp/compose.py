@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -23,12 +24,13 @@ from mixexp.errors import UserError, closest, say
 from mixexp.options import options
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
-    """A resolved configuration outside a Hydra application; raises UserError."""
+def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
     from mixexp.sweep.plan import resolve
 
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in folders)}]"] if folders else []
     with explained(overrides), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))[0]
+        return resolve(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True))[0]
 
 
 def application(words: Sequence[str]) -> None:

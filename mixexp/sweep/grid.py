@@ -82,4 +82,5 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
         grid = replace(grid, key, axes[key], everywhere=key in root)
     outer = {key: values for key, values in axes.items() if not any(key in cell for cell in full)}
     products = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
-    return [[f"{key}={value}" for key, value in {**common, **cell}.items()] for cell in grid for common in products]
+    words = ({**common, **cell} for cell in grid for common in products)
+    return [[key if key.startswith("~") else f"{key}={value}" for key, value in word.items()] for word in words]

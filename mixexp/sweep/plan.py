@@ -84,7 +84,7 @@ class _References:
         if experiment is None:
             return None
         grid = block_cells(OmegaConf.to_container(composed.hydra.sweeper.get("grid") or OmegaConf.create([])))
-        wanted = {key: value_of(value) for key, value in (override.split("=", 1) for override in cell)}
+        wanted = {key: value_of(value) for key, _, value in (override.partition("=") for override in cell)}
         # the grid's own cell that this one is, or the one it is nearest to when the command line replaced some of its keys
         nearest = max(grid, default={}, key=lambda c: sum(wanted.get(k) == value_of(v) for k, v in c.items()))
         key = (f"experiment={experiment}", *(f"{k}={v}" for k, v in nearest.items()))
