@@ -11,7 +11,7 @@ from typing import Any
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest, say
-from mixexp.options import describe, options
+from mixexp.options import describe, options, own_folders
 
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
@@ -46,33 +46,21 @@ def main() -> None:
 
             application(["--help" if word == "--help-hydra" else word for word in words])
     except UserError as error:
-        sys.exit(say(str(error)))
+        sys.exit(say(str(error), error.exit_code))
     except KeyboardInterrupt:
         sys.exit(say("stopped; finished runs are kept, the same command goes on with the rest", code=130))
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder without permission
+        sys.exit(say(f"{error.filename or 'file'}: {error.strerror or error}"))
 
 
 def _list(words: list[str]) -> None:
-    folders, words = _own_folders(words)
+    folders, words = own_folders(words)
     if len(words) > 1:
         raise UserError(f"list takes one group at most, not {' '.join(words)}")
     print(describe([CONF, *folders], words[0] if words else None))
-
-
-def _own_folders(words: list[str]) -> tuple[list[Path], list[str]]:
-    """The user's own folders of options, which --config-dir names, and the other words."""
-    folders, rest, waiting = [], [], list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word in ("--config-dir", "-cd") and waiting:
-            folders.append(Path(waiting.pop(0)))
-        elif word.startswith("--config-dir="):
-            folders.append(Path(word.split("=", 1)[1]))
-        else:
-            rest.append(word)
-    return folders, rest
 
 
 def _report(words: list[str]) -> None:
@@ -106,7 +94,7 @@ def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[
 def _data(words: list[str]) -> None:
     from mixexp.compose import compose
 
-    folders, words = _own_folders(words)
+    folders, words = own_folders(words)
     names, overrides = _split(words, "data", "dataset")
     for name in names:
         _check_data(compose([f"dataset={name}", *overrides], folders), name)
@@ -121,15 +109,17 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
 
 
 def _reproduce(words: list[str]) -> None:
-    from mixexp.compose import application, compose
+    from mixexp.compose import application, compose, is_sweep
     from mixexp.report.write import write_report
 
-    folders, words = _own_folders(words)
+    folders, words = own_folders(words)
     names, overrides = _split(words, "reproduce", "experiment")
-    for name in names:
-        single = [word for word in overrides if not _is_sweep(word)]
-        config = compose([f"experiment={name}", *single], folders)
+    overrides = [word for word in overrides if word not in ("-m", "--multirun")]
+    single = [word for word in overrides if not is_sweep(word)]
+    configs = {name: compose([f"experiment={name}", *single], folders) for name in names}
+    for config in configs.values():
         _check_data(config, config["choices"]["dataset"])
+    for name, config in configs.items():
         failure = None
         try:
             application(["-m", *(f"--config-dir={folder}" for folder in folders), f"experiment={name}", *overrides])
@@ -140,8 +130,3 @@ def _reproduce(words: list[str]) -> None:
             _print_report(write_report(folder))
         if failure is not None:
             raise failure
-
-
-def _is_sweep(word: str) -> bool:
-    """Whether an override gives an axis of several values, which a single configuration cannot take."""
-    return bool(re.search(r"=(?:[^\[{'\"]*,|(?:range|choice|glob|interval)\()", word))

@@ -10,6 +10,14 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something the user can mend: one message that names the value, what is allowed and the closest match."""
 
+    exit_code = 2
+
+
+class RunsFailed(UserError):
+    """A sweep some of whose runs failed; the message says which and why."""
+
+    exit_code = 1
+
 
 def closest(value: object, choices: Iterable[object]) -> str:
     """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string."""

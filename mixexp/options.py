@@ -42,3 +42,17 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
     if name not in found:
         raise UserError(f"list {group}: no such group; there are {', '.join(found)}.{closest(group, found)}")
     return "\n\n".join("\n  ".join([option, *lines]) for option, lines in found[name].items())
+
+
+def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """The user's own folders of options, which --config-dir names, and the other words."""
+    folders, rest, waiting = [], [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("--config-dir", "-cd") and waiting:
+            folders.append(Path(waiting.pop(0)))
+        elif word.startswith("--config-dir="):
+            folders.append(Path(word.split("=", 1)[1]))
+        else:
+            rest.append(word)
+    return folders, rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
@@ -88,9 +89,10 @@ class RunFolder:
         return result
 
     def fail(self, traceback: str) -> None:
-        """Keep the traceback of a run that did not finish."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "error.txt", traceback)
+        """Keep the traceback of a run that did not finish, where the folder can still be written to."""
+        with contextlib.suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / "error.txt", traceback)
 
 
 def _without_nan(value: Any) -> Any:

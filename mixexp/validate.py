@@ -89,13 +89,18 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     trusted = config["trusted_modules"]
     trusted = tuple(trusted) if isinstance(trusted, list) else ()
     for group, kind in GROUPS.items():
-        errors += check(config.get(group), group, kind, trusted)
+        if config.get(group) is None:
+            errors.append(f"{group}: an option of this group is needed; mixexp list {group} names them")
+        else:
+            errors += check(config[group], group, kind, trusted)
+    if not errors and "lr" not in config["optimizer"]:
+        errors.append("optimizer.lr: needs a value, which the schedule multiplies")
     if not errors and config["epochs"] is None and config["steps"] is None:
         errors.append("epochs, steps: one of them must be given")
     if errors:
         return errors
     errors += _attempt(lambda: execution(config))
-    errors += _attempt(lambda: _writable(config["output_dir"]))
+    errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     try:
         counts, image_shape = _data(_key(config, "dataset", "subset", "imbalance", "label_noise", "validation", "data_seed"), trusted)
     except (UserError, ValueError) as error:
@@ -116,9 +121,9 @@ def _key(config: Mapping[str, Any], *names: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _writable(output_dir: str) -> None:
+def _writable(name: str) -> None:
     """Raise UserError unless a file can be made there; what had to be made to find out is removed again."""
-    folder = Path(output_dir).absolute()
+    folder = Path(name).absolute()
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +133,7 @@ def _writable(output_dir: str) -> None:
         for empty in made:
             empty.rmdir()
     except OSError as error:
-        raise UserError(f"output_dir = {output_dir!r}: cannot write there ({error.strerror})") from error
+        raise UserError(f"output_dir/name = {name}: cannot write there ({error.strerror})") from error
 
 
 @functools.lru_cache(maxsize=1024)

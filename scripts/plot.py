@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         tables = build_tables(load_runs(arguments.directory), arguments.rule, arguments.directory.resolve().name)
-    except UserError as error:
+    except (UserError, OSError) as error:
         parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)
     for table, name in zip(tables, distinct_names([table.spec["title"] for table in tables]), strict=True):

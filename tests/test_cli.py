@@ -88,6 +88,15 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_sweep_through_either_launch
         (["mix=null"], ["mix=null", "none"]),
         (["dataset=cifar10", "data_dir=nowhere", "dataset.download=false"], ["nowhere", "data_batch_1", "MIXEXP_DATA"]),
         (["output_dir=afile/x"], ["output_dir", "cannot write"]),
+        (["name=afile", "output_dir=."], ["./afile", "cannot write"]),
+        (["epochs=3", "steps=5"], ["epochs=3", "steps = 5"]),
+        (["~mix"], ["mix", "mixexp list mix"]),
+        (["output_dir=~/x"], ["output_dir=~/x", "quotes"]),
+        (["-m", "name=a,b"], ["name=a,b", "one folder"]),
+        (["reproduce", "quickstart", "quickstrat"], ["quickstrat", "Did you mean 'quickstart'?"]),
+        (["--config-dir", "own", "mix=typo"], ["mix", "ratoi"]),
+        (["--config-dir", "own", "experiment=broken"], ["YAML"]),
+        (["-m", "--config-dir", "own", "experiment=badtable"], ["metrc", "alpah"]),
         (["model._target_=os.system"], ["os.system", "trusted_modules"]),
         (["device=cuda:77"], ["cuda:77", "cpu"]),
         (["-m", "experiment=quickstart,small_data"], ["one experiment at a time", "mixexp reproduce"]),
@@ -102,6 +111,13 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_sweep_through_either_launch
 )
 def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tmp_path):
     (tmp_path / "afile").touch()
+    for name, text in {
+        "mix/typo.yaml": "# A misspelt key.\ndefaults: [mixup]\nratoi: {fold: true}\n",
+        "experiment/broken.yaml": "# @package _global_\n# Not YAML.\nname: [\n",
+        "experiment/badtable.yaml": "# @package _global_\n# A bad table.\ntable: {metrc: accuracy, rows: {key: alpah}, columns: {key: mix}}\n",
+    }.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(text)
     done = mixexp(*words, cwd=tmp_path)
     assert done.returncode != 0
     assert done.stderr.startswith("mixexp: ") and "Traceback" not in done.stderr

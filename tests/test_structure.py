@@ -66,7 +66,7 @@ def test_imports_go_one_way(path):
         elif here != there and here != "__init__" and there != "report":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "report":
-            assert here == "cli"
+            assert here in {"cli", "sweep"}, "a sweep checks the table it is for before it trains"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -162,7 +162,7 @@ def test_a_missing_root_setting_is_needed() -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_missing_group_is_needed(group: str) -> None:
-    assert refused(**{group: None}) == f"{group}: needs a mapping with a _target_"
+    assert refused(**{group: None}) == f"{group}: an option of this group is needed; mixexp list {group} names them"
 
 
 def test_a_budget_is_needed() -> None:
@@ -240,7 +240,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(place: str, tmp_path
     (tmp_path / "file").touch()
     folder = {"below a file": tmp_path / "file" / "outputs", "in /proc": Path("/proc/outputs")}[place]
     line = refused(output_dir=str(folder))
-    assert line.startswith(f"output_dir = {str(folder)!r}: cannot write there (")
+    assert line.startswith(f"output_dir/name = {folder}/runs: cannot write there (")
 
 
 def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_what_only_the_machine_the_data_and_the_shapes_show_is_said_at_once(tmp_
     given = config("mix=bc_plus", "mix_layer.layers=[final,layer4]", "sampling=oversample", device="cuda:99")
     given["loss"] = {**given["loss"], "class_weights": "balanced"}
     lines = validate({**given, "output_dir": str(tmp_path / "file" / "x")})
-    for part in ("device = ", "output_dir = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss"):
+    for part in ("device = ", "output_dir/name = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss"):
         assert sum(part in line for line in lines) == 1, part
     assert len(lines) == 5
 

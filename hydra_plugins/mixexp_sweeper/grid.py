@@ -9,6 +9,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 
 
@@ -42,5 +43,6 @@ class GridSweeper(BasicSweeper):
         jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         for result in returns:
-            _ = result.return_value  # raises what a failed job raised
+            if result.status == JobStatus.FAILED:
+                raise result._return_value  # return_value would print a line of Hydra's before raising the same
         return returns

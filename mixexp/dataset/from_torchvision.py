@@ -176,6 +176,8 @@ class FromTorchvision(Dataset):
     Source: the files and folders are torchvision's, so what it has downloaded is found, and the other way round.
     """
 
+    not_scientific = ("data_dir", "download")  # checksums say that the files are the same wherever they lie
+
     def __init__(
         self,
         name: Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "SVHN"],

@@ -13,7 +13,8 @@ class Profile(Imbalance):
 
     exponential: n_c = n_max·ratio^(−c/(C−1)); step: the last half of the classes has n_max/ratio. n_max is the smallest class's
     count, so that the profile is the same for every class; counts are rounded down, at least 1. The test set stays whole.
-    Differs from the paper: nothing; their imbalance factor is sometimes written as 1/ratio.
+    Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR; their imbalance factor is
+    sometimes written as 1/ratio.
     """
 
     def __init__(self, shape: Literal["exponential", "step"], ratio: Annotated[float, Field(ge=1)]) -> None:

@@ -22,6 +22,9 @@ def write_report(directory: Path, rule: str | None = None) -> list[Path]:
     tables = build_tables(load_runs(directory), rule, directory.resolve().name)
     names = distinct_names([table.spec["title"] for table in tables])
     folders = [directory / "report" / name if len(tables) > 1 else directory / "report" for name in names]
+    if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
+        for name in ("table.md", "table.csv", "runs.csv"):
+            (directory / "report" / name).unlink(missing_ok=True)
     return [path for table, folder in zip(tables, folders, strict=True) for path in write_table(table, folder)]
 
 

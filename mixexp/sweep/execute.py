@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -39,4 +38,4 @@ def execute(run: Run, on_progress: Callable[[Progress], None]) -> dict[str, Any]
                 raise
             return folder.result()
     except Timeout:
-        raise UserError(f"{run.folder}: another process (not {os.getpid()}) is working on this run") from None
+        raise UserError(f"{run.folder}: another process is working on this run") from None

@@ -67,7 +67,13 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     if len(axes.get("experiment", ())) > 1:
         names = " ".join(axes["experiment"])
         raise UserError(f"one experiment at a time, each has its own grid; for several: mixexp reproduce {names}")
+    for key in ("name", "output_dir"):
+        if len(axes.get(key, ())) > 1:
+            raise UserError(f"{key}={','.join(axes[key])}: a sweep has one folder, and its runs have names of their own in it")
     full = block_cells(blocks) or [{}]
+    # "++steps=5" means the grid's steps as much as "steps=5" does
+    bare = {key: key.lstrip("+") for key in axes}
+    axes = {bare[key] if any(bare[key] in cell for cell in full) else key: values for key, values in axes.items()}
     grid, new = full, []
     for key in (key for key in axes if any(key in cell for cell in full)):
         have = [value_of(cell[key]) for cell in full if key in cell]

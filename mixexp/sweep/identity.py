@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixexp.build import build
+from mixexp.build import build, locate
+from mixexp.errors import UserError
 
 NOT_SCIENTIFIC = frozenset(
-    {"name", "choices", "table", "device", "threads", "runs_per_device", "data_dir", "output_dir", "trusted_modules"}
+    {"name", "choices", "table", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"}
 )
 """Root settings that say where, how labelled or how fast, not what."""
 
 ALIASES = frozenset({"alpha"})
 """Root settings that act only through the places which refer to them, and are counted there."""
-
-_PATHS = frozenset({"data_dir", "download"})
 
 _AT_INPUT = {"_target_": "mixexp.mix_layer.one_of.OneOf", "layers": ["input"]}
 
@@ -40,11 +40,19 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other."""
+    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other.
+
+    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`.
+    """
+    trusted = config["trusted_modules"]
 
     def prune(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: prune(inner) for key, inner in value.items() if key not in _PATHS}
+            idle: tuple[str, ...] = ()
+            if "_target_" in value:
+                with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
+                    idle = getattr(locate(value["_target_"], trusted), "not_scientific", ())
+            return {key: prune(inner) for key, inner in value.items() if key not in idle}
         if isinstance(value, list):
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -77,7 +85,13 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
         if option != reference["choices"].get(group):
             found[group] = [option, reference["choices"].get(group)]
     ours, theirs = (dict(flatten(scientific(c))) for c in (config, reference))
+    for name in ALIASES:
+        pair = [config[name], reference[name]]
+        if None not in pair and pair[0] != pair[1]:
+            found[name] = pair
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*found, *silent}:
-            found[key] = [ours.get(key), theirs.get(key)]
+            pair = [ours.get(key), theirs.get(key)]
+            if pair not in [found.get(name) for name in ALIASES]:  # where the alias is referred to, it says the same again
+                found[key] = pair
     return found

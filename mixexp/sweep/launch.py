@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mixexp.errors import UserError
+from mixexp.errors import RunsFailed
 from mixexp.sweep.plan import plan
 from mixexp.sweep.pool import run_all
 
 
-def launch(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> UserError | None:
+def launch(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> RunsFailed | None:
     """Plan and run a sweep, say what was skipped, collapsed and failed, and return the failure, if any, for Hydra to raise."""
     runs = plan(composed, overrides)
     folder = runs[0].folder.parent
@@ -27,4 +27,4 @@ def launch(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -
     if not outcomes.failures:
         return None
     lines = [f"  {Path(name).name}  {reason.rstrip().splitlines()[-1]}" for name, reason in outcomes.failures.items()]
-    return UserError("\n".join([f"{len(outcomes.failures)} of {len(runs)} runs failed (error.txt in each folder):", *lines]))
+    return RunsFailed("\n".join([f"{len(outcomes.failures)} of {len(runs)} runs failed; error.txt in a run's folder says more:", *lines]))

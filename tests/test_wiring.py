@@ -1,0 +1,118 @@
+"""The loop uses what it builds: each part's effect is seen from outside, so that leaving it out fails here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from running import config_of, rows_of, trained
+
+from mixexp import data, streams
+from mixexp import train as loop
+from mixexp.build import build
+from mixexp.mix.energy import Energy
+from mixexp.mix.none import NoMix
+from mixexp.record import RunFolder
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[tuple]:
+    """The (arguments, result) of every call of a function, which goes on working."""
+    calls, real = [], getattr(place, name)
+
+    def spy(*arguments, **keywords):
+        result = real(*arguments, **keywords)
+        calls.append((arguments, result))
+        return result
+
+    monkeypatch.setattr(place, name, spy)
+    return calls
+
+
+def choice_of(config: dict) -> tuple[data.Choice, torch.Tensor]:
+    """The images a configuration uses, and all true training labels."""
+    _, splits = data.load(config["dataset"])
+    parts = [build(config[group]) for group in ("subset", "imbalance", "label_noise")]
+    return data.choose(splits, *parts, config["validation"], config["data_seed"]), splits.train_labels
+
+
+def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):
+    config = config_of("schedule=steps", "schedule.milestones=[0.5]", "schedule.warmup_epochs=0.5", "optimizer.lr=0.2", "epochs=2")
+    built = watched(monkeypatch, loop, "build")
+    rates = []
+    for progress in loop.train(config, RunFolder(tmp_path), {}):
+        (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.Optimizer))
+        rates.append(optimizer.param_groups[0]["lr"])
+    schedule = build(config["schedule"])
+    assert rates == [0.2 * schedule.factor(step, progress.steps // 2, progress.steps) for step in range(progress.steps)]
+    assert len(set(rates)) > 3
+
+
+def test_the_samplers_order_decides_what_is_trained_on(tmp_path, monkeypatch):
+    words = ("imbalance=minority", "imbalance.n=5", "sampling=oversample", "epochs=1")
+    plans = watched(monkeypatch, NoMix, "plan")
+    trained(tmp_path, *words)
+    seen = torch.cat([arguments[1] for arguments, _ in plans]).bincount()
+    largest = np.bincount(choice_of(config_of(*words))[0].train_labels).max()
+    assert (seen[:-1] >= largest - 1).all() and seen.max() == largest, "all classes alike, but for a last batch of one image"
+
+
+def test_noisy_labels_are_trained_on_with_their_own_images(tmp_path, monkeypatch):
+    words = ("label_noise=uniform", "label_noise.rate=1", "label_noise.among=others", "epochs=1", "batch_size=1438")
+    plans, images = watched(monkeypatch, NoMix, "plan"), watched(monkeypatch, loop, "forward_blended")
+    trained(tmp_path, *words)
+    config = config_of(*words)
+    choice, true = choice_of(config)
+    order = build(config["sampling"]).order(choice.train_labels, streams.generator(config["seed"], "order", 0))
+    ((_, labels, _), _), *rest = plans
+    assert not rest
+    assert (labels.numpy() == choice.train_labels[order]).all()
+    assert (labels.numpy() != true.numpy()[choice.train[order]]).all()
+    dataset, splits = data.load(config["dataset"])
+    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False)
+    assert torch.equal(images[0][0][1], normalize(splits.train_images[torch.from_numpy(choice.train[order])]))
+
+
+def test_the_losss_penalty_is_minimised_too(tmp_path):
+    with_it, without = (trained(tmp_path / w, "loss=affinity", f"loss.diversity={w}", "epochs=1") for w in ("1", "0"))
+    assert rows_of(with_it) != rows_of(without)
+
+
+def test_bc_plus_centres_images_at_training_and_at_test_time(tmp_path, monkeypatch):
+    words = ("mix=bc_plus", "loss=kl", "epochs=1")
+    evaluations, inputs = watched(monkeypatch, loop, "evaluate"), watched(monkeypatch, loop, "forward_blended")
+    trained(tmp_path / "centred", *words)
+    assert evaluations[0][0][3].zero_mean
+    # one grey channel with its statistics at zero mean: every centred image has the same mean after normalisation
+    assert torch.allclose(inputs[0][0][1].mean((1, 2, 3)), inputs[0][0][1].mean(), atol=1e-5)
+    monkeypatch.setattr(Energy, "zero_mean", False)
+    trained(tmp_path / "raw", *words)
+    assert rows_of(RunFolder(tmp_path / "raw")) != rows_of(RunFolder(tmp_path / "centred"))
+
+
+def test_every_batch_is_mixed_at_the_layer_drawn_for_it(tmp_path, monkeypatch):
+    config = config_of("mix=mixup", "mix_layer=random", "mix_layer.layers=[input,layer2,final]")
+    calls = watched(monkeypatch, loop, "forward_blended")
+    steps = [progress.steps for progress in loop.train(config, RunFolder(tmp_path), {})]
+    layer = build(config["mix_layer"])
+    drawn = [name for epoch in (0, 1) for name in layer.draw(streams.generator(0, "mix_layer", epoch), len(steps) // 2)]
+    assert [arguments[2] for arguments, _ in calls] == drawn
+    assert set(drawn) == {"input", "layer2", "final"}
+
+
+def test_validation_figures_are_of_the_held_out_images(tmp_path, monkeypatch):
+    words = ("validation=0.2", "label_noise=uniform", "epochs=1")
+    calls = watched(monkeypatch, loop, "evaluate")
+    record = trained(tmp_path, *words)
+    choice, true = choice_of(config_of(*words))
+    test, held_out = calls
+    assert torch.equal(held_out[0][2].labels, true[choice.validation]), "true labels: noise is for training"
+    assert float(rows_of(record)[0]["val_loss"]) == held_out[1][1] != test[1][1]
+
+
+def test_what_the_optimizer_group_says_is_what_trains(tmp_path: Path, monkeypatch):
+    built = watched(monkeypatch, loop, "build")
+    trained(tmp_path, "optimizer=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.5", "epochs=1")
+    (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.SGD))
+    assert optimizer.defaults["nesterov"] and optimizer.defaults["weight_decay"] == 0.5
