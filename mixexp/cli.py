@@ -18,7 +18,7 @@ mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnis
 mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=range(3)
 mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow or change it
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
-mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best
+mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
@@ -70,7 +70,7 @@ def _report(words: list[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path)
-    parser.add_argument("--rule", choices=("last", "median_last_10", "best"), help="selection rule of the headline table")
+    parser.add_argument("--rule", choices=("last", "median_last_10", "best", "best_validation"), help="selection rule of the headline table")
     arguments = parser.parse_args(words)
     for directory in arguments.directory:
         _print_report(write_report(directory, arguments.rule))

@@ -103,9 +103,10 @@ def _without_nan(value: Any) -> Any:
 
 
 def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Every figure the three ways in use: the last one, the median of the last 10 evaluations, the best on the test set.
+    """Every figure the ways in use: the last one, the median of the last 10 evaluations, the best on the test set.
 
-    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing.
+    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing. Where a part is held out,
+    "best_validation" is the first evaluation with the highest accuracy on it, which is an honest choice.
     """
     names = [name for name in rows[-1] if name not in ("step", "epoch", "lr", "seconds")] if rows else []
 
@@ -113,7 +114,9 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
         finite = [row[name] for row in rows if math.isfinite(row[name])]
         return (min if name in _LOWER_IS_BETTER else max)(finite, default=math.nan)
 
+    chosen = max(rows, key=lambda row: row["val_accuracy"]) if "val_accuracy" in names else {}
     return {
+        **({"best_validation": {name: chosen[name] for name in names}} if chosen else {}),
         "last": {name: rows[-1][name] for name in names},
         "median_last_10": {name: statistics.median(row[name] for row in rows[-10:]) for name in names},
         "best": {name: best(name) for name in names},

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from mixexp.build import locate
+from mixexp.build import build, locate
+from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.options import header, options
 
@@ -94,6 +96,14 @@ def test_every_option_says_what_it_is_and_lives_where_its_group_says(path):
     if target is not None:  # an experiment has none, and an option may build on another one
         assert target.startswith(f"mixexp.{path.parent.name}"), target
         assert locate(target).__doc__, f"{target} has no docstring"
+
+
+@pytest.mark.parametrize("name", sorted(options([CONF])["model"]))
+def test_a_models_header_names_its_stages(name):
+    (line,) = [line for line in options([CONF])["model"][name] if line.startswith("Stages: ")]
+    with torch.device("meta"):
+        body = build(compose([f"model={name}"])["model"], in_channels=3, image_size=(32, 32))
+    assert line == f"Stages: {', '.join(body.stages)}."
 
 
 @pytest.mark.parametrize("group", sorted(GROUP_PARTS))

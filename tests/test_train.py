@@ -140,6 +140,8 @@ def test_a_held_out_part_is_reported_and_not_trained_on(tmp_path):
     assert {"val_loss", "val_accuracy", "val_macro_f1"} <= rows_of(record)[0].keys()
     counts = json.loads((tmp_path / "environment.json").read_text())["train_counts"]
     assert sum(counts) == 1438 - round(0.25 * 1438)
+    chosen = max(rows_of(record), key=lambda row: float(row["val_accuracy"]))
+    assert record.result()["best_validation"]["accuracy"] == float(chosen["accuracy"])
 
 
 def test_a_diverging_run_says_so_keeps_its_rows_and_stops(tmp_path):

@@ -151,9 +151,10 @@ def _points(table: Table, entry: Entry, spec: Mapping[str, Any], metric: str) ->
     points: dict[Any, list[float]] = {}
     for run in _runs(table, entry, None):
         values = [value for value in run.metrics.get(metric, []) if value is not None and math.isfinite(value)]
-        if values:
+        held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
+        if values and (table.rule != "best_validation" or len(held_out) == len(values)):
             better = table.spec["better"] if metric == table.spec["metric"] else "lower" if metric.endswith("loss") else "higher"
-            score = scale(table.spec, metric) * select(values, table.rule, better)
+            score = scale(table.spec, metric) * select(values, table.rule, better, held_out)
             points.setdefault(canonical(lookup(run.config, spec["x"])), []).append(score)
     return points
 

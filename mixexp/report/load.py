@@ -18,7 +18,7 @@ MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "err
 REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
 CIRCUMSTANCES = (
-    *("name", "experiment", "device", "threads", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+    *("name", "experiment", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
     *("dataset.data_dir", "dataset.download"),
 )
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,7 +13,12 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, canonical, flatten, lookup, varying
 
-RULES = {"last": "last evaluation", "median_last_10": "median of the last 10 evaluations", "best": "best on test"}
+RULES = {
+    "last": "last evaluation",
+    "median_last_10": "median of the last 10 evaluations",
+    "best": "best on test",
+    "best_validation": "at the best validation accuracy",
+}
 STATISTICS = {"mean": "mean ± sd over seeds (number of runs)", "median": "median [min–max] over seeds (number of runs)"}
 UNSET = "–"
 _DEFAULTS: dict[str, Any] = {
@@ -51,7 +56,13 @@ class Table:
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
         """The scores of a cell, one a run, in displayed units."""
-        return [self.scores[run.folder][rule or self.rule] for run in self.cells.get((row, column), [])]
+        scores = [self.scores[run.folder].get(rule or self.rule) for run in self.cells.get((row, column), [])]
+        return [score for score in scores if score is not None]
+
+    @property
+    def rules(self) -> list[str]:
+        """The selection rules for which there is a number: best_validation only where a part was held out."""
+        return [rule for rule in RULES if any(rule in scores for scores in self.scores.values()) or rule != "best_validation"]
 
     def published(self, row: str, column: str) -> float | None:
         """The value the source gives for a cell, in displayed units."""
@@ -153,8 +164,10 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
     return problems
 
 
-def select(values: list[float], rule: str, better: str) -> float:
-    """The one number of a run, from its evaluations in order, by a selection rule."""
+def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
+    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
+    if rule == "best_validation":
+        return values[held_out.index(max(held_out))]
     if rule == "last":
         return values[-1]
     if rule == "median_last_10":
@@ -205,7 +218,7 @@ def markdown(table: Table) -> str:
         parts.append(
             "Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."
         )
-    parts += [f"## The three selection rules: {table.unit}, {STATISTICS[spec['statistic']]}", _three_rules(table)]
+    parts += [f"## The selection rules side by side: {table.unit}, {STATISTICS[spec['statistic']]}", _three_rules(table)]
     notes = [*spec["notes"], *table.remarks]
     if notes:
         parts += ["## Notes", "\n".join(f"- {_plain(note)}" for note in notes)]
@@ -217,7 +230,7 @@ def tidy(table: Table) -> list[dict[str, Any]]:
     records = []
     for row, column in ((row.label, column.label) for row in table.rows for column in table.columns):
         published = table.published(row, column)
-        for rule in RULES:
+        for rule in table.rules:
             values = table.values(row, column, rule)
             record: dict[str, Any] = {"row": row, "column": column, "rule": rule, "metric": table.spec["metric"]}
             ours = centre(values, table.spec["statistic"]) if values else None
@@ -239,7 +252,8 @@ def run_records(table: Table) -> list[dict[str, Any]]:
     for run in table.runs:
         outcome, problem = reasons.get(run.folder, (run.outcome, ""))
         scores = {
-            f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec) for rule in RULES
+            f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec)
+            for rule in table.rules
         }
         settings = {key: lookup(run.config, key) for key in keys}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
@@ -345,7 +359,9 @@ def _score(run: Run, spec: Mapping[str, Any]) -> tuple[dict[str, float], str]:
         return {}, f"metrics.csv has no value of {metric}"
     if not all(map(math.isfinite, measured)):
         return {}, f"{metric} is not a finite number in {sum(not math.isfinite(value) for value in measured)} evaluations"
-    return {rule: spec["scale"] * select(measured, rule, spec["better"]) for rule in RULES}, ""
+    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
+    rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
+    return {rule: spec["scale"] * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
 def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
@@ -379,6 +395,14 @@ def _cell(values: list[float], spec: Mapping[str, Any]) -> str:
     return f"{middle} [{_shown(min(values), spec)}–{_shown(max(values), spec)}] ({len(values)})"
 
 
+def _place_cell(table: Table, row: str, column: str, rule: str) -> str:
+    """A cell's text; runs that differ in more than their seed have no common mean."""
+    members = table.cells.get((row, column), [])
+    if varying(members, (*CIRCUMSTANCES, *REPEATS)):
+        return f"unlike runs ({len(members)})"
+    return _cell(table.values(row, column, rule), table.spec)
+
+
 def _shown(value: float, spec: Mapping[str, Any]) -> str:
     return f"{value:.{spec['decimals']}f}"
 
@@ -404,17 +428,17 @@ def _headline(table: Table) -> str:
         cells = [_plain(row.label)]
         for column, has in zip(table.columns, compared, strict=True):
             published = table.published(row.label, column.label)
-            cells += [_cell(table.values(row.label, column.label), spec)]
+            cells += [_place_cell(table, row.label, column.label, table.rule)]
             cells += ["" if published is None else _shown(published, spec)] * has
         rows.append(cells)
     return _grid(header, rows, 1)
 
 
 def _three_rules(table: Table) -> str:
-    header = [_plain(table.spec[axis].get("label", "")) for axis in ("rows", "columns")] + list(RULES.values())
+    header = [_plain(table.spec[axis].get("label", "")) for axis in ("rows", "columns")] + [RULES[rule] for rule in table.rules]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
     rows = [
-        [_plain(row), _plain(column), *(_cell(table.values(row, column, rule), table.spec) for rule in RULES)]
+        [_plain(row), _plain(column), *(_place_cell(table, row, column, rule) for rule in table.rules)]
         for row, column in places
         if table.values(row, column)
     ]
