@@ -135,7 +135,8 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_xlabel(ruler)
             panel.set_ylabel(_text(unit(table.spec, quantity)))
         where = table.spec[spec["each"]].get("label", "")
-        panels[0].set_title(_text(f"{where}: {entry.label}" if where else entry.label), loc="left", fontsize=9)
+        if len(outer) > 1:
+            panels[0].set_title(_text(f"{where}: {entry.label}" if where else entry.label), loc="left", fontsize=9)
     _legend(figure, [panel for panels in axes for panel in panels], inner)
     return figure
 
@@ -267,6 +268,9 @@ def _legend(figure: Figure, panels: list[Axes], order: list[Entry]) -> None:
     if entries:
         # As many beside each other as five inches hold.
         abreast = max(1, min(len(entries), 70 // (max(map(len, entries)) + 7)))
+        width, height = figure.get_size_inches()
+        # the first row has its room already; further ones must not come out of the panels
+        figure.set_size_inches(width, height + 0.2 * (math.ceil(len(entries) / abreast) - 1))
         figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, handlelength=3.2)
 
 
