@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import functools
 from pathlib import Path
 from typing import Any
 
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
 from mixexp.compose import compose
+from mixexp.conf_dir import CONF
 from mixexp.record import RunFolder
 from mixexp.sweep.identity import canonical
 from mixexp.train import train
 from mixexp.validate import validate
 
 TINY = ("model.width=4", "epochs=2", "batch_size=64")
+
+
+@functools.cache
+def _composed(group: str, name: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", overrides=[f"{group}={name}"])
+
+
+def composed(group: str, name: str) -> DictConfig:
+    """The default configuration with an option of a group, references unresolved; the option may build on another one."""
+    config = copy.deepcopy(_composed(group, name))
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+def option(group: str, name: str) -> dict[str, Any]:
+    """An option as the program sees it."""
+    return OmegaConf.to_container(composed(group, name)[group], resolve=True)
 
 
 def config_of(*overrides: str) -> dict[str, Any]:

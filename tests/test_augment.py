@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 from scipy import stats
 from torch import Tensor
+from running import option
 
 from mixexp.augment import Augment
 from mixexp.augment.standard import Standard
@@ -25,7 +25,7 @@ MEAN, STD = [0.5, 0.2, 0.7], [0.25, 0.5, 0.1]
 
 
 def augment_of(name: str) -> Augment:
-    return build(OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")))
+    return build(option("augment", name))
 
 
 def some_images(count: int, channels: int, height: int, width: int, seed: int = 0) -> Tensor:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor, nn
+from running import composed, option
 
 from mixexp.build import build
 from mixexp.loss import Loss
@@ -32,14 +33,15 @@ CLASSES = len(COUNTS)
 
 
 def loss_of(name: str, **changes: Any) -> Loss:
-    node = OmegaConf.to_container(OmegaConf.load(CONF / "loss" / f"{name}.yaml"))
+    node = option("loss", name)
     assert changes.keys() <= node.keys()
     return build(node | changes, class_counts=COUNTS)
 
 
 def mix_of(name: str) -> Any:
-    config = OmegaConf.create({"alpha": 0.7, "mix": OmegaConf.load(CONF / "mix" / f"{name}.yaml")})
-    return build(OmegaConf.to_container(config, resolve=True)["mix"])
+    config = composed("mix", name)
+    config.alpha = 0.7
+    return build(OmegaConf.to_container(config.mix, resolve=True))
 
 
 def mixed_by(name: str, count: int) -> Mixed:

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from scipy import stats
 from torch import Tensor
 from torchvision.transforms import v2
+from running import composed
 
 from mixexp import streams
 from mixexp.build import build
@@ -36,10 +37,11 @@ CLASSES = 4
 
 def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
     """The option's object; changes name a setting by its path, with __ for the dot."""
-    config = OmegaConf.create({"alpha": alpha, "mix": OmegaConf.load(CONF / f"{name}.yaml")})
+    config = composed("mix", name)
+    config.alpha = alpha
     for key, value in changes.items():
         OmegaConf.update(config, f"mix.{key.replace('__', '.')}", value, force_add=False)
-    return build(OmegaConf.to_container(config, resolve=True)["mix"])
+    return build(OmegaConf.to_container(config.mix, resolve=True))
 
 
 PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
@@ -109,8 +111,14 @@ NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class}
 NAIVE_BLEND = {Linear: naive_linear, Energy: naive_energy}
 
 
+def has_reference(name: str) -> bool:
+    """Whether the parts of an option have a naive loop here; a new part brings its own tests of exactness."""
+    mix = mix_of(name)
+    return type(mix.pairing) in NAIVE_PARTNERS and type(mix.blend) in NAIVE_BLEND
+
+
 @pytest.mark.parametrize("step_size", [None, 3])
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", filter(has_reference, PAIRS))
 def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
     mix = mix_of(name, step_size=step_size, ratio__per="sample")
     batch_size, labels, images = 6, some_labels(13), some_images(13)

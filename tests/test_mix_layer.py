@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from scipy import stats
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
+from running import option
 
 from mixexp.build import build
 from mixexp.loss import Loss
@@ -37,8 +37,7 @@ def names(group: str) -> list[str]:
 
 
 def node(group: str, name: str) -> dict[str, Any]:
-    config = OmegaConf.create({"alpha": 1.0, "node": OmegaConf.load(CONF / group / f"{name}.yaml")})
-    return OmegaConf.to_container(config, resolve=True)["node"]
+    return option(group, name)
 
 
 def drop_nothing(network: nn.Module) -> None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import nn
 from torchvision.ops import StochasticDepth
+from running import option
 
 from mixexp.model import Body
 from mixexp.model.torchvision_model import TorchvisionModel
@@ -48,7 +49,7 @@ def build(
     variant: str, in_channels: int = 3, image_size: tuple[int, int] = (32, 32), changes: dict[str, Any] | None = None
 ) -> Body:
     name, variation = VARIANTS[variant]
-    options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")) | variation | (changes or {})
+    options = option("model", name) | variation | (changes or {})
     module, cls = options.pop("_target_").rsplit(".", 1)
     return getattr(importlib.import_module(module), cls)(in_channels, image_size, **options)
 

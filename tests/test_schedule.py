@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from running import option
 
 from mixexp.build import build
 from mixexp.optimizer import adam, sgd
@@ -24,11 +25,11 @@ FEW = settings(max_examples=40, deadline=None)
 
 
 def node(path: Path) -> dict[str, object]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return option(path.parent.name, path.stem)
 
 
 def experiment(name: str) -> dict[str, object]:
-    return node(CONF / "experiment" / f"{name}.yaml")
+    return yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def schedule_of(name: str, **changed: object) -> Schedule:

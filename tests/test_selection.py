@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import option
 
 from mixexp import data, streams
 from mixexp.build import build
@@ -65,7 +65,7 @@ def options(group: str) -> list[Path]:
 
 
 def from_yaml(path: Path, **changed: object) -> object:
-    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    node = option(path.parent.name, path.stem)
     return build({**node, **{key: value for key, value in changed.items() if key in node}})
 
 
