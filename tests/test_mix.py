@@ -118,7 +118,7 @@ def has_reference(name: str) -> bool:
 
 
 @pytest.mark.parametrize("step_size", [None, 3])
-@pytest.mark.parametrize("name", filter(has_reference, PAIRS))
+@pytest.mark.parametrize("name", list(filter(has_reference, PAIRS)))
 def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
     mix = mix_of(name, step_size=step_size, ratio__per="sample")
     batch_size, labels, images = 6, some_labels(13), some_images(13)
@@ -268,7 +268,7 @@ def test_a_sample_without_another_class_stays_as_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("name", filter(has_reference, PAIRS))
+@pytest.mark.parametrize("name", list(filter(has_reference, PAIRS)))
 def test_partners_are_uniform(name: str, which: int) -> None:
     y, epochs = [0, 0, 0, 1, 1, 2, 2, 2], 1500
     mix, size = mix_of(name, step_size=8), 8
