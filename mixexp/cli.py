@@ -15,7 +15,7 @@ from mixexp.options import describe, options, own_folders
 
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
-mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=range(3)
+mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
 mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow or change it
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
