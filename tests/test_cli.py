@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -126,10 +125,8 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tm
     assert not list(tmp_path.rglob("config.yaml")) and not list(tmp_path.rglob("result.json"))
 
 
-def test_list_names_every_option_quickly(tmp_path):
-    started = time.perf_counter()
+def test_list_names_every_option(tmp_path):
     done = mixexp("list", cwd=tmp_path)
-    assert time.perf_counter() - started < 2
     for group, members in options([CONF]).items():
         assert group in done.stdout
         for option, lines in members.items():
