@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -57,7 +58,7 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
     """The object a configuration node describes, inner nodes first; of `given`, it gets what its signature asks for."""
     target = locate(node["_target_"], trusted)
-    wanted = inspect.signature(target).parameters
+    wanted = _parameters(target)
     arguments = {
         key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
     }
@@ -78,9 +79,9 @@ def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list
         return [f"{path}: _target_ {node['_target_']} makes no {getattr(kind, '__name__', kind)}, which is needed here"]
     errors = []
     nodes = {key for key, value in node.items() if _is_node(value)}
-    for key in nodes & inspect.signature(target).parameters.keys():
+    for key in nodes & _parameters(target).keys():
         errors += check(node[key], f"{path}.{key}", hints.get(key), trusted)
-    schema = _schema(target, hints, nodes, given=GIVEN.get(path, ()))
+    schema = _schema(target, frozenset(nodes), given=GIVEN.get(path, ()))
     return errors + schema_errors(schema, {key: value for key, value in node.items() if key != "_target_"}, path)
 
 
@@ -116,19 +117,25 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+@functools.lru_cache(maxsize=1024)  # a sweep's cells ask for the same signatures again and again
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(target).parameters
+
+
+@functools.lru_cache(maxsize=1024)
+def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
     return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
-def _schema(
-    target: Callable[..., Any], hints: Mapping[str, Any], nodes: Iterable[str], given: Iterable[str]
-) -> type[pydantic.BaseModel]:
+@functools.lru_cache(maxsize=1024)
+def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be anything."""
+    hints = _hints(target)
     # a class without an __init__ of its own shows that of object or nn.Module, whose **kwargs it would refuse
     bare = inspect.isclass(target) and target.__init__ in (object.__init__, torch.nn.Module.__init__)
     fields: dict[str, Any] = {}
     extra = "forbid"
-    for name, parameter in ({} if bare else inspect.signature(target).parameters).items():
+    for name, parameter in ({} if bare else _parameters(target)).items():
         if parameter.kind is parameter.VAR_KEYWORD:
             extra = "allow"
         elif name not in given and parameter.kind is not parameter.VAR_POSITIONAL:

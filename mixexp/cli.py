@@ -18,6 +18,8 @@ mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnis
 mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
 mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow or change it
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
+mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
+mixexp status DIR...               the same for a folder, at any moment
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
@@ -30,6 +32,8 @@ def main() -> None:
     words = sys.argv[1:]
     commands: dict[str, Callable[[list[str]], None]] = {
         "reproduce": _reproduce,
+        "plan": _plan,
+        "status": _status,
         "report": _report,
         "list": _list,
         "data": _data,
@@ -106,6 +110,24 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
     _, splits = load(config["dataset"], tuple(config["trusted_modules"]))
     shape = "x".join(map(str, splits.train_images.shape[1:]))
     print(f"{name}: {len(splits.train_labels)} training and {len(splits.test_labels)} test images, {shape} (channels first)")
+
+
+def _plan(words: list[str]) -> None:
+    from mixexp.compose import application
+
+    names = [word for word in words if re.fullmatch(r"\w+", word)]
+    launchers = ("-m", "--multirun", "hydra/launcher", "hydra.launcher")
+    rest = [word for word in words if word not in names and not word.startswith(launchers)]
+    application(["-m", *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
+
+
+def _status(words: list[str]) -> None:
+    from mixexp.sweep.survey import status
+
+    if not words:
+        raise UserError("status: name the folder of a sweep, such as outputs/quickstart")
+    for word in words:
+        print(status(Path(word)))
 
 
 def _reproduce(words: list[str]) -> None:

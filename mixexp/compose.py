@@ -28,11 +28,12 @@ from mixexp.options import options, own_folders
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
+    from mixexp.sweep.cells import composed
     from mixexp.sweep.plan import resolve
 
     search = _search_path(folders)
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True))[0]
+        return resolve(composed(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True)))[0]
 
 
 def _search_path(folders: Sequence[Path]) -> list[str]:
@@ -53,40 +54,19 @@ def application(words: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
 
 
-def _job(composed: DictConfig) -> None:
-    """One run in this process: what Hydra calls for a single run, and for each job of launchers other than pool."""
-    from tqdm import tqdm
-
-    from mixexp.record import RunFolder
-    from mixexp.sweep.execute import execute
-    from mixexp.sweep.plan import plan
+def _job(found: DictConfig) -> None:
+    """One run in this process: what Hydra calls for a single run, and for each job of launchers other than ours."""
+    from mixexp.sweep.cells import composed
+    from mixexp.sweep.single import single
 
     job = HydraConfig.get()
+    alone = job.mode == RunMode.RUN
     try:
-        (run,) = plan([OmegaConf.merge({"hydra": job}, composed)], [list(job.overrides.task)])
+        single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
     except UserError as error:
-        if job.mode == RunMode.RUN:  # out past Hydra, which would put a line of its own before the message
-            sys.exit(say(str(error)))
+        if alone:  # out past Hydra, which would put a line of its own before the message
+            sys.exit(say(str(error), error.exit_code))
         raise
-    if job.mode == RunMode.RUN and composed.table is not None:
-        print("note: one run of the experiment; mixexp -m runs its grid")
-    result = RunFolder(run.folder).result()
-    if result is None:
-        with tqdm(desc=run.label, unit="step", disable=None) as bar:
-
-            def show(progress: Any) -> None:
-                bar.total = progress.steps
-                bar.update(progress.step - bar.n)
-                if progress.accuracy is not None:
-                    bar.set_postfix_str(f"accuracy {progress.accuracy:.4f}", refresh=False)
-
-            result = execute(run, show)
-        print(f"{run.label}: {result['outcome']}, ", end="")
-    else:
-        print(f"{run.label}: already {result['outcome']}, ", end="")
-    accuracy, macro_f1 = result["last"]["accuracy"], result["last"]["macro_f1"]
-    print(f"accuracy {accuracy:.4f}, macro F1 {macro_f1:.4f} at the last of {result['steps']} steps, {result['seconds']:.1f} s")
-    print(run.folder)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import io
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,71 +29,91 @@ COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 """Between the test columns and `seconds`, when a part of the training set is held out."""
 
+LOCK = ".lock"
+"""File in a run's folder that its process holds locked while it trains."""
+
 _LOWER_IS_BETTER = ("train_loss", "test_loss", "val_loss")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A file that is either the old one or the whole new one, whatever happens meanwhile."""
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens meanwhile."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:  # on a full disk, half a file takes the room that the next one needs
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The same for a text."""
+    with atomically(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
 
 
 class RunFolder:
-    """One run's files; rows are appended as they come, so an interrupted run still shows how far it got."""
+    """One run's files; rows are appended as they come, so an interrupted run still shows how far it got.
 
-    def __init__(self, path: Path) -> None:
+    note: takes a line for the user, such as why a checkpoint was not used.
+    """
+
+    def __init__(self, path: Path, note: Callable[[str], None] = print) -> None:
         self.path = path
-        self._rows: list[dict[str, float]] = []
+        self.note = note
+        self.rows: list[dict[str, float]] = []
 
-    def result(self) -> dict[str, Any] | None:
-        """The result of a finished run, or None when it has not finished or result.json cannot be read."""
-        try:
-            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return result if isinstance(result, dict) and "outcome" in result else None
-
-    def start(self, config: Mapping[str, Any], environment: Mapping[str, Any], validation: bool) -> None:
-        """Write what the run is and where it runs, and an empty CSV; leftovers of an unfinished attempt go."""
+    def start(
+        self,
+        config: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        validation: bool,
+        rows: Iterable[Mapping[str, float]] = (),
+    ) -> None:
+        """Write what the run is, where it runs and the CSV as far as it is continued; what else an earlier attempt left goes."""
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in (*self.path.glob("*.part"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
         self._columns = (*COLUMNS, *(VALIDATION_COLUMNS if validation else ()), "seconds")
-        write_atomically(self.path / "metrics.csv", ",".join(self._columns) + "\n")
+        self.rows = [dict(row) for row in rows]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path / "metrics.csv", text.getvalue())
 
     def append(self, row: Mapping[str, float]) -> None:
         """One evaluation's row, on disk before training goes on."""
-        self._rows.append(dict(row))
+        self.rows.append(dict(row))
         with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
 
     def confusion(self, matrix: np.ndarray, classes: Sequence[str]) -> None:
         """The last evaluation's confusion matrix, int [C, C]: a row per true class, a column per predicted one."""
-        path = self.path / "confusion.csv"
-        partial = path.with_suffix(".part")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["true \\ predicted", *classes])
-            writer.writerows([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
-        partial.replace(path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["true \\ predicted", *classes])
+        writer.writerows([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
+        write_atomically(self.path / "confusion.csv", text.getvalue())
 
     def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
         """Write result.json: the outcome, the figures selected in three ways, and facts about the run."""
-        result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **select(self._rows)}
+        evaluations = {"evaluations": len(self.rows)}  # a metrics.csv with fewer rows has been cut
+        result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **evaluations, **select(self.rows)}
         write_atomically(self.path / "result.json", json.dumps(_without_nan(result), indent=1))
         return result
 
-    def fail(self, traceback: str) -> None:
-        """Keep the traceback of a run that did not finish, where the folder can still be written to."""
+    def fail(self, reason: str) -> None:
+        """Keep the reason why a run did not finish, where the folder can still be written to."""
         with contextlib.suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / "error.txt", traceback)
+            write_atomically(self.path / "error.txt", reason)
 
 
 def _without_nan(value: Any) -> Any:
@@ -123,12 +144,13 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def environment(differs_from_experiment: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-    """Where a run happens: commit, versions, machine, command line and start time, with facts of the caller's."""
+def environment(**facts: Any) -> dict[str, Any]:
+    """Where a run happens: commit, versions, machine, process, command line and start time, with facts of the caller's."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "differs_from_experiment": differs_from_experiment,
+        "host": platform.node(),
+        "process": os.getpid(),
         **facts,
         "git": _git(),
         "python": platform.python_version(),

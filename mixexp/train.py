@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mixexp import data, streams
 from mixexp.build import build
+from mixexp.checkpoint import Checkpoint, State, code_hash
 from mixexp.device import execution
 from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
@@ -42,16 +43,22 @@ def total_steps(config: Mapping[str, Any], per_epoch: int) -> int:
     return config["steps"] if config["steps"] is not None else config["epochs"] * per_epoch
 
 
+def evaluation_interval(config: Mapping[str, Any], per_epoch: int, steps: int) -> int:
+    """Steps from one evaluation to the next: the budget in `evaluations` parts, but an epoch at least."""
+    return max(per_epoch, math.ceil(steps / config["evaluations"]))
+
+
 def on_device(draws: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
     """An epoch's random numbers, drawn on the host so that every device sees the same, moved over at once."""
     return {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in draws.items()}
 
 
-def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment: Mapping[str, Any]) -> Iterator[Progress]:
+def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after every step, outside all contexts, so that runs can be dealt turns.
 
-    config: a resolved configuration that validate.py has passed. Nothing outside the folder is written, and no global generator
-    is touched.
+    config: a resolved configuration that validate.py has passed. facts: what else environment.json shall say. Nothing outside the
+    folder is written, and no global generator is touched. Closed after a step, it leaves a checkpoint, from which the next call
+    goes on: every random stream is keyed by seed, purpose and step, so the step is all there is to know of them.
     """
     # -- data: whole, uint8, on the device
     run = execution(config)
@@ -85,12 +92,24 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
     rows, batch = sampling.epoch_size(counts), mix.origins(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
-    evaluate_every = max(per_epoch, math.ceil(steps / config["evaluations"]))
+    evaluate_every = evaluation_interval(config, per_epoch, steps)
+
+    # -- where an earlier attempt stopped
+    made_by = {"torch": str(torch.__version__), "code": code_hash(trusted), "device": run.device.type, "bfloat16": run.bfloat16}
+    checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
+    saved = checkpoint.load(run.device, folder.note)
+    first, loss_sum, loss_count, seconds = 0, torch.zeros((), device=run.device), 0, 0.0
+    if saved is not None and saved["step"] < steps:
+        for name, part in (("network", network), ("loss", loss), ("optimizer", optimizer)):
+            part.load_state_dict(saved[name])
+        first, loss_sum, loss_count, seconds = (saved[name] for name in ("step", "loss_sum", "loss_count", "seconds"))
+        folder.note(f"goes on at step {first:,} of {steps:,}")
 
     folder.start(
         config,
         environment(
-            differs_from_experiment,
+            **facts,
+            continued_at_step=first,
             device=str(run.device),
             device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
             threads=torch.get_num_threads(),
@@ -104,15 +123,21 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
             data_hash=choice.digest(),
         ),
         validation=len(held_out) > 0,
+        rows=saved["rows"] if first else (),
     )
-    started = time.perf_counter()
-    loss_sum, loss_count = torch.zeros((), device=run.device), 0
-    lr = accuracy = None
+    started = time.perf_counter() - seconds
+    lr, accuracy = None, folder.rows[-1]["accuracy"] if folder.rows else None
     network.train()
 
-    for step in range(steps):
+    def state(done: int) -> State:
+        """What the rest of the run depends on, after so many steps."""
+        parts = {"network": network.state_dict(), "loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
+        sums = {"loss_sum": loss_sum, "loss_count": loss_count, "seconds": time.perf_counter() - started}
+        return {"step": done, "rows": folder.rows, **sums, **parts}
+
+    for step in range(first, steps):
         epoch, k = divmod(step, per_epoch)
-        if k == 0:  # an epoch's random numbers, all at once
+        if k == 0 or step == first:  # an epoch's random numbers, all at once
             order = sampling.order(choice.train_labels, streams.generator(seed, "order", epoch))
             order = torch.from_numpy(order).to(run.device, non_blocking=True)
             augment_draws = on_device(augment.draw(streams.generator(seed, "augment", epoch), rows), run.device)
@@ -156,12 +181,23 @@ def train(config: Mapping[str, Any], folder: RunFolder, differs_from_experiment:
             folder.append(row | {"seconds": round(time.perf_counter() - started, 3)})
             if not math.isfinite(train_loss):
                 break
-        yield Progress(step + 1, steps, accuracy)
+        if step + 1 < steps and checkpoint.due():
+            checkpoint.save(state(step + 1))
+        try:
+            yield Progress(step + 1, steps, accuracy)
+        except GeneratorExit:
+            if step + 1 < steps:
+                checkpoint.save(state(step + 1))
+            raise
 
     folder.confusion(confusion, splits.classes)
+    if config["keep_checkpoint"]:
+        checkpoint.save(state(step + 1))
     folder.finish(
         outcome="finished" if math.isfinite(train_loss) else "diverged",
         seconds=time.perf_counter() - started,
         steps=step + 1,
         data_hash=choice.digest(),
     )
+    if not config["keep_checkpoint"]:
+        checkpoint.path.unlink(missing_ok=True)

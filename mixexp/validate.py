@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data
 from mixexp.augment import Augment
@@ -29,7 +31,7 @@ from mixexp.network import Network, layers
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.subset import Subset
-from mixexp.train import steps_per_epoch, total_steps
+from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
 
 GROUPS: dict[str, type] = {
     "dataset": Dataset,
@@ -46,6 +48,9 @@ GROUPS: dict[str, type] = {
     "schedule": Schedule,
 }
 """Every group and what its options make."""
+
+DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
+"""What decides which images a run uses."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -72,6 +77,11 @@ class Settings(BaseModel):
     channels_last: Auto | bool
     threads: Positive
     runs_per_device: Auto | Positive
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    keep_checkpoint: bool
+    retry: Literal["failed"] | None
+    fail_fast: bool
+    hang_minutes: Annotated[float, Field(gt=0)] | None
     data_dir: str
     output_dir: str
     trusted_modules: list[str]
@@ -102,7 +112,7 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     errors += _attempt(lambda: execution(config))
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     try:
-        counts, image_shape = _data(_key(config, "dataset", "subset", "imbalance", "label_noise", "validation", "data_seed"), trusted)
+        counts, image_shape, _ = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
     return errors + list(_fits(_key(config, *GROUPS, "batch_size", "drop_last", "epochs", "steps"), counts, image_shape, trusted))
@@ -137,8 +147,8 @@ def _writable(name: str) -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Training images per class and the shape of an image, from the real data; raises what is wrong with it."""
+def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Training images per class, the shape of an image and the number to evaluate on; raises what is wrong with the real data."""
     config = json.loads(key)
     _, splits = data.load(config["dataset"], trusted)
     if len(splits.classes) < 2:
@@ -146,7 +156,7 @@ def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[in
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
-    return tuple(counts.tolist()), tuple(splits.train_images.shape[1:])
+    return tuple(counts.tolist()), tuple(splits.train_images.shape[1:]), len(choice.test) + len(choice.validation)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -179,10 +189,10 @@ def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trust
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
-        network = _shape_only(config["model"], loss, (smallest, *image_shape), len(counts), trusted)
+        shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *image_shape), trusted)
     except ValueError as error:
         return (*errors, str(error))
-    return (*errors, *_layers(mix, mix_layer, layers(network.body)))
+    return (*errors, *_layers(mix, mix_layer, shape.layers))
 
 
 def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int, batch: int) -> list[str]:
@@ -196,7 +206,7 @@ def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int,
     return errors
 
 
-def _layers(mix: Mix, mix_layer: MixLayer, known: list[str]) -> list[str]:
+def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     """What is wrong with the layers a mix shall happen at, among those that the model has."""
     errors = []
     for layer in mix_layer.layers if mix.blend is not None else ():
@@ -207,13 +217,44 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: list[str]) -> list[str]:
     return errors
 
 
-def _shape_only(node: Mapping[str, Any], loss: Loss, shape: tuple[int, ...], num_classes: int, trusted: tuple[str, ...]) -> Network:
+class _Shape(NamedTuple):
+    """What a network is without its numbers: where it can be mixed at, and the operations of a sample's forward pass."""
+
+    layers: tuple[str, ...]
+    flops: float
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trusted: tuple[str, ...]) -> _Shape:
     """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
+    config = json.loads(key)
+    loss = build(config["loss"], trusted, class_counts=np.array(counts))
     with torch.device("meta"):
-        body = build(node, trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
-        network = Network(body, loss.head(body.num_features, num_classes))
+        body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
+        network = Network(body, loss.head(body.num_features, len(counts)))
         try:
-            network(torch.zeros(shape))
+            with FlopCounterMode(display=False) as counter:
+                network(torch.zeros(shape))
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
-    return network
+    return _Shape(tuple(layers(body)), counter.get_total_flops() / shape[0])
+
+
+class Cost(NamedTuple):
+    """What a run has to compute: its steps, and all samples' forward passes together in floating-point operations."""
+
+    steps: int
+    flops: float
+
+
+def cost(config: Mapping[str, Any]) -> Cost:
+    """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones."""
+    trusted = tuple(config["trusted_modules"])
+    counts, image_shape, evaluated = _data(_key(config, *DATA), trusted)
+    mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
+    rows, batch = sampling.epoch_size(np.array(counts)), mix.origins(config["batch_size"])
+    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
+    steps = total_steps(config, per_epoch)
+    shape = _shape_only(_key(config, "model", "loss"), counts, (min(rows, batch, 2), *image_shape), trusted)
+    evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
+    return Cost(steps, shape.flops * (3 * steps * config["batch_size"] + evaluations * evaluated))

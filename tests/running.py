@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.record import RunFolder
+from mixexp.report.load import load_state
 from mixexp.sweep.identity import canonical
 from mixexp.train import train
 from mixexp.validate import validate
@@ -45,6 +46,12 @@ def config_of(*overrides: str) -> dict[str, Any]:
     config = compose([*small, *overrides])
     assert validate(config) == []
     return canonical(config, frozenset({"alpha"}))
+
+
+def result_of(folder: Path) -> dict[str, Any] | None:
+    """The result of a run that is over, else None."""
+    state = load_state(folder)
+    return state.result if state.over else None
 
 
 def trained(folder: Path, *overrides: str) -> RunFolder:

@@ -23,6 +23,11 @@ WHERE_AND_HOW_FAST = {
     "output_dir": "/elsewhere",
     "trusted_modules": ["my_own"],
     "table": {"title": "a table"},
+    "checkpoint_seconds": 0,
+    "keep_checkpoint": True,
+    "retry": "failed",
+    "fail_fast": True,
+    "hang_minutes": 5,
 }
 
 

@@ -19,6 +19,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from running import result_of
+
 from mixexp import record
 from mixexp.record import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select, write_atomically
 
@@ -70,8 +72,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_folder_that_is_not_there_is_unfinished(tmp_path: Path) -> None:
-    assert RunFolder(tmp_path / "nowhere").result() is None
-    assert RunFolder(tmp_path).result() is None
+    assert result_of(tmp_path / "nowhere") is None
+    assert result_of(tmp_path) is None
 
 
 def test_start_says_what_runs_and_where(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_start_says_what_runs_and_where(tmp_path: Path) -> None:
     assert list(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))) == list(CONFIG)
     assert json.loads((run.path / "environment.json").read_text()) == {"device": "cpu"}
     assert (run.path / "metrics.csv").read_text() == ",".join([*COLUMNS, "seconds"]) + "\n"
-    assert run.result() is None
+    assert result_of(run.path) is None
 
 
 def test_validation_columns_are_there_when_a_part_is_held_out(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_rows_are_on_disk_at_once(tmp_path: Path) -> None:
         run.append(row(step))
         assert [float(line["step"]) for line in rows_of(tmp_path)] == list(range(1, step + 1))
         assert {key: float(value) for key, value in rows_of(tmp_path)[-1].items()} == row(step)
-    assert run.result() is None
+    assert result_of(run.path) is None
 
 
 def test_a_row_with_an_unknown_column_is_an_error(tmp_path: Path) -> None:
@@ -119,10 +121,10 @@ def test_the_confusion_matrix_names_its_classes(tmp_path: Path) -> None:
 
 def test_finish_writes_the_result_and_gives_it_back(tmp_path: Path) -> None:
     run = finished(tmp_path)
-    result = run.result()
+    result = result_of(run.path)
     assert {key: result[key] for key in ("outcome", "seconds", "steps")} == {"outcome": "finished", "seconds": 1.235, "steps": 1}
-    assert set(result) == {"outcome", "seconds", "steps", "last", "median_last_10", "best"}
-    assert RunFolder(tmp_path).result() == result
+    assert set(result) == {"outcome", "seconds", "steps", "evaluations", "last", "median_last_10", "best"}
+    assert result_of(tmp_path) == result
     assert names(tmp_path) == {"config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json"}
 
 
@@ -130,14 +132,14 @@ def test_a_new_start_clears_what_an_earlier_attempt_left(tmp_path: Path) -> None
     finished(tmp_path).fail("Traceback: …")
     again = started(tmp_path)
     assert names(tmp_path) == {"config.yaml", "environment.json", "metrics.csv"}
-    assert rows_of(tmp_path) == [] and again.result() is None
+    assert rows_of(tmp_path) == [] and result_of(again.path) is None
 
 
 def test_a_failure_keeps_its_traceback_and_is_unfinished(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "new")
     run.fail("Traceback: größe")
     assert (run.path / "error.txt").read_text(encoding="utf-8") == "Traceback: größe"
-    assert run.result() is None
+    assert result_of(run.path) is None
 
 
 @pytest.mark.parametrize("length", [0, 1, 40, -2])
@@ -145,18 +147,18 @@ def test_a_truncated_result_is_unfinished(tmp_path: Path, length: int) -> None:
     run = finished(tmp_path)
     whole = (tmp_path / "result.json").read_bytes()
     (tmp_path / "result.json").write_bytes(whole[:length])
-    assert run.result() is None
+    assert result_of(run.path) is None
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"null", b"[]", b"{}", b'"outcome"', b"\0" * 30])
 def test_an_unreadable_result_is_unfinished(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)
-    assert RunFolder(tmp_path).result() is None
+    assert result_of(tmp_path) is None
 
 
 def test_a_folder_in_the_place_of_the_result_is_unfinished(tmp_path: Path) -> None:
     (tmp_path / "result.json").mkdir()
-    assert RunFolder(tmp_path).result() is None
+    assert result_of(tmp_path) is None
 
 
 # --- atomic writes and full disks ---
@@ -176,7 +178,7 @@ def test_the_result_is_written_last_and_whole(tmp_path: Path, monkeypatch: pytes
     run = finished(tmp_path)
     ((others, content),) = seen
     assert others == {"config.yaml", "environment.json", "metrics.csv", "confusion.csv"}
-    assert content == run.result()
+    assert content == result_of(run.path)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +213,7 @@ def test_writers_in_two_processes_do_not_share_a_partial_file(tmp_path: Path, mo
     assert len(set(partials)) == 2
 
 
-@pytest.mark.parametrize("operation", ["flush", "fsync", "rename"])
+@pytest.mark.parametrize("operation", ["write", "fsync", "rename"])
 def test_a_full_disk_leaves_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
     run = started(tmp_path)
     run.append(row(1))
@@ -219,22 +221,12 @@ def test_a_full_disk_leaves_no_result(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_arguments: object, **_more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if operation == "flush":
-        opened = Path.open
-
-        def open_full(self: Path, *arguments: Any, **more: Any) -> Any:
-            file = opened(self, *arguments, **more)
-            if "w" in arguments:
-                file.flush = full
-            return file
-
-        monkeypatch.setattr(Path, "open", open_full)
-    else:
-        monkeypatch.setattr(*{"fsync": (record.os, "fsync"), "rename": (Path, "replace")}[operation], full)
+    calls = {"write": (Path, "write_text"), "fsync": (record.os, "fsync"), "rename": (Path, "replace")}
+    monkeypatch.setattr(*calls[operation], full)
     with pytest.raises(OSError, match="No space left"):
         run.finish("finished", 1.0)
-    assert not (tmp_path / "result.json").exists()
-    assert run.result() is None
+    assert not (tmp_path / "result.json").exists() and not list(tmp_path.glob("*.part"))
+    assert result_of(run.path) is None
 
 
 def test_a_really_full_disk_leaves_no_result(small_disk: Path) -> None:
@@ -242,7 +234,7 @@ def test_a_really_full_disk_leaves_no_result(small_disk: Path) -> None:
     run.append(row(1))
     with pytest.raises(OSError, match="No space left"):
         run.finish("finished", 1.0, facts="x" * 100_000)
-    assert RunFolder(run.path).result() is None
+    assert result_of(run.path) is None
     assert not (run.path / "result.json").exists()
     assert float(rows_of(run.path)[0]["step"]) == 1
 
@@ -291,7 +283,7 @@ def test_the_result_has_the_selections_of_the_appended_rows(tmp_path: Path) -> N
     for one in rows:
         run.append(one)
     run.finish("finished", 1.0)
-    result = run.result()
+    result = result_of(run.path)
     assert {way: result[way] for way in ("last", "median_last_10", "best")} == select(rows)
 
 
@@ -300,11 +292,10 @@ def test_the_result_has_the_selections_of_the_appended_rows(tmp_path: Path) -> N
 
 def test_the_environment_says_what_a_reader_needs_to_repeat_the_run(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.start(CONFIG, environment({"alpha": [1, 2]}, device="cpu", threads=1), validation=False)
+    run.start(CONFIG, environment(device="cpu", threads=1, label="mix=none"), validation=False)
     found = json.loads((tmp_path / "environment.json").read_text())
-    assert found["differs_from_experiment"] == {"alpha": [1, 2]}
-    assert (found["device"], found["threads"]) == ("cpu", 1)
-    assert {"started", "command", "git", "python", "versions", "platform", "processor_count"} <= set(found)
+    assert (found["device"], found["threads"], found["label"]) == ("cpu", 1, "mix=none")
+    assert {"started", "command", "host", "process", "git", "python", "versions", "platform", "processor_count"} <= set(found)
     assert found["versions"]["numpy"] == np.__version__
 
 
@@ -312,6 +303,6 @@ def test_outside_a_checkout_the_commit_is_unknown_and_nothing_fails(monkeypatch:
     monkeypatch.setattr(record, "__file__", "/proc/nowhere/record.py")
     record._git.cache_clear()
     try:
-        assert environment({})["git"] is None
+        assert environment()["git"] is None
     finally:
         record._git.cache_clear()

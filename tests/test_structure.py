@@ -25,6 +25,7 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"errors", "metrics", "streams", "mixed", "conf_dir"},
     {"options", "build", "device", "record"},
+    {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule"},
     {"data", "network"},
     {"evaluate"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from running import config_of, rows_of, trained
+from running import config_of, result_of, rows_of, trained
 
 from mixexp.conf_dir import CONF
 from mixexp.metrics import scores
@@ -66,7 +66,7 @@ def test_seed_changes_the_training_but_not_the_data_and_data_seed_the_data(tmp_p
 @pytest.mark.parametrize("loss", sorted(OPTIONS["loss"]))
 def test_every_mix_with_every_loss_trains_to_a_finite_result(mix, loss, tmp_path):
     record = trained(tmp_path, f"mix={mix}", f"loss={loss}", "epochs=1", "batch_size=300")
-    result = record.result()
+    result = result_of(record.path)
     assert result["outcome"] == "finished"
     assert all(math.isfinite(value) for value in result["last"].values())
 
@@ -80,7 +80,7 @@ def test_every_option_of_the_other_groups_trains(group, option, tmp_path):
     sizes = {"subset.n": 200, "imbalance.n": 5, "imbalance.ratio": 10}
     text = (CONF / group / f"{option}.yaml").read_text()
     words = [f"{key}={value}" for key, value in sizes.items() if key.startswith(group) and f"\n{key.split('.')[1]}:" in text]
-    assert trained(tmp_path, f"{group}={option}", *words, "epochs=1").result()["outcome"] == "finished"
+    assert result_of(trained(tmp_path, f"{group}={option}", *words, "epochs=1").path)["outcome"] == "finished"
 
 
 def test_training_learns(tmp_path):
@@ -132,7 +132,7 @@ def test_the_last_partial_batch_follows_one_rule(rows, batch, drop_last, expecte
 
 def test_one_image_left_over_does_not_break_batchnorm(tmp_path):
     record = trained(tmp_path, "subset=head", "subset.n=65", "loss=affinity", "loss.batchnorm=true", "epochs=2")
-    assert record.result()["steps"] == 2
+    assert result_of(record.path)["steps"] == 2
 
 
 def test_a_held_out_part_is_reported_and_not_trained_on(tmp_path):
@@ -141,12 +141,12 @@ def test_a_held_out_part_is_reported_and_not_trained_on(tmp_path):
     counts = json.loads((tmp_path / "environment.json").read_text())["train_counts"]
     assert sum(counts) == 1438 - round(0.25 * 1438)
     chosen = max(rows_of(record), key=lambda row: float(row["val_accuracy"]))
-    assert record.result()["best_validation"]["accuracy"] == float(chosen["accuracy"])
+    assert result_of(record.path)["best_validation"]["accuracy"] == float(chosen["accuracy"])
 
 
 def test_a_diverging_run_says_so_keeps_its_rows_and_stops(tmp_path):
     record = trained(tmp_path, "optimizer.lr=1e30", "epochs=50")
-    result = record.result()
+    result = result_of(record.path)
     assert result["outcome"] == "diverged"
     assert len(rows_of(record)) < 50
 

@@ -15,6 +15,7 @@ import pytest
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
+from mixexp.sweep import cells
 from mixexp.sweep.plan import plan
 from mixexp.validate import GROUPS, Settings, validate
 
@@ -248,7 +249,7 @@ def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed = hydra.compose("config", overrides=words, return_hydra_config=True)
         with pytest.raises(UserError, match="no layer 'layer4'"):
-            plan([composed], [words])
+            plan([cells.composed(composed)], [words]).check()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -278,11 +279,11 @@ def test_objects_that_their_constructors_refuse_are_named_together() -> None:
 
 
 def test_a_sweep_is_refused_whole_with_the_first_cell_of_each_fault() -> None:
-    cells = [["mix=mixup"], ["mix=mixup", "alpha=-1"], ["mix=mixup", "mix_layer=layer4"], ["mix=bc", "mix_layer=layer4"]]
+    words = [["mix=mixup"], ["mix=mixup", "alpha=-1"], ["mix=mixup", "mix_layer=layer4"], ["mix=bc", "mix_layer=layer4"]]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = [hydra.compose("config", overrides=cell, return_hydra_config=True) for cell in cells]
+        composed = [cells.composed(hydra.compose("config", overrides=cell, return_hydra_config=True)) for cell in words]
         with pytest.raises(UserError) as raised:
-            plan(composed, cells)
+            plan(composed, words).check()
     text = str(raised.value)
     assert "in 1 of 4 cells, first: mix=mixup alpha=-1" in text
     assert "in 2 of 4 cells, first: mix=mixup mix_layer=layer4" in text

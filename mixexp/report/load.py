@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
 CIRCUMSTANCES = (
     *("name", "experiment", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+    *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
     *("dataset.data_dir", "dataset.download"),
 )
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
@@ -48,26 +50,51 @@ def load_runs(directory: Path) -> list[Run]:
 
     Raises UserError where there is none.
     """
-    folders = _run_folders(directory)
+    folders = run_folders(directory)
     if not folders:
-        raise UserError(_nothing_there(directory))
+        raise UserError(nothing_there(directory))
     return [load_run(folder) for folder in folders]
 
 
 def load_run(folder: Path) -> Run:
     """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
+    state = load_state(folder)
     damage: list[str] = []
     config = _attempt(_read_yaml, folder / "config.yaml", damage)
-    over = (folder / "result.json").exists()
-    # Until result.json is there, a file that is missing or cut short is what an interrupted run looks like.
-    later = damage if over else []
-    environment = _attempt(_read_json, folder / "environment.json", later)
-    metrics = _attempt(_read_csv, folder / "metrics.csv", later)
-    result = _attempt(_read_json, folder / "result.json", damage) if over else {}
-    outcome, problem = _outcome(folder, over, result, metrics)
-    if damage and outcome != "failed":
-        outcome, problem = "damaged", "; ".join(damage)
-    return Run(folder, outcome, problem, config, environment, result, metrics)
+    environment = _attempt(_read_json, folder / "environment.json", damage if state.over else [])
+    if damage and state.outcome != "failed":
+        problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
+        state = State("damaged", problem, state.result, state.metrics)
+    return Run(folder, state.outcome, state.problem, config, environment, state.result, state.metrics)
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is, without what it is: the outcome and problem of a ``Run``, its result and its metrics."""
+
+    outcome: str
+    problem: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
+        return self.outcome in ("finished", "diverged")
+
+
+def load_state(folder: Path) -> State:
+    """The state of the run in ``folder``, from result.json, error.txt and metrics.csv alone."""
+    ended = (folder / "result.json").exists()
+    damage: list[str] = []
+    # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
+    metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
+    result = _attempt(_read_json, folder / "result.json", damage) if ended else {}
+    outcome, problem = _outcome(folder, ended, result, metrics)
+    rows = len(next(iter(metrics.values()), ()))
+    if rows and result.get("evaluations", rows) != rows:
+        damage.append(f"metrics.csv has {rows} of {result['evaluations']} evaluations")
+    return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
 
 
 def lookup(config: Mapping[str, Any], key: str) -> Any:
@@ -115,27 +142,30 @@ def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
     return sorted(found, key=lambda key: key not in groups)
 
 
-def _run_folders(directory: Path) -> list[Path]:
+def run_folders(directory: Path) -> list[Path]:
+    """The run folders directly under a directory, in the order of their names; none where there is no such directory."""
     if not directory.is_dir():
         return []
-    return sorted(child for child in directory.iterdir() if child.is_dir() and _is_run(child))
+    return sorted(child for child in directory.iterdir() if child.is_dir() and is_run(child))
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
     return not folder.name.startswith(".") and any((folder / marker).exists() for marker in MARKERS)
 
 
-def _nothing_there(directory: Path) -> str:
+def nothing_there(directory: Path) -> str:
+    """What to tell somebody who names a directory without runs."""
     expected = f"expected run folders in it, {directory}/<run_id>/config.yaml, as a run of mixexp leaves them."
     if not directory.is_dir():
         parent = directory.parent
-        siblings = sorted(child.name for child in parent.iterdir() if _run_folders(child)) if parent.is_dir() else []
+        siblings = sorted(child.name for child in parent.iterdir() if run_folders(child)) if parent.is_dir() else []
         there = f" Folders with runs beside it: {', '.join(siblings)}." if siblings else ""
         return f"{directory} is not a folder; {expected}{closest(directory.name, siblings)}{there}"
-    if _is_run(directory):
+    if is_run(directory):
         return f"{directory} is one run; a report is made of the folder that holds the runs: {directory.resolve().parent}"
-    inside = sorted(child.name for child in directory.iterdir() if _run_folders(child))
-    beside = sorted(child.name for child in directory.resolve().parent.iterdir() if _run_folders(child))
+    inside = sorted(child.name for child in directory.iterdir() if run_folders(child))
+    beside = sorted(child.name for child in directory.resolve().parent.iterdir() if run_folders(child))
     if inside:
         return f"{directory} holds no run; {expected} Folders in it with runs: {', '.join(inside)}."
     there = f" Folders with runs beside it: {', '.join(beside)}." if beside else ""
@@ -167,10 +197,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_csv(path: Path) -> dict[str, list[float | None]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
+    text = path.read_text(encoding="utf-8")
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     if len(lines) < 2:
         raise ValueError("no evaluation in it")
+    if not text.endswith("\n"):
+        raise ValueError("its last line has been cut")
     header, *rows = lines
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
@@ -185,6 +217,8 @@ def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mappi
         error = folder / "error.txt"
         return ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
     outcome = result.get("outcome")
+    if not isinstance(result.get("last"), Mapping):
+        return "damaged", "result.json has no figures"
     if outcome == "finished":
         return "finished", ""
     if outcome == "diverged":

@@ -1,41 +1,124 @@
-"""One run in this process: claimed, trained to its end, its failure kept."""
+"""One run in this process: claimed, trained to its end or to a stop, its failure kept."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 from mixexp.errors import UserError
-from mixexp.record import RunFolder
+from mixexp.record import LOCK, RunFolder
+from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
 from mixexp.train import Progress, train
 
+CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
-def execute(run: Run, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
-    """Train a run unless its folder says it is finished, and return its result; raises what the training raised.
 
-    The traceback is kept in the folder's error.txt. A folder that another live process works on is refused with UserError; the
-    claim is a file lock, so it dies with its process.
+class Busy(Exception):
+    """Another process works on the run."""
+
+
+def execute(
+    run: Run,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event,
+    note: Callable[[str], None] = print,
+    log: bool = False,
+) -> dict[str, Any]:
+    """Train a run unless its folder says it is over, and return its result; raises what the training raised.
+
+    The traceback is kept in the folder's error.txt. Raises Busy where another live process has claimed the folder; the claim is a
+    lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the step it is in, with a
+    checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
     """
-    folder = RunFolder(run.folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run.folder / ".lock", timeout=0):
-            done = folder.result()
-            if done is not None:
-                return done
-            torch.set_num_threads(run.config["threads"])
-            torch.backends.cudnn.deterministic = True
-            try:
-                for progress in train(run.config, folder, run.differs_from_experiment):
-                    on_progress(progress)
-            except Exception:
-                folder.fail(traceback.format_exc())
-                raise
-            return folder.result()
+        claim = FileLock(run.folder / LOCK, timeout=CLAIM_SECONDS)
+        claim.acquire()
     except Timeout:
-        raise UserError(f"{run.folder}: another process is working on this run") from None
+        raise Busy(f"{run.folder}: another process is working on this run") from None
+    folder = RunFolder(run.folder, note)
+    with claim, _output_to(run.folder / "log.txt") if log else contextlib.nullcontext():
+        state = load_state(run.folder)
+        if state.over:
+            return state.result
+        if state.outcome == "damaged":
+            set_aside(run.folder, state.problem, note)
+        torch.set_num_threads(run.config["threads"])
+        torch.backends.cudnn.deterministic = True
+        facts = {"label": run.label, "task": run.task._asdict(), "differs_from_experiment": run.differs_from_experiment}
+        try:
+            with contextlib.closing(train(run.config, folder, facts)) as steps:
+                for progress in steps:
+                    on_progress(progress)
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:  # in a sweep, code that ends its process would end the others' too
+            folder.fail(traceback.format_exc())
+            raise RuntimeError(f"the run's code called sys.exit({error.code!r})") from error
+        except BaseException:
+            folder.fail(traceback.format_exc())
+            raise
+        return load_state(run.folder).result
+
+
+def set_aside(folder: Path, problem: str, note: Callable[[str], None]) -> None:
+    """Keep a damaged run's files under other names, so that the run can be made again."""
+    for name in ("result.json", "metrics.csv", "confusion.csv"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).replace(folder / f"{name}.damaged")
+    note(f"damaged: {problem}; its files are kept as *.damaged, and the run is made again")
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. Only a main thread can be given signals."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, handle) for number in wanted}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """This process's output, and that of the libraries in it, goes to a file, which is removed where it stays empty."""
+    with path.open("wb") as file:
+        streams = (sys.stdout, sys.stderr)
+        kept = [os.dup(number) for number in (1, 2)]
+        try:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+            yield
+        finally:
+            for stream in streams:
+                with contextlib.suppress(OSError):  # a full disk
+                    stream.flush()
+            for number, original in zip((1, 2), kept, strict=True):
+                os.dup2(original, number)
+                os.close(original)
+    with contextlib.suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()

@@ -12,7 +12,10 @@ from mixexp.build import build, locate
 from mixexp.errors import UserError
 
 NOT_SCIENTIFIC = frozenset(
-    {"name", "choices", "table", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"}
+    {
+        *("name", "choices", "table", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+        *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
+    }
 )
 """Root settings that say where, how labelled or how fast, not what."""
 

@@ -1,4 +1,4 @@
-"""From composed configurations to runs: resolved, validated all together, canonical, each with its folder."""
+"""From composed cells to runs: resolved, validated all together, canonical, each with its folder and its cost."""
 
 from __future__ import annotations
 
@@ -10,61 +10,103 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixexp.device import execution
 from mixexp.errors import UserError, closest
 from mixexp.report.load import lookup
 from mixexp.report.tables import table_problems
+from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
-from mixexp.validate import validate
+from mixexp.sweep.pace import Task
+from mixexp.validate import cost, validate
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it is, where it goes, where it departs from the experiment it belongs to, and a few words to call it."""
+    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs."""
 
     config: dict[str, Any]
     folder: Path
     differs_from_experiment: dict[str, list[Any]]
     label: str
+    task: Task
 
 
-def resolve(composed: DictConfig) -> tuple[dict[str, Any], frozenset[str]]:
-    """Hydra's composed configuration as a plain resolved dict with the groups' choices, and which aliases it refers to."""
-    choices = {group: option for group, option in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")}
-    own = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+@dataclass(frozen=True)
+class Refusal:
+    """Something wrong, and the cells it is wrong with."""
+
+    reason: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it starts: its folder, how many cells it has, their different runs, and why it may not start."""
+
+    folder: Path
+    cells: int
+    runs: list[Run]
+    refusals: list[Refusal]
+
+    def check(self) -> None:
+        """Raise one UserError with all that is wrong with any cell, if anything is."""
+        if self.refusals:
+            raise UserError("\n".join(_words(refusal, self.cells) for refusal in self.refusals))
+
+
+def resolve(cell: Composed) -> tuple[dict[str, Any], frozenset[str]]:
+    """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to."""
+    own = cell.config
     if isinstance(own.get("data_dir"), str):  # wherever it was started from, a run means the same folder
         own.data_dir = str(Path(own.data_dir).expanduser().absolute())
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))
     used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
-    return {**OmegaConf.to_container(own, resolve=True, throw_on_missing=True), "choices": choices}, used
+    return {**OmegaConf.to_container(own, resolve=True, throw_on_missing=True), "choices": dict(cell.choices)}, used
 
 
-def plan(composed: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> list[Run]:
-    """The runs of a sweep, equal ones collapsed, or one UserError that names everything wrong with any of its cells."""
-    resolved = [resolve(cfg) for cfg in composed]
-    refusals: dict[str, list[str]] = {}
-    for (config, _), cell in zip(resolved, overrides, strict=True):
-        for error in [*validate(config), *_budgets(config, cell)]:
-            refusals.setdefault(error, []).append(" ".join(cell) or "this run")
+def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
+    """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them; words: each cell's overrides."""
+    resolved = [resolve(cell) for cell in cells]
+    reasons: dict[str, list[str]] = {}
+    good = []
+    for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
+        errors = [*validate(config), *_budgets(config, overrides)]
+        for error in errors:
+            reasons.setdefault(error, []).append(" ".join(overrides) or "this run")
+        if not errors:
+            good.append((canonical(config, used), cell, overrides))
     for problem in _table([config for config, _ in resolved]):
-        refusals[problem] = [" ".join(cell) for cell in overrides]
-    if refusals:
-        raise UserError("\n".join(_refusal(error, cells, len(resolved)) for error, cells in refusals.items()))
-    common = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
+        reasons[problem] = [" ".join(overrides) for overrides in words]
+    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, Run] = {}
     references = _References()
-    for (config, used), cfg, cell in zip(resolved, composed, overrides, strict=True):
-        config = canonical(config, used)
-        if len(resolved) == 1:
-            _say_what_is_idle(config, cell)
-        folder = Path(config["output_dir"]).absolute() / config["name"] / run_id(config)
-        label = " ".join(word for word in cell if word not in common) or config["name"]
-        runs.setdefault(str(folder), Run(config, folder, references.differences(cfg, config), label))
-    return list(runs.values())
+    for config, cell, overrides in good:
+        if len(cells) == 1:
+            _say_what_is_idle(config, overrides)
+        name = run_id(config)
+        if name not in runs:
+            label = " ".join(word for word in overrides if word not in common) or config["name"]
+            folder = _folder(config)
+            runs[name] = Run(config, folder / name, references.differences(cell, config), label, _task(config))
+    refusals = [Refusal(reason, cells) for reason, cells in reasons.items()]
+    return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals)
+
+
+def _folder(config: Mapping[str, Any]) -> Path:
+    return Path(str(config["output_dir"])).absolute() / str(config["name"])
+
+
+def _task(config: Mapping[str, Any]) -> Task:
+    """How much a run has to compute, and what has to be alike for two runs to compute at the same pace."""
+    choices = config["choices"]
+    kind = f"{choices['dataset']} {choices['model']} batch {config['batch_size']} threads {config['threads']}"
+    return Task(kind, execution(config).device.type, cost(config).flops)
 
 
 def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
@@ -96,41 +138,48 @@ def _say_what_is_idle(config: Mapping[str, Any], cell: Sequence[str]) -> None:
         print(f"note: {key} has no effect here, mix={config['choices']['mix']} does not use it")
 
 
-def _refusal(error: str, cells: list[str], total: int) -> str:
+def _words(refusal: Refusal, total: int) -> str:
     if total == 1:
-        return error
-    return f"{error}\n    in {len(cells)} of {total} cells, first: {cells[0]}"
+        return refusal.reason
+    return f"{refusal.reason}\n    in {len(refusal.cells)} of {total} cells, first: {refusal.cells[0]}"
 
 
 class _References:
     """Experiments as their files have them, composed once for every cell of their grids."""
 
     def __init__(self) -> None:
-        self._composed: dict[tuple[str, ...], dict[str, Any]] = {}
+        loader = GlobalHydra.instance().config_loader()
+        self._compose = Composer(
+            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loader.list_groups("")
+        )
+        self._cells: list[dict[str, tuple[str, Any]]] | None = None
+        self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def differences(self, composed: DictConfig, config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    def differences(self, cell: Composed, config: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment."""
-        experiment = composed.hydra.runtime.choices.get("experiment")
+        experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
-        grid = block_cells(OmegaConf.to_container(composed.hydra.sweeper.get("grid") or OmegaConf.create([])))
+        if self._cells is None:  # a sweep has one experiment
+            self._cells = [{key: (text, value_of(text)) for key, text in c.items()} for c in block_cells(cell.grid)]
+        has = {key: lookup(config, key) for c in self._cells for key in c}
 
-        def likeness(cell: Mapping[str, str]) -> int:
-            return sum(1 if lookup(config, key) == value_of(value) else -1 for key, value in cell.items())
+        def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
+            return sum(1 if has[key] == value else -1 for key, (_, value) in grid_cell.items())
 
-        words = [f"experiment={experiment}", *(f"{k}={v}" for k, v in max(grid, default={}, key=likeness).items())]
-        found = differences(config, self._compose(words))
+        nearest = max(self._cells, default={}, key=likeness)
+        words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
+        found = differences(config, self._reference(words))
         changed = {group for group in found if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
             with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
-                beside = differences(config, self._compose([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
+                beside = differences(config, self._reference([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
                 found |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
         return found
 
-    def _compose(self, words: Sequence[str]) -> dict[str, Any]:
+    def _reference(self, words: Sequence[str]) -> dict[str, Any]:
         key = tuple(words)
-        if key not in self._composed:
-            reference, used = resolve(hydra.compose("config", overrides=list(words), return_hydra_config=True))
-            self._composed[key] = canonical(reference, used)
-        return self._composed[key]
+        if key not in self._found:
+            self._found[key] = canonical(*resolve(self._compose(words)))
+        return self._found[key]

@@ -1,105 +1,41 @@
-"""Many runs on this machine: a process per slot, reused from run to run, so that a crash costs its own run alone."""
+"""Many runs on this machine: a process per slot, the longest first, each failure one row; sweeps beside this one share the work."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import signal
-import sys
 import time
-import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
-from tqdm import tqdm
-
-from mixexp.errors import UserError
-from mixexp.record import RunFolder
+from mixexp.device import available
+from mixexp.report.load import load_state
+from mixexp.sweep.live import Live
+from mixexp.sweep.pace import Pace
 from mixexp.sweep.plan import Run
+from mixexp.sweep.slot import Slot
 
-PROGRESS_SECONDS = 0.3
-
-
-def _serve(connection: Connection) -> None:
-    """A slot's process: trains the runs it is sent, one after another, until the connection closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends its children
-    from mixexp.sweep.execute import execute  # torch is imported here, once per slot
-
-    last = 0.0
-
-    def report(progress: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last > PROGRESS_SECONDS:
-            last = time.monotonic()
-            try:
-                connection.send(("progress", progress.step / progress.steps))
-            except OSError:  # the parent has gone, killed perhaps: leave the run unfinished rather than failed
-                os._exit(1)
-
-    while True:
-        try:
-            run = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            connection.send(("done", execute(run, report)))
-        except UserError as error:
-            connection.send(("failed", str(error)))
-        except Exception:
-            connection.send(("failed", traceback.format_exc()))
-
-
-@dataclasses.dataclass
-class _Slot:
-    """A process, the connection to it, and the run it works on."""
-
-    device: str
-    process: BaseProcess | None = None
-    connection: Connection | None = None
-    run: Run | None = None
-    fraction: float = 0.0
-
-    def start(self, run: Run) -> None:
-        if self.process is None or not self.process.is_alive():
-            context = multiprocessing.get_context("spawn")
-            self.connection, theirs = context.Pipe()
-            self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-            self.process.start()
-            theirs.close()
-        self.run, self.fraction = run, 0.0
-        self.connection.send(dataclasses.replace(run, config={**run.config, "device": self.device}))
-
-    def message(self) -> tuple[str, Any]:
-        """What the process says, or how it died."""
-        try:
-            return self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            self.process.join()
-            code = self.process.exitcode
-            reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-            RunFolder(self.run.folder).fail(f"the run's process was {reason}\n" if code < 0 else f"the run's process {reason}\n")
-            self.process = None
-            return "failed", f"the run's process {'was ' if code < 0 else ''}{reason}"
+TICK_SECONDS = 0.5
+ELSEWHERE_SECONDS = 2.0  # between two looks at a run that another process works on
 
 
 @dataclasses.dataclass
 class Outcomes:
-    """How a sweep ended: each finished run's result, each failed run's reason, and how many were finished before."""
+    """How a sweep ended: each run's result or its failure's reason; how many were over or had failed before."""
 
     results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: int = 0
+    failed_before: int = 0
+    stopped: bool = False
 
 
-def slots_for(config: dict[str, Any]) -> list[str]:
+def slots_for(config: Mapping[str, Any]) -> list[str]:
     """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on the CPU."""
-    from mixexp.device import available
-
     found = available()
     wanted = found[0] if config["device"] == "auto" else config["device"]
     devices = [name for name in found if name.startswith("cuda:")] if wanted == "cuda" else [wanted]
@@ -114,83 +50,162 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(runs: Sequence[Run]) -> Outcomes:
-    """Train the runs that are not finished, as many at once as there are slots; the longest in images go first.
+def run_all(runs: Sequence[Run], pace: Pace) -> Outcomes:
+    """Train the runs that are not over, as many at once as there are slots.
 
-    A run that raises, exits or is killed is one row of the failures, printed at once; the others go on. Ctrl-C and SIGTERM end the
-    slots' processes and leave the rest unfinished.
+    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. What
+    failed before is tried again with retry=failed alone. A run that another process works on is waited for, and taken over when that
+    process dies. Ctrl-C, SIGTERM and SIGHUP leave checkpoints and raise KeyboardInterrupt.
     """
-    outcomes = Outcomes()
-    waiting = []
-    for run in runs:
-        done = RunFolder(run.folder).result()
-        if done is None:
-            waiting.append(run)
-        else:
-            outcomes.results[str(run.folder)] = done
-    outcomes.skipped = len(runs) - len(waiting)
+    outcomes, waiting = _sort_out(runs)
     if not waiting:
         return outcomes
-    waiting = deque(sorted(waiting, key=_size, reverse=True))
-    # numerical libraries read this when the slots' processes load them: a run's threads never depend on its neighbours
-    os.environ["OMP_NUM_THREADS"] = str(waiting[0].config["threads"])
-    slots = [_Slot(device) for device in slots_for(waiting[0].config)[: len(waiting)]]
-    with _sigterm_as_ctrl_c(), tqdm(total=len(runs), initial=outcomes.skipped, unit="run", disable=None, bar_format=_BAR) as bar:
+    widest = max(waiting, key=lambda run: run.config["threads"]).config
+    slots = [Slot(device) for device in slots_for(widest)[: len(waiting)]]
+    with _signals_as_ctrl_c(), Live(len(runs), slots, pace) as live:
         try:
-            for slot in slots:
-                slot.start(waiting.popleft())
-            while busy := {slot.connection: slot for slot in slots if slot.run is not None}:
-                for connection in wait(list(busy)):
-                    slot = busy[connection]
-                    kind, content = slot.message()
-                    if kind == "progress":
-                        slot.fraction = content
-                    else:
-                        _close_run(slot, kind, content, outcomes, len(runs), bar)
-                        if waiting:
-                            slot.start(waiting.popleft())
-                bar.n = len(outcomes.results) + len(outcomes.failures) + sum(s.fraction for s in slots if s.run is not None)
-                bar.refresh()
+            _share_out(_Queue(waiting), slots, outcomes, live)
         finally:
-            for slot in slots:
-                if slot.process is not None:
-                    slot.process.terminate()
-                    slot.process.join()
+            if any(slot.run is not None for slot in slots):
+                live.say("stopping: the runs in progress save their checkpoints (Ctrl-C ends them at once)")
+            _close(slots)
     return outcomes
 
 
+def _sort_out(runs: Sequence[Run]) -> tuple[Outcomes, list[Run]]:
+    """What is over or has failed for good, and the runs to do, the longest first."""
+    outcomes, waiting = Outcomes(), []
+    for run in runs:
+        state = load_state(run.folder)
+        if state.over:
+            outcomes.results[run.folder.name] = state.result
+        elif state.outcome == "failed" and run.config["retry"] != "failed":
+            outcomes.failures[run.folder.name] = state.problem
+        else:
+            waiting.append(run)
+    outcomes.skipped, outcomes.failed_before = len(outcomes.results), len(outcomes.failures)
+    return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
+
+
+class _Queue:
+    """The runs not begun here: those nobody works on, and those found busy elsewhere, which are looked at again later."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._free = deque(runs)
+        self._elsewhere: deque[tuple[float, Run]] = deque()
+        self._errors = {run.folder: _error_stamp(run) for run in runs}
+
+    @property
+    def free(self) -> list[Run]:
+        """Those that nobody works on, as far as is known."""
+        return list(self._free)
+
+    @property
+    def elsewhere(self) -> int:
+        """How many another process works on."""
+        return len(self._elsewhere)
+
+    def next(self) -> Run | None:
+        """The run to start now; None where there is none, or where all of them are busy elsewhere."""
+        if self._free:
+            return self._free.popleft()
+        if self._elsewhere and self._elsewhere[0][0] <= time.monotonic():
+            return self._elsewhere.popleft()[1]
+        return None
+
+    def is_elsewhere(self, run: Run) -> None:
+        """Take back a run that another process works on."""
+        self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
+
+    def failed_elsewhere(self, run: Run) -> str | None:
+        """Why a run has failed in another process since this sweep began, or None."""
+        state = load_state(run.folder)
+        new = state.outcome == "failed" and _error_stamp(run) != self._errors[run.folder]
+        return state.problem if new else None
+
+
+def _error_stamp(run: Run) -> tuple[int, ...]:
+    """What tells one error.txt from another, whatever the clocks of two machines say."""
+    with contextlib.suppress(OSError):
+        found = (run.folder / "error.txt").stat()
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+    return ()
+
+
+def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: Live) -> None:
+    """Give every free slot the next run until all are over."""
+    while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
+        for slot in slots:
+            while slot.run is None and (run := queue.next()) is not None:
+                reason = queue.failed_elsewhere(run)
+                if reason is None:
+                    slot.start(run)
+                else:
+                    _end_run(run, "failed", reason, outcomes, live)
+        busy = {slot.pipe: slot for slot in slots if slot.run is not None}
+        ready = wait(list(busy), timeout=TICK_SECONDS) if busy else time.sleep(TICK_SECONDS)
+        messages = [(busy[pipe], *busy[pipe].receive()) for pipe in ready or ()]
+        heard = [slot for slot, *_ in messages]
+        messages += [(slot, *slot.end(reason)) for slot in busy.values() if slot not in heard and (reason := _hangs(slot))]
+        for slot, kind, content in messages:
+            if kind == "note":
+                live.say(f"{slot.run.label}: {content}  {slot.run.folder.name}")
+            elif kind != "progress":
+                run, slot.run = slot.run, None
+                if kind == "busy":
+                    queue.is_elsewhere(run)
+                else:
+                    _end_run(run, kind, content, outcomes, live)
+                    if kind == "failed" and run.config["fail_fast"]:
+                        outcomes.stopped = True
+                        return
+        tasks = [run.task for run in queue.free]
+        live.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
+
+
+def _hangs(slot: Slot) -> str | None:
+    """Why a slot's run is to be ended, or None."""
+    limit = slot.run.config["hang_minutes"]
+    if limit is None or time.monotonic() - slot.heard <= 60 * limit:
+        return None
+    return f"the run made no step for {limit:g} min (hang_minutes) and was ended"
+
+
+def _end_run(run: Run, kind: str, content: Any, outcomes: Outcomes, live: Live) -> None:
+    if kind == "done":
+        outcomes.results[run.folder.name] = content
+        live.pace.observe(run.task, content["seconds"])
+        text = f"{content['outcome']} accuracy {content['last']['accuracy']:.4f} {content['seconds']:.1f} s"
+    else:
+        outcomes.failures[run.folder.name] = content
+        text = f"FAILED\n{content.rstrip()}\n   "
+    live.say(f"[{len(outcomes.results) + len(outcomes.failures)}/{live.total}] {run.label}: {text}  {run.folder.name}")
+
+
+def _close(slots: Sequence[Slot]) -> None:
+    """End all processes, all at the same time; Ctrl-C meanwhile ends them at once."""
+    try:
+        for slot in slots:
+            slot.ask_to_end()
+        for slot in slots:
+            slot.close()
+    except KeyboardInterrupt:
+        for slot in slots:
+            slot.close(seconds=0)
+        raise
+
+
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt, so that a batch system's stop ends the slots' processes too."""
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt: a batch system's stop or a closed terminal leaves checkpoints too."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-_BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs [{elapsed}<{remaining}]"
-
-
-def _size(run: Run) -> float:
-    """How long a run may take, in images; only the order matters."""
-    config = run.config
-    return (config["steps"] or config["epochs"] * 1000) * config["batch_size"]
-
-
-def _close_run(slot: _Slot, kind: str, content: Any, outcomes: Outcomes, total: int, bar: tqdm) -> None:
-    run, slot.run = slot.run, None
-    if kind == "done":
-        outcomes.results[str(run.folder)] = content
-        accuracy = content.get("last", {}).get("accuracy", float("nan"))
-        text = f"{content['outcome']} accuracy {accuracy:.4f} {content['seconds']:.1f} s"
-    else:
-        outcomes.failures[str(run.folder)] = content
-        text = f"FAILED\n{content.rstrip()}\n   "
-    done = len(outcomes.results) + len(outcomes.failures)
-    bar.write(f"[{done}/{total}] {run.label}: {text}  {run.folder.name}", file=sys.stdout)
-    sys.stdout.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)

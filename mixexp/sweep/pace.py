@@ -1,0 +1,69 @@
+"""What runs took, to say what others will take."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from mixexp.report.load import run_folders
+
+
+class Task(NamedTuple):
+    """What a run computes, as far as its duration depends on it: runs of one kind and device need time in proportion to flops."""
+
+    kind: str
+    device: str
+    flops: float
+
+
+class Pace:
+    """Seconds per operation, learnt from finished runs: from those of the same kind, else from all on the same device."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], list[float]] = {}
+
+    def observe(self, task: Task, seconds: float) -> None:
+        """Learn from a run that took so long."""
+        if task.flops > 0:
+            for key in ((task.kind, task.device), (task.device,)):
+                self._found.setdefault(key, []).append(seconds / task.flops)
+
+    def expect(self, task: Task) -> float | None:
+        """Seconds a run will take, None where nothing is known."""
+        rates = self._found.get((task.kind, task.device)) or self._found.get((task.device,))
+        return statistics.median(rates) * task.flops if rates else None
+
+    def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
+        """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""
+        left = [(self.expect(task), fraction) for task, fraction in parts]
+        if any(seconds is None for seconds, _ in left):
+            return None
+        each = [seconds * fraction for seconds, fraction in left]
+        return max(sum(each) / max(slots, 1), max(each, default=0.0))
+
+
+def past(folder: Path) -> Pace:
+    """The pace of the finished runs under a folder."""
+    pace = Pace()
+    for run in run_folders(folder):
+        try:
+            result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+            task = json.loads((run / "environment.json").read_text(encoding="utf-8"))["task"]
+            if result["outcome"] == "finished":
+                pace.observe(Task(task["kind"], task["device"], float(task["flops"])), float(result["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):  # not finished, damaged, or of an older version
+            continue
+    return pace
+
+
+def duration(seconds: float) -> str:
+    """A time in words short enough for a status line."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,51 @@
+"""One run by itself, in this process: what a command without -m does, and every job of Hydra's own launchers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from mixexp.errors import RunsFailed
+from mixexp.report.load import load_state
+from mixexp.sweep.cells import Composed
+from mixexp.sweep.execute import Busy, execute, stop_on_signals
+from mixexp.sweep.plan import Run, plan
+
+
+def single(cell: Composed, words: Sequence[str], alone: bool) -> None:
+    """Train a cell's run, unless it is over, and say how it ended; raises UserError.
+
+    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before.
+    """
+    planned = plan([cell], [words])
+    planned.check()
+    (run,) = planned.runs
+    if alone and run.config["table"] is not None:
+        print("note: one run of the experiment; mixexp -m runs its grid")
+    state = load_state(run.folder)
+    if state.outcome == "failed" and not alone and run.config["retry"] != "failed":
+        raise RunsFailed(f"{run.folder}: failed before, {state.problem}; retry=failed tries it again")
+    result = state.result if state.over else _train(run)
+    last, before = result["last"], "already " if state.over else ""
+    print(
+        f"{run.label}: {before}{result['outcome']}, accuracy {last['accuracy']:.4f}, macro F1 {last['macro_f1']:.4f} "
+        f"at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
+    )
+
+
+def _train(run: Run) -> dict[str, Any]:
+    with stop_on_signals() as stop, tqdm(desc=run.label, unit="step", disable=None) as bar:
+
+        def show(progress: Any) -> None:
+            bar.total = progress.steps
+            bar.update(progress.step - bar.n)
+            if progress.accuracy is not None:
+                bar.set_postfix_str(f"accuracy {progress.accuracy:.4f}", refresh=False)
+
+        try:
+            return execute(run, show, stop, note=lambda text: bar.write(f"{run.label}: {text}", file=sys.stdout))
+        except Busy as busy:
+            raise RunsFailed(str(busy)) from None

@@ -1,0 +1,177 @@
+"""A place for one run at a time: a process of its own, reused from run to run until one fails in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import faulthandler
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from mixexp.errors import UserError
+from mixexp.record import RunFolder
+from mixexp.sweep.plan import Run
+
+PROGRESS_SECONDS = 0.3
+LOG_LINES = 20  # of a killed run's output, kept with the reason
+
+# A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be torn by it.
+# Elsewhere than on Linux the system's libraries may not survive a fork, and a slot imports torch for itself.
+_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+
+
+def warm_up(threads: int) -> None:
+    """Begin to import torch for the slots while the parent still composes cells; threads: of a run."""
+    # numerical libraries read this when they are loaded: a run's threads never depend on its neighbours
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute"])
+        forkserver.ensure_running()
+
+
+def serve(pipe: connection.Connection) -> None:
+    """The process: trains the runs it is sent, one after another, until the pipe closes or a run fails.
+
+    It sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason), ("failed", traceback) and
+    ("stopped", ""). SIGTERM ends it: idle at once, else after the step it is in and a checkpoint.
+    """
+    stop, idle = threading.Event(), True
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        if idle:
+            sys.exit()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, which then sends SIGTERM
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    faulthandler.enable()  # a crash in C code leaves the Python stack in the log
+    from mixexp.sweep.execute import Busy, execute
+
+    last = 0.0
+
+    def send(kind: str, content: Any) -> None:
+        try:
+            pipe.send((kind, content))
+        except OSError:
+            os._exit(1)  # the parent has gone: the run is left unfinished, not failed
+
+    def report(progress: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last > PROGRESS_SECONDS:
+            last = time.monotonic()
+            send("progress", progress.step / progress.steps)
+
+    kind = "done"
+    while kind in ("done", "busy") and not stop.is_set():
+        idle = True
+        try:
+            run = pipe.recv()
+        except (EOFError, OSError):  # the parent has closed the pipe
+            return
+        idle = False
+        try:
+            kind, content = "done", execute(run, report, stop, lambda text: send("note", text), log=True)
+        except Busy as busy:
+            kind, content = "busy", str(busy)
+        except KeyboardInterrupt:
+            kind, content = "stopped", ""
+        except UserError as error:
+            kind, content = "failed", str(error)
+        except Exception:
+            kind, content = "failed", traceback.format_exc()
+        send(kind, content)  # after a failure the process ends, and with it what the failure left in its memory
+
+
+def _die_with_parent() -> None:
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)  # killed without a word: the run is left unfinished, not failed
+
+
+@dataclasses.dataclass
+class Slot:
+    """The parent's side: the device, the process, and the run it works on."""
+
+    device: str
+    run: Run | None = None
+    fraction: float = 0.0
+    heard: float = 0.0
+    """When the process last said something, on the monotonic clock."""
+    pipe: connection.Connection | None = None
+    _process: BaseProcess | None = None
+
+    def start(self, run: Run) -> None:
+        """Send a run to the process, a new one where there is none."""
+        if self._process is None or not self._process.is_alive():
+            self.pipe, theirs = _CONTEXT.Pipe()
+            self._process = _CONTEXT.Process(target=serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
+        with contextlib.suppress(OSError):  # it has just died, which reading will show
+            self.pipe.send(dataclasses.replace(run, config={**run.config, "device": self.device}))
+
+    def receive(self) -> tuple[str, Any]:
+        """What the process says, or how it died; to be called when the pipe is ready."""
+        self.heard = time.monotonic()
+        try:
+            kind, content = self.pipe.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return self._died()
+        if kind == "progress":
+            self.fraction = content
+        elif kind in ("failed", "stopped"):
+            self.close()
+        return kind, content
+
+    def end(self, reason: str) -> tuple[str, str]:
+        """Kill the process and keep the reason as its run's failure."""
+        self._process.kill()
+        self._process.join()
+        return self._failure(reason)
+
+    def ask_to_end(self) -> None:
+        """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Wait until a process that was asked to end has done so; past so many seconds, kill it."""
+        if self._process is None:
+            return
+        self._process.join(seconds)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self.pipe.close()
+        self._process = None
+
+    def _died(self) -> tuple[str, str]:
+        self._process.join()
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = " (the system's, perhaps, for lack of memory)" if -code == signal.SIGKILL else ""
+            return self._failure(f"the run's process was killed by {name}{hint}")
+        return self._failure(f"the run's process exited with code {code}")
+
+    def _failure(self, reason: str) -> tuple[str, str]:
+        self.pipe.close()
+        self._process = None
+        with contextlib.suppress(OSError):
+            log = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+            reason = "\n".join([*log[-LOG_LINES:], reason])
+        RunFolder(self.run.folder).fail(f"{reason}\n")
+        return "failed", reason
