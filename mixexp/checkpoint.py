@@ -43,12 +43,12 @@ class Checkpoint:
         # on a slow disk rather fewer checkpoints than more than a twentieth of the run's time
         self._seconds = max(self._seconds, 20 * (self._last - started)) if self._seconds else 0
 
-    def load(self, device: torch.device, note: Callable[[str], None]) -> State | None:
-        """The state to go on from; None where there is none to be used, and where one had to be left, note is told why."""
-        if not self.path.exists():
+    def load(self, path: Path, device: torch.device, note: Callable[[str], None]) -> State | None:
+        """The state in a file, its own or another run's; None where there is none to be used, and note is told why, if one is there."""
+        if not path.exists():
             return None
         try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
+            state = torch.load(path, map_location=device, weights_only=True)
             made_by = state.pop("made_by")
         except Exception as error:  # whatever a cut or damaged file makes the reader raise
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
 from mixexp.network import Network, forward_blended
 from mixexp.record import RunFolder, environment, processor
+from mixexp.schedule import Schedule
 
 
 class Progress(NamedTuple):
@@ -48,17 +50,30 @@ def evaluation_interval(config: Mapping[str, Any], per_epoch: int, steps: int) -
     return max(per_epoch, math.ceil(steps / config["evaluations"]))
 
 
+def same_so_far(config: Mapping[str, Any], schedule: Schedule, per_epoch: int, steps: int, other_steps: int, step: int) -> bool:
+    """Whether a run of other_steps has done in its first `step` steps what one of `steps` does: learning rates, evaluations."""
+
+    def course(budget: int) -> list[tuple[float, bool]]:
+        every = evaluation_interval(config, per_epoch, budget)
+        return [(schedule.factor(i, per_epoch, budget), (i + 1) % every == 0 or i + 1 == budget) for i in range(step)]
+
+    return step < steps and (steps == other_steps or course(steps) == course(other_steps))
+
+
 def on_device(draws: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
     """An epoch's random numbers, drawn on the host so that every device sees the same, moved over at once."""
     return {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in draws.items()}
 
 
-def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
+def train(
+    config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any], shorter: Iterable[Path] = ()
+) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after every step, outside all contexts, so that runs can be dealt turns.
 
-    config: a resolved configuration that validate.py has passed. facts: what else environment.json shall say. Nothing outside the
-    folder is written, and no global generator is touched. Closed after a step, it leaves a checkpoint, from which the next call
-    goes on: every random stream is keyed by seed, purpose and step, so the step is all there is to know of them.
+    config: a resolved configuration that validate.py has passed. facts: what else environment.json shall say. shorter: folders of
+    runs that differ in their budget alone, to start from where one has done the same so far. Nothing outside the folder is written,
+    and no global generator is touched. Closed after a step, it leaves a checkpoint, from which the next call goes on: every random
+    stream is keyed by seed, purpose and step, so the step is all there is to know of them.
     """
     # -- data: whole, uint8, on the device
     run = execution(config)
@@ -94,16 +109,19 @@ def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]
     steps = total_steps(config, per_epoch)
     evaluate_every = evaluation_interval(config, per_epoch, steps)
 
-    # -- where an earlier attempt stopped
+    # -- where an earlier attempt stopped, or a shorter run ended
     made_by = {"torch": str(torch.__version__), "code": code_hash(trusted), "device": run.device.type, "bfloat16": run.bfloat16}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
-    saved = checkpoint.load(run.device, folder.note)
-    first, loss_sum, loss_count, seconds = 0, torch.zeros((), device=run.device), 0, 0.0
-    if saved is not None and saved["step"] < steps:
-        for name, part in (("network", network), ("loss", loss), ("optimizer", optimizer)):
-            part.load_state_dict(saved[name])
-        first, loss_sum, loss_count, seconds = (saved[name] for name in ("step", "loss_sum", "loss_count", "seconds"))
-        folder.note(f"goes on at step {first:,} of {steps:,}")
+    first, loss_sum, loss_count, seconds, written = 0, torch.zeros((), device=run.device), 0, 0.0, []
+    for path in (folder.path, *shorter):
+        saved = checkpoint.load(path / "checkpoint.pt", run.device, folder.note)
+        if saved is not None and same_so_far(config, schedule, per_epoch, steps, saved["steps"], saved["step"]):
+            for name, part in (("network", network), ("loss", loss), ("optimizer", optimizer)):
+                part.load_state_dict(saved[name])
+            names = ("step", "loss_sum", "loss_count", "seconds", "rows")
+            first, loss_sum, loss_count, seconds, written = (saved[name] for name in names)
+            folder.note(f"goes on at step {first:,} of {steps:,}" + (f", where {path.name} ended" if path != folder.path else ""))
+            break
 
     folder.start(
         config,
@@ -123,7 +141,7 @@ def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]
             data_hash=choice.digest(),
         ),
         validation=len(held_out) > 0,
-        rows=saved["rows"] if first else (),
+        rows=written,
     )
     started = time.perf_counter() - seconds
     lr, accuracy = None, folder.rows[-1]["accuracy"] if folder.rows else None
@@ -133,7 +151,7 @@ def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]
         """What the rest of the run depends on, after so many steps."""
         parts = {"network": network.state_dict(), "loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
         sums = {"loss_sum": loss_sum, "loss_count": loss_count, "seconds": time.perf_counter() - started}
-        return {"step": done, "rows": folder.rows, **sums, **parts}
+        return {"step": done, "steps": steps, "rows": folder.rows, **sums, **parts}
 
     for step in range(first, steps):
         epoch, k = divmod(step, per_epoch)
@@ -191,13 +209,14 @@ def train(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]
             raise
 
     folder.confusion(confusion, splits.classes)
-    if config["keep_checkpoint"]:
+    finite = math.isfinite(train_loss)
+    if config["keep_checkpoint"] and finite:
         checkpoint.save(state(step + 1))
     folder.finish(
-        outcome="finished" if math.isfinite(train_loss) else "diverged",
+        outcome="finished" if finite else "diverged",
         seconds=time.perf_counter() - started,
         steps=step + 1,
         data_hash=choice.digest(),
     )
-    if not config["keep_checkpoint"]:
+    if not (config["keep_checkpoint"] and finite):
         checkpoint.path.unlink(missing_ok=True)

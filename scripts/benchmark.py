@@ -6,7 +6,7 @@ loss and the number of correct predictions fetched every step), written here for
 peer's better variant. "mixexp" is the loop that runs train with, on the same network, images, batch size and optimizer.
 Where others use the cores, loops of several threads collapse to a fraction, ours and the peer's: believe a row of narrow range.
 
-    python scripts/benchmark.py                                   four minutes on two idle cores
+    python scripts/benchmark.py                                   ten minutes on two idle cores
     python scripts/benchmark.py --models cnn10 --seconds 10       a bigger network too
 """
 
@@ -57,14 +57,17 @@ SETTING = (
     "device=cpu",
     "steps=1000000000",  # the measurement stops the run, and no evaluation comes before
     "evaluations=1",
+    "checkpoint_seconds=1000000000",
 )
 MODELS = {f"small_cnn, width {width}": ["model=small_cnn", f"model.width={width}"] for width in (8, 16)}
 BIGGER = ("mnist_cnn", "cnn10", "cnn11", "preact_resnet18", "resnet18")
 WORKERS = (0, 2)
 WARM_UP_STEPS = 8  # of every round: more than the batches that loader workers have prefetched while others were measured
-PARTS = ("input", "training", "start_up")
+PARTS = ("input", "training", "start_up", "sweep")
 TINY_SWEEP = ("dataset=digits", "steps=2", "device=cpu", "name=tiny")
+THOUSAND_CELLS = ("mix=none,mixup,bc,data_mix", "loss=cross_entropy,focal", "optimizer.lr=0.2,0.1,0.05,0.02,0.01", "seed=range(25)")
 FEW_RUNS, MANY_RUNS = 2, 12
+SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
 
 
 # -- what is trained on
@@ -275,6 +278,7 @@ def training(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dic
                 peers = {f"peer, {n} workers": iter(Peer(config, n)) for n in WORKERS}
                 loops = {"mixexp": mixexp_training(config, Path(folder)), **peers}
                 found.append(compare(label, loops, threads, arguments))
+                loops["mixexp"].close()  # it leaves a checkpoint, for which the folder has to be there
     return found
 
 
@@ -285,10 +289,10 @@ def mixexp_seconds(*words: str) -> float:
     return time.perf_counter() - started
 
 
-def tiny_sweep(folder: Path, runs: int) -> float:
+def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
     """Wall time of a sweep of runs that hardly train."""
     shutil.rmtree(folder, ignore_errors=True)
-    return mixexp_seconds("-m", *TINY_SWEEP, f"seed=range({runs})", f"output_dir={folder}")
+    return mixexp_seconds("-m", *TINY_SWEEP, f"seed=range({runs})", f"output_dir={folder}", *more)
 
 
 def start_up(rounds: int) -> dict[str, Any]:
@@ -304,19 +308,41 @@ def start_up(rounds: int) -> dict[str, Any]:
                 "mixexp --help": lambda: mixexp_seconds("--help"),
                 "mixexp list": lambda: mixexp_seconds("list"),
                 f"mixexp report, {MANY_RUNS} runs": lambda: mixexp_seconds("report", str(many / "tiny")),
+                "mixexp plan, 1,000 cells": lambda: mixexp_seconds("plan", *THOUSAND_CELLS, f"output_dir={temporary}"),
                 f"mixexp -m, {FEW_RUNS} tiny runs": lambda: tiny_sweep(few, FEW_RUNS),
                 f"mixexp -m, {MANY_RUNS} tiny runs": lambda: tiny_sweep(many, MANY_RUNS),
             },
             rounds,
         )
         trained = [json.loads(path.read_text())["seconds"] for path in many.glob("tiny/*/result.json")]
-    slots = len(slots_for(compose(list(TINY_SWEEP))))
+    slots = len(slots_for([compose(list(TINY_SWEEP))] * MANY_RUNS))
     *_, short, long = found.values()
     each = [slots * (b - a) / (MANY_RUNS - FEW_RUNS) for a, b in zip(short, long, strict=True)]
     return {
         "wall_seconds": {name: spread(values) for name, values in found.items()},
         "pool": {"slots": slots, "seconds_per_run": spread(each), "of_these_training": statistics.mean(trained)},
     }
+
+
+def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
+    """Part (d): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
+
+    A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
+    """
+    found = []
+    for slots in SWEEP_SLOTS:
+        walls, costs, trained = [], [], []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                walls.append(tiny_sweep(Path(folder, "sweep"), runs, f"runs_per_device={slots}"))
+                own = [json.loads(path.read_text())["seconds"] for path in Path(folder).glob("sweep/tiny/*/result.json")]
+            assert len(own) == runs, f"{len(own)} of {runs} runs finished"
+            trained.append(statistics.mean(own))
+            costs.append(slots * walls[-1] / runs - trained[-1])
+        per_hour = [3600 * runs / wall for wall in walls]
+        figures = {"wall_seconds": walls, "runs_per_hour": per_hour, "overhead_seconds": costs, "training_seconds": trained}
+        found.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
+    return found
 
 
 # -- telling
@@ -373,6 +399,14 @@ def start_up_table(found: Mapping[str, Any]) -> str:
     return as_table(["", "seconds"], rows)
 
 
+def sweep_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """A sweep's wall time, runs per hour and cost of a run, a row per number of slots."""
+    names = ("wall_seconds", "runs_per_hour", "overhead_seconds", "training_seconds")
+    forms = (".1f", ",.0f", ".3f", ".3f")
+    rows = [[str(row["slots"]), *(show(row[name], form) for name, form in zip(names, forms, strict=True))] for row in found]
+    return as_table(["slots", "wall s", "runs per hour", "s a run beside training", "s a run training"], rows)
+
+
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -401,6 +435,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if "start_up" in arguments.parts:
         found["start_up"] = start_up(arguments.rounds)
         print(f"\n(c) start-up and cost of a run\n\n{start_up_table(found['start_up'])}", flush=True)
+    if "sweep" in arguments.parts:
+        found["sweep"] = sweep(SWEEP_RUNS, SWEEP_ROUNDS)
+        print(f"\n(d) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds\n\n{sweep_table(found['sweep'])}", flush=True)
     found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     print(f"\nload average afterwards: {found['machine']['load_average_after']}")
     if arguments.json is not None:

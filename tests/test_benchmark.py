@@ -82,3 +82,12 @@ def test_json(benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert 0 < figures["min"] <= figures["median"] <= figures["max"]
     shown = capsys.readouterr().out
     assert all(words in shown for words in ("synthetic", "small_cnn, width 4", "mixexp", "threads", "load average afterwards"))
+
+
+def test_the_cost_of_a_run_is_what_a_slot_spends_beside_training(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SWEEP_SLOTS", (2,))
+    (row,) = benchmark.sweep(runs=4, rounds=1)
+    assert (row["slots"], row["runs"]) == (2, 4)
+    wall, per_hour, cost, trained = (row[name]["median"] for name in list(row)[2:])
+    assert per_hour == pytest.approx(4 * 3600 / wall) and cost == pytest.approx(2 * wall / 4 - trained) and 0 < trained < wall
+    assert f"{wall:.1f}" in benchmark.sweep_table([row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -57,9 +58,14 @@ def execute(
             set_aside(run.folder, state.problem, note)
         torch.set_num_threads(run.config["threads"])
         torch.backends.cudnn.deterministic = True
-        facts = {"label": run.label, "task": run.task._asdict(), "differs_from_experiment": run.differs_from_experiment}
+        facts = {
+            "label": run.label,
+            "family": run.family,
+            "task": run.task._asdict(),
+            "differs_from_experiment": run.differs_from_experiment,
+        }
         try:
-            with contextlib.closing(train(run.config, folder, facts)) as steps:
+            with contextlib.closing(train(run.config, folder, facts, _shorter(run))) as steps:
                 for progress in steps:
                     on_progress(progress)
                     if stop.is_set():
@@ -73,6 +79,19 @@ def execute(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
+
+
+def _shorter(run: Run) -> list[Path]:
+    """Folders of finished runs with their final state that differ from this one in their budget alone, the longest first."""
+    found = []
+    for path in run.folder.parent.glob("*/checkpoint.pt"):
+        if path.parent == run.folder:
+            continue
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # what cannot be read is of no use here
+            about = json.loads((path.parent / "environment.json").read_text(encoding="utf-8"))
+            if about.get("family") == run.family and load_state(path.parent).outcome == "finished":
+                found.append((about["steps"], path.parent))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def set_aside(folder: Path, problem: str, note: Callable[[str], None]) -> None:

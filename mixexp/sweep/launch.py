@@ -42,7 +42,7 @@ def _planned(sweep: Plan) -> list[Planned]:
 
 
 def _slots(sweep: Plan) -> int:
-    return min(len(slots_for(sweep.runs[0].config)), len(sweep.runs))
+    return len(slots_for([run.config for run in sweep.runs]))
 
 
 def _failure(sweep: Plan, outcomes: Outcomes) -> RunsFailed:

@@ -28,13 +28,17 @@ from mixexp.validate import cost, validate
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs."""
+    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
+
+    family: the same in all runs that differ in their budget alone.
+    """
 
     config: dict[str, Any]
     folder: Path
     differs_from_experiment: dict[str, list[Any]]
     label: str
     task: Task
+    family: str
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
         name = run_id(config)
         if name not in runs:
             label = " ".join(word for word in overrides if word not in common) or config["name"]
-            folder = _folder(config)
-            runs[name] = Run(config, folder / name, references.differences(cell, config), label, _task(config))
+            differs, family = references.differences(cell, config), run_id({**config, "epochs": None, "steps": None})
+            runs[name] = Run(config, _folder(config) / name, differs, label, _task(config), family)
     refusals = [Refusal(reason, cells) for reason, cells in reasons.items()]
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals)
 

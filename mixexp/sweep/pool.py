@@ -34,15 +34,19 @@ class Outcomes:
     stopped: bool = False
 
 
-def slots_for(config: Mapping[str, Any]) -> list[str]:
-    """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on the CPU."""
+def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on the CPU.
+
+    No more than there are runs; where they want different numbers of threads, the most counts.
+    """
+    config = max(configs, key=lambda config: config["threads"])
     found = available()
     wanted = found[0] if config["device"] == "auto" else config["device"]
     devices = [name for name in found if name.startswith("cuda:")] if wanted == "cuda" else [wanted]
     per_device = config["runs_per_device"]
     if per_device == "auto":
         per_device = max(1, _cores() // config["threads"]) if wanted == "cpu" else 1
-    return devices * per_device
+    return (devices * per_device)[: len(configs)]
 
 
 def _cores() -> int:
@@ -60,8 +64,7 @@ def run_all(runs: Sequence[Run], pace: Pace) -> Outcomes:
     outcomes, waiting = _sort_out(runs)
     if not waiting:
         return outcomes
-    widest = max(waiting, key=lambda run: run.config["threads"]).config
-    slots = [Slot(device) for device in slots_for(widest)[: len(waiting)]]
+    slots = [Slot(device) for device in slots_for([run.config for run in waiting])]
     with _signals_as_ctrl_c(), Live(len(runs), slots, pace) as live:
         try:
             _share_out(_Queue(waiting), slots, outcomes, live)
@@ -156,9 +159,9 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
                     queue.is_elsewhere(run)
                 else:
                     _end_run(run, kind, content, outcomes, live)
-                    if kind == "failed" and run.config["fail_fast"]:
-                        outcomes.stopped = True
-                        return
+                    outcomes.stopped |= kind == "failed" and run.config["fail_fast"]
+        if outcomes.stopped:
+            return
         tasks = [run.task for run in queue.free]
         live.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
 

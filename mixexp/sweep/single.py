@@ -28,7 +28,13 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> None:
     state = load_state(run.folder)
     if state.outcome == "failed" and not alone and run.config["retry"] != "failed":
         raise RunsFailed(f"{run.folder}: failed before, {state.problem}; retry=failed tries it again")
-    result = state.result if state.over else _train(run)
+    try:
+        result = state.result if state.over else _train(run)
+    except Busy as busy:
+        if alone:
+            raise RunsFailed(str(busy)) from None
+        print(f"{busy}; it is left to that one")
+        return
     last, before = result["last"], "already " if state.over else ""
     print(
         f"{run.label}: {before}{result['outcome']}, accuracy {last['accuracy']:.4f}, macro F1 {last['macro_f1']:.4f} "
@@ -45,7 +51,4 @@ def _train(run: Run) -> dict[str, Any]:
             if progress.accuracy is not None:
                 bar.set_postfix_str(f"accuracy {progress.accuracy:.4f}", refresh=False)
 
-        try:
-            return execute(run, show, stop, note=lambda text: bar.write(f"{run.label}: {text}", file=sys.stdout))
-        except Busy as busy:
-            raise RunsFailed(str(busy)) from None
+        return execute(run, show, stop, note=lambda text: bar.write(f"{run.label}: {text}", file=sys.stdout))

@@ -90,7 +90,7 @@ def serve(pipe: connection.Connection) -> None:
             kind, content = "stopped", ""
         except UserError as error:
             kind, content = "failed", str(error)
-        except Exception:
+        except BaseException:
             kind, content = "failed", traceback.format_exc()
         send(kind, content)  # after a failure the process ends, and with it what the failure left in its memory
 
@@ -134,7 +134,7 @@ class Slot:
             self.fraction = content
         elif kind in ("failed", "stopped"):
             self.close()
-        return kind, content
+        return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
 
     def end(self, reason: str) -> tuple[str, str]:
         """Kill the process and keep the reason as its run's failure."""
@@ -147,7 +147,7 @@ class Slot:
         if self._process is not None:
             self._process.terminate()
 
-    def close(self, seconds: float = 10.0) -> None:
+    def close(self, seconds: float = 30.0) -> None:
         """Wait until a process that was asked to end has done so; past so many seconds, kill it."""
         if self._process is None:
             return
@@ -168,10 +168,11 @@ class Slot:
         return self._failure(f"the run's process exited with code {code}")
 
     def _failure(self, reason: str) -> tuple[str, str]:
+        """Keep the reason, after the end of what the run printed."""
         self.pipe.close()
         self._process = None
         with contextlib.suppress(OSError):
-            log = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-            reason = "\n".join([*log[-LOG_LINES:], reason])
+            printed = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+            reason = "\n".join([*printed[-LOG_LINES:], reason])
         RunFolder(self.run.folder).fail(f"{reason}\n")
         return "failed", reason
