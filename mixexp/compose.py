@@ -22,8 +22,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import UserError, closest, say
+from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import options, own_folders
+
+PLUGINS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+}
+"""Launchers that are not always there, and where each comes from."""
 
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
@@ -50,23 +58,35 @@ def application(words: Sequence[str]) -> None:
     others = [word for word in words if word not in flags]
     # options first: Hydra's parser wants the overrides in one piece
     sys.argv[1:] = [*flags, *(f"--config-dir={folder}" for folder in folders), *others]
+    command = list(sys.argv)
+
+    def job(found: DictConfig) -> dict[str, Any]:
+        sys.argv[:] = command  # a launcher's process has another one, and a run's record shows the user's
+        return _job(found)
+
     with explained(words, folders):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
-def _job(found: DictConfig) -> None:
-    """One run in this process: what Hydra calls for a single run, and for each job of launchers other than ours."""
+def _job(found: DictConfig) -> dict[str, Any]:
+    """One run in this process, and its result: what Hydra calls for a single run, and for each job of launchers other than ours."""
     from mixexp.sweep.cells import composed
     from mixexp.sweep.single import single
 
     job = HydraConfig.get()
     alone = job.mode == RunMode.RUN
+    os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
     try:
-        single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
+        return single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # out past Hydra, which would put a line of its own before the message
             sys.exit(say(str(error), error.exit_code))
         raise
+    except Exception as error:
+        if alone:
+            raise
+        # an exception of the user's own may not survive the way back to the sweep's process; error.txt has all of it
+        raise RunsFailed(f"{type(error).__name__}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -96,6 +116,8 @@ def _explain(error: Exception, chosen: Sequence[str], folders: Sequence[Path]) -
         return f"{error.full_key or text}: needs a value, {error.full_key or 'key'}=..."
     if missing := re.search(r"Could not find '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
+        if group == "launcher" and option in PLUGINS:
+            return f"hydra/launcher = {option}: not installed; pip install {PLUGINS[option]}"
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(options([CONF, *folders]).get(group, ()))
         return f"{group} = {option}: no such option; there are {', '.join(choices)}.{closest(option, choices)}"
     if unknown := re.search(r"Could not override '([^']+)'", text):

@@ -52,10 +52,9 @@ class PoolLauncher(Launcher):
         return launch(self._composed(job_overrides), job_overrides)
 
     def _composed(self, job_overrides: Sequence[Sequence[str]]) -> list[Any]:
-        from mixexp.sweep.cells import Composer
+        from mixexp.sweep.cells import composer
 
-        loader = self.hydra_context.config_loader
-        compose = Composer(lambda words: loader.load_sweep_config(self.config, words), loader.list_groups(""))
+        compose = composer(self.hydra_context.config_loader, self.config)
         return [compose(overrides) for overrides in job_overrides]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobStatus, setup_globals
 from omegaconf import OmegaConf
 
 
@@ -31,6 +31,7 @@ class GridSweeper(BasicSweeper):
         self.grid = grid
 
     def sweep(self, arguments: list[str]) -> Any:
+        from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.sweep.grid import cells
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -41,8 +42,18 @@ class GridSweeper(BasicSweeper):
             axes[override.get_key_element()] = values
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
         jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
+        if not isinstance(self.launcher, PoolLauncher):
+            return self._hand_over(jobs)
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         for result in returns:
             if result.status == JobStatus.FAILED:
                 raise result._return_value  # return_value would print a line of Hydra's before raising the same
         return returns
+
+    def _hand_over(self, jobs: list[list[str]]) -> Any:
+        from mixexp.sweep.cells import composer
+        from mixexp.sweep.handed import hand_over
+
+        setup_globals()
+        compose = composer(self.hydra_context.config_loader, self.config)
+        return hand_over(self.launcher, [compose(overrides) for overrides in jobs], jobs)

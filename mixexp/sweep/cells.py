@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -54,3 +55,8 @@ class Composer:
         """Whether an override chooses an option, or concerns Hydra itself, rather than to set a value."""
         key = override.key_or_group
         return override.package is not None or key in self._groups or key.split(".")[0].split("/")[0] == "hydra"
+
+
+def composer(loader: ConfigLoader, config: DictConfig) -> Composer:
+    """The composer of a sweep's cells, from what Hydra gives a launcher or sweeper."""
+    return Composer(lambda words: loader.load_sweep_config(config, words), loader.list_groups(""))

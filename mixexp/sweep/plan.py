@@ -26,11 +26,11 @@ from mixexp.sweep.pace import Task
 from mixexp.validate import cost, validate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
 
-    family: the same in all runs that differ in their budget alone.
+    family: the same in all runs that differ in their budget alone. words: the overrides of the first of its cells.
     """
 
     config: dict[str, Any]
@@ -39,6 +39,7 @@ class Run:
     label: str
     task: Task
     family: str
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
         if name not in runs:
             label = " ".join(word for word in overrides if word not in common) or config["name"]
             differs, family = references.differences(cell, config), run_id({**config, "epochs": None, "steps": None})
-            runs[name] = Run(config, _folder(config) / name, differs, label, _task(config), family)
+            runs[name] = Run(config, _folder(config) / name, differs, label, _task(config), family, tuple(overrides))
     refusals = [Refusal(reason, cells) for reason, cells in reasons.items()]
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import time
@@ -15,23 +14,13 @@ from typing import Any
 from mixexp.device import available
 from mixexp.report.load import load_state
 from mixexp.sweep.live import Live
+from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
 from mixexp.sweep.plan import Run
 from mixexp.sweep.slot import Slot
 
 TICK_SECONDS = 0.5
 ELSEWHERE_SECONDS = 2.0  # between two looks at a run that another process works on
-
-
-@dataclasses.dataclass
-class Outcomes:
-    """How a sweep ended: each run's result or its failure's reason; how many were over or had failed before."""
-
-    results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    failures: dict[str, str] = dataclasses.field(default_factory=dict)
-    skipped: int = 0
-    failed_before: int = 0
-    stopped: bool = False
 
 
 def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -54,40 +43,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(runs: Sequence[Run], pace: Pace) -> Outcomes:
-    """Train the runs that are not over, as many at once as there are slots.
+def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:
+    """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast stopped it.
 
-    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. What
-    failed before is tried again with retry=failed alone. A run that another process works on is waited for, and taken over when that
-    process dies. Ctrl-C, SIGTERM and SIGHUP leave checkpoints and raise KeyboardInterrupt.
+    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. A run
+    that another process works on is waited for, and taken over when that process dies. Ctrl-C, SIGTERM and SIGHUP leave checkpoints
+    and raise KeyboardInterrupt.
     """
-    outcomes, waiting = _sort_out(runs)
-    if not waiting:
-        return outcomes
+    total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = [Slot(device) for device in slots_for([run.config for run in waiting])]
-    with _signals_as_ctrl_c(), Live(len(runs), slots, pace) as live:
+    with _signals_as_ctrl_c(), Live(total, slots, pace) as live:
         try:
-            _share_out(_Queue(waiting), slots, outcomes, live)
+            return _share_out(_Queue(waiting), slots, outcomes, live)
         finally:
             if any(slot.run is not None for slot in slots):
                 live.say("stopping: the runs in progress save their checkpoints (Ctrl-C ends them at once)")
             _close(slots)
-    return outcomes
-
-
-def _sort_out(runs: Sequence[Run]) -> tuple[Outcomes, list[Run]]:
-    """What is over or has failed for good, and the runs to do, the longest first."""
-    outcomes, waiting = Outcomes(), []
-    for run in runs:
-        state = load_state(run.folder)
-        if state.over:
-            outcomes.results[run.folder.name] = state.result
-        elif state.outcome == "failed" and run.config["retry"] != "failed":
-            outcomes.failures[run.folder.name] = state.problem
-        else:
-            waiting.append(run)
-    outcomes.skipped, outcomes.failed_before = len(outcomes.results), len(outcomes.failures)
-    return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
 
 
 class _Queue:
@@ -135,8 +106,8 @@ def _error_stamp(run: Run) -> tuple[int, ...]:
     return ()
 
 
-def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: Live) -> None:
-    """Give every free slot the next run until all are over."""
+def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: Live) -> bool:
+    """Give every free slot the next run until all are over, or one has failed that has fail_fast; returns whether that was it."""
     while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
         for slot in slots:
             while slot.run is None and (run := queue.next()) is not None:
@@ -149,6 +120,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
         ready = wait(list(busy), timeout=TICK_SECONDS) if busy else time.sleep(TICK_SECONDS)
         messages = [(busy[pipe], *busy[pipe].receive()) for pipe in ready or ()]
         heard = [slot for slot, *_ in messages]
+        stop = False
         messages += [(slot, *slot.end(reason)) for slot in busy.values() if slot not in heard and (reason := _hangs(slot))]
         for slot, kind, content in messages:
             if kind == "note":
@@ -159,11 +131,12 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
                     queue.is_elsewhere(run)
                 else:
                     _end_run(run, kind, content, outcomes, live)
-                    outcomes.stopped |= kind == "failed" and run.config["fail_fast"]
-        if outcomes.stopped:
-            return
+                    stop |= kind == "failed" and run.config["fail_fast"]
+        if stop:
+            return True
         tasks = [run.task for run in queue.free]
         live.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
+    return False
 
 
 def _hangs(slot: Slot) -> str | None:

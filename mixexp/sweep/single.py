@@ -15,10 +15,10 @@ from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.plan import Run, plan
 
 
-def single(cell: Composed, words: Sequence[str], alone: bool) -> None:
-    """Train a cell's run, unless it is over, and say how it ended; raises UserError.
+def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
+    """Train a cell's run, unless it is over, say how it ended and return its result, None where another process is at it.
 
-    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before.
+    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises UserError.
     """
     planned = plan([cell], [words])
     planned.check()
@@ -29,21 +29,23 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> None:
     if state.outcome == "failed" and not alone and run.config["retry"] != "failed":
         raise RunsFailed(f"{run.folder}: failed before, {state.problem}; retry=failed tries it again")
     try:
-        result = state.result if state.over else _train(run)
+        result = state.result if state.over else _train(run, alone)
     except Busy as busy:
         if alone:
             raise RunsFailed(str(busy)) from None
         print(f"{busy}; it is left to that one")
-        return
+        return None
     last, before = result["last"], "already " if state.over else ""
     print(
         f"{run.label}: {before}{result['outcome']}, accuracy {last['accuracy']:.4f}, macro F1 {last['macro_f1']:.4f} "
         f"at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
     )
+    return result
 
 
-def _train(run: Run) -> dict[str, Any]:
-    with stop_on_signals() as stop, tqdm(desc=run.label, unit="step", disable=None) as bar:
+def _train(run: Run, alone: bool) -> dict[str, Any]:
+    hidden = None if alone else True  # None: where there is no terminal; the bars of several jobs would overwrite each other
+    with stop_on_signals() as stop, tqdm(desc=run.label, unit="step", disable=hidden) as bar:
 
         def show(progress: Any) -> None:
             bar.total = progress.steps
