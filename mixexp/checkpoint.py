@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -37,8 +38,11 @@ class Checkpoint:
     def save(self, state: State) -> None:
         """Replace the checkpoint: after a crash at any moment, the old or the new one is there, whole."""
         started = time.monotonic()
-        with atomically(self.path) as partial:
-            torch.save({"made_by": self._made_by, **state}, partial)
+        content = io.BytesIO()
+        torch.save({"made_by": self._made_by, **state}, content)
+        with atomically(self.path) as partial, partial.open("wb") as file:
+            file.write(content.getbuffer())
+            file.write(hashlib.sha256(content.getbuffer()).digest())  # torch's reader neither checks a sum nor minds what follows
         self._last = time.monotonic()
         # on a slow disk rather fewer checkpoints than more than a twentieth of the run's time
         self._seconds = max(self._seconds, 20 * (self._last - started)) if self._seconds else 0
@@ -48,7 +52,10 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
+            content = memoryview(path.read_bytes())
+            if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+                raise ValueError("it is cut or damaged")
+            state = torch.load(io.BytesIO(content[:-32]), map_location=device, weights_only=True)
             made_by = state.pop("made_by")
         except Exception as error:  # whatever a cut or damaged file makes the reader raise
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__

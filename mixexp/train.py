@@ -197,7 +197,8 @@ def train(
                 held_out_scores = scores(held_out_confusion)
                 row |= {"val_accuracy": held_out_scores["accuracy"], "val_macro_f1": held_out_scores["macro_f1"]}
             folder.append(row | {"seconds": round(time.perf_counter() - started, 3)})
-            if not math.isfinite(train_loss):
+            finite = math.isfinite(train_loss) and math.isfinite(test_loss)
+            if not finite:
                 break
         if step + 1 < steps and checkpoint.due():
             checkpoint.save(state(step + 1))
@@ -209,7 +210,6 @@ def train(
             raise
 
     folder.confusion(confusion, splits.classes)
-    finite = math.isfinite(train_loss)
     if config["keep_checkpoint"] and finite:
         checkpoint.save(state(step + 1))
     folder.finish(

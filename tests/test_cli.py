@@ -52,13 +52,13 @@ def test_a_sweep_collapses_what_acts_alike_and_skips_what_is_done(tmp_path):
     assert len(list((tmp_path / "outputs" / "runs").glob("*/result.json"))) == 5
 
 
-def test_a_run_gives_the_same_numbers_alone_and_in_a_sweep_through_either_launcher(tmp_path):
+def test_a_run_gives_the_same_numbers_alone_in_a_sweep_and_beside_seven_others(tmp_path):
     for name, words in (
         ("alone", ("seed=1",)),
-        ("pool", ("-m", "seed=0,1,2")),
-        ("basic", ("-m", "seed=1", "hydra/launcher=basic")),
+        ("after another", ("-m", "seed=0,1", "runs_per_device=1")),
+        ("beside seven", ("-m", "seed=range(8)", "runs_per_device=8")),
     ):
-        done = mixexp(*words, *SMALL, "mix=bc", "loss=kl", f"output_dir={name}", cwd=tmp_path)
+        done = mixexp(*words, *SMALL, "mix=bc", "loss=kl", f"output_dir={name.replace(' ', '_')}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     identity = next((tmp_path / "alone" / "runs").iterdir()).name
 
@@ -66,7 +66,7 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_sweep_through_either_launch
         with (tmp_path / name / "runs" / identity / "metrics.csv").open() as file:
             return [row[:-1] for row in csv.reader(file)]
 
-    assert rows("alone") == rows("pool") == rows("basic")
+    assert rows("alone") == rows("after_another") == rows("beside_seven")
 
 
 @pytest.mark.parametrize(

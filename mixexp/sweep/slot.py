@@ -20,9 +20,11 @@ from typing import Any
 
 from mixexp.errors import UserError
 from mixexp.record import RunFolder
+from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
 
 PROGRESS_SECONDS = 0.3
+FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
 LOG_LINES = 20  # of a killed run's output, kept with the reason
 
 # A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be torn by it.
@@ -37,7 +39,8 @@ def warm_up(threads: int) -> None:
     if sys.platform == "linux":
         from multiprocessing import forkserver
 
-        _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute"])
+        # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
+        _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute", "torch._dynamo"])
         forkserver.ensure_running()
 
 
@@ -100,6 +103,25 @@ def _die_with_parent() -> None:
     os._exit(1)  # killed without a word: the run is left unfinished, not failed
 
 
+def _begin() -> tuple[connection.Connection, BaseProcess]:
+    """The parent's end of a pipe to a new process that serves, and the process."""
+    pauses = iter(FORK_PAUSES)
+    while True:
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=serve, args=(theirs,), daemon=True)
+        try:
+            process.start()
+            return ours, process
+        except (EOFError, OSError):  # the fork server has died, killed perhaps; the next call starts another one
+            ours.close()
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            time.sleep(pause)
+        finally:
+            theirs.close()
+
+
 @dataclasses.dataclass
 class Slot:
     """The parent's side: the device, the process, and the run it works on."""
@@ -115,10 +137,7 @@ class Slot:
     def start(self, run: Run) -> None:
         """Send a run to the process, a new one where there is none."""
         if self._process is None or not self._process.is_alive():
-            self.pipe, theirs = _CONTEXT.Pipe()
-            self._process = _CONTEXT.Process(target=serve, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()
+            self.pipe, self._process = _begin()
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
         with contextlib.suppress(OSError):  # it has just died, which reading will show
             self.pipe.send(dataclasses.replace(run, config={**run.config, "device": self.device}))
@@ -160,6 +179,11 @@ class Slot:
 
     def _died(self) -> tuple[str, str]:
         self._process.join()
+        state = load_state(self.run.folder)
+        if state.over:  # it was killed between the end of its run and saying so
+            self.pipe.close()
+            self._process = None
+            return "done", state.result
         code = self._process.exitcode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
