@@ -48,6 +48,8 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UserError(f"_target_ {target}: {error}") from error
+    except SystemExit as error:  # it would end the program as if all were well
+        raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
     found = getattr(module, name, None)
     if not callable(found):
         names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
@@ -62,7 +64,10 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     arguments = {
         key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
     }
-    return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
+    try:
+        return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
+    except SystemExit as error:
+        raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
 
 
 def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list[str]:

@@ -120,8 +120,12 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
         ready = wait(list(busy), timeout=TICK_SECONDS) if busy else time.sleep(TICK_SECONDS)
         messages = [(busy[pipe], *busy[pipe].receive()) for pipe in ready or ()]
         heard = [slot for slot, *_ in messages]
+        for slot in (slot for slot in busy.values() if slot not in heard):
+            if slot.ended():
+                messages.append((slot, *slot.died()))
+            elif (reason := _hangs(slot)) is not None:
+                messages.append((slot, *slot.end(reason)))
         stop = False
-        messages += [(slot, *slot.end(reason)) for slot in busy.values() if slot not in heard and (reason := _hangs(slot))]
         for slot, kind, content in messages:
             if kind == "note":
                 live.say(f"{slot.run.label}: {content}  {slot.run.folder.name}")

@@ -24,6 +24,7 @@ from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
 
 PROGRESS_SECONDS = 0.3
+FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
 LOG_LINES = 20  # of a killed run's output, kept with the reason
 
@@ -41,7 +42,9 @@ def warm_up(threads: int) -> None:
 
         # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
         _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute", "torch._dynamo"])
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it inherits this: Ctrl-C is the parent's alone from the start
         forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
 
 
 def serve(pipe: connection.Connection) -> None:
@@ -148,12 +151,16 @@ class Slot:
         try:
             kind, content = self.pipe.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
-            return self._died()
+            return self.died()
         if kind == "progress":
             self.fraction = content
         elif kind in ("failed", "stopped"):
             self.close()
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
+
+    def ended(self) -> bool:
+        """Whether the process has ended though nothing says so on the pipe, whose other end one that it began may hold open."""
+        return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
         """Kill the process and keep the reason as its run's failure."""
@@ -177,7 +184,8 @@ class Slot:
         self.pipe.close()
         self._process = None
 
-    def _died(self) -> tuple[str, str]:
+    def died(self) -> tuple[str, str]:
+        """How the process died; its run may have been over by then."""
         self._process.join()
         state = load_state(self.run.folder)
         if state.over:  # it was killed between the end of its run and saying so
