@@ -52,7 +52,7 @@ def _enter(run: Run, job: JobReturn | None, outcomes: Outcomes) -> None:
     name = run.folder.name
     returned = job._return_value if job is not None else None  # its property would print a line of Hydra's before raising
     if job is not None and job.status == JobStatus.FAILED:
-        outcomes.failures[name] = str(returned)
+        outcomes.failures[name] = next(iter(str(returned).splitlines()), "")  # what kind of error it is; error.txt has all of it
     elif returned is not None:
         outcomes.results[name] = returned
     else:
