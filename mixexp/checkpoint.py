@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -72,18 +73,27 @@ class Checkpoint:
 def code_hash(trusted: Iterable[str]) -> str:
     """Hash of the source that a run's numbers come from: mixexp's without its report, and the modules in use that a user trusts."""
     digest = hashlib.sha256(_own_code())
-    for module in (sys.modules.get(name) for name in sorted(trusted)):
-        folders = [Path(folder) for folder in getattr(module, "__path__", ())]
-        files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-        if not folders and getattr(module, "__file__", None):
-            files = [Path(module.__file__)]
-        for path in files:
-            digest.update(path.read_bytes())
+    for name in sorted(trusted):
+        if name in sys.modules:
+            digest.update(_source(sys.modules[name]))
     return digest.hexdigest()[:16]
 
 
-@functools.cache  # what a worker has imported does not change from run to run
+# What a process has imported does not change when the files do, which a sweep of days has to reckon with.
+@functools.cache
+def _source(module: ModuleType) -> bytes:
+    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    if not folders and getattr(module, "__file__", None):
+        files = [Path(module.__file__)]
+    return b"".join(path.read_bytes() for path in files)
+
+
+@functools.cache
 def _own_code() -> bytes:
     package = Path(__file__).parent
     files = [path for path in sorted(package.rglob("*.py")) if path.relative_to(package).parts[0] != "report"]
     return b"".join(path.read_bytes() for path in files)
+
+
+_own_code()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later

@@ -115,10 +115,14 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
 def _plan(words: list[str]) -> None:
     from mixexp.compose import application
 
+    folders, words = own_folders(words)
     names = [word for word in words if re.fullmatch(r"\w+", word)]
+    if len(names) > 1:
+        raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
     launchers = ("-m", "--multirun", "hydra/launcher", "hydra.launcher")
     rest = [word for word in words if word not in names and not word.startswith(launchers)]
-    application(["-m", *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
+    own = [f"--config-dir={folder}" for folder in folders]
+    application(["-m", *own, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
 
 def _status(words: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -132,16 +132,12 @@ def _key(config: Mapping[str, Any], *names: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _writable(name: str) -> None:
-    """Raise UserError unless a file can be made there; what had to be made to find out is removed again."""
+    """Raise UserError unless a file can be made there, or in the nearest folder above that exists; leaves no trace, at no moment."""
     folder = Path(name).absolute()
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-        for empty in made:
-            empty.rmdir()
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         raise UserError(f"output_dir/name = {name}: cannot write there ({error.strerror})") from error
 

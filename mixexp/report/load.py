@@ -228,7 +228,11 @@ def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mappi
 
 def _last_line(path: Path) -> str:
     # The last line of a traceback is the exception itself.
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"error.txt cannot be read: {error}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "error.txt is empty"
 
 

@@ -42,7 +42,8 @@ class Composer:
     def __init__(self, load: Callable[[list[str]], DictConfig], groups: Sequence[str]) -> None:
         self._load = functools.cache(lambda words: composed(load(list(words))))
         self._groups = frozenset(groups)
-        self._parse = functools.cache(OverridesParser.create().parse_override)
+        parser = OverridesParser.create()
+        self._parse = functools.cache(lambda word: parser.parse_overrides([word])[0])
 
     def __call__(self, words: Sequence[str]) -> Composed:
         overrides = [self._parse(word) for word in words]
@@ -52,9 +53,11 @@ class Composer:
         return Composed(config, base.choices, base.grid)
 
     def _chooses(self, override: Override) -> bool:
-        """Whether an override chooses an option, or concerns Hydra itself, rather than to set a value."""
+        """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""
         key = override.key_or_group
-        return override.package is not None or key in self._groups or key.split(".")[0].split("/")[0] == "hydra"
+        if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] == "hydra":
+            return True
+        return key in self._groups and not isinstance(override.value(), dict)  # a mapping sets values of the group's option
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Composer:

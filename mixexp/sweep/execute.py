@@ -68,7 +68,7 @@ def execute(
             with contextlib.closing(train(run.config, folder, facts, _shorter(run))) as steps:
                 for progress in steps:
                     on_progress(progress)
-                    if stop.is_set():
+                    if stop.is_set() and progress.step < progress.steps:
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise

@@ -88,6 +88,10 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
             good.append((canonical(config, used), cell, overrides))
     for problem in _table([config for config, _ in resolved]):
         reasons[problem] = [" ".join(overrides) for overrides in words]
+    folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
+    if len(folders) > 1:
+        reason = f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ..."
+        reasons[reason] = [" ".join(overrides) for overrides in words]
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, Run] = {}
     references = _References()

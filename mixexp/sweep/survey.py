@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import shlex
 import sys
 import time
@@ -66,19 +67,21 @@ def _look(folder: Path, run: Planned) -> Seen:
     if state.over:
         name = "done" if state.outcome == "finished" else "diverged"
         accuracy = state.result["last"].get("accuracy")
-        return Seen(run, name, "" if accuracy is None else f"accuracy {accuracy:.4f}", 1.0)
-    steps = [step for step in state.metrics.get("step", []) if step is not None]
-    at = max(steps[-1] if steps else 0, about.get("continued_at_step") or 0)
-    fraction = at / about["steps"] if about.get("steps") else 0.0
-    where = f"evaluated last at step {at:,.0f} of {about['steps']:,}" if about.get("steps") else ""
+        return Seen(run, name, f"accuracy {accuracy:.4f}" if isinstance(accuracy, int | float) else "", 1.0)
+    steps, continued = _number(about.get("steps")), _number(about.get("continued_at_step"))
+    evaluated = max(map(_number, state.metrics.get("step", [])), default=0.0)
+    fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
+    where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
     if _claimed(folder):
-        return Seen(run, "running", f"{where}, process {about.get('process')} on {about.get('host')}".strip(", "), fraction)
+        by = [f"process {about['process']} on {about['host']}"] if {"process", "host"} <= about.keys() else []
+        return Seen(run, "running", ", ".join([*where, *by]), fraction)
     if state.outcome in ("failed", "damaged"):
         return Seen(run, state.outcome, state.problem)
     if not (folder / "config.yaml").exists():
         return Seen(run, "missing")
     kept = (folder / "checkpoint.pt").exists()
-    return Seen(run, "interrupted", f"{where}; {'goes on from its checkpoint' if kept else 'no checkpoint yet'}", fraction if kept else 0.0)
+    words = "goes on from its checkpoint" if kept else "no checkpoint yet"
+    return Seen(run, "interrupted", "; ".join([*where, words]), fraction if kept else 0.0)
 
 
 def _claimed(folder: Path) -> bool:
@@ -99,6 +102,20 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _number(value: Any) -> float:
+    """A number above 0 as it stands, anything else as 0."""
+    return value if isinstance(value, int | float) and 0 < value < math.inf else 0.0
+
+
+def _planned(name: Any, about: Any) -> Planned | None:
+    """A run as a plan or an environment.json describes it; None where neither of this version has written that."""
+    try:
+        task = about["task"]
+        return Planned(name, str(about["label"]), Task(str(task["kind"]), str(task["device"]), _number(task["flops"])))
+    except (KeyError, TypeError):
+        return None
 
 
 def describe(folder: Path, seen: Sequence[Seen], slots: int, cells: int | None = None) -> str:
@@ -136,14 +153,13 @@ def status(folder: Path) -> str:
     if not folder.is_dir():
         raise UserError(nothing_there(folder))
     plans = [_read(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
-    runs: dict[str, Planned] = {}
-    for found in plans:
-        for run in found.get("runs", ()):
-            runs[run["name"]] = Planned(run["name"], run["label"], Task(**run["task"]))
+    listed = [run for found in plans if isinstance(found.get("runs"), list) for run in found["runs"] if isinstance(run, dict)]
+    known = [_planned(run["name"], run) for run in listed if isinstance(run.get("name"), str)]
+    runs = {run.name: run for run in known if run is not None}
     for path in run_folders(folder):
-        about = _read(path / "environment.json")
-        task = about.get("task") or {"kind": "", "device": "", "flops": 0.0}
-        runs.setdefault(path.name, Planned(path.name, about.get("label", ""), Task(**task)))
+        found = _planned(path.name, _read(path / "environment.json"))
+        runs.setdefault(path.name, found or Planned(path.name, "", Task("", "", 0.0)))
     if not runs:
         raise UserError(nothing_there(folder))
-    return describe(folder, look(folder, runs.values()), max((found.get("slots", 1) for found in plans), default=1))
+    slots = max((int(_number(found.get("slots"))) for found in plans), default=0)
+    return describe(folder, look(folder, runs.values()), max(slots, 1))
