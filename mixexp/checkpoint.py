@@ -48,15 +48,15 @@ class Checkpoint:
         # on a slow disk rather fewer checkpoints than more than a twentieth of the run's time
         self._seconds = max(self._seconds, 20 * (self._last - started)) if self._seconds else 0
 
-    def load(self, path: Path, device: torch.device, note: Callable[[str], None]) -> State | None:
-        """The state in a file, its own or another run's; None where there is none to be used, and note is told why, if one is there."""
+    def load(self, path: Path, note: Callable[[str], None]) -> State | None:
+        """The state in a file, its own or another run's, on the CPU; None where none can be used, and note is told why one cannot."""
         if not path.exists():
             return None
         try:
             content = memoryview(path.read_bytes())
             if hashlib.sha256(content[:-32]).digest() != content[-32:]:
                 raise ValueError("it is cut or damaged")
-            state = torch.load(io.BytesIO(content[:-32]), map_location=device, weights_only=True)
+            state = torch.load(io.BytesIO(content[:-32]), map_location="cpu", weights_only=True)
             made_by = state.pop("made_by")
         except Exception as error:  # whatever a cut or damaged file makes the reader raise
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__

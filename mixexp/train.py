@@ -114,12 +114,13 @@ def train(
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     first, loss_sum, loss_count, seconds, written = 0, torch.zeros((), device=run.device), 0, 0.0, []
     for path in (folder.path, *shorter):
-        saved = checkpoint.load(path / "checkpoint.pt", run.device, folder.note)
+        saved = checkpoint.load(path / "checkpoint.pt", folder.note if path == folder.path else lambda _: None)
         if saved is not None and same_so_far(config, schedule, per_epoch, steps, saved["steps"], saved["step"]):
             for name, part in (("network", network), ("loss", loss), ("optimizer", optimizer)):
                 part.load_state_dict(saved[name])
             names = ("step", "loss_sum", "loss_count", "seconds", "rows")
             first, loss_sum, loss_count, seconds, written = (saved[name] for name in names)
+            loss_sum = loss_sum.to(run.device)
             folder.note(f"goes on at step {first:,} of {steps:,}" + (f", where {path.name} ended" if path != folder.path else ""))
             break
 

@@ -248,7 +248,7 @@ class Clock:
 
     def span(self, phase: str) -> float:
         """The seconds after a phase has been reached in which a kill may fall."""
-        spans = {"start-up": self.start_up, "loading": self.loading, "training": 2 * self.run, "finishing": FINISHING_SECONDS}
+        spans = {"start-up": self.start_up, "loading": self.loading, "training": self.run, "finishing": FINISHING_SECONDS}
         return spans[phase]
 
 

@@ -39,7 +39,6 @@ from mixexp.train import train
 from mixexp.validate import validate
 
 OPTIONS = options([CONF])
-CPU = torch.device("cpu")
 
 # four steps in two epochs, whose second batch is a partial one; an evaluation after each epoch
 SMALL = ("subset=balanced", "subset.n=100", "batch_size=64", "epochs=null", "steps=4", "keep_checkpoint=true")
@@ -342,7 +341,7 @@ def test_a_checkpoint_that_can_be_written_in_part_only_leaves_the_old_one(part, 
         checkpoint.save(STATE | {"step": 2})
     assert checkpoint.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"], "half a file takes the room of the next one"
-    assert checkpoint.load(checkpoint.path, CPU, pytest.fail)["step"] == 1
+    assert checkpoint.load(checkpoint.path, pytest.fail)["step"] == 1
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), KeyboardInterrupt(), MemoryError()], ids=repr)
@@ -475,7 +474,7 @@ def load(content: bytes, folder: Path, made_by: dict[str, Any]) -> tuple[dict[st
     notes: list[str] = []
     path = folder / "some.pt"
     path.write_bytes(content)
-    return Checkpoint(folder / "checkpoint.pt", made_by, 60).load(path, CPU, notes.append), notes
+    return Checkpoint(folder / "checkpoint.pt", made_by, 60).load(path, notes.append), notes
 
 
 def _bytes_and_state(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
@@ -527,11 +526,11 @@ def test_what_holds_something_else_is_left(content, tmp_path):
 
 def test_no_file_is_no_checkpoint_and_no_matter_for_a_note(tmp_path):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {}, 60)
-    assert checkpoint.load(checkpoint.path, CPU, pytest.fail) is None
+    assert checkpoint.load(checkpoint.path, pytest.fail) is None
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert checkpoint.load(tmp_path / "link", CPU, pytest.fail) is None
+    assert checkpoint.load(tmp_path / "link", pytest.fail) is None
     notes: list[str] = []
-    assert checkpoint.load(tmp_path, CPU, notes.append) is None and len(notes) == 1, "a folder"
+    assert checkpoint.load(tmp_path, notes.append) is None and len(notes) == 1, "a folder"
 
 
 class Malicious:
