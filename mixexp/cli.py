@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import UserError, closest, say
+from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import describe, options, own_folders
 
 USAGE = """\
@@ -119,8 +119,8 @@ def _plan(words: list[str]) -> None:
     names = [word for word in words if re.fullmatch(r"\w+", word)]
     if len(names) > 1:
         raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
-    launchers = ("-m", "--multirun", "hydra/launcher", "hydra.launcher")
-    rest = [word for word in words if word not in names and not word.startswith(launchers)]
+    launchers = ("hydra/launcher", "hydra.launcher")  # a plan starts nothing, whoever would
+    rest = [word for word in words if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)]
     own = [f"--config-dir={folder}" for folder in folders]
     application(["-m", *own, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
@@ -145,14 +145,17 @@ def _reproduce(words: list[str]) -> None:
     configs = {name: compose([f"experiment={name}", *single], folders) for name in names}
     for config in configs.values():
         _check_data(config, config["choices"]["dataset"])
+    failures = []
     for name, config in configs.items():
         failure = None
         try:
             application(["-m", *(f"--config-dir={folder}" for folder in folders), f"experiment={name}", *overrides])
-        except UserError as error:  # the report shows what there is and lists what failed
+        except RunsFailed as error:  # the report shows what there is and lists what failed
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
             _print_report(write_report(folder))
         if failure is not None:
-            raise failure
+            failures.append(str(failure))
+    if failures:
+        raise RunsFailed("\n".join(failures))

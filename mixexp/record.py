@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import secrets
 import shlex
 import statistics
 import subprocess
@@ -38,7 +39,7 @@ _LOWER_IS_BETTER = ("train_loss", "test_loss", "val_loss")
 @contextlib.contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens meanwhile."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # on another machine a process may have this number
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -110,7 +110,9 @@ def train(
     evaluate_every = evaluation_interval(config, per_epoch, steps)
 
     # -- where an earlier attempt stopped, or a shorter run ended
-    made_by = {"torch": str(torch.__version__), "code": code_hash(trusted), "device": run.device.type, "bfloat16": run.bfloat16}
+    computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
+    made_by = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
+    made_by |= {"device": computer, "bfloat16": run.bfloat16}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     first, loss_sum, loss_count, seconds, written = 0, torch.zeros((), device=run.device), 0, 0.0, []
     for path in (folder.path, *shorter):
@@ -207,7 +209,10 @@ def train(
             yield Progress(step + 1, steps, accuracy)
         except GeneratorExit:
             if step + 1 < steps:
-                checkpoint.save(state(step + 1))
+                try:
+                    checkpoint.save(state(step + 1))
+                except OSError as error:  # a full disk makes no failure of a stop: the run goes on from the checkpoint before
+                    folder.note(f"no checkpoint at step {step + 1:,}: {error}")
             raise
 
     folder.confusion(confusion, splits.classes)

@@ -369,7 +369,9 @@ def _compare_runs(reference: Path, run: Path) -> Iterator[str]:
         except Exception as error:  # whatever a missing, cut or damaged file makes its reader raise
             yield f"{name} cannot be read: {error}"
         else:
-            yield from (f"{name} differs: {where}" for where in _differences(expected, found))
+            places = list(_differences(expected, found))
+            if places:
+                yield f"{name} differs: {places[0]}" + (f", and in {len(places) - 1} more places" if places[1:] else "")
     left = [path.name for path in run.iterdir() if path.suffix in (".part", ".damaged") or path.name == "error.txt"]
     yield from (f"{name} is left behind" for name in sorted(left))
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.options import options
+from mixexp.sweep.cells import composed
 from mixexp.sweep.grid import cells
 from mixexp.sweep.identity import canonical, run_id
 from mixexp.sweep.plan import resolve
@@ -45,7 +46,7 @@ def configs_of(name: str, *words: str) -> list[dict]:
     """The canonical configuration of every run of an experiment."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         found = [
-            canonical(*resolve(hydra.compose("config", overrides=cell, return_hydra_config=True))) for cell in grid_of(name, *words)
+            canonical(*resolve(composed(hydra.compose("config", overrides=cell, return_hydra_config=True)))) for cell in grid_of(name, *words)
         ]
     return list({run_id(config): config for config in found}.values())
 

@@ -141,6 +141,12 @@ def test_the_comparison_names_each_difference(
     assert problem.startswith(expected)
 
 
+def test_a_file_that_differs_in_many_places_is_named_once(script: ModuleType, original: Path, copy: Path) -> None:
+    shutil.copyfile(copy / "one" / "metrics.csv", copy / "two" / "metrics.csv")
+    (problem,) = script.compare(original, copy)
+    assert problem.startswith("two: metrics.csv differs: 0 accuracy: ") and problem.endswith("more places")
+
+
 @pytest.mark.parametrize("alter", [lambda run: None, cell("metrics.csv", "seconds"), result("seconds")])
 def test_clocks_are_no_difference(script: ModuleType, original: Path, copy: Path, alter: Callable[[Path], None]) -> None:
     alter(copy / "two")

@@ -71,7 +71,8 @@ def leave(
     lines += [f"{10 * i},{float(i)},0.1,{1 / i},{2 / i},{value},{value},{i}" for i, value in enumerate(accuracies, start=1)]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     if outcome:
-        (folder / "result.json").write_text(json.dumps({"outcome": outcome, "seconds": 1.5}))
+        last = {"accuracy": 0.5, "macro_f1": 0.5}  # which the report does not read: it selects from the CSV
+        (folder / "result.json").write_text(json.dumps({"outcome": outcome, "seconds": 1.5, "steps": 20, "last": last}))
     return folder
 
 

@@ -217,13 +217,19 @@ def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mappi
         error = folder / "error.txt"
         return ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
     outcome = result.get("outcome")
-    if not isinstance(result.get("last"), Mapping):
-        return "damaged", "result.json has no figures"
+    if outcome in ("finished", "diverged") and not _has_figures(result):
+        return "damaged", "result.json lacks figures of its run"
     if outcome == "finished":
         return "finished", ""
     if outcome == "diverged":
         return "diverged", str(result.get("reason") or reached)
     return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
+
+
+def _has_figures(result: Mapping[str, Any]) -> bool:
+    """Whether a result has what is told of a run that is over."""
+    last = result.get("last")
+    return isinstance(last, Mapping) and {"accuracy", "macro_f1"} <= last.keys() and {"seconds", "steps"} <= result.keys()
 
 
 def _last_line(path: Path) -> str:

@@ -50,10 +50,12 @@ def execute(
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
     folder = RunFolder(run.folder, note)
-    with claim, _output_to(run.folder / "log.txt") if log else contextlib.nullcontext():
+    with claim, contextlib.ExitStack() as output:
         state = load_state(run.folder)
         if state.over:
             return state.result
+        if log:
+            output.enter_context(_output_to(run.folder / "log.txt", goes_on=(run.folder / "checkpoint.pt").exists()))
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
         torch.set_num_threads(run.config["threads"])
@@ -122,9 +124,10 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
+def _output_to(path: Path, goes_on: bool) -> Iterator[None]:
     """This process's output, and that of the libraries in it, goes to a file, which is removed where it stays empty."""
-    with path.open("wb") as file:
+    with contextlib.ExitStack() as after, path.open("ab" if goes_on else "wb") as file:
+        after.callback(_remove_if_empty, path)
         streams = (sys.stdout, sys.stderr)
         kept = [os.dup(number) for number in (1, 2)]
         try:
@@ -138,6 +141,9 @@ def _output_to(path: Path) -> Iterator[None]:
             for number, original in zip((1, 2), kept, strict=True):
                 os.dup2(original, number)
                 os.close(original)
+
+
+def _remove_if_empty(path: Path) -> None:
     with contextlib.suppress(OSError):
         if not path.stat().st_size:
             path.unlink()

@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
+from mixexp.errors import UserError
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.launch import begin
@@ -24,6 +25,9 @@ def hand_over(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Seq
     """
     for cell in cells:
         _wherever_it_runs(cell)
+    idle = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
+    if idle:
+        raise UserError(f"{', '.join(idle)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
     sweep = begin(cells, words, slots=1)
     outcomes, waiting = sort_out(sweep.runs)
     returns: list[JobReturn] = []

@@ -54,4 +54,6 @@ def tell(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> Run
         lines.append(f"{outcomes.failed_before} of them had failed before and were left so; retry=failed tries them again")
     if why_stopped is not None:
         lines.append(why_stopped)
+    elif missing:
+        lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
     return RunsFailed("\n".join(lines)) if lines else None

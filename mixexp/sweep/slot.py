@@ -18,8 +18,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mixexp.errors import UserError
-from mixexp.record import RunFolder
+from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
 
@@ -42,9 +44,11 @@ def warm_up(threads: int) -> None:
 
         # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
         _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute", "torch._dynamo"])
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it inherits this: Ctrl-C is the parent's alone from the start
+        # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has slots to end
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         forkserver.ensure_running()
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve(pipe: connection.Connection) -> None:
@@ -61,7 +65,9 @@ def serve(pipe: connection.Connection) -> None:
             sys.exit()
 
     signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, which then sends SIGTERM
+    for name in ("SIGINT", "SIGHUP"):  # the parent's to handle, which then sends SIGTERM
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     faulthandler.enable()  # a crash in C code leaves the Python stack in the log
     from mixexp.sweep.execute import Busy, execute
@@ -155,7 +161,7 @@ class Slot:
         if kind == "progress":
             self.fraction = content
         elif kind in ("failed", "stopped"):
-            self.close()
+            self.close(seconds=0)  # what a failure left in its memory goes with it
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
 
     def ended(self) -> bool:
@@ -164,25 +170,40 @@ class Slot:
 
     def end(self, reason: str) -> tuple[str, str]:
         """Kill the process and keep the reason as its run's failure."""
-        self._process.kill()
-        self._process.join()
+        self._kill()
         return self._failure(reason)
 
     def ask_to_end(self) -> None:
         """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
         if self._process is not None:
-            self._process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
 
     def close(self, seconds: float = 30.0) -> None:
         """Wait until a process that was asked to end has done so; past so many seconds, kill it."""
         if self._process is None:
             return
-        self._process.join(seconds)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        if not self._has_ended(seconds):
+            self._kill()
         self.pipe.close()
         self._process = None
+
+    def _has_ended(self, seconds: float) -> bool:
+        """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit code."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while time.monotonic() < deadline:
+                if self._process.exitcode not in (None, FORK_SERVER_GONE):
+                    return True
+                if self.pipe.poll(0.1):
+                    self.pipe.recv()
+            return False
+        return True
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)  # Process.kill does nothing once the fork server has gone
+        self._has_ended(5.0)
 
     def died(self) -> tuple[str, str]:
         """How the process died; its run may have been over by then."""
@@ -206,5 +227,11 @@ class Slot:
         with contextlib.suppress(OSError):
             printed = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])
-        RunFolder(self.run.folder).fail(f"{reason}\n")
+        try:
+            with FileLock(self.run.folder / LOCK, timeout=0):  # its process has let go of it
+                RunFolder(self.run.folder).fail(f"{reason}\n")
+        except Timeout:  # another sweep has taken the run over
+            return "busy", reason
+        except OSError:  # a full disk, a folder that is no more
+            pass
         return "failed", reason
