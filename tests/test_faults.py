@@ -430,7 +430,8 @@ def test_what_is_stopped_in_any_way_goes_on_from_its_checkpoint(place):
         return end(process)
 
     measured: dict[str, list[list[str]]] = {"slow_1": [], "slow_2": []}
-    for stop, number in ((os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)):
+    # Ctrl-C and batch systems signal every process, `kill` one; a closed terminal sends SIGHUP
+    for stop, number in ((os.killpg, signal.SIGINT), (os.killpg, signal.SIGTERM), (os.kill, signal.SIGHUP)):
         code, output, errors = stopped(stop, number, *both)
         assert code == 130 and errors == STOPPED
         assert "the runs in progress save their checkpoints" in output
