@@ -527,7 +527,7 @@ FINISHED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "half": ("result.json", cut(0.5), "result.json cannot be read"),
     "empty": ("result.json", cut(0), "result.json cannot be read"),
     "list": ("result.json", instead(b"[1, 2]"), "result.json cannot be read"),
-    "other": ("result.json", instead(b'{"outcome": "won"}'), "result.json has no figures"),
+    "other": ("result.json", instead(b'{"outcome": "won"}'), "result.json has the outcome 'won'"),
     "word": ("result.json", lambda path: path.write_text(path.read_text().replace("finished", "won")), "result.json has the outcome 'won'"),
     "line": ("metrics.csv", lambda path: path.write_text("".join(path.open().readlines()[:-1])), "metrics.csv has 3 of 4 evaluations"),
     "tail": ("metrics.csv", cut(-3), "metrics.csv cannot be read"),

@@ -282,7 +282,7 @@ def test_the_result_has_the_selections_of_the_appended_rows(tmp_path: Path) -> N
     rows = [row(i, accuracy=1 / i) for i in range(1, 14)]
     for one in rows:
         run.append(one)
-    run.finish("finished", 1.0)
+    run.finish("finished", 1.0, steps=13)
     result = result_of(run.path)
     assert {way: result[way] for way in ("last", "median_last_10", "best")} == select(rows)
 

@@ -228,7 +228,7 @@ class Slot:
             printed = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])
         try:
-            with FileLock(self.run.folder / LOCK, timeout=0):  # its process has let go of it
+            with FileLock(self.run.folder / LOCK, timeout=2):  # its process, at its end, lets go of it a moment after the pipe
                 RunFolder(self.run.folder).fail(f"{reason}\n")
         except Timeout:  # another sweep has taken the run over
             return "busy", reason
