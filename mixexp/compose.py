@@ -60,7 +60,7 @@ def application(words: Sequence[str]) -> None:
     sys.argv[1:] = [*flags, *(f"--config-dir={folder}" for folder in folders), *others]
     command = list(sys.argv)
 
-    def job(found: DictConfig) -> dict[str, Any]:
+    def job(found: DictConfig) -> dict[str, Any] | None:
         sys.argv[:] = command  # a launcher's process has another one, and a run's record shows the user's
         return _job(found)
 
@@ -68,8 +68,8 @@ def application(words: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
-def _job(found: DictConfig) -> dict[str, Any]:
-    """One run in this process, and its result: what Hydra calls for a single run, and for each job of launchers other than ours."""
+def _job(found: DictConfig) -> dict[str, Any] | None:
+    """One run in this process, and its result, None where another process has the run: what Hydra calls for a single run, and for each job of launchers other than ours."""
     from mixexp.sweep.cells import composed
     from mixexp.sweep.single import single
 

@@ -22,6 +22,7 @@ from typing import Any
 import hydra
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import config_of
@@ -31,7 +32,7 @@ from mixexp.checkpoint import Checkpoint, code_hash
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.options import options
-from mixexp.record import RunFolder
+from mixexp.record import LOCK, RunFolder
 from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute
 from mixexp.sweep.plan import plan
@@ -274,6 +275,19 @@ def test_a_stop_loses_no_step_not_even_in_the_last_one(at, tmp_path, monkeypatch
         assert notes == [f"goes on at step {at} of 4"]
     else:
         assert result is not None and notes == [], "nothing but its result was left to write"
+
+
+def test_a_failed_run_is_let_go_of_though_its_error_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = planned("model.width=2", *SMALL)
+
+    def break_it(progress: Any) -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken") as kept:  # its traceback keeps the frames alive, as a launcher's results do
+        execute(run, break_it, threading.Event())
+    with FileLock(run.folder / LOCK, timeout=0):
+        assert kept.value.__traceback__ is not None
 
 
 # --- from where a shorter run ended ---

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -21,6 +20,7 @@ from mixexp.errors import UserError
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
+from mixexp.sweep.signals import handled
 from mixexp.train import Progress, train
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
@@ -45,8 +45,7 @@ def execute(
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        claim = FileLock(run.folder / LOCK, timeout=CLAIM_SECONDS)
-        claim.acquire()
+        claim = FileLock(run.folder / LOCK).acquire(timeout=CLAIM_SECONDS)  # what it returns lets go at the end, whoever keeps the error
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
     folder = RunFolder(run.folder, note)
@@ -106,7 +105,7 @@ def set_aside(folder: Path, problem: str, note: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. Only a main thread can be given signals."""
+    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. A thread beside the main one gets none."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -114,13 +113,8 @@ def stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    wanted = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, handle) for number in wanted}
-    try:
+    with handled(handle, "SIGINT", "SIGTERM"):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from mixexp.errors import RunsFailed
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.outcomes import sort_out, tell
 from mixexp.sweep.pace import past
-from mixexp.sweep.plan import Plan, plan
+from mixexp.sweep.plan import Plan, idle_words, plan
 from mixexp.sweep.pool import run_all, slots_for
 from mixexp.sweep.survey import Planned, describe, keep_plan, look
 
@@ -19,6 +19,8 @@ def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int 
     sweep.check()
     if len(sweep.runs) < sweep.cells:
         print(f"{sweep.cells} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    if sweep.cells == 1:
+        print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
     keep_plan(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep))
     return sweep
 

@@ -24,17 +24,23 @@ class Pace:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, ...], list[float]] = {}
+        self._medians: dict[tuple[str, ...], float] = {}
 
     def observe(self, task: Task, seconds: float) -> None:
         """Learn from a run that took so long."""
         if task.flops > 0:
             for key in ((task.kind, task.device), (task.device,)):
                 self._found.setdefault(key, []).append(seconds / task.flops)
+                self._medians.pop(key, None)
 
     def expect(self, task: Task) -> float | None:
         """Seconds a run will take, None where nothing is known."""
-        rates = self._found.get((task.kind, task.device)) or self._found.get((task.device,))
-        return statistics.median(rates) * task.flops if rates else None
+        key = next((key for key in ((task.kind, task.device), (task.device,)) if key in self._found), None)
+        if key is None:
+            return None
+        if key not in self._medians:  # asked for every waiting run, at every message of a sweep
+            self._medians[key] = statistics.median(self._found[key])
+        return self._medians[key] * task.flops
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
         """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""

@@ -96,8 +96,6 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
     runs: dict[str, Run] = {}
     references = _References()
     for config, cell, overrides in good:
-        if len(cells) == 1:
-            _say_what_is_idle(config, overrides)
         name = run_id(config)
         if name not in runs:
             label = " ".join(word for word in overrides if word not in common) or config["name"]
@@ -139,12 +137,12 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return problems
 
 
-def _say_what_is_idle(config: Mapping[str, Any], cell: Sequence[str]) -> None:
-    """Tell the user which of their words change nothing in this run; in a sweep such cells collapse, and that is said."""
-    given = {word.partition("=")[0] for word in cell}
-    idle = {"alpha": config["alpha"] is None, "mix_layer": config["choices"]["mix_layer"] is None}
-    for key in sorted(given & {key for key, unused in idle.items() if unused}):
-        print(f"note: {key} has no effect here, mix={config['choices']['mix']} does not use it")
+def idle_words(run: Run) -> list[str]:
+    """Which of the user's words change nothing in a run; in a sweep such cells collapse, and that is said."""
+    given = {word.partition("=")[0] for word in run.words}
+    idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
+    mix = run.config["choices"]["mix"]
+    return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
 
 
 def _words(refusal: Refusal, total: int) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -17,6 +16,7 @@ from mixexp.sweep.live import Live
 from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
 from mixexp.sweep.plan import Run
+from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
 
 TICK_SECONDS = 0.5
@@ -52,7 +52,7 @@ def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = [Slot(device) for device in slots_for([run.config for run in waiting])]
-    with _signals_as_ctrl_c(), Live(total, slots, pace) as live:
+    with handled(_interrupt, "SIGTERM", "SIGHUP"), Live(total, slots, pace) as live:
         try:
             return _share_out(_Queue(waiting), slots, outcomes, live)
         finally:
@@ -175,17 +175,6 @@ def _close(slots: Sequence[Slot]) -> None:
         raise
 
 
-@contextlib.contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt: a batch system's stop or a closed terminal leaves checkpoints too."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(*_: Any) -> None:
+    """A batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too."""
+    raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from mixexp.errors import RunsFailed
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
-from mixexp.sweep.plan import Run, plan
+from mixexp.sweep.plan import Run, idle_words, plan
 
 
 def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
@@ -23,6 +23,8 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
     planned = plan([cell], [words])
     planned.check()
     (run,) = planned.runs
+    if alone:
+        print("".join(f"{line}\n" for line in idle_words(run)), end="")
     if alone and run.config["table"] is not None:
         print("note: one run of the experiment; mixexp -m runs its grid")
     state = load_state(run.folder)

@@ -24,6 +24,7 @@ from mixexp.errors import UserError
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
+from mixexp.sweep.signals import handled
 
 PROGRESS_SECONDS = 0.3
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
@@ -45,10 +46,8 @@ def warm_up(threads: int) -> None:
         # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
         _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute", "torch._dynamo"])
         # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has slots to end
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        forkserver.ensure_running()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
+            forkserver.ensure_running()
 
 
 def serve(pipe: connection.Connection) -> None:
