@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 
@@ -32,8 +32,12 @@ class Mixed:
 
     def soft(self, num_classes: int) -> Tensor:
         """The soft labels as a matrix, float32 [B, C] with rows that sum to 1."""
-        target = F.one_hot(self.first, num_classes).float()
+        classes = torch.arange(num_classes, device=self.first.device)
+
+        def one_hot(labels: Tensor) -> Tensor:
+            return (labels.unsqueeze(1) == classes).float()  # torch's own reads the labels' range back from the device
+
         if self.second is None:
-            return target
+            return one_hot(self.first)
         weight = self.weight.unsqueeze(1)
-        return weight * target + (1 - weight) * F.one_hot(self.second, num_classes).float()
+        return weight * one_hot(self.first) + (1 - weight) * one_hot(self.second)

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
 from mixexp.model import Body
-
-
-class Network(nn.Module):
-    """head(body(x)): outputs, float [B, C], from images, float32 [B, C_in, H, W]."""
-
-    def __init__(self, body: Body, head: nn.Module) -> None:
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.body(images))
 
 
 def layers(body: Body) -> list[str]:
@@ -25,17 +15,52 @@ def layers(body: Body) -> list[str]:
     return ["input", *body.stages, "final"]
 
 
+class _Blending:
+    """What the hooks of a network do during one forward pass: blend at a layer, or nothing."""
+
+    def __init__(self) -> None:
+        self.layer: str | None = None
+        self.blend: Callable[[Tensor], Tensor] | None = None
+
+    def hook_at(self, layer: str) -> Callable[..., Tensor | None]:
+        """A forward hook for the module whose output is that layer's representation."""
+
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            return self.blend(output) if self.layer == layer else None
+
+        return hook
+
+
+class Network(nn.Module):
+    """head(body(x)): outputs, float [B, C], from images, float32 [B, C_in, H, W].
+
+    Its stages carry hooks from the start, which the compiler can follow, unlike hooks that come and go; they hold no reference to
+    the network, so that its memory is free as soon as nobody uses it.
+    """
+
+    def __init__(self, body: Body, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+        self._blending = _Blending()
+        for stage, path in body.stages.items():
+            body.get_submodule(path).register_forward_hook(self._blending.hook_at(stage))
+        body.register_forward_hook(self._blending.hook_at("final"))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images))
+
+
 def forward_blended(network: Network, images: Tensor, layer: str, blend: Callable[[Tensor], Tensor]) -> Tensor:
     """The network's outputs when `blend` is applied to the representation at a layer; images below it stay unblended.
 
     The blend is hooked to the one module whose input or output that representation is, for this call alone: models know
-    nothing of mixing, and nothing is left behind.
+    nothing of mixing.
     """
     if layer == "input":
         return network(blend(images))
-    module = network.body if layer == "final" else network.body.get_submodule(network.body.stages[layer])
-    hook = module.register_forward_hook(lambda _module, _inputs, output: blend(output))
+    blending = network._blending
+    blending.layer, blending.blend = layer, blend
     try:
         return network(images)
     finally:
-        hook.remove()
+        blending.layer = blending.blend = None

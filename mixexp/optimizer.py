@@ -1,19 +1,48 @@
-"""The optimizer group: torch's own, with ranges checked and the fused kernels where the device has them."""
+"""The optimizer group: torch's own, with ranges checked, the fused kernels where the device has them, and a learning rate on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-_FUSED_ON = ("cpu", "cuda")
+FUSED_ON = ("cpu", "cuda")
+RATE_ON_DEVICE = ("cuda",)
+"""Devices that read the learning rate from a tensor of theirs, so that a captured step follows the schedule."""
 
 
 def _fused(parameters: list[nn.Parameter]) -> bool:
-    return parameters[0].device.type in _FUSED_ON
+    return parameters[0].device.type in FUSED_ON
+
+
+def _rate(lr: float, parameters: list[nn.Parameter]) -> float | Tensor:
+    device = parameters[0].device
+    return torch.tensor(lr, device=device) if device.type in RATE_ON_DEVICE else lr
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give all parameters a learning rate, where it lies."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer reads all it needs from the device, so that a captured step stays right."""
+    return all(isinstance(group["lr"], Tensor) and group.get("capturable", True) for group in optimizer.param_groups)
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take over a saved state, but for the learning rate, which the loop sets, where it lies."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, lr in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = lr
 
 
 def sgd(
@@ -31,7 +60,12 @@ def sgd(
         raise ValueError("optimizer.nesterov = true needs optimizer.momentum > 0")
     parameters = list(parameters)
     return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=_fused(parameters)
+        parameters,
+        lr=_rate(lr, parameters),
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        fused=_fused(parameters),
     )
 
 
@@ -46,5 +80,11 @@ def adam(
     """Adam (Kingma & Ba 2015); weight decay is an L2 term in the gradient, as in the original."""
     parameters = list(parameters)
     return torch.optim.Adam(
-        parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=_fused(parameters)
+        parameters,
+        lr=_rate(lr, parameters),
+        betas=(beta1, beta2),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=_fused(parameters),
+        capturable=parameters[0].device.type in RATE_ON_DEVICE,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -27,8 +27,11 @@ def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
 
 
 @contextlib.contextmanager
-def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[None]:
-    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found."""
+def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[Callable[[], bool]]:
+    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found.
+
+    Gives a function that says, inside, whether anything has been drawn so far.
+    """
     value = int(generator(seed, purpose, index).integers(2**63))
     # this device's generator and the CPU's alone: torch.manual_seed would reseed other devices for good, and without a CUDA
     # context formats a stack trace for later at every call, a millisecond each
@@ -40,7 +43,8 @@ def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) 
         for found in generators:
             restore.callback(found.set_state, found.get_state())
             found.manual_seed(value)
+        seeded = [found.get_state() for found in generators]
         if device.type == "mps":  # its generator is no object of its own
             restore.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
             torch.mps.manual_seed(value)
-        yield
+        yield lambda: device.type == "mps" or not all(torch.equal(g.get_state(), s) for g, s in zip(generators, seeded, strict=True))

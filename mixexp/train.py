@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,14 +14,17 @@ import torch
 from torch import Tensor
 
 from mixexp import data, streams
+from mixexp.batches import Batch, Batches, Epoch
 from mixexp.build import build
 from mixexp.checkpoint import Checkpoint, State, code_hash
 from mixexp.device import execution
 from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
 from mixexp.network import Network, forward_blended
+from mixexp.optimizer import capturable, load_state, set_rate
 from mixexp.record import RunFolder, environment, processor
 from mixexp.schedule import Schedule
+from mixexp.speed import Forward, Stepper
 
 
 class Progress(NamedTuple):
@@ -60,18 +64,14 @@ def same_so_far(config: Mapping[str, Any], schedule: Schedule, per_epoch: int, s
     return step < steps and (steps == other_steps or course(steps) == course(other_steps))
 
 
-def on_device(draws: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
-    """An epoch's random numbers, drawn on the host so that every device sees the same, moved over at once."""
-    return {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in draws.items()}
-
-
 def train(
-    config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any], shorter: Iterable[Path] = ()
+    config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any], shorter: Iterable[Path] = (), flops: float | None = None
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after every step, outside all contexts, so that runs can be dealt turns.
+    """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be dealt turns.
 
     config: a resolved configuration that validate.py has passed. facts: what else environment.json shall say. shorter: folders of
-    runs that differ in their budget alone, to start from where one has done the same so far. Nothing outside the folder is written,
+    runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where known,
+    which decides whether compiling pays. Nothing outside the folder is written,
     and no global generator is touched. Closed after a step, it leaves a checkpoint, from which the next call goes on: every random
     stream is keyed by seed, purpose and step, so the step is all there is to know of them.
     """
@@ -79,8 +79,8 @@ def train(
     run = execution(config)
     seed, trusted = config["seed"], tuple(config["trusted_modules"])
     dataset, splits = data.load(config["dataset"], trusted)
-    sampling, augment, mix, mix_layer, schedule = (
-        build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer", "schedule")
+    sampling, augment, mix, mix_layer, schedule, speed = (
+        build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer", "schedule", "speed")
     )
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
@@ -108,21 +108,22 @@ def train(
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     evaluate_every = evaluation_interval(config, per_epoch, steps)
+    mode = speed.mode(run.device, config["threads"], steps, flops)
 
     # -- where an earlier attempt stopped, or a shorter run ended
     computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
     made_by = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
-    made_by |= {"device": computer, "bfloat16": run.bfloat16}
+    made_by |= {"device": computer, "bfloat16": run.bfloat16, "speed": mode.name}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     first, loss_sum, loss_count, seconds, written = 0, torch.zeros((), device=run.device), 0, 0.0, []
     for path in (folder.path, *shorter):
         saved = checkpoint.load(path / "checkpoint.pt", folder.note if path == folder.path else lambda _: None)
         if saved is not None and same_so_far(config, schedule, per_epoch, steps, saved["steps"], saved["step"]):
-            for name, part in (("network", network), ("loss", loss), ("optimizer", optimizer)):
-                part.load_state_dict(saved[name])
-            names = ("step", "loss_sum", "loss_count", "seconds", "rows")
-            first, loss_sum, loss_count, seconds, written = (saved[name] for name in names)
-            loss_sum = loss_sum.to(run.device)
+            network.load_state_dict(saved["network"])
+            loss.load_state_dict(saved["loss"])
+            load_state(optimizer, saved["optimizer"])
+            loss_sum.copy_(saved["loss_sum"])
+            first, loss_count, seconds, written = (saved[name] for name in ("step", "loss_count", "seconds", "rows"))
             folder.note(f"goes on at step {first:,} of {steps:,}" + (f", where {path.name} ended" if path != folder.path else ""))
             break
 
@@ -136,6 +137,7 @@ def train(
             threads=torch.get_num_threads(),
             bfloat16=run.bfloat16,
             channels_last=run.memory_format == torch.channels_last,
+            speed={"mode": mode.name, "why": mode.why},
             parameters=sum(p.numel() for p in network.parameters()),
             steps=steps,
             steps_per_epoch=per_epoch,
@@ -150,49 +152,66 @@ def train(
     lr, accuracy = None, folder.rows[-1]["accuracy"] if folder.rows else None
     network.train()
 
-    def state(done: int) -> State:
-        """What the rest of the run depends on, after so many steps."""
+    def state() -> State:
+        """What the rest of the run depends on, after the steps that are done."""
         parts = {"network": network.state_dict(), "loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
         sums = {"loss_sum": loss_sum, "loss_count": loss_count, "seconds": time.perf_counter() - started}
         return {"step": done, "steps": steps, "rows": folder.rows, **sums, **parts}
 
-    for step in range(first, steps):
-        epoch, k = divmod(step, per_epoch)
-        if k == 0 or step == first:  # an epoch's random numbers, all at once
-            order = sampling.order(choice.train_labels, streams.generator(seed, "order", epoch))
-            order = torch.from_numpy(order).to(run.device, non_blocking=True)
-            augment_draws = on_device(augment.draw(streams.generator(seed, "augment", epoch), rows), run.device)
-            mix_draws = on_device(mix.draw(seed, epoch, rows, batch, config["batch_size"]), run.device)
-            layer_of = mix_layer.draw(streams.generator(seed, "mix_layer", epoch), per_epoch)
+    def draw(epoch: int) -> Epoch:
+        return Epoch(
+            sampling.order(choice.train_labels, streams.generator(seed, "order", epoch)),
+            augment.draw(streams.generator(seed, "augment", epoch), rows),
+            mix.draw(seed, epoch, rows, batch, config["batch_size"]),
+            mix_layer.draw(streams.generator(seed, "mix_layer", epoch), per_epoch),
+        )
 
-        # -- a batch: gather, augment, plan the blend
-        now = slice(k * batch, (k + 1) * batch)
-        chosen = order[now]
-        images = augment(train_part.images.index_select(0, chosen), {name: values[now] for name, values in augment_draws.items()}, normalize)
-        images = images.contiguous(memory_format=run.memory_format)
-        plan = mix.plan(train_part.labels[chosen], {name: values[now] for name, values in mix_draws.items()})
+    def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
+        """What a step minimises, and its samples' losses."""
+        plan = mix.plan(labels, mix_draws)
+        with run.autocast():
+            outputs = forward_blended(network, images, layer, plan.apply)
+        losses = loss(outputs.float(), plan.labels)
+        return losses.mean() + loss.penalty(network.head), losses.detach()
 
-        # -- a step
-        new_lr = base_lr * schedule.factor(step, per_epoch, steps)
+    def take(batch: Batch, layer: str, forward: Forward) -> None:
+        """A step: gather, augment, mix on the way through the network, update."""
+        images = augment(train_part.gather(batch.chosen), batch.augment, normalize).contiguous(memory_format=run.memory_format)
+        minimised, losses = forward(images, train_part.labels.index_select(0, batch.chosen), batch.mix, layer)
+        optimizer.zero_grad(set_to_none=True)
+        minimised.backward()
+        optimizer.step()
+        loss_sum.add_(losses.sum())
+
+    def alike(step: int, later: int) -> bool:
+        """Whether a later step differs from this one in nothing but its rows, and no evaluation comes between."""
+        same_rate = schedule.factor(step, per_epoch, steps) == schedule.factor(later, per_epoch, steps)
+        return later < steps and step // evaluate_every == later // evaluate_every and batches.alike(step, later) and same_rate
+
+    batches = Batches(draw, min(rows, per_epoch * batch), batch, per_epoch, run.device)
+    stepper = Stepper(mode, take, forward, capturable(optimizer), run.device, seed, folder.note)
+    samples = config["batch_size"] // batch  # that an image becomes
+    done = first
+    while done < steps:
+        # -- one step, or several that are alike
+        batches.turn_to(done)
+        new_lr = base_lr * schedule.factor(done, per_epoch, steps)
         if new_lr != lr:
             lr = new_lr
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-        with streams.torch_stream(run.device, seed, "forward", step), run.autocast():
-            outputs = forward_blended(network, images, layer_of[k], plan.apply)
-        losses = loss(outputs.float(), plan.labels)
-        optimizer.zero_grad(set_to_none=True)
-        (losses.mean() + loss.penalty(network.head)).backward()
-        optimizer.step()
-        loss_sum += losses.detach().sum()
-        loss_count += len(losses)
+            set_rate(optimizer, lr)
+        ahead = 1 + sum(1 for _ in itertools.takewhile(lambda later: alike(done, later), range(done + 1, done + stepper.most)))
+        now = batches.rows(done)
+        taken = stepper(done, batches, ahead)
+        loss_count += taken * (now.stop - now.start) * samples
+        done += taken
 
         # -- an evaluation, by budget
-        if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+        if done % evaluate_every == 0 or done == steps:
             train_loss = loss_sum.item() / loss_count
-            loss_sum, loss_count = torch.zeros((), device=run.device), 0
+            loss_sum.zero_()
+            loss_count = 0
             confusion, test_loss = evaluate(network, loss, test_part, normalize, num_classes, run)
-            row = {"step": step + 1, "epoch": round((step + 1) / per_epoch, 4), "lr": lr, "train_loss": train_loss}
+            row = {"step": done, "epoch": round(done / per_epoch, 4), "lr": lr, "train_loss": train_loss}
             row |= {"test_loss": test_loss, **scores(confusion)}
             accuracy = row["accuracy"]
             if len(held_out):
@@ -203,25 +222,25 @@ def train(
             finite = math.isfinite(train_loss) and math.isfinite(test_loss)
             if not finite:
                 break
-        if step + 1 < steps and checkpoint.due():
-            checkpoint.save(state(step + 1))
+        if done < steps and checkpoint.due():
+            checkpoint.save(state())
         try:
-            yield Progress(step + 1, steps, accuracy)
+            yield Progress(done, steps, accuracy)
         except GeneratorExit:
-            if step + 1 < steps:
+            if done < steps:
                 try:
-                    checkpoint.save(state(step + 1))
+                    checkpoint.save(state())
                 except OSError as error:  # a full disk makes no failure of a stop: the run goes on from the checkpoint before
-                    folder.note(f"no checkpoint at step {step + 1:,}: {error}")
+                    folder.note(f"no checkpoint at step {done:,}: {error}")
             raise
 
     folder.confusion(confusion, splits.classes)
     if config["keep_checkpoint"] and finite:
-        checkpoint.save(state(step + 1))
+        checkpoint.save(state())
     folder.finish(
         outcome="finished" if finite else "diverged",
         seconds=time.perf_counter() - started,
-        steps=step + 1,
+        steps=done,
         data_hash=choice.digest(),
     )
     if not (config["keep_checkpoint"] and finite):

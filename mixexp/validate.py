@@ -30,6 +30,7 @@ from mixexp.model import Body
 from mixexp.network import Network, layers
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
+from mixexp.speed import Speed
 from mixexp.subset import Subset
 from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
 
@@ -46,11 +47,15 @@ GROUPS: dict[str, type] = {
     "loss": Loss,
     "optimizer": torch.optim.Optimizer,
     "schedule": Schedule,
+    "speed": Speed,
 }
 """Every group and what its options make."""
 
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
 """What decides which images a run uses."""
+
+FITS = tuple(group for group in GROUPS if group != "speed")
+"""The groups whose options have to go together."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -109,13 +114,13 @@ def validate(config: Mapping[str, Any]) -> list[str]:
         errors.append("epochs, steps: one of them must be given")
     if errors:
         return errors
-    errors += _attempt(lambda: execution(config))
+    errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None))
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     try:
         counts, image_shape, _ = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
-    return errors + list(_fits(_key(config, *GROUPS, "batch_size", "drop_last", "epochs", "steps"), counts, image_shape, trusted))
+    return errors + list(_fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), counts, image_shape, trusted))
 
 
 def _attempt(action: Any) -> list[str]:

@@ -45,7 +45,7 @@ from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
 from mixexp.sweep.pool import slots_for
-from mixexp.train import on_device, steps_per_epoch, train
+from mixexp.train import steps_per_epoch, train
 
 SETTING = (
     "augment=standard",

@@ -18,6 +18,7 @@ ALPHA = frozenset({"alpha"})
 WHERE_AND_HOW_FAST = {
     "name": "other",
     "device": "cuda:1",
+    "speed": {"_target_": "mixexp.speed.Eager"},
     "runs_per_device": 3,
     "data_dir": "/elsewhere",
     "output_dir": "/elsewhere",

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -17,7 +16,7 @@ class Standard(Augment):
 
     A shift by (dy, dx), each uniform on −shift…shift, is the same as padding by `shift` and cropping back to size.
     pad "before" normalisation fills with black (mixup's code and torchvision's order); "after" fills with 0 in normalised units,
-    the mean colour (BC learning's code). Either is cut out of the padded batch by one gather.
+    the mean colour (BC learning's code). Either is one gather of whole rows of pixels from the padded batch and its mirror image.
     """
 
     def __init__(
@@ -32,12 +31,19 @@ class Standard(Augment):
         }
 
     def _move(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
-        height, width = images.shape[-2:]
-        padded = F.pad(images, [self.shift] * 4)
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: [B, C, 2·shift+1, 2·shift+1, H, W]
-        batch = torch.arange(len(images), device=images.device)
-        cropped = windows[batch, :, draws["offset"][:, 0], draws["offset"][:, 1]]
-        return torch.where(draws["flip"].view(-1, 1, 1, 1), cropped.flip(-1), cropped)
+        count, channels, height, width = images.shape
+        s, rows, columns = self.shift, height + 2 * self.shift, width + 2 * self.shift
+        padded = images.new_zeros(2, count, rows, columns, channels)
+        pixels = images.permute(0, 2, 3, 1)
+        padded[0, :, s : s + height, s : s + width] = pixels
+        padded[1, :, s : s + height, s : s + width] = pixels.flip(2)
+        # a row of pixels may start at any pixel: a view with overlapping rows, [pixels − W + 1, W·C]
+        windows = padded.view(-1).as_strided((padded[..., 0].numel() - width + 1, width * channels), (channels, 1))
+        flip, top, left = draws["flip"].long(), draws["offset"][:, :1], draws["offset"][:, 1]
+        left = torch.where(draws["flip"], 2 * s - left, left)
+        image = (flip * count + torch.arange(count, device=images.device)).unsqueeze(1)
+        starts = (image * rows + top + torch.arange(height, device=images.device)) * columns + left.unsqueeze(1)
+        return windows.index_select(0, starts.flatten()).view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
         if self.pad == "before":

@@ -43,7 +43,7 @@ class Pairs(Mix):
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         lam = draws["lam"]
-        first = torch.arange(len(labels), device=labels.device).repeat_interleave(lam.shape[1])
+        first = torch.arange(len(labels), device=labels.device).unsqueeze(1).expand_as(lam).flatten()
         second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
         lam = torch.where(first == second, 1.0, lam.flatten())
         return Plan(self.label(labels[first], labels[second], lam), first, second, lam, self.blend, whole=len(first) == len(labels))

@@ -66,7 +66,7 @@ def execute(
             "differs_from_experiment": run.differs_from_experiment,
         }
         try:
-            with contextlib.closing(train(run.config, folder, facts, _shorter(run))) as steps:
+            with contextlib.closing(train(run.config, folder, facts, _shorter(run), run.task.flops)) as steps:
                 for progress in steps:
                     on_progress(progress)
                     if stop.is_set() and progress.step < progress.steps:

@@ -13,7 +13,7 @@ from mixexp.errors import UserError
 
 NOT_SCIENTIFIC = frozenset(
     {
-        *("name", "choices", "table", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+        *("name", "choices", "table", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
         *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
     }
 )
@@ -85,7 +85,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     silent = {"seed", "data_seed", *(["epochs"] if config["steps"] is not None else [])}
     found: dict[str, list[Any]] = {}
     for group, option in config["choices"].items():
-        if option != reference["choices"].get(group):
+        if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):
             found[group] = [option, reference["choices"].get(group)]
     ours, theirs = (dict(flatten(scientific(c))) for c in (config, reference))
     for name in ALIASES:

@@ -1,0 +1,237 @@
+"""The speed group: what wraps a run's step. Eager is the reference; the others do the same faster, to within rounding."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+import os
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixexp import streams
+from mixexp.batches import Batch, Batches
+from mixexp.errors import UserError
+
+STEPS_A_GRAPH = 8
+"""Steps replayed by one call where nothing but their rows differs: a small network's steps are shorter than a call of the host."""
+
+NOMINAL_FLOPS = 50e9
+"""Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of length."""
+
+COMPILES_FROM_SECONDS, GRAPHS_FROM_STEPS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 200, 2e16
+GRAPH_DEVICES = ("cuda",)
+
+Forward = Callable[[Tensor, Tensor, dict[str, Tensor], str], tuple[Tensor, Tensor]]
+"""From a batch's images, labels and mix draws, and the layer to mix at, to what the step minimises and the samples' losses."""
+
+_serial = itertools.count()
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a run's steps are taken, and why so; optional: where that turns out impossible, it goes on without."""
+
+    compiled: bool
+    graph: bool
+    why: str
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The mode in words."""
+        return " ".join([*(["compiled"] if self.compiled else []), *(["graph"] if self.graph else [])]) or "eager"
+
+
+class Speed(abc.ABC):
+    """A choice of mode."""
+
+    @abc.abstractmethod
+    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+        """The mode of a run of so many steps and, where known, floating-point operations; raises UserError where it cannot be."""
+
+
+class Eager(Speed):
+    """Every operation as it comes."""
+
+    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+        return Mode(compiled=False, graph=False, why="asked for")
+
+
+class Compiled(Speed):
+    """The forward pass and its gradient through torch.compile, fixed shapes, without autotuning."""
+
+    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+        if device.type == "mps":
+            raise UserError("speed = compiled: for the CPU and CUDA; speed=eager runs on mps")
+        if device.type == "cpu" and _compiler() is None:
+            raise UserError("speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)")
+        return Mode(compiled=True, graph=False, why="asked for")
+
+
+class Graph(Speed):
+    """Whole steps replayed from CUDA graphs, of the compiled pass or of the eager one."""
+
+    def __init__(self, compiled: bool = True) -> None:
+        self.compiled = compiled
+
+    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+        if device.type not in GRAPH_DEVICES:
+            raise UserError(f"speed = graph: for CUDA, and this run is on {device.type}; speed=compiled is the fastest there")
+        return Mode(compiled=self.compiled, graph=True, why="asked for")
+
+
+class Auto(Speed):
+    """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the same.
+
+    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: graphs from
+    GRAPHS_FROM_STEPS steps on, of the compiled pass from COMPILES_FOR_CUDA_FROM_FLOPS on. Else eager.
+    """
+
+    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+        flops = flops or 0.0
+        if device.type in GRAPH_DEVICES and steps >= GRAPHS_FROM_STEPS:
+            return Mode(flops >= COMPILES_FOR_CUDA_FROM_FLOPS, True, f"auto: {steps:,} steps, {flops:.1e} operations", optional=True)
+        seconds = flops / (NOMINAL_FLOPS * threads)
+        why = f"auto: {seconds:,.0f} s at {NOMINAL_FLOPS * threads:.0e} operations a second"
+        if device.type != "cpu" or seconds < COMPILES_FROM_SECONDS:
+            return Mode(compiled=False, graph=False, why=why)
+        if _compiler() is None:
+            return Mode(compiled=False, graph=False, why=f"{why}, but no C++ compiler")
+        return Mode(compiled=True, graph=False, why=why, optional=True)
+
+
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
+
+
+class Stepper:
+    """Takes a run's steps in a mode.
+
+    step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it is.
+    capturable: whether it does all on the device, the learning rate too. note: takes a line for the user.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        step: Callable[[Batch, str, Forward], None],
+        forward: Forward,
+        capturable: bool,
+        device: torch.device,
+        seed: int,
+        note: Callable[[str], None],
+    ) -> None:
+        self._mode, self._step, self._forward, self._device, self._seed, self._note = mode, step, forward, device, seed, note
+        self._graphs_left = mode.graph
+        self._known: dict[tuple[str, int], Forward] = {}
+        self._draws_nothing: set[tuple[str, int]] = set()
+        self._replays: dict[tuple[str, int, int], Callable[[], None]] = {}
+        self._pool: Any = None
+        self._position = torch.zeros((), dtype=torch.int64, device=device)
+        if mode.graph and not capturable:
+            self._without_graphs("this optimizer takes its learning rate from the host")
+
+    @property
+    def most(self) -> int:
+        """Steps that one call can take where they are alike."""
+        return STEPS_A_GRAPH if self._graphs_left else 1
+
+    def __call__(self, step: int, batches: Batches, ahead: int) -> int:
+        """Take the step, or all of the `ahead` alike ones that begin with it, and return how many it took."""
+        rows, layer = batches.rows(step), batches.layer(step)
+        kind = (layer, rows.stop - rows.start)
+        if self._graphs_left and kind in self._known:  # once without: what is made at first use is made then, compiled code too
+            if kind not in self._draws_nothing:
+                self._without_graphs("it draws random numbers in the network")
+            elif (taken := self._replay(kind, rows.start, batches, ahead)) is not None:
+                return taken
+        if kind not in self._known:  # an epoch's last, partial batch would cost a compile of its own, and is one step of many
+            compiles = self._mode.compiled and kind[1] == batches.whole
+            self._known[kind] = self._compiled(self._forward) if compiles else self._forward
+        batch = batches.table.map(lambda values: values[rows])
+        if kind in self._draws_nothing:
+            self._step(batch, layer, self._known[kind])
+        else:
+            with streams.torch_stream(self._device, self._seed, "forward", step) as drawn:
+                self._step(batch, layer, self._known[kind])
+                if not drawn():
+                    self._draws_nothing.add(kind)
+        return 1
+
+    def _replay(self, kind: tuple[str, int], start: int, batches: Batches, ahead: int) -> int | None:
+        """Replay a graph of as many steps as may be; None where the step turns out to be none that a graph can hold."""
+        count = STEPS_A_GRAPH if ahead >= STEPS_A_GRAPH else 1
+        (layer, size), table, forward = kind, batches.table, self._known[kind]
+
+        def steps() -> None:
+            for _ in range(count):
+                index = self._position + torch.arange(size, device=self._device)
+                self._step(table.map(lambda values: values.index_select(0, index)), layer, forward)
+                self._position += size
+
+        if (*kind, count) not in self._replays:
+            if self._pool is None:
+                self._pool = new_pool()
+            try:
+                self._replays[(*kind, count)] = capture(steps, self._pool)
+            except RuntimeError as error:
+                self._without_graphs(str(error).splitlines()[0])
+                return None
+        self._position.fill_(start)
+        self._replays[(*kind, count)]()
+        return count
+
+    def _without_graphs(self, why: str) -> None:
+        if not self._mode.optional:
+            raise UserError(f"speed = graph: {why}; speed=compiled runs it")
+        self._note(f"no CUDA graphs: {why}")
+        self._graphs_left = False
+
+    def _compiled(self, forward: Forward) -> Forward:
+        """The pass compiled for one shape and layer, of which its compiled code need not make sure again at every call."""
+        from torch._dynamo.exc import TorchDynamoException
+
+        # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit on kinds
+        own = types.FunctionType(
+            forward.__code__.replace(co_name=f"forward_{next(_serial)}"), forward.__globals__, None, None, forward.__closure__
+        )
+        options = {"fallback_random": True, "guard_filter_fn": lambda guards: [False] * len(guards)}
+        if self._device.type == "cuda":
+            options |= {"triton.autotune_pointwise": False}  # autotuning would choose by what else keeps the device busy
+        compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
+
+        def call(*arguments: Any) -> tuple[Tensor, Tensor]:
+            nonlocal compiled
+            try:
+                return compiled(*arguments)
+            except TorchDynamoException as error:
+                why = next(iter(str(error).splitlines()), type(error).__name__)
+                if not self._mode.optional:
+                    raise UserError(f"speed = {self._mode.name}: cannot be compiled, {why}; speed=eager runs it") from error
+                self._note(f"not compiled: {why}")
+                compiled = forward
+                return compiled(*arguments)
+
+        return call
+
+
+def new_pool() -> Any:
+    """Memory that a run's graphs share: they never run at the same time, and leave nothing in it for each other."""
+    return torch.cuda.graph_pool_handle()
+
+
+def capture(steps: Callable[[], None], pool: Any) -> Callable[[], None]:
+    """A function that does on the device again what `steps` does; `steps` itself is recorded and has no effect."""
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.current_stream()
+    own = None if stream == torch.cuda.default_stream() else stream  # the default one cannot be captured
+    with torch.cuda.graph(graph, pool=pool, stream=own):
+        steps()
+    return graph.replay
