@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from mixexp.errors import UserError
+from mixexp.device import execution
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
+from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 from mixexp.train import Progress, train
@@ -35,9 +36,22 @@ def execute(
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
     note: Callable[[str], None] = print,
-    log: bool = False,
 ) -> dict[str, Any]:
-    """Train a run unless its folder says it is over, and return its result; raises what the training raised.
+    """Train a run unless its folder says it is over, and return its result; raises what `turns` raises."""
+    lane, steps = Lane(execution(run.config).device), turns(run, stop, note)
+    try:
+        while True:
+            on_progress(lane.turn(steps))
+    except StopIteration as end:
+        return end.value
+    finally:
+        lane.close(steps)
+
+
+def turns(
+    run: Run, stop: threading.Event, note: Callable[[str], None] = print, log: bool = False
+) -> Generator[Progress, None, dict[str, Any]]:
+    """A run's training, step by step, for somebody to deal its turns; returns its result, and raises what the training raised.
 
     The traceback is kept in the folder's error.txt. Raises Busy where another live process has claimed the folder; the claim is a
     lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the step it is in, with a
@@ -49,16 +63,14 @@ def execute(
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
     folder = RunFolder(run.folder, note)
-    with claim, contextlib.ExitStack() as output:
+    with claim, contextlib.ExitStack() as after:
         state = load_state(run.folder)
         if state.over:
             return state.result
-        if log:
-            output.enter_context(_output_to(run.folder / "log.txt", goes_on=(run.folder / "checkpoint.pt").exists()))
+        output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
-        torch.set_num_threads(run.config["threads"])
-        torch.backends.cudnn.deterministic = True
+        _settle(execution(run.config).device)
         facts = {
             "label": run.label,
             "family": run.family,
@@ -67,11 +79,15 @@ def execute(
         }
         try:
             with contextlib.closing(train(run.config, folder, facts, _shorter(run), run.task.flops)) as steps:
-                for progress in steps:
-                    on_progress(progress)
+                while True:
+                    torch.set_num_threads(run.config["threads"])  # a neighbour's may be others
+                    if (progress := next(steps, None)) is None:
+                        break
+                    with output.paused() if output is not None else contextlib.nullcontext():
+                        yield progress
                     if stop.is_set() and progress.step < progress.steps:
                         raise KeyboardInterrupt
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):
             raise
         except SystemExit as error:  # in a sweep, code that ends its process would end the others' too
             folder.fail(traceback.format_exc())
@@ -80,6 +96,15 @@ def execute(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
+
+
+def _settle(device: torch.device) -> None:
+    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
+    torch.backends.cudnn.deterministic = True
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
 
 
 def _shorter(run: Run) -> list[Path]:
@@ -117,27 +142,44 @@ def stop_on_signals() -> Iterator[threading.Event]:
         yield stop
 
 
-@contextlib.contextmanager
-def _output_to(path: Path, goes_on: bool) -> Iterator[None]:
+class OutputTo:
     """This process's output, and that of the libraries in it, goes to a file, which is removed where it stays empty."""
-    with contextlib.ExitStack() as after, path.open("ab" if goes_on else "wb") as file:
-        after.callback(_remove_if_empty, path)
-        streams = (sys.stdout, sys.stderr)
-        kept = [os.dup(number) for number in (1, 2)]
+
+    def __init__(self, path: Path, goes_on: bool) -> None:
+        self._path = path
+        self._file = path.open("ab" if goes_on else "wb")
+        self._kept: list[int] = []
+
+    def __enter__(self) -> OutputTo:
+        self._redirect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+        self._file.close()
+        with contextlib.suppress(OSError):
+            if not self._path.stat().st_size:
+                self._path.unlink()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, the output goes where it went before."""
+        self._restore()
         try:
-            for number in (1, 2):
-                os.dup2(file.fileno(), number)
             yield
         finally:
-            for stream in streams:
-                with contextlib.suppress(OSError):  # a full disk
-                    stream.flush()
-            for number, original in zip((1, 2), kept, strict=True):
-                os.dup2(original, number)
-                os.close(original)
+            self._redirect()
 
+    def _redirect(self) -> None:
+        self._kept = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(self._file.fileno(), number)
 
-def _remove_if_empty(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if not path.stat().st_size:
-            path.unlink()
+    def _restore(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a full disk
+                stream.flush()
+        for number, original in zip((1, 2), self._kept, strict=True):
+            os.dup2(original, number)
+            os.close(original)
+        self._kept = []

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from mixexp.device import available
@@ -38,6 +39,14 @@ def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return (devices * per_device)[: len(configs)]
 
 
+def _slots(configs: Sequence[Mapping[str, Any]]) -> list[Slot]:
+    """The slots; those of one GPU begin in one process, where their runs fill each other's gaps."""
+    slots = [Slot(device) for device in slots_for(configs)]
+    for slot in slots:
+        slot.together = [other for other in slots if other.device == slot.device] if slot.device.startswith("cuda") else ()
+    return slots
+
+
 def _cores() -> int:
     """Processors this process may use, which a container or a batch system can make fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -51,7 +60,7 @@ def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:
     and raise KeyboardInterrupt.
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
-    slots = [Slot(device) for device in slots_for([run.config for run in waiting])]
+    slots = _slots([run.config for run in waiting])
     with handled(_interrupt, "SIGTERM", "SIGHUP"), Live(total, slots, pace) as live:
         try:
             return _share_out(_Queue(waiting), slots, outcomes, live)
@@ -67,6 +76,7 @@ class _Queue:
     def __init__(self, runs: Sequence[Run]) -> None:
         self._free = deque(runs)
         self._elsewhere: deque[tuple[float, Run]] = deque()
+        self._alone: set[Path] = set()
         self._errors = {run.folder: _error_stamp(run) for run in runs}
 
     @property
@@ -91,6 +101,16 @@ class _Queue:
         """Take back a run that another process works on."""
         self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
 
+    def again(self, run: Run) -> None:
+        """Take back a run that did not end well among others in one process; last, when there may be more room for it."""
+        self._alone.add(run.folder)
+        self._errors[run.folder] = _error_stamp(run)  # what it has left so far is no verdict
+        self._free.append(run)
+
+    def wants_its_own_process(self, run: Run) -> bool:
+        """Whether it has been taken back so."""
+        return run.folder in self._alone
+
     def failed_elsewhere(self, run: Run) -> str | None:
         """Why a run has failed in another process since this sweep began, or None."""
         state = load_state(run.folder)
@@ -113,7 +133,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
             while slot.run is None and (run := queue.next()) is not None:
                 reason = queue.failed_elsewhere(run)
                 if reason is None:
-                    slot.start(run)
+                    slot.start(run, alone=queue.wants_its_own_process(run))
                 else:
                     _end_run(run, "failed", reason, outcomes, live)
         busy = {slot.pipe: slot for slot in slots if slot.run is not None}
@@ -133,6 +153,9 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
                 run, slot.run = slot.run, None
                 if kind == "busy":
                     queue.is_elsewhere(run)
+                elif kind == "again":
+                    queue.again(run)
+                    live.say(f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}")
                 else:
                     _end_run(run, kind, content, outcomes, live)
                     stop |= kind == "failed" and run.config["fail_fast"]

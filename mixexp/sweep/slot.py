@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
+from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -20,13 +20,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mixexp.errors import UserError
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 
-PROGRESS_SECONDS = 0.3
+LOOK_SECONDS = 0.05  # between two looks of a training process for runs in its idle places
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
 LOG_LINES = 20  # of a killed run's output, kept with the reason
@@ -44,23 +43,24 @@ def warm_up(threads: int) -> None:
         from multiprocessing import forkserver
 
         # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
-        _CONTEXT.set_forkserver_preload(["mixexp.sweep.execute", "torch._dynamo"])
+        _CONTEXT.set_forkserver_preload(["mixexp.sweep.place", "torch._dynamo"])
         # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has slots to end
         with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
             forkserver.ensure_running()
 
 
-def serve(pipe: connection.Connection) -> None:
-    """The process: trains the runs it is sent, one after another, until the pipe closes or a run fails.
+def serve(pipes: Sequence[connection.Connection]) -> None:
+    """The process: trains the runs it is sent, one at a time for each pipe, until the pipes close or a run fails.
 
-    It sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason), ("failed", traceback) and
-    ("stopped", ""). SIGTERM ends it: idle at once, else after the step it is in and a checkpoint.
+    To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason),
+    ("failed", traceback), ("again", reason) and ("stopped", ""). After a failure the pipe is closed; where there is no other, or the
+    device is past use, the process ends. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
     """
-    stop, idle = threading.Event(), True
+    stop, places = threading.Event(), []
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
-        if idle:
+        if all(place.steps is None for place in places):
             sys.exit()
 
     signal.signal(signal.SIGTERM, handle)
@@ -69,41 +69,22 @@ def serve(pipe: connection.Connection) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     faulthandler.enable()  # a crash in C code leaves the Python stack in the log
-    from mixexp.sweep.execute import Busy, execute
+    from mixexp.sweep.place import Place
 
-    last = 0.0
-
-    def send(kind: str, content: Any) -> None:
-        try:
-            pipe.send((kind, content))
-        except OSError:
-            os._exit(1)  # the parent has gone: the run is left unfinished, not failed
-
-    def report(progress: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last > PROGRESS_SECONDS:
-            last = time.monotonic()
-            send("progress", progress.step / progress.steps)
-
-    kind = "done"
-    while kind in ("done", "busy") and not stop.is_set():
-        idle = True
-        try:
-            run = pipe.recv()
-        except (EOFError, OSError):  # the parent has closed the pipe
-            return
-        idle = False
-        try:
-            kind, content = "done", execute(run, report, stop, lambda text: send("note", text), log=True)
-        except Busy as busy:
-            kind, content = "busy", str(busy)
-        except KeyboardInterrupt:
-            kind, content = "stopped", ""
-        except UserError as error:
-            kind, content = "failed", str(error)
-        except BaseException:
-            kind, content = "failed", traceback.format_exc()
-        send(kind, content)  # after a failure the process ends, and with it what the failure left in its memory
+    places = [Place(pipe, stop, shared=len(pipes) > 1) for pipe in pipes]
+    looked = 0.0
+    while places:
+        running = [place for place in places if place.steps is not None]
+        idle = {place.pipe: place for place in places if place.steps is None}
+        if stop.is_set():
+            places = running
+        elif not running or (idle and time.monotonic() - looked > LOOK_SECONDS):
+            for pipe in connection.wait(list(idle), timeout=0 if running else None):
+                idle[pipe].receive()
+            looked = time.monotonic()
+        for place in running:
+            place.turn()
+        places = [place for place in places if not place.closed]
 
 
 def _die_with_parent() -> None:
@@ -111,44 +92,64 @@ def _die_with_parent() -> None:
     os._exit(1)  # killed without a word: the run is left unfinished, not failed
 
 
-def _begin() -> tuple[connection.Connection, BaseProcess]:
-    """The parent's end of a pipe to a new process that serves, and the process."""
+def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
+    """The parent's ends of pipes to a new process that serves so many, and the process."""
     pauses = iter(FORK_PAUSES)
     while True:
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=serve, args=(theirs,), daemon=True)
+        pipes = [_CONTEXT.Pipe() for _ in range(count)]
+        process = _CONTEXT.Process(target=serve, args=([theirs for _, theirs in pipes],), daemon=True)
         try:
             process.start()
-            return ours, process
+            return [ours for ours, _ in pipes], process
         except (EOFError, OSError):  # the fork server has died, killed perhaps; the next call starts another one
-            ours.close()
+            for ours, _ in pipes:
+                ours.close()
             pause = next(pauses, None)
             if pause is None:
                 raise
             time.sleep(pause)
         finally:
-            theirs.close()
+            for _, theirs in pipes:
+                theirs.close()
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Slot:
-    """The parent's side: the device, the process, and the run it works on."""
+    """The parent's side: the device, the process, and the run it works on.
+
+    together: slots of one device that begin in one process, this one among them; one whose run fails goes on in its own.
+    """
 
     device: str
+    together: Sequence[Slot] = ()
     run: Run | None = None
     fraction: float = 0.0
     heard: float = 0.0
     """When the process last said something, on the monotonic clock."""
     pipe: connection.Connection | None = None
     _process: BaseProcess | None = None
+    _shared: bool = False
 
-    def start(self, run: Run) -> None:
-        """Send a run to the process, a new one where there is none."""
+    def start(self, run: Run, alone: bool = False) -> None:
+        """Send a run to the process, a new one where there is none; alone: to one that no other slot shares."""
+        if alone and self._shared:
+            self._leave()
         if self._process is None or not self._process.is_alive():
-            self.pipe, self._process = _begin()
+            self._join_or_begin(alone)
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
         with contextlib.suppress(OSError):  # it has just died, which reading will show
             self.pipe.send(dataclasses.replace(run, config={**run.config, "device": self.device}))
+
+    def _join_or_begin(self, alone: bool) -> None:
+        members = [self] if alone or not self.together else list(self.together)
+        pipes, process = _begin(len(members))
+        for slot, pipe in zip(members, pipes, strict=True):
+            slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
+
+    def _leave(self) -> None:
+        """Give up the process, which the others go on with."""
+        self.pipe.close()
+        self._process, self._shared = None, False
 
     def receive(self) -> tuple[str, Any]:
         """What the process says, or how it died; to be called when the pipe is ready."""
@@ -159,6 +160,8 @@ class Slot:
             return self.died()
         if kind == "progress":
             self.fraction = content
+        elif kind in ("failed", "stopped", "again") and self._shared:
+            self._leave()
         elif kind in ("failed", "stopped"):
             self.close(seconds=0)  # what a failure left in its memory goes with it
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
@@ -168,9 +171,13 @@ class Slot:
         return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
-        """Kill the process and keep the reason as its run's failure."""
+        """Kill the process and keep the reason as its run's failure; where others shared it, nobody knows whose it was."""
         self._kill()
-        return self._failure(reason)
+        return self._again(reason) if self._shared else self._failure(reason)
+
+    def _again(self, reason: str) -> tuple[str, str]:
+        self._leave()
+        return "again", reason
 
     def ask_to_end(self) -> None:
         """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
@@ -184,8 +191,7 @@ class Slot:
             return
         if not self._has_ended(seconds):
             self._kill()
-        self.pipe.close()
-        self._process = None
+        self._leave()
 
     def _has_ended(self, seconds: float) -> bool:
         """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit code."""
@@ -209,20 +215,18 @@ class Slot:
         self._process.join()
         state = load_state(self.run.folder)
         if state.over:  # it was killed between the end of its run and saying so
-            self.pipe.close()
-            self._process = None
+            self._leave()
             return "done", state.result
         code = self._process.exitcode
+        reason = f"the run's process exited with code {code}"
         if code is not None and code < 0:
-            name = signal.Signals(-code).name
             hint = " (the system's, perhaps, for lack of memory)" if -code == signal.SIGKILL else ""
-            return self._failure(f"the run's process was killed by {name}{hint}")
-        return self._failure(f"the run's process exited with code {code}")
+            reason = f"the run's process was killed by {signal.Signals(-code).name}{hint}"
+        return self._again(reason) if self._shared else self._failure(reason)
 
     def _failure(self, reason: str) -> tuple[str, str]:
         """Keep the reason, after the end of what the run printed."""
-        self.pipe.close()
-        self._process = None
+        self._leave()
         with contextlib.suppress(OSError):
             printed = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])

@@ -1,0 +1,47 @@
+"""Turns for runs that share a device and a process: on CUDA each has a stream of its own, so that one fills what others leave idle."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import torch
+
+from mixexp.train import Progress
+
+IN_FLIGHT = 2
+"""Turns that the host may be ahead of a run's stream: enough to keep the device busy while it sees to the others."""
+
+
+class Lane:
+    """Where one run at a time gets its turns; a run's numbers do not depend on what goes on in other lanes.
+
+    Each lane has a stream, and with it cuBLAS workspaces, of its own; nothing is chosen by timing, and random streams are the run's.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._behind: deque[torch.cuda.Event] = deque()
+
+    def turn(self, steps: Generator[Progress, None, dict[str, Any]]) -> Progress:
+        """A run's next step or steps; raises StopIteration with its result at its end, and what the run raises."""
+        if self._stream is None:
+            return next(steps)
+        if len(self._behind) == IN_FLIGHT:
+            self._behind.popleft().synchronize()
+        with torch.cuda.stream(self._stream):
+            progress = next(steps)
+            done = torch.cuda.Event()
+            done.record()
+        self._behind.append(done)
+        return progress
+
+    def close(self, steps: Generator[Progress, None, dict[str, Any]]) -> None:
+        """End a run, wherever it is, and give its memory back."""
+        with torch.cuda.stream(self._stream) if self._stream is not None else contextlib.nullcontext():
+            steps.close()
+        self._behind.clear()
+        if self._stream is not None:
+            torch.cuda.empty_cache()
