@@ -69,15 +69,21 @@ def _list(words: list[str]) -> None:
 
 def _report(words: list[str]) -> None:
     import argparse
+    import gc
 
     from mixexp.report.write import write_report
+
 
     parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path)
     parser.add_argument("--rule", choices=("last", "median_last_10", "best", "best_validation"), help="selection rule of the headline table")
     arguments = parser.parse_args(words)
-    for directory in arguments.directory:
-        _print_report(write_report(directory, arguments.rule))
+    gc.disable()  # it would look through ten thousand runs again and again
+    try:
+        for directory in arguments.directory:
+            _print_report(write_report(directory, arguments.rule))
+    finally:
+        gc.enable()
 
 
 def _print_report(written: list[Path]) -> None:

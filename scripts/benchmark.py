@@ -1,49 +1,60 @@
-"""How fast mixexp is beside a plain DataLoader + PIL + mixup loop, and what its command and its pool cost.
+"""How fast mixexp is beside a plain DataLoader + PIL + mixup loop and beside the hardware, and what its command and its sweeps cost.
 
-Everything is measured side by side in one process, in alternating rounds: on a shared machine the absolute figures move, the
-ratios hold. The peer is the usual loop (as in facebookresearch/mixup-cifar10's train.py: PIL transforms, mixup in the step, the
-loss and the number of correct predictions fetched every step), written here for today's torch; a ratio is always against the
-peer's better variant. "mixexp" is the loop that runs train with, on the same network, images, batch size and optimizer.
+Everything is measured side by side, in alternating rounds: on a shared machine the absolute figures move, the ratios hold. The peer is
+the usual loop (as in facebookresearch/mixup-cifar10's train.py: 8 loader workers, PIL transforms, mixup in the step, the loss and the
+number of correct predictions fetched every step), written here for today's torch, also with fewer workers. "mixexp" is the loop that
+runs train with, in each of its speed modes, on the same network, images, batch size and optimizer; the peer computes in float32.
 Where others use the cores, loops of several threads collapse to a fraction, ours and the peer's: believe a row of narrow range.
 
-    python scripts/benchmark.py                                   ten minutes on two idle cores
+    python scripts/benchmark.py                                   25 minutes on two idle cores
     python scripts/benchmark.py --models cnn10 --seconds 10       a bigger network too
+    python scripts/benchmark.py --device cuda --models mnist_cnn,cnn10,preact_resnet18
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
+import math
 import os
 import platform
+import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 import torchvision
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from mixexp import data
+from mixexp.batches import Batches, Epoch
 from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.dataset import Dataset, Splits
 from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
+from mixexp.sweep.interleave import Lane
 from mixexp.sweep.pool import slots_for
 from mixexp.train import steps_per_epoch, train
 
@@ -53,21 +64,26 @@ SETTING = (
     "alpha=1",
     "batch_size=128",
     "optimizer=sgd",
-    "precision=float32",
-    "device=cpu",
+    "drop_last=true",  # a partial batch is another shape, to be compiled or captured in the midst of a measurement
     "steps=1000000000",  # the measurement stops the run, and no evaluation comes before
     "evaluations=1",
     "checkpoint_seconds=1000000000",
 )
 MODELS = {f"small_cnn, width {width}": ["model=small_cnn", f"model.width={width}"] for width in (8, 16)}
 BIGGER = ("mnist_cnn", "cnn10", "cnn11", "preact_resnet18", "resnet18")
-WORKERS = (0, 2)
-WARM_UP_STEPS = 8  # of every round: more than the batches that loader workers have prefetched while others were measured
-PARTS = ("input", "training", "start_up", "sweep")
+WORKERS = (0, 2, 8)
+PEER = "peer, 8 workers"
+"""The peer as its authors have it."""
+WARM_UP_STEPS = 20  # of every round: more than the batches that loader workers have prefetched while others were measured
+PARTS = ("input", "training", "optimizer", "throughput", "start_up", "sweep", "aggregate")
+AT_ONCE = (1, 2, 4, 8)
+THROUGHPUT_STEPS = {"cpu": 160, "cuda": 4000}
 TINY_SWEEP = ("dataset=digits", "steps=2", "device=cpu", "name=tiny")
 THOUSAND_CELLS = ("mix=none,mixup,bc,data_mix", "loss=cross_entropy,focal", "optimizer.lr=0.2,0.1,0.05,0.02,0.01", "seed=range(25)")
 FEW_RUNS, MANY_RUNS = 2, 12
 SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
+AGGREGATED = (10_000, 100)
+PRECISIONS = ("float32", "bfloat16")
 
 
 # -- what is trained on
@@ -102,9 +118,9 @@ def dataset_node() -> tuple[str, dict[str, Any]]:
     return "CIFAR-10", node
 
 
-def configuration(overrides: Sequence[str], node: Mapping[str, Any]) -> dict[str, Any]:
+def configuration(overrides: Sequence[str], node: Mapping[str, Any], device: str = "cpu") -> dict[str, Any]:
     """The resolved configuration of a run that both loops train."""
-    return {**compose([*SETTING, *overrides]), "dataset": dict(node), "trusted_modules": [__name__]}
+    return {**compose([*SETTING, f"device={device}", "precision=float32", *overrides]), "dataset": dict(node), "trusted_modules": [__name__]}
 
 
 def load(config: Mapping[str, Any]) -> tuple[Dataset, Splits]:
@@ -140,7 +156,11 @@ class PilImages(torch.utils.data.Dataset):
 def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
     """The peer's loader; its workers persist from epoch to epoch, which favours it."""
     images = PilImages(*load(config))
-    return DataLoader(images, config["batch_size"], shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores, as the peer has it
+        return DataLoader(
+            images, config["batch_size"], shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+        )
 
 
 def peer_input(config: Mapping[str, Any], workers: int) -> Iterator[int]:
@@ -157,15 +177,17 @@ class Peer:
     def __init__(self, config: Mapping[str, Any], workers: int) -> None:
         self.loader = loader(config, workers)
         body = build(config["model"], in_channels=3, image_size=(32, 32))
-        self.network = Network(body, torch.nn.Linear(body.num_features, 10))
+        self.device = torch.device(config["device"])
+        self.network = Network(body, torch.nn.Linear(body.num_features, 10)).to(self.device)
         settings = {key: value for key, value in config["optimizer"].items() if key != "_target_"}
         self.optimizer = torch.optim.SGD(self.network.parameters(), **settings)
         self.alpha = config["alpha"]
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         """One step with mixup at the input: the batch's loss and its weighted number of correct predictions."""
+        images, labels = images.to(self.device), labels.to(self.device)
         lam = float(np.random.beta(self.alpha, self.alpha))
-        partners = torch.randperm(len(images))
+        partners = torch.randperm(len(images), device=self.device)
         outputs = self.network(lam * images + (1 - lam) * images[partners])
         loss = lam * F.cross_entropy(outputs, labels) + (1 - lam) * F.cross_entropy(outputs, labels[partners])
         self.optimizer.zero_grad()
@@ -185,47 +207,86 @@ class Peer:
 # -- mixexp
 
 
-def images_of_steps(rows: int, batch: int) -> Iterator[int]:
-    """How many images each step of the loop takes, for ever; the last of an epoch has the rest."""
-    per_epoch = steps_per_epoch(rows, batch, drop_last=False)
-    while True:
-        yield from (min(batch, rows - k * batch) for k in range(per_epoch))
-
-
 def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     """mixexp's batches without a network, drawn, gathered, augmented and normalised as in train; yields images."""
     dataset, splits = load(config)
-    augment, batch = build(config["augment"]), config["batch_size"]
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False)
+    device, batch = torch.device(config["device"]), config["batch_size"]
+    augment = build(config["augment"])
+    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
     rows, rng = len(splits.train_images), np.random.default_rng(0)
-    while True:
-        order = torch.from_numpy(rng.permutation(rows))
-        draws = on_device(augment.draw(rng, rows), torch.device("cpu"))
-        for start in range(0, rows, batch):
-            now = slice(start, start + batch)
-            gathered = splits.train_images[order[now]]
-            images = augment(gathered, {name: values[now] for name, values in draws.items()}, normalize)
-            yield len(images.contiguous(memory_format=torch.channels_last))
+    part = data.part(splits.train_images, splits.train_labels, np.arange(rows), device)
+    steps = steps_per_epoch(rows, batch, config["drop_last"])
+    batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, ["input"] * steps), steps * batch, batch, steps, device)
+    for step in itertools.count():
+        batches.turn_to(step)
+        now = batches.rows(step)
+        draws = batches.table.map(lambda values, now=now: values[now])
+        images = augment(part.gather(draws.chosen), draws.augment, normalize).contiguous(memory_format=torch.channels_last)
+        yield len(images)
 
 
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
-    """mixexp's own loop; yields the images of every step."""
-    counts = images_of_steps(len(load(config)[1].train_images), config["batch_size"])
-    for _, images in zip(train(config, RunFolder(folder), {}), counts, strict=False):
-        yield images
+    """mixexp's own loop; yields the images of every step, or of several taken in one call."""
+    lane, steps, before = Lane(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
+    try:
+        while True:
+            done = lane.turn(steps).step
+            yield (done - before) * config["batch_size"]
+            before = done
+    finally:
+        lane.close(steps)
+
+
+def modes(device: str) -> list[str]:
+    """The speed modes there are on a device."""
+    return ["eager", *(["compiled"] if device == "cuda" or shutil.which(os.environ.get("CXX", "g++")) else []), *(["graph"] * (device == "cuda"))]
 
 
 # -- measuring
+
+
+def settled() -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def rate(steps: Iterator[int], seconds: float) -> float:
     """Images per second of at least `seconds`, after a warm-up."""
     for _ in islice(steps, WARM_UP_STEPS):
         pass
+    settled()
     images, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds or not images:
+    while time.perf_counter() - started < seconds or not images:
         images += next(steps)
-    return images / elapsed
+    settled()
+    return images / (time.perf_counter() - started)
+
+
+def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
+    """The shortest of an action's times, in seconds."""
+    best, until = math.inf, time.perf_counter() + seconds
+    action()
+    while time.perf_counter() < until:
+        settled()
+        started = time.perf_counter()
+        action()
+        settled()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def ceilings(device: str, threads: int) -> dict[str, float]:
+    """What the device does at best: products of large matrices in FLOP/s, by precision, and a copy in bytes/s, read and written."""
+    torch.set_num_threads(threads)
+    side, found = (8192 if device == "cuda" else 1024), {}
+    for name in ("float32", "bfloat16"):
+        a, b = (torch.randn(side, side, device=device).to(getattr(torch, name)) for _ in range(2))
+        found[name] = 2 * side**3 / best_of(lambda a=a, b=b: a @ b)
+    source = torch.randn(2**30 if device == "cuda" else 2**25, device=device)
+    target = torch.empty_like(source)
+    found["copy"] = 2 * source.nbytes / best_of(lambda: target.copy_(source))
+    return found
 
 
 def alternate(measure: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -242,15 +303,19 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """mixexp's rate over that of the peer's better variant, round by round."""
-    peers = {name: statistics.median(values) for name, values in found.items() if name != "mixexp"}
-    best = max(peers, key=peers.__getitem__)
-    return {"peer": best, **spread([ours / peer for ours, peer in zip(found["mixexp"], found[best], strict=True)])}
+def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Each of mixexp's rates over that of the peer as its authors have it, and of its best variant, round by round."""
+    peers = {name: statistics.median(values) for name, values in found.items() if name.startswith("peer")}
+    best, own = max(peers, key=peers.__getitem__), PEER if PEER in peers else min(peers, key=peers.__getitem__)
+
+    def over(name: str, peer: str) -> dict[str, Any]:
+        return {"peer": peer, **spread([ours / theirs for ours, theirs in zip(found[name], found[peer], strict=True)])}
+
+    return {name: {"own": over(name, own), "best": over(name, best)} for name in found if name not in peers}
 
 
 def compare(what: str, loops: Mapping[str, Iterator[int]], threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One comparison: the rates of the loops, taken in turns, and the ratio."""
+    """One comparison: the rates of the loops, taken in turns, and the ratios."""
     torch.set_num_threads(threads)
     measure = {name: lambda steps=steps: rate(steps, arguments.seconds) for name, steps in loops.items()}
     found = alternate(measure, arguments.rounds)
@@ -260,7 +325,7 @@ def compare(what: str, loops: Mapping[str, Iterator[int]], threads: int, argumen
 
 def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (a): batches without a network."""
-    config = configuration([], node)
+    config = configuration([], node, arguments.device)
 
     def loops() -> dict[str, Iterator[int]]:
         return {"mixexp": mixexp_input(config), **{f"peer, {n} workers": peer_input(config, n) for n in WORKERS}}
@@ -269,17 +334,138 @@ def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[d
 
 
 def training(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (b): one run's training, evaluation left out."""
+    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
     found = []
     for label, overrides in {**MODELS, **{name: [f"model={name}"] for name in arguments.models}}.items():
-        config = configuration(overrides, node)
         for threads in arguments.threads:
             with tempfile.TemporaryDirectory() as folder:
-                peers = {f"peer, {n} workers": iter(Peer(config, n)) for n in WORKERS}
-                loops = {"mixexp": mixexp_training(config, Path(folder)), **peers}
-                found.append(compare(label, loops, threads, arguments))
-                loops["mixexp"].close()  # it leaves a checkpoint, for which the folder has to be there
+                config = configuration(overrides, node, arguments.device)
+                loops = {
+                    f"mixexp {mode}, {precision}": mixexp_training(
+                        configuration([*overrides, f"speed={mode}", f"precision={precision}"], node, arguments.device),
+                        Path(folder, f"{mode} {precision}"),
+                    )
+                    for precision in PRECISIONS
+                    for mode in modes(arguments.device)
+                }
+                for ours in loops.values():  # compiled, and captured, before anything is measured
+                    for _ in islice(ours, 3):
+                        pass
+                row = compare(label, {**loops, **{f"peer, {n} workers": iter(Peer(config, n)) for n in WORKERS}}, threads, arguments)
+                row["flops_per_image"] = operations(config)
+                row["ceilings"] = ceilings(arguments.device, threads)
+                row["of_matmul_rate"] = {
+                    name: images["median"] * row["flops_per_image"] / row["ceilings"]["bfloat16" if "bfloat16" in name else "float32"]
+                    for name, images in row["images_per_second"].items()
+                }
+                if arguments.device == "cuda":
+                    row["memory_of_all_loops"] = torch.cuda.max_memory_allocated()
+                for ours in loops.values():
+                    ours.close()  # it leaves a checkpoint, for which the folder has to be there
+                found.append(row)
     return found
+
+
+def operations(config: Mapping[str, Any]) -> float:
+    """Floating-point operations of an image's forward and backward pass, the gradient of the image itself left out."""
+    body = build(config["model"], in_channels=3, image_size=(32, 32))
+    network = Network(body, torch.nn.Linear(body.num_features, 10))
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, 3, 32, 32)).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Part (c): an update alone, mixexp's fused one beside torch's foreach."""
+    found = []
+    for model, kind in itertools.product(("cnn10", "preact_resnet18"), ("sgd", "adam")):
+        for threads in arguments.threads:
+            torch.set_num_threads(threads)
+            made = {}
+            for name in ("mixexp", "foreach"):
+                body = build(compose([f"model={model}"])["model"], in_channels=3, image_size=(32, 32)).to(arguments.device)
+                parameters = list(body.parameters())
+                for parameter in parameters:
+                    parameter.grad = torch.ones_like(parameter)
+                foreach = {"sgd": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-4, foreach=True)}
+                foreach["adam"] = lambda p: torch.optim.Adam(p, 1e-3, foreach=True)
+                ours = build(compose([f"optimizer={kind}"])["optimizer"], parameters=parameters, params=parameters)
+                made[name] = ours if name == "mixexp" else foreach[kind](parameters)
+            times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
+            ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
+            found.append({"what": f"{model}, {kind}", "threads": threads, "seconds": {n: spread(v) for n, v in times.items()}, "ratio": ratio})
+    return found
+
+
+def throughput(name: str, node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
+    found = []
+    own = f"dataset={'cifar10' if name == 'CIFAR-10' else 'digits'}"
+    for label, overrides in {"small_cnn, width 16": ["model=small_cnn"], **{n: [f"model={n}"] for n in arguments.models}}.items():
+        for at_once in AT_ONCE:
+            with tempfile.TemporaryDirectory() as folder, Memory(arguments.device) as memory:
+                words = [own, *overrides, "augment=standard", "mix=mixup", f"device={arguments.device}", f"steps={arguments.steps}"]
+                words += ["evaluations=3", f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}", "name=throughput"]
+                words += [f"speed={modes(arguments.device)[-1]}", "drop_last=true"]
+                mixexp_seconds("-m", *words)
+                rates = [own_rate(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
+            assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
+            found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": memory.most})
+    return found
+
+
+def own_rate(path: Path) -> float:
+    """A run's images per second from its first evaluation to its last, evaluations included."""
+    rows = pd.read_csv(path)
+    return 128 * (rows["step"].iloc[-1] - rows["step"].iloc[0]) / (rows["seconds"].iloc[-1] - rows["seconds"].iloc[0])
+
+
+class Memory:
+    """The most memory that commands begun inside have used, all their processes together: a GPU's, or the machine's."""
+
+    def __init__(self, device: str) -> None:
+        self.most, self._device, self._over = 0, device, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Memory:
+        self._before = self._used()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self.most = max(self.most, self._used() - self._before)
+
+    def _used(self) -> int:
+        if self._device == "cuda":
+            free, total = torch.cuda.mem_get_info()
+            return total - free
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return 1024 * (int(lines["MemTotal"].split()[0]) - int(lines["MemAvailable"].split()[0]))
+
+
+def aggregate(runs: int, rows: int) -> dict[str, Any]:
+    """Part (g): the report of many runs, wall time and memory."""
+    with tempfile.TemporaryDirectory() as temporary:
+        tiny_sweep(Path(temporary, "one"), 1)
+        (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
+        files = {path.name: path.read_text() for path in model.parent.iterdir() if path.suffix in (".json", ".yaml", ".csv")}
+        header, *_, row = files["metrics.csv"].splitlines()
+        cells = dict(zip(header.split(","), row.split(","), strict=True))
+        lines = [",".join({**cells, "step": str(k), "epoch": str(k), "accuracy": f"{k / rows:.6f}"}.values()) for k in range(1, rows + 1)]
+        files["metrics.csv"] = "\n".join([header, *lines]) + "\n"
+        files["result.json"] = json.dumps(json.loads(files["result.json"]) | {"evaluations": rows})
+        for seed in range(runs):
+            folder = Path(temporary, "many", f"{seed:012x}")
+            folder.mkdir(parents=True)
+            for name, text in files.items():
+                folder.joinpath(name).write_text(re.sub("^seed: 0$", f"seed: {seed}", text, flags=re.MULTILINE) if name == "config.yaml" else text)
+        seconds = mixexp_seconds("report", str(Path(temporary, "many")))
+    return {"runs": runs, "rows": rows, "seconds": seconds, "memory": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}
 
 
 def mixexp_seconds(*words: str) -> float:
@@ -296,7 +482,7 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 
 
 def start_up(rounds: int) -> dict[str, Any]:
-    """Part (c): what commands and a sweep's runs cost beside training.
+    """Part (e): what commands and a sweep's runs cost beside training.
 
     The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool cancels.
     """
@@ -325,7 +511,7 @@ def start_up(rounds: int) -> dict[str, Any]:
 
 
 def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
-    """Part (d): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
+    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
 
     A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
     """
@@ -359,6 +545,7 @@ def machine() -> dict[str, Any]:
         "cpu": model,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
+        **({"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if torch.cuda.is_available() else {}),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -383,11 +570,35 @@ def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     """Rates and ratios, a row per loop."""
     rows = []
     for comparison in comparisons:
+        fractions = comparison.get("of_matmul_rate", {})
         for name, images in comparison["images_per_second"].items():
-            ratio = comparison["ratio"]
-            against = f"{show(ratio, '.2f')} x {ratio['peer']}" if name == "mixexp" else ""
-            rows.append([comparison["what"], str(comparison["threads"]), name, show(images, ",.0f"), against])
-    return as_table(["", "threads", "loop", "images/s", "ratio to the better peer"], rows)
+            ratio = comparison["ratio"].get(name)
+            against = [f"{show(ratio['own'], '.2f')}", f"{show(ratio['best'], '.2f')}"] if ratio else ["", ""]
+            part = f"{fractions[name]:.0%}" if name in fractions else ""
+            rows.append([comparison["what"], str(comparison["threads"]), name, show(images, ",.0f"), *against, part])
+    ratio = next(iter(comparisons[0]["ratio"].values()))
+    return as_table(
+        ["", "threads", "loop", "images/s", f"x {ratio['own']['peer']}", f"x the best peer ({ratio['best']['peer']})", "of matmul rate"], rows
+    )
+
+
+def optimizer_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """Milliseconds of an update, and the ratio."""
+    rows = [
+        [row["what"], str(row["threads"]), *(f"{1e3 * row['seconds'][name]['median']:.3f}" for name in ("mixexp", "foreach")), show(row["ratio"], ".2f")]
+        for row in found
+    ]
+    return as_table(["", "threads", "fused, ms", "foreach, ms", "ratio"], rows)
+
+
+def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """Images per second of all runs together, and memory, per number of runs at once."""
+    first = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
+    rows = [
+        [row["what"], str(row["at_once"]), f"{row['images_per_second']:,.0f}", f"{row['images_per_second'] / first[row['what']]:.2f}", f"{row['memory'] / 2**30:.2f}"]
+        for row in found
+    ]
+    return as_table(["", "at once", "images/s together", "x one alone", "GiB, all processes"], rows)
 
 
 def start_up_table(found: Mapping[str, Any]) -> str:
@@ -415,8 +626,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default 1 2)")
     parser.add_argument("--models", type=lambda text: text.split(","), default=[], help=f"more networks: {','.join(BIGGER)}")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default all)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
+    parser.add_argument("--steps", type=int, help="of each run of the throughput (default 160 on the CPU, 4000 on CUDA)")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    arguments.steps = arguments.steps or THROUGHPUT_STEPS[arguments.device]
+    return arguments
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -432,12 +647,25 @@ def main(words: Sequence[str] | None = None) -> None:
     if "training" in arguments.parts:
         found["training"] = training(node, arguments)
         print(f"\n(b) training of one run, {name}\n\n{rates_table(found['training'])}", flush=True)
+    if "optimizer" in arguments.parts:
+        found["optimizer"] = optimizer_step(arguments)
+        print(f"\n(c) an optimizer's update\n\n{optimizer_table(found['optimizer'])}", flush=True)
+    if "throughput" in arguments.parts:
+        found["throughput"] = throughput(name, node, arguments)
+        print(f"\n(d) runs at once, one thread each, {arguments.steps} steps\n\n{throughput_table(found['throughput'])}", flush=True)
     if "start_up" in arguments.parts:
         found["start_up"] = start_up(arguments.rounds)
-        print(f"\n(c) start-up and cost of a run\n\n{start_up_table(found['start_up'])}", flush=True)
+        print(f"\n(e) start-up and cost of a run\n\n{start_up_table(found['start_up'])}", flush=True)
     if "sweep" in arguments.parts:
         found["sweep"] = sweep(SWEEP_RUNS, SWEEP_ROUNDS)
-        print(f"\n(d) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds\n\n{sweep_table(found['sweep'])}", flush=True)
+        print(f"\n(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds\n\n{sweep_table(found['sweep'])}", flush=True)
+    if "aggregate" in arguments.parts:
+        found["aggregate"] = row = aggregate(*AGGREGATED)
+        print(
+            f"\n(g) mixexp report of {row['runs']:,} runs with {row['rows']} evaluations each: {row['seconds']:.1f} s, "
+            f"{row['memory'] / 2**30:.2f} GiB",
+            flush=True,
+        )
     found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     print(f"\nload average afterwards: {found['machine']['load_average_after']}")
     if arguments.json is not None:

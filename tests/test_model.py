@@ -18,6 +18,7 @@ from torchvision.ops import StochasticDepth
 from running import option
 
 from mixexp.model import Body
+from mixexp.model._blocks import AvgPool2x2
 from mixexp.model.torchvision_model import TorchvisionModel
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
@@ -314,3 +315,15 @@ def test_torchvision_model_first_conv_and_generator() -> None:
     assert all(not module._forward_hooks for module in five.modules())
     assert all(not buffer.is_meta for buffer in five.buffers())
     assert five.network.bn1.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (2, 3)])
+def test_the_compilers_form_of_the_pool_is_the_pool(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randn(3, 4, *size, dtype=torch.float64, requires_grad=True)
+    found, gradients = [], []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        found.append(AvgPool2x2()(images))
+        gradients += torch.autograd.grad(found[-1].square().sum(), images)
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(gradients[1], gradients[0])

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixexp.errors import UserError
+from mixexp.report import load
 from mixexp.report.figures import draw, figure_problem
 from mixexp.report.load import canonical, load_run, load_runs, lookup
 from mixexp.report.tables import RULES, build_table, build_tables, markdown, select, table_problems
@@ -458,3 +461,26 @@ def test_the_evaluation_with_the_best_validation_accuracy_can_be_chosen(tmp_path
     table = build_tables(load_runs(tmp_path), "best_validation")[0]
     assert table.values("500", "none") == [60.0], "the first of the best on the held-out part, not the best on test"
     assert "at the best validation accuracy" in markdown(table)
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=12)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=8
+)
+
+
+@settings(deadline=None)
+@given(config=st.dictionaries(st.text(max_size=8) | st.sampled_from(["seed", "dataset", "mix"]), TREES, min_size=1, max_size=6))
+def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    assert load._read_yaml(path) == yaml.load(path.read_text(encoding="utf-8"), Loader=load._YAML)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &x [1, 2]\nb: *x\n", "# first\na: 1\nb: 2\n", 'a: "one\nb: two"\n', "a: 1\na: 2\n", "a:\n- 1\n# between\n- 2\nb: |\n  c: 3\n", "--- {a: 1}\n"],
+)
+def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    assert load._read_yaml(tmp_path / "config.yaml") == yaml.safe_load(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -48,6 +49,18 @@ class PreActBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         activated = self.activate(x)
         return self.residual(activated) + self.shortcut(x if self.shortcut_takes_raw else activated)
+
+
+class AvgPool2x2(nn.Module):
+    """The mean of every 2×2 square, [B, C, H, W] to [B, C, H/2, W/2], sizes rounded down."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.compiler.is_compiling():
+            return F.avg_pool2d(x, 2)
+        # the compiler's own form computes for every pixel, by integer divisions, which square it is in
+        count, channels, height, width = x.shape
+        squares = x[:, :, : height // 2 * 2, : width // 2 * 2].reshape(count, channels, height // 2, 2, width // 2, 2)
+        return squares.mean((3, 5))
 
 
 def global_average(x: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv_bn_relu, global_average, require_size
+from mixexp.model._blocks import AvgPool2x2, conv_bn_relu, global_average, require_size
 
 
 class CNN10(Body):
@@ -36,9 +36,9 @@ class CNN10(Body):
     ) -> None:
         super().__init__()
         require_size("cnn10", image_size, halvings=2)
-        halve = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[pool]
-        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 64, 64, 64), halve(2))
-        self.layer2 = nn.Sequential(conv_bn_relu(64, 128, 128, 128), halve(2))
+        halve = {"avg": AvgPool2x2, "max": lambda: nn.MaxPool2d(2)}[pool]
+        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 64, 64, 64), halve())
+        self.layer2 = nn.Sequential(conv_bn_relu(64, 128, 128, 128), halve())
         self.layer3 = conv_bn_relu(128, 256, 256, 256)
         self.normalise = nn.BatchNorm1d(256) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}

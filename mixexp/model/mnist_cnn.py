@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv_bn_relu, global_average, require_size
+from mixexp.model._blocks import AvgPool2x2, conv_bn_relu, global_average, require_size
 
 
 class MnistCNN(Body):
@@ -26,8 +26,8 @@ class MnistCNN(Body):
     def __init__(self, in_channels: int, image_size: tuple[int, int], *, final_batchnorm: bool = True) -> None:
         super().__init__()
         require_size("mnist_cnn", image_size, halvings=2)
-        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), nn.AvgPool2d(2))
-        self.layer2 = nn.Sequential(conv_bn_relu(32, 64), nn.AvgPool2d(2))
+        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), AvgPool2x2())
+        self.layer2 = nn.Sequential(conv_bn_relu(32, 64), AvgPool2x2())
         self.layer3 = conv_bn_relu(64, 128)
         self.normalise = nn.BatchNorm1d(128) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv_bn_relu, global_average
+from mixexp.model._blocks import AvgPool2x2, conv_bn_relu, global_average
 
 
 class SmallCNN(Body):
@@ -35,7 +35,7 @@ class SmallCNN(Body):
         side = min(image_size)
 
         def halve(side: int) -> nn.Module:
-            return nn.AvgPool2d(2) if side >= 4 else nn.Identity()
+            return AvgPool2x2() if side >= 4 else nn.Identity()
 
         self.num_features = 4 * width
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, width), halve(side))

@@ -208,10 +208,11 @@ def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]])
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
     ruler, quantity = axes
     at: dict[float, list[float]] = {}
+    factor = scale(table.spec, quantity)
     for run in runs:
         for x, y in zip(run.metrics.get(ruler, []), run.metrics.get(quantity, []), strict=False):
             if x is not None and y is not None and math.isfinite(y):
-                at.setdefault(x, []).append(scale(table.spec, quantity) * y)
+                at.setdefault(x, []).append(factor * y)
     if not at:
         return
     places = sorted(at)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "err
 REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
 CIRCUMSTANCES = (
-    *("name", "experiment", "device", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+    *("name", "experiment", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
     *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
     *("dataset.data_dir", "dataset.download"),
 )
@@ -43,6 +47,15 @@ class Run:
         """The description of the table this run belongs to, empty where it belongs to none."""
         table = self.config.get("table")
         return table if isinstance(table, dict) else {}
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What its configuration says, as dotted keys with values that are equal where they mean the same."""
+        return {key: canonical(value) for key, value in flatten(self.config).items()}
+
+    def setting(self, key: str) -> Any:
+        """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
+        return self.settings[key] if key in self.settings else canonical(lookup(self.config, key))
 
 
 def load_runs(directory: Path) -> list[Run]:
@@ -125,19 +138,28 @@ def canonical(value: Any) -> Any:
     """What decides whether two values are the same: ``1``, ``1.0`` and ``'1'`` are; None stays None."""
     if value is None or isinstance(value, bool):
         return value if value is None else str(value).lower()
+    return _canonical(str(value))
+
+
+@functools.lru_cache(maxsize=65536)  # a sweep's runs have the same few values again and again
+def _canonical(text: str) -> Any:
     try:
-        number = float(str(value))
+        number = float(text)
     except ValueError:
-        return str(value)
-    return number if math.isfinite(number) else str(value)
+        return text
+    return number if math.isfinite(number) else text
 
 
 def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
-    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration."""
-    flats = [flatten(run.config) for run in runs if run.config]
-    keys = dict.fromkeys(key for flat in flats for key in flat)
+    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
+
+    ignore: keys that do not count, with all that is under them.
+    """
+    first, *others = [run.settings for run in runs if run.config] or [{}]
+    keys = dict.fromkeys([*first, *(key for settings in others if settings.keys() != first.keys() for key in settings)])
     ignored = set(ignore)
-    found = [key for key in keys if key not in ignored and len({canonical(flat.get(key)) for flat in flats}) > 1]
+    counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
+    found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
     groups = {str(group) for run in runs for group in (run.config.get("choices") or {})}
     return sorted(found, key=lambda key: key not in groups)
 
@@ -189,7 +211,23 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    return _mapping(yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML))
+    """A YAML mapping; its top-level entries are parsed one by one, and alike ones, of which a sweep has many, once."""
+    text = path.read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[A-Za-z_]\w*:)", text, flags=re.MULTILINE)
+    try:
+        parsed = [_entry(entry) for entry in entries[1:]]
+    except yaml.YAMLError:  # one refers to another, perhaps
+        parsed = []
+    # what is not one entry after another, each with its own key, is read as the whole it is
+    if not parsed or entries[0] or any(len(entry) != 1 for entry in parsed) or len({*itertools.chain(*parsed)}) < len(parsed):
+        return _mapping(yaml.load(text, Loader=_YAML))
+    return {key: value for entry in parsed for key, value in entry.items()}
+
+
+@functools.lru_cache(maxsize=4096)
+def _entry(text: str) -> dict[str, Any]:
+    found = yaml.load(text, Loader=_YAML)
+    return found if isinstance(found, dict) else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

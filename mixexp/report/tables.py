@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ class Entry:
 
     def holds(self, run: Run) -> bool:
         """Whether the run meets every condition."""
-        return all(canonical(lookup(run.config, key)) == canonical(value) for key, value in self.conditions.items())
+        return all(run.setting(key) == value for key, value in self._wanted.items())
+
+    @cached_property
+    def _wanted(self) -> dict[str, Any]:
+        return {key: canonical(value) for key, value in self.conditions.items()}
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,15 @@ class Table:
         scores = [self.scores[run.folder].get(rule or self.rule) for run in self.cells.get((row, column), [])]
         return [score for score in scores if score is not None]
 
-    @property
+    @cached_property
     def rules(self) -> list[str]:
         """The selection rules for which there is a number: best_validation only where a part was held out."""
         return [rule for rule in RULES if any(rule in scores for scores in self.scores.values()) or rule != "best_validation"]
+
+    @cached_property
+    def unlike(self) -> set[tuple[str, str]]:
+        """The cells whose runs differ in more than their seed."""
+        return {place for place, members in self.cells.items() if varying(members, (*CIRCUMSTANCES, *REPEATS))}
 
     def published(self, row: str, column: str) -> float | None:
         """The value the source gives for a cell, in displayed units."""
@@ -397,9 +407,8 @@ def _cell(values: list[float], spec: Mapping[str, Any]) -> str:
 
 def _place_cell(table: Table, row: str, column: str, rule: str) -> str:
     """A cell's text; runs that differ in more than their seed have no common mean."""
-    members = table.cells.get((row, column), [])
-    if varying(members, (*CIRCUMSTANCES, *REPEATS)):
-        return f"unlike runs ({len(members)})"
+    if (row, column) in table.unlike:
+        return f"unlike runs ({len(table.cells[row, column])})"
     return _cell(table.values(row, column, rule), table.spec)
 
 
