@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import deque
 from collections.abc import Generator
 from typing import Any
@@ -44,4 +45,5 @@ class Lane:
             steps.close()
         self._behind.clear()
         if self._stream is not None:
+            gc.collect()  # compiled code and its network refer to each other
             torch.cuda.empty_cache()

@@ -29,7 +29,7 @@ class Place:
         self.pipe, self._stop, self._shared = pipe, stop, shared
         self.steps: Generator[Progress, None, dict[str, Any]] | None = None
         self.closed = False
-        self._lanes: dict[torch.device, Lane] = {}
+        self._lane: Lane | None = None
         self._last = 0.0
 
     def receive(self) -> None:
@@ -39,8 +39,7 @@ class Place:
         except (EOFError, OSError):
             self.closed = True
             return
-        device = execution(run.config).device
-        self._lane = self._lanes.setdefault(device, Lane(device))
+        self._lane = self._lane or Lane(execution(run.config).device)  # a slot's device is always the same
         self.steps = turns(run, self._stop, lambda text: self._send("note", text), log=True)
 
     def turn(self) -> None:
