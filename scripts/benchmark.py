@@ -53,6 +53,7 @@ from mixexp.dataset import Dataset, Splits
 from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
+from mixexp.sweep.execute import settle
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.pool import slots_for
 from mixexp.train import steps_per_epoch, train
@@ -228,6 +229,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
 
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
     """mixexp's own loop; yields the images of every step, or of several taken in one call."""
+    settle(torch.device(config["device"]))
     lane, steps, before = Lane(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
     try:
         while True:

@@ -70,7 +70,7 @@ def turns(
         output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
-        _settle(execution(run.config).device)
+        settle(execution(run.config).device)
         facts = {
             "label": run.label,
             "family": run.family,
@@ -98,7 +98,7 @@ def turns(
         return load_state(run.folder).result
 
 
-def _settle(device: torch.device) -> None:
+def settle(device: torch.device) -> None:
     """Let nothing be chosen by timing, nor added up in the order that threads come by."""
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":

@@ -26,6 +26,10 @@ class Lane:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._behind: deque[torch.cuda.Event] = deque()
 
+    def ready(self) -> bool:
+        """Whether a turn would not have to wait for the device."""
+        return len(self._behind) < IN_FLIGHT or self._behind[0].query()
+
     def turn(self, steps: Generator[Progress, None, dict[str, Any]]) -> Progress:
         """A run's next step or steps; raises StopIteration with its result at its end, and what the run raises."""
         if self._stream is None:
@@ -46,4 +50,5 @@ class Lane:
         self._behind.clear()
         if self._stream is not None:
             gc.collect()  # compiled code and its network refer to each other
+            torch.cuda.synchronize(self._stream.device)  # an error of the device is to show here, and not in another's run
             torch.cuda.empty_cache()

@@ -104,7 +104,8 @@ class _Queue:
     def again(self, run: Run) -> None:
         """Take back a run that did not end well among others in one process; last, when there may be more room for it."""
         self._alone.add(run.folder)
-        self._errors[run.folder] = _error_stamp(run)  # what it has left so far is no verdict
+        (run.folder / "error.txt").unlink(missing_ok=True)  # what it has left so far is no verdict
+        self._errors[run.folder] = ()
         self._free.append(run)
 
     def wants_its_own_process(self, run: Run) -> bool:

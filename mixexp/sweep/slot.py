@@ -53,8 +53,8 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
     """The process: trains the runs it is sent, one at a time for each pipe, until the pipes close or a run fails.
 
     To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason),
-    ("failed", traceback), ("again", reason) and ("stopped", ""). After a failure the pipe is closed; where there is no other, or the
-    device is past use, the process ends. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
+    ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and one whose device is
+    past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
     """
     stop, places = threading.Event(), []
 
@@ -82,7 +82,7 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
             for pipe in connection.wait(list(idle), timeout=0 if running else None):
                 idle[pipe].receive()
             looked = time.monotonic()
-        for place in running:
+        for place in [place for place in running if place.ready()] or running[:1]:
             place.turn()
         places = [place for place in places if not place.closed]
 
@@ -117,7 +117,7 @@ def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
 class Slot:
     """The parent's side: the device, the process, and the run it works on.
 
-    together: slots of one device that begin in one process, this one among them; one whose run fails goes on in its own.
+    together: slots of one device that begin in one process, this one among them.
     """
 
     device: str
@@ -160,9 +160,7 @@ class Slot:
             return self.died()
         if kind == "progress":
             self.fraction = content
-        elif kind in ("failed", "stopped", "again") and self._shared:
-            self._leave()
-        elif kind in ("failed", "stopped"):
+        elif kind in ("failed", "stopped") and not self._shared:
             self.close(seconds=0)  # what a failure left in its memory goes with it
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
 
