@@ -73,7 +73,6 @@ def _report(words: list[str]) -> None:
 
     from mixexp.report.write import write_report
 
-
     parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path)
     parser.add_argument("--rule", choices=("last", "median_last_10", "best", "best_validation"), help="selection rule of the headline table")

@@ -69,7 +69,10 @@ def application(words: Sequence[str]) -> None:
 
 
 def _job(found: DictConfig) -> dict[str, Any] | None:
-    """One run in this process, and its result, None where another process has the run: what Hydra calls for a single run, and for each job of launchers other than ours."""
+    """One run in this process, and its result, None where another process has the run.
+
+    Hydra calls it for a single run, and for each job of launchers other than ours.
+    """
     from mixexp.sweep.cells import composed
     from mixexp.sweep.single import single
 

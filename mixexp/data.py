@@ -109,7 +109,7 @@ def _load(key: str, trusted: tuple[str, ...]) -> tuple[Dataset, Splits]:
 
 
 def load(node: Mapping[str, Any], trusted: tuple[str, ...] = ()) -> tuple[Dataset, Splits]:
-    """The data set a node describes and its images, in channels_last; the last one stays in memory, so a sweep's next run need not read it again."""
+    """The data set a node describes and its images, in channels_last; the last one stays in memory for a sweep's next run."""
     return _load(json.dumps(node, sort_keys=True), trusted)
 
 

@@ -182,13 +182,9 @@ class Stepper:
         # an epoch's last, partial batch would cost a compile of its own, and is one step of many
         self._known[kind] = self._compiled(self._forward) if self._compiles and kind[1] == whole else self._forward
         before = self._host_state()
-
-        def take() -> None:
-            self._step(batch, kind[0], self._known[kind])
-
         try:
             with streams.torch_stream(self._device, self._seed, "forward", step) as drawn:
-                take()
+                self._step(batch, kind[0], self._known[kind])
                 if not drawn():
                     self._draws_nothing.add(kind)
         except TorchDynamoException as error:  # of the gradient, when the forward pass has left its traces already

@@ -172,7 +172,6 @@ def test_a_network_that_draws_random_numbers_is_not_captured(tmp_path, graphs_on
     assert float(rows_of(eager)[0]["train_loss"]) > 0
 
 
-
 @pytest.mark.parametrize("optional", [False, True])
 def test_a_step_that_waits_for_the_device_is_named_or_left_eager(optional, graphs_on_the_cpu):
     stepper, weight, notes = counting_stepper(optional=optional, reads=True)
