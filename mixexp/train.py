@@ -216,10 +216,10 @@ def train(
 
         # -- an evaluation, by budget
         if done % evaluate_every == 0 or done == steps:
-            train_loss = loss_sum.item() / loss_count
+            confusion, test_loss = evaluate(network, loss, test_part, normalize, num_classes, run)
+            train_loss = loss_sum.item() / loss_count  # read when the host has waited anyway
             loss_sum.zero_()
             loss_count = 0
-            confusion, test_loss = evaluate(network, loss, test_part, normalize, num_classes, run)
             row = {"step": done, "epoch": round(done / per_epoch, 4), "lr": lr, "train_loss": train_loss}
             row |= {"test_loss": test_loss, **scores(confusion)}
             accuracy = row["accuracy"]
