@@ -28,7 +28,7 @@ from mixexp.sweep.signals import handled
 LOOK_SECONDS = 0.05  # between two looks of a training process for runs in its idle places
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
-LOG_LINES = 20  # of a killed run's output, kept with the reason
+LOG_LINES = 40  # of a killed run's output, kept with the reason: a crash leaves its stack, the innermost call first
 
 # A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be torn by it.
 # Elsewhere than on Linux the system's libraries may not survive a fork, and a slot imports torch for itself.
