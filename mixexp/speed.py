@@ -5,16 +5,19 @@ from __future__ import annotations
 import abc
 import itertools
 import os
+import pickle
+import random
 import shutil
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixexp import streams
 from mixexp.batches import Batch, Batches
@@ -120,8 +123,7 @@ class Stepper:
     """Takes a run's steps in a mode.
 
     step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it is.
-    capturable: whether the optimizer does all on the device. host_state: what a step's code could keep from step to step beside
-    tensors, which a graph would repeat as it was when captured. note: takes a line for the user.
+    capturable: whether the optimizer does all on the device. modules: whose code takes part in a step. note: takes a line for the user.
     """
 
     def __init__(
@@ -130,13 +132,13 @@ class Stepper:
         step: Callable[[Batch, str, Forward], None],
         forward: Forward,
         capturable: bool,
-        host_state: Callable[[], Any],
+        modules: Sequence[nn.Module],
         device: torch.device,
         seed: int,
         note: Callable[[str], None],
     ) -> None:
         self._mode, self._step, self._forward, self._device, self._seed, self._note = mode, step, forward, device, seed, note
-        self._host_state = host_state
+        self._modules = modules
         self._compiles = mode.compiled
         self._graphs_left = mode.graph
         self._known: dict[tuple[str, int], Forward] = {}
@@ -181,7 +183,7 @@ class Stepper:
 
         # an epoch's last, partial batch would cost a compile of its own, and is one step of many
         self._known[kind] = self._compiled(self._forward) if self._compiles and kind[1] == whole else self._forward
-        before = self._host_state()
+        before = host_state(self._modules)
         try:
             with streams.torch_stream(self._device, self._seed, "forward", step) as drawn:
                 self._step(batch, kind[0], self._known[kind])
@@ -189,7 +191,7 @@ class Stepper:
                     self._draws_nothing.add(kind)
         except TorchDynamoException as error:  # of the gradient, when the forward pass has left its traces already
             raise UserError(f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it") from error
-        if self._host_state() != before:
+        if host_state(self._modules) != before:
             why = "it keeps state in Python from step to step"
             if self._graphs_left:
                 self._without_graphs(why)
@@ -272,6 +274,17 @@ class Stepper:
                 return compiled(*arguments)
 
         return call
+
+
+def host_state(modules: Sequence[nn.Module]) -> Any:
+    """What code could keep from step to step beside tensors, which a graph would repeat as it was when captured.
+
+    Plain attributes of modules and of those in them, and the global generators.
+    """
+    plain = (bool, int, float, str, type(None))
+    parts = [part for module in modules for part in module.modules()]
+    kept = [{name: value for name, value in vars(part).items() if isinstance(value, plain)} for part in parts]
+    return kept, random.getstate(), pickle.dumps(np.random.get_state())
 
 
 def new_pool() -> Any:

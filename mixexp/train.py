@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import pickle
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -191,14 +189,7 @@ def train(
         return later < steps and step // evaluate_every == later // evaluate_every and batches.alike(step, later) and same_rate
 
     batches = Batches(draw, min(rows, per_epoch * batch), batch, per_epoch, run.device)
-
-    def host_state() -> Any:
-        """What the code of network and loss could keep from step to step beside tensors, and the state of global generators."""
-        plain = (bool, int, float, str, type(None))
-        kept = [{k: v for k, v in vars(part).items() if isinstance(v, plain)} for part in (*network.modules(), *loss.modules())]
-        return kept, random.getstate(), pickle.dumps(np.random.get_state())
-
-    stepper = Stepper(mode, take, forward, capturable(optimizer), host_state, run.device, seed, folder.note)
+    stepper = Stepper(mode, take, forward, capturable(optimizer), (network, loss), run.device, seed, folder.note)
     samples = config["batch_size"] // batch  # that an image becomes
     done = first
     while done < steps:

@@ -593,6 +593,20 @@ def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def ceilings_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """What the device did at best beside each comparison, and the operations of an image."""
+    rows = [
+        [
+            comparison["what"],
+            str(comparison["threads"]),
+            *(f"{comparison['ceilings'][name] / 1e9:,.0f}" for name in ("float32", "bfloat16", "copy")),
+            f"{comparison['flops_per_image'] / 1e6:,.1f}",
+        ]
+        for comparison in comparisons
+    ]
+    return as_table(["", "threads", "matmul GFLOP/s, float32", "bfloat16", "copy GB/s", "MFLOP an image, forward and backward"], rows)
+
+
 def optimizer_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Milliseconds of an update, and the ratio."""
     rows = [
@@ -606,10 +620,10 @@ def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Images per second of all runs together, and memory, per number of runs at once."""
     first = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
     rows = [
-        [row["what"], str(row["at_once"]), f"{row['images_per_second']:,.0f}", f"{row['images_per_second'] / first[row['what']]:.2f}", f"{row['memory'] / 2**30:.2f}"]
+        [row["what"], str(row["at_once"]), f"{row['images_per_second']:,.0f}", f"{row['images_per_second'] / first[row['what']]:.2f}", f"{row['memory'] / 2**30:.2f}", f"{row['memory'] / row['at_once'] / 2**30:.2f}"]
         for row in found
     ]
-    return as_table(["", "at once", "images/s together", "x one alone", "GiB, all processes"], rows)
+    return as_table(["", "at once", "images/s together", "x one alone", "GiB, all processes", "GiB a run"], rows)
 
 
 def start_up_table(found: Mapping[str, Any]) -> str:
@@ -657,7 +671,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"\n(a) input path alone, {name}\n\n{rates_table(found['input'])}", flush=True)
     if "training" in arguments.parts:
         found["training"] = training(node, arguments)
-        print(f"\n(b) training of one run, {name}\n\n{rates_table(found['training'])}", flush=True)
+        print(f"\n(b) training of one run, {name}\n\n{rates_table(found['training'])}\n\n{ceilings_table(found['training'])}", flush=True)
     if "optimizer" in arguments.parts:
         found["optimizer"] = optimizer_step(arguments)
         print(f"\n(c) an optimizer's update\n\n{optimizer_table(found['optimizer'])}", flush=True)

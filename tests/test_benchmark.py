@@ -124,3 +124,19 @@ def test_runs_at_once_are_measured_together(benchmark: ModuleType, monkeypatch: 
 def test_the_report_of_many_runs_is_measured_on_runs_that_it_reads(benchmark: ModuleType) -> None:
     found = benchmark.aggregate(30, 5)
     assert found["runs"] == 30 and 0 < found["seconds"] < 60 and found["memory"] > 2**20
+
+
+def test_stacked_runs_are_as_many_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import stacked_runs
+
+    network = stacked_runs.Stacked(2, 4, runs=3).eval()
+    images = torch.randn(5, 6, 8, 8)
+    changed = images.clone()
+    changed[:, 2:4] += 1
+    with torch.no_grad():
+        differs = (network(changed) != network(images)).any(2).any(0)
+    assert differs.tolist() == [False, True, False], "a run sees its own images alone"
+    stacked_runs.main(["--seconds", "0.01", "--eager"])
+    printed = capsys.readouterr().out
+    assert printed.count(", eager: ") == len(stacked_runs.CASES) and printed.count("a run's gradient among") == 2

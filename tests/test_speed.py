@@ -225,16 +225,17 @@ def counting_stepper(
     optional: bool, capturable: bool = True, reads: bool = False, keeps: bool = False
 ) -> tuple[speed.Stepper, Tensor, list[str]]:
     """A stepper whose step adds one to a weight, or, where it keeps state, one more each time."""
-    weight, notes, kept = torch.zeros(()), [], [0]
+    weight, notes, module = torch.zeros(()), [], torch.nn.Module()
+    module.kept = 0
 
     def take(batch: Any, layer: str, forward: Any) -> None:
-        kept[0] += keeps
-        weight.add_(kept[0] if keeps else batch.chosen.numel() // 4)
+        module.kept += keeps
+        weight.add_(module.kept if keeps else batch.chosen.numel() // 4)
         if reads:
             weight.item()
 
     mode = speed.Mode(compiled=False, graph=True, why="", optional=optional)
-    return speed.Stepper(mode, take, lambda *_: None, capturable, lambda: list(kept), CPU, 0, notes.append), weight, notes
+    return speed.Stepper(mode, take, lambda *_: None, capturable, [module], CPU, 0, notes.append), weight, notes
 
 
 def some_batches(count: int = 8) -> Batches:
@@ -350,7 +351,7 @@ def test_what_cannot_be_compiled_is_named_or_left_eager(optional):
         forward(batch.chosen, batch.chosen.float(), batch.mix, layer)[0].backward()
 
     mode = speed.Mode(compiled=True, graph=False, why="", optional=optional)
-    stepper = speed.Stepper(mode, take, forward, False, lambda: None, CPU, 0, notes.append)
+    stepper = speed.Stepper(mode, take, forward, False, [], CPU, 0, notes.append)
     if optional:
         assert stepper(0, some_batches(), 1) == 1 and weight.grad.item() == 1.5 and stepper.taken == "eager"
         assert len(notes) == 1 and notes[0].startswith("not compiled: ")
