@@ -100,7 +100,7 @@ def explained(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
         group, _, value = word.lstrip("+~").partition("=")
         if group == "experiment" and value == "null":
             raise UserError(f"{word}: leave it out for a run without an experiment")
-        if group in groups and value == "null":
+        if group in groups and value == "null" and group != "probe":
             raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     try:
         yield

@@ -1,4 +1,4 @@
-"""From a data set to what the loop reads: chosen images as uint8 on the device, their labels, and the normalisation."""
+"""From a data set to what the loop reads: chosen images as they are on the device, their labels, and the normalisation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Part:
-    """Images, uint8 [N, C, H, W] in channels_last, and labels, int64 [N], on the device."""
+    """Images, uint8 or float32 [N, C, H, W] in channels_last, and labels, int64 [N], on the device."""
 
     images: Tensor
     labels: Tensor
@@ -48,13 +48,13 @@ class Part:
         return len(self.labels)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The images of the given rows, uint8 [B, C, H, W] in channels_last: one copy of a whole image each."""
+        """The images of the given rows, [B, C, H, W] in channels_last: one copy of a whole image each."""
         return self.images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
 
 
 class Normalize:
-    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32 in channels_last; with zero_mean each image is first
-    centred on its own mean.
+    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32 in channels_last, without the 255 from float32; with
+    zero_mean each image is first centred on its own mean.
 
     Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred training images.
     """
@@ -70,7 +70,8 @@ class Normalize:
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
         # repeated along a row of pixels: a broadcast over the three values of a pixel would run at a third of the speed
         width = images.shape[3]
-        self._scale, self._shift = (1 / (255 * self.std)).flatten().repeat(width), (-self.mean / self.std).flatten().repeat(width)
+        unit = _unit(images)
+        self._scale, self._shift = (1 / (unit * self.std)).flatten().repeat(width), (-self.mean / self.std).flatten().repeat(width)
 
     def to(self, device: torch.device) -> Normalize:
         """Itself, computing on another device."""
@@ -86,11 +87,16 @@ class Normalize:
         return torch.addcmul(self._shift, x, self._scale).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
+def _unit(images: Tensor) -> int:
+    """What one unit of mean and std is in the images' own."""
+    return 255 if images.dtype == torch.uint8 else 1
+
+
 def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every channel in 0..1 units, summed in float64 chunk by chunk; a constant channel gets std 1."""
+    """Mean and standard deviation of every channel, of uint8 in 0..1 units, summed in float64 chunk by chunk; a constant channel gets std 1."""
     total, squares, count = 0.0, 0.0, images[:, 0].numel()
     for chunk in images.split(5000):
-        x = chunk.cpu().double() / 255
+        x = chunk.cpu().double() / _unit(images)
         if zero_mean:
             x -= x.mean((1, 2, 3), keepdim=True)
         total = total + x.sum((0, 2, 3))

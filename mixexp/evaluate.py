@@ -30,8 +30,8 @@ def evaluate(
         with run.autocast():
             outputs = network(normalize(images).contiguous(memory_format=run.memory_format))
         outputs = outputs.float()
-        total += loss(outputs, Mixed(labels)).sum()
+        total += loss(outputs, Mixed((labels,))).sum()
         # not bincount, which asks the device how large its result will be
-        counts.scatter_add_(0, labels * num_classes + outputs.argmax(1), torch.ones_like(labels))
+        counts.scatter_add_(0, labels * num_classes + loss.predict(outputs), torch.ones_like(labels))
     network.train()
     return counts.view(num_classes, num_classes).cpu().numpy(), total.item() / len(part)

@@ -11,33 +11,30 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mixed:
-    """Labels of a batch: weight·onehot(first) + (1 − weight)·onehot(second).
+    """Labels of a batch: Σ_k weights[k]·onehot(labels[k]).
 
-    first: int64 [B]; second: int64 [B] or None where labels are not mixed; weight: float32 [B] in [0, 1], None with second.
+    labels: one int64 [B] for each part of a blend; weights: as many float32 [B] in [0, 1] that sum to 1, none where there is one label.
     """
 
-    first: Tensor
-    second: Tensor | None = None
-    weight: Tensor | None = None
+    labels: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...] = ()
 
     def average(self, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
-        """weight·loss_of(first) + (1 − weight)·loss_of(second), float [B].
+        """Σ_k weights[k]·loss_of(labels[k]), float [B].
 
         It equals the loss of the soft label where that loss is linear in the target (cross-entropy), not elsewhere (focal).
         """
-        loss = loss_of(self.first)
-        if self.second is None:
-            return loss
-        return self.weight * loss + (1 - self.weight) * loss_of(self.second)
+        first, *others = self.labels
+        if not self.weights:
+            return loss_of(first)
+        total = self.weights[0] * loss_of(first)
+        for labels, weight in zip(others, self.weights[1:], strict=True):
+            total = total + weight * loss_of(labels)
+        return total
 
     def soft(self, num_classes: int) -> Tensor:
         """The soft labels as a matrix, float32 [B, C] with rows that sum to 1."""
-        classes = torch.arange(num_classes, device=self.first.device)
-
-        def one_hot(labels: Tensor) -> Tensor:
-            return (labels.unsqueeze(1) == classes).float()  # torch's own reads the labels' range back from the device
-
-        if self.second is None:
-            return one_hot(self.first)
-        weight = self.weight.unsqueeze(1)
-        return weight * one_hot(self.first) + (1 - weight) * one_hot(self.second)
+        classes = torch.arange(num_classes, device=self.labels[0].device)
+        # torch's own one_hot reads the labels' range back from the device
+        columns = Mixed(self.labels, tuple(weight.unsqueeze(1) for weight in self.weights))
+        return columns.average(lambda labels: (labels.unsqueeze(1) == classes).float())

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class RunFolder:
         self.path = path
         self.note = note
         self.rows: list[dict[str, float]] = []
+        self.probed: dict[str, str] = {}
 
     def start(
         self,
@@ -74,10 +76,14 @@ class RunFolder:
         environment: Mapping[str, Any],
         validation: bool,
         rows: Iterable[Mapping[str, float]] = (),
+        probed: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Write what the run is, where it runs and the CSV as far as it is continued; what else an earlier attempt left goes."""
+        """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt left goes.
+
+        rows: of metrics.csv; probed: the text of each probe's file so far.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (*self.path.glob("*.part"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
+        for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*.csv"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
@@ -88,6 +94,21 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.path / "metrics.csv", text.getvalue())
+        self.probed = dict(probed)
+        for name, found in self.probed.items():
+            write_atomically(self.path / f"probe_{name}.csv", found)
+
+    def measured(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """What a probe has found after a step: rows for each of its files, all of a file with the same columns."""
+        for name, rows in tables.items():
+            text = io.StringIO()
+            writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
+            if name not in self.probed:
+                writer.writeheader()
+            writer.writerows({"step": step, **row} for row in rows)
+            self.probed[name] = self.probed.get(name, "") + text.getvalue()
+            with (self.path / f"probe_{name}.csv").open("a", newline="", encoding="utf-8") as file:
+                file.write(text.getvalue())
 
     def append(self, row: Mapping[str, float]) -> None:
         """One evaluation's row, on disk before training goes on."""

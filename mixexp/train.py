@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixexp import data, streams
+from mixexp import streams
 from mixexp.batches import Batch, Batches, Epoch
 from mixexp.build import build
 from mixexp.checkpoint import Checkpoint, State, code_hash
-from mixexp.device import execution
 from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
-from mixexp.network import Network, forward_blended
+from mixexp.network import forward_blended
 from mixexp.optimizer import capturable, load_state, set_rate
+from mixexp.prepare import prepare
+from mixexp.probe import measuring
 from mixexp.record import RunFolder, environment, processor
 from mixexp.schedule import Schedule
 from mixexp.speed import Forward, Stepper
@@ -75,36 +76,19 @@ def train(
     and no global generator is touched. Closed after a step, it leaves a checkpoint, from which the next call goes on: every random
     stream is keyed by seed, purpose and step, so the step is all there is to know of them.
     """
-    # -- data: whole, uint8, on the device
-    run = execution(config)
-    seed, trusted = config["seed"], tuple(config["trusted_modules"])
-    dataset, splits = data.load(config["dataset"], trusted)
-    sampling, augment, mix, mix_layer, schedule, speed = (
-        build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer", "schedule", "speed")
-    )
-    subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
-    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
-    num_classes = len(splits.classes)
-    train_part = data.part(splits.train_images, choice.train_labels, choice.train, run.device)
-    held_out = data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device)
-    test_part = data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device)
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device)
-    counts = np.bincount(choice.train_labels, minlength=num_classes)
-
-    # -- network, loss, optimizer; weights are drawn on the CPU, so every device starts from the same
-    with streams.torch_stream(torch.device("cpu"), seed, "weights"):
-        body = build(
-            config["model"], trusted, in_channels=splits.train_images.shape[1], image_size=tuple(splits.train_images.shape[2:])
-        )
-        loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
-        network = Network(body, loss.head(body.num_features, num_classes))
-    network = network.to(run.device, memory_format=run.memory_format)
+    # -- data whole on the device, network, loss, optimizer
+    parts = prepare(config)
+    run, seed, trusted = parts.run, parts.seed, tuple(config["trusted_modules"])
+    sampling, augment, mix, mix_layer = parts.sampling, parts.augment, parts.mix, parts.mix_layer
+    network, loss, normalize, choice = parts.network, parts.loss, parts.normalize, parts.choice
+    train_part, held_out, test_part, num_classes = parts.train, parts.held_out, parts.test, len(parts.classes)
+    schedule, speed = (build(config[group], trusted) for group in ("schedule", "speed"))
     parameters = list(network.parameters())
     optimizer = build(config["optimizer"], trusted, parameters=parameters, params=parameters)
     base_lr = config["optimizer"]["lr"]
 
     # -- budget
-    rows, batch = sampling.epoch_size(counts), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(parts.counts), mix.origins(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     evaluate_every = evaluation_interval(config, per_epoch, steps)
@@ -115,7 +99,7 @@ def train(
     made_by = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
     made_by |= {"device": computer, "bfloat16": run.bfloat16, "speed": mode.name}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
-    first, loss_sum, loss_count, seconds, written = 0, torch.zeros((), device=run.device), 0, 0.0, []
+    first, loss_sum, loss_count, seconds, written, probed = 0, torch.zeros((), device=run.device), 0, 0.0, [], {}
     for path in (folder.path, *shorter):
         saved = checkpoint.load(path / "checkpoint.pt", folder.note if path == folder.path else lambda _: None)
         if saved is not None and same_so_far(config, schedule, per_epoch, steps, saved["steps"], saved["step"]):
@@ -124,6 +108,7 @@ def train(
             load_state(optimizer, saved["optimizer"])
             loss_sum.copy_(saved["loss_sum"])
             first, loss_count, seconds, written = (saved[name] for name in ("step", "loss_count", "seconds", "rows"))
+            probed = saved["probed"]
             folder.note(f"goes on at step {first:,} of {steps:,}" + (f", where {path.name} ended" if path != folder.path else ""))
             break
 
@@ -141,12 +126,13 @@ def train(
             parameters=sum(p.numel() for p in network.parameters()),
             steps=steps,
             steps_per_epoch=per_epoch,
-            train_counts=counts.tolist(),
+            train_counts=parts.counts.tolist(),
             test_counts=torch.bincount(test_part.labels, minlength=num_classes).tolist(),
             data_hash=choice.digest(),
         ),
         validation=len(held_out) > 0,
         rows=written,
+        probed=probed,
     )
     started = time.perf_counter() - seconds
     lr, accuracy = None, folder.rows[-1]["accuracy"] if folder.rows else None
@@ -154,16 +140,22 @@ def train(
 
     def state() -> State:
         """What the rest of the run depends on, after the steps that are done."""
-        parts = {"network": network.state_dict(), "loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
+        states = {"network": network.state_dict(), "loss": loss.state_dict(), "optimizer": optimizer.state_dict()}
         sums = {"loss_sum": loss_sum, "loss_count": loss_count, "seconds": time.perf_counter() - started}
-        return {"step": done, "steps": steps, "rows": folder.rows, **sums, **parts}
+        return {"step": done, "steps": steps, "rows": folder.rows, "probed": folder.probed, **sums, **states}
 
     def draw(epoch: int) -> Epoch:
+        order = sampling.order(choice.train_labels, streams.generator(seed, "order", epoch))
+        mixing = mix.draw(seed, epoch, order, batch, config["batch_size"])
+        guests = {}
+        if mix.guests:
+            guests = {**augment.draw(streams.generator(seed, "augment guests", epoch), rows), "chosen": mixing["guests"]}
         return Epoch(
-            sampling.order(choice.train_labels, streams.generator(seed, "order", epoch)),
+            order,
             augment.draw(streams.generator(seed, "augment", epoch), rows),
-            mix.draw(seed, epoch, rows, batch, config["batch_size"]),
+            mixing,
             mix_layer.draw(streams.generator(seed, "mix_layer", epoch), per_epoch),
+            guests,
         )
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
@@ -176,8 +168,9 @@ def train(
 
     def take(batch: Batch, layer: str, forward: Forward) -> None:
         """A step: gather, augment, mix on the way through the network, update."""
-        images = augment(train_part.gather(batch.chosen), batch.augment, normalize).contiguous(memory_format=run.memory_format)
-        minimised, losses = forward(images, train_part.labels.index_select(0, batch.chosen), batch.mix, layer)
+        chosen, augment_draws = batch.everybody()
+        images = augment(train_part.gather(chosen), augment_draws, normalize).contiguous(memory_format=run.memory_format)
+        minimised, losses = forward(images, train_part.labels.index_select(0, chosen), batch.mix, layer)
         optimizer.zero_grad(set_to_none=True)
         minimised.backward()
         optimizer.step()
@@ -218,6 +211,9 @@ def train(
                 held_out_confusion, row["val_loss"] = evaluate(network, loss, held_out, normalize, num_classes, run)
                 held_out_scores = scores(held_out_confusion)
                 row |= {"val_accuracy": held_out_scores["accuracy"], "val_macro_f1": held_out_scores["macro_f1"]}
+            if parts.probe is not None and (parts.probe.while_training or done == steps):
+                with measuring(subject := parts.subject(done)):
+                    folder.measured(done, parts.probe.measure(subject))
             folder.append(row | {"seconds": round(time.perf_counter() - started, 3)})
             finite = math.isfinite(train_loss) and math.isfinite(test_loss)
             if not finite:
@@ -234,7 +230,7 @@ def train(
                     folder.note(f"no checkpoint at step {done:,}: {error}")
             raise
 
-    folder.confusion(confusion, splits.classes)
+    folder.confusion(confusion, parts.classes)
     if config["keep_checkpoint"] and finite:
         checkpoint.save(state())
     folder.finish(

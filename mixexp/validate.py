@@ -28,6 +28,7 @@ from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.model import Body
 from mixexp.network import Network, layers
+from mixexp.probe import Probe
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
@@ -54,7 +55,10 @@ GROUPS: dict[str, type] = {
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
 """What decides which images a run uses."""
 
-FITS = tuple(group for group in GROUPS if group != "speed")
+OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe}
+"""Groups of which a run may have no option."""
+
+FITS = (*(group for group in GROUPS if group != "speed"), *OPTIONAL_GROUPS)
 """The groups whose options have to go together."""
 
 Positive = Annotated[int, Field(gt=0)]
@@ -99,11 +103,13 @@ def validate(config: Mapping[str, Any]) -> list[str]:
 
     First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and the device.
     """
-    scalars = {key: value for key, value in config.items() if key not in GROUPS}
+    scalars = {key: value for key, value in config.items() if key not in {**GROUPS, **OPTIONAL_GROUPS}}
     errors = schema_errors(Settings, scalars, "")
     trusted = config["trusted_modules"]
     trusted = tuple(trusted) if isinstance(trusted, list) else ()
-    for group, kind in GROUPS.items():
+    for group, kind in {**GROUPS, **OPTIONAL_GROUPS}.items():
+        if config.get(group) is None and group in OPTIONAL_GROUPS:
+            continue
         if config.get(group) is None:
             errors.append(f"{group}: an option of this group is needed; mixexp list {group} names them")
         else:
@@ -117,10 +123,10 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None))
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     try:
-        counts, image_shape, _ = _data(_key(config, *DATA), trusted)
+        found = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
-    return errors + list(_fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), counts, image_shape, trusted))
+    return errors + list(_fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted))
 
 
 def _attempt(action: Any) -> list[str]:
@@ -147,26 +153,38 @@ def _writable(name: str) -> None:
         raise UserError(f"output_dir/name = {name}: cannot write there ({error.strerror})") from error
 
 
+class _Data(NamedTuple):
+    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are."""
+
+    counts: tuple[int, ...]
+    shape: tuple[int, ...]
+    evaluated: int
+    tested: int
+    kind: str
+
+
 @functools.lru_cache(maxsize=1024)
-def _data(key: str, trusted: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Training images per class, the shape of an image and the number to evaluate on; raises what is wrong with the real data."""
+def _data(key: str, trusted: tuple[str, ...]) -> _Data:
+    """What there is to know of a run's images; raises what is wrong with the real data."""
     config = json.loads(key)
-    _, splits = data.load(config["dataset"], trusted)
+    dataset, splits = data.load(config["dataset"], trusted)
     if len(splits.classes) < 2:
         raise ValueError("dataset: it has one class, and there is nothing to tell apart")
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
-    return tuple(counts.tolist()), tuple(splits.train_images.shape[1:]), len(choice.test) + len(choice.validation)
+    tested = len(choice.test)
+    return _Data(tuple(counts.tolist()), tuple(splits.train_images.shape[1:]), tested + len(choice.validation), tested, dataset.kind)
 
 
 @functools.lru_cache(maxsize=1024)
-def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trusted: tuple[str, ...]) -> tuple[str, ...]:
+def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
     config = json.loads(key)
+    counts = found.counts
     errors: list[str] = []
     built: dict[str, Any] = {}
-    for group in ("sampling", "augment", "mix", "mix_layer", "schedule"):
+    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config[name])):
         errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
     errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
     # the optimizer's own checks, on a parameter it does not train
@@ -185,15 +203,30 @@ def _fits(key: str, counts: tuple[int, ...], image_shape: tuple[int, ...], trust
     else:
         smallest = min(rows, batch, 2)
         errors += _batches(config, mix, built["schedule"], rows, batch)
+    errors += _attempt(lambda: mix.check(np.array(counts)))
+    errors += _kinds(found.kind, augment=built["augment"], mix=mix.blend)
+    if mix.needs_repeats and not sampling.repeats:
+        errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
     if mix.mixes_labels and not loss.accepts_mixed:
         errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
-        shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *image_shape), trusted)
+        shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
     except ValueError as error:
         return (*errors, str(error))
+    if "probe" in built:
+        errors += _attempt(lambda: built["probe"].check(found.kind, shape.layers, sum(counts), found.tested))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
+
+
+def _kinds(kind: str, **parts: Any) -> list[str]:
+    """What is chosen that is for data of another kind."""
+    return [
+        f"{group}: it is for data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
+        for group, part in parts.items()
+        if part is not None and part.kinds is not None and kind not in part.kinds
+    ]
 
 
 def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int, batch: int) -> list[str]:
@@ -251,11 +284,11 @@ class Cost(NamedTuple):
 def cost(config: Mapping[str, Any]) -> Cost:
     """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones."""
     trusted = tuple(config["trusted_modules"])
-    counts, image_shape, evaluated = _data(_key(config, *DATA), trusted)
+    found = _data(_key(config, *DATA), trusted)
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(counts)), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
-    shape = _shape_only(_key(config, "model", "loss"), counts, (min(rows, batch, 2), *image_shape), trusted)
+    shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
-    return Cost(steps, shape.flops * (3 * steps * config["batch_size"] + evaluations * evaluated))
+    return Cost(steps, shape.flops * (3 * steps * config["batch_size"] + evaluations * found.evaluated))

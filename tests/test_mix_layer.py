@@ -75,7 +75,7 @@ def ready(name: str) -> tuple[Network, Tensor]:
 def plan_of(weight: float) -> Plan:
     lam = torch.full((4,), weight)
     own = torch.arange(4)
-    return Plan(Mixed(own, ORDER, lam), own, ORDER, lam, Linear())
+    return Plan(Mixed((own, ORDER), (lam, 1 - lam)), (own, ORDER), (lam, 1 - lam), Linear())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -127,7 +127,7 @@ def test_small_cnn_blended_by_hand(layer: str) -> None:
     network.eval()
     parts = {"input": nn.Identity(), **{name: network.body.get_submodule(name) for name in ("layer1", "layer2", "layer3")}}
     lam = torch.tensor([0.1, 0.7, 0.4, 1.0])
-    plan = Plan(Mixed(ORDER), torch.tensor([0, 1, 2, 3]), ORDER, lam, Linear())
+    plan = Plan(Mixed((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
 
     def by_hand(x: Tensor) -> Tensor:
         return torch.stack([w * a + (1 - w) * b for w, a, b in zip(lam.tolist(), x, x[[2, 0, 3, 1]], strict=True)])
@@ -180,9 +180,13 @@ def small_network(loss: Loss) -> Network:
 def batch_of(mix: Mix, batch_size: int) -> tuple[Tensor, Plan]:
     rng, origins = np.random.default_rng(0), mix.origins(batch_size)
     images = torch.from_numpy(rng.normal(size=(origins, 2, 8, 8)).astype(np.float32))
-    draws = mix.draw(0, 0, origins, origins, batch_size)
-    plan = mix.plan(torch.arange(origins) % CLASSES, {key: torch.from_numpy(values) for key, values in draws.items()})
-    return images, plan
+    labels = torch.arange(origins) % 2
+    if hasattr(getattr(mix, "pairing", None), "k"):
+        mix.pairing.k = 1
+    mix.prepare(images, labels)
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(origins), origins, batch_size).items()}
+    everybody = torch.cat([torch.arange(origins), draws["guests"]]) if mix.guests else torch.arange(origins)
+    return images[everybody], mix.plan(labels[everybody], draws)
 
 
 @pytest.mark.parametrize("layer", PLACES)
@@ -199,8 +203,11 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     assert without == []
 
 
+STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).guests]
+
+
 @pytest.mark.parametrize("layer", PLACES)
-@pytest.mark.parametrize("mix_name", [name for name in names("mix") if "step_size" in node("mix", name)])
+@pytest.mark.parametrize("mix_name", STEPPED)
 def test_few_images_below_the_layer_and_all_samples_above(mix_name: str, layer: str) -> None:
     loss = build(node("loss", "kl"))
     network, mix = small_network(loss), build(node("mix", mix_name) | {"step_size": 4})

@@ -12,10 +12,13 @@ from torch import Tensor
 class Augment(abc.ABC):
     """Turns raw images into network input; it also says where normalisation comes in its own order."""
 
+    kinds: tuple[str, ...] | None = None
+    """The kinds of data it is for; None: any."""
+
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         """Random numbers for a whole epoch, one row an image: name → array [rows, …]."""
 
     @abc.abstractmethod
     def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
-        """Network input, float32 [B, C, H, W], from images, uint8 [B, C, H, W], and this batch's rows of the draws."""
+        """Network input, float32 [B, C, H, W], from images, uint8 or float32 [B, C, H, W], and this batch's rows of the draws."""

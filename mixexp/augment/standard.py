@@ -19,6 +19,8 @@ class Standard(Augment):
     the mean colour (BC learning's code). Either is one gather of whole rows of pixels from the padded batch and its mirror image.
     """
 
+    kinds = ("image",)
+
     def __init__(
         self, flip: bool = True, shift: Annotated[int, Field(ge=0)] = 4, pad: Literal["before", "after"] = "before"
     ) -> None:

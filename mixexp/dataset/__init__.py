@@ -1,4 +1,8 @@
-"""Data sets: where whole images come from, as uint8 tensors in a fixed order."""
+"""Data sets: where whole images come from, as tensors in a fixed order.
+
+Everything is an image to the rest of the program: a waveform is one of a single row, [1, 1, samples], a row of a table one of a
+single pixel with as many channels as the table has columns, [columns, 1, 1].
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from mixexp.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and test images, uint8 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError if they are not."""
+    """Training and test images, uint8 or float32 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError if they are not."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -32,8 +36,13 @@ class Splits:
 
 
 class Dataset(abc.ABC):
-    """A source of images; mean and std, in 0..1 units per channel, normalise them (None: computed from the training images)."""
+    """A source of images; mean and std per channel normalise them (None: computed from the training images).
 
+    They are in 0..1 units for uint8 images, and in the data's own for float32.
+    """
+
+    kind: str = "image"
+    """What the images are: image, sound (a waveform), spectrogram or table."""
     mean: list[float] | None
     std: list[float] | None
 
@@ -54,14 +63,16 @@ def check_statistics(mean: list[float] | None, std: list[float] | None, channels
 
 def _faults(split: str, images: Tensor, labels: Tensor, classes: int) -> list[str]:
     """What is wrong with one split, in words."""
-    if images.dtype != torch.uint8 or images.ndim != 4:
-        return [f"{split} images are {images.dtype} {list(images.shape)}, expected uint8 [N, C, H, W]"]
+    if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4:
+        return [f"{split} images are {images.dtype} {list(images.shape)}, expected uint8 or float32 [N, C, H, W]"]
     if labels.dtype != torch.int64 or labels.ndim != 1:
         return [f"{split} labels are {labels.dtype} {list(labels.shape)}, expected int64 [N]"]
     if len(labels) != len(images):
         return [f"{len(images)} {split} images have {len(labels)} labels"]
     if images.numel() == 0:
         return [f"there are no {split} images"]
+    if images.dtype == torch.float32 and not images.isfinite().all():
+        return [f"{split} images hold values that are no finite numbers"]
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         return [f"{split} labels lie in {int(labels.min())}..{int(labels.max())}, expected 0..{classes - 1}"]
     return []

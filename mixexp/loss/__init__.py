@@ -21,8 +21,12 @@ class Loss(nn.Module, abc.ABC):
     """Whether it corrects for class sizes, which oversampling and undersampling do too."""
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
-        """The classifier, from features, float [B, num_features], to outputs, float [B, C], whose largest is the prediction."""
+        """The classifier, from features, float [B, num_features], to outputs, float [B, C] for most losses."""
         return nn.Linear(num_features, num_classes)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The predicted class of every sample, int64 [B], from outputs: the largest one by default."""
+        return outputs.argmax(1)
 
     @abc.abstractmethod
     def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:

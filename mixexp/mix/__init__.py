@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,29 +12,45 @@ from torch import Tensor
 from mixexp.mixed import Mixed
 
 
+def like(weight: Tensor, x: Tensor) -> Tensor:
+    """Weights, float [B], in a shape that multiplies x, float [B, …]."""
+    return weight.view(-1, *[1] * (x.dim() - 1))
+
+
 class Blend(abc.ABC):
-    """How two samples become one."""
+    """How several samples become one."""
 
     input_only: str | None = None
     """Why the blend has no meaning at a hidden layer; None where it has."""
+    kinds: tuple[str, ...] | None = None
+    """The kinds of data it is for; None: any."""
     zero_mean: bool = False
     """Whether images have to be centred, each on its own mean, at training and at test time."""
 
     @abc.abstractmethod
-    def __call__(self, first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
-        """Blend of first and second, float [B, …] each, with weights lam, float32 [B], for first."""
+    def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+        """Blend of two parts or more, float [B, …] each, with as many weights, float32 [B], that sum to 1."""
 
 
 class Pairing(abc.ABC):
-    """Which samples of a batch are blended with which."""
+    """Which samples are blended with which: partners within the batch, or guests that join it from the rest of the training set."""
+
+    guests: bool = False
+    """Whether its draws name `guests`, int64 [rows], rows of the training set: the partner of each image, outside its batch."""
+
+    def check(self, counts: np.ndarray) -> None:
+        """Raise ValueError where training images of these counts per class, int64 [C], have no such partners."""
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 
     @abc.abstractmethod
-    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        """Random numbers for a whole epoch, one row an image: name → array [rows, …]."""
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        """Random numbers for a whole epoch, one row an image: name → array [rows, …]; order: the epoch's training rows, int64 [rows]."""
 
     @abc.abstractmethod
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S], are given."""
+        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with guests], are given."""
 
 
 class Ratio(abc.ABC):
@@ -48,34 +65,33 @@ class Label(abc.ABC):
     """Which label a blend carries."""
 
     mixes: bool
-    """Whether that is a blend of two labels."""
+    """Whether that is a blend of labels."""
 
     @abc.abstractmethod
-    def __call__(self, first: Tensor, second: Tensor, lam: Tensor) -> Mixed:
-        """The record for the loss, from the two samples' labels, int64 [B], and the blend's weights, float32 [B]."""
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+        """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B] each."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What happens to one batch of S images: which rows are blended into which B samples, and with which labels.
 
-    first, second: int64 [B], rows of the batch; None where nothing is blended. lam: float32 [B], weight of first.
+    rows: int64 [B] for each part of a blend, none where nothing is blended; weights: as many float32 [B] that sum to 1.
     """
 
     labels: Mixed
-    first: Tensor | None = None
-    second: Tensor | None = None
-    lam: Tensor | None = None
+    rows: tuple[Tensor, ...] = ()
+    weights: tuple[Tensor, ...] = ()
     blend: Blend | None = None
     whole: bool = False
-    """Whether first is every row in turn, which spares the gather."""
+    """Whether the first part is every row in turn, which spares the gather."""
 
     def apply(self, x: Tensor) -> Tensor:
         """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is kept."""
         if self.blend is None:
             return x
-        first = x if self.whole else x.index_select(0, self.first)
-        return self.blend(first, x.index_select(0, self.second), self.lam).to(x.dtype)
+        first = x if self.whole else x.index_select(0, self.rows[0])
+        return self.blend([first, *(x.index_select(0, rows) for rows in self.rows[1:])], self.weights).to(x.dtype)
 
 
 class Mix(abc.ABC):
@@ -84,21 +100,34 @@ class Mix(abc.ABC):
     blend: Blend | None = None
     """None: samples are never blended, so the mix layer does not matter."""
     mixes_labels: bool = False
-    """Whether a sample can carry two labels."""
+    """Whether a sample can carry several labels."""
+    guests: bool = False
+    """Whether its draws name `guests`, int64 [rows]: rows of the training set, one for each image, that join the image's batch."""
+    needs_repeats: bool = False
+    """Whether it blends only images that an epoch visits again, of which there are none without oversampling."""
 
     @property
     def zero_mean(self) -> bool:
         """Whether images have to be centred, each on its own mean, at training and at test time."""
         return self.blend is not None and self.blend.zero_mean
 
+    def check(self, counts: np.ndarray) -> None:
+        """Raise ValueError where training images of these counts per class, int64 [C], cannot be mixed so."""
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
+
     @abc.abstractmethod
     def origins(self, batch_size: int) -> int:
         """Images S that a batch of batch_size samples is made of; raises ValueError where the two do not fit."""
 
     @abc.abstractmethod
-    def draw(self, seed: int, epoch: int, rows: int, origins: int, batch_size: int) -> dict[str, np.ndarray]:
-        """Random numbers for the batches of one epoch, one row an image: name → array [rows, …]."""
+    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+        """Random numbers for the batches of one epoch, one row an image: name → array [rows, …].
+
+        order: the epoch's training rows, int64 [rows], in the order in which they are visited.
+        """
 
     @abc.abstractmethod
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        """The plan for one batch, from its labels, int64 [S], and its rows of the draws."""
+        """The plan for one batch, from its labels, int64 [S], with guests [2 S], their own behind, and its rows of the draws."""

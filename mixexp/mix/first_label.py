@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mixexp.mix import Label
@@ -11,5 +13,5 @@ class FirstLabel(Label):
 
     mixes = False
 
-    def __call__(self, first: Tensor, second: Tensor, lam: Tensor) -> Mixed:
-        return Mixed(first)
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+        return Mixed((labels[0],))

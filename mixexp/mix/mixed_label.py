@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mixexp.mix import Label
@@ -7,9 +9,9 @@ from mixexp.mixed import Mixed
 
 
 class MixedLabel(Label):
-    """Labels blended with the same weight as the samples (Zhang et al. 2018, eq. 1)."""
+    """Labels blended with the same weights as the samples (Zhang et al. 2018, eq. 1)."""
 
     mixes = True
 
-    def __call__(self, first: Tensor, second: Tensor, lam: Tensor) -> Mixed:
-        return Mixed(first, second, lam)
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+        return Mixed(tuple(labels), tuple(weights))

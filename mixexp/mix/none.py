@@ -13,8 +13,8 @@ class NoMix(Mix):
     def origins(self, batch_size: int) -> int:
         return batch_size
 
-    def draw(self, seed: int, epoch: int, rows: int, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
         return {}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        return Plan(Mixed(labels))
+        return Plan(Mixed((labels,)))

@@ -15,8 +15,8 @@ class OtherClass(Pairing):
     Differs from the paper: its code draws both images from the whole training set; the batch, as in article c, needs no second read.
     """
 
-    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        return {"order": rng.random(rows, dtype=np.float32), "start": rng.random(rows, dtype=np.float32)}
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"order": rng.random(len(order), dtype=np.float32), "start": rng.random(len(order), dtype=np.float32)}
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
         order = draws["order"].argsort(stable=True)

@@ -15,7 +15,8 @@ class Pairs(Mix):
     """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
 
     step_size: images a batch is made of; each is blended with batch_size / step_size different partners (article c). None:
-    as many images as samples. A sample whose partner is itself stays as it is.
+    as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
+    A sample whose partner is itself stays as it is too.
     """
 
     def __init__(
@@ -25,9 +26,18 @@ class Pairs(Mix):
         blend: Blend,
         label: Label,
         step_size: Annotated[int, Field(gt=0)] | None = None,
+        only_repeats: bool = False,
     ) -> None:
+        if pairing.guests and step_size is not None:
+            raise ValueError(f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null")
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
-        self.mixes_labels = label.mixes
+        self.mixes_labels, self.guests, self.needs_repeats = label.mixes, pairing.guests, only_repeats
+
+    def check(self, counts: np.ndarray) -> None:
+        self.pairing.check(counts)
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        self.pairing.prepare(images, labels)
 
     def origins(self, batch_size: int) -> int:
         if self.step_size is None:
@@ -36,14 +46,18 @@ class Pairs(Mix):
             raise ValueError(f"mix.step_size = {self.step_size} does not divide batch_size = {batch_size}")
         return self.step_size
 
-    def draw(self, seed: int, epoch: int, rows: int, origins: int, batch_size: int) -> dict[str, np.ndarray]:
-        draws = self.pairing.draw(streams.generator(seed, "pairing", epoch), rows)
-        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), rows, origins, batch_size // origins)
+    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+        draws = self.pairing.draw(streams.generator(seed, "pairing", epoch), order)
+        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), origins, batch_size // origins)
+        if self.needs_repeats:
+            lam[np.unique(order, return_index=True)[1]] = 1.0
         return {**draws, "lam": lam}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         lam = draws["lam"]
-        first = torch.arange(len(labels), device=labels.device).unsqueeze(1).expand_as(lam).flatten()
+        first = torch.arange(len(lam), device=labels.device).unsqueeze(1).expand_as(lam).flatten()
         second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
         lam = torch.where(first == second, 1.0, lam.flatten())
-        return Plan(self.label(labels[first], labels[second], lam), first, second, lam, self.blend, whole=len(first) == len(labels))
+        rows, weights = (first, second), (lam, 1 - lam)
+        record = self.label([labels[part] for part in rows], weights)
+        return Plan(record, rows, weights, self.blend, whole=len(first) == len(labels))

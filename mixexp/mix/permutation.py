@@ -13,8 +13,8 @@ class Permutation(Pairing):
     Further partners are the same permutation rolled on, so that a sample's partners differ. Fixed points can occur.
     """
 
-    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        return {"order": rng.random(rows, dtype=np.float32)}
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"order": rng.random(len(order), dtype=np.float32)}
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
         permutation = draws["order"].argsort(stable=True)

@@ -13,6 +13,9 @@ class Sampling(abc.ABC):
     equalises_classes: bool = False
     """Whether an epoch holds as many images of every class, which makes class weights a second correction of the same thing."""
 
+    repeats: bool = False
+    """Whether an epoch can hold an image more than once."""
+
     @abc.abstractmethod
     def epoch_size(self, counts: np.ndarray) -> int:
         """Images in an epoch, from the class counts, int64 [C]."""

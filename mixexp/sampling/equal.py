@@ -18,6 +18,7 @@ class Equal(Sampling):
 
     def __init__(self, to: Literal["largest", "smallest"]) -> None:
         self.to = to
+        self.repeats = to == "largest"
 
     def _per_class(self, counts: np.ndarray) -> int:
         present = counts[counts > 0]

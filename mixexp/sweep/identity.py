@@ -19,6 +19,9 @@ NOT_SCIENTIFIC = frozenset(
 )
 """Root settings that say where, how labelled or how fast, not what."""
 
+OPTIONAL = frozenset({"probe"})
+"""Root settings that say nothing where they are null: a run without has the identity it had before there were any."""
+
 ALIASES = frozenset({"alpha"})
 """Root settings that act only through the places which refer to them, and are counted there."""
 
@@ -60,7 +63,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    return {key: prune(value) for key, value in config.items() if key not in NOT_SCIENTIFIC | ALIASES}
+    said = {key: value for key, value in config.items() if value is not None or key not in OPTIONAL}
+    return {key: prune(value) for key, value in said.items() if key not in NOT_SCIENTIFIC | ALIASES}
 
 
 def run_id(config: Mapping[str, Any]) -> str:
