@@ -40,10 +40,21 @@ def option(group: str, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(composed(group, name)[group], resolve=True)
 
 
+def needs(*overrides: str) -> list[str]:
+    """What options among the overrides need beside them to be trained on the digits."""
+    words = []
+    for name in (word.removeprefix("mix=") for word in overrides if word.startswith("mix=")):
+        mix = option("mix", name)
+        words += ["sampling=oversample"] if mix.get("only_repeats") else []
+        words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
+    keys = {word.partition("=")[0] for word in overrides}
+    return [word for word in words if word.partition("=")[0] not in keys]
+
+
 def config_of(*overrides: str) -> dict[str, Any]:
     """A valid canonical configuration on the digits with a tiny network, unless overrides say otherwise."""
     small = [word for word in TINY if not any(o.startswith("model=") for o in overrides) or not word.startswith("model.")]
-    config = compose([*small, *overrides])
+    config = compose([*small, *overrides, *needs(*overrides)])
     assert validate(config) == []
     return canonical(config, frozenset({"alpha"}))
 

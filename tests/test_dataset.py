@@ -81,7 +81,8 @@ def splits(**changed: object) -> Splits:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"train_images": torch.zeros(2, 1, 4, 4)}, "train images are torch.float32"),
+        ({"train_images": torch.zeros(2, 1, 4, 4, dtype=torch.float64)}, "train images are torch.float64"),
+        ({"train_images": torch.full((2, 1, 4, 4), float("nan"))}, "train images hold values that are no finite numbers"),
         ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, r"test images are torch.uint8 \[2, 4, 4\]"),
         (
             {"test_images": torch.zeros(2, 3, 4, 4, dtype=torch.uint8)},

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixexp.compose import compose
-from mixexp.sweep.identity import ALIASES, NOT_SCIENTIFIC, canonical, differences, flatten, run_id, scientific
+from mixexp.sweep.identity import ALIASES, NOT_SCIENTIFIC, OPTIONAL, canonical, differences, flatten, run_id, scientific
 
 ALPHA = frozenset({"alpha"})
 WHERE_AND_HOW_FAST = {
@@ -200,7 +200,12 @@ def test_flatten_names_every_leaf() -> None:
 
 
 def test_the_scientific_part_is_the_telling_leaves() -> None:
-    assert {".".join(path) for path in TELLING} == {name for name, _ in flatten(scientific(RICH))}
+    unsaid = {name for name in OPTIONAL if RICH[name] is None}
+    assert {".".join(path) for path in TELLING} - unsaid == {name for name, _ in flatten(scientific(RICH))}
+
+
+def test_an_optional_setting_that_is_null_leaves_the_identity_as_it_was_before_there_was_any() -> None:
+    assert run_id({key: value for key, value in RICH.items() if key not in OPTIONAL}) == run_id(RICH)
 
 
 # --- differences ---

@@ -12,7 +12,6 @@ from running import config_of, rows_of, trained
 from mixexp import data, streams
 from mixexp import train as loop
 from mixexp.build import build
-from mixexp.mix.energy import Energy
 from mixexp.mix.none import NoMix
 from mixexp.record import RunFolder
 
@@ -86,8 +85,7 @@ def test_bc_plus_centres_images_at_training_and_at_test_time(tmp_path, monkeypat
     assert evaluations[0][0][3].zero_mean
     # one grey channel with its statistics at zero mean: every centred image has the same mean after normalisation
     assert torch.allclose(inputs[0][0][1].mean((1, 2, 3)), inputs[0][0][1].mean(), atol=1e-5)
-    monkeypatch.setattr(Energy, "zero_mean", False)
-    trained(tmp_path / "raw", *words)
+    trained(tmp_path / "raw", *words, "mix.blend.zero_mean=false")
     assert rows_of(RunFolder(tmp_path / "raw")) != rows_of(RunFolder(tmp_path / "centred"))
 
 
