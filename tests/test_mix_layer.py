@@ -27,7 +27,11 @@ from mixexp.mixed import Mixed
 from mixexp.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
-SMALL: dict[str, dict[str, Any]] = {"wide_resnet28_10": {"depth": 10, "widen": 1}, "small_cnn": {"width": 4}}
+SMALL: dict[str, dict[str, Any]] = {
+    "wide_resnet28_10": {"depth": 10, "widen": 1},
+    "densenet_bc190": {"depth": 10, "growth": 4},
+    "small_cnn": {"width": 4},
+}
 IMAGE_SIZES = [(8, 12), (16, 24), (32, 32), (224, 224)]  # in the order of trial
 CLASSES = 5
 ORDER = torch.tensor([2, 0, 3, 1])

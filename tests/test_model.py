@@ -30,6 +30,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "preact_resnet18 bare activated": ("preact_resnet18", {"stem_batchnorm": False}),
     "cnn10 max batchnorm": ("cnn10", {"pool": "max", "final_batchnorm": True}),
     "mnist_cnn no batchnorm": ("mnist_cnn", {"final_batchnorm": False}),
+    "densenet 16-3": ("densenet_bc190", {"depth": 16, "growth": 3}),
     "small_cnn narrow": ("small_cnn", {"width": 3}),
     "wide_resnet 10-1 dropout": ("wide_resnet28_10", {"depth": 10, "widen": 1, "dropout": 0.3}),
     "wide_resnet 16-2": ("wide_resnet28_10", {"depth": 16, "widen": 2}),
@@ -107,9 +108,9 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     assert [p.name for p in parameters[:3]] == ["self", "in_channels", "image_size"]
     options = parameters[3:]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in options)
-    assert values.keys() == {p.name for p in options}
+    assert values.keys() >= {p.name for p in options if p.default is not None}, "only what is null by default may be left out"
     hints = get_type_hints(init, include_extras=True)
-    schema = pydantic.create_model("Options", **{p.name: (hints[p.name], ...) for p in options})
+    schema = pydantic.create_model("Options", __config__={"extra": "forbid"}, **{p.name: (hints[p.name], None) for p in options})
     schema.model_validate(values, strict=True)
 
 
@@ -121,7 +122,11 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
         ("resnet18", 3, 11_173_962),
         ("cnn10", 3, 1_923_914),
         ("cnn11", 3, 7_582_154),
+        ("preact_resnet34", 3, 21_279_434),
+        ("preact_resnet34_plain", 3, 21_279_306),
+        ("densenet_bc190", 3, 25_624_430),
         ("mnist_cnn", 1, 94_442),
+        ("mnist_cnn_2d", 1, 93_188),
         ("small_cnn", 1, 24_058),
         ("torchvision_model", 3, 11_181_642),
         ("wide_resnet28_10", 3, 36_479_194),
@@ -190,8 +195,10 @@ def test_other_channels(variant: str, in_channels: int) -> None:
         assert body(torch.empty(BATCH, in_channels, *image_size)).shape == (BATCH, body.num_features)
 
 
-def naive_preact(body: Body, x: torch.Tensor, *, stem_batchnorm: bool, raw: bool) -> torch.Tensor:
-    """PreAct ResNet-18 in training mode, written from the definition on the body's parameters in their order of use."""
+def naive_preact(
+    body: Body, x: torch.Tensor, *, stem_batchnorm: bool, raw: bool, blocks: tuple[int, ...] = (2, 2, 2, 2)
+) -> torch.Tensor:
+    """A PreAct ResNet in training mode, written from the definition on the body's parameters in their order of use."""
     parameters = iter(body.parameters())
 
     def conv(x: torch.Tensor, stride: int = 1, padding: int = 1) -> torch.Tensor:
@@ -205,8 +212,8 @@ def naive_preact(body: Body, x: torch.Tensor, *, stem_batchnorm: bool, raw: bool
     x = conv(x)
     if stem_batchnorm:
         x = bn_relu(x)
-    for channels, first_stride in [(64, 1), (128, 2), (256, 2), (512, 2)]:
-        for stride in [first_stride, 1]:
+    for channels, first_stride, count in zip([64, 128, 256, 512], [1, 2, 2, 2], blocks, strict=True):
+        for stride in [first_stride] + [1] * (count - 1):
             activated = bn_relu(x)
             residual = conv(bn_relu(conv(activated, stride)))
             if stride == 2:
@@ -229,6 +236,70 @@ def test_preact_resnet18_against_its_definition(variant: str, stem_batchnorm: bo
         features = body(x)
         torch.testing.assert_close(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw))
         assert not torch.allclose(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=not raw), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("variant", "stem_batchnorm", "raw"), [("preact_resnet34", True, False), ("preact_resnet34_plain", False, True)])
+def test_preact_resnet34_against_its_definition(variant: str, stem_batchnorm: bool, raw: bool) -> None:
+    body, x = ready(variant)
+    set_mode(body, training=True)
+    with torch.no_grad():
+        torch.testing.assert_close(body(x), naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw, blocks=(3, 4, 6, 3)))
+
+
+def naive_densenet(body: Body, x: torch.Tensor, *, layers: int) -> torch.Tensor:
+    """DenseNet-BC in training mode, written from the definition on the body's parameters in their order of use."""
+    parameters = iter(body.parameters())
+
+    def conv(x: torch.Tensor, padding: int = 0) -> torch.Tensor:
+        return F.conv2d(x, next(parameters), padding=padding)
+
+    def bn_relu(x: torch.Tensor) -> torch.Tensor:
+        scale, shift = next(parameters), next(parameters)
+        return F.batch_norm(x, None, None, scale, shift, training=True).relu()
+
+    x = conv(x, padding=1)
+    for block in range(3):
+        maps = [x]
+        for _ in range(layers):
+            maps.append(conv(bn_relu(conv(bn_relu(torch.cat(maps, 1)))), padding=1))
+        x = torch.cat(maps, 1)
+        if block < 2:
+            x = F.avg_pool2d(conv(bn_relu(x)), 2)
+            assert x.shape[1] == sum(m.shape[1] for m in maps) // 2
+    x = bn_relu(x)
+    assert next(parameters, None) is None
+    return x.flatten(2).mean(2)
+
+
+def test_densenet_against_its_definition() -> None:
+    body, x = ready("densenet 16-3")
+    set_mode(body, training=True)
+    with torch.no_grad():
+        torch.testing.assert_close(body(x), naive_densenet(body, x, layers=2))
+
+
+def test_densenet_starts_as_its_code_and_has_the_papers_sizes() -> None:
+    """Table 2 of the DenseNet paper: 0.8 M parameters at depth 100 and growth 12, 25.6 M at 190 and 40."""
+    with torch.device("meta"):
+        sizes = {}
+        for depth, growth in [(100, 12), (190, 40)]:
+            body = build("densenet_bc190", changes={"depth": depth, "growth": growth})
+            sizes[depth] = sum(p.numel() for p in body.parameters()) + 10 * body.num_features + 10
+    assert sizes == {100: 769_162, 190: 25_624_430}
+    with pytest.raises(ValueError, match="nearest below is 184"):
+        build("densenet_bc190", changes={"depth": 189})
+    conv = build("densenet_bc190", changes={"depth": 10, "growth": 40}).layer3[0].new[5].weight
+    assert conv.shape == (40, 160, 3, 3)
+    assert conv.std().item() == pytest.approx((2 / (9 * 40)) ** 0.5, rel=0.02)
+
+
+def test_an_embedding_is_one_linear_layer_of_the_network_without() -> None:
+    torch.manual_seed(0)
+    body = build("mnist_cnn_2d", 1, (28, 28), {"final_batchnorm": False})
+    plain = build("mnist_cnn", 1, (28, 28), {"final_batchnorm": False})
+    plain.load_state_dict({name: values for name, values in body.state_dict().items() if not name.startswith("embed")})
+    x = torch.randn(5, 1, 28, 28)
+    torch.testing.assert_close(body(x), plain(x) @ body.embed.weight.T + body.embed.bias)
 
 
 def test_dropout_sits_between_the_convolutions_of_each_block() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
@@ -15,22 +18,31 @@ class MnistCNN(Body):
     [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
 
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+    embedding : units of a linear layer between pool and BatchNorm, which are then the features, [B, embedding]; None: no such layer.
+        The article's pictures have 2.
 
     Source: koshian2's article on the affinity loss and koshian2/affinity-loss.
     Differs from the paper: PyTorch's BatchNorm constants and initial weights instead of Keras'; there the convolutions also
     have a bias, which BatchNorm cancels.
     """
 
-    num_features = 128
-
-    def __init__(self, in_channels: int, image_size: tuple[int, int], *, final_batchnorm: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: tuple[int, int],
+        *,
+        final_batchnorm: bool = True,
+        embedding: Annotated[int, Field(gt=0)] | None = None,
+    ) -> None:
         super().__init__()
         require_size("mnist_cnn", image_size, halvings=2)
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), AvgPool2x2())
         self.layer2 = nn.Sequential(conv_bn_relu(32, 64), AvgPool2x2())
         self.layer3 = conv_bn_relu(64, 128)
-        self.normalise = nn.BatchNorm1d(128) if final_batchnorm else nn.Identity()
+        self.num_features = 128 if embedding is None else embedding
+        self.embed = nn.Identity() if embedding is None else nn.Linear(128, embedding)
+        self.normalise = nn.BatchNorm1d(self.num_features) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.normalise(global_average(self.layer3(self.layer2(self.layer1(x)))))
+        return self.normalise(self.embed(global_average(self.layer3(self.layer2(self.layer1(x))))))

@@ -27,6 +27,7 @@ class PreActResNet18(Body):
     """
 
     num_features = 512
+    blocks = (2, 2, 2, 2)
 
     def __init__(
         self,
@@ -39,18 +40,17 @@ class PreActResNet18(Body):
     ) -> None:
         super().__init__()
 
-        def layer(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
-            return nn.Sequential(
-                PreActBlock(in_channels, out_channels, stride, identity_shortcut, dropout),
-                PreActBlock(out_channels, out_channels, 1, identity_shortcut, dropout),
-            )
+        def layer(index: int, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+            first = PreActBlock(in_channels, out_channels, stride, identity_shortcut, dropout)
+            others = (PreActBlock(out_channels, out_channels, 1, identity_shortcut, dropout) for _ in range(self.blocks[index] - 1))
+            return nn.Sequential(first, *others)
 
         activation = [nn.BatchNorm2d(64), nn.ReLU(inplace=True)] if stem_batchnorm else []
         self.stem = nn.Sequential(conv3x3(in_channels, 64), *activation)
-        self.layer1 = layer(64, 64, 1)
-        self.layer2 = layer(64, 128, 2)
-        self.layer3 = layer(128, 256, 2)
-        self.layer4 = layer(256, 512, 2)
+        self.layer1 = layer(0, 64, 64, 1)
+        self.layer2 = layer(1, 64, 128, 2)
+        self.layer3 = layer(2, 128, 256, 2)
+        self.layer4 = layer(3, 256, 512, 2)
         self.stages = {name: name for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
