@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import re
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,6 +53,46 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What its configuration says, as dotted keys with values that are equal where they mean the same."""
         return {key: canonical(value) for key, value in flatten(self.config).items()}
+
+    def series(self, metric: str, where: Mapping[str, Any] | None = None) -> list[float | None]:
+        """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or `probe.<file>.<column>`.
+
+        error is 1 − accuracy. A probe's value at a step is the mean of its file's rows that fulfil `where`, a column's name → value.
+        Raises UserError where there is no such metric.
+        """
+        if metric.startswith("probe."):
+            return self._probed(metric, where or {})
+        source = "accuracy" if metric == "error" else metric
+        if source not in self.metrics:
+            raise UserError(f"metrics.csv has no column {source!r}.{closest(source, self.metrics)}")
+        values = self.metrics[source]
+        return [value if value is None else 1 - value for value in values] if metric == "error" else values
+
+    def probe(self, file: str) -> list[dict[str, str]]:
+        """The rows of probe_<file>.csv; raises UserError where there is none that can be read."""
+        path = self.folder / f"probe_{file}.csv"
+        try:
+            return _probe_rows(path, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            there = sorted(path.stem.removeprefix("probe_") for path in self.folder.glob("probe_*.csv"))
+            raise UserError(f"there is no {path.name}.{closest(file, there)}") from None
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path.name} cannot be read: {error}") from error
+
+    def _probed(self, metric: str, where: Mapping[str, Any]) -> list[float | None]:
+        _, file, column = metric.split(".", 2)
+        rows = self.probe(file)
+        for name in (column, *where):
+            if name not in rows[0]:
+                raise UserError(f"probe_{file}.csv has no column {name!r}.{closest(name, rows[0])}")
+        wanted = {name: canonical(value) for name, value in where.items()}
+        steps: dict[str, list[float]] = {}
+        for row in rows:
+            if all(canonical(row[name]) == value for name, value in wanted.items()):
+                steps.setdefault(row["step"], []).append(_number(row[column], f"probe_{file}.csv", column))
+        if not steps:
+            raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
+        return [statistics.fmean(values) for values in steps.values()]
 
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
@@ -267,7 +308,7 @@ def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mappi
 def _has_figures(result: Mapping[str, Any]) -> bool:
     """Whether a result has what is told of a run that is over."""
     last = result.get("last")
-    return isinstance(last, Mapping) and {"accuracy", "macro_f1"} <= last.keys() and {"seconds", "steps"} <= result.keys()
+    return isinstance(last, Mapping) and len(last) > 0 and {"seconds", "steps"} <= result.keys()
 
 
 def _last_line(path: Path) -> str:
@@ -278,6 +319,24 @@ def _last_line(path: Path) -> str:
         return f"error.txt cannot be read: {error}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "error.txt is empty"
+
+
+def _number(text: str, file: str, column: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{file} has {text!r} in its column {column}, which is no number") from None
+
+
+@functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time
+def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError("no row in it")
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("a line has more or fewer values than there are columns")
+    return rows
 
 
 def _leaves(prefix: str, value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -30,10 +30,14 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One row or one column: its label and the conditions, dotted key to value, that a run meets to be in it."""
+    """One row or one column: its label and the conditions, dotted key to value, that a run meets to be in it.
+
+    measure: what is shown of the runs where that is not the table's metric: metric, and perhaps rule, where and better.
+    """
 
     label: str
     conditions: dict[str, Any]
+    measure: Mapping[str, Any] | None = None
 
     def holds(self, run: Run) -> bool:
         """Whether the run meets every condition."""
@@ -58,11 +62,23 @@ class Table:
     without_result: list[tuple[Run, str, str]]
     unmatched: list[Run]
     remarks: list[str]
+    measured: dict[Path, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
         """The scores of a cell, one a run, in displayed units."""
-        scores = [self.scores[run.folder].get(rule or self.rule) for run in self.cells.get((row, column), [])]
+        name = row if row in self.measures else column
+        if name in self.measures:
+            rule = self.measures[name].get("rule") or rule
+        scores = [self._scores_of(run, name).get(rule or self.rule) for run in self.cells.get((row, column), [])]
         return [score for score in scores if score is not None]
+
+    def _scores_of(self, run: Run, name: str) -> dict[str, float]:
+        return self.measured[run.folder].get(name, {}) if name in self.measures else self.scores[run.folder]
+
+    @cached_property
+    def measures(self) -> dict[str, Mapping[str, Any]]:
+        """The rows or columns that show another quantity than the table's metric, by their labels."""
+        return {entry.label: entry.measure for entry in (*self.rows, *self.columns) if entry.measure is not None}
 
     @cached_property
     def rules(self) -> list[str]:
@@ -81,7 +97,7 @@ class Table:
     @property
     def unit(self) -> str:
         """The metric with its unit, as headings and axes print it."""
-        return unit(self.spec, self.spec["metric"])
+        return "as labelled" if self.measures else unit(self.spec, self.spec["metric"])
 
 
 def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs") -> list[Table]:
@@ -126,17 +142,24 @@ def _protocol(run: Run) -> str:
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs") -> Table:
     """The table that these runs describe, or one of the configurations that differ where they describe none."""
     spec, remarks = _complete(runs, title)
+    rows, columns = (_entries(spec, axis, runs) for axis in ("rows", "columns"))
+    measures = {entry.label: entry.measure for entry in (*rows, *columns) if entry.measure is not None}
     scores: dict[Path, dict[str, float]] = {}
+    measured: dict[Path, dict[str, dict[str, float]]] = {}
     without_result: list[tuple[Run, str, str]] = []
     for run in runs:
         found, problem = _score(run, spec) if run.outcome == "finished" else ({}, run.problem)
+        if found and measures:
+            pairs = {name: _score(run, _spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
+            measured[run.folder] = {name: figures for name, (figures, _) in pairs.items()}
+            if not any(measured[run.folder].values()):
+                problem = next(text for _, text in pairs.values())
         if problem or not found:
             without_result.append((run, run.outcome if run.outcome != "finished" else "no number", problem))
         else:
             scores[run.folder] = found
     order = ["failed", "diverged", "no number", "damaged", "unfinished"]
     without_result.sort(key=lambda entry: order.index(entry[1]))
-    rows, columns = (_entries(spec, axis, runs) for axis in ("rows", "columns"))
     cells: dict[tuple[str, str], list[Run]] = {}
     for run in (run for run in runs if run.folder in scores):
         for place in ((row.label, column.label) for row in rows for column in columns if row.holds(run) and column.holds(run)):
@@ -144,7 +167,14 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs") -
     placed = {run.folder for members in cells.values() for run in members}
     unmatched = [run for run in runs if run.folder in scores and run.folder not in placed]
     chosen = rule or spec["rule"]
-    return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks + _pooled(cells))
+    remarks = remarks + _pooled(cells)
+    return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks, measured)
+
+
+def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
+    """The table's description for one of its measures: each has its own metric, and losses are shown as they are."""
+    metric = measure["metric"]
+    return {**spec, "metric": metric, "better": measure.get("better") or better(spec, metric), "scale": measure.get("scale", scale(spec, metric))}
 
 
 def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -154,12 +184,18 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
         if key in spec and spec[key] not in allowed:
             problems[key] = f"table.{key} is {spec[key]!r}; {', '.join(allowed)} are known.{closest(spec[key], allowed)}"
     for axis in ("rows", "columns"):
-        given = spec.get(axis)
-        values = given.get("values") if isinstance(given, Mapping) else None
-        keyed = isinstance(given, Mapping) and isinstance(given.get("key"), str)
-        explicit = isinstance(values, Mapping) and all(isinstance(conditions, Mapping) for conditions in values.values())
-        if keyed == explicit:
-            problems[axis] = f"table.{axis} needs either a key (a dotted key) or values (a label and its conditions each)."
+        given = spec.get(axis) if isinstance(spec.get(axis), Mapping) else {}
+        keyed = isinstance(given.get("key"), str)
+        explicit = [name for name in ("values", "measures") if _mapping_of_mappings(given.get(name))]
+        if keyed + len(explicit) != 1:
+            problems[axis] = (
+                f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a label and "
+                "its metric each)."
+            )
+        elif explicit == ["measures"]:
+            problems |= {axis: problem for problem in map(_measure_problem, given["measures"].values()) if problem}
+    if all("measures" in (spec.get(axis) or {}) for axis in ("rows", "columns")):
+        problems["columns"] = "table.rows and table.columns both have measures; one of them can."
     published = spec.get("published") or {}
     if not isinstance(published, Mapping) or not all(isinstance(column, Mapping) for column in published.values()):
         problems["published"] = "table.published needs, for each column, the rows and their values."
@@ -172,6 +208,24 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
             if spec.get(key) is not None and not isinstance(spec[key], kind):
                 problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
     return problems
+
+
+def _mapping_of_mappings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(inner, Mapping) for inner in value.values())
+
+
+def _measure_problem(measure: Mapping[str, Any]) -> str:
+    """What is wrong with one of an axis's measures, empty when nothing is."""
+    known = ("metric", "rule", "where", "better", "scale")
+    strange = [key for key in measure if key not in known]
+    if strange:
+        return f"a measure has no key {strange[0]!r}.{closest(strange[0], known)}"
+    if not isinstance(measure.get("metric"), str):
+        return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
+    for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):
+        if key in measure and measure[key] not in allowed:
+            return f"a measure's {key} is {measure[key]!r}; {', '.join(allowed)} are known.{closest(measure[key], allowed)}"
+    return ""
 
 
 def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
@@ -204,7 +258,7 @@ def band(values: list[float], statistic: str) -> tuple[float, float]:
 def unit(spec: Mapping[str, Any], metric: str) -> str:
     """The metric with its unit: fractions are shown in per cent where the table's scale is 100."""
     factor = scale(spec, metric)
-    name = metric.replace("_", " ").replace("f1", "F1")
+    name = metric.rpartition(".")[2].replace("_", " ").replace("f1", "F1")
     return name if factor == 1 else f"{name} (%)" if factor == 100 else f"{name} (× {factor:g})"
 
 
@@ -242,7 +296,10 @@ def tidy(table: Table) -> list[dict[str, Any]]:
         published = table.published(row, column)
         for rule in table.rules:
             values = table.values(row, column, rule)
-            record: dict[str, Any] = {"row": row, "column": column, "rule": rule, "metric": table.spec["metric"]}
+            measure = table.measures.get(row) or table.measures.get(column) or {}
+            if measure.get("rule", rule) != rule:  # it has one rule, and no other number
+                continue
+            record: dict[str, Any] = {"row": row, "column": column, "rule": rule, "metric": measure.get("metric", table.spec["metric"])}
             ours = centre(values, table.spec["statistic"]) if values else None
             below, above = band(values, table.spec["statistic"])
             spread = None if len(values) < 2 else below if table.spec["statistic"] == "mean" else below + above
@@ -266,6 +323,11 @@ def run_records(table: Table) -> list[dict[str, Any]]:
             for rule in table.rules
         }
         settings = {key: lookup(run.config, key) for key in keys}
+        measured = table.measured.get(run.folder, {})
+        scores |= {
+            name: _rounded(measured.get(name, {}).get(measure.get("rule") or table.rule), table.spec)
+            for name, measure in table.measures.items()
+        }
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
         records.append(settings | {"outcome": outcome} | scores | ending)
     return records
@@ -336,6 +398,8 @@ def _of_differences(runs: list[Run]) -> dict[str, Any]:
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
+    if "measures" in spec[axis]:
+        return [Entry(label(name), {}, measure) for name, measure in spec[axis]["measures"].items()]
     if "values" in spec[axis]:
         return [Entry(label(name), dict(conditions)) for name, conditions in spec[axis]["values"].items()]
     key = spec[axis]["key"]
@@ -360,18 +424,33 @@ def _order(value: Any) -> tuple[int, float, str]:
     return (2, 0.0, "") if value is None else (0, value, "") if isinstance(value, float) else (1, 0.0, value)
 
 
-def _score(run: Run, spec: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+def runs_of(table: Table, one: Entry, other: Entry | None = None) -> list[Run]:
+    """The runs in the table's cells that meet the conditions of one entry, or of two; each once."""
+    placed = {run.folder: run for members in table.cells.values() for run in members}
+    return [run for run in placed.values() if one.holds(run) and (other is None or other.holds(run))]
+
+
+def better(spec: Mapping[str, Any], metric: str) -> str:
+    """Which of two values of a metric is better, where the table does not say it: the smaller loss or error."""
+    if metric == spec["metric"]:
+        return spec["better"]
+    return "lower" if metric.endswith(("loss", "error")) else "higher"
+
+
+def _score(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
     metric = spec["metric"]
-    if metric not in run.metrics:
-        return {}, f"metrics.csv has no column {metric!r}.{closest(metric, run.metrics)}"
-    measured = [value for value in run.metrics[metric] if value is not None]
+    try:
+        measured = [value for value in run.series(metric, where) if value is not None]
+    except UserError as error:
+        return {}, str(error)
     if not measured:
         return {}, f"metrics.csv has no value of {metric}"
     if not all(map(math.isfinite, measured)):
         return {}, f"{metric} is not a finite number in {sum(not math.isfinite(value) for value in measured)} evaluations"
     held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
     rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
-    return {rule: spec["scale"] * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
+    factor = scale(spec, metric)
+    return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
 def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from mixexp.errors import UserError
 from mixexp.report.load import load_runs
 from mixexp.report.tables import Table, build_tables, markdown, run_records, tidy
 
@@ -33,7 +34,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     figures, remarks = _figures(table, folder)
     text = "\n\n".join(
-        [markdown(table).rstrip("\n"), *remarks, *(f"![{path.stem}]({path.name})" for path in figures if path.suffix == ".png")]
+        [markdown(table).rstrip("\n"), *remarks, *(f"![{path.stem}]({path.name})" for path in figures if path.suffix in (".png", ".gif"))]
     )
     return [
         _write(folder / "table.md", text + "\n"),
@@ -71,11 +72,16 @@ def _figures(table: Table, folder: Path) -> tuple[list[Path], list[str]]:
 
     problems = [figure_problem(spec) for spec in table.spec["figures"]]
     sound = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
+    remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
-        return [], [f"Not drawn: {problem}" for problem in problems if problem] + ["There is nothing to draw yet."]
-    names = distinct_names([str(spec["file"]) for spec in sound])
-    written = [path for spec, name in zip(sound, names, strict=True) for path in save(draw(table, spec), folder / name)]
-    return written, [f"Not drawn: {problem}" for problem in problems if problem]
+        return [], [*remarks, "There is nothing to draw yet."]
+    written: list[Path] = []
+    for spec, name in zip(sound, distinct_names([str(spec["file"]) for spec in sound]), strict=True):
+        try:
+            written += save(draw(table, spec), folder / name)
+        except UserError as error:
+            remarks.append(f"Not drawn: figure {spec['file']}: {error}")
+    return written, remarks
 
 
 def _write(path: Path, text: str) -> Path:
