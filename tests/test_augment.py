@@ -14,7 +14,9 @@ from scipy import stats
 from torch import Tensor
 from running import option
 
+from mixexp import streams
 from mixexp.augment import Augment
+from mixexp.augment.noise import Noise
 from mixexp.augment.standard import Standard
 from mixexp.build import build
 from mixexp.data import Normalize
@@ -64,10 +66,15 @@ def naive_standard(augment: Standard, images: Tensor, draws: dict[str, Tensor], 
 def test_contract(name: str, shape: tuple[int, int, int], count: int) -> None:
     augment, images = augment_of(name), some_images(count, *shape)
     before, state = images.clone(), (torch.get_rng_state(), np.random.get_state()[1].tolist())
-    found = augment(images, drawn(augment, count), normalize_of(images))
+
+    def applied(augment: Augment) -> Tensor:
+        with streams.torch_stream(torch.device("cpu"), 0, "forward", 0):  # as the loop does for what a step draws itself
+            return augment(images, drawn(augment, count), normalize_of(images))
+
+    found = applied(augment)
     assert found.dtype == torch.float32 and found.shape == images.shape and found.isfinite().all()
     assert torch.equal(images, before)
-    assert torch.equal(found, augment(images, drawn(augment_of(name), count), normalize_of(images)))
+    assert torch.equal(found, applied(augment_of(name)))
     assert torch.equal(state[0], torch.get_rng_state()) and state[1] == np.random.get_state()[1].tolist()
 
 
@@ -143,3 +150,33 @@ def test_every_epoch_and_image_draws_anew() -> None:
     one, other = drawn(augment, 300, seed=0), drawn(augment, 300, seed=1)
     assert len(one["offset"].unique(dim=0)) > 70
     assert not torch.equal(one["offset"], other["offset"]) and not torch.equal(one["flip"], other["flip"])
+
+
+@pytest.mark.parametrize(("at", "deviation"), [("before", [0.1 / s for s in STD]), ("after", [0.1] * 3)])
+def test_noise_is_normal_and_in_its_unit(at: str, deviation: list[float]) -> None:
+    """sigma is of 0..1 before normalisation, which divides it by each channel's std, and of normalised units after it."""
+    images = some_images(64, 3, 8, 8)
+    base = Standard(flip=True, shift=2, pad="before")
+    noisy = Noise(base, 0.1, at)
+    draws, normalize = drawn(noisy, 64), normalize_of(images)
+    plain = base(images, draws, normalize)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        noise = (noisy(images, draws, normalize) - plain).double()
+        again = (noisy(images, draws, normalize) - plain).double()
+    assert not torch.equal(noise, again), "drawn anew each time"
+    for channel, expected in enumerate(deviation):
+        values = noise[:, channel].flatten() / expected
+        assert stats.kstest(values.numpy(), "norm").pvalue > 1e-3
+        assert abs(np.corrcoef(values, again[:, channel].flatten())[0, 1]) < 0.1
+    assert abs(np.corrcoef(noise[:, 0].flatten(), noise[:, 1].flatten())[0, 1]) < 0.1
+
+
+def test_noise_on_float_data_is_in_its_own_unit() -> None:
+    table = torch.zeros(4000, 2, 1, 1)
+    noisy = Noise(build(option("augment", "none")), 0.5)
+    assert noisy.kinds is None and Noise(Standard(), 1.0).kinds == ("image",)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        found = noisy(table, drawn(noisy, 4000), lambda x: 2 * x)
+    assert found.std().item() == pytest.approx(2 * 0.5, rel=0.05)

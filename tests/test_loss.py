@@ -19,10 +19,13 @@ from running import composed, option
 from mixexp.build import build
 from mixexp.loss import Loss
 from mixexp.loss.affinity import Affinity, AffinityHead
+from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
 from mixexp.loss.class_weights import class_weights
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.loss.focal import Focal
+from mixexp.loss.joint import Joint
 from mixexp.loss.kl import KL
+from mixexp.loss.soft_cross_entropy import SoftCrossEntropy
 from mixexp.mixed import Mixed
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -106,8 +109,28 @@ def naive_affinity(loss: Affinity, row: list[float], label: int) -> float:
     return sum(max(0.0, loss.margin + other - row[label]) for j, other in enumerate(row) if j != label)
 
 
+def naive_soft_cross_entropy(loss: SoftCrossEntropy, row: list[float], target: list[float]) -> float:
+    return -sum(t * log_p for t, log_p in zip(target, log_softmax(row), strict=True))
+
+
+def naive_binary_cross_entropy(loss: BinaryCrossEntropy, row: list[float], target: list[float]) -> float:
+    p = [math.exp(z) for z in log_softmax(row)] if loss.of == "softmax" else [1 / (1 + math.exp(-z)) for z in row]
+    wanted = target if loss.target == "mixed" else [float(t > 0) for t in target]
+    values = [-t * math.log(q) - (1 - t) * math.log(1 - q) for t, q in zip(wanted, p, strict=True)]
+    return sum(values) / (len(values) if loss.over_classes == "mean" else 1)
+
+
+def naive_joint(loss: Joint, row: list[float], target: list[float]) -> float:
+    half = len(row) // 2
+    affinity = average_of(naive_affinity)(loss.affinity, row[half:], target)
+    return naive_soft_cross_entropy(loss, row[:half], target) + loss.weight * affinity
+
+
 NAIVE = {
     CrossEntropy: naive_cross_entropy,
+    SoftCrossEntropy: naive_soft_cross_entropy,
+    BinaryCrossEntropy: naive_binary_cross_entropy,
+    Joint: naive_joint,
     KL: naive_kl,
     Focal: average_of(naive_focal),
     Affinity: average_of(naive_affinity),
@@ -121,6 +144,13 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("focal", {"gamma": 0}),
     ("affinity", {"margin": 0.01, "sigma": 90}),
     ("affinity", {"centres": 3, "sigma": 2, "batchnorm": True}),
+    *(
+        ("binary_cross_entropy", {"of": of, "target": target, "over_classes": over})
+        for of in ("softmax", "sigmoid")
+        for target in ("mixed", "present")
+        for over in ("mean", "sum")
+    ),
+    ("joint", {"weight": 0.3, "predicts": "softmax"}),
 ]
 
 
@@ -180,7 +210,7 @@ def gap_to_average(loss: Loss) -> Tensor:
 def test_a_loss_declared_linear_equals_the_average_form(name: str, changes: dict[str, Any]) -> None:
     loss = loss_of(name, **changes)
     assert isinstance(loss.linear_in_target, bool)
-    if loss.linear_in_target or not isinstance(loss, KL):
+    if loss.linear_in_target or not isinstance(loss, KL | BinaryCrossEntropy):
         torch.testing.assert_close(gap_to_average(loss), torch.zeros(50), rtol=0, atol=1e-5)
 
 
@@ -194,12 +224,77 @@ def test_the_losses_declared_not_linear_are_not() -> None:
     assert not loss_of("affinity").linear_in_target
 
 
-def test_cross_entropy_of_the_soft_label_is_the_average_form() -> None:
-    loss, labels = loss_of("cross_entropy"), labels_of(30)
-    outputs = outputs_of(loss, 30)
-    soft = -(labels.soft(CLASSES) * outputs.log_softmax(1)).sum(1)
-    torch.testing.assert_close(loss(outputs, labels), soft)
-    assert loss.linear_in_target
+def test_both_formulations_of_mixups_loss_are_equal() -> None:
+    """The blend of two losses and the loss of the blended label: same values, same gradients."""
+    average, soft, labels = loss_of("cross_entropy"), loss_of("soft_cross_entropy"), labels_of(30)
+    outputs = outputs_of(average, 30).requires_grad_()
+    torch.testing.assert_close(average(outputs, labels), -(labels.soft(CLASSES) * outputs.log_softmax(1)).sum(1))
+    torch.testing.assert_close(average(outputs, labels), soft(outputs, labels))
+    gradients = [torch.autograd.grad(loss(outputs, labels).sum(), outputs)[0] for loss in (average, soft)]
+    torch.testing.assert_close(*gradients)
+    assert average.linear_in_target and soft.linear_in_target
+
+
+@pytest.mark.parametrize("target", ["mixed", "present"])
+def test_binary_cross_entropy_of_softmax_is_torchs(target: str) -> None:
+    """Manifold mixup's repository: nn.BCELoss()(nn.Softmax(dim=1)(output), target), the mean over batch and classes."""
+    loss, labels = loss_of("binary_cross_entropy", target=target), labels_of(40)
+    outputs = outputs_of(loss, 40, dtype=torch.float64)
+    wanted = labels.soft(CLASSES).double()
+    wanted = wanted if target == "mixed" else (wanted > 0).double()
+    theirs = nn.BCELoss()(nn.Softmax(dim=1)(outputs), wanted)
+    torch.testing.assert_close(loss(outputs, labels).mean(), theirs)
+    sums = loss_of("binary_cross_entropy", target=target, over_classes="sum")(outputs, labels)
+    torch.testing.assert_close(sums, CLASSES * loss(outputs, labels))
+
+
+def test_a_class_of_no_weight_is_not_present() -> None:
+    loss = loss_of("binary_cross_entropy", of="sigmoid", target="present", over_classes="sum")
+    first, second = torch.tensor([1, 1, 1, 1]), torch.tensor([3, 3, 3, 1])
+    weight = torch.tensor([1.0, 0.0, 1e-6, 0.4])
+    outputs = torch.tensor([[0.0, 2.0, 0.0, -1.0, 0.0]]).expand(4, -1)
+    found = loss(outputs, Mixed((first, second), (weight, 1 - weight)))
+    for value, present in zip(found, [{1}, {3}, {1, 3}, {1}], strict=True):
+        expected = sum(math.log1p(math.exp(-z if c in present else z)) for c, z in enumerate(outputs[0].tolist()))
+        assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_rest_of_a_probability_near_one_keeps_its_digits() -> None:
+    rows = [[0.0, 40.0, 1.0], [0.0, 500.0, 0.0], [0.0, 0.0, 0.0], [-3e4, 3e4, 0.0], [1.0, 0.999, -1.0]]
+    outputs = torch.tensor(rows, requires_grad=True)
+    found = log_rest(outputs)
+    for values, row in zip(found.tolist(), rows, strict=True):
+        for c, value in enumerate(values):
+            others = [z for j, z in enumerate(row) if j != c]
+            top, highest = max(others), max(row)
+            rest = top + math.log(sum(math.exp(z - top) for z in others))
+            every = highest + math.log(sum(math.exp(z - highest) for z in row))
+            assert value == pytest.approx(rest - every, rel=1e-5, abs=1e-6)
+    found.sum().backward()
+    assert found.isfinite().all() and outputs.grad.isfinite().all()
+    assert outputs.grad[1].tolist() == pytest.approx([0.5, -1.0, 0.5], abs=1e-6), "as d(0 + log 2 - 500)"
+
+
+def test_joint_head_and_its_two_predictions() -> None:
+    loss = loss_of("joint", weight=0.5)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head, features = loss.head(6, CLASSES), torch.randn(50, 6)
+    outputs = head(features)
+    logits, affinities = outputs[:, :CLASSES], outputs[:, CLASSES:]
+    torch.testing.assert_close(logits, features @ head.softmax.weight.T + head.softmax.bias)
+    torch.testing.assert_close(affinities, head.affinity(features))
+    labels = labels_of(50)
+    alone = loss_of("affinity")
+    torch.testing.assert_close(
+        loss(outputs, labels), loss_of("cross_entropy")(logits, labels) + 0.5 * alone(affinities, labels)
+    )
+    torch.testing.assert_close(loss.penalty(head), 0.5 * alone.penalty(head.affinity))
+    assert torch.equal(loss.predict(outputs), affinities.argmax(1))
+    assert torch.equal(loss_of("joint", predicts="softmax").predict(outputs), logits.argmax(1))
+    assert not torch.equal(affinities.argmax(1), logits.argmax(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(head(features)[:, CLASSES:], affinities), "affinities keep float32 beside logits that do not"
 
 
 def test_kl_is_cross_entropy_less_the_labels_entropy() -> None:
@@ -368,7 +463,7 @@ def test_diversity_term_vanishes_for_a_regular_simplex() -> None:
     assert loss_of("affinity").penalty(head_with(simplex * torch.linspace(1, 2, 6).view(3, 2, 1))).item() > 0.1
 
 
-def test_only_affinity_has_a_penalty_and_a_head_of_its_own() -> None:
+def test_who_has_a_penalty_and_a_head_of_its_own() -> None:
     for name in NAMES:
         loss = loss_of(name)
         with torch.random.fork_rng(devices=[]):
@@ -376,10 +471,10 @@ def test_only_affinity_has_a_penalty_and_a_head_of_its_own() -> None:
             head = loss.head(4, CLASSES)
         penalty = loss.penalty(head)
         assert penalty.shape == ()
-        if isinstance(loss, Affinity):
+        if isinstance(loss, Affinity | Joint):
             assert penalty.item() > 0
             penalty.backward()
-            assert head[1].centres.grad.any()
+            assert (head if isinstance(loss, Affinity) else head.affinity)[1].centres.grad.any()
         else:
             assert isinstance(head, nn.Linear) and penalty.item() == 0
 
