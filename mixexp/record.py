@@ -34,8 +34,6 @@ VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
 
-_LOWER_IS_BETTER = ("train_loss", "test_loss", "val_loss")
-
 
 @contextlib.contextmanager
 def atomically(path: Path) -> Iterator[Path]:
@@ -77,17 +75,18 @@ class RunFolder:
         validation: bool,
         rows: Iterable[Mapping[str, float]] = (),
         probed: Mapping[str, str] = MappingProxyType({}),
+        columns: Sequence[str] = COLUMNS,
     ) -> None:
         """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt left goes.
 
-        rows: of metrics.csv; probed: the text of each probe's file so far.
+        rows: of metrics.csv, whose columns are those given and `seconds`; probed: the text of each probe's file so far.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*.csv"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
+        for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
-        self._columns = (*COLUMNS, *(VALIDATION_COLUMNS if validation else ()), "seconds")
+        self._columns = (*columns, *(VALIDATION_COLUMNS if validation else ()), "seconds")
         self.rows = [dict(row) for row in rows]
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, lineterminator="\n")
@@ -155,7 +154,7 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
     def best(name: str) -> float:
         finite = [row[name] for row in rows if math.isfinite(row[name])]
-        return (min if name in _LOWER_IS_BETTER else max)(finite, default=math.nan)
+        return (min if name.endswith("loss") else max)(finite, default=math.nan)
 
     chosen = max(rows, key=lambda row: row["val_accuracy"]) if "val_accuracy" in names else {}
     return {
@@ -164,6 +163,14 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
         "median_last_10": {name: statistics.median(row[name] for row in rows[-10:]) for name in names},
         "best": {name: best(name) for name in names},
     }
+
+
+def headline(result: Mapping[str, Any], names: Sequence[str] = ("accuracy",)) -> str:
+    """A result's last figures in words: those named where it has them, else all that it has."""
+    last = result["last"]
+    told = {name.replace("_", " ").replace("f1", "F1"): last[name] for name in (names if set(names) <= last.keys() else last)}
+    numbers = {name: value for name, value in told.items() if isinstance(value, int | float)}  # a diverged run may lack one
+    return ", ".join(f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def environment(**facts: Any) -> dict[str, Any]:

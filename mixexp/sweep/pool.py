@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.device import available
+from mixexp.record import headline
 from mixexp.report.load import load_state
 from mixexp.sweep.live import Live
 from mixexp.sweep.outcomes import Outcomes
@@ -179,7 +180,7 @@ def _end_run(run: Run, kind: str, content: Any, outcomes: Outcomes, live: Live) 
     if kind == "done":
         outcomes.results[run.folder.name] = content
         live.pace.observe(run.task, content["seconds"])
-        text = f"{content['outcome']} accuracy {content['last']['accuracy']:.4f} {content['seconds']:.1f} s"
+        text = f"{content['outcome']} {headline(content)} {content['seconds']:.1f} s"
     else:
         outcomes.failures[run.folder.name] = content
         text = f"FAILED\n{content.rstrip()}\n   "

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mixexp.errors import RunsFailed
+from mixexp.record import headline
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
@@ -37,10 +38,9 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
             raise RunsFailed(str(busy)) from None
         print(f"{busy}; it is left to that one")
         return None
-    last, before = result["last"], "already " if state.over else ""
+    before, figures = "already " if state.over else "", headline(result, ("accuracy", "macro_f1"))
     print(
-        f"{run.label}: {before}{result['outcome']}, accuracy {last['accuracy']:.4f}, macro F1 {last['macro_f1']:.4f} "
-        f"at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
+        f"{run.label}: {before}{result['outcome']}, {figures} at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
     )
     return result
 

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.errors import UserError
-from mixexp.record import LOCK, write_atomically
+from mixexp.record import LOCK, headline, write_atomically
 from mixexp.report.load import load_state, nothing_there, run_folders
 from mixexp.sweep.pace import Task, duration, past
 
@@ -66,8 +66,7 @@ def _look(folder: Path, run: Planned) -> Seen:
     about = _read(folder / "environment.json")
     if state.over:
         name = "done" if state.outcome == "finished" else "diverged"
-        accuracy = state.result["last"].get("accuracy")
-        return Seen(run, name, f"accuracy {accuracy:.4f}" if isinstance(accuracy, int | float) else "", 1.0)
+        return Seen(run, name, headline(state.result), 1.0)
     steps, continued = _number(about.get("steps")), _number(about.get("continued_at_step"))
     evaluated = max(map(_number, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
