@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import csv
 import functools
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from scipy.io import wavfile
 
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
+from mixexp.options import options
 from mixexp.record import RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.identity import canonical
@@ -40,6 +46,33 @@ def option(group: str, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(composed(group, name)[group], resolve=True)
 
 
+def mixes_and_losses() -> list[tuple[str, str]]:
+    """Every mix with a common loss and every loss with the common mixes; test_loss.py pairs all of them without training."""
+    found = options([CONF])
+    pairs = [(mix, "cross_entropy") for mix in found["mix"]] + [(mix, loss) for loss in found["loss"] for mix in ("none", "mixup", "data_mix")]
+    return sorted(set(pairs))
+
+
+def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int = 400, sample_rate: int = 8000) -> None:
+    """WAV files in class folders: a class is a frequency, its sounds differ in phase and by up to 40 dB in strength."""
+    rng = np.random.default_rng(0)
+    time = np.arange(samples) / sample_rate
+    for n in range(classes):
+        (folder / f"tone{n}").mkdir(parents=True)
+        for k in range(count):
+            wave = 10 ** rng.uniform(-2, 0) * np.sin(2 * np.pi * (300 * (n + 1) * time + rng.random()))
+            wavfile.write(folder / f"tone{n}" / f"{k:02d}.wav", sample_rate, np.rint(32000 * wave).astype(np.int16))
+
+
+@functools.cache
+def sounds() -> list[str]:
+    """The overrides for a small data set of sounds in ten classes."""
+    folder = tempfile.mkdtemp(prefix="mixexp-tones-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_tones(Path(folder))
+    return ["dataset=sound_folder", f"dataset.folder={folder}", "dataset.sample_rate=8000", "dataset.seconds=0.05"]
+
+
 def needs(*overrides: str) -> list[str]:
     """What options among the overrides need beside them to be trained on the digits."""
     words = []
@@ -47,6 +80,8 @@ def needs(*overrides: str) -> list[str]:
         mix = option("mix", name)
         words += ["sampling=oversample"] if mix.get("only_repeats") else []
         words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
+        words += sounds() if mix.get("blend", {}).get("sample_rate") else []
+    words += sounds() if "augment=shift" in overrides else []
     keys = {word.partition("=")[0] for word in overrides}
     return [word for word in words if word.partition("=")[0] not in keys]
 

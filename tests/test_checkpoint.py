@@ -25,7 +25,7 @@ import torch
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import config_of
+from running import config_of, mixes_and_losses
 
 from mixexp import checkpoint as checkpoints
 from mixexp.checkpoint import Checkpoint, code_hash
@@ -133,9 +133,8 @@ ONE_BY_ONE = (1, 1, 1)
 # --- every option, bit for bit ---
 
 
-@pytest.mark.parametrize("mix", sorted(OPTIONS["mix"]))
-@pytest.mark.parametrize("loss", sorted(OPTIONS["loss"]))
-def test_every_mix_with_every_loss_goes_on_as_if_it_had_not_stopped(mix, loss, tmp_path):
+@pytest.mark.parametrize("mix, loss", mixes_and_losses())
+def test_every_mix_and_every_loss_goes_on_as_if_it_had_not_stopped(mix, loss, tmp_path):
     assert_resumes(small(f"mix={mix}", f"loss={loss}"), tmp_path, ONE_BY_ONE, (3,))
 
 

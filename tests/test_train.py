@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from running import config_of, result_of, rows_of, trained
+from running import config_of, mixes_and_losses, result_of, rows_of, trained
 
 from mixexp.conf_dir import CONF
 from mixexp.metrics import scores
@@ -62,9 +62,8 @@ def test_seed_changes_the_training_but_not_the_data_and_data_seed_the_data(tmp_p
     assert rows_of(runs[0]) != rows_of(runs[1])
 
 
-@pytest.mark.parametrize("mix", sorted(OPTIONS["mix"]))
-@pytest.mark.parametrize("loss", sorted(OPTIONS["loss"]))
-def test_every_mix_with_every_loss_trains_to_a_finite_result(mix, loss, tmp_path):
+@pytest.mark.parametrize("mix, loss", mixes_and_losses())
+def test_every_mix_and_every_loss_trains_to_a_finite_result(mix, loss, tmp_path):
     record = trained(tmp_path, f"mix={mix}", f"loss={loss}", "epochs=1", "batch_size=300")
     result = result_of(record.path)
     assert result["outcome"] == "finished"

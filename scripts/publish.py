@@ -1,0 +1,144 @@
+"""Keep sweeps' finished runs under outputs/published, and write the page that shows all that is kept there.
+
+    python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/ where nothing is reduced
+    python scripts/publish.py                                writes the page alone
+
+Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names this machine.
+What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixexp.errors import UserError
+from mixexp.record import write_atomically
+from mixexp.report.load import Run, load_run, load_runs
+from mixexp.report.tables import build_tables, markdown, reductions
+from mixexp.report.write import write_table
+
+PUBLISHED = Path(__file__).resolve().parent.parent / "outputs" / "published"
+KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
+PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
+"""Settings that name folders of a machine, and what stands for them."""
+HERE = ("host", "process", "platform")
+ARTICLES = {
+    "a": "Mixing at the last layer; manifold mixup",
+    "b": "Affinity loss",
+    "c": "Between-class learning",
+    "d": "mixup with little data",
+    "e": "The mixup paper",
+}
+
+
+def without_machine(value: Any) -> Any:
+    """A configuration in which folders of this machine are the defaults."""
+    if isinstance(value, dict):
+        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()}
+    return [without_machine(inner) for inner in value] if isinstance(value, list) else value
+
+
+def command_of(run: Run) -> str:
+    """The command that made a run, without the folders of its machine."""
+    words = shlex.split(str(run.environment.get("command", "")))
+    local = tuple(f"{key}=" for key in PLACES)
+    return " ".join(shlex.quote(word) if " " in word else word for word in words if not word.startswith(local))
+
+
+def keep(source: Path, target: Path) -> None:
+    """Copy what is kept of a finished run."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in (*KEPT, *(path.name for path in sorted(source.glob("probe_*.csv")))):
+        if not (source / name).exists():
+            continue
+        text = (source / name).read_text(encoding="utf-8")
+        if name == "config.yaml":
+            text = yaml.safe_dump(without_machine(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
+        if name == "environment.json":
+            about = {key: value for key, value in json.loads(text).items() if key not in HERE}
+            text = json.dumps(about | {"command": command_of(load_run(source))}, indent=1)
+        write_atomically(target / name, text)
+
+
+def publish(folder: Path) -> Path:
+    """Keep a sweep's finished runs with their report; what was kept of the same experiment before and is not there now goes."""
+    runs = load_runs(folder)
+    finished = [run for run in runs if run.outcome in ("finished", "diverged")]
+    if not finished:
+        raise UserError(f"{folder}: none of its {len(runs)} runs is finished")
+    name = str(finished[0].config["name"])
+    home = PUBLISHED / ("reduced" if reductions(finished) else "full") / name
+    shutil.rmtree(home / "runs", ignore_errors=True)
+    for run in finished:
+        keep(run.folder, home / "runs" / run.folder.name)
+    for old in (path for path in home.iterdir() if path.is_file() and path.name != "reading.md"):
+        old.unlink()
+    tables = build_tables(load_runs(home / "runs"))
+    for number, table in enumerate(tables):
+        for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}"):
+            if path.suffix == ".svg":  # as large as all CSVs together where it draws points
+                path.unlink()
+    return home
+
+
+def section(home: Path) -> str:
+    """The page's part on one kept sweep: command, hardware, what is reduced, the headline table, figures, the reading."""
+    parts = []
+    for folder in (home, *sorted(home.glob("protocol*"))):
+        runs = [run for run in load_runs(home / "runs")]
+        table = next(t for t in build_tables(runs) if (folder / "table.md").read_text(encoding="utf-8").startswith(markdown(t).split("\n")[0]))
+        environment = table.runs[0].environment
+        blocks = markdown(table).split("\n\n")
+        heading = next(i for i, block in enumerate(blocks) if block.startswith("## ") and not block.startswith(("## Without", "## In no")))
+        threads = f"{environment.get('threads')} thread{'s' if environment.get('threads') != 1 else ''} a run"
+        facts = [str(environment.get("device_name")), threads, f"torch {environment['versions']['torch']}", environment["started"][:10]]
+        parts.append(f"### {blocks[0].removeprefix('# ')}")
+        parts.append("\n\n".join(f"```bash\n{command}\n```" for command in dict.fromkeys(command_of(run) for run in table.runs)))
+        parts.append(f"{len(table.scores)} of {len(table.runs)} runs have a result; {', '.join(facts)}.")
+        parts += [block for block in blocks if block.startswith("**Reduced")]
+        parts += [blocks[heading].removeprefix("## ") + ":", blocks[heading + 1]]
+        pictures = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".gif"))
+        parts += [f"![{path.stem}]({path.relative_to(PUBLISHED).as_posix()})" for path in pictures]
+    reading = home / "reading.md"
+    return "\n\n".join(parts + ([reading.read_text(encoding="utf-8").strip()] if reading.exists() else []))
+
+
+def article_of(home: Path) -> str:
+    """The letter of the article that an experiment is of."""
+    lines = (Path(__file__).resolve().parent.parent / "conf" / "experiment" / f"{home.name}.yaml").read_text(encoding="utf-8").splitlines()
+    letter = next((line.split()[2].rstrip(":,") for line in lines if line.startswith("# Article ")), "")
+    return ARTICLES.get(letter, "Others")
+
+
+def page() -> str:
+    """The page: full-size sweeps first, then the reduced ones, by article."""
+    parts = ["# Results that are kept", "Written by `python scripts/publish.py` from the runs in this folder; the readings are by hand."]
+    for kind, words in (("full", "full size"), ("reduced", "reduced")):
+        homes = sorted(path for path in (PUBLISHED / kind).glob("*") if (path / "runs").is_dir())
+        if not homes and kind == "full":
+            parts.append("No sweep has been run at full size yet: that needs a GPU.")
+        for article in (*ARTICLES.values(), "Others"):
+            own = [home for home in homes if article_of(home) == article]
+            parts += [f"## {article}: {words}"] * bool(own)
+            parts += [section(home) for home in own]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="*", type=Path, help="folders of sweeps, such as outputs/small_data")
+    try:
+        for each in parser.parse_args().folder:
+            print(publish(each))
+        write_atomically(PUBLISHED / "README.md", page())
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
+    print(PUBLISHED / "README.md")
