@@ -24,10 +24,12 @@ from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
 from mixexp.mix.energy import Energy
 from mixexp.mix.first_label import FirstLabel
+from mixexp.mix.nearest_label import NearestLabel
 from mixexp.mix.linear import Linear
 from mixexp.mix.other_class import OtherClass
 from mixexp.mix.pairs import Pairs
 from mixexp.mix.permutation import Permutation
+from mixexp.mix.same_class import SameClass
 from mixexp.mixed import Mixed
 
 CONF = Path(__file__).parents[1] / "conf" / "mix"
@@ -117,6 +119,26 @@ def naive_other_class(labels: list[int], draws: dict[str, list], count: int) -> 
     return found
 
 
+def naive_same_class(labels: list[int], draws: dict[str, list], count: int) -> list[list[int]]:
+    found = []
+    for i, own in enumerate(labels):
+        members = [j for j, label in enumerate(labels) if label == own]
+        shuffled = sorted(members, key=lambda j: draws["order"][j])
+        found.append([shuffled[(members.index(i) - k) % len(members)] for k in range(count)])
+    return found
+
+
+def naive_target(mix: Pairs, own: int, other: int, weight: float) -> list[float]:
+    target = [0.0] * CLASSES
+    if isinstance(mix.label, FirstLabel):
+        weight = 1.0
+    elif isinstance(mix.label, NearestLabel):
+        weight = float(weight >= 0.5)
+    target[own] += weight
+    target[other] += 1 - weight
+    return target
+
+
 def naive_linear(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarray:
     return lam * first + (1 - lam) * second
 
@@ -127,7 +149,7 @@ def naive_energy(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarra
     return (p * first + (1 - p) * second) / math.sqrt(p**2 + (1 - p) ** 2)
 
 
-NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class}
+NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class, SameClass: naive_same_class}
 NAIVE_BLEND = {Linear: naive_linear, Energy: naive_energy}
 
 
@@ -153,10 +175,7 @@ def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
                 j = partners[i][k]
                 weight = 1.0 if i == j else lam[i][k]
                 blends.append(NAIVE_BLEND[type(mix.blend)](x[i], x[j], weight))
-                target = [0.0] * CLASSES
-                target[y[i]] += 1.0 if isinstance(mix.label, FirstLabel) else weight
-                target[y[j]] += 0.0 if isinstance(mix.label, FirstLabel) else 1 - weight
-                targets.append(target)
+                targets.append(naive_target(mix, y[i], y[j], weight))
         torch.testing.assert_close(plan.apply(images[now]), torch.tensor(np.array(blends), dtype=torch.float32))
         torch.testing.assert_close(plan.labels.soft(CLASSES), torch.tensor(targets))
 
@@ -189,11 +208,12 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dtype_and_shape_of_any_representation_are_kept(name: str) -> None:
-    plan = only(mix_of(name), some_labels(6))
+    mix = mix_of(name)
+    plan, present = only(mix, some_labels(6)), 12 if mix.guests else 6
     for dtype in (torch.float64, torch.bfloat16):
-        for shape in ((6, 5), (6, 2, 3, 3)):
-            x = torch.arange(math.prod(shape), dtype=dtype).view(shape)
-            assert plan.apply(x).dtype == dtype and plan.apply(x).shape == shape
+        for shape in ((5,), (2, 3, 3)):
+            x = torch.arange(present * math.prod(shape), dtype=dtype).view(present, *shape)
+            assert plan.apply(x).dtype == dtype and plan.apply(x).shape == (6, *shape)
 
 
 def test_what_the_options_say_of_themselves() -> None:
@@ -207,9 +227,9 @@ def test_what_the_options_say_of_themselves() -> None:
 @pytest.mark.parametrize("name", USES_ALPHA)
 def test_beta_moments(name: str, alpha: float) -> None:
     mix, count = mix_of(name, alpha, ratio__per="sample"), 100_000
-    lam = epoch_of(mix, count, 128)["lam"].double().numpy()
+    lam = mix.ratio.draw(np.random.default_rng(0), count, 128, 1).astype(float)
     assert ((lam >= 0) & (lam <= 1)).all()
-    a, b = alpha + (0 if mix.mixes_labels else 1), alpha
+    a, b = alpha + (1 if isinstance(mix.label, FirstLabel) else 0), alpha
     mean, variance, kurtosis = (float(value) for value in stats.beta.stats(a, b, moments="mvk"))
     assert lam.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / count))
     assert lam.var() == pytest.approx(variance, abs=5 * variance * math.sqrt(max(kurtosis + 2, 0) / count) + 1e-7)
@@ -228,7 +248,7 @@ def test_data_mix_prefers_the_image_whose_label_is_kept() -> None:
 def test_alpha_to_zero_leaves_samples_almost_unmixed(name: str) -> None:
     plan = only(mix_of(name, 1e-3, ratio__per="sample"), some_labels(1000))
     assert torch.minimum(plan.weights[0], 1 - plan.weights[0]).mean() < 2e-3
-    if not mix_of(name).mixes_labels:
+    if isinstance(mix_of(name).label, FirstLabel):
         assert plan.weights[0].mean() > 0.99
 
 
@@ -298,7 +318,8 @@ def test_partners_are_uniform(name: str, which: int) -> None:
     for _, plan, _ in batches(mix, torch.tensor(y * epochs), 16):
         np.add.at(counts, (np.arange(size), plan.rows[1].view(size, 2)[:, which].numpy()), 1)
     for i in range(size):
-        allowed = [j for j in range(size) if name not in BC or y[j] != y[i]]
+        same = type(mix.pairing) is SameClass
+        allowed = [j for j in range(size) if (y[j] == y[i] if same else name not in BC or y[j] != y[i])]
         assert counts[i].sum() == counts[i, allowed].sum() == epochs
         assert stats.chisquare(counts[i, allowed]).pvalue > 1e-4
 
@@ -330,8 +351,9 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
         sizes.append(len(plan.apply(joined(images, now, own))))
         assert len(plan.labels.labels[0]) == sizes[-1]
     assert sizes == [4, 4, 1]
-    torch.testing.assert_close(plan.apply(images[8:]), images[8:])
-    assert plan.labels.soft(CLASSES)[0, labels[8]] == 1
+    if not mix.guests:
+        torch.testing.assert_close(plan.apply(images[8:]), images[8:])
+        assert plan.labels.soft(CLASSES)[0, labels[8]] == 1
 
 
 def energy(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
@@ -425,7 +447,7 @@ def test_draws_depend_on_seed_and_epoch_only(name: str) -> None:
     mix.prepare(some_images(20), torch.arange(20) % 2)
 
     def drawn(seed: int, epoch: int) -> dict[str, list]:
-        return numbers(mix.draw(seed, epoch, np.arange(20), 4, 4))
+        return numbers(mix.draw(seed, epoch, np.arange(20) % 10, 4, 4))  # visited twice, as oversampling does
 
     torch.manual_seed(1), np.random.seed(1), random.seed(1)
     found = drawn(7, 3)
