@@ -53,11 +53,7 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            content = memoryview(path.read_bytes())
-            if hashlib.sha256(content[:-32]).digest() != content[-32:]:
-                raise ValueError("it is cut or damaged")
-            state = torch.load(io.BytesIO(content[:-32]), map_location="cpu", weights_only=True)
-            made_by = state.pop("made_by")
+            made_by, state = read(path)
         except Exception as error:  # whatever a cut or damaged file makes the reader raise
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             note(f"checkpoint.pt cannot be read ({reason[:200]}); the run starts afresh")
@@ -68,6 +64,15 @@ class Checkpoint:
             note(f"checkpoint.pt was made with {words}, which could change the numbers; the run starts afresh")
             return None
         return state
+
+
+def read(path: Path) -> tuple[dict[str, Any], State]:
+    """What made a checkpoint, and its state on the CPU; raises whatever a cut or damaged file makes the reader raise."""
+    content = memoryview(path.read_bytes())
+    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+        raise ValueError("it is cut or damaged")
+    state = torch.load(io.BytesIO(content[:-32]), map_location="cpu", weights_only=True)
+    return state.pop("made_by"), state
 
 
 def code_hash(trusted: Iterable[str]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mixexp import data, streams
+from mixexp import data, finished, streams
 from mixexp.augment import Augment
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.data import Choice, Normalize, Part
 from mixexp.device import Execution, execution
+from mixexp.errors import UserError
 from mixexp.loss import Loss
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
@@ -44,12 +46,14 @@ class Prepared:
     loss: Loss
     probe: Probe | None
     seed: int
+    batch_size: int
+    other: Callable[[str], Subject]
 
     def subject(self, step: int) -> Subject:
         """What a probe sees of the run after a step."""
         return Subject(
-            self.network, self.loss, self.mix, self.mix_layer, self.normalize, self.run, self.train, self.true_labels, self.test,
-            self.classes, self.kind, tuple(layers(self.network.body)), self.seed, step,
+            self.network, self.loss, self.sampling, self.mix, self.mix_layer, self.normalize, self.run, self.train, self.true_labels,
+            self.test, self.classes, self.kind, tuple(layers(self.network.body)), self.seed, self.batch_size, step, self.other,
         )  # fmt: skip
 
 
@@ -81,5 +85,32 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
     true_labels = splits.train_labels[torch.from_numpy(choice.train)].to(run.device)
     return Prepared(
         run, dataset.kind, splits.classes, choice, counts, train, held_out, test, true_labels, normalize,
-        sampling, augment, mix, mix_layer, network, loss, probe, seed,
+        sampling, augment, mix, mix_layer, network, loss, probe, seed, config["batch_size"],
+        lambda source: restored(Path(source), another(source, config)),
     )  # fmt: skip
+
+
+def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
+    """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
+    state, parts = finished.weights(folder), prepare(config)
+    try:
+        parts.network.load_state_dict(state["network"])
+        parts.loss.load_state_dict(state["loss"])
+    except RuntimeError as error:
+        raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
+    parts.network.eval()
+    return parts.subject(state["step"])
+
+
+def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a finished run, to compute where a run of `config` does; raises UserError unless both share a data set.
+
+    Where the files of a data set lie does not count, as far as its class says so.
+    """
+    found = finished.configuration(Path(source))
+    idle = getattr(locate(config["dataset"]["_target_"], config["trusted_modules"]), "not_scientific", ())
+    ours, theirs = ({key: value for key, value in node.items() if key not in idle} for node in (config["dataset"], found["dataset"]))
+    if ours != theirs:
+        raise UserError(f"{source}: its network is for another data set, {found['choices'].get('dataset')} with {theirs}")
+    here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")
+    return {**found, **{key: config[key] for key in here}, "probe": None}

@@ -211,11 +211,11 @@ def train(
                 held_out_confusion, row["val_loss"] = evaluate(network, loss, held_out, normalize, num_classes, run)
                 held_out_scores = scores(held_out_confusion)
                 row |= {"val_accuracy": held_out_scores["accuracy"], "val_macro_f1": held_out_scores["macro_f1"]}
-            if parts.probe is not None and (parts.probe.while_training or done == steps):
+            finite = math.isfinite(train_loss) and math.isfinite(test_loss)
+            if parts.probe is not None and finite and (parts.probe.while_training or done == steps):
                 with measuring(subject := parts.subject(done)):
                     folder.measured(done, parts.probe.measure(subject))
             folder.append(row | {"seconds": round(time.perf_counter() - started, 3)})
-            finite = math.isfinite(train_loss) and math.isfinite(test_loss)
             if not finite:
                 break
         if done < steps and checkpoint.due():

@@ -28,7 +28,8 @@ from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.model import Body
 from mixexp.network import Network, layers
-from mixexp.probe import Probe
+from mixexp.prepare import another
+from mixexp.probe import Facts, Probe
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
@@ -126,7 +127,20 @@ def validate(config: Mapping[str, Any]) -> list[str]:
         found = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
-    return errors + list(_fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted))
+    errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
+    return errors or _others(config, trusted)
+
+
+def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
+    """What is wrong with the finished runs whose networks a probe needs beside the one it measures."""
+    probe = None if config["probe"] is None else build(config["probe"], trusted)
+    errors = []
+    for source in () if probe is None else probe.others:
+        try:
+            errors += [f"{source}: {error}" for error in validate(another(source, config))]
+        except UserError as error:
+            errors.append(str(error))
+    return errors
 
 
 def _attempt(action: Any) -> list[str]:
@@ -216,7 +230,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     except ValueError as error:
         return (*errors, str(error))
     if "probe" in built:
-        errors += _attempt(lambda: built["probe"].check(found.kind, shape.layers, sum(counts), found.tested))
+        facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features)
+        errors += _attempt(lambda: built["probe"].check(facts))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 
 
@@ -252,9 +267,10 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
 
 
 class _Shape(NamedTuple):
-    """What a network is without its numbers: where it can be mixed at, and the operations of a sample's forward pass."""
+    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations."""
 
     layers: tuple[str, ...]
+    features: int
     flops: float
 
 
@@ -271,7 +287,7 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
                 network(torch.zeros(shape))
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
-    return _Shape(tuple(layers(body)), counter.get_total_flops() / shape[0])
+    return _Shape(tuple(layers(body)), body.num_features, counter.get_total_flops() / shape[0])
 
 
 class Cost(NamedTuple):

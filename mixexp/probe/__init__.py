@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,13 +15,51 @@ from torch import Tensor
 from mixexp import streams
 from mixexp.data import Normalize, Part
 from mixexp.device import Execution
+from mixexp.errors import closest
 from mixexp.loss import Loss
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.network import Network
+from mixexp.sampling import Sampling
+
+BATCH = 500
+"""Images that a probe sends through the network at once."""
 
 Rows = list[dict[str, Any]]
 """Rows of a CSV: a column's name → a number or a text."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run before it starts.
+
+    kind: of the data; shape: of an image, [C, H, W]; train, test: how many images; layers: every layer, "input" to "final";
+    features: how many values the last of them has.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    classes: int
+    train: int
+    test: int
+    layers: tuple[str, ...]
+    features: int
+
+    def images(self, part: Literal["train", "test"], most: int | None) -> int:
+        """How many a sample of at most so many has."""
+        there = self.train if part == "train" else self.test
+        return there if most is None else min(most, there)
+
+    def require_image(self, name: str) -> None:
+        """Raise ValueError for data that are no pictures."""
+        if self.kind != "image":
+            raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
+
+    def require_layers(self, names: Sequence[str]) -> None:
+        """Raise ValueError where the model lacks one."""
+        for name in names:
+            if name not in self.layers:
+                raise ValueError(f"probe: model has no layer {name!r}; it has {', '.join(self.layers)}.{closest(name, self.layers)}")
 
 
 @dataclass(frozen=True)
@@ -29,10 +67,12 @@ class Subject:
     """A network after `step` steps, in evaluation mode, with what it was trained on and by.
 
     true_labels: int64 [N], of the training images, whose own labels may be noise. layers: every layer, "input" to "final".
+    batch_size: samples in a step. other: the network of another finished run, by the path of its folder.
     """
 
     network: Network
     loss: Loss
+    sampling: Sampling
     mix: Mix
     mix_layer: MixLayer
     normalize: Normalize
@@ -44,7 +84,9 @@ class Subject:
     kind: str
     layers: tuple[str, ...]
     seed: int
+    batch_size: int
     step: int
+    other: Callable[[str], Subject]
 
     def inputs(self, images: Tensor) -> Tensor:
         """Network input, float32 [B, C, H, W], from raw images as a Part holds them."""
@@ -57,7 +99,12 @@ class Subject:
 
     def representations(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Layer → its output, float32 [B, D] flattened, for raw images: the places that a mix layer can name."""
-        found = {"input": self.inputs(images)} if "input" in layers else {}
+        return self.seen(images, layers)[0]
+
+    def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
+        """The representations, and the outputs of the same forward pass."""
+        inputs = self.inputs(images)
+        found = {"input": inputs}
         places = {name: self.network.body.get_submodule(path) for name, path in self.network.body.stages.items()}
         places["final"] = self.network.body
         handles = [
@@ -66,30 +113,42 @@ class Subject:
             if name != "input"
         ]
         try:
-            self.outputs(self.inputs(images))
+            outputs = self.outputs(inputs)
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: found[name].flatten(1).float() for name in layers}
+        return {name: found[name].flatten(1).float() for name in layers}, outputs
 
-    def sample(self, part: Part, count: int, purpose: str) -> Tensor:
-        """Rows of a part, int64 [min(count, N)] in rising order, the same at every step of a run."""
-        chosen = streams.generator(self.seed, f"probe {purpose}").permutation(len(part))[:count]
-        return torch.from_numpy(np.sort(chosen)).to(part.labels.device)
+    def part(self, name: Literal["train", "test"]) -> Part:
+        """The images that a run is trained or tested on."""
+        return self.train if name == "train" else self.test
+
+    def sample(self, name: Literal["train", "test"], count: int | None) -> Part:
+        """At most `count` images of a part in their order, the same at every step of a run; None: all of them."""
+        part = self.part(name)
+        if count is None or count >= len(part):
+            return part
+        chosen = streams.generator(self.seed, f"probe {name}").permutation(len(part))[:count]
+        rows = torch.from_numpy(np.sort(chosen)).to(part.labels.device)
+        return Part(part.gather(rows), part.labels[rows])
 
 
 class Probe(abc.ABC):
     """A measurement; what it finds goes to probe_<name>.csv in the run's folder. It changes nothing: runs train alike with any."""
 
+    files: tuple[str, ...]
+    """The names of its files."""
     while_training: bool = False
     """Whether it measures at every evaluation, not at the end alone."""
+    others: tuple[str, ...] = ()
+    """Folders of finished runs whose networks it needs too."""
 
-    def check(self, kind: str, layers: Sequence[str], train: int, test: int) -> None:
-        """Raise ValueError where it has no meaning for data of a kind, a network's layers, or so many training and test images."""
+    def check(self, facts: Facts) -> None:
+        """Raise ValueError where it has no meaning for such a run."""
 
     @abc.abstractmethod
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        """Rows for each of its files, by the file's name; called without gradients, which it may enable for itself."""
+        """One row or more for each of its files; called without gradients, which it may enable for itself."""
 
 
 @contextmanager

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+
+GRID = 25
+"""Temperatures at which the search for the smallest loss begins."""
+WIDTH = 1e-4
+"""Of log T, at which it ends; the loss is flat there, so its own error is smaller by far."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+COLUMNS = 4096
+"""Of a representation that are turned into float64 at once."""
+
+
+class Entanglement(Probe):
+    """Soft nearest neighbour loss of every layer: how mixed the classes lie there, near log C where not separated, 0 where apart.
+
+    l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019, eq. 1), on b fixed
+    images of a part with the labels they are trained on. Images without another of their class among them have no such term and
+    count nowhere; where there is none with one, the loss is nan.
+    temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which alone compares
+    layers. It is sought between a hundredth of the median distance to the nearest neighbour and a hundred times the largest distance,
+    on a grid in log T and from its best point by golden section. layers: None for all. Memory: b² numbers in float64 a layer.
+    Rows: layer, temperature, loss.
+    Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure per ResNet block is quoted by article a.
+    Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
+    """
+
+    files = ("entanglement",)
+
+    def __init__(
+        self,
+        temperature: Annotated[float, Field(gt=0)] | Literal["minimum"],
+        part: Literal["train", "test"] = "test",
+        samples: Annotated[int, Field(ge=2)] = 1000,
+        layers: Annotated[list[str], Field(min_length=1)] | None = None,
+        while_training: bool = True,
+    ) -> None:
+        self.temperature, self.part, self.samples, self.layers, self.while_training = temperature, part, samples, layers, while_training
+
+    def check(self, facts: Facts) -> None:
+        facts.require_layers(self.layers or ())
+        if facts.images(self.part, self.samples) < 2:
+            raise ValueError(f"probe.part = {self.part}: it has one image, and none to compare it with")
+
+    def measure(self, subject: Subject) -> dict[str, Rows]:
+        chosen, layers = subject.sample(self.part, self.samples), self.layers or subject.layers
+        pieces = [subject.representations(images, layers) for images in chosen.images.split(BATCH)]
+        rows = []
+        for layer in layers:
+            temperature, loss = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
+            rows.append({"layer": layer, "temperature": temperature, "loss": loss})
+        return {"entanglement": rows}
+
+    def of(self, points: Tensor, labels: Tensor) -> tuple[float, float]:
+        """(temperature, loss) of points, float [b, D], of classes, int64 [b]."""
+        if points.device.type == "mps":  # it has no float64
+            points, labels = points.cpu(), labels.cpu()
+        distances = _squared_distances(points)
+        alike = (labels.unsqueeze(0) == labels.unsqueeze(1)).fill_diagonal_(False)
+        counted = alike.any(1)
+        if not counted.any():
+            return math.nan, math.nan
+        distances, alike = distances[counted], alike[counted]
+        if self.temperature != "minimum":
+            return float(self.temperature), _loss(distances, alike, self.temperature)
+        return _smallest(distances, alike)
+
+
+def _squared_distances(points: Tensor) -> Tensor:
+    """‖x_i − x_j‖², float64 [b, b], with ∞ on the diagonal, from the centred points' products: b² numbers at once, not b²·D."""
+    products = points.new_zeros(len(points), len(points), dtype=torch.float64)
+    for columns in points.split(COLUMNS, dim=1):
+        centred = columns.double()
+        centred -= centred.mean(0)
+        products.addmm_(centred, centred.T)
+    squares = products.diagonal()
+    distances = (squares.unsqueeze(0) + squares.unsqueeze(1) - 2 * products).clamp_(min=0)
+    return distances.fill_diagonal_(math.inf)
+
+
+def _loss(distances: Tensor, alike: Tensor, temperature: float) -> float:
+    exponents = distances / -temperature
+    every = exponents.logsumexp(1)
+    return (every - exponents.masked_fill_(~alike, -math.inf).logsumexp(1)).mean().item()
+
+
+def _smallest(distances: Tensor, alike: Tensor) -> tuple[float, float]:
+    """(T, loss) at the smallest loss over T."""
+    finite = torch.where(distances.isinf(), 0.0, distances)
+    nearest = torch.where(distances > 0, distances, math.inf).amin(1)
+    nearest = nearest[nearest.isfinite()]
+    if not len(nearest):  # all points are one
+        return 1.0, _loss(distances, alike, 1.0)
+    low, high = math.log(nearest.median().item() / 100), math.log(finite.max().item() * 100)
+
+    def at(position: float) -> float:
+        return _loss(distances, alike, math.exp(position))
+
+    step = (high - low) / (GRID - 1)
+    grid = {low + k * step: at(low + k * step) for k in range(GRID)}
+    best = min(grid, key=grid.__getitem__)
+    left, right = max(low, best - step), min(high, best + step)
+    tried = {best: grid[best]}
+    inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
+    tried |= {inner: at(inner), outer: at(outer)}
+    while right - left > WIDTH:
+        if tried[inner] <= tried[outer]:
+            right, outer = outer, inner
+            inner = right - GOLDEN * (right - left)
+            tried[inner] = at(inner)
+        else:
+            left, inner = inner, outer
+            outer = left + GOLDEN * (right - left)
+            tried[outer] = at(outer)
+    found = min(tried, key=tried.__getitem__)
+    return math.exp(found), tried[found]

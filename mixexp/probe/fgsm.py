@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+
+GREY_LEVELS = 255
+"""Of an image's whole range, in which epsilon is measured."""
+
+
+class Fgsm(Probe):
+    """Error on test images that were changed by at most ε a pixel against a network: one step (FGSM), several (I-FGSM).
+
+    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al. 2017) takes `steps`
+    such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
+    the outputs whatever loss has trained them, so that all networks are attacked alike.
+    epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
+    gradient (white box), or the folder of a finished run with kept weights on the same data set (black box).
+    Rows: attack (none, fgsm, i_fgsm), epsilon, error, and error_top5 where there are ten classes or more.
+    Source: Zhang et al. 2018, section 3.5: ε = 4, 10 steps. Differs from the paper: nothing that is stated there.
+    """
+
+    files = ("fgsm",)
+
+    def __init__(
+        self,
+        epsilon: Annotated[list[Annotated[float, Field(ge=0, le=GREY_LEVELS)]], Field(min_length=1)],
+        steps: Annotated[int, Field(gt=0)] = 10,
+        samples: Annotated[int, Field(gt=0)] | None = None,
+        source: str | None = None,
+    ) -> None:
+        self.epsilon, self.steps, self.samples, self.source = epsilon, steps, samples, source
+        self.others = () if source is None else (source,)
+
+    def check(self, facts: Facts) -> None:
+        facts.require_image("an attack on pixels")
+
+    def measure(self, subject: Subject) -> dict[str, Rows]:
+        attacked = subject if self.source is None else subject.other(self.source)
+        chosen = subject.sample("test", self.samples)
+        attacks = [("none", 0.0, 0), *(("fgsm", e, 1) for e in self.epsilon), *(("i_fgsm", e, self.steps) for e in self.epsilon)]
+        wrong = torch.zeros(len(attacks), 2, device=chosen.labels.device)
+        for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
+            for count, (_, epsilon, steps) in zip(wrong, attacks, strict=True):
+                outputs = subject.outputs(subject.inputs(self.examples(attacked, images, labels, epsilon, steps)))
+                count += _wrong(subject, outputs, labels)
+        rows = []
+        for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong / len(chosen)).tolist(), strict=True):
+            top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
+            rows.append({"attack": attack, "epsilon": epsilon, "error": error, **top5})
+        return {"fgsm": rows}
+
+    def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
+        """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a network."""
+        top = float(GREY_LEVELS) if images.dtype == torch.uint8 else 1.0
+        plain = images.float()
+        reach = epsilon * top / GREY_LEVELS
+        lowest, highest = (plain - reach).clamp(min=0), (plain + reach).clamp(max=top)
+        found = plain
+        for _ in range(steps):
+            with torch.enable_grad():
+                found = found.detach().requires_grad_()
+                loss = F.cross_entropy(attacked.outputs(attacked.inputs(found)), labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, found)
+            found = (found.detach() + reach / steps * gradient.sign()).clamp(lowest, highest)
+        return found
+
+
+def _wrong(subject: Subject, outputs: Tensor, labels: Tensor) -> Tensor:
+    """How many of a batch are not recognised, and how many not among the five likeliest, float32 [2]."""
+    five = outputs.topk(min(5, outputs.shape[1])).indices
+    missed = torch.stack([subject.loss.predict(outputs) != labels, (five != labels.unsqueeze(1)).all(1)])
+    return missed.float().sum(1)
