@@ -95,12 +95,14 @@ def _job(found: DictConfig) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def explained(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
     """Turns Hydra's and OmegaConf's errors into one UserError that names the value, the choices and the closest match."""
+    from mixexp.sweep.identity import OPTIONAL
+
     groups = options([CONF, *folders])
     for word in words:
         group, _, value = word.lstrip("+~").partition("=")
         if group == "experiment" and value == "null":
             raise UserError(f"{word}: leave it out for a run without an experiment")
-        if group in groups and value == "null" and group != "probe":
+        if group in groups and value == "null" and group not in OPTIONAL:
             raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     try:
         yield

@@ -12,15 +12,19 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data
 from mixexp.augment import Augment
 from mixexp.build import build, check, schema_errors
+from mixexp.conf_dir import CONF
 from mixexp.dataset import Dataset
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
+from mixexp.gan.minimax import Minimax
+from mixexp.gan.play import flops
 from mixexp.imbalance import Imbalance
 from mixexp.label_noise import LabelNoise
 from mixexp.loss import Loss
@@ -56,11 +60,17 @@ GROUPS: dict[str, type] = {
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
 """What decides which images a run uses."""
 
-OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe}
+OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax}
 """Groups of which a run may have no option."""
 
 FITS = (*(group for group in GROUPS if group != "speed"), *OPTIONAL_GROUPS)
 """The groups whose options have to go together."""
+
+IDLE_IN_A_GAME = (
+    *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
+    *("drop_last", "validation", "data_seed", "channels_last"),
+)
+"""What has no effect on a run of the group gan, which has to leave it as config.yaml has it."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -123,6 +133,8 @@ def validate(config: Mapping[str, Any]) -> list[str]:
         return errors
     errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None))
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
+    if config["gan"] is not None:
+        return errors + _game(config, trusted)
     try:
         found = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
@@ -141,6 +153,40 @@ def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
         except UserError as error:
             errors.append(str(error))
     return errors
+
+
+def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
+    """What is wrong with a run of the group gan, beyond its schema."""
+    root = _root()
+    changed = [name for name in IDLE_IN_A_GAME if config[name] != root[name]]
+    errors = [
+        f"{name} = {config['choices'].get(name, config[name])}: has no effect on a run of the group gan; leave it as config.yaml has it"
+        for name in changed
+    ]
+    if config["steps"] is None:
+        errors.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
+    if config["precision"] == "bfloat16":
+        errors.append("precision = bfloat16: a run of the group gan is in float32; leave it at auto")
+    try:
+        mode = build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None)
+        if mode.compiled or mode.graph:
+            errors.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
+        dataset, _ = data.load(config["dataset"], trusted)
+        build(config["gan"], trusted).check(dataset)
+        parameters = [torch.nn.Parameter(torch.zeros(1))]
+        build(config["optimizer"], trusted, parameters=parameters, params=parameters)
+    except (UserError, ValueError) as error:
+        errors.append(str(error))
+    return list(dict.fromkeys(errors))
+
+
+@functools.cache
+def _root() -> dict[str, Any]:
+    """config.yaml with the options that it chooses."""
+    found = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    chosen = {group: option for entry in found["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
+    files = {group: CONF / group / f"{option}.yaml" for group, option in chosen.items() if group in GROUPS}
+    return found | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
 
 
 def _attempt(action: Any) -> list[str]:
@@ -300,6 +346,8 @@ class Cost(NamedTuple):
 def cost(config: Mapping[str, Any]) -> Cost:
     """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones."""
     trusted = tuple(config["trusted_modules"])
+    if config["gan"] is not None:
+        return _cost_of_game(_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
     found = _data(_key(config, *DATA), trusted)
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
     rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
@@ -308,3 +356,12 @@ def cost(config: Mapping[str, Any]) -> Cost:
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
     return Cost(steps, shape.flops * (3 * steps * config["batch_size"] + evaluations * found.evaluated))
+
+
+@functools.lru_cache(maxsize=1024)
+def _cost_of_game(key: str, trusted: tuple[str, ...]) -> Cost:
+    config = json.loads(key)
+    _, splits = data.load(config["dataset"], trusted)
+    evaluations = math.ceil(config["steps"] / evaluation_interval(config, 1, config["steps"]))
+    game = build(config["gan"], trusted)
+    return Cost(config["steps"], flops(game, splits.train_images[0].numel(), config["batch_size"], config["steps"], evaluations))

@@ -31,6 +31,7 @@ LEVELS = [
     {"evaluate", "speed", "probe"},
     {"prepare"},
     {"train"},
+    {"gan"},
     {"validate"},
     {"probing"},
     {"sweep"},

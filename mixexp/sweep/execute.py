@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from mixexp.device import execution
+from mixexp.gan.play import play
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.interleave import Lane
@@ -78,7 +79,7 @@ def turns(
             "differs_from_experiment": run.differs_from_experiment,
         }
         try:
-            with contextlib.closing(train(run.config, folder, facts, _shorter(run), run.task.flops)) as steps:
+            with contextlib.closing(_loop(run, folder, facts)) as steps:
                 while True:
                     torch.set_num_threads(run.config["threads"])  # a neighbour's may be others
                     if (progress := next(steps, None)) is None:
@@ -96,6 +97,13 @@ def turns(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
+
+
+def _loop(run: Run, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
+    """The loop that a run is for."""
+    if run.config["gan"] is not None:
+        return play(run.config, folder, facts)
+    return train(run.config, folder, facts, _shorter(run), run.task.flops)
 
 
 def settle(device: torch.device) -> None:

@@ -19,7 +19,7 @@ NOT_SCIENTIFIC = frozenset(
 )
 """Root settings that say where, how labelled or how fast, not what."""
 
-OPTIONAL = frozenset({"probe"})
+OPTIONAL = frozenset({"probe", "gan"})
 """Root settings that say nothing where they are null: a run without has the identity it had before there were any."""
 
 ALIASES = frozenset({"alpha"})
@@ -32,9 +32,11 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
     """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
 
     epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
-    where nothing is blended. config has passed validate.
+    where nothing is blended; a game of two networks is in float32. config has passed validate.
     """
     config = dict(config)
+    if config["gan"] is not None:
+        config["precision"] = "float32"
     if config["steps"] is not None:
         config["epochs"] = None
     for name in ALIASES - used_aliases:

@@ -112,7 +112,7 @@ def _folder(config: Mapping[str, Any]) -> Path:
 def _task(config: Mapping[str, Any]) -> Task:
     """How much a run has to compute, and what has to be alike for two runs to compute at the same pace."""
     choices = config["choices"]
-    kind = f"{choices['dataset']} {choices['model']} batch {config['batch_size']} threads {config['threads']}"
+    kind = f"{choices['dataset']} {choices['gan'] or choices['model']} batch {config['batch_size']} threads {config['threads']}"
     return Task(kind, execution(config).device.type, cost(config).flops)
 
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from mixexp.dataset import Dataset
+from mixexp.dataset.gaussians import Gaussians
+from mixexp.gan import Objective
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Minimax:
+    """max over g, min over d: the discriminator d lowers its objective, the generator g raises its own, in turns.
+
+    Both are fully connected with `hidden_layers` of `width` ReLU; g takes a Gaussian of z_dim dimensions. A step is
+    discriminator_steps updates of d and one of g. Modes are counted in `samples` generated ones, at every evaluation; the first
+    frame_points of these, with as many test points, are kept after the steps in `snapshots`, and at the end.
+    """
+
+    def __init__(
+        self,
+        discriminator: Objective,
+        generator: Objective,
+        z_dim: Positive = 2,
+        width: Positive = 512,
+        hidden_layers: Positive = 3,
+        discriminator_steps: Positive = 5,
+        samples: Positive = 2500,
+        frame_points: Positive = 1000,
+        snapshots: Sequence[Positive] = (10, 100, 1000, 10_000, 20_000),
+    ) -> None:
+        if frame_points > samples:
+            raise ValueError(f"gan.frame_points = {frame_points}: more than gan.samples = {samples}, of which they are the first")
+        self.discriminator, self.generator = discriminator, generator
+        self.z_dim, self.width, self.hidden_layers = z_dim, width, hidden_layers
+        self.discriminator_steps, self.samples, self.frame_points, self.snapshots = discriminator_steps, samples, frame_points, frozenset(snapshots)
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise ValueError for data whose modes are not known, or not in their own coordinates, or too few for a frame."""
+        if not isinstance(dataset, Gaussians):
+            raise ValueError("gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid")
+        if dataset.mean != [0, 0] or dataset.std != [1, 1]:
+            raise ValueError("dataset.mean, dataset.std: have no effect on a gan run, which is in the plane's own coordinates; leave them at 0 and 1")
+        if dataset.test_points < self.frame_points:
+            raise ValueError(f"gan.frame_points = {self.frame_points}: the test set has {dataset.test_points} points")
+
+    def networks(self, features: int) -> tuple[nn.Module, nn.Module]:
+        """g, from [N, z_dim] to [N, features], and d, to logits [N, 1]; weights are torch's own, as in the mixup paper's code."""
+        return self._perceptron(self.z_dim, features), self._perceptron(features, 1)
+
+    def _perceptron(self, features: int, outputs: int) -> nn.Module:
+        sizes = [features, *[self.width] * self.hidden_layers]
+        layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*layers, nn.Linear(self.width, outputs))
