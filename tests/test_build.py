@@ -32,8 +32,14 @@ SUPPLIED = {
     "loss": {"class_counts": np.full(10, 5)},
     "optimizer": {"parameters": [torch.nn.Parameter(torch.ones(1))]},
 }
-MANDATORY = {"image_folder": {"folder": "photos"}}
+MANDATORY = {
+    "image_folder": {"folder": "photos"},
+    "sound_folder": {"folder": "birds"},
+    "csv": {"file": "flowers.csv", "label": "species"},
+}
 """What the user has to give on purpose: settings that are ??? in their option."""
+UNSAID = {"mixexp.mix.pairs.Pairs": {"only_repeats", "from_epoch"}, "mixexp.model.mnist_cnn.MnistCNN": {"embedding"}}
+"""Arguments that options older than they are leave out, as another key would make another run."""
 
 
 def name_of(path: Path) -> str:
@@ -99,7 +105,8 @@ def test_every_key_of_an_option_is_an_argument_and_every_argument_a_key(path: Pa
         keys = set(inner) - {"_target_"}
         assert not keys & given
         if not takes_anything(inner["_target_"]):
-            assert keys == set(arguments) - given, "an argument that its YAML does not show"
+            assert keys <= set(arguments)
+            assert set(arguments) - given - keys <= UNSAID.get(inner["_target_"], set()), "an argument that its YAML does not show"
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=name_of)

@@ -45,6 +45,8 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
         OmegaConf.update(config, f"mix.{key.replace('__', '.')}", value, force_add=False)
     if "k" in config.mix.get("pairing", {}):
         config.mix.pairing.k = 1  # the sets here are small
+    if "from_epoch" in config.mix:
+        config.mix.from_epoch = 0  # what it does before is a test of its own
     return build(OmegaConf.to_container(config.mix, resolve=True))
 
 

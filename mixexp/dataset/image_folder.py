@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +13,11 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset.folders import class_files, flatten, listed, refuse_faults, refuse_lonely, visible, warn_of_ignored
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_SHOWN = 10  # as many names as an error message lists
 
 
 class ImageFolder(Dataset):
@@ -59,19 +58,18 @@ class ImageFolder(Dataset):
         if not root.is_dir():
             raise UserError(f"There is no folder {root}: set dataset.folder, absolute or relative to data_dir.")
         if _has_own_split(root):
-            _warn_of_ignored(root, "beside train/ and test/", [p for p in _visible(root) if p.name not in ("train", "test")])
-            train, test = _class_files(root / "train"), _class_files(root / "test")
+            warn_of_ignored(root, "beside train/ and test/", [p for p in visible(root) if p.name not in ("train", "test")])
+            train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
             if strangers := sorted(set(test) - set(train)):
                 raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
             classes = tuple(train)
-            train_paths, train_labels = _flatten(train, classes)
-            test_paths, test_labels = _flatten(test, classes)
+            train_paths, train_labels = flatten(train, classes)
+            test_paths, test_labels = flatten(test, classes)
         else:
-            found = _class_files(root)
-            if lonely := [name for name, paths in found.items() if len(paths) < 2]:
-                raise UserError(f"{root}: a class needs 2 images, one for the test; these have one: {', '.join(lonely)}.")
+            found = class_files(root, "image", IMAGE_SUFFIXES)
+            refuse_lonely(root, "image", found)
             classes = tuple(found)
-            paths, labels = _flatten(found, classes)
+            paths, labels = flatten(found, classes)
             held_in, held_out = stratified_split(labels, self.test_fraction, self.split_seed)
             train_paths, train_labels = [paths[i] for i in held_in], labels[held_in]
             test_paths, test_labels = [paths[i] for i in held_out], labels[held_out]
@@ -99,12 +97,7 @@ class ImageFolder(Dataset):
         # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             list(pool.map(decode, range(len(paths))))
-        if faults:
-            shown = [faults[index] for index in sorted(faults)[:_SHOWN]]
-            more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-            raise UserError(
-                f"{len(faults)} of {len(paths)} images cannot be read:\n" + "\n".join(shown) + more + "\nMend or remove them."
-            )
+        refuse_faults("image", faults, len(paths))
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
@@ -120,11 +113,6 @@ def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _visible(folder: Path) -> list[Path]:
-    """What is directly in a folder, hidden files aside, by name."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
 def _is_image(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
 
@@ -133,45 +121,6 @@ def _has_own_split(root: Path) -> bool:
     """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
     # A class may be called "train"; then its folder holds images itself.
-    if len(present) == 1 and not any(_is_image(path) for path in _visible(root / present[0])):
-        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {_listed(_visible(root))}.")
+    if len(present) == 1 and not any(_is_image(path) for path in visible(root / present[0])):
+        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {listed(visible(root))}.")
     return len(present) == 2
-
-
-def _class_files(root: Path) -> dict[str, list[Path]]:
-    """Class name → its images, both sorted; raises UserError if there is no class or an empty one, warns of what is no image."""
-    folders = [path for path in _visible(root) if path.is_dir()]
-    if not folders:
-        raise UserError(f"{root} has no class folders; there is {_listed(_visible(root))}.")
-    others = [path for path in _visible(root) if not path.is_dir()]
-    found: dict[str, list[Path]] = {}
-    for folder in folders:
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path.relative_to(folder))]
-        found[folder.name] = [path for path in files if _is_image(path)]
-        others += [path for path in files if not _is_image(path)]
-    if empty := [name for name, paths in found.items() if not paths]:
-        known = " ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"{root}: class folders with no image in them: {', '.join(empty)}; images end in {known}.")
-    _warn_of_ignored(root, "that are no images in a class folder", others)
-    return found
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
-def _flatten(found: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
-    """All paths, class by class, and their labels, int64 [N]."""
-    numbers = np.array([classes.index(name) for name in found], dtype=np.int64)
-    return [path for name in found for path in found[name]], np.repeat(numbers, [len(found[name]) for name in found])
-
-
-def _warn_of_ignored(root: Path, which: str, paths: list[Path]) -> None:
-    if paths:
-        warnings.warn(f"{root}: ignored {len(paths)} files or folders {which}: {_listed(paths)}", stacklevel=3)
-
-
-def _listed(paths: list[Path]) -> str:
-    """The first names of paths, or the word nothing."""
-    names = ", ".join(path.name for path in paths[:_SHOWN]) or "nothing"
-    return names + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")

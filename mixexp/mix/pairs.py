@@ -16,6 +16,7 @@ class Pairs(Mix):
 
     step_size: images a batch is made of; each is blended with batch_size / step_size different partners (article c). None:
     as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
+    from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section 3.3, five epochs), numbered from 0.
     A sample whose partner is itself stays as it is too.
     """
 
@@ -27,10 +28,12 @@ class Pairs(Mix):
         label: Label,
         step_size: Annotated[int, Field(gt=0)] | None = None,
         only_repeats: bool = False,
+        from_epoch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         if pairing.guests and step_size is not None:
             raise ValueError(f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null")
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
+        self.from_epoch = from_epoch
         self.mixes_labels, self.guests, self.needs_repeats = label.mixes, pairing.guests, only_repeats
 
     def check(self, counts: np.ndarray) -> None:
@@ -51,6 +54,8 @@ class Pairs(Mix):
         lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), origins, batch_size // origins)
         if self.needs_repeats:
             lam[np.unique(order, return_index=True)[1]] = 1.0
+        if epoch < self.from_epoch:
+            lam[:] = 1.0
         return {**draws, "lam": lam}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
