@@ -23,7 +23,7 @@ from mixexp.errors import UserError
 from mixexp.mix.beta import Beta
 from mixexp.mix.pairs import Pairs
 from mixexp.schedule import Constant, Cosine
-from mixexp.validate import GROUPS
+from mixexp.validate import GROUPS, OPTIONAL_GROUPS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")
@@ -59,7 +59,7 @@ def node(path: Path) -> dict[str, Any]:
 
 def check(node: Any, path: str, trusted: tuple[str, ...] = ()) -> list[str]:
     """All that is wrong with a node in the place that a path names."""
-    return check_node(node, path, GROUPS[path], trusted)
+    return check_node(node, path, {**GROUPS, **OPTIONAL_GROUPS}[path], trusted)
 
 
 def option(name: str, **changed: Any) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
             folder.append(row)
             finite = math.isfinite(d_loss) and math.isfinite(g_loss)
         if done in game.snapshots or done == steps:
-            kinds = {"real": shown, "generated": samples[: game.frame_points].cpu()}
+            kinds = {"data": shown, "generated": samples[: game.frame_points].cpu()}
             frame = [{"x": x, "y": y, "kind": kind} for kind, found in kinds.items() for x, y in found.double().numpy().round(4).tolist()]
             folder.measured(done, {"frames": frame})
 
