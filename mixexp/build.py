@@ -84,8 +84,13 @@ def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list
         return [f"{path}: _target_ {node['_target_']} makes no {getattr(kind, '__name__', kind)}, which is needed here"]
     errors = []
     nodes = {key for key, value in node.items() if _is_node(value)}
-    for key in nodes & _parameters(target).keys():
+    parameters = _parameters(target)
+    for key in nodes & parameters.keys():
         errors += check(node[key], f"{path}.{key}", hints.get(key), trusted)
+    # whoever takes any number of objects of a kind, under names of their own, takes nothing else
+    for part in (hints.get(name) for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD):
+        for key in node.keys() - parameters.keys() - {"_target_"} if inspect.isabstract(part) else ():
+            errors += check(node[key], f"{path}.{key}", part, trusted)
     schema = _schema(target, frozenset(nodes), given=GIVEN.get(path, ()))
     return errors + schema_errors(schema, {key: value for key, value in node.items() if key != "_target_"}, path)
 

@@ -21,6 +21,7 @@ mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an artic
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
 mixexp status DIR...               the same for a folder, at any moment
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
+mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
@@ -35,6 +36,7 @@ def main() -> None:
         "plan": _plan,
         "status": _status,
         "report": _report,
+        "probe": _probe,
         "list": _list,
         "data": _data,
     }
@@ -90,6 +92,36 @@ def _print_report(written: list[Path]) -> None:
         if path.name == "table.md":
             print(path.read_text(encoding="utf-8"))
     print("\n".join(map(str, written)))
+
+
+def _probe(words: list[str]) -> None:
+    from mixexp.compose import compose
+
+    folders, words = own_folders(words)
+    known = options([CONF, *folders]).get("probe", {})
+    names = [word for word in words if "=" not in word and not word.startswith("-")]
+    overrides = [word for word in words if word not in (*names, "--again")]
+    if not names:
+        raise UserError("probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such")
+    if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
+        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(known)}")
+
+    import torch
+
+    from mixexp import probing
+    from mixexp.device import execution
+    from mixexp.sweep.execute import settle
+
+    for word in overrides:
+        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in probing.SETTABLE:
+            raise UserError(f"{word}: a probe leaves the run as it is; there are {', '.join(probing.SETTABLE)}.{closest(key, probing.SETTABLE)}")
+    chosen = compose(overrides, folders)
+    data_dir = chosen["data_dir"] if any(word.startswith("data_dir=") for word in overrides) else None
+    for measurement in probing.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
+        settle(execution(measurement.config).device)
+        torch.set_num_threads(measurement.config["threads"])
+        written = probing.measure(measurement)
+        print("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
 
 
 def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[str]]:

@@ -12,6 +12,10 @@ from mixexp.checkpoint import State, read
 from mixexp.errors import UserError
 
 
+YOUNGER = ("probe", "gan")
+"""Settings that older records lack, which then were null."""
+
+
 def configuration(folder: Path) -> dict[str, Any]:
     """The configuration of a finished run that has kept its weights; raises UserError for any other folder."""
     if not (folder / "config.yaml").is_file():
@@ -31,8 +35,8 @@ def configuration(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder}: its run kept no weights; train it with keep_checkpoint=true, with another output_dir or after removing this folder"
         )
-    # a record says null where nothing refers to it
-    return {**config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
+    # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
+    return {**dict.fromkeys(YOUNGER), **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
 
 
 def weights(folder: Path) -> State:

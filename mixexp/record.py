@@ -56,6 +56,16 @@ def write_atomically(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
+def rows_text(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
+    """Lines of a probe's CSV: rows with the same columns, behind the step after which they were measured."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows({"step": step, **row} for row in rows)
+    return text.getvalue()
+
+
 class RunFolder:
     """One run's files; rows are appended as they come, so an interrupted run still shows how far it got.
 
@@ -100,14 +110,10 @@ class RunFolder:
     def measured(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """What a probe has found after a step: rows for each of its files, all of a file with the same columns."""
         for name, rows in tables.items():
-            text = io.StringIO()
-            writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
-            if name not in self.probed:
-                writer.writeheader()
-            writer.writerows({"step": step, **row} for row in rows)
-            self.probed[name] = self.probed.get(name, "") + text.getvalue()
+            text = rows_text(step, rows, header=name not in self.probed)
+            self.probed[name] = self.probed.get(name, "") + text
             with (self.path / f"probe_{name}.csv").open("a", newline="", encoding="utf-8") as file:
-                file.write(text.getvalue())
+                file.write(text)
 
     def append(self, row: Mapping[str, float]) -> None:
         """One evaluation's row, on disk before training goes on."""

@@ -1,0 +1,122 @@
+"""Probes of finished runs: the network is rebuilt from the run's folder and measured, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixexp import finished
+from mixexp.build import build
+from mixexp.errors import UserError
+from mixexp.prepare import restored
+from mixexp.probe import measuring
+from mixexp.record import rows_text, write_atomically
+from mixexp.validate import validate
+
+SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
+"""Settings that a measurement may have of its own; all others are the run's."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What shall be measured in a run's folder: the run's configuration with the probe, and the files that it will write."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+    """File → the settings of the probe that makes it."""
+    missing: tuple[str, ...]
+
+
+def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> list[Measurement]:
+    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong, before any starts.
+
+    chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run. What a folder
+    has already with the same settings is not measured again; what it has with others is only replaced if `again`.
+    """
+    found, wrong = [], []
+    for folder in _runs(folders):
+        try:
+            found.append(_measurement(folder, chosen, data_dir, again))
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("\n".join(dict.fromkeys(wrong)))
+    return found
+
+
+def measure(measurement: Measurement) -> list[Path]:
+    """Measure, and write probe_<name>.csv with its settings in probe_<name>.yaml for each of the missing files; gives the CSVs."""
+    if not measurement.missing:
+        return []
+    folder, config = measurement.folder, measurement.config
+    subject = restored(folder, config)
+    with measuring(subject):
+        tables = build(config["probe"], config["trusted_modules"]).measure(subject)
+    written = []
+    for name in measurement.missing:
+        path = folder / f"probe_{name}.csv"
+        path.unlink(missing_ok=True)  # the settings first, but never beside rows that others have made
+        write_atomically(path.with_suffix(".yaml"), yaml.safe_dump(dict(measurement.settings[name]), sort_keys=False))
+        write_atomically(path, rows_text(subject.step, tables[name], header=True))
+        written.append(path)
+    return written
+
+
+def _runs(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        inside = sorted(path.parent for path in folder.glob("*/config.yaml"))
+        yield from [folder] if (folder / "config.yaml").exists() or not inside else inside
+
+
+def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> Measurement:
+    run = finished.configuration(folder)
+    config = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
+    config["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
+    config |= {"output_dir": str(folder.parent), "table": None}  # the run may come from another machine
+    if data_dir is not None and isinstance(run["dataset"], Mapping) and "data_dir" in run["dataset"]:
+        config["dataset"] = {**run["dataset"], "data_dir": data_dir}
+    if errors := validate(config):
+        raise UserError("\n".join(f"{folder}: {error}" for error in errors))
+    wanted = dict(_settings(config["probe"], config["trusted_modules"]))
+    there = {name for name in wanted if (folder / f"probe_{name}.csv").exists()}
+    made = {name: _made_with(folder, name, run, config["trusted_modules"]) for name in there}
+    others = [name for name in there if made[name] != wanted[name]]
+    if others and not again:
+        raise UserError(
+            "\n".join(
+                f"{folder}: probe_{name}.csv is there, made with {_said(made[name], wanted[name])}; --again replaces it" for name in sorted(others)
+            )
+        )
+    return Measurement(folder, config, wanted, tuple(name for name in wanted if again or name not in there))
+
+
+def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The settings of every file that a probe makes; where it is made of others, theirs."""
+    inner = [value for value in node.values() if isinstance(value, Mapping) and "_target_" in value]
+    if not inner:
+        yield from ((name, node) for name in build(node, trusted).files)
+    for part in inner:
+        yield from _settings(part, trusted)
+
+
+def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequence[str]) -> Mapping[str, Any]:
+    """The settings that a file in a run's folder was made with, as far as they are known: beside it, or the run's own."""
+    beside = folder / f"probe_{name}.yaml"
+    try:
+        if beside.exists():
+            return yaml.safe_load(beside.read_text(encoding="utf-8"))
+        return dict(_settings(run["probe"], trusted)).get(name, {}) if run["probe"] is not None else {}
+    except (OSError, ValueError, yaml.YAMLError, UserError):
+        return {}
+
+
+def _said(made: Any, wanted: Mapping[str, Any]) -> str:
+    """How the settings of a file differ from those that are wanted."""
+    if not isinstance(made, Mapping) or not made:
+        return "settings that nothing tells"
+    return ", ".join(f"{key} = {made.get(key)}" for key in {**wanted, **made} if made.get(key) != wanted.get(key))
