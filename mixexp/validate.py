@@ -276,7 +276,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     except ValueError as error:
         return (*errors, str(error))
     if "probe" in built:
-        facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features)
+        facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
         errors += _attempt(lambda: built["probe"].check(facts))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 

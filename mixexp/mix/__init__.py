@@ -60,6 +60,10 @@ class Ratio(abc.ABC):
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
         """Weights of the first sample for a whole epoch of batches of `batch` images, float32 [rows, count] in [0, 1]."""
 
+    def density(self, lam: np.ndarray) -> np.ndarray | None:
+        """The distribution that weights are drawn from, its density at each of them, float64; None where there is no formula."""
+        return None
+
 
 class Label(abc.ABC):
     """Which label a blend carries."""
@@ -127,6 +131,10 @@ class Mix(abc.ABC):
 
         order: the epoch's training rows, int64 [rows], in the order in which they are visited.
         """
+
+    def density(self, lam: np.ndarray) -> np.ndarray | None:
+        """The density of the weight of a blend's first part at each of these; None where there is no formula for it."""
+        return None
 
     @abc.abstractmethod
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:

@@ -58,6 +58,9 @@ class Pairs(Mix):
             lam[:] = 1.0
         return {**draws, "lam": lam}
 
+    def density(self, lam: np.ndarray) -> np.ndarray | None:
+        return self.ratio.density(lam)
+
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         lam = draws["lam"]
         first = torch.arange(len(lam), device=labels.device).unsqueeze(1).expand_as(lam).flatten()

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from mixexp import streams
+from mixexp.batches import Batch
 from mixexp.data import Normalize, Part
 from mixexp.device import Execution
 from mixexp.errors import closest
 from mixexp.loss import Loss
-from mixexp.mix import Mix
+from mixexp.mix import Mix, Plan
 from mixexp.mix_layer import MixLayer
 from mixexp.network import Network
 from mixexp.sampling import Sampling
@@ -34,7 +35,7 @@ class Facts:
     """What is known of a run before it starts.
 
     kind: of the data; shape: of an image, [C, H, W]; train, test: how many images; layers: every layer, "input" to "final";
-    features: how many values the last of them has.
+    features: how many values the last of them has; blends: whether samples are blended.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Facts:
     test: int
     layers: tuple[str, ...]
     features: int
+    blends: bool
 
     def images(self, part: Literal["train", "test"], most: int | None) -> int:
         """How many a sample of at most so many has."""
@@ -118,6 +120,20 @@ class Subject:
             for handle in handles:
                 handle.remove()
         return {name: found[name].flatten(1).float() for name in layers}, outputs
+
+    def mixed(self, epoch: int) -> Iterator[tuple[Tensor, Plan]]:
+        """The batches of an epoch, the last partial one too: rows of the training images, int64 [S], and how they are blended."""
+        labels, device = self.train.labels, self.train.labels.device
+        origins = self.mix.origins(self.batch_size)
+        order = self.sampling.order(labels.cpu().numpy(), streams.generator(self.seed, "order", epoch))
+        draws = self.mix.draw(self.seed, epoch, order, origins, self.batch_size)
+        drawn = {name: torch.from_numpy(values) for name, values in draws.items()}
+        guests = {"chosen": drawn["guests"]} if self.mix.guests else {}
+        epoch_of = Batch(torch.from_numpy(order), {}, drawn, guests)
+        for start in range(0, len(order), origins):
+            batch = epoch_of.map(lambda values, start=start: values[start : start + origins].to(device))
+            chosen, _ = batch.everybody()
+            yield chosen, self.mix.plan(labels[chosen], batch.mix)
 
     def part(self, name: Literal["train", "test"]) -> Part:
         """The images that a run is trained or tested on."""
