@@ -111,10 +111,10 @@ def test_every_option_of_every_group_and_every_key_inside_it(group, option):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_first_and_last_cells_of_every_experiments_grid(name):
-    grid = block_cells(by_hydra([f"experiment={name}"]).grid)
+    grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]  # a search has none
     for cell in (grid[0], grid[-1]):
         found = same(f"experiment={name}", "seed=1", *(f"{key}={value}" for key, value in cell.items()))
-        assert found[0] == "cell" and found[3]["experiment"] == name and len(block_cells(found[4])) == len(grid)
+        assert found[0] == "cell" and found[3]["experiment"] == name and len(block_cells(found[4]) or [{}]) == len(grid)
 
 
 @pytest.mark.parametrize(
@@ -512,7 +512,7 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
     """Without data: a plan that refuses nothing and costs nothing."""
     monkeypatch.setattr(planning, "validate", lambda config: [])
     monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
-    grid = block_cells(by_hydra([f"experiment={name}"]).grid)
+    grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
     cells = [
         f"experiment={name} {' '.join(f'{key}={value}' for key, value in cell.items())} {change}"
         for cell, changes in ((grid[0], CHANGES[:2]), (grid[-1], CHANGES[1:]))
@@ -531,6 +531,15 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
 def test_the_distance_names_what_was_changed():
     (run,) = plan_of("experiment=quickstart mix=mixup mix_layer=final alpha=0.2 epochs=3 optimizer=adam optimizer.beta1=0.5").runs
     assert run.differs_from_experiment == {"optimizer": ["adam", "sgd"], "epochs": [3, 30], "optimizer.beta1": [0.5, 0.9]}
+
+
+def test_a_setting_that_is_searched_for_departs_from_its_experiment_where_it_is_outside_the_space(monkeypatch):
+    monkeypatch.setattr(planning, "validate", lambda config: [])
+    monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
+    search = "experiment=affinity_search"
+    inside, outside = plan_of(f"{search} loss.margin=0.2 loss.centres=7", f"{search} loss.margin=1.2 loss.sigma=20 epochs=3").runs
+    assert inside.differs_from_experiment == {}
+    assert outside.differs_from_experiment == {"epochs": [3, 100], "loss.margin": [1.2, 0.43]}
 
 
 def test_planning_leaves_the_cells_it_is_given():

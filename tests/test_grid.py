@@ -16,7 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixexp.errors import UserError
 from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
-EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "conf" / "experiment").glob("*.yaml"))
+EXPERIMENTS = [
+    path
+    for path in sorted((Path(__file__).resolve().parents[1] / "conf" / "experiment").glob("*.yaml"))
+    if "override /hydra/sweeper: search" not in path.read_text(encoding="utf-8")  # a search has no grid
+]
 FEW = settings(max_examples=50, deadline=None)
 LEAVES = st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
 BLOCKS = st.lists(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -17,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass(frozen=True)
 class Composed:
-    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid."""
+    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space."""
 
     config: DictConfig
     choices: Mapping[str, Any]
     grid: Sequence[Mapping[str, Any]] = ()
+    space: Mapping[str, Any] = field(default_factory=dict)
 
 
 def composed(found: DictConfig) -> Composed:
@@ -29,8 +30,13 @@ def composed(found: DictConfig) -> Composed:
     choices = {group: option for group, option in found.hydra.runtime.choices.items() if not group.startswith("hydra/")}
     config = OmegaConf.masked_copy(found, [key for key in found if key != "hydra"])
     OmegaConf.set_struct(config, True)
-    grid = found.hydra.sweeper.get("grid")
-    return Composed(config, choices, OmegaConf.to_container(grid) if grid is not None else ())
+    grid, space = (found.hydra.sweeper.get(name) for name in ("grid", "space"))
+    return Composed(
+        config,
+        choices,
+        OmegaConf.to_container(grid) if grid is not None else (),
+        OmegaConf.to_container(space) if space is not None else {},
+    )
 
 
 class Composer:
@@ -50,7 +56,7 @@ class Composer:
         base = self._load(tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override)))
         config = copy.deepcopy(base.config)
         ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
-        return Composed(config, base.choices, base.grid)
+        return Composed(config, base.choices, base.grid, base.space)
 
     def _chooses(self, override: Override) -> bool:
         """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""

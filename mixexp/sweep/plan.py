@@ -20,9 +20,10 @@ from mixexp.errors import UserError, closest
 from mixexp.report.load import lookup
 from mixexp.report.tables import table_problems
 from mixexp.sweep.cells import Composed, Composer
-from mixexp.sweep.grid import block_cells, value_of
+from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
 from mixexp.sweep.pace import Task
+from mixexp.sweep.space import space_of
 from mixexp.validate import cost, validate
 
 
@@ -163,7 +164,10 @@ class _References:
         self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def differences(self, cell: Composed, config: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment."""
+        """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment.
+
+        A setting that the experiment searches for departs where it is outside the space.
+        """
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
@@ -176,6 +180,8 @@ class _References:
 
         nearest = max(self._cells, default={}, key=likeness)
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
+        drawn = {key: lookup(config, key) for key in cell.space}
+        words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
         found = differences(config, self._reference(words))
         changed = {group for group in found if group in config["choices"]}
         if changed:

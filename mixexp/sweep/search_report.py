@@ -1,0 +1,188 @@
+"""What a search leaves beside its runs: trials.csv, the figures of its course, and the command that trains the best again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mixexp.errors import RunsFailed
+from mixexp.options import own_folders
+from mixexp.record import write_atomically
+from mixexp.report.figures import save
+from mixexp.report.style import STYLE, canvas, colour, fonts, text
+from mixexp.sweep.space import Choices, Range
+
+if TYPE_CHECKING:
+    from mixexp.sweep.search import Settings
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial as it is told: its state, its value where it has one, its settings, and the folder of its run."""
+
+    number: int
+    state: str
+    value: float | None
+    values: Mapping[str, Any]
+    evaluations: int
+    seconds: float | None
+    folder: str
+    problem: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in ("complete", "pruned", "diverged", "failed")
+
+
+def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
+    """The best complete trial, of equal ones the first; None without any."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value, default=None)
+
+
+def closing(
+    folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
+) -> RunsFailed | None:
+    """Print how a search ended, with the best trial and the command that trains it again; what to raise where trials failed."""
+    counts = {name: sum(trial.state == name for trial in trials) for name in ("complete", "pruned", "diverged", "failed")}
+    print(
+        f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
+        f"({sum(trial.over for trial in before)} of them before)"
+    )
+    best = best_of(trials, settings.direction)
+    if best is not None:
+        folders, _ = own_folders(sys.argv[1:])
+        print(
+            f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
+            "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
+            f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
+        )
+    failed = [trial for trial in trials if trial.state == "failed"]
+    lines = []
+    if failed:
+        labels = {trial.number: " ".join(f"{key}={value}" for key, value in trial.values.items()) for trial in failed}
+        width = max(map(len, labels.values()))
+        lines.append(f"{len(failed)} of {len(trials)} trials failed; error.txt in a run's folder says more:")
+        lines += [
+            f"  {trial.folder or '-':<12}  {labels[trial.number]:<{width}}  {(trial.problem or '?').splitlines()[-1]}" for trial in failed
+        ]
+        lines.append("retry=failed tries them again")
+    if why_stopped is not None:
+        lines.append(why_stopped)
+    return RunsFailed("\n".join(lines)) if lines else None
+
+
+def write(
+    folder: Path, trials: Sequence[Trial], importances: Mapping[str, float], settings: Settings, space: Mapping[str, Range | Choices]
+) -> list[Path]:
+    """Write trials.csv and the figures that there is something to draw for; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "trials.csv", as_csv(trials, space))
+    written = [folder / "trials.csv"]
+    with rc_context({**STYLE, "font.sans-serif": fonts()}):
+        figures = {}
+        if any(trial.state == "complete" for trial in trials):
+            figures = {"search_history": history(trials, settings), "search_slices": slices(trials, settings, space)}
+        if importances:
+            figures["search_importance"] = importance(importances, sum(trial.state == "complete" for trial in trials))
+        for name, figure in figures.items():
+            written += save(figure, folder / name)
+    return written
+
+
+def as_csv(trials: Sequence[Trial], space: Mapping[str, Range | Choices]) -> str:
+    """A row a trial, in their order."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["number", "state", "value", *space, "evaluations", "seconds", "folder", "problem"])
+    for trial in trials:
+        drawn = [trial.values.get(key) for key in space]
+        last = trial.problem.splitlines()[-1:]
+        writer.writerow([trial.number, trial.state, trial.value, *drawn, trial.evaluations, trial.seconds, trial.folder, *(last or [""])])
+    return file.getvalue()
+
+
+def history(trials: Sequence[Trial], settings: Settings) -> Figure:
+    """Each trial's value in their order, and the best so far."""
+    figure, axes = canvas(1, 1, (5.0, 3.2))
+    panel = axes[0][0]
+    _points(panel, [(trial, trial.number) for trial in trials])
+    complete = [trial for trial in trials if trial.state == "complete"]
+    leaders = [best_of(complete[: count + 1], settings.direction) for count in range(len(complete))]
+    ends = [trial.number for trial in complete] + [max(trial.number for trial in trials)]
+    panel.step(ends, [*(leader.value for leader in leaders), leaders[-1].value], where="post", color=colour(1), label="best so far")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.set_xlabel("trial")
+    panel.set_ylabel(_named(settings))
+    _legend(figure, panel)
+    return figure
+
+
+def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Range | Choices]) -> Figure:
+    """Each trial's value against each of its settings, the best ringed."""
+    figure, axes = canvas(1, len(space), (max(5.0, 2.4 * len(space)), 2.8))
+    best = best_of(trials, settings.direction)
+    for panel, (key, held) in zip(axes[0], space.items(), strict=True):
+        choices = list(held.choices) if isinstance(held, Choices) else None
+
+        def place(trial: Trial, key: str = key, choices: list[Any] | None = choices) -> float:
+            return choices.index(trial.values[key]) if choices is not None else trial.values[key]
+
+        _points(panel, [(trial, place(trial)) for trial in trials if key in trial.values])
+        panel.plot(
+            place(best), best.value, "o", markersize=10, markerfacecolor="none", color=colour(1), linestyle="none", label="best"
+        )
+        if choices is not None:
+            panel.set_xticks(range(len(choices)), [text(str(choice)) for choice in choices])
+            panel.set_xlim(-0.5, len(choices) - 0.5)
+        elif held.log:
+            panel.set_xscale("log")
+        panel.set_xlabel(text(key))
+    for panel in axes[0][1:]:
+        panel.sharey(axes[0][0])
+        panel.tick_params(labelleft=False)
+    axes[0][0].set_ylabel(_named(settings))
+    _legend(figure, axes[0][0])
+    return figure
+
+
+def importance(importances: Mapping[str, float], complete: int) -> Figure:
+    """Each setting's share in what makes the trials' values differ."""
+    figure, axes = canvas(1, 1, (5.0, 0.9 + 0.4 * len(importances)))
+    panel = axes[0][0]
+    bars = panel.barh([text(key) for key in importances], list(importances.values()), color=colour(0), height=0.6)
+    panel.bar_label(bars, fmt="%.2f", padding=3)
+    panel.invert_yaxis()
+    panel.grid(visible=False, axis="y")
+    panel.set_xlim(0, 1.12 * max(importances.values()))
+    panel.set_xlabel(f"share of the variance among {complete} complete trials (fANOVA)")
+    return figure
+
+
+def _named(settings: Settings) -> str:
+    return text(settings.target.replace("_", " ").replace("f1", "F1"))
+
+
+def _points(panel: Axes, placed: Sequence[tuple[Trial, float]]) -> None:
+    """Complete and pruned trials, those with a value."""
+    looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
+    for state, look in looks.items():
+        found = [(x, trial.value) for trial, x in placed if trial.state == state and trial.value is not None]
+        if found:
+            name = "pruned, at its last evaluation" if state == "pruned" else state
+            panel.plot(*zip(*found, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=4)
