@@ -1,0 +1,76 @@
+"""What is kept of a sweep, and the page that shows it: nothing of this machine, no weights, no number that is not the report's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+from running import trained
+
+from mixexp.errors import UserError
+from mixexp.report.load import load_runs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PUBLISHED", tmp_path / "published")
+    return module
+
+
+def sweep(folder: Path, *words: str) -> Path:
+    for seed in (0, 1):
+        trained(folder / f"run{seed}", f"seed={seed}", "experiment=quickstart", "epochs=1", "keep_checkpoint=true", f"output_dir={folder}", *words)
+        about = folder / f"run{seed}" / "environment.json"
+        facts = json.loads(about.read_text()) | {"differs_from_experiment": {"epochs": [1, 30]}}
+        facts["command"] = f"mixexp -m experiment=quickstart epochs=1 'output_dir={folder}'"
+        about.write_text(json.dumps(facts))
+    return folder
+
+
+def test_finished_runs_are_kept_without_weights_and_without_this_machine(script, tmp_path):
+    home = script.publish(sweep(tmp_path / "sweep here"))
+    assert home == tmp_path / "published" / "reduced" / "quickstart"
+    runs = load_runs(home / "runs")
+    assert [run.outcome for run in runs] == ["finished", "finished"]
+    assert not list(home.rglob("*.pt"))
+    kept = {path: path.read_text() for path in home.rglob("*") if path.is_file() and path.suffix != ".png"}
+    assert not [path for path, text in kept.items() if str(tmp_path) in text]
+    assert all("host" not in run.environment for run in runs)
+    page = script.page()
+    assert "mixexp -m experiment=quickstart epochs=1\n" in page, "the command without this machine's folders"
+    assert "**Reduced: epochs 1 instead of 30**" in page
+    assert all((tmp_path / "published" / name).is_file() for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page))
+
+
+def test_what_is_kept_again_replaces_what_was_and_the_reading_stays(script, tmp_path):
+    home = script.publish(sweep(tmp_path / "first"))
+    (home / "reading.md").write_text("As expected.\n")
+    (tmp_path / "first" / "run0").rename(tmp_path / "first" / "other")
+    script.publish(tmp_path / "first")
+    assert sorted(path.name for path in (home / "runs").iterdir()) == ["other", "run1"]
+    assert "As expected." in script.page()
+
+
+def test_nothing_finished_is_an_error_and_leaves_what_was_kept(script, tmp_path):
+    home = script.publish(sweep(tmp_path / "first"))
+    for run in ("run0", "run1"):
+        (tmp_path / "first" / run / "result.json").unlink()
+    with pytest.raises(UserError, match="none of its 2 runs is finished"):
+        script.publish(tmp_path / "first")
+    assert len(load_runs(home / "runs")) == 2
+
+
+def test_every_kept_experiment_is_on_the_page_as_its_runs_say():
+    """The page that is committed is the one that the script writes from the runs beside it."""
+    spec = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (module.PUBLISHED / "README.md").read_text(encoding="utf-8") == module.page()
