@@ -157,12 +157,8 @@ def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
 
 def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
     """What is wrong with a run of the group gan, beyond its schema."""
-    root = _root()
-    changed = [name for name in IDLE_IN_A_GAME if config[name] != root[name]]
-    errors = [
-        f"{name} = {config['choices'].get(name, config[name])}: has no effect on a run of the group gan; leave it as config.yaml has it"
-        for name in changed
-    ]
+    changed = [word for name in IDLE_IN_A_GAME for word in _departures(name, config[name], _root()[name], config["choices"])]
+    errors = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
     if config["steps"] is None:
         errors.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
     if config["precision"] == "bfloat16":
@@ -178,6 +174,15 @@ def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
     except (UserError, ValueError) as error:
         errors.append(str(error))
     return list(dict.fromkeys(errors))
+
+
+def _departures(name: str, found: Any, kept: Any, choices: Mapping[str, Any]) -> list[str]:
+    """Where a setting is not what is kept, as `key = value`: another option, or settings of the same one."""
+    if found == kept:
+        return []
+    if isinstance(found, dict) and isinstance(kept, dict) and found["_target_"] == kept["_target_"]:
+        return [word for key in found for word in _departures(f"{name}.{key}", found[key], kept.get(key), choices)]
+    return [f"{name} = {choices.get(name) or found}"]
 
 
 @functools.cache

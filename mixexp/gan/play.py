@@ -56,16 +56,20 @@ def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int
     """Floating-point operations of a run's matrix products, counted on networks without memory."""
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
     with meta:
-        networks = game.networks(features)
+        generator, discriminator = game.networks(features)
         points = torch.zeros(1, features)
-        with FlopCounterMode(display=False) as discriminating:
-            discriminator_loss(game, *networks, points, draw(game.discriminator, rng, 1, batch, game.z_dim, meta)).backward()
-        with FlopCounterMode(display=False) as generating:
-            generator_loss(game, *networks, points, draw(game.generator, rng, 1, batch, game.z_dim, meta)).backward()
-        with FlopCounterMode(display=False) as sampling, torch.no_grad():
-            networks[0](torch.zeros(game.samples, game.z_dim))
-    step = game.discriminator_steps * discriminating.get_total_flops() + generating.get_total_flops()
-    return float(steps * step + evaluations * sampling.get_total_flops())
+        counted = []
+        for loss, objective, trained in (
+            (discriminator_loss, game.discriminator, discriminator),
+            (generator_loss, game.generator, generator),
+        ):
+            with FlopCounterMode(display=False) as counter:
+                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, batch, game.z_dim, meta))
+                minimised.backward(inputs=list(trained.parameters()))
+            counted.append(counter.get_total_flops())
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            generator(torch.zeros(game.samples, game.z_dim))
+    return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
 def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
