@@ -1,4 +1,4 @@
-"""Parts of the mix group that reach beyond a batch or beyond two samples: neighbours, second passes, several classes, BC+'s switches."""
+"""Parts of the mix group beyond pairs within a batch: neighbours, second passes, one class, several classes, BC+'s switches."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
 
 @pytest.mark.parametrize(
     ("same_class", "counts", "message"),
-    [(False, [3, 2], "the training set has 5 images, so k can be 4"), (True, [9, 0, 4], "the smallest class has 4 images, so k can be 3")],
+    [
+        (False, [3, 2], "the training set has 5 images, so k can be 4"),
+        (True, [9, 0, 4], "the smallest class has 4 images, so k can be 3"),
+    ],
 )
 def test_more_neighbours_than_there_are_images_are_refused(same_class: bool, counts: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -107,7 +110,7 @@ def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
 
 
 @pytest.mark.parametrize("mix", ["mixup_two_loaders", "mixup_knn"])
-def test_guests_join_their_hosts_batch_with_their_own_images_and_labels(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = loop.forward_blended
 

@@ -242,7 +242,9 @@ def test_preact_resnet18_against_its_definition(variant: str, stem_batchnorm: bo
         assert not torch.allclose(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=not raw), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("variant", "stem_batchnorm", "raw"), [("preact_resnet34", True, False), ("preact_resnet34_plain", False, True)])
+@pytest.mark.parametrize(
+    ("variant", "stem_batchnorm", "raw"), [("preact_resnet34", True, False), ("preact_resnet34_plain", False, True)]
+)
 def test_preact_resnet34_against_its_definition(variant: str, stem_batchnorm: bool, raw: bool) -> None:
     body, x = ready(variant)
     set_mode(body, training=True)

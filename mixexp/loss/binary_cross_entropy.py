@@ -21,7 +21,10 @@ class BinaryCrossEntropy(Loss):
     """
 
     def __init__(
-        self, of: Literal["softmax", "sigmoid"], target: Literal["mixed", "present"] = "mixed", over_classes: Literal["sum", "mean"] = "sum"
+        self,
+        of: Literal["softmax", "sigmoid"],
+        target: Literal["mixed", "present"] = "mixed",
+        over_classes: Literal["sum", "mean"] = "sum",
     ) -> None:
         super().__init__()
         self.of, self.target, self.over_classes = of, target, over_classes
