@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from probes import csv_rows, measured, subject_of
-from running import trained
+from running import rows_of, trained
 
 from mixexp.mixed import Mixed
 from mixexp.probe.training_error import TrainingError
@@ -37,6 +37,17 @@ def test_a_label_that_was_redrawn_and_came_out_true_counts_as_real():
     wrong = rows["corrupted"]["samples"] / rows["all"]["samples"]
     # of 1438 labels 0.5 are redrawn among all ten classes, so 0.45 change: within five standard deviations
     assert wrong == pytest.approx(0.45, abs=5 * (0.45 * 0.55 / 1438) ** 0.5)
+
+
+def test_the_gap_is_to_the_error_that_the_evaluation_finds(tmp_path):
+    record = trained(tmp_path, "probe=training_error", "label_noise=uniform")
+    (row,) = csv_rows(tmp_path / "probe_generalisation.csv")
+    whole = csv_rows(tmp_path / "probe_training_error.csv")[-1]
+    last = rows_of(record)[-1]
+    assert row["test_error"] == pytest.approx(1 - float(last["accuracy"]))
+    assert row["test_loss"] == pytest.approx(float(last["test_loss"]), rel=1e-5)
+    assert (row["train_error"], row["train_loss"]) == (whole["error"], whole["loss"])
+    assert row["gap"] == row["test_error"] - row["train_error"] and row["loss_gap"] == row["test_loss"] - row["train_loss"]
 
 
 def test_without_noise_all_labels_are_real():

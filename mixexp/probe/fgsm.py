@@ -21,7 +21,7 @@ class Fgsm(Probe):
     the outputs whatever loss has trained them, so that all networks are attacked alike.
     epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
     gradient (white box), or the folder of a finished run with kept weights on the same data set (black box).
-    Rows: attack (none, fgsm, i_fgsm), epsilon, error, and error_top5 where there are ten classes or more.
+    Rows: attack (none, fgsm, i_fgsm), epsilon, accuracy, error, and error_top5 where there are ten classes or more.
     Source: Zhang et al. 2018, section 3.5: ε = 4, 10 steps. Differs from the paper: nothing that is stated there.
     """
 
@@ -52,7 +52,7 @@ class Fgsm(Probe):
         rows = []
         for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong / len(chosen)).tolist(), strict=True):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
-            rows.append({"attack": attack, "epsilon": epsilon, "error": error, **top5})
+            rows.append({"attack": attack, "epsilon": epsilon, "accuracy": 1 - error, "error": error, **top5})
         return {"fgsm": rows}
 
     def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
