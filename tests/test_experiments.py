@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.options import options
-from mixexp.sweep.cells import composed
+from mixexp.sweep.cells import Composer
 from mixexp.sweep.grid import cells
 from mixexp.sweep.identity import canonical, run_id
 from mixexp.sweep.plan import resolve
@@ -23,6 +23,8 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
     """The overrides of every cell of an experiment, as `mixexp -m experiment=name` makes them."""
     spec = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
     sweeper = spec["hydra"]["sweeper"]
+    if "space" in sweeper:  # a search, whose trials differ from its own settings by what it draws
+        return [[f"experiment={name}", *words]]
     axes = {}
     for override in OverridesParser.create().parse_overrides(
         [*(f"{key}={value}" for key, value in sweeper["params"].items()), f"experiment={name}", *words]
@@ -37,9 +39,8 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
 def configs_of(name: str, *words: str) -> list[dict]:
     """The canonical configuration of every run of an experiment."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        found = [
-            canonical(*resolve(composed(hydra.compose("config", overrides=cell, return_hydra_config=True)))) for cell in grid_of(name, *words)
-        ]
+        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), list(options([CONF])))
+        found = [canonical(*resolve(compose(cell))) for cell in grid_of(name, *words)]
     return list({run_id(config): config for config in found}.values())
 
 
@@ -52,7 +53,8 @@ def test_an_experiment_composes_and_its_file_opens_with_claim_and_command(name):
     configs = configs_of(name)
     assert all(config["name"] == name for config in configs)
     runs = re.match(r"Cost: ([\d,]+) (?:run|trial)s?\b", cost)
-    assert runs and int(runs[1].replace(",", "")) == len(configs), f"{cost!r}, and the grid has {len(configs)} cells"
+    expected = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"].get("trials", len(configs))
+    assert runs and int(runs[1].replace(",", "")) == expected, f"{cost!r}, and there are {expected}"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
