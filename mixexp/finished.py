@@ -33,7 +33,7 @@ def configuration(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
     if not (folder / "checkpoint.pt").is_file():
         raise UserError(
-            f"{folder}: its run kept no weights; train it with keep_checkpoint=true, with another output_dir or after removing this folder"
+            f"{folder}: its run kept no weights; train it with keep_checkpoint=true, in another output_dir or after removing this folder"
         )
     # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
     return {**dict.fromkeys(YOUNGER), **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from mixexp import finished
-from mixexp.build import build
+from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.prepare import restored
-from mixexp.probe import measuring
+from mixexp.probe import Probe, measuring
 from mixexp.record import rows_text, write_atomically
 from mixexp.validate import validate
 
@@ -33,7 +33,7 @@ class Measurement:
 
 
 def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> list[Measurement]:
-    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong, before any starts.
+    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong before any starts.
 
     chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run. What a folder
     has already with the same settings is not measured again; what it has with others is only replaced if `again`.
@@ -87,11 +87,8 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
     made = {name: _made_with(folder, name, run, config["trusted_modules"]) for name in there}
     others = [name for name in there if made[name] != wanted[name]]
     if others and not again:
-        raise UserError(
-            "\n".join(
-                f"{folder}: probe_{name}.csv is there, made with {_said(made[name], wanted[name])}; --again replaces it" for name in sorted(others)
-            )
-        )
+        lines = (f"probe_{name}.csv is there, made with {_said(made[name], wanted[name])}; --again replaces it" for name in sorted(others))
+        raise UserError("\n".join(f"{folder}: {line}" for line in lines))
     return Measurement(folder, config, wanted, tuple(name for name in wanted if again or name not in there))
 
 
@@ -110,7 +107,8 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
     try:
         if beside.exists():
             return yaml.safe_load(beside.read_text(encoding="utf-8"))
-        return dict(_settings(run["probe"], trusted)).get(name, {}) if run["probe"] is not None else {}
+        sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)  # a record may name anything
+        return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
     except (OSError, ValueError, yaml.YAMLError, UserError):
         return {}
 

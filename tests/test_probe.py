@@ -116,7 +116,9 @@ def test_a_sample_is_of_its_part_in_order_and_stays_the_same():
     assert not torch.equal(other.images, part.images)
 
 
-@pytest.mark.parametrize("words", [("mix=mixup",), ("mix=bc", "mix.step_size=25", "loss=kl"), ("mix=mixup_two_loaders",), ("mix=none",)])
+@pytest.mark.parametrize(
+    "words", [("mix=mixup",), ("mix=bc", "mix.step_size=25", "loss=kl"), ("mix=mixup_two_loaders",), ("mix=none",)]
+)
 def test_the_batches_that_a_probe_sees_are_the_loops(words, monkeypatch, tmp_path):
     words = ("subset=balanced", "subset.n=120", "batch_size=50", "epochs=2", "speed=eager", *words)
     subject = subject_of(*words)

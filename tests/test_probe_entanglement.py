@@ -73,7 +73,8 @@ def test_the_minimum_is_one():
     for seed in range(5):
         points, labels = clouds(seed, apart=2)
         temperature, loss = Entanglement("minimum").of(points, labels)
-        reference = minimize_scalar(lambda t: naive(points.double().numpy(), labels.tolist(), math.exp(t)), bounds=(-6, 9), method="bounded")
+        plain, own = points.double().numpy(), labels.tolist()
+        reference = minimize_scalar(lambda t, p=plain, y=own: naive(p, y, math.exp(t)), bounds=(-6, 9), method="bounded")
         assert loss == pytest.approx(reference.fun, rel=1e-6)
         assert loss <= min(loss_of(factor * temperature, points, labels) for factor in np.geomspace(0.01, 100, 41)) + 1e-12
 

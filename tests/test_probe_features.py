@@ -48,7 +48,7 @@ def test_tsne_keeps_classes_together_and_is_the_same_every_time():
     places = np.array([(row["x"], row["y"]) for row in rows])
     distances = np.linalg.norm(places[:, None] - places, axis=2) + 1e9 * np.eye(len(places))
     labels = np.array([row["label"] for row in rows])
-    assert (labels == labels[distances.argmin(1)]).mean() > 0.85, "a digit's nearest neighbour is mostly of its class, here as in space"
+    assert (labels == labels[distances.argmin(1)]).mean() > 0.85, "as in space, where a digit's neighbour is mostly one"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def brute_force(subject, epoch=0):
     counts = {}
     images, labels = subject.inputs(subject.train.images).flatten(1).tolist(), subject.train.labels.tolist()
     for chosen, plan in subject.mixed(epoch):
-        for point, *parts in zip(plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1).tolist(), *plan.rows, strict=True):
+        points = plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1).tolist()
+        for point, *parts in zip(points, *plan.rows, strict=True):
             rows = [int(chosen[part]) for part in parts]
             if len(set(rows)) == 1:
                 continue
@@ -140,7 +141,8 @@ def brute_force(subject, epoch=0):
 
 
 @pytest.mark.parametrize(
-    "words", [("dataset=sandwich",), ("dataset=iris",), ("dataset=iris", "mix=mixup_two_loaders"), ("dataset=iris", "mix=bc", "loss=kl")]
+    "words",
+    [("dataset=sandwich",), ("dataset=iris",), ("dataset=iris", "mix=mixup_two_loaders"), ("dataset=iris", "mix=bc", "loss=kl")],
 )
 def test_intrusion_is_counted_blend_by_blend(words):
     base = ("model=mlp", "batch_size=40", "mix=mixup")

@@ -26,7 +26,8 @@ def test_each_part_has_a_file_and_follows_the_evaluations(tmp_path):
     part = "{_target_: mixexp.probe.%s}"
     words = ["probe=entanglement", "+probe.more=" + part % "training_error.TrainingError"]
     assert "no such setting" in refusals(*words)[0], "a probe that is not made of others takes none"
-    probe = "{_target_: mixexp.probe.several.Several, one: {_target_: mixexp.probe.training_error.TrainingError, while_training: true}}"
+    one = "{_target_: mixexp.probe.training_error.TrainingError, while_training: true}"
+    probe = f"{{_target_: mixexp.probe.several.Several, one: {one}}}"
     record = trained(tmp_path, "++probe=" + probe)
     assert len({row["step"] for row in csv_rows(record.path / "probe_training_error.csv")}) == 2
 

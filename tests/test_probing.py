@@ -151,6 +151,16 @@ def test_code_that_a_configuration_names_runs_only_when_its_user_names_it_too(ru
     assert "makes no Loss" in probe(capsys, run, "probe=fgsm")[1]
 
 
+def test_the_probe_that_a_record_names_is_not_made_unless_it_is_one(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.hub, "load", lambda *_, **__: pytest.fail("called"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["probe"] = {"_target_": "torch.hub.load", "repo_or_dir": "a/b", "model": "c"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "probe_fgsm.csv").write_text("step\n1\n")
+    code, message = probe(capsys, run, "probe=fgsm")
+    assert code == 2 and "settings that nothing tells" in message and "Traceback" not in message
+
+
 def test_weights_of_another_network_are_refused(run, capsys):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["model"]["width"] = 8

@@ -17,7 +17,7 @@ class Deformation(Probe):
 
     rotation: angles ~ U(−a, a) degrees, one an image, for every a of the list. shearing: x' = x + tan(θ)·y, θ ~ U(−a, a) degrees.
     zoom: percent of the image's side that is seen: below 100 the image is enlarged ("zoom in"), above it shrinks ("zoom out").
-    samples: a fixed sample of the test images; None: all. The angles come from the run's seed, so runs of one seed see the same images.
+    samples: a fixed sample of the test images; None: all. The angles come from the run's seed: runs of one seed see the same images.
     Rows: deformation (none, rotation, shearing, zoom), level, accuracy, error.
     Source: Verma et al. 2019 (manifold mixup), Tables 4 and 9, CIFAR-100.
     Differs from the paper: how its code deforms is not stated, and interpolation and filling are ours. The published accuracies fall

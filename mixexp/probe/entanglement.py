@@ -42,7 +42,8 @@ class Entanglement(Probe):
         layers: Annotated[list[str], Field(min_length=1)] | None = None,
         while_training: bool = True,
     ) -> None:
-        self.temperature, self.part, self.samples, self.layers, self.while_training = temperature, part, samples, layers, while_training
+        self.temperature, self.part, self.samples, self.layers = temperature, part, samples, layers
+        self.while_training = while_training
 
     def check(self, facts: Facts) -> None:
         facts.require_layers(self.layers or ())

@@ -16,8 +16,8 @@ GREY_LEVELS = 255
 class Fgsm(Probe):
     """Error on test images that were changed by at most ε a pixel against a network: one step (FGSM), several (I-FGSM).
 
-    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al. 2017) takes `steps`
-    such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
+    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al. 2017) takes
+    `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
     the outputs whatever loss has trained them, so that all networks are attacked alike.
     epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
     gradient (white box), or the folder of a finished run with kept weights on the same data set (black box).

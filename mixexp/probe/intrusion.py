@@ -13,8 +13,8 @@ class Intrusion(Probe):
     """How often a blend lies nearest to a training image of a class that none of its parts has.
 
     Such a blend carries a label that its surroundings contradict: article a's bad pair. Blends are those of an epoch's first batches,
-    at the input and without augmentation, but for those of an image with itself; nearest is by Euclidean distance in network input, and
-    the parts themselves count.
+    at the input and without augmentation, but for those of an image with itself; nearest is by Euclidean distance in network input,
+    and the parts themselves count.
     samples: so many of an epoch, numbered from 0, or all it has.
     Rows: pair (one class, several classes: of the parts), blends, how many; intrusion, the fraction; a row for each that there are.
     Source: ours, after article a's figure of a good and a bad pair. Differs from the paper: there the figure is a drawing.

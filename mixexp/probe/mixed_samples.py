@@ -16,7 +16,8 @@ class MixedSamples(Probe):
     """What a network of two classes in the plane is shown: the blends of an epoch's first batches, and how their weights lie.
 
     samples: so many of an epoch, numbered from 0, or all it has.
-    Rows of mixed_samples: x, y, the blend at the input as the network sees it; weight, of class 1 in its label; lam, of its first part.
+    Rows of mixed_samples: x, y, the blend at the input as the network sees it; weight, of class 1 in its label; lam, of its first
+    part.
     Rows of ratio: lam, density, curve: the histogram of those lam ("drawn"), and the density that they are drawn from ("formula") at
     the middle of each bin, where there is one.
     Source: article a, the clouds of mixed points beside the Beta densities.

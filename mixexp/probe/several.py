@@ -15,7 +15,7 @@ class Several(Probe):
             raise ValueError(f"probe: two of {', '.join(probes)} write to the same file")
         if len({probe.while_training for probe in probes.values()}) > 1:
             early = [name for name, probe in probes.items() if probe.while_training]
-            raise ValueError(f"probe: {', '.join(early)} would measure while training and the others at the end; set while_training alike")
+            raise ValueError(f"probe: {', '.join(early)} would measure while training, the others at the end; set while_training alike")
         self.while_training = any(probe.while_training for probe in probes.values())
         self.others = tuple(folder for probe in probes.values() for folder in probe.others)
 

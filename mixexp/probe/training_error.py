@@ -11,10 +11,10 @@ from mixexp.probe import BATCH, Probe, Rows, Subject
 class TrainingError(Probe):
     """Error and loss on the training images as they are: no augmentation, no mixing, evaluation mode; and what the test adds to them.
 
-    Rows of training_error: labels, error, error_true, loss, samples, a row each for the images whose label is the true one ("real"), for those whose
-    label is not ("corrupted"), where there are any, and for all. error and loss are against the labels that the network is trained
-    on, noise where there is noise; error_true is against the true ones. Rows of generalisation: train_error, test_error, gap, train_loss,
-    test_loss, loss_gap, one row: the gaps are test minus training.
+    Rows of training_error: labels, error, error_true, loss, samples, a row each for the images whose label is the true one ("real"),
+    for those whose label is not ("corrupted"), where there are any, and for all. error and loss are against the labels that the
+    network is trained on, noise where there is noise; error_true is against the true ones. Rows of generalisation: train_error,
+    test_error, gap, train_loss, test_loss, loss_gap, a single one: the gaps are test minus training.
     Source: Zhang et al. 2018, Table 2, training error of real and corrupted labels at the last epoch.
     Differs from the paper: a label that was redrawn and came out the same counts as real, as it is no wrong one; whether it does
     there is not stated. With noise among all C classes that is one in C of the redrawn.
