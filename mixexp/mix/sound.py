@@ -15,7 +15,7 @@ FLOOR_DB = -80.0
 
 
 class Sound(Blend):
-    """Between-class learning's blend of waveforms by perceived loudness (Tokozume et al. 2018, ICLR, eq. 1 and 2).
+    """Between-class learning's blend of waveforms by perceived loudness (Tokozume et al. 2018, ICLR).
 
     x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k·10^(−G_k/20), for two sounds p = 1 / (1 + 10^((G₁−G₂)/20)·(1−r)/r). G, in dB, is the
     largest A-weighted power of a sound's frames, each a Hann window of n_fft samples every n_fft/2, the power spectrum's sum, −80 at

@@ -16,7 +16,7 @@ class MLP(Body):
 
     hidden : widths of the hidden layers.
 
-    Source: Zhang et al. 2018, section 3.5 (UCI tables): two hidden layers of 128 units.
+    Source: Zhang et al. 2018, section 3.6 (UCI tables): two hidden layers of 128 units.
     Differs from the paper: nothing.
     """
 
