@@ -91,7 +91,8 @@ def test_the_minimum_does_not_know_the_scale_nor_the_place(factor):
 def test_coinciding_points_do_no_harm():
     assert loss_of("minimum", [[1.0, 1.0]] * 4, [0, 0, 1, 1]) == pytest.approx(math.log(3))
     assert math.isfinite(loss_of("minimum", [[0.0], [0.0], [1.0], [1.0], [3.0]], [0, 1, 0, 1, 0]))
-    assert math.isnan(loss_of("minimum", [[math.nan], [0.0], [1.0], [1.0]], [0, 0, 1, 1]))
+    for odd in (math.nan, math.inf):
+        assert math.isnan(loss_of("minimum", [[odd], [0.0], [1.0], [1.0]], [0, 0, 1, 1]))
 
 
 def test_long_representations_are_summed_in_pieces():
@@ -126,6 +127,7 @@ def test_training_separates_the_classes_in_the_last_layer(tmp_path):
 
 def test_what_makes_no_sense_is_refused():
     assert "no layer 'layer9'" in refusals("probe=entanglement", "probe.layers=[input,layer9]")[0]
+    assert "named twice" in refusals("probe=entanglement", "probe.layers=[input,input]")[0]
     assert "probe.samples = 1" in refusals("probe=entanglement", "probe.samples=1")[0]
     assert "minimum" in refusals("probe=entanglement", "probe.temperature=minimun")[0]
     assert refusals("probe=entanglement", "probe.temperature=-1")

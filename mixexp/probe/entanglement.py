@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
-GRID = 25
-"""Temperatures at which the search for the smallest loss begins."""
+STEP = 0.6
+"""Of log T, at most, from one temperature to the next at which the search for the smallest loss begins."""
 WIDTH = 1e-4
 """Of log T, at which it ends; the loss is flat there, so its own error is smaller by far."""
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -21,7 +21,7 @@ COLUMNS = 4096
 class Entanglement(Probe):
     """Soft nearest neighbour loss of every layer: how mixed the classes lie there, near log C where not separated, 0 where apart.
 
-    l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019, eq. 1), on b fixed
+    l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019), on b fixed
     images of a part with the labels they are trained on. Images without another of their class among them have no such term and
     count nowhere; where there is none with one, the loss is nan.
     temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which alone compares
@@ -42,6 +42,8 @@ class Entanglement(Probe):
         layers: Annotated[list[str], Field(min_length=1)] | None = None,
         while_training: bool = True,
     ) -> None:
+        if layers is not None and len(set(layers)) < len(layers):
+            raise ValueError(f"probe.layers = {layers}: a layer is named twice")
         self.temperature, self.part, self.samples, self.layers = temperature, part, samples, layers
         self.while_training = while_training
 
@@ -104,8 +106,11 @@ def _smallest(distances: Tensor, alike: Tensor) -> tuple[float, float]:
     def at(position: float) -> float:
         return _loss(distances, alike, math.exp(position))
 
-    step = (high - low) / (GRID - 1)
-    grid = {low + k * step: at(low + k * step) for k in range(GRID)}
+    if not math.isfinite(high - low):  # a network that has diverged
+        return math.nan, math.nan
+    count = math.ceil((high - low) / STEP)
+    step = (high - low) / count
+    grid = {low + k * step: at(low + k * step) for k in range(count + 1)}
     best = min(grid, key=grid.__getitem__)
     left, right = max(low, best - step), min(high, best + step)
     tried = {best: grid[best]}
