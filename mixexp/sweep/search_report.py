@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mixexp.errors import RunsFailed
 from mixexp.options import own_folders
 from mixexp.record import write_atomically
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, text
+from mixexp.sweep.grid import as_override
 from mixexp.sweep.space import Choices, Range
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ def closing(
     failed = [trial for trial in trials if trial.state == "failed"]
     lines = []
     if failed:
-        labels = {trial.number: " ".join(f"{key}={value}" for key, value in trial.values.items()) for trial in failed}
+        labels = {trial.number: " ".join(f"{key}={as_override(value)}" for key, value in trial.values.items()) for trial in failed}
         width = max(map(len, labels.values()))
         lines.append(f"{len(failed)} of {len(trials)} trials failed; error.txt in a run's folder says more:")
         lines += [
@@ -144,10 +147,15 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
             place(best), best.value, "o", markersize=10, markerfacecolor="none", color=colour(1), linestyle="none", label="best"
         )
         if choices is not None:
-            panel.set_xticks(range(len(choices)), [text(str(choice)) for choice in choices])
+            panel.set_xticks(range(len(choices)), [text(as_override(choice)) for choice in choices])
             panel.set_xlim(-0.5, len(choices) - 0.5)
         elif held.log:
+            # 10, 20, 50 where the powers of ten alone would be few
+            marks = (1, 2, 5) if math.log10(held.high / held.low) < 2.5 else (1,)
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=marks))
+            panel.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(text(key))
     for panel in axes[0][1:]:
         panel.sharey(axes[0][0])

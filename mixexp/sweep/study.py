@@ -19,7 +19,7 @@ from mixexp.sweep.identity import differences, run_id
 from mixexp.sweep.search_report import Trial
 from mixexp.sweep.space import Choices, Range, rounded
 
-FILE = "study.log"
+FILE, NAME = "study.log", "search"
 LOCKS = ".search"
 AGAIN = "again"
 """A trial's attribute: the number of the one that it takes the place of, with the same values."""
@@ -117,9 +117,9 @@ class Study:
                 _cut_unfinished_line(folder / FILE)
             try:
                 storage = JournalStorage(JournalFileBackend(str(folder / FILE), lock_obj=journal))
-                self._study = optuna.create_study(
-                    storage=storage, study_name="search", direction=direction, load_if_exists=True, pruner=pruner
-                )
+                if NAME not in optuna.get_all_study_names(storage):
+                    optuna.create_study(storage=storage, study_name=NAME, direction=direction)
+                self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=pruner)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"{folder / FILE}: cannot be read ({error}); without it, the same command makes the same trials, from the runs "
