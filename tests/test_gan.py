@@ -416,7 +416,7 @@ def test_what_acts_alike_is_one_run():
         )),
         ("steps=null", "steps: a run of the group gan has its budget in steps"),
         ("precision=bfloat16", "precision = bfloat16: a run of the group gan is in float32"),
-        ("dataset.mean=[0.5,0]", "dataset.mean, dataset.std: have no effect on a gan run"),
+        ("dataset.mean=[0.5,0]", "dataset.mean, dataset.std: have no effect on a run of the group gan"),
         ("gan.frame_points=51", "gan.frame_points = 51: more than gan.samples = 50"),
         ("dataset.test_points=9", "gan.frame_points = 10: the test set has 9 points"),
         ("gan.discriminator_steps=0", "gan.discriminator_steps = 0: should be greater than or equal to 1"),

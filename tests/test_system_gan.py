@@ -64,6 +64,7 @@ def test_the_experiment_ends_in_its_table(tmp_path):
     assert done.returncode == 0 and "3 runs, 3 done (0 of them before)" in done.stdout, done.stdout + done.stderr
     folder = tmp_path / "outputs" / "mixup_gan"
     found = {(row["row"], row["column"]) for row in rows_of(folder / "report" / "table.csv") if row["rule"] == "last"}
-    assert found == set(itertools.product(("ring, plain", "ring, mixup (paper)", "ring, mixup (code)"), ("modes covered", "fraction of high quality")))
+    rows, columns = ("ring, plain", "ring, mixup (paper)", "ring, mixup (code)"), ("modes covered", "fraction of high quality")
+    assert found == set(itertools.product(rows, columns))
     told = status(folder)
     assert told.count(" done  ") == 3 and told.count("modes ") == 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field
@@ -37,14 +38,17 @@ class Minimax:
             raise ValueError(f"gan.frame_points = {frame_points}: more than gan.samples = {samples}, of which they are the first")
         self.discriminator, self.generator = discriminator, generator
         self.z_dim, self.width, self.hidden_layers = z_dim, width, hidden_layers
-        self.discriminator_steps, self.samples, self.frame_points, self.snapshots = discriminator_steps, samples, frame_points, frozenset(snapshots)
+        self.discriminator_steps, self.samples = discriminator_steps, samples
+        self.frame_points, self.snapshots = frame_points, frozenset(snapshots)
 
     def check(self, dataset: Dataset) -> None:
         """Raise ValueError for data whose modes are not known, or not in their own coordinates, or too few for a frame."""
         if not isinstance(dataset, Gaussians):
             raise ValueError("gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid")
         if dataset.mean != [0, 0] or dataset.std != [1, 1]:
-            raise ValueError("dataset.mean, dataset.std: have no effect on a gan run, which is in the plane's own coordinates; leave them at 0 and 1")
+            raise ValueError(
+                "dataset.mean, dataset.std: have no effect on a run of the group gan, which is in the plane's own coordinates; leave them at 0 and 1"
+            )
         if dataset.test_points < self.frame_points:
             raise ValueError(f"gan.frame_points = {self.frame_points}: the test set has {dataset.test_points} points")
 
@@ -54,5 +58,5 @@ class Minimax:
 
     def _perceptron(self, features: int, outputs: int) -> nn.Module:
         sizes = [features, *[self.width] * self.hidden_layers]
-        layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         return nn.Sequential(*layers, nn.Linear(self.width, outputs))
