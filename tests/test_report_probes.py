@@ -194,3 +194,18 @@ def test_curves_of_some_entries_only(tmp_path):
         leave(tmp_path / f"n{n}", (0.5, 0.6), n=n)
     figure = draw(build_table(load_runs(tmp_path)), spec)
     assert len(figure.axes) == 1
+
+
+def test_curves_of_a_table_of_measures_are_drawn_once(runs):
+    figure = draw(build_table(load_runs(runs)), {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "columns", "each": "rows"})
+    (panel,) = figure.axes
+    assert len(panel.get_lines()) == 1 and not figure.legends
+    figure = draw(build_table(load_runs(runs)), {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "rows", "each": "columns"})
+    assert len(figure.axes) == 1
+
+
+def test_runs_of_no_table_that_have_no_accuracy_are_shown_by_what_they_have(tmp_path):
+    folder = leave(tmp_path / "a", table=None)
+    (folder / "metrics.csv").write_text("step,epoch,lr,d_loss,modes,seconds\n10,1,0.1,0.5,7,1\n")
+    table = build_table(load_runs(tmp_path))
+    assert table.values("all runs", "modes") == [7] and not table.without_result

@@ -31,7 +31,7 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
     metric = spec["y"] or table.spec["metric"]
     figure, axes = canvas(1, 1, (5.0, 3.5))
     panel = axes[0][0]
-    lines = [(entry, _points(table, entry, spec, metric)) for entry in getattr(table, spec["by"])]
+    lines = [(entry, _points(table, entry, spec, metric)) for entry in _entries(table, spec["by"])]
     words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
     for index, (entry, points) in enumerate(lines):
         # A run to which the setting does not apply (no mixing has no alpha) is a level across the figure.
@@ -58,8 +58,8 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Learning curves: panels in a row for each row (or column) of the table, one for each quantity, a line for each column."""
     quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     only = None if spec["only"] is None else {label(name) for name in spec["only"]}
-    outer = [entry for entry in getattr(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in only)]
-    inner = list(getattr(table, spec["by"]))
+    outer = [entry for entry in _entries(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in only)]
+    inner = _entries(table, spec["by"])
     figure, axes = canvas(max(len(outer), 1), len(quantities), (max(5.0, 2.6 * len(quantities)), 0.6 + 1.9 * max(len(outer), 1)))
     for entry, panels in zip(outer, axes, strict=False):
         ruler = _ruler(runs_of(table, entry))
@@ -74,6 +74,12 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
             panels[0].set_title(text(f"{where}: {entry.label}" if where else entry.label), loc="left", fontsize=9)
     legend(figure, [panel for panels in axes for panel in panels], inner)
     return figure
+
+
+def _entries(table: Table, axis: str) -> list[Entry]:
+    """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
+    entries = getattr(table, axis)
+    return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
 
 
 def _points(table: Table, entry: Entry, spec: Mapping[str, Any], metric: str) -> dict[Any, list[float]]:

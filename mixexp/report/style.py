@@ -46,7 +46,7 @@ def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
 def legend(figure: Figure, panels: list[Axes], order: list[Entry]) -> None:
     """One legend above the panels, where it covers no data, in the table's order; hollow markers are explained once."""
     drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
-    entries: dict[str, Any] = {name: drawn[name] for name in map(text, [entry.label for entry in order]) if name in drawn}
+    entries: dict[str, Any] = {name: drawn[name] for name in map(text, [entry.label for entry in order if entry.label]) if name in drawn}
     if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
         hollow = mpl.lines.Line2D(
             [], [], color="#555555", marker="o", markerfacecolor="none", markersize=6.5, linestyle=":", linewidth=1

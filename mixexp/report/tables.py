@@ -393,8 +393,17 @@ def _of_differences(runs: list[Run]) -> dict[str, Any]:
     settings = [{key: lookup(run.config, key) for key in keys} for run in known]
     named = {", ".join(f"{key}={label(value)}" for key, value in one.items()) or "all runs": one for one in settings}
     rows = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
-    curves = {"file": "curves", "kind": "curves", "y": ["train_loss", "accuracy"], "by": "rows", "each": "columns"}
-    return {"rows": rows, "columns": {"label": "metric", "values": {"accuracy": {}}}, "figures": [curves]}
+    metric = _usual_metric(known)
+    curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
+    scale = 100 if metric == "accuracy" else 1
+    return {"metric": metric, "scale": scale, "rows": rows, "columns": {"label": "metric", "values": {metric: {}}}, "figures": [curves]}
+
+
+def _usual_metric(runs: Iterable[Run]) -> str:
+    """Accuracy, or where runs measure none, the first figure that is no loss."""
+    columns = dict.fromkeys(name for run in runs for name in run.metrics)
+    others = [name for name in columns if name not in ("step", "epoch", "lr", "seconds") and not name.endswith("loss")]
+    return "accuracy" if "accuracy" in columns or not others else others[0]
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
