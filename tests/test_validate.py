@@ -93,7 +93,7 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
         (("batchsize=3",), ["batchsize: no such setting", "Did you mean 'batch_size'?"]),
         (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "optimizer.nesterov", "Did you mean 'optimizer.lr'?"]),
         (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"]),
-        (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_plus, ", "Did you mean 'mixup'?"]),
+        (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_any_class, bc_plus, ", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
         (("experiment=small_dat",), ["experiment = small_dat: no such option", "Did you mean 'small_data'?"]),
     ],
