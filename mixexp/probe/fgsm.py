@@ -50,7 +50,7 @@ class Fgsm(Probe):
                 outputs = subject.outputs(subject.inputs(self.examples(attacked, images, labels, epsilon, steps)))
                 count += _wrong(subject, outputs, labels)
         rows = []
-        for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong / len(chosen)).tolist(), strict=True):
+        for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
             rows.append({"attack": attack, "epsilon": epsilon, "accuracy": 1 - error, "error": error, **top5})
         return {"fgsm": rows}
