@@ -45,11 +45,15 @@ def without_machine(value: Any) -> Any:
     return [without_machine(inner) for inner in value] if isinstance(value, list) else value
 
 
-def command_of(run: Run) -> str:
-    """The command that made a run, without the folders of its machine."""
-    words = shlex.split(str(run.environment.get("command", "")))
+def anywhere(words: str) -> str:
+    """Words of a command line without those that name folders of a machine."""
     local = tuple(f"{key}=" for key in PLACES)
-    return " ".join(shlex.quote(word) if " " in word else word for word in words if not word.startswith(local))
+    return " ".join(shlex.quote(word) if " " in word else word for word in shlex.split(words) if not word.startswith(local))
+
+
+def command_of(run: Run) -> str:
+    """The command that made a run, without the folders of its machine; python -m mixexp is mixexp too."""
+    return anywhere(str(run.environment.get("command", "")).replace("__main__.py", "mixexp", 1))
 
 
 def keep(source: Path, target: Path) -> None:
@@ -64,7 +68,8 @@ def keep(source: Path, target: Path) -> None:
             text = yaml.safe_dump(without_machine(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
         if name == "environment.json":
             about = {key: value for key, value in json.loads(text).items() if key not in HERE}
-            text = json.dumps(about | {"command": command_of(load_run(source))}, indent=1)
+            about |= {"label": anywhere(str(about.get("label", ""))), "command": command_of(load_run(source))}
+            text = json.dumps(about, indent=1)
         write_atomically(target / name, text)
 
 
