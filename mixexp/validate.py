@@ -300,7 +300,8 @@ def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int,
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     if per_epoch == 0:
         return [f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}"]
-    errors = _attempt(lambda: schedule.check_budget(per_epoch, total_steps(config, per_epoch)))
+    steps = total_steps(config, per_epoch)
+    errors = _attempt(lambda: schedule.check_budget(per_epoch, steps)) + _attempt(lambda: mix.check_budget(steps / per_epoch))
     if mix.blend is not None and min(rows, batch) == 1:
         errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
     return errors

@@ -118,6 +118,9 @@ class Mix(abc.ABC):
     def check(self, counts: np.ndarray) -> None:
         """Raise ValueError where training images of these counts per class, int64 [C], cannot be mixed so."""
 
+    def check_budget(self, epochs: float) -> None:
+        """Raise ValueError where a setting would do nothing in a run of so many epochs."""
+
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 

@@ -39,6 +39,10 @@ class Pairs(Mix):
     def check(self, counts: np.ndarray) -> None:
         self.pairing.check(counts)
 
+    def check_budget(self, epochs: float) -> None:
+        if self.from_epoch >= epochs:
+            raise ValueError(f"mix.from_epoch = {self.from_epoch}: the run has {epochs:g} epochs, and would never mix")
+
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         self.pairing.prepare(images, labels)
 
