@@ -58,9 +58,11 @@ STEPS = 20  # of a run of these, on 153 of 192 images
 def settled(folder: Path) -> Path:
     """A working directory with a user's own data set and loss, which breaks on demand and counts its steps."""
     (folder / "my_faults.py").write_text(MY_FAULTS)
-    for group, name, text in (("dataset", "patches", "_target_: my_faults.Patches\n"), ("loss", "fragile", "_target_: my_faults.Fragile\nway: fine\n")):
-        (folder / "conf" / group).mkdir(parents=True)
-        (folder / "conf" / group / f"{name}.yaml").write_text(f"# One's own.\n{text}")
+    options = {"dataset/patches": "_target_: my_faults.Patches\n", "loss/fragile": "_target_: my_faults.Fragile\nway: fine\n"}
+    for name, text in options.items():
+        path = folder / "conf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"# One's own.\n{text}")
     return folder
 
 
@@ -307,7 +309,8 @@ def test_fail_fast_ends_a_search_and_a_trial_that_cannot_be_is_a_failure(tmp_pat
     failure = searched(tmp_path / "refused", trials=8, space=space, startup_trials=8)
     rows = rows_of(tmp_path / "refused" / "runs")
     both = [row for row in rows if (row["sampling"], row["loss.class_weights"]) == ("oversample", "balanced")]
-    assert [row for row in rows if row["state"] == "failed"] == both != [] and all("both correct for class sizes" in row["problem"] for row in both)
+    assert [row for row in rows if row["state"] == "failed"] == both != []
+    assert all("both correct for class sizes" in row["problem"] for row in both)
     assert f"{len(both)} of 8 trials failed" in str(failure) and len(both) < 8
 
 
@@ -344,6 +347,8 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
             at = int(row["evaluations"]) - 1
             assert 2 <= at == len(course) - 1 < 5 and float(row["value"]) == course[-1]
             assert max(course) < statistics.median(other[at] for other in courses)
+            for before in range(2, at):
+                assert max(course[: before + 1]) >= statistics.median(other[before] for other in courses), "at the first chance"
             assert f"pruned at evaluation {at + 1}, val_accuracy {course[-1]:.4f}  {row['folder']}" in output
             assert (sweep / row["folder"] / "checkpoint.pt").exists() and not (sweep / row["folder"] / "result.json").exists()
 
@@ -370,7 +375,9 @@ def study_of(folder: Path, seed: int = 0, startup_trials: int = 5, about: Mappin
     return Study(folder, settings, "maximize", seed, startup_trials, optuna.pruners.NopPruner())
 
 
-PARABOLA = space_of({"x": {"low": -1.0, "high": 1.0}, "idle": {"low": 0.001, "high": 1.0, "log": True}, "n": {"low": 1, "high": 9, "step": 2}})
+PARABOLA = space_of(
+    {"x": {"low": -1.0, "high": 1.0}, "idle": {"low": 0.001, "high": 1.0, "log": True}, "n": {"low": 1, "high": 9, "step": 2}}
+)
 
 
 def played(study: Study, count: int) -> list[Trial]:
@@ -404,12 +411,14 @@ def test_a_trial_whose_process_died_is_made_again_with_its_values_in_its_place(t
     whole = played(study_of(tmp_path / "whole"), 12)
     folder = tmp_path / "died"
     code = (
-        "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\nimport test_search as t, mixexp.sweep.study as s\ns._departures = lambda *_: []\n"
+        "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\n"
+        "import test_search as t, mixexp.sweep.study as s\ns._departures = lambda *_: []\n"
         "study = t.study_of(pathlib.Path(sys.argv[1]))\nt.played(study, 3)\nprint(study.claim(12, t.PARABOLA).values['x'], flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     tests = str(Path(__file__).parent)
-    died = subprocess.run([sys.executable, "-c", code, str(folder), tests, str(Path(tests).parent)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, str(folder), tests, str(Path(tests).parent)]
+    died = subprocess.run(command, capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     study = study_of(folder)
     assert [trial.state for trial in study.trials()] == ["complete"] * 3 + ["running"]
@@ -420,6 +429,18 @@ def test_a_trial_whose_process_died_is_made_again_with_its_values_in_its_place(t
     claim.tell(optuna.trial.TrialState.COMPLETE, 1 - claim.values["x"] ** 2)
     assert played(study, 12) == whole
     assert sorted(path.name for path in (folder / ".search").iterdir()) == ["journal.lock", "study.lock"]
+
+
+def test_a_death_while_a_trial_is_put_back_gives_it_one_place(tmp_path, no_departures):
+    study = study_of(tmp_path)
+    played(study, 2)
+    claim = study.claim(3, PARABOLA)
+    claim.let_go()
+    study._study.enqueue_trial(claim.values, user_attrs={"again": 2})  # what comes first, without what comes second
+    assert [trial.state for trial in study.trials()] == ["complete", "complete", "waiting"]
+    again = study.claim(3, PARABOLA)
+    assert again.values == claim.values and [trial.state for trial in study.trials()] == ["complete", "complete", "running"]
+    assert study.claim(3, PARABOLA) is None
 
 
 def test_importance_is_with_the_setting_that_acts(tmp_path, no_departures):
@@ -482,7 +503,8 @@ def test_the_importances_are_bars():
 def test_a_search_writes_its_figures(tmp_path, capsys):
     searched(tmp_path, trials=1)
     report = tmp_path / "runs" / "report"
-    assert {path.name for path in report.iterdir()} == {"trials.csv", *(f"search_{n}.{e}" for n in ("history", "slices") for e in ("png", "svg"))}
+    figures = {f"search_{name}.{ending}" for name in ("history", "slices") for ending in ("png", "svg")}
+    assert {path.name for path in report.iterdir()} == {"trials.csv", *figures}, "one trial has no importances"
     searched(tmp_path, trials=3)
     output = capsys.readouterr().out
     for name in ("history", "slices", "importance"):

@@ -203,8 +203,8 @@ def _misfits(settings: Settings, config: Mapping[str, Any]) -> list[str]:
     errors = []
     if settings.metric not in measured:
         near = closest(settings.metric, (*measured, *VALIDATION_COLUMNS))
-        there = f"runs measure {', '.join(measured)}" + ("" if held_out else f"; with validation above 0 also {', '.join(VALIDATION_COLUMNS)}")
-        errors.append(f"hydra.sweeper.metric = {settings.metric}: {there}.{near}")
+        more = "" if held_out else f"; with validation above 0 also {', '.join(VALIDATION_COLUMNS)}"
+        errors.append(f"hydra.sweeper.metric = {settings.metric}: runs measure {', '.join(measured)}{more}.{near}")
     elif (settings.direction == "minimize") != settings.metric.endswith("loss"):
         better = "lower" if settings.metric.endswith("loss") else "higher"
         errors.append(f"hydra.sweeper.direction = {settings.direction}: {settings.metric} is better the {better} it is")

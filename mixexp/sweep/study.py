@@ -202,14 +202,13 @@ class Study:
 
 def _told(number: int, trial: FrozenTrial) -> Trial:
     facts = trial.user_attrs
-    evaluations = len(trial.intermediate_values)
-    # a pruned trial's value is its last evaluation's
+    diverged = facts.get("diverged", False)
     return Trial(
         number=number,
-        state="diverged" if facts.get("diverged") else _STATES[trial.state],
-        value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and not facts.get("diverged") else None,
+        state="diverged" if diverged else _STATES[trial.state],
+        value=None if diverged else trial.value,  # of a pruned one, its last evaluation's
         values=trial.params,
-        evaluations=evaluations,
+        evaluations=len(trial.intermediate_values),
         seconds=facts.get("seconds"),
         folder=facts.get("run", ""),
         problem=facts.get("problem", ""),
