@@ -102,7 +102,9 @@ def explained(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
         group, _, value = word.lstrip("+~").partition("=")
         if group == "experiment" and value == "null":
             raise UserError(f"{word}: leave it out for a run without an experiment")
-        if group in groups and value == "null" and group not in OPTIONAL:
+        if group in OPTIONAL and word.endswith("=null"):
+            raise UserError(f"{word}: leave it out for a run without; ~{group} takes away what an experiment has chosen")
+        if group in groups and word.endswith(("=null", "=")):
             raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     try:
         yield

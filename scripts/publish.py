@@ -1,7 +1,7 @@
 """Keep sweeps' finished runs under outputs/published, and write the page that shows all that is kept there.
 
     python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/ where nothing is reduced
-    python scripts/publish.py                                writes the page alone
+    python scripts/publish.py                                draws all reports again, and writes the page
 
 Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names this machine.
 What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
@@ -28,6 +28,8 @@ PUBLISHED = Path(__file__).resolve().parent.parent / "outputs" / "published"
 KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
 PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
 """Settings that name folders of a machine, and what stands for them."""
+BESIDE, SEARCH = ("reading.md", "trials.csv"), "search_"
+"""What no table of runs makes: a search leaves its trials and its figures in its report."""
 HERE = ("host", "process", "platform")
 ARTICLES = {
     "a": "Mixing at the last layer; manifold mixup",
@@ -84,14 +86,28 @@ def publish(folder: Path) -> Path:
     shutil.rmtree(home / "runs", ignore_errors=True)
     for run in finished:
         keep(run.folder, home / "runs" / run.folder.name)
-    for old in (path for path in home.iterdir() if path.is_file() and path.name != "reading.md"):
-        old.unlink()
-    tables = build_tables(load_runs(home / "runs"))
-    for number, table in enumerate(tables):
+    for extra in (*folder.glob("report/trials.csv"), *folder.glob(f"report/{SEARCH}*.png")):
+        shutil.copy(extra, home)
+    draw(home)
+    return home
+
+
+def draw(home: Path) -> None:
+    """Make a kept sweep's report again from its runs."""
+    for old in home.iterdir():
+        if old.name.startswith("protocol"):
+            shutil.rmtree(old)
+        elif old.is_file() and old.name not in BESIDE and not old.name.startswith(SEARCH):
+            old.unlink()
+    for number, table in enumerate(build_tables(load_runs(home / "runs"))):
         for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}"):
             if path.suffix == ".svg":  # as large as all CSVs together where it draws points
                 path.unlink()
-    return home
+
+
+def homes(kind: str) -> list[Path]:
+    """The sweeps that are kept, full or reduced."""
+    return sorted(path for path in (PUBLISHED / kind).glob("*") if (path / "runs").is_dir())
 
 
 def section(home: Path) -> str:
@@ -127,11 +143,10 @@ def page() -> str:
     """The page: full-size sweeps first, then the reduced ones, by article."""
     parts = ["# Results that are kept", "Written by `python scripts/publish.py` from the runs in this folder; the readings are by hand."]
     for kind, words in (("full", "full size"), ("reduced", "reduced")):
-        homes = sorted(path for path in (PUBLISHED / kind).glob("*") if (path / "runs").is_dir())
-        if not homes and kind == "full":
-            parts.append("No sweep has been run at full size yet: that needs a GPU.")
+        if kind == "full":
+            parts.append("At full size there are those that need no GPU; no other has been run so yet.")
         for article in (*ARTICLES.values(), "Others"):
-            own = [home for home in homes if article_of(home) == article]
+            own = [home for home in homes(kind) if article_of(home) == article]
             parts += [f"## {article}: {words}"] * bool(own)
             parts += [section(home) for home in own]
     return "\n\n".join(parts) + "\n"
@@ -141,8 +156,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path, help="folders of sweeps, such as outputs/small_data")
     try:
-        for each in parser.parse_args().folder:
+        folders = parser.parse_args().folder
+        for each in folders:
             print(publish(each))
+        for each in () if folders else [*homes("full"), *homes("reduced")]:
+            draw(each)
         write_atomically(PUBLISHED / "README.md", page())
     except UserError as error:
         parser.exit(2, f"{error}\n")

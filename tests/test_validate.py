@@ -95,6 +95,8 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
         (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"]),
         (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_any_class, bc_plus, ", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
+        (("mix=",), ["mix=: an option is needed", "mixup"]),
+        (("probe=null",), ["probe=null: leave it out", "~probe takes away"]),
         (("experiment=small_dat",), ["experiment = small_dat: no such option", "Did you mean 'small_data'?"]),
     ],
     ids=str,

@@ -20,12 +20,10 @@ class Fgsm(Probe):
     `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
     the outputs whatever loss has trained them, so that all networks are attacked alike.
     epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
-    gradient (white box), or the folder of a finished run with kept weights on the same data set (black box).
+    gradient (white box), or the folder of a finished run with kept weights on the same data set (black box, whose file is fgsm_black_box).
     Rows: attack (none, fgsm, i_fgsm), epsilon, accuracy, error, and error_top5 where there are ten classes or more.
     Source: Zhang et al. 2018, section 3.5: ε = 4, 10 steps. Differs from the paper: nothing that is stated there.
     """
-
-    files = ("fgsm",)
 
     def __init__(
         self,
@@ -36,6 +34,7 @@ class Fgsm(Probe):
     ) -> None:
         self.epsilon, self.steps, self.samples, self.source = epsilon, steps, samples, source
         self.others = () if source is None else (source,)
+        self.files = ("fgsm",) if source is None else ("fgsm_black_box",)
 
     def check(self, facts: Facts) -> None:
         facts.require_image("an attack on pixels")
@@ -53,7 +52,7 @@ class Fgsm(Probe):
         for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
             rows.append({"attack": attack, "epsilon": epsilon, "accuracy": 1 - error, "error": error, **top5})
-        return {"fgsm": rows}
+        return {self.files[0]: rows}
 
     def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
         """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a network."""

@@ -44,13 +44,16 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             _line(panel, names.index(name), name, _points(runs, {**spec, "where": where}), table.spec["statistic"])
-        panel.set_title(text(entry.label), loc="left", fontsize=9)
+        panel.set_title(text(_name(table, spec, entry)), loc="left", fontsize=9)
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
         panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
         panel.set_xscale(spec["x_scale"])
         panel.set_yscale(spec["y_scale"])
     for panel in panels[len(entries) :]:
         panel.remove()
+    ends = [panel.get_ylim() for panel in panels[: len(entries)]]
+    for panel in panels[: len(entries)]:  # to be compared at a glance
+        panel.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     legend(figure, panels[: len(entries)], [Entry(name, {}) for name in names])
     return figure
 
@@ -67,12 +70,13 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
         for value, panel in zip(values, panels, strict=False):
             part = [row for row in shown if spec["panels"] is None or row[spec["panels"]] == value]
             paint(panel, part)
-            title = entry.label if value is None else f"{entry.label}, {spec['panels']} {value}" if panel is panels[0] else str(value)
+            name = _name(table, spec, entry)
+            title = name if value is None else f"{name}, {spec['panels']} {value}" if panel is panels[0] else str(value)
             panel.set_title(text(title), loc="left", fontsize=8)
             _frame(panel, shown, spec)
         if spec["beside"] is not None:
             _beside(panels[-1], run, spec["beside"])
-    _key(figure, list(axes.flat))
+    _key(figure, list(axes.flat), spec)
     return figure
 
 
@@ -90,14 +94,21 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
             for value, panel in zip(values, panels, strict=True):
                 panel.clear()
                 paint(panel, [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value])
-                title = entry.label if value is None else f"{entry.label}, {value}"
+                name = _name(table, spec, entry)
+                title = name if value is None else f"{name}, {value}"
                 panel.set_title(text(f"{title}, step {step:,}"), loc="left", fontsize=8)
                 _frame(panel, rows, spec)
         return []
 
     show(steps[-1])
-    _key(figure, list(axes.flat))
+    _key(figure, list(axes.flat), spec)
     return FuncAnimation(figure, show, frames=steps)
+
+
+def _name(table: Table, spec: Mapping[str, Any], entry: Entry) -> str:
+    """An entry as a panel's title: a bare number says what it is of."""
+    what = table.spec[spec["each"]].get("label", "")
+    return f"{what} {entry.label}" if what and math.isfinite(_float(entry.label)) else entry.label
 
 
 def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple[str, list[Run], Mapping[str, Any]]]:
@@ -204,19 +215,17 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
 
 
 def _frame(panel: Axes, rows: Sequence[Row], spec: Mapping[str, Any]) -> None:
-    """One scale for x and y; the limits given, or those of all the rows that share them."""
-    panel.set_aspect("equal", adjustable="datalim")
+    """A square with one scale for x and y: the limits given, or those of all the rows that share them."""
+    panel.set_aspect("equal", adjustable="box")
     panel.tick_params(labelsize=7)
-    if spec["limits"] is not None:
-        panel.set_aspect("equal", adjustable="box")
+    found = [[value for row in rows if math.isfinite(value := _float(row[spec[axis]]))] for axis in ("x", "y")]
+    if spec["limits"] is None and all(found):
+        half = 0.525 * max(max(values) - min(values) for values in found) or 1.0
+        for values, setter in zip(found, (panel.set_xlim, panel.set_ylim), strict=True):
+            setter((min(values) + max(values)) / 2 - half, (min(values) + max(values)) / 2 + half)
+    elif spec["limits"] is not None:
         panel.set_xlim(*spec["limits"])
         panel.set_ylim(*spec["limits"])
-        return
-    for axis, setter in (("x", panel.set_xlim), ("y", panel.set_ylim)):
-        values = [value for row in rows if math.isfinite(value := _float(row[spec[axis]]))]
-        if values:
-            margin = 0.05 * (max(values) - min(values)) or 1.0
-            setter(min(values) - margin, max(values) + margin)
 
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
@@ -230,7 +239,7 @@ def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     panel.tick_params(labelsize=7)
 
 
-def _key(figure: Figure, panels: Sequence[Axes]) -> None:
+def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> None:
     """What the colours mean: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
@@ -238,7 +247,10 @@ def _key(figure: Figure, panels: Sequence[Axes]) -> None:
         return
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:
-        figure.colorbar(clouds[0], ax=[panel for panel in panels if panel.collections], shrink=0.8, pad=0.02)
+        where = [panel for panel in panels if panel.collections]
+        bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=40, pad=0.02)
+        bar.set_label(text(spec["colour"]), fontsize=8)
+        bar.ax.tick_params(labelsize=7)
 
 
 def _float(value: str) -> float:

@@ -10,6 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")  # a report is made on machines without a display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from mixexp.report.tables import UNSET, Entry
@@ -53,12 +54,15 @@ def legend(figure: Figure, panels: list[Axes], order: list[Entry]) -> None:
         )
         entries["published (hollow)"] = hollow
     if entries:
-        # As many beside each other as five inches hold.
-        abreast = max(1, min(len(entries), 70 // (max(map(len, entries)) + 7)))
         width, height = figure.get_size_inches()
+        # as many beside each other as there is room for, at fourteen letters an inch
+        abreast = max(1, min(len(entries), int(14 * width) // (max(map(len, entries)) + 7)))
         # the first row has its room already; further ones must not come out of the panels
         figure.set_size_inches(width, height + 0.2 * (math.ceil(len(entries) / abreast) - 1))
-        figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, handlelength=3.2)
+        # points of a cloud are too small to tell their colours by, and need no length as lines do
+        points = any(isinstance(handle, PathCollection) for handle in entries.values())
+        size = {"markerscale": 3.0, "handlelength": 1.2} if points else {"handlelength": 3.2}
+        figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, **size)
 
 
 def colour(index: int) -> str:
