@@ -149,6 +149,8 @@ def page() -> str:
             own = [home for home in homes(kind) if article_of(home) == article]
             parts += [f"## {article}: {words}"] * bool(own)
             parts += [section(home) for home in own]
+    earlier = PUBLISHED / "earlier.md"
+    parts += [earlier.read_text(encoding="utf-8").strip()] if earlier.exists() else []
     return "\n\n".join(parts) + "\n"
 
 
