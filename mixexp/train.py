@@ -108,7 +108,8 @@ def train(
             load_state(optimizer, saved["optimizer"])
             loss_sum.copy_(saved["loss_sum"])
             first, loss_count, seconds, written = (saved[name] for name in ("step", "loss_count", "seconds", "rows"))
-            probed = saved["probed"]
+            if path == folder.path or (parts.probe is not None and parts.probe.while_training):
+                probed = saved["probed"]  # at a shorter run's end there was a measurement that this one does not have
             folder.note(f"goes on at step {first:,} of {steps:,}" + (f", where {path.name} ended" if path != folder.path else ""))
             break
 

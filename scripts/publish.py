@@ -43,7 +43,8 @@ ARTICLES = {
 def without_machine(value: Any) -> Any:
     """A configuration in which folders of this machine are the defaults."""
     if isinstance(value, dict):
-        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()}
+        own = {"source": Path(str(value["source"])).name} if value.get("source") else {}  # a probe's, another run's folder
+        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | own
     return [without_machine(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -62,11 +63,11 @@ def keep(source: Path, target: Path) -> None:
     """Copy what is kept of a finished run."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in (*KEPT, *(path.name for path in sorted(source.glob("probe_*.csv")))):
+    for name in (*KEPT, *(path.name for path in sorted(source.glob("probe_*")))):
         if not (source / name).exists():
             continue
         text = (source / name).read_text(encoding="utf-8")
-        if name == "config.yaml":
+        if name.endswith(".yaml"):
             text = yaml.safe_dump(without_machine(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
         if name == "environment.json":
             about = {key: value for key, value in json.loads(text).items() if key not in HERE}

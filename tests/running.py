@@ -79,6 +79,7 @@ def needs(*overrides: str) -> list[str]:
     for name in (word.removeprefix("mix=") for word in overrides if word.startswith("mix=")):
         mix = option("mix", name)
         words += ["sampling=oversample"] if mix.get("only_repeats") else []
+        words += ["mix.from_epoch=0"] if mix.get("from_epoch") else []
         words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
         words += sounds() if mix.get("blend", {}).get("sample_rate") else []
     words += sounds() if "augment=shift" in overrides else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -517,3 +518,15 @@ def test_affinities_are_computed_in_float32_under_autocast() -> None:
         assert found.dtype == torch.float32
         assert torch.equal(found, head(x.float()))
     assert found.max() > 0.1
+
+
+def test_scores_are_of_the_classes_whatever_the_outputs_are() -> None:
+    for name in NAMES:
+        loss = loss_of(name)
+        outputs = outputs_of(loss, 30)
+        scores = loss.scores(outputs)
+        assert scores.shape == (30, CLASSES) and scores.isfinite().all()
+        assert torch.equal(scores.argmax(1), loss.predict(outputs))
+    far = torch.tensor([[1e-30, 1e-20, 0.0, 1e-35, 1e-10]], requires_grad=True)
+    F.cross_entropy(loss_of("affinity").scores(far), torch.tensor([1])).backward()
+    assert far.grad[0, 4] > 0 > far.grad[0, 1], "affinities that are nearly 0 still say where to go"

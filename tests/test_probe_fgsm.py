@@ -94,7 +94,7 @@ def test_images_in_their_own_units_are_attacked_alike(victim):
     class Float:
         """The same network behind images in 0..1."""
 
-        outputs = staticmethod(subject.outputs)
+        outputs, loss = staticmethod(subject.outputs), subject.loss
 
         @staticmethod
         def inputs(images):

@@ -164,6 +164,13 @@ def test_a_sandwich_has_bad_pairs_and_two_clouds_have_none():
     assert found["two_blobs"] == 0 and found["sandwich"] > 0.1
 
 
+def test_what_is_not_blended_is_no_blend():
+    subject = subject_of("dataset=sandwich", "model=mlp", "mix=mixup_late", "mix.from_epoch=1", "epochs=2")
+    (row,) = measured(Intrusion(epoch=0), subject)["intrusion"]
+    assert row["blends"] == 0 and math.isnan(row["intrusion"])
+    assert sum(row["blends"] for row in measured(Intrusion(epoch=1), subject)["intrusion"]) > 100
+
+
 def test_intrusion_can_be_had_of_any_data_and_only_where_there_are_blends():
     assert "this mix has none" in refusals("probe=intrusion")[0]
     rows = measured(probe_of("probe=intrusion", "probe.samples=100"), subject_of("mix=mixup", "alpha=0.1"))["intrusion"]

@@ -33,7 +33,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("gan", ["plain", "code"])
+@pytest.mark.parametrize("gan", ["plain", "paper", "code"])
 def test_the_generators_samples_come_to_the_ring_and_what_they_cover_is_counted(gan, tmp_path):
     config = compose(["experiment=mixup_gan", f"gan={gan}", *SMALL])
     assert validate(config) == []

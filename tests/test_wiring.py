@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from running import config_of, rows_of, trained
 
 from mixexp import data, streams
 from mixexp import train as loop
+from mixexp.augment.standard import Standard
 from mixexp.build import build
 from mixexp.mix.none import NoMix
 from mixexp.record import RunFolder
@@ -114,3 +116,25 @@ def test_what_the_optimizer_group_says_is_what_trains(tmp_path: Path, monkeypatc
     trained(tmp_path, "optimizer=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.5", "epochs=1")
     (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.SGD))
     assert optimizer.defaults["nesterov"] and optimizer.defaults["weight_decay"] == 0.5
+
+
+def test_guests_are_augmented_by_draws_of_their_own(tmp_path, monkeypatch):
+    calls = watched(monkeypatch, Standard, "__call__")
+    trained(tmp_path, "mix=mixup_two_loaders", "augment=standard", "augment.shift=1", "epochs=1", "drop_last=true")
+    draws = [arguments[2] for arguments, _ in calls]
+    halves = [{name: values.chunk(2) for name, values in found.items()} for found in draws]
+    assert all(len(found["flip"]) == 2 * 64 for found in draws)
+    for name in ("flip", "offset"):
+        hosts, guests = (torch.cat([half[name][k] for half in halves]).float() for k in (0, 1))
+        assert (hosts != guests).float().mean() > 0.3, "one row of draws for both would flip and shift them alike"
+
+
+def test_a_longer_run_has_none_of_a_shorter_ones_measurements_at_its_end(tmp_path):
+    words = ("probe=training_error", "keep_checkpoint=true")
+    short = trained(tmp_path / "short", *words, "epochs=1").path
+    for folder, others in (("alone", ()), ("after", (short,))):
+        for _ in loop.train(config_of(*words, "epochs=2"), RunFolder(tmp_path / folder, lambda _: None), {}, others):
+            pass
+    alone, after = ((tmp_path / name / "probe_training_error.csv").read_text() for name in ("alone", "after"))
+    assert json.loads((tmp_path / "after" / "environment.json").read_text())["continued_at_step"] > 0
+    assert alone == after

@@ -24,9 +24,13 @@ class Loss(nn.Module, abc.ABC):
         """The classifier, from features, float [B, num_features], to outputs, float [B, C] for most losses."""
         return nn.Linear(num_features, num_classes)
 
+    def scores(self, outputs: Tensor) -> Tensor:
+        """What tells how likely each class is, float [B, C], larger for likelier, as logits do; the outputs themselves by default."""
+        return outputs
+
     def predict(self, outputs: Tensor) -> Tensor:
-        """The predicted class of every sample, int64 [B], from outputs: the largest one by default."""
-        return outputs.argmax(1)
+        """The predicted class of every sample, int64 [B], from outputs: that of the largest score."""
+        return self.scores(outputs).argmax(1)
 
     @abc.abstractmethod
     def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:

@@ -65,6 +65,10 @@ class Affinity(Loss):
 
         return labels.average(loss_of)
 
+    def scores(self, outputs: Tensor) -> Tensor:
+        # −d²/σ: of affinities that are nearly 0 a softmax, such as an attack takes, would have no gradient
+        return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
+
     def penalty(self, head: nn.Module) -> Tensor:
         centres = head[1].centres.flatten(0, 1)
         first, second = torch.triu_indices(len(centres), len(centres), offset=1, device=centres.device)

@@ -42,9 +42,9 @@ class Joint(Loss):
     def head(self, num_features: int, num_classes: int) -> nn.Module:
         return JointHead(nn.Linear(num_features, num_classes), self.affinity.head(num_features, num_classes))
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: Tensor) -> Tensor:
         logits, affinities = outputs.chunk(2, 1)
-        return (affinities if self.predicts == "affinity" else logits).argmax(1)
+        return self.affinity.scores(affinities) if self.predicts == "affinity" else logits
 
     def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
         logits, affinities = outputs.chunk(2, 1)

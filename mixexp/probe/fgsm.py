@@ -18,7 +18,7 @@ class Fgsm(Probe):
 
     x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al. 2017) takes
     `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
-    the outputs whatever loss has trained them, so that all networks are attacked alike.
+    the scores (Loss.scores) whatever loss has trained them, so that all networks are attacked alike.
     epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
     gradient (white box), or the folder of a finished run with kept weights on the same data set (black box, whose file is fgsm_black_box).
     Rows: attack (none, fgsm, i_fgsm), epsilon, accuracy, error, and error_top5 where there are ten classes or more.
@@ -64,7 +64,8 @@ class Fgsm(Probe):
         for _ in range(steps):
             with torch.enable_grad():
                 found = found.detach().requires_grad_()
-                loss = F.cross_entropy(attacked.outputs(attacked.inputs(found)), labels, reduction="sum")
+                scores = attacked.loss.scores(attacked.outputs(attacked.inputs(found)))
+                loss = F.cross_entropy(scores, labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, found)
             found = (found.detach() + reach / steps * gradient.sign()).clamp(lowest, highest)
         return found
@@ -72,6 +73,7 @@ class Fgsm(Probe):
 
 def _wrong(subject: Subject, outputs: Tensor, labels: Tensor) -> Tensor:
     """How many of a batch are not recognised, and how many not among the five likeliest, float32 [2]."""
-    five = outputs.topk(min(5, outputs.shape[1])).indices
-    missed = torch.stack([subject.loss.predict(outputs) != labels, (five != labels.unsqueeze(1)).all(1)])
+    scores = subject.loss.scores(outputs)
+    five = scores.topk(min(5, scores.shape[1])).indices
+    missed = torch.stack([scores.argmax(1) != labels, (five != labels.unsqueeze(1)).all(1)])
     return missed.float().sum(1)

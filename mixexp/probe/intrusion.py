@@ -36,7 +36,7 @@ class Intrusion(Probe):
                 continue
             points = plan.apply(subject.inputs(subject.train.gather(chosen)))[:left]
             parts = chosen[torch.stack(plan.rows)][:, :left]  # [parts, B], rows of the training images
-            blended = (parts != parts[0]).any(0)
+            blended = (parts != parts[0]).any(0) & (torch.stack(plan.weights).amax(0)[:left] < 1)
             labels = subject.train.labels[parts]
             nearest = subject.train.labels[self._nearest(subject, points)]
             kinds.append((labels == labels[0]).all(0)[blended])
