@@ -9,21 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mixexp import streams
+from mixexp import computer, streams
 from mixexp.batches import Batch, Batches, Epoch
 from mixexp.build import build
-from mixexp.checkpoint import Checkpoint, State, code_hash
+from mixexp.checkpoint import Checkpoint, State
 from mixexp.evaluate import evaluate
 from mixexp.metrics import scores
 from mixexp.network import forward_blended
 from mixexp.optimizer import capturable, load_state, set_rate
 from mixexp.prepare import prepare
 from mixexp.probe import measuring
-from mixexp.record import RunFolder, environment, processor
+from mixexp.record import RunFolder, environment
 from mixexp.schedule import Schedule
 from mixexp.speed import Forward, Stepper
 
@@ -95,9 +94,7 @@ def train(
     mode = speed.mode(run.device, config["threads"], steps, flops)
 
     # -- where an earlier attempt stopped, or a shorter run ended
-    computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
-    made_by = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
-    made_by |= {"device": computer, "bfloat16": run.bfloat16, "speed": mode.name}
+    made_by = {**computer.made_by(run, trusted), "speed": mode.name}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     first, loss_sum, loss_count, seconds, written, probed = 0, torch.zeros((), device=run.device), 0, 0.0, [], {}
     for path in (folder.path, *shorter):
@@ -118,11 +115,7 @@ def train(
         environment(
             **facts,
             continued_at_step=first,
-            device=str(run.device),
-            device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
-            threads=torch.get_num_threads(),
-            bfloat16=run.bfloat16,
-            channels_last=run.memory_format == torch.channels_last,
+            **computer.told(run),
             speed={"mode": mode.name, "why": mode.why},
             parameters=sum(p.numel() for p in network.parameters()),
             steps=steps,

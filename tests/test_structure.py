@@ -27,7 +27,7 @@ LEVELS = [
     {"options", "build", "device", "record"},
     {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "finished"},
-    {"data", "network", "batches"},
+    {"data", "network", "batches", "computer"},
     {"evaluate", "speed", "probe"},
     {"prepare"},
     {"train"},

@@ -105,6 +105,12 @@ def test_a_constant_column_stays_finite(tmp_path: Path) -> None:
         ("x,kind\n1,a\n2,b\n", {"label": "kinds"}, "dataset.label: .* has no column 'kinds'; it has x, kind. Did you mean 'kind'"),
         ("x,kind\n1,a\n2,b\n", {"drop": ["y"]}, "dataset.drop: .* has no column 'y'"),
         ("x,kind\n1,a\n2,b\n", {"drop": ["kind"]}, "'kind' is the label"),
+        ("x;kind\n1;a\n2;b\n", {}, "has no column 'kind'; .* separated by ';': 'dataset.separator=\";\"'"),
+        (
+            "x;kind\n" + "".join(f"{i},5;{'ab'[i % 2]}\n" for i in range(30)),
+            {"separator": ";"},
+            "column 'x' holds texts, 30 different ones in 30 rows, such as '0,5'; numbers need a decimal point",
+        ),
         ("kind\na\nb\na\nb\n", {}, "no column beside 'kind'"),
         ("", {}, "cannot be read as a CSV file"),
         ("x,kind\n1,a\n2,b,c,d\n", {}, "cannot be read as a CSV file"),

@@ -49,7 +49,9 @@ class CsvTable(Table):
         for option, name in (("label", self.label), *(("drop", name) for name in self.drop)):
             if name not in table.columns:
                 there = ", ".join(table.columns[:SHOWN]) + (" and more" if len(table.columns) > SHOWN else "")
-                raise UserError(f"dataset.{option}: {path} has no column {name!r}; it has {there}.{closest(name, table.columns)}")
+                other = next((mark for mark in ";|" if len(table.columns) == 1 and mark in table.columns[0]), None)
+                hint = f" They seem to be separated by {other!r}: 'dataset.separator=\"{other}\"'" if other else closest(name, table.columns)
+                raise UserError(f"dataset.{option}: {path} has no column {name!r}; it has {there}.{hint}")
         if self.label in self.drop:
             raise UserError(f"dataset.drop: {self.label!r} is the label; leave it out of drop.")
         table = table.drop(columns=self.drop)
@@ -74,6 +76,12 @@ def _numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
     known = pd.to_numeric(column, errors="coerce").notna()
     if known.any():
         _refuse(path, table, name, ~known, "no number, as others are")
+    distinct = column.nunique()
+    if distinct > max(20, len(column) // 2):  # decimal commas, or names of rows: a column for each would say nothing
+        raise UserError(
+            f"{path}: column {name!r} holds texts, {distinct} different ones in {len(column)} rows, such as {column.iloc[0]!r}; "
+            f"numbers need a decimal point, and what names its row is left out by dataset.drop=[{name}]."
+        )
     return (column.to_numpy()[:, None] == np.array(sorted(set(column)), dtype=object)).astype(np.float64)
 
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import data, streams
+from mixexp import computer, data, streams
 from mixexp.build import build
-from mixexp.checkpoint import Checkpoint, State, code_hash
+from mixexp.checkpoint import Checkpoint, State
 from mixexp.device import execution
 from mixexp.gan import Objective
 from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
 from mixexp.optimizer import load_state
-from mixexp.record import RunFolder, environment, processor
+from mixexp.record import RunFolder, environment
 from mixexp.train import Progress, evaluation_interval
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
@@ -97,9 +97,7 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
     shown = splits.test_images[: game.frame_points].flatten(1)
 
     # -- where an earlier attempt stopped
-    computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
-    made_by = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted), "device": computer}
-    checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
+    checkpoint = Checkpoint(folder.path / "checkpoint.pt", computer.made_by(run, trusted), config["checkpoint_seconds"])
     modules = {"generator": generator, "discriminator": discriminator}
     sums, first, counted, seconds, written, probed = torch.zeros(2, device=run.device), 0, 0, 0.0, [], {}
     saved = checkpoint.load(checkpoint.path, folder.note)
@@ -117,10 +115,7 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
         environment(
             **facts,
             continued_at_step=first,
-            device=str(run.device),
-            device_name=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
-            threads=torch.get_num_threads(),
-            bfloat16=False,
+            **computer.told(run),
             parameters={name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
             steps=steps,
             train_counts=torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
