@@ -76,22 +76,29 @@ def _report(words: list[str]) -> None:
     from mixexp.report.write import write_report
 
     parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
-    parser.add_argument("directory", nargs="+", type=Path)
+    parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=("last", "median_last_10", "best", "best_validation"), help="selection rule of the headline table")
+    parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
     arguments = parser.parse_args(words)
     gc.disable()  # it would look through ten thousand runs again and again
     try:
-        for directory in arguments.directory:
-            _print_report(write_report(directory, arguments.rule))
+        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, _show_table())
+        print("\n".join(map(str, written)))
     finally:
         gc.enable()
 
 
-def _print_report(written: list[Path]) -> None:
-    for path in written:
-        if path.name == "table.md":
-            print(path.read_text(encoding="utf-8"))
-    print("\n".join(map(str, written)))
+def _show_table() -> Callable[[Path], None]:
+    """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
+    shown: set[Path] = set()
+
+    def show(path: Path) -> None:
+        if path.name == "table.md" and path not in shown:
+            shown.add(path)
+            print(path.read_text(encoding="utf-8"), flush=True)
+
+    return show
 
 
 def _probe(words: list[str]) -> None:
@@ -191,7 +198,7 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            _print_report(write_report(folder))
+            print("\n".join(map(str, write_report([folder], wrote=_show_table()))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -17,7 +17,9 @@ import matplotlib.pyplot as plt
 
 from mixexp.errors import UserError
 from mixexp.report.load import load_runs
-from mixexp.report.tables import RULES, Table, band, build_tables, centre, markdown
+from mixexp.report.markdown import markdown
+from mixexp.report.scores import RULES, band, centre
+from mixexp.report.tables import Table, build_tables
 from mixexp.report.write import distinct_names
 
 

@@ -21,7 +21,8 @@ import yaml
 from mixexp.errors import UserError
 from mixexp.record import write_atomically
 from mixexp.report.load import Run, load_run, load_runs
-from mixexp.report.tables import build_tables, markdown, reductions
+from mixexp.report.markdown import markdown
+from mixexp.report.tables import build_tables, reductions
 from mixexp.report.write import write_table
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "outputs" / "published"

@@ -18,7 +18,10 @@ from mixexp.errors import UserError
 from mixexp.report import load
 from mixexp.report.figures import draw, figure_problem
 from mixexp.report.load import canonical, load_run, load_runs, lookup
-from mixexp.report.tables import RULES, build_table, build_tables, markdown, select, table_problems
+from mixexp.report.described import table_problems
+from mixexp.report.markdown import markdown
+from mixexp.report.scores import RULES, select
+from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import distinct_names, write_report
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "plot.py"
@@ -115,8 +118,8 @@ def test_headline_table_worked_out_by_hand(sweep):
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.
     assert cells_of(text, "accuracy (%), last") == [
-        ["100", "30.00 (1)", "26.79", "", ""],
-        ["500", "43.00 ± 3.61 (3)", "44.60", "56.00 (1)", "57.84"],
+        ["100", "30.00 (1)", "26.79 (+3.21)", "", ""],
+        ["500", "43.00 ± 3.61 (3)", "44.60 (−1.60)", "56.00 (1)", "57.84 (−1.84)"],
     ]
     assert cells_of(text, "The selection rules side by side") == [
         ["100", "none", "30.00 (1)", "27.50 (1)", "30.00 (1)"],
@@ -140,7 +143,7 @@ def test_runs_without_a_number_are_listed_first_with_the_reason(sweep):
 
 
 def test_csv_files_worked_out_by_hand(sweep):
-    write_report(sweep)
+    write_report([sweep])
     records = {(r["row"], r["column"], r["rule"]): r for r in read(sweep / "report" / "table.csv")}
     assert len(records) == 3 * 3
     cell = records["500", "none", "last"]
@@ -179,7 +182,7 @@ def test_median_with_smallest_and_largest(tmp_path):
         leave(tmp_path / str(seed), (value,), seed=seed, table=TABLE | {"statistic": "median", "decimals": 1, "published": {}})
     table = build_tables(load_runs(tmp_path))[0]
     assert cells_of(markdown(table), "accuracy (%), last evaluation, median [min–max]") == [["500", "20.0 [10.0–40.0] (3)", ""]]
-    write_report(tmp_path)
+    write_report([tmp_path])
     assert float(read(tmp_path / "report" / "table.csv")[0]["spread"]) == pytest.approx(30)
 
 
@@ -254,7 +257,7 @@ def test_runs_of_no_table_get_one_of_their_differences(tmp_path):
         for n in (100, 500)
     ]
     assert {tuple(row[1:]) for row in cells_of(markdown(table), "accuracy")} == {("55.00 ± 7.07 (2)",)}
-    assert (tmp_path / "report" / "curves.png") in write_report(tmp_path)
+    assert (tmp_path / "report" / "curves.png") in write_report([tmp_path])
 
 
 def test_tables_of_several_titles_get_a_folder_each(tmp_path):
@@ -262,7 +265,7 @@ def test_tables_of_several_titles_get_a_folder_each(tmp_path):
     leave(tmp_path / "b", table=TABLE | {"title": "混合 二"})
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "config.yaml").write_text("a: [")
-    written = write_report(tmp_path)
+    written = write_report([tmp_path])
     assert {path.parent.relative_to(tmp_path / "report").as_posix() for path in written} == {"one_b", "混合_二"}
     for path in (path for path in written if path.name == "table.md"):
         assert "| damaged | c |" in path.read_text(encoding="utf-8")
@@ -275,7 +278,7 @@ def test_hostile_names_stay_text(tmp_path):
     leave(tmp_path / "a b <i>", table=spec)
     leave(tmp_path / "日本", (0.1, 0.2), mix="mixup", table=spec)
     leave(tmp_path / "bad |", outcome=None, table=spec)
-    written = write_report(tmp_path)
+    written = write_report([tmp_path])
     assert {path.parent for path in written} == {tmp_path / "report"}
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert text.startswith("# &lt;script&gt; # no\n") and "<" not in text
@@ -288,7 +291,7 @@ def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
         tmp_path / "a",
         table=TABLE | {"rule": "lst", "colums": {}, "figures": [AGAINST | {"x_scal": "log"}, {"file": "f", "kind": "curve"}]},
     )
-    write_report(tmp_path)
+    write_report([tmp_path])
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert "table.rule is 'lst'" in text and "Did you mean 'last'? The default stands in." in text
     assert "table has no key 'colums'. Did you mean 'columns'? It is ignored." in text
@@ -350,26 +353,26 @@ def test_no_runs_names_the_folder_and_what_is_near(tmp_path):
     leave(tmp_path / "small_data" / "abc")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"smal_data is not a folder; expected run folders.*Did you mean 'small_data'\?"):
-        write_report(tmp_path / "smal_data")
+        write_report([tmp_path / "smal_data"])
     with pytest.raises(UserError, match=r"empty holds no run.*Folders with runs beside it: small_data"):
-        write_report(tmp_path / "empty")
+        write_report([tmp_path / "empty"])
     with pytest.raises(UserError, match=r"holds no run.*Folders in it with runs: small_data"):
-        write_report(tmp_path)
+        write_report([tmp_path])
     with pytest.raises(UserError, match="is one run; a report is made of the folder"):
-        write_report(tmp_path / "small_data" / "abc")
+        write_report([tmp_path / "small_data" / "abc"])
 
 
 def test_a_report_of_nothing_finished_says_so(tmp_path):
     leave(tmp_path / "a", outcome=None, table=TABLE | {"figures": [AGAINST]})
-    written = write_report(tmp_path)
-    assert [path.name for path in written] == ["table.md", "table.csv", "runs.csv"]
+    written = write_report([tmp_path])
+    assert [path.name for path in written] == ["table.md", "table.tex", "table.csv", "runs.csv"]
     assert "There is nothing to draw yet." in written[0].read_text(encoding="utf-8")
 
 
 def test_writing_twice_gives_the_same_bytes_and_leaves_no_scraps(tmp_path):
     leave(tmp_path / "a", (0.1, 0.2), table=TABLE | {"figures": [AGAINST]})
-    first = {path: path.read_bytes() for path in write_report(tmp_path)}
-    assert {path: path.read_bytes() for path in write_report(tmp_path)} == first
+    first = {path: path.read_bytes() for path in write_report([tmp_path])}
+    assert {path: path.read_bytes() for path in write_report([tmp_path])} == first
     assert set((tmp_path / "report").iterdir()) == set(first)
 
 
@@ -441,7 +444,7 @@ def test_a_hundred_runs_are_read_and_tabled_quickly(tmp_path):
 
 def test_reports_need_no_torch(tmp_path):
     leave(tmp_path / "a", table=TABLE | {"figures": [AGAINST]})
-    code = "import sys; from pathlib import Path; from mixexp.report.write import write_report; write_report(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from mixexp.report.write import write_report; write_report([Path(sys.argv[1])])"
     code += "; assert not {'torch', 'hydra', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
 

@@ -13,7 +13,9 @@ from test_report import TABLE, leave, read
 from mixexp.errors import UserError
 from mixexp.report.figures import draw, figure_problem
 from mixexp.report.load import load_run, load_runs
-from mixexp.report.tables import build_table, markdown, table_problems
+from mixexp.report.described import table_problems
+from mixexp.report.markdown import markdown
+from mixexp.report.tables import build_table
 from mixexp.report.write import write_report
 
 MEASURES: dict[str, Any] = {
@@ -57,12 +59,12 @@ def test_every_measure_has_its_own_metric_rule_and_scale(runs):
     assert table.values("500", "loss", "best") == table.values("500", "loss", "last") == pytest.approx([1, 1])
     assert table.published("500", "best") == 40
     text = markdown(table)
-    assert "| 500 | 25.00 ± 7.07 (2) | 40.00 | 45.00 ± 7.07 (2) | 35.00 ± 7.07 (2) | 1.00 ± 0.00 (2) |" in text
+    assert "| 500 | 25.00 ± 7.07 (2) | 40.00 (−15.00) | 45.00 ± 7.07 (2) | 35.00 ± 7.07 (2) | 1.00 ± 0.00 (2) |" in text
     assert "as labelled" in text
 
 
 def test_the_files_have_every_measure_of_every_run(runs):
-    write_report(runs)
+    write_report([runs])
     records = read(runs / "report" / "runs.csv")
     assert [[round(float(r[name]), 6) for name in ("best", "rotated 20")] for r in records] == [[30, 30], [20, 40]]
     tidy = {(r["column"], r["rule"]): r for r in read(runs / "report" / "table.csv")}
@@ -165,7 +167,7 @@ def test_points_of_the_last_step_and_of_every_step(tmp_path):
 def test_a_figure_without_its_file_is_a_remark_and_the_others_are_drawn(tmp_path):
     spec = {"file": "cloud", "kind": "scatter", "probe": "ponts", "x": "x", "y": "y"}
     probe_runs(tmp_path, spec)
-    written = write_report(tmp_path)
+    written = write_report([tmp_path])
     assert not [path for path in written if path.stem == "cloud"]
     assert "Not drawn: figure cloud: there is no probe_ponts.csv. Did you mean 'points'?" in (tmp_path / "report/table.md").read_text()
 
@@ -173,7 +175,7 @@ def test_a_figure_without_its_file_is_a_remark_and_the_others_are_drawn(tmp_path
 def test_an_animation_has_a_frame_a_step(tmp_path):
     spec = {"file": "moves", "kind": "animation", "probe": "points", "x": "x", "y": "y", "colour": "label"}
     probe_runs(tmp_path, spec)
-    written = write_report(tmp_path)
+    written = write_report([tmp_path])
     (gif,) = [path for path in written if path.suffix == ".gif"]
     with Image.open(gif) as image:
         assert image.n_frames == 2

@@ -356,7 +356,7 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
     name = hopeless[0]["folder"]
     (line,) = [line for line in status(sweep).splitlines() if line.startswith(name)]
     assert "interrupted" in line and "goes on from its checkpoint" in line
-    write_report(sweep)
+    write_report([sweep])
     assert f"| unfinished | {name} |" in (sweep / "report" / "table.md").read_text()
     before = column(sweep / name, "val_accuracy")
     words = [*BASE, *words, "optimizer.lr=1e-7", f"output_dir={tmp_path}"]
@@ -509,7 +509,7 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
     output = capsys.readouterr().out
     for name in ("history", "slices", "importance"):
         assert (report / f"search_{name}.png").read_bytes().startswith(b"\x89PNG") and str(report / f"search_{name}.png") in output
-    write_report(tmp_path / "runs")
+    write_report([tmp_path / "runs"])
     assert (report / "trials.csv").exists() and (report / "table.md").exists()
 
 

@@ -51,6 +51,6 @@ def test_the_search_for_the_affinity_loss_leaves_hopeless_settings(tmp_path: Pat
     pruned = [row for row in rows if row["state"] == "pruned"]
     assert all(float(row["optimizer.lr"]) < float(best["optimizer.lr"]) for row in pruned)
 
-    write_report(sweep)
+    write_report([sweep])
     table = (sweep / "report" / "table.md").read_text()
     assert f"{len(complete)} of {TRIALS} runs have a result" in table, "inside the space nothing departs, so it is one table"

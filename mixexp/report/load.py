@@ -10,7 +10,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +108,23 @@ def load_runs(directory: Path) -> list[Run]:
     if not folders:
         raise UserError(nothing_there(directory))
     return [load_run(folder) for folder in folders]
+
+
+def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs of several folders, each once, and a remark where a run is in more than one of them.
+
+    Of copies of a run, one that is finished counts before one that is not, and then that of the folder named first.
+    Raises UserError for a folder without runs.
+    """
+    kept: dict[str, Run] = {}
+    copies = 0
+    for run in (run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)):
+        other = kept.setdefault(run.folder.name, run)
+        copies += other is not run
+        if other.outcome != "finished" and run.outcome == "finished":
+            kept[run.folder.name] = run
+    remarks = [f"{copies} runs are in several of the folders and count once."] * bool(copies)
+    return list(kept.values()), remarks
 
 
 def load_run(folder: Path) -> Run:

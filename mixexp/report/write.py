@@ -1,56 +1,108 @@
-"""The report of a folder of runs, as files in its ``report`` folder."""
+"""The report of folders of runs, as files."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError
-from mixexp.report.load import load_runs
-from mixexp.report.tables import Table, build_tables, markdown, run_records, tidy
+from mixexp.report.contrasts import baseline_problem, contrasts
+from mixexp.report.latex import latex, latex_differences
+from mixexp.report.load import gather
+from mixexp.report.markdown import markdown
+from mixexp.report.records import contrast_records, run_records, tidy
+from mixexp.report.tables import Table, build_tables
+
+TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex")
 
 
-def write_report(directory: Path, rule: str | None = None) -> list[Path]:
-    """Write ``table.md``, ``table.csv``, ``runs.csv`` and the figures of every table among the runs; the paths, tables first.
+def write_report(
+    directories: Sequence[Path],
+    rule: str | None = None,
+    baseline: str | None = None,
+    out: Path | None = None,
+    wrote: Callable[[Path], None] = lambda path: None,
+) -> list[Path]:
+    """Write the tables, the CSV files and the figures of all the runs in some folders; the paths, tables first.
 
-    ``rule`` (last, median_last_10 or best) replaces the rule by which the table compared with selects.
+    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
+    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
+    baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer.
     Raises UserError for a folder without runs and for an unknown rule.
     """
-    tables = build_tables(load_runs(directory), rule, directory.resolve().name)
+    runs, remarks = gather(directories)
+    home = out or common(directories) / "report"
+    tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
+    for table in tables:
+        table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
     names = distinct_names([table.spec["title"] for table in tables])
-    folders = [directory / "report" / name if len(tables) > 1 else directory / "report" for name in names]
+    folders = [home / name if len(tables) > 1 else home for name in names]
     if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
-        for name in ("table.md", "table.csv", "runs.csv"):
-            (directory / "report" / name).unlink(missing_ok=True)
-    return [path for table, folder in zip(tables, folders, strict=True) for path in write_table(table, folder)]
+        for name in TABLE_FILES:
+            (home / name).unlink(missing_ok=True)
+    written: list[Path] = []
+    for step in (write_texts, write_figures):
+        for table, folder in zip(tables, folders, strict=True):
+            for path in step(table, folder):
+                written += [path] * (path not in written)
+                wrote(path)
+    return written
+
+
+def common(directories: Sequence[Path]) -> Path:
+    """The folder itself, or the one that holds all of several."""
+    return directories[0] if len(directories) == 1 else Path(os.path.commonpath([directory.resolve() for directory in directories]))
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Write one table with its figures into ``folder``."""
+    return list(dict.fromkeys([*write_texts(table, folder), *write_figures(table, folder)]))
+
+
+def write_texts(table: Table, folder: Path) -> list[Path]:
+    """Write one table as Markdown, LaTeX and CSV into ``folder``; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
+    found, name = contrasts(table), distinct_names([table.spec["title"]])[0]
+    texts = {
+        "table.md": markdown(table),
+        "table.tex": latex(table, name),
+        "table.csv": as_csv(tidy(table)),
+        "runs.csv": as_csv(run_records(table)),
+        "differences.csv": as_csv(contrast_records(table)),
+        "differences.tex": latex_differences(table, found, name) if any(one.found.p is not None for one in found) else "",
+    }
+    for stale in (name for name, text in texts.items() if not text):
+        (folder / stale).unlink(missing_ok=True)
+    return [_write(folder / name, text) for name, text in texts.items() if text]
+
+
+def write_figures(table: Table, folder: Path) -> list[Path]:
+    """Draw a table's figures into ``folder`` and put them at the end of its Markdown."""
     figures, remarks = _figures(table, folder)
-    text = "\n\n".join(
-        [markdown(table).rstrip("\n"), *remarks, *(f"![{path.stem}]({path.name})" for path in figures if path.suffix in (".png", ".gif"))]
-    )
-    return [
-        _write(folder / "table.md", text + "\n"),
-        _write(folder / "table.csv", as_csv(tidy(table))),
-        _write(folder / "runs.csv", as_csv(run_records(table))),
-        *figures,
-    ]
+    shown = [f"![{path.stem}]({path.name})" for path in figures if path.suffix in (".png", ".gif")]
+    return [*figures, *([_write(folder / "table.md", "\n\n".join([markdown(table).rstrip("\n"), *remarks, *shown]) + "\n")] if remarks or shown else [])]
 
 
 def as_csv(records: list[dict[str, Any]]) -> str:
-    """Records as CSV with a header; None is an empty cell."""
+    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
+    if not records:
+        return ""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: _inert(value) for key, value in record.items()} for record in records)
     return buffer.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def distinct_names(titles: list[str]) -> list[str]:

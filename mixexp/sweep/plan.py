@@ -17,8 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
+from mixexp.report.described import table_problems
 from mixexp.report.load import lookup
-from mixexp.report.tables import table_problems
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id

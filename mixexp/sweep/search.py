@@ -28,7 +28,7 @@ from mixexp.errors import RunsFailed, UserError, closest
 from mixexp.metrics import NAMES
 from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
-from mixexp.report.tables import RULES, select
+from mixexp.report.scores import RULES, select
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.grid import as_override

@@ -1,0 +1,65 @@
+"""The `table:` block of a configuration: what it may hold, and what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mixexp.errors import closest
+from mixexp.report.scores import RULES, STATISTICS
+
+DEFAULTS: dict[str, Any] = {
+    "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",
+    "statistic": "mean", "rows": {}, "columns": {}, "published": {}, "baseline": None, "notes": [], "figures": [],
+}  # fmt: skip
+
+
+def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with a ``table:`` block, a sentence for each key of it that is; empty when nothing is."""
+    problems = {str(key): f"table has no key {key!r}.{closest(key, DEFAULTS)}" for key in spec if key not in DEFAULTS}
+    for key, allowed in (("rule", RULES), ("statistic", STATISTICS), ("better", ("higher", "lower"))):
+        if key in spec and spec[key] not in allowed:
+            problems[key] = f"table.{key} is {spec[key]!r}; {', '.join(allowed)} are known.{closest(spec[key], allowed)}"
+    for axis in ("rows", "columns"):
+        given = spec.get(axis) if isinstance(spec.get(axis), Mapping) else {}
+        keyed = isinstance(given.get("key"), str)
+        explicit = [name for name in ("values", "measures") if _mapping_of_mappings(given.get(name))]
+        if keyed + len(explicit) != 1:
+            problems[axis] = (
+                f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a label and "
+                "its metric each)."
+            )
+        elif explicit == ["measures"]:
+            problems |= {axis: problem for problem in map(_measure_problem, given["measures"].values()) if problem}
+    if all("measures" in (spec.get(axis) or {}) for axis in ("rows", "columns")):
+        problems["columns"] = "table.rows and table.columns both have measures; one of them can."
+    published = spec.get("published") or {}
+    if not isinstance(published, Mapping) or not all(isinstance(column, Mapping) for column in published.values()):
+        problems["published"] = "table.published needs, for each column, the rows and their values."
+    elif not all(isinstance(value, int | float | None) for column in published.values() for value in column.values()):
+        problems["published"] = "table.published has a value that is not a number."
+    kinds: list[tuple[Any, str, list[str]]] = [(int | float, "a number", ["scale"]), (int, "a whole number", ["decimals"])]
+    kinds += [(str, "text", ["metric", "baseline"]), (list, "a list", ["notes", "figures"])]
+    for kind, words, keys in kinds:
+        for key in keys:
+            if spec.get(key) is not None and not isinstance(spec[key], kind):
+                problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
+    return problems
+
+
+def _mapping_of_mappings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(inner, Mapping) for inner in value.values())
+
+
+def _measure_problem(measure: Mapping[str, Any]) -> str:
+    """What is wrong with one of an axis's measures, empty when nothing is."""
+    known = ("metric", "rule", "where", "better", "scale")
+    strange = [key for key in measure if key not in known]
+    if strange:
+        return f"a measure has no key {strange[0]!r}.{closest(strange[0], known)}"
+    if not isinstance(measure.get("metric"), str):
+        return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
+    for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):
+        if key in measure and measure[key] not in allowed:
+            return f"a measure's {key} is {measure[key]!r}; {', '.join(allowed)} are known.{closest(measure[key], allowed)}"
+    return ""

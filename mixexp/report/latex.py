@@ -1,0 +1,97 @@
+"""A table as LaTeX to be read with \\input: booktabs rules, shrunk to the column where it is wider."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from mixexp.report import sheets
+from mixexp.report.contrasts import Contrast
+from mixexp.report.markdown import heading
+from mixexp.report.scores import RULES
+from mixexp.report.sheets import Sheet
+from mixexp.report.tables import Table, label, reductions
+
+_SIGNS = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "†": r"$^\dagger$", "*": r"$^{*}$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "≠": r"$\neq$", "…": r"\ldots{}", "°": r"$^\circ$", "½": r"$\frac12$", "²": "$^2$", "³": "$^3$", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def latex(table: Table, name: str) -> str:
+    """The headline table with its caption; name: what \\label ends in.
+
+    The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as comments, since
+    which of them a paper needs is for its author to say.
+    """
+    spec, sheet = table.spec, sheets.headline(table)
+    reduced = reductions(table.runs)
+    compared = f"Compared with: {spec['source']}." if spec["source"] else ""
+    caption = [f"{spec['title']}: {heading(table)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
+    notes = [*(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result), *spec["notes"], *table.remarks]
+    return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
+
+
+def latex_differences(table: Table, found: list[Contrast], name: str) -> str:
+    """The comparisons by seed as a table of their own."""
+    sheet = sheets.differences(table, found)
+    caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
+    return _float(sheet, caption, f"tab:{name}-differences", [])
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is, Greek letters and signs as mathematics."""
+    return "".join(_SIGNS.get(letter) or _greek(letter) or letter for letter in label(text))
+
+
+def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{' '.join(escaped(part) for part in caption if part)}}}",
+        rf"\label{{{re.sub('[^A-Za-z0-9:.-]+', '-', name)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}{'l' * sheet.left}{'r' * (len(sheet.head) - sheet.left)}@{{}}}}",
+        r"\toprule",
+        *_head(sheet),
+        r"\midrule",
+        *(_row(row) for row in sheet.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]
+    body = "\n".join(lines) + "\n"
+    foreign = sorted({letter for letter in body if ord(letter) > 0x24F})
+    top = ["% needs \\usepackage{booktabs,graphicx}, and \\usepackage[T1]{fontenc} with pdfLaTeX"]
+    if foreign:
+        top.append(f"% {''.join(foreign)[:40]}: compile with LuaLaTeX or XeLaTeX and a font that has these letters")
+    return "\n".join([*top, *(f"% {label(note)}" for note in notes)]) + "\n" + body
+
+
+def _head(sheet: Sheet) -> list[str]:
+    """The headings in one line, or two where columns share one, with a rule below what they share."""
+    if not sheet.groups:
+        return [_row(sheet.head)]
+    over, own, rules, place = [], [], [], 1
+    for name, columns in sheet.groups:
+        over.append(rf"\multicolumn{{{columns}}}{{c}}{{{escaped(name)}}}" if columns > 1 else "")
+        rules += [rf"\cmidrule(lr){{{place}-{place + columns - 1}}}"] * (columns > 1)
+        own += sheet.head[place - 1 : place - 1 + columns]
+        place += columns
+    return [" & ".join(over) + r" \\", " ".join(rules), _row(own)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"
+
+
+def _greek(letter: str) -> str:
+    """A Greek letter as mathematics, empty for any other; omicron and most capitals have no command and print as they are."""
+    words = unicodedata.name(letter, "").split()
+    if words[:1] == ["GREEK"] and words[1:3] == ["SMALL", "LETTER"] and len(words) == 4:
+        command = words[3].lower().replace("lamda", "lambda")
+        return "" if command == "omicron" else rf"$\{command}$"
+    return ""

@@ -1,0 +1,74 @@
+"""A table's report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+from mixexp.report import sheets
+from mixexp.report.contrasts import contrasts
+from mixexp.report.scores import RULES, STATISTICS
+from mixexp.report.sheets import Sheet
+from mixexp.report.statistics import FEWEST
+from mixexp.report.tables import Table, label, reductions
+
+
+def markdown(table: Table) -> str:
+    """What is reduced or missing first, then the headline table, all selection rules, the comparisons by seed, and the notes."""
+    spec = table.spec
+    parts = [f"# {plain(spec['title'])}"]
+    if spec["source"]:
+        parts.append(f"Compared with: {plain(spec['source'])}")
+    parts += [f"**Reduced: {plain(reduced)}**"] if (reduced := reductions(table.runs)) else []
+    parts.append(plain(sheets.census(table)))
+    if table.without_result:
+        parts.append(f"## Without a result: {len(table.without_result)} of {len(table.runs)} runs")
+        parts += grid(sheets.missing(table))
+    if table.unmatched:
+        parts.append(f"## In no row or column: {len(table.unmatched)} of {len(table.runs)} runs")
+        parts.append(_list(sheets.stray(table)))
+    parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
+    if table.rule != spec["rule"]:
+        parts.append(f"The comparison selects by {RULES[spec['rule']]}; the numbers above are by {RULES[table.rule]}.")
+    if table.rule == "best":
+        parts.append("Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below.")
+    parts += [f"## The selection rules side by side: {table.unit}, {STATISTICS[spec['statistic']]}", *grid(sheets.rules(table))]
+    parts += _differences(table)
+    if notes := [*spec["notes"], *table.remarks]:
+        parts += ["## Notes", _list(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def heading(table: Table) -> str:
+    """What the headline table shows: the quantity, the selection rule and the statistic."""
+    return f"{table.unit}, {RULES[table.rule]}, {STATISTICS[table.spec['statistic']]}"
+
+
+def grid(sheet: Sheet) -> list[str]:
+    """A sheet as a Markdown table, and its legend where it has one."""
+    names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
+    head = [column if not name else name if column == "ours" else f"{name}, {column}" for name, column in zip(names, sheet.head, strict=True)]
+    rule = ["---"] * sheet.left + ["---:"] * (len(head) - sheet.left)
+    lines = [map(plain, head), rule, *(map(plain, row) for row in sheet.rows)]
+    return ["\n".join("| " + " | ".join(cells) + " |" for cells in lines), *([plain(sheet.legend)] if sheet.legend else [])]
+
+
+def plain(text: Any) -> str:
+    """Text that can be neither markup nor a column break."""
+    return re.sub(r"([\\*|~]|\](?=\())", r"\\\1", escape(label(text), quote=False))
+
+
+def _differences(table: Table) -> list[str]:
+    found = contrasts(table)
+    if any(one.found.p is not None for one in found):
+        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
+    if not found:
+        return []
+    most = max(one.found.n for one in found)
+    why = f"at least {FEWEST} seeds in common are needed, and the most there are is {most}" if most < FEWEST else "they do not vary with the seed"
+    return [f"Differences between settings are not tested: {why}."]
+
+
+def _list(texts: list[str]) -> str:
+    return "\n".join(f"- {plain(text)}" for text in texts)

@@ -1,0 +1,83 @@
+"""A report's tables as records for CSV files: one a cell and rule, one a comparison and rule, one a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mixexp.report.contrasts import contrasts
+from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, canonical, lookup, varying
+from mixexp.report.published import standing
+from mixexp.report.tables import Table
+
+
+def tidy(table: Table) -> list[dict[str, Any]]:
+    """One record for each cell and rule, in displayed units; ``spread`` is the sd, or max − min beside a median."""
+    records = []
+    for row, column in ((row.label, column.label) for row in table.rows for column in table.columns):
+        measure = table.measures.get(table.measure_of(row, column) or "", {})
+        for rule in table.rules:
+            found, held = standing(table, row, column, rule), table.cells.get((row, column), ())
+            n = len(held) if (row, column) in table.unlike else len(found.values)
+            if measure.get("rule", rule) != rule or not (n or found.published is not None):
+                continue  # a measure with a rule of its own has no other number
+            record = {
+                "row": row, "column": column, "rule": rule, "metric": measure.get("metric", table.spec["metric"]), "ours": found.ours,
+                "spread": found.spread, "n": n, "published": found.published, "difference": found.difference,
+                "statistic": table.spec["statistic"], "min": min(found.values, default=None), "max": max(found.values, default=None),
+                "interval_low": found.interval and found.interval.low, "interval_high": found.interval and found.interval.high,
+                "interval_method": found.interval and found.interval.method, "published_outside": found.outside,
+            }  # fmt: skip
+            records.append({key: _rounded(value, table.spec) for key, value in record.items()})
+    return records
+
+
+def contrast_records(table: Table) -> list[dict[str, Any]]:
+    """One record for each comparison and rule, in displayed units; p as it is."""
+    records = []
+    for rule in table.rules:
+        for one in contrasts(table, rule):
+            found = one.found
+            record = {
+                "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": found.n, "unpaired": one.unpaired,
+                "difference": found.difference, "interval_low": found.interval and found.interval.low,
+                "interval_high": found.interval and found.interval.high, "interval_method": found.interval and found.interval.method,
+                "detectable": found.detectable,
+            }  # fmt: skip
+            chances = {"p": found.p, "p_holm": one.adjusted, "significant": one.significant}
+            records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
+    return records
+
+
+def run_records(table: Table) -> list[dict[str, Any]]:
+    """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
+    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not _told_by_group(key, table.runs)] + list(REPEATS)
+    reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
+    records = []
+    for run in table.runs:
+        outcome, problem = reasons.get(run.folder, (run.outcome, ""))
+        scores = {
+            f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec)
+            for rule in table.rules
+        }
+        settings = {key: lookup(run.config, key) for key in keys}
+        measured = table.measured.get(run.folder, {})
+        scores |= {
+            name: _rounded(measured.get(name, {}).get(measure.get("rule") or table.rule), table.spec)
+            for name, measure in table.measures.items()
+        }
+        ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
+        records.append(settings | {"outcome": outcome} | scores | ending)
+    return records
+
+
+def _told_by_group(key: str, runs: Iterable[Run]) -> bool:
+    """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
+    group = key.split(".")[0]
+    pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}
+    return key != group and len(pairs) == len({option for option, _ in pairs})
+
+
+def _rounded(value: Any, spec: Mapping[str, Any]) -> Any:
+    # Binary fractions times 100 leave digits that mean nothing; four beyond the displayed ones are kept.
+    return round(value, spec["decimals"] + 4) if isinstance(value, float) else value

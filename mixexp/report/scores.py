@@ -1,0 +1,61 @@
+"""From a run's evaluations to its one number, and from the numbers of several runs to what a cell shows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RULES = {
+    "last": "last evaluation",
+    "median_last_10": "median of the last 10 evaluations",
+    "best": "best on test",
+    "best_validation": "at the best validation accuracy",
+}
+STATISTICS = {"mean": "mean ± sd over seeds (number of runs)", "median": "median [min–max] over seeds (number of runs)"}
+
+
+def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
+    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
+    if rule == "best_validation":
+        return values[held_out.index(max(held_out))]
+    if rule == "last":
+        return values[-1]
+    if rule == "median_last_10":
+        return statistics.median(values[-10:])
+    return max(values) if better == "higher" else min(values)
+
+
+def centre(values: list[float], statistic: str) -> float:
+    """The mean or the median of the runs of a cell."""
+    return statistics.fmean(values) if statistic == "mean" else statistics.median(values)
+
+
+def band(values: list[float], statistic: str) -> tuple[float, float]:
+    """How far the spread reaches below and above the centre: the sample standard deviation, or the smallest and largest."""
+    if len(values) < 2:
+        return 0.0, 0.0
+    if statistic == "mean":
+        deviation = statistics.stdev(values)
+        return deviation, deviation
+    middle = statistics.median(values)
+    return middle - min(values), max(values) - middle
+
+
+def unit(spec: Mapping[str, Any], metric: str) -> str:
+    """The metric with its unit: fractions are shown in per cent where the table's scale is 100."""
+    factor = scale(spec, metric)
+    name = metric.rpartition(".")[2].replace("_", " ").replace("f1", "F1")
+    return name if factor == 1 else f"{name} (%)" if factor == 100 else f"{name} (× {factor:g})"
+
+
+def scale(spec: Mapping[str, Any], metric: str) -> float:
+    """The factor for display; losses other than the table's own metric are shown as they are."""
+    return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
+
+
+def better(spec: Mapping[str, Any], metric: str) -> str:
+    """Which of two values of a metric is better, where the table does not say it: the smaller loss or error."""
+    if metric == spec["metric"]:
+        return spec["better"]
+    return "lower" if metric.endswith(("loss", "error")) else "higher"

@@ -1,0 +1,156 @@
+"""What a report's tables say, cell by cell as plain text; markdown, latex and the page only set it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixexp.report.contrasts import STAR, Contrast
+from mixexp.report.load import Run, lookup
+from mixexp.report.published import MARK, Standing, legend, standing
+from mixexp.report.scores import RULES
+from mixexp.report.tables import Table, label
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows of text under a heading a column, of which the first `left` are words and the others numbers.
+
+    groups: headings that several columns share, with the number of columns each; empty where none is.
+    legend: one sentence on what signs and brackets mean.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    left: int
+    legend: str = ""
+    groups: list[tuple[str, int]] = field(default_factory=list)
+
+
+def headline(table: Table, rule: str | None = None) -> Sheet:
+    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference."""
+    spec = table.spec
+    compared = [any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns]
+    head, groups = [label(spec["rows"].get("label") or "")] if spec["rows"].get("label") else [""], [("", 1)]
+    for column, has in zip(table.columns, compared, strict=True):
+        head += ["ours", "published"] if has else [column.label]
+        groups += [(column.label, 2)] if has else [("", 1)]
+    rows, standings = [], []
+    for row in table.rows:
+        cells = [row.label]
+        for column, has in zip(table.columns, compared, strict=True):
+            found = standing(table, row.label, column.label, rule)
+            standings.append(found)
+            cells += [ours(table, row.label, column.label, found), *[beside(found, spec)] * has]
+        rows.append(cells)
+    return Sheet(head, rows, 1, legend(standings, spec["statistic"]), groups if any(compared) else [])
+
+
+def rules(table: Table) -> Sheet:
+    """Every cell with a number by each of the selection rules, side by side."""
+    head = [label(table.spec[axis].get("label") or "") if table.spec[axis].get("label") else "" for axis in ("rows", "columns")]
+    places = [(row.label, column.label) for row in table.rows for column in table.columns]
+    rows = [
+        [*place, *(ours(table, *place, standing(table, *place, rule)) for rule in table.rules)]
+        for place in places
+        if table.values(*place)
+    ]
+    return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
+
+
+def differences(table: Table, found: list[Contrast]) -> Sheet:
+    """The comparisons between settings, run by run with the same seed."""
+    spec, measured = table.spec, [one for one in found if one.found.p is not None]
+    other = "rows" if any(one.place == row.label for one in found for row in table.rows) else "columns"
+    head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
+    detectable = any(one.found.detectable is not None for one in measured)
+    rows = [
+        [
+            one.place,
+            f"{one.ours} − {one.theirs}",
+            str(one.found.n) + (f" ({one.unpaired} runs unpaired)" if one.unpaired else ""),
+            signed(one.found.difference, spec) + f" {STAR}" * one.significant,
+            span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "",
+            *(chance(p) for p in (one.found.p, one.adjusted)),
+            *([number(one.found.detectable, spec)] if detectable else []),
+        ]
+        for one in found
+    ]
+    test = "Wilcoxon's signed-rank test" if spec["statistic"] == "median" else "paired t-test"
+    words = f"Two-sided {test}, Holm's correction over the {len(measured)} tests of this table; {STAR}: p (Holm) < 0.05."
+    seen = " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests." if detectable else ""
+    return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
+
+
+def missing(table: Table) -> Sheet:
+    """The runs that give no number, with the reason."""
+    rows = [[outcome, run.folder.name, place_of(table, run), problem] for run, outcome, problem in table.without_result]
+    return Sheet(["outcome", "run", "belongs to", "why"], rows, 4)
+
+
+def ours(table: Table, row: str, column: str, found: Standing) -> str:
+    """A cell's text: mean ± sd (n), or median [smallest–largest] (n)."""
+    if (row, column) in table.unlike:
+        return f"unlike runs ({len(table.cells[row, column])})"
+    if found.ours is None:
+        return ""
+    spec, n = table.spec, len(found.values)
+    middle = number(found.ours, spec)
+    if found.spread is None:
+        return f"{middle} ({n})"
+    if spec["statistic"] == "mean":
+        return f"{middle} ± {number(found.spread, spec)} ({n})"
+    return f"{middle} {span(min(found.values), max(found.values), spec)} ({n})"
+
+
+def beside(found: Standing, spec: Mapping[str, Any]) -> str:
+    """The published value, how far ours is from it, and the mark."""
+    if found.published is None:
+        return ""
+    gap = f" ({signed(found.difference, spec)})" if found.difference is not None else ""
+    return number(found.published, spec) + gap + f" {MARK}" * bool(found.outside)
+
+
+def place_of(table: Table, run: Run) -> str:
+    """Which cells a run is for, and its seed."""
+    if not run.config:
+        return ""
+    places = [f"{row.label} / {column.label}" for row in table.rows for column in table.columns if row.holds(run) and column.holds(run)]
+    return f"{'; '.join(places) or 'no cell'}, seed {label(run.config.get('seed'))}"
+
+
+def census(table: Table) -> str:
+    """How many runs have a result, and where they ran."""
+    devices = sorted({str(run.environment["device_name"]) for run in table.runs if run.environment.get("device_name")})
+    on = f", on {', '.join(devices)}" if devices else ""
+    return f"{len(table.scores)} of {len(table.runs)} runs have a result{on}."
+
+
+def stray(table: Table) -> list[str]:
+    """The runs with a result that are in no row or column, with what they have in the axes' place."""
+    keys = sorted({key for axis in (table.rows, table.columns) for entry in axis for key in entry.conditions})
+    return [f"{run.folder.name} ({', '.join(f'{key}={label(lookup(run.config, key))}' for key in keys)})" for run in table.unmatched]
+
+
+def number(value: float, spec: Mapping[str, Any]) -> str:
+    """A number with the table's decimals and a minus that is none of a word's hyphens."""
+    shown = f"{value:.{spec['decimals']}f}"
+    return shown.replace("-", "−") if float(shown) else shown.removeprefix("-")
+
+
+def signed(value: float, spec: Mapping[str, Any]) -> str:
+    """A difference, with its sign."""
+    shown = number(value, spec)
+    return shown if shown.startswith("−") or not float(shown) else f"+{shown}"
+
+
+def span(low: float, high: float, spec: Mapping[str, Any]) -> str:
+    """From one number to another."""
+    between = " to " if low < 0 else "–"
+    return f"[{number(low, spec)}{between}{number(high, spec)}]"
+
+
+def chance(p: float | None) -> str:
+    """A probability to two figures, empty where there was no test."""
+    return "" if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -1,0 +1,156 @@
+"""What runs with different seeds let one say: intervals, paired tests, Holm's correction, the smallest difference that could be seen."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+LEVEL = 0.95
+"""Coverage of every interval; tests are at 1 − LEVEL."""
+POWER = 0.8
+"""Probability with which the smallest detectable difference would have been found."""
+FEWEST = 3
+"""Seeds without which there is neither interval nor test."""
+BOOTSTRAPPED = 5
+"""Seeds from which on the bootstrap covers what it says; fewer have too few different resamples."""
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval at LEVEL, and by which method."""
+
+    low: float
+    high: float
+    method: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
+
+    detectable: the smallest difference of means that as many pairs with this spread would have shown with probability POWER.
+    """
+
+    n: int
+    difference: float
+    interval: Interval | None = None
+    p: float | None = None
+    detectable: float | None = None
+
+
+def interval(values: Sequence[float], statistic: str) -> Interval | None:
+    """The confidence interval of the mean or the median of independent values; None where there are too few or they are all alike.
+
+    mean: from BOOTSTRAPPED values on the bootstrap-t (Efron and Tibshirani 1993, eq. 12.22: RESAMPLES studentised means of resamples,
+    always the same ones), below Student's t: with three or four values no bootstrap reaches its level.
+    median: between order statistics (David and Nagaraja 2003, eq. 7.1.2), which needs six values.
+    """
+    if len(values) < FEWEST or _alike(values, values):
+        return None
+    if statistic == "median":
+        return _of_median(sorted(values))
+    centre, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    if len(values) < BOOTSTRAPPED:
+        reach = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
+        return Interval(centre - reach, centre + reach, "Student's t")
+    low, high = _studentised(np.asarray(values, dtype=float))
+    return Interval(centre - high * error, centre - low * error, "bootstrap-t")
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests: int = 1) -> Paired:
+    """Compare values pair by pair, ours − theirs, with the paired t-test (mean) or Wilcoxon's signed-rank test (median), two-sided.
+
+    tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL) / tests.
+    Raises ValueError where the two differ in length or are empty.
+    """
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    centre = statistics.median(differences) if statistic == "median" else statistics.fmean(differences)
+    n = len(differences)
+    if n < FEWEST or _alike(differences, (*ours, *theirs)):
+        # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
+        return Paired(n, centre)
+    error = statistics.stdev(differences) / math.sqrt(n)
+    if statistic == "median":
+        return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences))
+    p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
+    return Paired(n, centre, interval(differences, statistic), p, _detectable(n, error, tests))
+
+
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
+    """Compare the means of values that have no pairs, by Welch's t-test; n is the smaller number, without a detectable difference.
+
+    Raises statistics.StatisticsError where either is empty.
+    """
+    centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
+    if n < FEWEST:
+        return Paired(n, centre)
+    parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
+    error = math.sqrt(sum(parts))
+    if error == 0:
+        return Paired(n, centre)
+    freedom = error**4 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
+    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    p = 2 * float(special.stdtr(freedom, -abs(centre) / error))
+    return Paired(n, centre, Interval(centre - reach, centre + reach, "Welch's t"), p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p adjusted for being several, in the order given (Holm 1979): max over the smaller ones of (m − rank) p, at most 1."""
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _alike(values: Sequence[float], scale: Sequence[float]) -> bool:
+    """Whether values differ by nothing but rounding, beside the numbers they come from."""
+    return max(values) - min(values) <= 1e-12 * max(map(abs, scale))
+
+
+def _studentised(values: np.ndarray) -> tuple[float, float]:
+    """The two outer quantiles of (mean of a resample − mean) / its standard error."""
+    n, centred = len(values), values - values.mean()
+    counts = _counts(n)
+    means = counts @ centred / n
+    squares = counts @ centred**2 / n - means**2
+    # one value drawn n times has no error to divide by; of five values, one resample in 625 is such
+    valid = squares > 1e-12 * (centred**2).max()
+    low, high = np.quantile(means[valid] / np.sqrt(squares[valid] / (n - 1)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=16)  # the cells of a table have the same few numbers of seeds
+def _counts(n: int) -> np.ndarray:
+    """How often each of n values is in each resample: float [RESAMPLES, n]."""
+    return np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+
+
+def _of_median(ordered: Sequence[float]) -> Interval | None:
+    n = len(ordered)
+    # P(the k-th smallest exceeds the median) = P(Binomial(n, ½) < k)
+    depths = [k for k in range(1, n // 2 + 1) if special.bdtr(k - 1, n, 0.5) <= (1 - LEVEL) / 2]
+    return Interval(ordered[depths[-1] - 1], ordered[-depths[-1]], "order statistics") if depths else None
+
+
+def _wilcoxon(differences: Sequence[float]) -> float:
+    from scipy import stats  # a second of importing, which only tables of medians have to pay
+
+    return float(stats.wilcoxon(differences).pvalue)
+
+
+def _detectable(n: int, error: float, tests: int) -> float:
+    """The difference at which the paired t-test has POWER, where the standard error is the one seen; of the noncentral t."""
+    threshold = float(special.stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * tests)))
+    return float(special.nctdtrinc(n - 1, 1 - POWER, threshold)) * error
