@@ -411,7 +411,7 @@ def test_figure_curves_average_over_seeds(tmp_path):
     leave(tmp_path / "b", n=100, steps=40, epochs=None)
     figure = draw(build_tables(load_runs(tmp_path))[0], CURVES | {"y": ["accuracy", "test_loss"]})
     panels = figure.axes
-    assert [panel.get_title(loc="left") for panel in panels] == ["images: 100", "", "images: 500", ""]
+    assert [panel.get_title(loc="left") for panel in panels] == ["images 100", "", "images 500", ""]
     assert [panel.get_xlabel() for panel in panels] == ["step", "step", "epoch", "epoch"]
     (line,) = panels[2].get_lines()
     assert [list(line.get_xdata()), list(line.get_ydata())] == [[1.0, 2.0], pytest.approx([20, 50])]

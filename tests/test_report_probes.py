@@ -138,7 +138,7 @@ def drawn(folder: Path, figure: dict[str, Any]) -> Any:
 def test_a_panel_an_entry_and_a_line_a_value_over_seeds(tmp_path):
     spec = {"file": "f", "kind": "probe", "probe": "points", "x": "step", "y": "loss", "lines": "layer", "each": "columns"}
     first, second = drawn(tmp_path, spec).axes
-    assert [panel.get_title(loc="left") for panel in (first, second)] == ["none", "label-mix"]
+    assert [panel.get_title(loc="left") for panel in (first, second)] == ["mixing: none", "mixing: label-mix"]
     stem, final = first.get_lines()
     assert (stem.get_label(), final.get_label()) == ("stem", "final")
     np.testing.assert_allclose(stem.get_xydata(), [[10, 10.5], [20, 20.5]])

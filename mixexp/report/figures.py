@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from matplotlib.figure import Figure
 from mixexp.errors import closest
 from mixexp.report.plots import AGAINST, CURVES, against, curves
 from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
-from mixexp.report.style import STYLE, fonts
+from mixexp.report.style import STYLE, fonts, freeze
 from mixexp.report.tables import Table
 
 SECONDS_A_FRAME = 0.25
+DOTS_AN_INCH = 200
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,38 @@ def figure_problem(spec: Any) -> str:
 def draw(table: Table, spec: Mapping[str, Any]) -> Figure | Animation:
     """The figure that one sound entry of ``table.figures`` asks for; raises UserError where its runs have nothing to show."""
     kind = KINDS[spec["kind"]]
-    with mpl.rc_context({**STYLE, "font.sans-serif": fonts()}):
+    with _styled():
         return kind.draw(table, {**kind.settings, **spec})
 
 
-def save(figure: Figure | Animation, path: Path) -> list[Path]:
-    """A figure as PNG and SVG beside each other, an animation as GIF, whole or not at all; the same figure gives the same bytes."""
-    endings = {".gif": {}} if isinstance(figure, Animation) else {".png": {"Software": None}, ".svg": {"Date": None}}
-    written = []
-    for ending, metadata in endings.items():
-        target, unfinished = path.with_name(path.name + ending), path.with_name(f".{path.name}.tmp{ending}")
-        with mpl.rc_context({**STYLE, "font.sans-serif": fonts()}), warnings.catch_warnings():
-            # A script without an installed font shows as boxes in the PNG; the SVG keeps the text.
-            warnings.filterwarnings("ignore", message="Glyph")
-            if isinstance(figure, Animation):
-                figure.save(unfinished, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100)
-            else:
-                figure.savefig(unfinished, dpi=200, metadata=metadata)
-        unfinished.replace(target)
-        written.append(target)
-    return written
+def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
+    """A figure as SVG, PDF and PNG beside each other, an animation as GIF, whole or not at all; the same figure gives the same bytes.
+
+    caption: a sentence on what is drawn, which SVG and PDF carry as their title.
+    """
+    with _styled():
+        if isinstance(figure, Animation):
+            return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
+        freeze(figure)
+        said = {"Title": caption} if caption else {}
+        formats: dict[str, dict[str, Any]] = {
+            ".svg": {"Date": None, "Creator": None, **said},
+            ".pdf": {"CreationDate": None, "Creator": None, "Producer": None, **said},
+            ".png": {"Software": None, **said},
+        }
+        return [_whole(path, ending, functools.partial(figure.savefig, dpi=DOTS_AN_INCH, metadata=formats[ending])) for ending in formats]
+
+
+def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
+    target, unfinished = path.with_name(path.name + ending), path.with_name(f".{path.name}.tmp{ending}")
+    write(unfinished)
+    unfinished.replace(target)
+    return target
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with mpl.rc_context({**STYLE, "font.sans-serif": fonts()}), warnings.catch_warnings():
+        # a script without an installed font shows as boxes; the table beside the figure has the words
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield

@@ -11,8 +11,11 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.report.load import Run, canonical, lookup
-from mixexp.report.style import LINES, MARKERS, canvas, colour, legend, text
-from mixexp.report.tables import RULES, Entry, Table, band, better, centre, label, runs_of, scale, select, unit
+from mixexp.report.scores import RULES, band, better, centre, scale, select, unit
+from mixexp.report.style import (
+    MOST_LINES, TALLEST, canvas, colour, grid, key, legend, of, parts, plain_log, same_limits, series, text, ticks, title,
+)  # fmt: skip
+from mixexp.report.tables import Entry, Table, label, runs_of
 
 AGAINST: dict[str, Any] = {
     "x": "",
@@ -25,87 +28,170 @@ AGAINST: dict[str, Any] = {
 }
 CURVES: dict[str, Any] = {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}
 
+Points = dict[Any, list[float]]
+"""A setting's value → a score for each run."""
+
 
 def against(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds."""
-    metric = spec["y"] or table.spec["metric"]
-    figure, axes = canvas(1, 1, (5.0, 3.5))
-    panel = axes[0][0]
-    lines = [(entry, _points(table, entry, spec, metric)) for entry in _entries(table, spec["by"])]
+    """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
+
+    `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to several panels.
+    """
+    lines = [(entry, _points(table, entry, spec)) for entry in entries_of(table, spec["by"])]
     words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
-    for index, (entry, points) in enumerate(lines):
-        # A run to which the setting does not apply (no mixing has no alpha) is a level across the figure.
-        if None in points:
-            level = centre(points[None], table.spec["statistic"])
-            below, above = band(points[None], table.spec["statistic"])
-            panel.axhspan(level - below, level + above, color=colour(index), alpha=0.15, linewidth=0)
-            panel.axhline(level, color=colour(index), linestyle=LINES[index % len(LINES)], label=text(entry.label))
-        placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
-        _line(panel, index, _within(placed, spec["x_max"]), table.spec["statistic"], "" if None in points else text(entry.label))
-        if spec["published"] and metric == table.spec["metric"]:
-            _published(panel, index, _within(_published_points(table, entry, spec, words), spec["x_max"]))
-    if words:
-        panel.set_xticks(range(len(words)), [text(word) for word in words])
-    else:
-        _x_axis(panel, spec, [x for _, points in lines for x in points if isinstance(x, float)])
-    panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-    panel.set_ylabel(text(f"{unit(table.spec, metric)}, {RULES[table.rule]}"))
-    legend(figure, [panel], [entry for entry, _ in lines])
+    source = {entry.label: _published_points(table, entry, spec, words) if spec["published"] else {} for entry, _ in lines}
+    lines = [(entry, points) for entry, points in lines if points or source[entry.label]]
+    if not any(points for _, points in lines):
+        raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
+    groups = parts(lines)
+    figure, axes = canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
+    shown = [x for _, points in lines for x in points if isinstance(x, float) and _in(x, spec)]
+    for group, (panel, *place) in zip(groups, axes, strict=True):
+        for index, (entry, points) in enumerate(group):
+            _level(panel, index, points.get(None, []), table.spec["statistic"], text(entry.label))
+            placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
+            name = "" if None in points else text(entry.label)
+            _line(panel, index, _within(placed, spec), table.spec["statistic"], name)
+            _published(panel, index, _within(source[entry.label], spec))
+        if words:
+            panel.set_xticks(range(len(words)), [text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
+        else:
+            _x_axis(panel, spec, shown)
+        panel.set_xlabel(text(spec["x_label"] or spec["x"]))
+        panel.set_ylabel(text(f"{_said(table, spec)}, {RULES[_rule(table, spec)]}", 48))
+        if place:
+            key(place[0], [panel], [entry for entry, _ in group])
+    same_limits(axes[:, 0])
+    if len(groups) == 1:
+        legend(figure, list(axes.flat), [entry for entry, _ in lines])
     return figure
 
 
 def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """Learning curves: panels in a row for each row (or column) of the table, one for each quantity, a line for each column."""
+    """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
+
+    More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
+    """
     quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
-    only = None if spec["only"] is None else {label(name) for name in spec["only"]}
-    outer = [entry for entry in _entries(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in only)]
-    inner = _entries(table, spec["by"])
-    figure, axes = canvas(max(len(outer), 1), len(quantities), (max(5.0, 2.6 * len(quantities)), 0.6 + 1.9 * max(len(outer), 1)))
-    for entry, panels in zip(outer, axes, strict=False):
+    outer = outer_of(table, spec)
+    inner = [entry for entry in entries_of(table, spec["by"]) if not entry.label or runs_of(table, entry)]
+    groups = parts(inner)
+    blocks = [(entry, group) for entry in outer for group in groups]
+    if not blocks:
+        raise UserError("no run is in the rows or columns asked for")
+    split = len(groups) > 1
+    abreast = 1 if split else _abreast(len(blocks), len(quantities))
+    rows = math.ceil(len(blocks) / abreast)
+    figure, axes = canvas(rows, abreast * len(quantities), 1.75 if abreast * len(quantities) > 1 else 2.4, keys=split)
+    by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
+    for place, (entry, group) in enumerate(blocks):
+        start = place % abreast * len(quantities)
+        panels = axes[place // abreast][start : start + len(quantities)]
         ruler = _ruler(runs_of(table, entry))
         for quantity, panel in zip(quantities, panels, strict=True):
-            for index, line in enumerate(inner):
+            for index, line in enumerate(group):
                 _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, text(line.label))
-            panel.set_yscale(spec["y_scale"])
+            if panel.get_lines():
+                by_quantity[quantity].append(panel)
             panel.set_xlabel(ruler)
             panel.set_ylabel(text(unit(table.spec, quantity)))
-        where = table.spec[spec["each"]].get("label", "")
-        if len(outer) > 1:
-            panels[0].set_title(text(f"{where}: {entry.label}" if where else entry.label), loc="left", fontsize=9)
-    legend(figure, [panel for panels in axes for panel in panels], inner)
+        if len(outer) > 1 and group is groups[0]:
+            title(panels[0], of(table, spec["each"], entry))
+        if split:
+            key(axes[place][-1], list(panels), group)
+    for panel in axes.flat[len(blocks) * len(quantities) :] if not split else ():
+        panel.remove()
+    for panels in filter(None, by_quantity.values()):
+        same_limits(panels)
+        for panel in panels if spec["y_scale"] == "log" else ():
+            plain_log(panel, "y")
+    if not any(by_quantity.values()):
+        raise UserError(f"no run has {' or '.join(quantities)}")
+    if not split:
+        legend(figure, [panel for panels in by_quantity.values() for panel in panels], inner)
     return figure
 
 
-def _entries(table: Table, axis: str) -> list[Entry]:
+def entries_of(table: Table, axis: str) -> list[Entry]:
     """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
     entries = getattr(table, axis)
     return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
 
 
-def _points(table: Table, entry: Entry, spec: Mapping[str, Any], metric: str) -> dict[Any, list[float]]:
-    """The scores of a line's runs at each value of the setting, in the order of that value."""
-    points: dict[Any, list[float]] = {}
+def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
+    """The rows or columns that have panels: those with runs, of those that the figure names."""
+    only = None if spec["only"] is None else {label(name) for name in spec["only"]}
+    return [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in only)]
+
+
+def _abreast(blocks: int, quantities: int) -> int:
+    """How many blocks of panels lie beside each other: one, as far as the page is long enough."""
+    widest = max(1, 4 // quantities)
+    fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
+    found = next(fitting, widest)
+    return grid(blocks, 3)[1] if quantities == 1 else min(found, blocks)
+
+
+def _rule(table: Table, spec: Mapping[str, Any]) -> str:
+    return (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
+
+
+def _said(table: Table, spec: Mapping[str, Any]) -> str:
+    """What is on the y axis."""
+    return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+
+
+def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
+    """The scores of a line's runs at each value of the setting."""
+    points: Points = {}
     for run in runs_of(table, entry):
-        values = [value for value in _series(run, metric) if value is not None and math.isfinite(value)]
-        held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
-        if values and (table.rule != "best_validation" or len(held_out) == len(values)):
-            score = scale(table.spec, metric) * select(values, table.rule, better(table.spec, metric), held_out)
+        score = _score(table, run, spec["y"] or table.spec["metric"])
+        if score is not None:
             points.setdefault(canonical(lookup(run.config, spec["x"])), []).append(score)
     return points
 
 
-def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> dict[Any, list[float]]:
+def _score(table: Table, run: Run, y: str) -> float | None:
+    """A run's number by the table's rule, of one of the table's measures or of a metric."""
+    if y in table.measures:
+        return table.measured[run.folder].get(y, {}).get(table.measures[y].get("rule") or table.rule)
+    values = [value for value in series_of(run, y) if value is not None and math.isfinite(value)]
+    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
+    if not values or (table.rule == "best_validation" and len(held_out) != len(values)):
+        return None
+    return scale(table.spec, y) * select(values, table.rule, better(table.spec, y), held_out)
+
+
+def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> Points:
+    """The source's values of a line; it has some of the table's metric and of its measures alone."""
+    y = spec["y"] or table.spec["metric"]
+    name = entry.label or y  # one line for all is that of a measure
+    if table.measures and name not in table.measures or not table.measures and y != table.spec["metric"]:
+        return {}
     points = {}
     for other in table.rows if spec["by"] == "columns" else table.columns:
-        row, column = (other, entry) if spec["by"] == "columns" else (entry, other)
-        value, x = table.published(row.label, column.label), canonical(other.conditions.get(spec["x"]))
+        value = table.published(other.label, name) if spec["by"] == "columns" else table.published(name, other.label)
+        x = canonical(other.conditions.get(spec["x"]))
         if value is not None and ((isinstance(x, float) and not words) or x in words):
             points[words.index(x) if words else x] = [value]
     return points
 
 
-def _within(points: dict[Any, list[float]], largest: float | None) -> list[tuple[float, list[float]]]:
-    return sorted((x, values) for x, values in points.items() if largest is None or x <= largest)
+def _in(x: float, spec: Mapping[str, Any]) -> bool:
+    return spec["x_max"] is None or x <= spec["x_max"]
+
+
+def _within(points: Points, spec: Mapping[str, Any]) -> list[tuple[float, list[float]]]:
+    return sorted((x, values) for x, values in points.items() if _in(x, spec))
+
+
+def _level(panel: Axes, index: int, values: list[float], statistic: str, name: str) -> None:
+    """A run to which the setting does not apply (no mixing has no alpha) is a level across the figure."""
+    if values:
+        level = centre(values, statistic)
+        below, above = band(values, statistic)
+        panel.axhspan(level - below, level + above, color=colour(index), alpha=0.15, linewidth=0)
+        panel.axhline(level, color=colour(index), linestyle=series(index)["linestyle"], label=name)
 
 
 def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], statistic: str, name: str) -> None:
@@ -116,27 +202,17 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
         [x for x, _ in points],
         [centre(values, statistic) for _, values in points],
         yerr=reach if any(map(any, reach)) else None,
-        color=colour(index),
-        marker=MARKERS[index % len(MARKERS)],
-        linestyle=LINES[index % len(LINES)],
         capsize=2.5,
         label=name or None,
+        **series(index),
     )
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
     if points:
-        style = {
-            "color": colour(index),
-            "marker": MARKERS[index % len(MARKERS)],
-            "markerfacecolor": "none",
-            "linestyle": ":",
-            "linewidth": 1,
-        }
+        style = {**series(index), "markerfacecolor": "none", "linestyle": ":", "linewidth": 1, "markersize": 5.5}
         # Under the own results, so that a hollow marker never hides a filled one.
-        panel.plot(
-            [x for x, _ in points], [values[0] for _, values in points], zorder=1.5, markersize=6.5, gid="published", **style
-        )
+        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, gid="published", **style)
 
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
@@ -144,19 +220,31 @@ def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], tabl
     at: dict[float, list[float]] = {}
     factor = scale(table.spec, quantity)
     for run in runs:
-        for x, y in zip(run.metrics.get(ruler, []), _series(run, quantity), strict=False):
+        for x, y in zip(run.metrics.get(ruler, []), series_of(run, quantity), strict=False):
             if x is not None and y is not None and math.isfinite(y):
                 at.setdefault(x, []).append(factor * y)
+    draw_line(panel, index, name, at, table.spec["statistic"])
+
+
+def draw_line(
+    panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: str, outline: bool = False
+) -> None:
+    """A line through the centres of the values at each x, with a band over their spread and a marker every now and then.
+
+    outline: the x are the middles of a histogram's bins, and the line is its outline.
+    """
     if not at:
         return
     places = sorted(at)
-    middle = [centre(at[x], table.spec["statistic"]) for x in places]
-    below, above = zip(*(band(at[x], table.spec["statistic"]) for x in places), strict=True)
-    few = len(places) <= 12
-    panel.plot(
-        places, middle, color=colour(index), linestyle=LINES[index % len(LINES)], label=name,
-        marker=MARKERS[index % len(MARKERS)], markersize=3.5, markevery=1 if few else max(1, len(places) // 6),
-    )  # fmt: skip
+    middle = [centre(at[x], statistic) for x in places]
+    below, above = zip(*(band(at[x], statistic) for x in places), strict=True)
+    if outline:
+        panel.step(places, middle, where="mid", label=name, color=colour(index))
+        panel.fill_between(places, middle, step="mid", color=colour(index), alpha=0.15, linewidth=0)
+        return
+    # markers of neighbouring lines lie beside each other, not on top of each other
+    every = 1 if len(places) <= 12 else max(1, len(places) // 6)
+    panel.plot(places, middle, label=name, markersize=3.2, markevery=(index % every, every), **series(index))
     if any(below) or any(above):
         low, high = ([m + s * d for m, d in zip(middle, reach, strict=True)] for s, reach in ((-1, below), (1, above)))
         panel.fill_between(places, low, high, color=colour(index), alpha=0.15, linewidth=0)
@@ -169,23 +257,22 @@ def _ruler(runs: list[Run]) -> str:
 
 
 def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
-    shown = sorted({x for x in places if spec["x_max"] is None or x <= spec["x_max"]})
+    shown = sorted(set(places))
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
         # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
         panel.set_xscale("log") if len(positive) == len(shown) else panel.set_xscale(
-            "symlog", linthresh=min(positive, default=1.0)
+            "symlog", linthresh=min(positive, default=1.0), linscale=0.3
         )
-        if len(shown) <= 10:
-            panel.set_xticks(shown)
-            panel.minorticks_off()
-            panel.tick_params(axis="x", labelsize=7.5)  # 10,000 and 20,000 touch at the size of the rest
-    panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
+    if 0 < len(shown) <= MOST_LINES:
+        ticks(panel, shown, 2.9)
+    else:
+        panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
 
 
-def _series(run: Run, metric: str) -> list[float | None]:
+def series_of(run: Run, metric: str) -> list[float | None]:
     """A metric's values, none where the run has no such metric."""
     try:
         return run.series(metric)

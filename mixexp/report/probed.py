@@ -6,25 +6,33 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.animation import Animation, FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mixexp.errors import UserError, closest
 from mixexp.report.load import Run, canonical
-from mixexp.report.style import LINES as STROKES
-from mixexp.report.style import MARKERS, canvas, colour, legend, text
-from mixexp.report.tables import Entry, Table, band, centre, runs_of
+from mixexp.report.plots import draw_line, entries_of
+from mixexp.report.style import (
+    MARKERS, SMALL, TWO_COLUMNS, canvas, colour, freeze, grid, legend, of, plain_log, same_limits, text, title,
+)  # fmt: skip
+from mixexp.report.tables import Entry, Table, runs_of
 
 LINES: dict[str, Any] = {
-    "probe": "", "x": "step", "y": "", "lines": None, "each": "columns", "where": {}, "x_label": "", "y_label": "", "x_scale": "linear",
-    "y_scale": "linear",
+    "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
+    "x_scale": "linear", "y_scale": "linear",
 }  # fmt: skip
 SCATTER: dict[str, Any] = {
     "probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None,
 }  # fmt: skip
-ABREAST = 3
-"""Panels of lines beside each other on a page."""
+ABREAST, CLOUDS_ABREAST = 3, 4
+"""Panels of lines, and of points, beside each other on a page."""
+MOST_NAMED = 12
+"""Values of a colour's column that are classes; more numbers are a scale."""
+MOST_VALUES = 5
+"""Panels of an entry beside each other: of more, such as the steps of a run, as many from the first to the last."""
 
 Row = Mapping[str, str]
 
@@ -32,89 +40,98 @@ Row = Mapping[str, str]
 def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     """A panel for each row (or column) of the table, and in it a line for each value of the column `lines`, over seeds.
 
-    Without `lines`, a line for each entry of the table's other axis.
+    Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
     """
-    entries = [entry for entry in getattr(table, spec["each"]) if runs_of(table, entry)]
-    columns = min(ABREAST, len(entries))
-    height = math.ceil(len(entries) / columns)
-    figure, axes = canvas(height, columns, (max(4.6, 2.7 * columns), 0.6 + 2.3 * height))
-    panels = list(axes.flat)
+    entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
+    rows, columns = grid(len(entries), ABREAST)
+    figure, axes = canvas(rows, columns, 2.4 if columns == 1 else 2.1)
+    panels, spare = list(axes.flat)[: len(entries)], list(axes.flat)[len(entries) :]
     names: list[str] = []
-    for entry, panel in zip(entries, panels, strict=False):
+    for entry, panel in zip(entries, panels, strict=True):
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
-            _line(panel, names.index(name), name, _points(runs, {**spec, "where": where}), table.spec["statistic"])
-        panel.set_title(text(_name(table, spec, entry)), loc="left", fontsize=9)
+            points = _points(runs, {**spec, "where": where})
+            draw_line(panel, names.index(name), text(name), points, table.spec["statistic"], outline=name in spec["steps"])
+        if len(entries) > 1:
+            title(panel, of(table, spec["each"], entry))
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
         panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
-        panel.set_xscale(spec["x_scale"])
-        panel.set_yscale(spec["y_scale"])
-    for panel in panels[len(entries) :]:
+    for panel in spare:
         panel.remove()
-    ends = [panel.get_ylim() for panel in panels[: len(entries)]]
-    for panel in panels[: len(entries)]:  # to be compared at a glance
-        panel.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
-    legend(figure, panels[: len(entries)], [Entry(name, {}) for name in names])
+    same_limits(panels)
+    for which in ("x", "y"):
+        for panel in panels if spec[f"{which}_scale"] == "log" else ():
+            plain_log(panel, which)
+    legend(figure, panels, [Entry(name, {}) for name in names])
     return figure
 
 
 def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """Clouds of points: a row of panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
+    """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
-    values = _panel_values(clouds, spec)
-    wide = len(values) + (spec["beside"] is not None)
-    figure, axes = canvas(len(clouds), wide, (max(4.0, 2.1 * wide + 0.9), 0.5 + 2.1 * len(clouds)))
+    values = shown_values(clouds, spec)
+    figure, blocks = _blocks(len(clouds), len(values) + (spec["beside"] is not None))
     paint = _painter(clouds, spec)
-    for (entry, run, rows), panels in zip(clouds, axes, strict=True):
+    for (entry, run, rows), panels in zip(clouds, blocks, strict=True):
         shown = rows if spec["panels"] == "step" else _at_the_end(rows)
         for value, panel in zip(values, panels, strict=False):
             part = [row for row in shown if spec["panels"] is None or row[spec["panels"]] == value]
             paint(panel, part)
-            name = _name(table, spec, entry)
-            title = name if value is None else f"{name}, {spec['panels']} {value}" if panel is panels[0] else str(value)
-            panel.set_title(text(title), loc="left", fontsize=8)
-            _frame(panel, shown, spec)
+            title(panel, _title(table, spec, entry, value, first=panel is panels[0]))
+            _frame(panel, shown, part, spec)
         if spec["beside"] is not None:
             _beside(panels[-1], run, spec["beside"])
-    _key(figure, list(axes.flat), spec)
+    _key(figure, [panel for panels in blocks for panel in panels], spec)
     return figure
 
 
 def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
-    """The same clouds as they move from step to step."""
+    """The same clouds as they move from step to step, within the same limits."""
     clouds = _clouds(table, spec)
-    values = _panel_values(clouds, spec)
+    values = shown_values(clouds, spec)
     steps = sorted({int(float(row["step"])) for _, _, rows in clouds for row in rows})
-    figure, axes = canvas(len(clouds), len(values), (max(4.0, 2.4 * len(values) + 0.9), 0.7 + 2.3 * len(clouds)))
+    figure, blocks = _blocks(len(clouds), len(values))
     paint = _painter(clouds, spec)
     frames = {step: [[row for row in rows if int(float(row["step"])) == step] for _, _, rows in clouds] for step in steps}
 
     def show(step: int) -> list[Any]:
-        for (entry, _, _), rows, panels in zip(clouds, frames[step], axes, strict=True):
+        for (entry, _, all_rows), rows, panels in zip(clouds, frames[step], blocks, strict=True):
             for value, panel in zip(values, panels, strict=True):
                 panel.clear()
-                paint(panel, [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value])
-                name = _name(table, spec, entry)
-                title = name if value is None else f"{name}, {value}"
-                panel.set_title(text(f"{title}, step {step:,}"), loc="left", fontsize=8)
-                _frame(panel, rows, spec)
+                part = [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value]
+                paint(panel, part)
+                title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
+                _frame(panel, all_rows, part, spec)
         return []
 
     show(steps[-1])
-    _key(figure, list(axes.flat), spec)
+    _key(figure, [panel for panels in blocks for panel in panels], spec)
+    freeze(figure)  # a frame's panels stay where they are
     return FuncAnimation(figure, show, frames=steps)
 
 
-def _name(table: Table, spec: Mapping[str, Any], entry: Entry) -> str:
-    """An entry as a panel's title: a bare number says what it is of."""
-    what = table.spec[spec["each"]].get("label", "")
-    return f"{what} {entry.label}" if what and math.isfinite(_float(entry.label)) else entry.label
+def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
+    rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
+    columns = abreast * wide
+    figure, axes = canvas(rows, columns, 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1))
+    blocks = [list(axes[place // abreast][place % abreast * wide :][:wide]) for place in range(rows * abreast)]
+    for panels in blocks[count:]:
+        for panel in panels:
+            panel.remove()
+    return figure, blocks[:count]
+
+
+def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
+    """What a panel is of: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
+    what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
+    return ", ".join(word for word in (of(table, spec["each"], entry) if first else "", what) if word)
 
 
 def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple[str, list[Run], Mapping[str, Any]]]:
     """The lines of an entry's panel: a name, the runs, and what their rows have to fulfil."""
     if spec["lines"] is None:
-        others = table.rows if spec["each"] == "columns" else table.columns
+        others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
     values = dict.fromkeys(row[spec["lines"]] for run in runs for row in _rows(run, spec, spec["lines"]))
@@ -135,27 +152,11 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     return found
 
 
-def _line(panel: Axes, index: int, name: str, points: Mapping[float, list[float]], statistic: str) -> None:
-    places = sorted(points)
-    if not places:
-        return
-    middle = [centre(points[x], statistic) for x in places]
-    below, above = zip(*(band(points[x], statistic) for x in places), strict=True)
-    every = max(1, len(places) // 6)
-    panel.plot(
-        places, middle, color=colour(index), linestyle=STROKES[index % len(STROKES)], marker=MARKERS[index % len(MARKERS)],
-        markersize=3.5, markevery=every, label=text(name),
-    )  # fmt: skip
-    if any(below) or any(above):
-        low, high = ([m + s * d for m, d in zip(middle, reach, strict=True)] for s, reach in ((-1, below), (1, above)))
-        panel.fill_between(places, low, high, color=colour(index), alpha=0.15, linewidth=0)
-
-
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
     found, problem = [], "there are no runs"
-    for entry in getattr(table, spec["each"]):
+    for entry in entries_of(table, spec["each"]):
         for run in sorted(runs_of(table, entry), key=lambda run: str(run.config.get("seed")))[:1]:
             try:
                 found.append((entry, run, _rows(run, spec, *needed)))
@@ -179,11 +180,13 @@ def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     return found
 
 
-def _panel_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
+def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
+    """The values of the column `panels` that have one, in their order."""
     if spec["panels"] is None:
         return [None]
     values = dict.fromkeys(row[spec["panels"]] for _, _, rows in clouds for row in rows)
-    return sorted(values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value))
+    ordered = sorted(values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value))
+    return [ordered[round(k)] for k in np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_VALUES))]
 
 
 def _at_the_end(rows: Sequence[Row]) -> list[Row]:
@@ -196,7 +199,7 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
     column = spec["colour"]
     values = dict.fromkeys(row[column] for _, _, rows in clouds for row in rows) if column else {None: None}
     numbers = [_float(value) for value in values] if column else []
-    by_scale = len(values) > 12 and all(map(math.isfinite, numbers))
+    by_scale = len(values) > MOST_NAMED and all(map(math.isfinite, numbers))
 
     def paint(panel: Axes, rows: Sequence[Row]) -> None:
         style: dict[str, Any] = {"s": 9 if len(rows) < 400 else 4, "linewidths": 0, "rasterized": True}
@@ -210,14 +213,21 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
             name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
             panel.scatter(x, y, color=colour(index), marker=MARKERS[index % len(MARKERS)], label=name, **style)
+            if part and 2 < len(values) <= MOST_NAMED:
+                _named(panel, np.nanmedian(x), np.nanmedian(y), value)
 
     return paint
 
 
-def _frame(panel: Axes, rows: Sequence[Row], spec: Mapping[str, Any]) -> None:
+def _named(panel: Axes, x: float, y: float, value: str) -> None:
+    """A class's name amid its points, for whoever cannot go by the colours."""
+    outline = [withStroke(linewidth=2, foreground="white")]
+    panel.text(x, y, text(value, 10), fontsize=SMALL, ha="center", va="center", path_effects=outline, clip_on=True)
+
+
+def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping[str, Any]) -> None:
     """A square with one scale for x and y: the limits given, or those of all the rows that share them."""
     panel.set_aspect("equal", adjustable="box")
-    panel.tick_params(labelsize=7)
     found = [[value for row in rows if math.isfinite(value := _float(row[spec[axis]]))] for axis in ("x", "y")]
     if spec["limits"] is None and all(found):
         half = 0.525 * max(max(values) - min(values) for values in found) or 1.0
@@ -226,6 +236,11 @@ def _frame(panel: Axes, rows: Sequence[Row], spec: Mapping[str, Any]) -> None:
     elif spec["limits"] is not None:
         panel.set_xlim(*spec["limits"])
         panel.set_ylim(*spec["limits"])
+        low, high = spec["limits"]
+        outside = sum(not all(low <= _float(row[spec[axis]]) <= high for axis in ("x", "y")) for row in drawn)
+        if outside:
+            box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.8}
+            panel.text(0.03, 0.03, f"{outside:,} outside", transform=panel.transAxes, fontsize=SMALL, bbox=box)
 
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
@@ -233,10 +248,9 @@ def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     rows = _at_the_end(_rows(run, {"probe": spec["probe"], "where": spec.get("where", {})}, spec["x"], spec["y"]))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
     panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
-    panel.set_xlabel(text(spec["x"]), fontsize=8)
-    panel.set_ylabel(text(spec["y"]), fontsize=8)
+    panel.set_xlabel(text(spec["x"]))
+    panel.set_ylabel(text(spec["y"]))
     panel.set_ylim(bottom=0)
-    panel.tick_params(labelsize=7)
 
 
 def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> None:
@@ -248,12 +262,11 @@ def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> Non
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:
         where = [panel for panel in panels if panel.collections]
-        bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=40, pad=0.02)
-        bar.set_label(text(spec["colour"]), fontsize=8)
-        bar.ax.tick_params(labelsize=7)
+        bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=50, shrink=0.6, pad=0.02)
+        bar.set_label(text(spec["colour"]))
 
 
-def _float(value: str) -> float:
+def _float(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -1,8 +1,11 @@
-"""What all figures share: colours, markers, fonts, the canvas and the legend above it."""
+"""What all figures share: widths, colours, markers, fonts, the canvas, titles, axes and the legend."""
 
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -10,15 +13,27 @@ import matplotlib as mpl
 mpl.use("Agg")  # a report is made on machines without a display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from mixexp.report.tables import UNSET, Entry
+from mixexp.errors import UserError
+from mixexp.report.tables import UNSET, Entry, Table
 
-# Colours that colour-blind readers tell apart (Okabe and Ito); markers and lines carry the same in black and white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
+"""Inches of a paper's column, and of its page between the margins."""
+TALLEST = 9.0
+"""Inches of that page."""
+KEY = 1.8
+"""Inches of a legend beside its panels."""
+MOST_LINES = 10
+"""In a panel: beyond them nobody follows one."""
+MOST_PANELS = 60
+# Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in black and white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
 _CJK = (
     "Noto Sans CJK JP",
@@ -30,39 +45,52 @@ _CJK = (
     "MS Gothic",
     "WenQuanYi Zen Hei",
 )
+SMALL, MEDIUM = 7.0, 8.0
+"""Points of type: of ticks, legends and numbers in cells, and of the rest."""
 STYLE = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6, "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 5,
-    "svg.fonttype": "none", "svg.hashsalt": "mixexp", "axes.axisbelow": True,
+    "font.size": MEDIUM, "axes.labelsize": MEDIUM, "axes.titlesize": MEDIUM, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL + 0.5, "axes.titlepad": 4, "axes.labelpad": 2, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5, "legend.frameon": False, "lines.linewidth": 1.2, "lines.markersize": 4, "axes.axisbelow": True,
+    "svg.fonttype": "path", "svg.hashsalt": "mixexp", "pdf.fonttype": 42,
 }  # fmt: skip
+LETTERS_AN_INCH = 17
+"""Of the legend's type."""
 
 
-def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    """A figure of that size in inches with panels, [rows, columns]."""
+def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
+    """A figure with panels of that height in inches, [rows, columns]: one column wide with one panel abreast, else two.
+
+    keys: a last column of empty panels, for a legend of every row. Raises UserError where nobody would look at so many panels.
+    """
+    if rows * columns > MOST_PANELS:
+        raise UserError(f"it would have {rows * columns} panels; {MOST_PANELS} are the most, so name some entries of the table with `only`")
+    width = TWO_COLUMNS if columns > 1 or keys else ONE_COLUMN
     # Not pyplot, which keeps every figure alive until it is closed.
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    figure = Figure(figsize=(width, rows * height + 0.1), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    panels = figure.subplots(rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (width - KEY) * columns] * keys)
+    for panel in panels[:, columns:].flat:
+        panel.set_axis_off()
+    return figure, panels
 
 
-def legend(figure: Figure, panels: list[Axes], order: list[Entry]) -> None:
-    """One legend above the panels, where it covers no data, in the table's order; hollow markers are explained once."""
-    drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
-    entries: dict[str, Any] = {name: drawn[name] for name in map(text, [entry.label for entry in order if entry.label]) if name in drawn}
-    if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
-        hollow = mpl.lines.Line2D(
-            [], [], color="#555555", marker="o", markerfacecolor="none", markersize=6.5, linestyle=":", linewidth=1
-        )
-        entries["published (hollow)"] = hollow
-    if entries:
-        width, height = figure.get_size_inches()
-        # as many beside each other as there is room for, at fourteen letters an inch
-        abreast = max(1, min(len(entries), int(14 * width) // (max(map(len, entries)) + 7)))
-        # the first row has its room already; further ones must not come out of the panels
-        figure.set_size_inches(width, height + 0.2 * (math.ceil(len(entries) / abreast) - 1))
-        # points of a cloud are too small to tell their colours by, and need no length as lines do
-        points = any(isinstance(handle, PathCollection) for handle in entries.values())
-        size = {"markerscale": 3.0, "handlelength": 1.2} if points else {"handlelength": 3.2}
-        figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, **size)
+def grid(count: int, abreast: int) -> tuple[int, int]:
+    """Rows and columns for so many panels with at most `abreast` beside each other, as even as can be."""
+    rows = math.ceil(max(count, 1) / abreast)
+    return rows, math.ceil(max(count, 1) / rows)
+
+
+def parts(things: Sequence[Any], most: int = MOST_LINES) -> list[Sequence[Any]]:
+    """The same things in their order, in as few parts of at most `most` as there can be, as even as can be."""
+    count = math.ceil(max(len(things), 1) / most)
+    size = math.ceil(len(things) / count)
+    return [things[k * size : (k + 1) * size] for k in range(count)]
+
+
+def series(index: int) -> dict[str, Any]:
+    """Colour, marker and line of a line by its place among its like: the first seventy are all different, ten of them in each."""
+    return {"color": colour(index), "marker": MARKERS[index % len(MARKERS)], "linestyle": LINES[index % len(LINES)]}
 
 
 def colour(index: int) -> str:
@@ -70,10 +98,136 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def text(value: str) -> str:
-    """A label as matplotlib shall print it."""
+def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[Entry]) -> None:
+    """One legend above the panels, where it covers no data, in the table's order; hollow markers are explained once."""
+    entries = _named(panels, order)
+    if not entries:
+        return
+    width, height = figure.get_size_inches()
+    room = (width - 0.2) * LETTERS_AN_INCH
+    abreast = next(n for n in range(len(entries), 0, -1) if n == 1 or _length(list(entries), n) <= room)
+    # it must not come out of the panels
+    figure.set_size_inches(width, height + 0.16 * math.ceil(len(entries) / abreast) + 0.05)
+    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, **_size(entries))
+
+
+def key(place: Axes, panels: Sequence[Axes], order: Sequence[Entry]) -> None:
+    """A legend of some panels in an empty one beside them."""
+    entries = _named(panels, order)
+    if entries:
+        names = [_folded(name, int(KEY * LETTERS_AN_INCH) - 11) for name in entries]
+        place.legend(list(entries.values()), names, loc="center left", borderaxespad=0, **_size(entries))
+
+
+def _named(panels: Sequence[Axes], order: Sequence[Entry]) -> dict[str, Any]:
+    drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    entries: dict[str, Any] = {name: drawn[name] for name in map(text, [entry.label for entry in order if entry.label]) if name in drawn}
+    if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
+        hollow = {"marker": "o", "markerfacecolor": "none", "markersize": 5.5, "linestyle": ":", "linewidth": 1}
+        entries["published (hollow)"] = mpl.lines.Line2D([], [], color="#555555", **hollow)
+    return entries
+
+
+def _size(entries: dict[str, Any]) -> dict[str, Any]:
+    # points of a cloud are too small to tell their colours by, and need no length as lines do
+    points = any(isinstance(handle, PathCollection) for handle in entries.values())
+    return {"columnspacing": 1.2, "labelspacing": 0.25, "handletextpad": 0.5} | (
+        {"markerscale": 2.5, "handlelength": 1.0} if points else {"handlelength": 3.0}
+    )
+
+
+def _length(names: Sequence[str], abreast: int) -> float:
+    """Letters that a legend with so many columns is wide."""
+    high = math.ceil(len(names) / abreast)
+    return sum(9 + max(map(_letters, names[k : k + high])) for k in range(0, len(names), high))
+
+
+def _letters(words: str) -> int:
+    """How many letters wide a text is; Chinese, Japanese and Korean ones count twice."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in words)
+
+
+def _folded(words: str, most: int) -> str:
+    """A text on lines of at most so many letters, broken between words where it can be."""
+    lines = [""]
+    for word in words.split(" "):
+        while _letters(word) > most:
+            head = next(n for n in range(len(word), 0, -1) if _letters(word[:n]) <= most or n == 1)
+            lines, word = [*lines, word[:head]], word[head:]
+        fits = _letters(lines[-1]) + 1 + _letters(word) <= most
+        lines = [*lines[:-1], f"{lines[-1]} {word}".strip(" ")] if fits or not lines[-1] else [*lines, word]
+    return "\n".join(line for line in lines if line)
+
+
+def freeze(figure: Figure) -> None:
+    """Lay a figure out for good: it is then drawn as often as there are formats without being laid out again."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def title(panel: Axes, words: str) -> None:
+    """What a panel is of, above its left corner, on as many lines as its width asks for."""
+    abreast = panel.get_subplotspec().get_gridspec().ncols
+    width = panel.figure.get_figwidth() / abreast
+    panel.set_title(_folded(text(words), max(8, int(width * (LETTERS_AN_INCH - 2)))), loc="left")
+
+
+def of(table: Table, axis: str, entry: Entry) -> str:
+    """A row or a column as a panel's title: what it is a value of, and the value."""
+    what = str(table.spec[axis].get("label", "")).strip()
+    if not what or not entry.label or ":" in what:  # a label such as "set: pairs" explains itself in each entry
+        return entry.label
+    return f"{what} {entry.label}" if entry.label == UNSET or _is_number(entry.label) else f"{what}: {entry.label}"
+
+
+def same_limits(panels: Sequence[Axes], axis: str = "y") -> None:
+    """Give panels of the same quantity one range, to be compared at a glance."""
+    lows, highs = zip(*(getattr(panel, f"get_{axis}lim")() for panel in panels), strict=True)
+    room = 0.02 * (max(highs) - min(lows)) * (len(panels) > 1)  # a panel's own margin is none where its range is small
+    for panel in panels:
+        getattr(panel, f"set_{axis}lim")(min(lows) - room, max(highs) + room)
+
+
+def plain_log(panel: Axes, which: str) -> None:
+    """Make x or y logarithmic, with its numbers written out: exponents would be smaller than the rest of the type."""
+    getattr(panel, f"set_{which}scale")("log")
+    axis: Axis = getattr(panel, f"{which}axis")
+    low, high = getattr(panel, f"get_{which}lim")()
+    decades = math.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(lambda x, _: f"{x:,g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
+    """Ticks of x at the places themselves, written in full, in thousands where that is too long, and less often where that is too."""
+    names = [f"{place:,g}" for place in places]
+    panel.get_xlim()  # they are found when they are asked for
+    x = panel.transData.transform([(place, 1) for place in places])[:, 0] / panel.bbox.width * inches if len(places) else []
+
+    def clear(names: Sequence[str], x: Sequence[float]) -> bool:
+        return all(right - left > (len(a) + len(b)) / 2 / LETTERS_AN_INCH + 0.05 for (left, right), (a, b) in zip(pairwise(x), pairwise(names), strict=True))
+
+    if not clear(names, x):
+        names = [f"{place / 1000:g}k" if place >= 1000 and place % 100 == 0 else f"{place:g}" for place in places]
+    kept: list[int] = []
+    for k in range(len(places)):
+        if not kept or clear([names[kept[-1]], names[k]], [x[kept[-1]], x[k]]):
+            kept.append(k)
+    panel.xaxis.set_major_locator(FixedLocator([places[k] for k in kept]))
+    panel.xaxis.set_minor_locator(FixedLocator([place for k, place in enumerate(places) if k not in kept]) if len(kept) < len(places) else NullLocator())
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    shown = {float(places[k]): names[k] for k in kept}
+    panel.xaxis.set_major_formatter(lambda place, _: shown.get(float(place), f"{place:g}"))
+
+
+def text(value: str, most: int = 60) -> str:
+    """A label as matplotlib shall print it, with its middle left out where it is longer than `most`."""
+    words = " ".join(str(value).split())
+    words = words if len(words) <= most else f"{words[: most * 2 // 3]}…{words[-(most // 3 - 1) :]}"
     # A dollar starts a formula, and legends leave out names that begin with an underscore.
-    escaped = str(value).replace("$", r"\$")
+    escaped = words.replace("$", r"\$")
     return " " + escaped if escaped.startswith("_") else escaped or UNSET
 
 
@@ -81,3 +235,10 @@ def fonts() -> list[str]:
     """The families to take glyphs from, in this order."""
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(name for name in _CJK if name in installed)]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word.replace(",", "")))
+    except ValueError:
+        return False
