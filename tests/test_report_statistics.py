@@ -24,9 +24,9 @@ def test_paired_t_test_is_scipys(n):
     assert found.n == n
     assert found.difference == pytest.approx(np.mean(np.subtract(OURS[:n], THEIRS[:n])))
     assert found.p == pytest.approx(expected.pvalue)
-    if n < BOOTSTRAPPED:
-        bounds = expected.confidence_interval(LEVEL)
-        assert (found.interval.low, found.interval.high) == pytest.approx((bounds.low, bounds.high))
+    bounds = expected.confidence_interval(LEVEL)
+    assert (found.interval.low, found.interval.high) == pytest.approx((bounds.low, bounds.high))
+    assert found.bootstrapped == (interval(list(np.subtract(OURS[:n], THEIRS[:n])), "mean") if n >= BOOTSTRAPPED else None)
 
 
 @pytest.mark.parametrize("n", [3, 5, 7])

@@ -42,6 +42,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
                 "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": found.n, "unpaired": one.unpaired,
                 "difference": found.difference, "interval_low": found.interval and found.interval.low,
                 "interval_high": found.interval and found.interval.high, "interval_method": found.interval and found.interval.method,
+                "bootstrap_low": found.bootstrapped and found.bootstrapped.low, "bootstrap_high": found.bootstrapped and found.bootstrapped.high,
                 "detectable": found.detectable,
             }  # fmt: skip
             chances = {"p": found.p, "p_holm": one.adjusted, "significant": one.significant}

@@ -39,6 +39,7 @@ class Interval:
 class Paired:
     """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
 
+    interval: that which the test inverts, so that it holds 0 where p > 1 − LEVEL; bootstrapped: that of ``interval``, beside it.
     detectable: the smallest difference of means that as many pairs with this spread would have shown with probability POWER.
     """
 
@@ -47,6 +48,7 @@ class Paired:
     interval: Interval | None = None
     p: float | None = None
     detectable: float | None = None
+    bootstrapped: Interval | None = None
 
 
 def interval(values: Sequence[float], statistic: str) -> Interval | None:
@@ -62,8 +64,7 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
         return _of_median(sorted(values))
     centre, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
     if len(values) < BOOTSTRAPPED:
-        reach = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
-        return Interval(centre - reach, centre + reach, "Student's t")
+        return _students(centre, error, len(values) - 1)
     low, high = _studentised(np.asarray(values, dtype=float))
     return Interval(centre - high * error, centre - low * error, "bootstrap-t")
 
@@ -84,7 +85,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     if statistic == "median":
         return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences))
     p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
-    return Paired(n, centre, interval(differences, statistic), p, _detectable(n, error, tests))
+    bootstrapped = interval(differences, statistic) if n >= BOOTSTRAPPED else None
+    return Paired(n, centre, _students(centre, error, n - 1), p, _detectable(n, error, tests), bootstrapped)
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -100,9 +102,8 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     if error == 0:
         return Paired(n, centre)
     freedom = error**4 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
-    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
     p = 2 * float(special.stdtr(freedom, -abs(centre) / error))
-    return Paired(n, centre, Interval(centre - reach, centre + reach, "Welch's t"), p)
+    return Paired(n, centre, _students(centre, error, freedom, "Welch's t"), p)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -112,6 +113,11 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def _students(centre: float, error: float, freedom: float, method: str = "Student's t") -> Interval:
+    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return Interval(centre - reach, centre + reach, method)
 
 
 def _alike(values: Sequence[float], scale: Sequence[float]) -> bool:
