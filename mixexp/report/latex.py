@@ -13,6 +13,8 @@ from mixexp.report.scores import RULES
 from mixexp.report.sheets import Sheet
 from mixexp.report.tables import Table, label, reductions
 
+ONE_COLUMN = 56
+"""Letters abreast that a column of a paper has room for at a size one likes to read."""
 _SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
@@ -48,11 +50,14 @@ def escaped(text: str) -> str:
 
 
 def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
+    lengths = [max(map(len, column)) + 2 for column in zip(sheet.head, *sheet.rows, strict=True)]
+    kind = "table" if sum(lengths) <= ONE_COLUMN else "table*"  # which spans both columns where a paper has two
     lines = [
-        r"\begin{table}",
+        rf"\begin{{{kind}}}",
         r"\centering",
         rf"\caption{{{' '.join(escaped(part) for part in caption if part)}}}",
         rf"\label{{{re.sub('[^A-Za-z0-9:.-]+', '-', name)}}}",
+        r"\vspace{.5\baselineskip}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{'l' * sheet.left}{'r' * (len(sheet.head) - sheet.left)}@{{}}}}",
         r"\toprule",
@@ -61,7 +66,7 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
         *(_row(row) for row in sheet.rows),
         r"\bottomrule",
         r"\end{tabular}}",
-        r"\end{table}",
+        rf"\end{{{kind}}}",
     ]
     body = "\n".join(lines) + "\n"
     foreign = sorted({letter for letter in body if ord(letter) > 0x24F})
