@@ -10,7 +10,6 @@ from mixexp.report import sheets
 from mixexp.report.contrasts import contrasts
 from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
-from mixexp.report.statistics import FEWEST
 from mixexp.report.tables import Table, label, reductions
 
 
@@ -29,10 +28,7 @@ def markdown(table: Table) -> str:
         parts.append(f"## In no row or column: {len(table.unmatched)} of {len(table.runs)} runs")
         parts.append(_list(sheets.stray(table)))
     parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
-    if table.rule != spec["rule"]:
-        parts.append(f"The comparison selects by {RULES[spec['rule']]}; the numbers above are by {RULES[table.rule]}.")
-    if table.rule == "best":
-        parts.append("Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below.")
+    parts += sheets.warnings(table, table.rule)
     parts += [f"## The selection rules side by side: {table.unit}, {STATISTICS[spec['statistic']]}", *grid(sheets.rules(table))]
     parts += _differences(table)
     if notes := [*spec["notes"], *table.remarks]:
@@ -63,11 +59,7 @@ def _differences(table: Table) -> list[str]:
     found = contrasts(table)
     if any(one.found.p is not None for one in found):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
-    if not found:
-        return []
-    most = max(one.found.n for one in found)
-    why = f"at least {FEWEST} seeds in common are needed, and the most there are is {most}" if most < FEWEST else "they do not vary with the seed"
-    return [f"Differences between settings are not tested: {why}."]
+    return [why] if (why := sheets.untested(found)) else []
 
 
 def _list(texts: list[str]) -> str:

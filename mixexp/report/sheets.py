@@ -10,6 +10,7 @@ from mixexp.report.contrasts import STAR, Contrast
 from mixexp.report.load import Run, lookup
 from mixexp.report.published import MARK, Standing, legend, standing
 from mixexp.report.scores import RULES
+from mixexp.report.statistics import FEWEST
 from mixexp.report.tables import Table, label
 
 
@@ -85,10 +86,27 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
 
+def untested(found: list[Contrast]) -> str:
+    """Why none of the comparisons has a p, empty where there is none to make."""
+    if not found:
+        return ""
+    most = max(one.found.n for one in found)
+    why = f"at least {FEWEST} seeds in common are needed, and the most there are is {most}" if most < FEWEST else "they do not vary with the seed"
+    return f"Differences between settings are not tested: {why}."
+
+
 def missing(table: Table) -> Sheet:
     """The runs that give no number, with the reason."""
     rows = [[outcome, run.folder.name, place_of(table, run), problem] for run, outcome, problem in table.without_result]
     return Sheet(["outcome", "run", "belongs to", "why"], rows, 4)
+
+
+def warnings(table: Table, rule: str) -> list[str]:
+    """What to bear in mind of numbers by a rule: that the source selects by another one, and that the best on test flatters."""
+    own = table.spec["rule"]
+    other = [f"The comparison selects by {RULES[own]}; the numbers above are by {RULES[rule]}."] if rule != own else []
+    best = ["Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."]
+    return other + best * (rule == "best")
 
 
 def ours(table: Table, row: str, column: str, found: Standing) -> str:
