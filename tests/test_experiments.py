@@ -84,6 +84,8 @@ def test_every_cell_of_the_published_table_has_its_runs(name):
     measures = [len(axis["measures"]) for axis in (table["rows"], table["columns"]) if "measures" in axis]
     assert len(placed) == len(set(placed)) == len(configs) * math.prod(measures), "every run has one cell of its own, or one a measure"
     assert published <= set(placed)
+    baseline = table.get("baseline")
+    assert baseline is None or baseline in {label for place in placed for label in place}, "what others are compared with is a row or a column"
 
 
 def test_small_data_has_the_articles_budgets():

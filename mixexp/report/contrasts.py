@@ -9,7 +9,7 @@ from itertools import combinations
 
 from mixexp.errors import closest
 from mixexp.report.load import Run
-from mixexp.report.statistics import LEVEL, Paired, holm, paired
+from mixexp.report.statistics import FEWEST, LEVEL, Paired, holm, paired
 from mixexp.report.tables import UNSET, Entry, Table
 
 AT_MOST = 6
@@ -67,7 +67,8 @@ def baseline_problem(table: Table) -> str:
     if name and name not in labels:
         return f"The baseline {name!r} is no row or column of this table, so nothing is compared with it.{closest(name, labels)}"
     axis = _axis(table)
-    if not name and len(getattr(table, axis)) > AT_MOST:
+    testable = any(len(members) >= FEWEST for members in table.cells.values())
+    if not name and testable and len(getattr(table, axis)) > AT_MOST:
         return f"With more than {AT_MOST} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
     return ""
 

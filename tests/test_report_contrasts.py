@@ -1,0 +1,124 @@
+"""Which runs a report compares with which, worked out by hand on run folders written by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from scipy import stats
+from test_report import TABLE, leave
+
+from mixexp.report.contrasts import baseline_problem, contrasts
+from mixexp.report.load import gather, load_runs
+from mixexp.report.markdown import markdown
+from mixexp.report.statistics import holm, paired
+from mixexp.report.tables import build_table, build_tables
+
+NONE, MIXUP = (0.50, 0.53, 0.56, 0.51), (0.55, 0.59, 0.60, 0.57)
+
+
+def grid(folder, table=TABLE, **more):
+    """Four seeds without and with mixing at 500 images, and at 100 images three and two."""
+    names = (f"r{number}" for number in itertools.count())
+    for mix, accuracies in (("none", NONE), ("mixup", MIXUP)):
+        for seed, accuracy in enumerate(accuracies):
+            leave(folder / next(names), (0.1, accuracy), mix=mix, seed=seed, table=table, **more)
+        for seed in range(3 if mix == "none" else 2):
+            leave(folder / next(names), (0.1, 0.2 + accuracies[seed] / 2), mix=mix, seed=seed, n=100, table=table, **more)
+    return folder
+
+
+def test_columns_are_compared_seed_by_seed_in_each_row(tmp_path):
+    found = {one.place: one for one in contrasts(build_table(load_runs(grid(tmp_path))))}
+    expected = stats.ttest_rel([100 * x for x in MIXUP], [100 * x for x in NONE])
+    one = found["500"]
+    assert (one.ours, one.theirs, one.found.n, one.unpaired) == ("label-mix", "none", 4, 0)
+    assert (one.found.difference, one.found.p, one.adjusted) == pytest.approx((5.25, expected.pvalue, expected.pvalue))
+    assert one.significant
+    few = found["100"]
+    assert (few.found.n, few.unpaired, few.found.p, few.adjusted, few.significant) == (2, 1, None, None, False)
+    assert few.found.difference == pytest.approx(2.75)
+
+
+def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
+    three = {"none": {"mix": "none"}, "label-mix": {"mix": "mixup"}, "other": {"mix": "other"}}
+    table = TABLE | {"columns": {"label": "mixing", "values": three}, "published": {}}
+    grid(tmp_path, table)
+    for seed, accuracy in enumerate((0.52, 0.51, 0.57, 0.54)):
+        leave(tmp_path / f"o{seed}", (0.1, accuracy), mix="other", seed=seed, table=table)
+    found = contrasts(build_table(load_runs(tmp_path)))
+    tested = [one for one in found if one.found.p is not None]
+    assert [(one.ours, one.theirs) for one in tested] == [("label-mix", "none"), ("other", "none"), ("other", "label-mix")]
+    assert [one.adjusted for one in tested] == holm([one.found.p for one in tested])
+    against = contrasts(build_table(load_runs(tmp_path), baseline="label-mix"))
+    assert [(one.ours, one.theirs) for one in against if one.found.p is not None] == [("none", "label-mix"), ("other", "label-mix")]
+    expected = paired([100 * x for x in MIXUP], [100 * x for x in NONE], "mean", tests=3)
+    assert tested[0].found.detectable == pytest.approx(expected.detectable), "of three tests, the smallest p has to be below 0.05 / 3"
+
+
+def test_rows_are_compared_where_the_baseline_is_a_row_or_columns_are_measures(tmp_path):
+    grid(tmp_path)
+    found = contrasts(build_table(load_runs(tmp_path), baseline="100"))
+    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("none", "500", "100", 3), ("label-mix", "500", "100", 2)]
+    measures = TABLE | {"columns": {"measures": {"first": {"metric": "accuracy", "rule": "best"}, "loss": {"metric": "test_loss"}}}, "published": {}}
+    other = tmp_path / "other"
+    grid(other, measures | {"rows": {"values": {"plain": {"mix": "none", "subset.n": 500}, "mixed": {"mix": "mixup", "subset.n": 500}}}})
+    found = contrasts(build_table(load_runs(other)))
+    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("first", "mixed", "plain", 4), ("loss", "mixed", "plain", 4)]
+    assert found[1].found.p is None, "all have the same loss"
+
+
+def test_a_baseline_that_a_setting_does_not_apply_to_is_the_same_in_every_row(tmp_path):
+    table = TABLE | {"rows": {"label": "alpha", "key": "alpha"}, "baseline": "none", "published": {}}
+    for seed, accuracy in enumerate(NONE):
+        leave(tmp_path / f"n{seed}", (accuracy,), seed=seed, table=table)
+        for alpha in (0.2, 1.0):
+            leave(tmp_path / f"m{seed}{alpha}", (accuracy + alpha / 10 + seed / 100,), mix="mixup", alpha=alpha, seed=seed, table=table)
+    found = contrasts(build_table(load_runs(tmp_path)))
+    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1.0", "label-mix", "none", 4)]
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_not_compared(tmp_path):
+    grid(tmp_path)
+    leave(tmp_path / "odd", (0.1, 0.9), mix="mixup", seed=9, epochs=31)
+    table = build_table(load_runs(tmp_path))
+    assert [one.place for one in contrasts(table)] == ["100"]
+
+
+def test_data_seeds_are_paired_too(tmp_path):
+    for seed, mix in itertools.product((0, 1, 2), ("none", "mixup")):
+        leave(tmp_path / f"{mix}{seed}", (0.5 + seed / 100,), mix=mix, data_seed=seed if mix == "none" else seed + 1)
+    (found,) = contrasts(build_table(load_runs(tmp_path)))
+    assert (found.found.n, found.unpaired) == (2, 2)
+
+
+def test_a_baseline_that_is_no_label_is_said_with_what_is_near(tmp_path):
+    grid(tmp_path)
+    table = build_tables(load_runs(tmp_path), baseline="label-mx")[0]
+    assert contrasts(table) == []
+    assert "'label-mx' is no row or column" in baseline_problem(table) and "label-mix" in baseline_problem(table)
+
+
+def test_many_settings_are_compared_only_with_one(tmp_path):
+    for n, seed in itertools.product(range(7), range(3)):
+        leave(tmp_path / f"{n}-{seed}", (0.5 + n / 100 + seed * n / 1000,), n=n, seed=seed, table=None)
+    table = build_tables(load_runs(tmp_path))[0]
+    assert contrasts(table) == [] and "--baseline LABEL" in baseline_problem(table)
+    named = build_tables(load_runs(tmp_path), baseline="3")[0]
+    assert {one.theirs for one in contrasts(named)} == {"3"} and len(contrasts(named)) == 6 and not baseline_problem(named)
+
+
+def test_too_few_seeds_are_said_instead_of_tested(tmp_path):
+    for mix, seed in itertools.product(("none", "mixup"), range(2)):
+        leave(tmp_path / f"{mix}{seed}", (0.5 + seed / 10,), mix=mix, seed=seed)
+    text = markdown(build_table(load_runs(tmp_path)))
+    assert "not tested: at least 3 seeds in common are needed, and the most there are is 2." in text and "\\*" not in text
+
+
+def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_path):
+    leave(tmp_path / "a" / "same", (0.1,), outcome=None)
+    leave(tmp_path / "a" / "only", (0.2,))
+    leave(tmp_path / "b" / "same", (0.3,))
+    runs, remarks = gather([tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a"])
+    assert {run.folder.name: run.outcome for run in runs} == {"same": "finished", "only": "finished"}
+    assert remarks == ["1 runs are in several of the folders and count once."]
