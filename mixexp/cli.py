@@ -22,6 +22,7 @@ mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing
 mixexp status DIR...               the same for a folder, at any moment
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
+mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
@@ -37,6 +38,7 @@ def main() -> None:
         "status": _status,
         "report": _report,
         "probe": _probe,
+        "log": _log,
         "list": _list,
         "data": _data,
     }
@@ -129,6 +131,27 @@ def _probe(words: list[str]) -> None:
         torch.set_num_threads(measurement.config["threads"])
         written = probing.measure(measurement)
         print("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
+
+
+def _log(words: list[str]) -> None:
+    from mixexp.compose import compose
+
+    folders, words = own_folders(words)
+    names = [word for word in words if "=" not in word and not word.startswith("-")]
+    overrides = [word for word in words if word not in names]
+    if not names:
+        raise UserError("log: name a folder of runs, such as outputs/quickstart")
+    if not any(word.startswith("logger=") for word in overrides):
+        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *folders]).get('logger', ()))}")
+
+    from mixexp.sweep import afterwards
+
+    for word in overrides:
+        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in afterwards.SETTABLE:
+            raise UserError(f"{word}: a logger leaves the run as it is; there are {', '.join(afterwards.SETTABLE)}.{closest(key, afterwards.SETTABLE)}")
+    config = compose(overrides, folders)
+    for line in afterwards.log([Path(name) for name in names], config["logger"], config["trusted_modules"]):
+        print(line)
 
 
 def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[str]]:

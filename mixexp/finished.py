@@ -12,7 +12,7 @@ from mixexp.checkpoint import State, read
 from mixexp.errors import UserError
 
 
-YOUNGER = ("probe", "gan")
+YOUNGER = ("probe", "gan", "logger")
 """Settings that older records lack, which then were null."""
 
 

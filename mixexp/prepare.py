@@ -113,4 +113,4 @@ def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if ours != theirs:
         raise UserError(f"{source}: its network is for another data set, {found['choices'].get('dataset')} with {theirs}")
     here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")
-    return {**found, **{key: config[key] for key in here}, "probe": None}
+    return {**found, **{key: config[key] for key in here}, "probe": None, "logger": None}

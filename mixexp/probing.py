@@ -77,7 +77,7 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
     run = finished.configuration(folder)
     config = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
     config["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
-    config |= {"output_dir": str(folder.parent), "table": None}  # the run may come from another machine
+    config |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine
     if data_dir is not None and isinstance(run["dataset"], Mapping) and "data_dir" in run["dataset"]:
         config["dataset"] = {**run["dataset"], "data_dir": data_dir}
     if errors := validate(config):

@@ -27,6 +27,7 @@ from mixexp.gan.minimax import Minimax
 from mixexp.gan.play import flops
 from mixexp.imbalance import Imbalance
 from mixexp.label_noise import LabelNoise
+from mixexp.logger import Logger
 from mixexp.loss import Loss
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
@@ -60,10 +61,10 @@ GROUPS: dict[str, type] = {
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
 """What decides which images a run uses."""
 
-OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax}
+OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
 """Groups of which a run may have no option."""
 
-FITS = (*(group for group in GROUPS if group != "speed"), *OPTIONAL_GROUPS)
+FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
 
 IDLE_IN_A_GAME = (
@@ -132,6 +133,8 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     if errors:
         return errors
     errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None))
+    if config["logger"] is not None:
+        errors += _attempt(lambda: build(config["logger"], trusted).check())
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     if config["gan"] is not None:
         return errors + _game(config, trusted)
@@ -249,7 +252,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     counts = found.counts
     errors: list[str] = []
     built: dict[str, Any] = {}
-    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config[name])):
+    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
         errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
     errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
     # the optimizer's own checks, on a parameter it does not train

@@ -29,6 +29,7 @@ WHERE_AND_HOW_FAST = {
     "retry": "failed",
     "fail_fast": True,
     "hang_minutes": 5,
+    "logger": {"_target_": "mixexp.logger.tensorboard.TensorBoard"},
 }
 
 

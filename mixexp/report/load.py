@@ -25,7 +25,7 @@ REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
 CIRCUMSTANCES = (
     *("name", "experiment", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
-    *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
+    *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
     *("dataset.data_dir", "dataset.download"),
 )
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast

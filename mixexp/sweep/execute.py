@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 
 from mixexp.device import execution
 from mixexp.gan.play import play
+from mixexp.mirror import mirrored
 from mixexp.record import LOCK, RunFolder
-from mixexp.report.load import load_state
+from mixexp.report.load import flatten, load_state
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
@@ -63,7 +64,6 @@ def turns(
         claim = FileLock(run.folder / LOCK).acquire(timeout=CLAIM_SECONDS)  # what it returns lets go at the end, whoever keeps the error
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
-    folder = RunFolder(run.folder, note)
     with claim, contextlib.ExitStack() as after:
         state = load_state(run.folder)
         if state.over:
@@ -71,6 +71,7 @@ def turns(
         output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
+        folder = after.enter_context(mirrored(run.folder, run.config, flatten(run.config), note))
         settle(execution(run.config).device)
         facts = {
             "label": run.label,

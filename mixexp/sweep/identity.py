@@ -14,12 +14,12 @@ from mixexp.errors import UserError
 NOT_SCIENTIFIC = frozenset(
     {
         *("name", "choices", "table", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
-        *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes"),
+        *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
     }
 )
 """Root settings that say where, how labelled or how fast, not what."""
 
-OPTIONAL = frozenset({"probe", "gan"})
+OPTIONAL = frozenset({"probe", "gan", "logger"})
 """Root settings that say nothing where they are null: a run without has the identity it had before there were any."""
 
 ALIASES = frozenset({"alpha"})

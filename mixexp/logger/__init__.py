@@ -1,0 +1,75 @@
+"""Contract of the logger group: who is told of a run's evaluations once they are on disk. metrics.csv stays the record of truth."""
+
+from __future__ import annotations
+
+import abc
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mixexp.errors import UserError
+
+Row = Mapping[str, float]
+"""A line of metrics.csv: a column's name → its value; a column without a value is left out."""
+
+Outcome = Literal["finished", "diverged", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a logger is told of a run.
+
+    folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's name;
+    environment: what environment.json says; began: seconds since 1970, to which a row's `seconds` add up to its time, whatever
+    pauses there were; note: takes a line for the user.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    began: float
+    note: Callable[[str], None]
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run's folder."""
+        return self.folder.name
+
+    @property
+    def project(self) -> str:
+        """What the run was made under: the setting `name`."""
+        return str(self.settings.get("name") or self.folder.parent.name)
+
+    @property
+    def label(self) -> str:
+        """A few words to call the run."""
+        return str(self.environment.get("label") or self.run_id)
+
+
+class Logger(abc.ABC):
+    """A place that shows curves. An object logs one run; it may raise whatever it likes, which costs the run nothing."""
+
+    extra: str = ""
+    """What pip installs it with, as mixexp[extra]."""
+    packages: tuple[str, ...] = ()
+    """What it imports, when a run starts and not before."""
+
+    def check(self) -> None:
+        """Raise UserError where what it needs is not installed."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(f"logger: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[{self.extra}]'")
+
+    @abc.abstractmethod
+    def start(self, account: Account, rows: Sequence[Row]) -> None:
+        """Begin a run, or go on with one begun before: afterwards these rows are logged, each once, and no others."""
+
+    @abc.abstractmethod
+    def row(self, row: Row) -> None:
+        """One more evaluation."""
+
+    @abc.abstractmethod
+    def end(self, outcome: Outcome) -> None:
+        """The run is over, or this attempt at it."""

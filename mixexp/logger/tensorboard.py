@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mixexp.logger import Account, Logger, Outcome, Row
+
+
+class TensorBoard(Logger):
+    """Event files in the run's folder tensorboard/: a curve for every column, the settings as a text and as hyper-parameters.
+
+    `tensorboard --logdir outputs/<name>` shows a sweep. Values are float32, as TensorBoard's scalars are. A run that goes on is
+    written anew from its rows, so that its curve has no gap and no point twice.
+    """
+
+    extra = "tensorboard"
+    packages = ("tensorboard",)
+
+    def start(self, account: Account, rows: Sequence[Row]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = account.folder / "tensorboard"
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(folder))
+        self._account, self._session_end = account, None
+        lines = [f"| {key} | {str(value).replace('|', chr(92) + '|')} |" for key, value in account.settings.items()]
+        self._writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *lines]))
+        for row in rows:
+            self._write(row)
+        self._writer.flush()
+
+    def row(self, row: Row) -> None:
+        self._write(row)
+        self._writer.flush()  # errors of its thread show here, not minutes later
+
+    def end(self, outcome: Outcome) -> None:
+        if self._session_end is not None and outcome in ("finished", "diverged"):
+            self._writer.file_writer.add_summary(self._session_end)
+        self._writer.close()
+
+    def _write(self, row: Row) -> None:
+        if self._session_end is None:
+            self._describe(row)
+        for name, value in row.items():
+            if name != "step":
+                self._writer.add_scalar(name, value, int(row["step"]), walltime=self._account.began + row.get("seconds", 0.0))
+
+    def _describe(self, row: Row) -> None:
+        """The hyper-parameters and which columns are measures of them; SummaryWriter.add_hparams would write a further run."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain: dict[str, Any] = {
+            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in self._account.settings.items()
+        }
+        *beginning, self._session_end = hparams(plain, {name: value for name, value in row.items() if name != "step"})
+        for summary in beginning:
+            self._writer.file_writer.add_summary(summary)

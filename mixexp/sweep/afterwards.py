@@ -1,0 +1,56 @@
+"""Runs that are over, told to a logger afterwards, from their CSVs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.build import build, check
+from mixexp.errors import RunsFailed, UserError
+from mixexp.logger import Logger, Row
+from mixexp.mirror import account
+from mixexp.report.load import Run, flatten, load_run, nothing_there, run_folders
+
+SETTABLE = ("logger", "trusted_modules")
+"""Settings that count when runs are logged afterwards."""
+
+
+def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[str]:
+    """Log the runs in folders, or those that are named themselves, and say of each what was done; a second time changes nothing.
+
+    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed where the
+    logger raises.
+    """
+    if errors := check(node, "logger", Logger, trusted):
+        raise UserError("\n".join(errors))
+    build(node, trusted).check()
+    runs = [run for folder in folders for run in _runs(folder)]
+    for run in runs:
+        if run.outcome not in ("finished", "diverged"):
+            yield f"{run.folder}: {run.outcome}, left out"
+            continue
+        try:
+            rows = list(_rows(run))
+            logger = build(node, trusted)
+            logger.start(account(run.folder, flatten(run.config), run.environment, rows, print), rows)
+            logger.end(run.outcome)
+        except (Exception, SystemExit) as error:
+            raise RunsFailed(f"{run.folder}: logger: {type(error).__name__}: {error}") from error
+        yield f"{run.folder}: {len(rows)} evaluations"
+
+
+def _runs(folder: Path) -> list[Run]:
+    """The run in a folder, or the runs under it; raises UserError where none of them is over."""
+    found = [load_run(path) for path in ([folder] if (folder / "config.yaml").is_file() else run_folders(folder))]
+    if not found:
+        raise UserError(nothing_there(folder))
+    if not any(run.outcome in ("finished", "diverged") for run in found):
+        raise UserError(f"{folder}: no run in it is over; {len(found)} {found[0].outcome if len(found) == 1 else 'unfinished or failed'}")
+    return found
+
+
+def _rows(run: Run) -> Iterator[Row]:
+    """The lines of a run's metrics.csv."""
+    for values in zip(*run.metrics.values(), strict=True):
+        yield {name: value for name, value in zip(run.metrics, values, strict=True) if value is not None}
