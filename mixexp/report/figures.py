@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 import matplotlib as mpl
@@ -15,30 +16,42 @@ from matplotlib.animation import Animation, PillowWriter
 from matplotlib.figure import Figure
 
 from mixexp.errors import closest
-from mixexp.report.plots import AGAINST, CURVES, against, curves
+from mixexp.report import captions
+from mixexp.report.classes import CONFUSION, MOST_MATRICES, PER_CLASS, confusion, per_class, spread
+from mixexp.report.costs import COST, cost
+from mixexp.report.load import Run
+from mixexp.report.pictures import IMAGES, images
+from mixexp.report.plots import AGAINST, CURVES, against, curves, entries_of
 from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
-from mixexp.report.style import STYLE, fonts, freeze
-from mixexp.report.tables import Table
+from mixexp.report.style import MOST_LINES, STYLE, fonts, freeze
+from mixexp.report.tables import Entry, Table, runs_of
 
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
+MOST_STANDARD = 6
+"""Rows or columns with panels in a figure that nobody asked for."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: its function, its settings with their defaults, and those that a description has to give."""
+    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
 
     draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
     settings: Mapping[str, Any]
+    caption: Callable[[Table, Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
 
 
 KINDS = {
-    "against": Kind(against, AGAINST, ("x",)),
-    "curves": Kind(curves, CURVES),
-    "probe": Kind(lines, LINES, ("probe", "x", "y")),
-    "scatter": Kind(scatter, SCATTER, ("probe", "x", "y")),
-    "animation": Kind(animation, SCATTER, ("probe", "x", "y")),
+    "against": Kind(against, AGAINST, captions.of_against, ("x",)),
+    "curves": Kind(curves, CURVES, captions.of_curves),
+    "confusion": Kind(confusion, CONFUSION, captions.of_confusion),
+    "per_class": Kind(per_class, PER_CLASS, captions.of_per_class),
+    "cost": Kind(cost, COST, captions.of_cost),
+    "images": Kind(images, IMAGES, captions.of_images),
+    "probe": Kind(lines, LINES, captions.of_lines, ("probe", "x", "y")),
+    "scatter": Kind(scatter, SCATTER, captions.of_scatter, ("probe", "x", "y")),
+    "animation": Kind(animation, SCATTER, captions.of_animation, ("probe", "x", "y")),
 }
 ALLOWED = {
     "by": ("rows", "columns"),
@@ -61,6 +74,9 @@ def figure_problem(spec: Any) -> str:
     for key in kind.needs:
         if not spec.get(key):
             return f"{name}: kind {spec['kind']} needs {key}."
+    most = spec.get("most", 1)
+    if not isinstance(most, int) or not 1 <= most <= MOST_MATRICES:
+        return f"{name}: most is {most!r}; a whole number from 1 to {MOST_MATRICES} was expected."
     for key, allowed in ALLOWED.items():
         if key in spec and spec[key] not in allowed:
             return f"{name}: {key} is {spec[key]!r}; {' or '.join(allowed)} was expected."
@@ -72,6 +88,12 @@ def draw(table: Table, spec: Mapping[str, Any]) -> Figure | Animation:
     kind = KINDS[spec["kind"]]
     with _styled():
         return kind.draw(table, {**kind.settings, **spec})
+
+
+def caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """One sentence on a figure that can be drawn: what it shows, by which selection rule, what its bands are, and of how many runs."""
+    kind = KINDS[spec["kind"]]
+    return kind.caption(table, {**kind.settings, **spec})
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
@@ -105,3 +127,35 @@ def _styled() -> Iterator[None]:
         # a script without an installed font shows as boxes; the table beside the figure has the words
         warnings.filterwarnings("ignore", message="Glyph")
         yield
+
+
+def standard(table: Table) -> list[dict[str, Any]]:
+    """What every report draws beside the table's own figures: the kinds among these that it does not ask for and its runs have data for.
+
+    Learning curves, confusion matrices, accuracy by class where classes differ in size, and wall time against the score.
+    """
+    asked = {spec.get("kind") for spec in table.spec["figures"] if isinstance(spec, Mapping)}
+    runs = runs_of(table, Entry("", {}))
+    by, each = ("columns", "rows") if 1 < len(entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
+    panels = [entry.label for entry in entries_of(table, each) if entry.label and runs_of(table, entry)]
+    only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
+    quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
+    matrices = any((run.folder / "confusion.csv").exists() for run in runs)
+    found = {
+        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and any(_evaluations(run) > 1 for run in runs) else None,
+        "confusion": {} if matrices else None,
+        "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
+        "cost": {"by": by} if len(runs) > 1 else None,
+    }
+    return [{"file": kind, "kind": kind, **spec} for kind, spec in found.items() if spec is not None and kind not in asked]
+
+
+def _evaluations(run: Run) -> int:
+    return len(next(iter(run.metrics.values()), ()))
+
+
+def _uneven(run: Run) -> bool:
+    """Whether classes differ in size by more than images drawn at random would, whose counts have a variance of about their mean."""
+    counts = run.environment.get("train_counts")
+    whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    return whole and variance(counts) > 5 * fmean(counts)

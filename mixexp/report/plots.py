@@ -13,7 +13,7 @@ from mixexp.errors import UserError
 from mixexp.report.load import Run, canonical, lookup
 from mixexp.report.scores import RULES, band, better, centre, scale, select, unit
 from mixexp.report.style import (
-    MOST_LINES, TALLEST, canvas, colour, grid, key, legend, of, parts, plain_log, same_limits, series, text, ticks, title,
+    MOST_LINES, TALLEST, canvas, colour, grid, key, key_height, legend, named, of, parts, plain_log, same_limits, series, text, ticks, title,
 )  # fmt: skip
 from mixexp.report.tables import Entry, Table, label, runs_of
 
@@ -48,22 +48,22 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
     shown = [x for _, points in lines for x in points if isinstance(x, float) and _in(x, spec)]
     for group, (panel, *place) in zip(groups, axes, strict=True):
         for index, (entry, points) in enumerate(group):
-            _level(panel, index, points.get(None, []), table.spec["statistic"], text(entry.label))
+            name = named(table, spec["by"], entry)
+            _level(panel, index, points.get(None, []), table.spec["statistic"], name)
             placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
-            name = "" if None in points else text(entry.label)
-            _line(panel, index, _within(placed, spec), table.spec["statistic"], name)
+            _line(panel, index, _within(placed, spec), table.spec["statistic"], "" if None in points else name)
             _published(panel, index, _within(source[entry.label], spec))
         if words:
             panel.set_xticks(range(len(words)), [text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
         else:
             _x_axis(panel, spec, shown)
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(text(f"{_said(table, spec)}, {RULES[_rule(table, spec)]}", 48))
+        panel.set_ylabel(text(f"{said(table, spec)}, {RULES[rule_of(table, spec)]}", 48))
         if place:
-            key(place[0], [panel], [entry for entry, _ in group])
+            key(place[0], [panel], [named(table, spec["by"], entry) for entry, _ in group])
     same_limits(axes[:, 0])
     if len(groups) == 1:
-        legend(figure, list(axes.flat), [entry for entry, _ in lines])
+        legend(figure, list(axes.flat), [named(table, spec["by"], entry) for entry, _ in lines])
     return figure
 
 
@@ -82,7 +82,10 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     split = len(groups) > 1
     abreast = 1 if split else _abreast(len(blocks), len(quantities))
     rows = math.ceil(len(blocks) / abreast)
-    figure, axes = canvas(rows, abreast * len(quantities), 1.75 if abreast * len(quantities) > 1 else 2.4, keys=split)
+    height = 1.75 if abreast * len(quantities) > 1 else 2.4
+    if split:
+        height = max(height, *(key_height([named(table, spec["by"], line) for line in group]) for group in groups))
+    figure, axes = canvas(rows, abreast * len(quantities), height, keys=split)
     by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
     for place, (entry, group) in enumerate(blocks):
         start = place % abreast * len(quantities)
@@ -90,7 +93,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
         ruler = _ruler(runs_of(table, entry))
         for quantity, panel in zip(quantities, panels, strict=True):
             for index, line in enumerate(group):
-                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, text(line.label))
+                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, named(table, spec["by"], line))
             if panel.get_lines():
                 by_quantity[quantity].append(panel)
             panel.set_xlabel(ruler)
@@ -98,7 +101,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
         if len(outer) > 1 and group is groups[0]:
             title(panels[0], of(table, spec["each"], entry))
         if split:
-            key(axes[place][-1], list(panels), group)
+            key(axes[place][-1], list(panels), [named(table, spec["by"], line) for line in group])
     for panel in axes.flat[len(blocks) * len(quantities) :] if not split else ():
         panel.remove()
     for panels in filter(None, by_quantity.values()):
@@ -108,7 +111,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     if not any(by_quantity.values()):
         raise UserError(f"no run has {' or '.join(quantities)}")
     if not split:
-        legend(figure, [panel for panels in by_quantity.values() for panel in panels], inner)
+        legend(figure, [panel for panels in by_quantity.values() for panel in panels], [named(table, spec["by"], line) for line in inner])
     return figure
 
 
@@ -121,7 +124,7 @@ def entries_of(table: Table, axis: str) -> list[Entry]:
 def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
     """The rows or columns that have panels: those with runs, of those that the figure names."""
     only = None if spec["only"] is None else {label(name) for name in spec["only"]}
-    return [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in only)]
+    return [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in {"", *only})]
 
 
 def _abreast(blocks: int, quantities: int) -> int:
@@ -132,11 +135,12 @@ def _abreast(blocks: int, quantities: int) -> int:
     return grid(blocks, 3)[1] if quantities == 1 else min(found, blocks)
 
 
-def _rule(table: Table, spec: Mapping[str, Any]) -> str:
+def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
+    """The selection rule of a figure's y."""
     return (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
 
 
-def _said(table: Table, spec: Mapping[str, Any]) -> str:
+def said(table: Table, spec: Mapping[str, Any]) -> str:
     """What is on the y axis."""
     return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
 
@@ -145,13 +149,13 @@ def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
     """The scores of a line's runs at each value of the setting."""
     points: Points = {}
     for run in runs_of(table, entry):
-        score = _score(table, run, spec["y"] or table.spec["metric"])
+        score = score_of(table, run, spec["y"] or table.spec["metric"])
         if score is not None:
             points.setdefault(canonical(lookup(run.config, spec["x"])), []).append(score)
     return points
 
 
-def _score(table: Table, run: Run, y: str) -> float | None:
+def score_of(table: Table, run: Run, y: str) -> float | None:
     """A run's number by the table's rule, of one of the table's measures or of a metric."""
     if y in table.measures:
         return table.measured[run.folder].get(y, {}).get(table.measures[y].get("rule") or table.rule)

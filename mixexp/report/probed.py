@@ -16,7 +16,7 @@ from mixexp.errors import UserError, closest
 from mixexp.report.load import Run, canonical
 from mixexp.report.plots import draw_line, entries_of
 from mixexp.report.style import (
-    MARKERS, SMALL, TWO_COLUMNS, canvas, colour, freeze, grid, legend, of, plain_log, same_limits, text, title,
+    MARKERS, SMALL, TALLEST, TWO_COLUMNS, canvas, colour, freeze, grid, legend, of, plain_log, same_limits, text, title,
 )  # fmt: skip
 from mixexp.report.tables import Entry, Table, runs_of
 
@@ -62,7 +62,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             plain_log(panel, which)
-    legend(figure, panels, [Entry(name, {}) for name in names])
+    legend(figure, panels, [text(name) for name in names])
     return figure
 
 
@@ -114,7 +114,8 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
     rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
-    figure, axes = canvas(rows, columns, 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1))
+    square = 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1)
+    figure, axes = canvas(rows, columns, min(square, max(1.4, TALLEST / rows)))
     blocks = [list(axes[place // abreast][place % abreast * wide :][:wide]) for place in range(rows * abreast)]
     for panels in blocks[count:]:
         for panel in panels:
@@ -257,7 +258,7 @@ def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> Non
     """What the colours mean: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
-        legend(figure, list(panels), [Entry(name, {}) for name in names])
+        legend(figure, list(panels), list(names))
         return
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:

@@ -25,7 +25,7 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
 """Inches of a paper's column, and of its page between the margins."""
 TALLEST = 9.0
 """Inches of that page."""
-KEY = 1.8
+KEY = 2.0
 """Inches of a legend beside its panels."""
 MOST_LINES = 10
 """In a panel: beyond them nobody follows one."""
@@ -98,30 +98,40 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[Entry]) -> None:
-    """One legend above the panels, where it covers no data, in the table's order; hollow markers are explained once."""
-    entries = _named(panels, order)
+def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None:
+    """One legend above the panels, where it covers no data, of the names printed, in this order; hollow markers are explained once."""
+    entries = _explained(panels, order)
     if not entries:
         return
     width, height = figure.get_size_inches()
     room = (width - 0.2) * LETTERS_AN_INCH
     abreast = next(n for n in range(len(entries), 0, -1) if n == 1 or _length(list(entries), n) <= room)
+    high = math.ceil(len(entries) / abreast)
+    abreast = math.ceil(len(entries) / high)
     # it must not come out of the panels
-    figure.set_size_inches(width, height + 0.16 * math.ceil(len(entries) / abreast) + 0.05)
+    figure.set_size_inches(width, height + 0.16 * high + 0.05)
     figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, **_size(entries))
 
 
-def key(place: Axes, panels: Sequence[Axes], order: Sequence[Entry]) -> None:
+def key_height(names: Sequence[str]) -> float:
+    """Inches that a legend of these names beside its panels is high."""
+    return 0.145 * sum(1 + _in_key(name).count("\n") for name in names) + 0.1
+
+
+def _in_key(name: str) -> str:
+    return folded(name, int(KEY * LETTERS_AN_INCH) - 9)
+
+
+def key(place: Axes, panels: Sequence[Axes], order: Sequence[str]) -> None:
     """A legend of some panels in an empty one beside them."""
-    entries = _named(panels, order)
+    entries = _explained(panels, order)
     if entries:
-        names = [_folded(name, int(KEY * LETTERS_AN_INCH) - 11) for name in entries]
-        place.legend(list(entries.values()), names, loc="center left", borderaxespad=0, **_size(entries))
+        place.legend(list(entries.values()), list(map(_in_key, entries)), loc="center left", borderaxespad=0, **_size(entries))
 
 
-def _named(panels: Sequence[Axes], order: Sequence[Entry]) -> dict[str, Any]:
+def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
     drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
-    entries: dict[str, Any] = {name: drawn[name] for name in map(text, [entry.label for entry in order if entry.label]) if name in drawn}
+    entries: dict[str, Any] = {name: drawn[name] for name in order if name in drawn}
     if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
         hollow = {"marker": "o", "markerfacecolor": "none", "markersize": 5.5, "linestyle": ":", "linewidth": 1}
         entries["published (hollow)"] = mpl.lines.Line2D([], [], color="#555555", **hollow)
@@ -147,7 +157,7 @@ def _letters(words: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in words)
 
 
-def _folded(words: str, most: int) -> str:
+def folded(words: str, most: int) -> str:
     """A text on lines of at most so many letters, broken between words where it can be."""
     lines = [""]
     for word in words.split(" "):
@@ -169,16 +179,23 @@ def freeze(figure: Figure) -> None:
 def title(panel: Axes, words: str) -> None:
     """What a panel is of, above its left corner, on as many lines as its width asks for."""
     abreast = panel.get_subplotspec().get_gridspec().ncols
-    width = panel.figure.get_figwidth() / abreast
-    panel.set_title(_folded(text(words), max(8, int(width * (LETTERS_AN_INCH - 2)))), loc="left")
+    width = panel.figure.get_figwidth() / abreast - 0.35  # the numbers of the y axis
+    panel.set_title(folded(text(words), max(8, int(width * (LETTERS_AN_INCH - 1)))), loc="left")
 
 
 def of(table: Table, axis: str, entry: Entry) -> str:
     """A row or a column as a panel's title: what it is a value of, and the value."""
-    what = str(table.spec[axis].get("label", "")).strip()
-    if not what or not entry.label or ":" in what:  # a label such as "set: pairs" explains itself in each entry
-        return entry.label
-    return f"{what} {entry.label}" if entry.label == UNSET or _is_number(entry.label) else f"{what}: {entry.label}"
+    what = " ".join(str(table.spec[axis].get("label", "")).partition("(")[0].split())
+    if entry.label == UNSET or _is_number(entry.label):
+        return f"{what} {entry.label}".strip()
+    # a label such as "set: pairs" is explained by each of its entries
+    return entry.label if not what or not entry.label or ":" in what or len(what) > 20 else f"{what}: {entry.label}"
+
+
+def named(table: Table, axis: str, entry: Entry) -> str:
+    """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for all has none."""
+    words = of(table, axis, entry) if entry.label == UNSET or _is_number(entry.label) else entry.label
+    return text(words) if words else ""
 
 
 def same_limits(panels: Sequence[Axes], axis: str = "y") -> None:

@@ -1,0 +1,190 @@
+"""Figures by class: confusion matrices, and each class's accuracy against its number of training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mixexp.errors import UserError, closest
+from mixexp.report.confusions import Confusion, pooled, readable, training_counts
+from mixexp.report.load import Run
+from mixexp.report.plots import draw_line, entries_of, outer_of
+from mixexp.report.style import SMALL, canvas, colour, grid, legend, named, of, plain_log, same_limits, series, text, title
+from mixexp.report.tables import Entry, Table, label, runs_of
+
+CONFUSION: dict[str, Any] = {"only": None, "most": 6}
+PER_CLASS: dict[str, Any] = {"by": "columns", "each": "rows", "only": None}
+MOST_MATRICES = 12
+ABOUT_ALIKE = 1.25
+"""Times that a class may have the training images of another one to count as one of its size."""
+MOST_NUMBERED, MOST_NAMED = 12, 20
+"""Classes up to which a matrix has numbers in its cells, and names beside them."""
+MOST_DOTS = 40
+"""Classes of one size that have a place each on the x axis."""
+
+Cell = tuple[Entry, Entry, list[Run]]
+
+
+def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
+    """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which (column)."""
+    cells = chosen(table, spec)
+    matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
+    abreast = len({column.label for _, column, _ in matrices})
+    rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
+    most = max(len(found.classes) for *_, found in matrices)
+    widest = {1: 3.3, 2: 3.4}.get(columns, 2.5)
+    figure, axes = canvas(rows, columns, min(widest, 1.1 + 0.2 * most))
+    panels = list(axes.flat)
+    alike = len({found.classes for *_, found in matrices}) == 1
+    for place, ((row, column, found), panel) in enumerate(zip(matrices, panels, strict=False)):
+        _matrix(panel, found)
+        title(panel, ", ".join(filter(None, (named(table, "rows", row), named(table, "columns", column)))) or "all runs")
+        if place % columns == 0 or not alike:
+            panel.set_ylabel("true")
+        else:
+            panel.set_yticklabels([])
+        if place + columns >= len(matrices) or not alike:
+            panel.set_xlabel("predicted")
+        else:
+            panel.set_xticklabels([])
+    for panel in panels[len(matrices) :]:
+        panel.remove()
+    if any(len(found.classes) > MOST_NUMBERED for *_, found in matrices):
+        drawn = panels[: len(matrices)]
+        bar = figure.colorbar(drawn[0].collections[0], ax=drawn, orientation="horizontal", location="top", aspect=50, shrink=0.6)
+        bar.set_label("% of the true class")
+    return figure
+
+
+def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
+    """The cells that have a matrix: those of the rows and columns in `only`; without it, of as many rows from the first to the last as
+    give no more than `most`.
+    """
+    axes = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
+    if spec["only"] is not None:
+        wanted, known = [label(name) for name in spec["only"]], [entry.label for entries in axes.values() for entry in entries]
+        for name in wanted:
+            if name not in known:
+                raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")
+        axes = {axis: [entry for entry in entries if entry.label in wanted] or entries for axis, entries in axes.items()}
+    cells = [(row, column, runs) for row in axes["rows"] for column in axes["columns"] if (runs := runs_of(table, row, column))]
+    if spec["only"] is None and len(cells) > spec["most"]:
+        rows = list(dict.fromkeys(row.label for row, _, _ in cells))
+        kept = spread(rows, max(1, spec["most"] * len(rows) // len(cells)))
+        cells = [cell for cell in cells if cell[0].label in kept]
+    if not cells:
+        raise UserError("there are no runs")
+    if len(cells) > MOST_MATRICES:
+        raise UserError(f"it would have {len(cells)} matrices; {MOST_MATRICES} are the most, so name some rows or columns with `only`")
+    return cells
+
+
+def spread(things: list[Any], most: int) -> list[Any]:
+    """At most so many of the things, evenly from the first to the last."""
+    return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
+
+
+def _matrix(panel: Axes, found: Confusion) -> None:
+    shares, count = 100 * found.shares, len(found.classes)
+    # a mesh has sharp edges in every viewer, unlike a picture; beyond some classes its squares would fill the file
+    panel.pcolormesh(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100, rasterized=count > MOST_DOTS)
+    panel.set_aspect("equal")
+    panel.invert_yaxis()
+    panel.grid(False)
+    panel.tick_params(length=0)
+    if count <= MOST_NUMBERED:
+        for row, column in np.argwhere(shares >= 0.5):  # noughts would hide the rest
+            dark = shares[row, column] > 55
+            panel.text(
+                column + 0.5, row + 0.5, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=SMALL,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    names = [text(name, 11) for name in found.classes] if count <= MOST_NAMED else []
+    panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90)
+    panel.set_yticks(np.arange(len(names)) + 0.5, names)
+
+
+def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
+    """The accuracy on each class against its number of training images; by class where all have the same.
+
+    A panel for each row (or column) of the table, in it a line for each column through the means of the classes of about a size, with
+    its spread over seeds, and a dot for each class.
+    """
+    inner = entries_of(table, spec["by"])
+    found = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
+    if not found:
+        readable(runs_of(table, Entry("", {})))  # says why
+        raise UserError("there are no runs")
+    every = [size for _, lines in found for recalls in lines for size, _ in recalls.values()]
+    even = min(every) == max(every)
+    names = list(dict.fromkeys(name for _, lines in found for recalls in lines for name in recalls))
+    if even and len(names) > MOST_DOTS:
+        raise UserError(f"all {len(names)} classes have {every[0]:g} training images, which is nothing to draw against")
+    rows, columns = grid(len(found), 3)
+    figure, axes = canvas(rows, columns, 2.5 if columns == 1 else 2.1)
+    panels, spare = list(axes.flat)[: len(found)], list(axes.flat)[len(found) :]
+    for (outer, lines), panel in zip(found, panels, strict=True):
+        for index, (line, recalls) in enumerate(zip(inner, lines, strict=True)):
+            if even:
+                _dots(panel, index, recalls, names, named(table, spec["by"], line), len(inner))
+            else:
+                _sizes(panel, index, recalls, named(table, spec["by"], line), table.spec["statistic"])
+        if len(found) > 1:
+            title(panel, of(table, spec["each"], outer))
+        panel.set_ylabel("accuracy of the class (%)")
+        if even:
+            panel.set_xticks(range(len(names)), [text(name, 11) for name in names], rotation=90)
+        else:
+            panel.set_xlabel("training images of the class")
+            own = [size for recalls in lines for size, _ in recalls.values()]
+            if min(own) > 0 and max(own) > 10 * min(own):
+                plain_log(panel, "x")
+    for panel in spare:
+        panel.remove()
+    same_limits(panels)
+    legend(figure, panels, [named(table, spec["by"], line) for line in inner])
+    return figure
+
+
+def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
+    """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where no run tells them."""
+    try:
+        matrices = readable(runs)
+    except UserError:
+        return {}
+    pooled(runs)  # refuses classes that differ
+    classes = matrices[0][1].classes
+    counts = np.array([training_counts(run, len(classes)) for run, _ in matrices])
+    recalls = np.array([100 * found.recall for _, found in matrices])
+    tested = np.isfinite(recalls).all(0)
+    sizes = counts.mean(0)
+    return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
+
+
+def _sizes(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], name: str, statistic: str) -> None:
+    ordered = sorted(recalls.values(), key=lambda pair: pair[0])
+    groups: list[list[tuple[float, list[float]]]] = []
+    for size, values in ordered:
+        if not groups or size > ABOUT_ALIKE * groups[-1][0][0]:
+            groups.append([])
+        groups[-1].append((size, values))
+    at = {float(np.mean([size for size, _ in group])): np.mean([values for _, values in group], axis=0).tolist() for group in groups}
+    draw_line(panel, index, name, at, statistic)
+    dots = [(size, np.mean(values)) for group in groups if len(group) > 1 for size, values in group]
+    if dots:
+        panel.scatter(*zip(*dots, strict=True), s=6, marker=series(index)["marker"], color=colour(index), alpha=0.6, linewidths=0)
+
+
+def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], names: list[str], name: str, lines: int) -> None:
+    if not recalls:
+        return
+    aside = 0.5 * ((index + 0.5) / lines - 0.5)  # points of one class lie beside each other
+    x = [names.index(each) + aside for each in recalls]
+    values = [values for _, values in recalls.values()]
+    spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None
+    style = {**series(index), "linestyle": "none"}
+    panel.errorbar(x, [np.mean(each) for each in values], yerr=spread, capsize=1.5, label=name, **style)

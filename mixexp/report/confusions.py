@@ -1,0 +1,76 @@
+"""Confusion matrices of runs, and what each class was trained on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixexp.errors import UserError
+from mixexp.report.load import Run
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Test images by true class (rows) and predicted class (columns), int64 [C, C], of so many runs."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    runs: int = 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """What part of each class was predicted as which, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        total = self.counts.sum(1, keepdims=True)
+        return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """The accuracy on each class, float64 [C]."""
+        return np.diag(self.shares)
+
+
+def confusion_of(run: Run) -> Confusion:
+    """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
+    try:
+        with (run.folder / "confusion.csv").open(encoding="utf-8", newline="") as file:
+            (_, *classes), *rows = csv.reader(file)
+        counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
+    except FileNotFoundError:
+        raise UserError("there is no confusion.csv") from None
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
+        raise UserError(f"confusion.csv cannot be read: {error}") from error
+    if counts.shape != (len(classes), len(classes)) or (counts < 0).any() or [name for name, *_ in rows] != classes:
+        raise UserError("confusion.csv is no square of counts with the same classes in its rows and columns")
+    return Confusion(tuple(classes), counts)
+
+
+def pooled(runs: Iterable[Run]) -> Confusion:
+    """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
+    found = list(readable(runs))
+    if len({each.classes for _, each in found}) > 1:
+        raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
+    return Confusion(found[0][1].classes, sum(each.counts for _, each in found), len(found))
+
+
+def readable(runs: Iterable[Run]) -> list[tuple[Run, Confusion]]:
+    """The runs that have a confusion matrix, with it; raises UserError with the first reason where none has."""
+    found, problems = [], []
+    for run in runs:
+        try:
+            found.append((run, confusion_of(run)))
+        except UserError as error:
+            problems.append(str(error))
+    if not found:
+        raise UserError(problems[0] if problems else "there are no runs")
+    return found
+
+
+def training_counts(run: Run, classes: int) -> list[int]:
+    """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
+    counts = run.environment.get("train_counts")
+    if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise UserError("environment.json does not tell how many training images each class has")
+    return counts

@@ -1,0 +1,107 @@
+"""The figure of what a result costs: wall time against the table's metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mixexp.errors import UserError
+from mixexp.report.load import Run
+from mixexp.report.plots import entries_of, score_of
+from mixexp.report.scores import RULES, centre, unit
+from mixexp.report.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
+from mixexp.report.tables import Entry, Table, runs_of
+
+COST: dict[str, Any] = {"by": "columns"}
+FILLED = ("full", "none", "left", "right", "top", "bottom")
+"""Of markers, by device."""
+WIDE = 20
+"""Times that the longest run is as long as the shortest from which x is logarithmic."""
+
+
+def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
+    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; devices are told apart."""
+    axes = ("columns", "rows") if spec["by"] == "columns" else ("rows", "columns")
+    lines, others = (entries_of(table, axis) for axis in axes)
+    points = {run.folder: point for run in runs_of(table, Entry("", {})) if (point := _point(table, run)) is not None}
+    if not points:
+        raise UserError("no run tells its seconds and has a number")
+    found = devices(table)
+    longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
+    per, name = next((seconds, name) for seconds, name in ((3600, "hours"), (60, "minutes"), (1, "seconds")) if longest >= 3 * seconds or seconds == 1)
+    figure, ((panel,),) = canvas(1, 1, 2.7)
+    means: list[tuple[float, float, str]] = []
+    for index, line in enumerate(lines):
+        style = series(index) if len(lines) <= MOST_LINES else {**series(0), "marker": "o"}
+        for other in others:
+            for place, device in enumerate(found):
+                own = [run.folder for run in runs_of(table, line, other) if run.folder in points and device_of(run) == device]
+                if not own:
+                    continue
+                x, y = ([points[folder][k] / (per, 1)[k] for folder in own] for k in (0, 1))
+                dot = {**style, "linestyle": "none", "fillstyle": FILLED[place % len(FILLED)]}
+                panel.plot(x, y, markersize=2.5, alpha=0.7, gid="run", **dot)
+                middle = fmean(x), centre(y, table.spec["statistic"])
+                label = named(table, axes[0], line) if len(lines) <= MOST_LINES else None
+                # over black, which shows as an edge, whatever part of the marker is filled
+                panel.plot(*middle, markersize=6.5, markeredgecolor="black", markeredgewidth=0.7, gid="mean", label=label, **dot)
+                means.append((*middle, text(other.label, 16) if len(others) > 1 else ""))
+    if shortest > 0 and longest > WIDE * shortest:
+        plain_log(panel, "x")
+    panel.margins(x=0.08)
+    panel.set_xlabel(f"wall time ({name})")
+    panel.set_ylabel(text(f"{unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}", 48))
+    order = [named(table, axes[0], line) for line in lines]
+    if len(found) > 1:
+        for place, device in enumerate(found):
+            handle = Line2D([], [], color="#555555", marker="o", linestyle="none", fillstyle=FILLED[place % len(FILLED)], label=text(device))
+            panel.add_line(handle)
+        order += [text(device) for device in found]
+    legend(figure, [panel], order)
+    _label(panel, means)
+    return figure
+
+
+def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
+    """Words beside the means, where they cover neither another mean nor other words."""
+    if len({words for *_, words in means}) == 1:
+        return
+    panel.get_xlim(), panel.get_ylim()  # they are found when they are asked for
+    width, height = 3.0, 2.3  # inches, about
+    places = panel.transAxes.inverted().transform(panel.transData.transform([(x, y) for x, y, _ in means])) * (width, height)
+    taken = [(x - 0.05, x + 0.05, y - 0.05, y + 0.05) for x, y in places]
+    for (x, y, words), (left, bottom) in zip(means, places, strict=True):
+        long = len(words) / LETTERS_AN_INCH
+        for right, up in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+            start, low = left + (0.05 if right == 1 else -0.05 - long), bottom + (0.04 if up == 1 else -0.14)
+            box = (start, start + long, low, low + 0.1)
+            if words and 0 <= box[0] and box[1] <= width and not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken):
+                ends = {"ha": "left" if right == 1 else "right", "va": "bottom" if up == 1 else "top"}
+                panel.annotate(words, (x, y), xytext=(4 * right, 2.5 * up), textcoords="offset points", fontsize=SMALL, color="#555555", **ends)
+                taken.append(box)
+                break
+
+
+def devices(table: Table) -> list[str]:
+    """The devices that the table's runs ran on, with how many threads: times on different ones do not compare."""
+    return sorted({device_of(run) for run in runs_of(table, Entry("", {}))})
+
+
+def device_of(run: Run) -> str:
+    """What a run ran on."""
+    name, threads = run.environment.get("device_name", "unknown device"), run.environment.get("threads")
+    on_processor = run.environment.get("device", "cpu") == "cpu" and isinstance(threads, int)
+    return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if on_processor else str(name)
+
+
+def _point(table: Table, run: Run) -> tuple[float, float] | None:
+    """Seconds and score."""
+    seconds, score = run.result.get("seconds"), score_of(table, run, table.spec["metric"])
+    sound = isinstance(seconds, int | float) and math.isfinite(seconds) and score is not None
+    return (float(seconds), score) if sound else None

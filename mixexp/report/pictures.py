@@ -1,0 +1,89 @@
+"""The figure of the images that a network was given, blended and labelled as they were."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mixexp.errors import UserError, closest
+from mixexp.report.load import Run
+from mixexp.report.plots import entries_of, outer_of
+from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, of, text
+from mixexp.report.tables import Entry, Table, runs_of
+
+IMAGES: dict[str, Any] = {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}
+MOST_ROWS = 10
+LARGEST = 1024
+"""Pixels a side: what a probe leaves is smaller."""
+
+Row = Mapping[str, str]
+
+
+def images(table: Table, spec: Mapping[str, Any]) -> Figure:
+    """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
+    found = kept(table, spec)
+    size = TWO_COLUMNS / spec["count"]
+    return _grid(table, spec, found, size)
+
+
+def kept(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
+    """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
+    cells, problem = [], "there are no runs"
+    for outer in outer_of(table, spec):
+        for inner in entries_of(table, spec["by"]):
+            for run in sorted(runs_of(table, outer, inner), key=lambda run: str(run.config.get("seed")))[:1]:
+                try:
+                    cells.append((outer, inner, _rows(run, spec)))
+                except UserError as error:
+                    problem = str(error)
+    if not cells:
+        raise UserError(problem)
+    if len(cells) > MOST_ROWS:
+        raise UserError(f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`")
+    return cells
+
+
+def _rows(run: Run, spec: Mapping[str, Any]) -> list[Row]:
+    rows = run.probe(spec["probe"])
+    for name in ("image", "labels", "layer"):
+        if name not in rows[0]:
+            raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
+    return rows[: spec["count"]]
+
+
+def _grid(table: Table, spec: Mapping[str, Any], found: list[tuple[Entry, Entry, list[Row]]], size: float) -> Figure:
+    figure = Figure(figsize=(TWO_COLUMNS, len(found) * (size + 0.62)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    bands = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
+    for band, (outer, inner, rows) in zip(bands, found, strict=True):
+        layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
+        names = [of(table, axis, entry) for axis, entry in ((spec["each"], outer), (spec["by"], inner)) if entry.label]
+        unmixed = f"blended at {', '.join(layers)}, so these are the first parts, not yet blended" if layers else ""
+        heading = "; ".join(word for word in (", ".join(names), unmixed) if word)
+        band.suptitle(text(heading or "all runs", 120), x=0.01, ha="left", fontsize=SMALL + 1)
+        panels = band.subplots(1, spec["count"], squeeze=False)[0]
+        for panel in panels:
+            panel.set_axis_off()
+        for panel, row in zip(panels, rows, strict=False):
+            pixels = decoded(row["image"], spec["probe"])
+            panel.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+            panel.set_title(folded(text(row["labels"], 44), max(8, int(size * LETTERS_AN_INCH))), fontsize=SMALL, y=-0.06, va="top")
+    return figure
+
+
+def decoded(word: str, probe: str) -> np.ndarray:
+    """Pixels, uint8 [H, W] or [H, W, 3], of an image in base64; raises UserError where it is none."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(word, validate=True)), formats=["PNG"]) as image:
+            if max(image.size) > LARGEST:
+                raise ValueError(f"{image.size} pixels")
+            return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
+    except (binascii.Error, OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
