@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixexp import streams
+from mixexp.augment import Augment
 from mixexp.batches import Batch
 from mixexp.data import Normalize, Part
 from mixexp.device import Execution
@@ -75,6 +76,7 @@ class Subject:
     network: Network
     loss: Loss
     sampling: Sampling
+    augment: Augment
     mix: Mix
     mix_layer: MixLayer
     normalize: Normalize
@@ -123,17 +125,34 @@ class Subject:
 
     def mixed(self, epoch: int) -> Iterator[tuple[Tensor, Plan]]:
         """The batches of an epoch, the last partial one too: rows of the training images, int64 [S], and how they are blended."""
+        for batch, _ in self._batches(epoch):
+            chosen, _ = batch.everybody()
+            yield chosen, self.mix.plan(self.train.labels[chosen], batch.mix)
+
+    def shown(self, epoch: int) -> Iterator[tuple[Tensor, Plan, str]]:
+        """The same batches as the network is given them: augmented network input, float32 [S, C, H, W], the plan, and its layer.
+
+        What an augmentation draws on the device itself, as noise is, differs from what it drew in the run.
+        """
+        for batch, layer in self._batches(epoch):
+            chosen, draws = batch.everybody()
+            images = self.augment(self.train.gather(chosen), draws, self.normalize)
+            yield images, self.mix.plan(self.train.labels[chosen], batch.mix), layer
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Batch, str]]:
+        """What a run draws for each batch of an epoch, and the layer that it blends at."""
         labels, device = self.train.labels, self.train.labels.device
         origins = self.mix.origins(self.batch_size)
         order = self.sampling.order(labels.cpu().numpy(), streams.generator(self.seed, "order", epoch))
+        rows = range(0, len(order), origins)
         draws = self.mix.draw(self.seed, epoch, order, origins, self.batch_size)
-        drawn = {name: torch.from_numpy(values) for name, values in draws.items()}
-        guests = {"chosen": drawn["guests"]} if self.mix.guests else {}
-        epoch_of = Batch(torch.from_numpy(order), {}, drawn, guests)
-        for start in range(0, len(order), origins):
-            batch = epoch_of.map(lambda values, start=start: values[start : start + origins].to(device))
-            chosen, _ = batch.everybody()
-            yield chosen, self.mix.plan(labels[chosen], batch.mix)
+        guests = {}
+        if self.mix.guests:
+            guests = {**self.augment.draw(streams.generator(self.seed, "augment guests", epoch), len(order)), "chosen": draws["guests"]}
+        parts = (self.augment.draw(streams.generator(self.seed, "augment", epoch), len(order)), draws, guests)
+        epoch_of = Batch(torch.from_numpy(order), *({name: torch.from_numpy(values) for name, values in part.items()} for part in parts))
+        for start, layer in zip(rows, self.mix_layer.draw(streams.generator(self.seed, "mix_layer", epoch), len(rows)), strict=True):
+            yield epoch_of.map(lambda values, start=start: values[start : start + origins].to(device)), layer
 
     def part(self, name: Literal["train", "test"]) -> Part:
         """The images that a run is trained or tested on."""

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from mixexp.probe import Facts, Probe, Rows, Subject
-
-BINS = 40
-"""Of the histogram of weights."""
+from mixexp.probe._ratio import ratio_rows
 
 
 class MixedSamples(Probe):
@@ -46,15 +43,4 @@ class MixedSamples(Probe):
             rows += [dict(zip(("x", "y", "weight", "lam"), values, strict=True)) for values in found.tolist()]
             if len(rows) == self.samples:
                 break
-        return {"mixed_samples": rows, "ratio": self._ratio(subject, np.array([row["lam"] for row in rows]))}
-
-    def _ratio(self, subject: Subject, lam: np.ndarray) -> Rows:
-        drawn, edges = np.histogram(lam, bins=BINS, range=(0, 1), density=True)
-        middles = (edges[:-1] + edges[1:]) / 2
-        curves = {"drawn": drawn, "formula": subject.mix.density(middles)}
-        return [
-            {"lam": place, "density": value, "curve": curve}
-            for curve, values in curves.items()
-            if values is not None
-            for place, value in zip(middles.tolist(), values.tolist(), strict=True)
-        ]
+        return {"mixed_samples": rows, "ratio": ratio_rows(subject.mix, [row["lam"] for row in rows])}
