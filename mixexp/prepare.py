@@ -52,8 +52,9 @@ class Prepared:
     def subject(self, step: int) -> Subject:
         """What a probe sees of the run after a step."""
         return Subject(
-            self.network, self.loss, self.sampling, self.mix, self.mix_layer, self.normalize, self.run, self.train, self.true_labels,
-            self.test, self.classes, self.kind, tuple(layers(self.network.body)), self.seed, self.batch_size, step, self.other,
+            self.network, self.loss, self.sampling, self.augment, self.mix, self.mix_layer, self.normalize, self.run, self.train,
+            self.true_labels, self.test, self.classes, self.kind, tuple(layers(self.network.body)), self.seed, self.batch_size, step,
+            self.other,
         )  # fmt: skip
 
 
