@@ -13,14 +13,17 @@ from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import describe, options, own_folders
 
+RULES = ("last", "median_last_10", "best", "best_validation")
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
 mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
 mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow or change it
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
-mixexp status DIR...               the same for a folder, at any moment
+mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch: every S seconds (2) until all is over
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
+mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
+mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
 mixexp list [GROUP]                every option of every group with its description
@@ -37,6 +40,8 @@ def main() -> None:
         "plan": _plan,
         "status": _status,
         "report": _report,
+        "compare": _compare,
+        "leaderboard": _leaderboard,
         "probe": _probe,
         "log": _log,
         "list": _list,
@@ -79,7 +84,7 @@ def _report(words: list[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
-    parser.add_argument("--rule", choices=("last", "median_last_10", "best", "best_validation"), help="selection rule of the headline table")
+    parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
     parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
     arguments = parser.parse_args(words)
@@ -101,6 +106,60 @@ def _show_table() -> Callable[[Path], None]:
             print(path.read_text(encoding="utf-8"), flush=True)
 
     return show
+
+
+def _compare(words: list[str]) -> None:
+    import argparse
+
+    from mixexp.report import compare
+    from mixexp.report.described import of_metric
+    from mixexp.report.write import as_csv, write_files
+
+    parser = argparse.ArgumentParser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser.add_argument("first", help="a folder of runs, or a git commit")
+    parser.add_argument("second", help="another one")
+    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
+    parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
+    arguments = parser.parse_args(words)
+    names = arguments.first, arguments.second
+    sides = compare.sides(names, arguments.places)
+    spec = of_metric(arguments.metric or compare.metric_of([*sides[0], *sides[1]]))
+    found = compare.compare(names, sides, spec, arguments.rule)
+    text = compare.document(found, spec, arguments.rule)
+    print(text)
+    if arguments.out:
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(compare.records(found, spec, arguments.rule))})
+        print("\n".join(map(str, written)))
+
+
+def _leaderboard(words: list[str]) -> None:
+    import argparse
+
+    from mixexp.report import leaderboard
+    from mixexp.report.load import everywhere
+    from mixexp.report.write import as_csv, write_files
+
+    parser = argparse.ArgumentParser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
+    parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
+    parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
+    arguments = parser.parse_args(words)
+    missing = [str(path) for path in arguments.directory if not path.is_dir()]
+    if missing:
+        raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
+    runs = everywhere(arguments.directory)
+    if not runs:
+        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, arguments.directory))}")
+    rows = leaderboard.leaderboard(runs, arguments.metric, arguments.rule)
+    ranked = {run.folder for row in rows for run in row.runs}
+    text = leaderboard.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
+    print(text)
+    if arguments.out:
+        records = as_csv(leaderboard.records(rows, arguments.metric, arguments.rule))
+        print("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
 
 
 def _probe(words: list[str]) -> None:
@@ -194,9 +253,14 @@ def _plan(words: list[str]) -> None:
 
 def _status(words: list[str]) -> None:
     from mixexp.sweep.survey import status
+    from mixexp.sweep.watch import seconds_between, watch
 
+    seconds, words = seconds_between(words)
     if not words:
         raise UserError("status: name the folder of a sweep, such as outputs/quickstart")
+    if seconds is not None:
+        watch([Path(word) for word in words], seconds)
+        return
     for word in words:
         print(status(Path(word)))
 

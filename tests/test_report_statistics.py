@@ -14,11 +14,11 @@ from scipy import stats
 
 from mixexp.report.statistics import BOOTSTRAPPED, FEWEST, LEVEL, POWER, holm, interval, paired, welch
 
-OURS = [92.1, 93.4, 92.8, 93.9, 93.0, 92.2, 94.1]
-THEIRS = [91.0, 93.1, 92.9, 92.7, 92.0, 91.8, 92.4]
+OURS = [92.1, 93.4, 92.8, 93.9, 93.0, 92.2, 94.1, 92.6, 93.3, 95.0]
+THEIRS = [91.0, 93.1, 92.9, 92.7, 92.0, 91.8, 92.4, 93.5, 92.5, 92.3]
 
 
-@pytest.mark.parametrize("n", [3, 4, 5, 7])
+@pytest.mark.parametrize("n", [3, 5, 10])
 def test_paired_t_test_is_scipys(n):
     found, expected = paired(OURS[:n], THEIRS[:n], "mean"), stats.ttest_rel(OURS[:n], THEIRS[:n])
     assert found.n == n
@@ -74,18 +74,16 @@ def test_no_test_with_fewer_than_three_pairs_or_without_spread():
     assert welch([1.0, 2.0], [3.0, 4.0, 5.0]).p is None and welch([1.0] * 3, [2.0] * 3).p is None
 
 
-def test_interval_of_few_values_is_students():
-    low, high = stats.t.interval(LEVEL, 2, loc=np.mean(OURS[:3]), scale=stats.sem(OURS[:3]))
-    found = interval(OURS[:3], "mean")
+@pytest.mark.parametrize("values", [OURS[:3], OURS[:9], [1.0] * 6 + [2.0, 3.0, 4.0, 5.0]])
+def test_interval_of_few_values_is_students(values):
+    low, high = stats.t.interval(LEVEL, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    found = interval(values, "mean")
     assert (found.low, found.high, found.method) == (pytest.approx(low), pytest.approx(high), "Student's t")
 
 
-def test_bootstrap_t_is_the_textbooks_loop():
-    rng, ratios = np.random.default_rng(5), []
-    while len(ratios) < 8_000:
-        resample = rng.choice(OURS, len(OURS))
-        if resample.std():
-            ratios.append((resample.mean() - np.mean(OURS)) / stats.sem(resample))
+def test_bootstrap_t_is_the_textbooks():
+    resamples = np.random.default_rng(5).choice(OURS, (100_000, len(OURS)))
+    ratios = (resamples.mean(axis=1) - np.mean(OURS)) / stats.sem(resamples, axis=1)
     low, high = np.quantile(ratios, [0.025, 0.975])
     found = interval(OURS, "mean")
     assert found.method == "bootstrap-t"
@@ -104,7 +102,7 @@ def test_interval_of_the_median_is_the_smallest_between_order_statistics_that_co
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(-1000, 1000), min_size=FEWEST, max_size=9), st.sampled_from(["mean", "median"]), st.integers(-5, 5), st.integers(1, 7))
+@given(st.lists(st.integers(-1000, 1000), min_size=FEWEST, max_size=12), st.sampled_from(["mean", "median"]), st.integers(-5, 5), st.integers(1, 7))
 def test_intervals_move_and_stretch_with_the_values(values, statistic, shift, factor):
     found, moved = (interval(v, statistic) for v in (values, [factor * v + shift for v in values]))
     assert (found is None) == (moved is None)
@@ -114,21 +112,29 @@ def test_intervals_move_and_stretch_with_the_values(values, statistic, shift, fa
         assert found.low <= middle <= found.high
 
 
+def coincide(rng, size):
+    """Accuracies on a small test set, in images: few different values."""
+    return np.round(rng.normal(0.2, 0.7, size))
+
+
 @pytest.mark.parametrize(
-    ("statistic", "n", "draw", "least"),
+    ("statistic", "n", "draw", "true", "least"),
     [
-        ("mean", 3, "normal", 0.93), ("mean", 4, "normal", 0.93), ("mean", 5, "normal", 0.93), ("mean", 10, "normal", 0.93),
-        # one-sided values: Student's t covers 88 % at 5, the bootstrap more
-        ("mean", 5, "exponential", 0.90), ("mean", 10, "exponential", 0.92), ("median", 7, "exponential", 0.95), ("median", 20, "normal", 0.95),
+        *(("mean", n, lambda rng, size: rng.normal(size=size), 0.0, 0.93) for n in (3, 4, 5, 9, 10, 20)),
+        *(("mean", n, coincide, 0.2, 0.93) for n in (5, 10, 20)),
+        # what is skewed misleads Student's t, which stands in below ten values, more than the bootstrap
+        ("mean", 5, lambda rng, size: rng.exponential(size=size), 1.0, 0.86),
+        ("mean", 10, lambda rng, size: rng.exponential(size=size), 1.0, 0.93),
+        ("median", 7, lambda rng, size: rng.exponential(size=size), math.log(2), 0.95),
+        ("median", 20, lambda rng, size: rng.normal(size=size), 0.0, 0.95),
     ],
-)  # fmt: skip
-def test_intervals_cover_what_they_say(statistic, n, draw, least):
+)
+def test_intervals_cover_what_they_say(statistic, n, draw, true, least):
     rng = np.random.default_rng(1)
-    true = {("normal", "mean"): 0.0, ("normal", "median"): 0.0, ("exponential", "mean"): 1.0, ("exponential", "median"): math.log(2)}[draw, statistic]
-    samples = getattr(rng, draw)(size=(2000, n))  # 2,000 samples: the coverage is known to ± 0.01
-    covered = np.mean([interval(list(sample), statistic).holds(true) for sample in samples])
+    found = [interval(list(sample), statistic) for sample in draw(rng, (2000, n))]  # of 2,000, the coverage is known to ± 0.01
+    covered = np.mean([one.holds(true) for one in found if one is not None])
     # the median's order statistics cover more than 95 % where no two of them cover less
-    assert least <= covered <= (0.99 if statistic == "median" else 0.97)
+    assert least <= covered <= (0.99 if statistic == "median" else 0.975)
 
 
 @pytest.mark.parametrize("tests", [1, 10])

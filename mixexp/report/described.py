@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mixexp import metrics
 from mixexp.errors import closest
 from mixexp.report.scores import RULES, STATISTICS
 
@@ -12,6 +13,18 @@ DEFAULTS: dict[str, Any] = {
     "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",
     "statistic": "mean", "rows": {}, "columns": {}, "published": {}, "baseline": None, "notes": [], "figures": [],
 }  # fmt: skip
+
+
+FRACTIONS = (*metrics.NAMES, *(f"val_{name}" for name in metrics.NAMES), "error")
+"""Metrics that are shown in per cent."""
+
+
+def of_metric(metric: str) -> dict[str, Any]:
+    """The description of a table of one metric and nothing else: fractions in per cent, losses and errors the lower the better."""
+    fraction = metric in FRACTIONS
+    lower = metric.endswith(("loss", "error"))
+    scale, decimals = (100, 2) if fraction else (1, 4)
+    return {**DEFAULTS, "metric": metric, "scale": scale, "decimals": decimals, "better": "lower" if lower else "higher"}
 
 
 def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:

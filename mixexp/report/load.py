@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,6 +126,18 @@ def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
             kept[run.folder.name] = run
     remarks = [f"{copies} runs are in several of the folders and count once."] * bool(copies)
     return list(kept.values()), remarks
+
+
+def everywhere(directories: Iterable[Path]) -> list[Run]:
+    """The runs in some folders and in all folders in them, in the order of their paths."""
+    found = []
+    for directory in directories:
+        for place, folders, files in os.walk(directory):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if any(marker in files for marker in MARKERS):
+                folders.clear()  # what lies in a run is the run's
+                found.append(load_run(Path(place)))
+    return found
 
 
 def load_run(folder: Path) -> Run:

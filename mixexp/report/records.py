@@ -52,7 +52,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
 
 def run_records(table: Table) -> list[dict[str, Any]]:
     """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
-    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not _told_by_group(key, table.runs)] + list(REPEATS)
+    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, table.runs)] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
     records = []
     for run in table.runs:
@@ -72,7 +72,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
     return records
 
 
-def _told_by_group(key: str, runs: Iterable[Run]) -> bool:
+def told_by_group(key: str, runs: Iterable[Run]) -> bool:
     """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
     group = key.split(".")[0]
     pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}

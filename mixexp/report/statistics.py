@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ POWER = 0.8
 """Probability with which the smallest detectable difference would have been found."""
 FEWEST = 3
 """Seeds without which there is neither interval nor test."""
-BOOTSTRAPPED = 5
-"""Seeds from which on the bootstrap covers what it says; fewer have too few different resamples."""
+BOOTSTRAPPED = 10
+"""Values from which on the bootstrap covers what it says, if no more than half of them are the same: below, and where accuracies on
+a small test set coincide, it covers 60 to 90 % in simulations, Student's t 93 to 97 %."""
 RESAMPLES = 10_000
 
 
@@ -55,7 +57,7 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
     """The confidence interval of the mean or the median of independent values; None where there are too few or they are all alike.
 
     mean: from BOOTSTRAPPED values on the bootstrap-t (Efron and Tibshirani 1993, eq. 12.22: RESAMPLES studentised means of resamples,
-    always the same ones), below Student's t: with three or four values no bootstrap reaches its level.
+    always the same ones), which skewed values do not mislead; of fewer, Student's t.
     median: between order statistics (David and Nagaraja 2003, eq. 7.1.2), which needs six values.
     """
     if len(values) < FEWEST or _alike(values, values):
@@ -63,7 +65,7 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
     if statistic == "median":
         return _of_median(sorted(values))
     centre, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
-    if len(values) < BOOTSTRAPPED:
+    if not _many(values):
         return _students(centre, error, len(values) - 1)
     low, high = _studentised(np.asarray(values, dtype=float))
     return Interval(centre - high * error, centre - low * error, "bootstrap-t")
@@ -85,7 +87,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     if statistic == "median":
         return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences))
     p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
-    bootstrapped = interval(differences, statistic) if n >= BOOTSTRAPPED else None
+    bootstrapped = interval(differences, statistic) if _many(differences) else None
     return Paired(n, centre, _students(centre, error, n - 1), p, _detectable(n, error, tests), bootstrapped)
 
 
@@ -120,6 +122,11 @@ def _students(centre: float, error: float, freedom: float, method: str = "Studen
     return Interval(centre - reach, centre + reach, method)
 
 
+def _many(values: Sequence[float]) -> bool:
+    """Whether there are enough different values for the bootstrap."""
+    return len(values) >= BOOTSTRAPPED and max(Counter(values).values()) <= len(values) / 2
+
+
 def _alike(values: Sequence[float], scale: Sequence[float]) -> bool:
     """Whether values differ by nothing but rounding, beside the numbers they come from."""
     return max(values) - min(values) <= 1e-12 * max(map(abs, scale))
@@ -131,7 +138,7 @@ def _studentised(values: np.ndarray) -> tuple[float, float]:
     counts = _counts(n)
     means = counts @ centred / n
     squares = counts @ centred**2 / n - means**2
-    # one value drawn n times has no error to divide by; of five values, one resample in 625 is such
+    # one value drawn n times has no error to divide by
     valid = squares > 1e-12 * (centred**2).max()
     low, high = np.quantile(means[valid] / np.sqrt(squares[valid] / (n - 1)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -146,9 +146,9 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     measured: dict[Path, dict[str, dict[str, float]]] = {}
     without_result: list[tuple[Run, str, str]] = []
     for run in runs:
-        found, problem = _score(run, spec) if run.outcome == "finished" else ({}, run.problem)
+        found, problem = scored(run, spec) if run.outcome == "finished" else ({}, run.problem)
         if found and measures:
-            pairs = {name: _score(run, _spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
+            pairs = {name: scored(run, _spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
             measured[run.folder] = {name: figures for name, (figures, _) in pairs.items()}
             if not any(measured[run.folder].values()):
                 problem = next(text for _, text in pairs.values())
@@ -225,23 +225,34 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
 def _of_differences(runs: list[Run]) -> dict[str, Any]:
     """Rows for runs of no table: every distinct setting, named by the fewest keys that tell them all apart."""
     known = [run for run in runs if run.config]
-    keys: list[str] = []
-    distinct = 1
-    for key in varying(known, (*CIRCUMSTANCES, *REPEATS)):
-        # A key that the earlier ones determine (an option's own parameters) would only repeat them.
-        count = len({tuple(canonical(lookup(run.config, kept)) for kept in (*keys, key)) for run in known})
-        if count > distinct:
-            keys, distinct = [*keys, key], count
-    settings = [{key: lookup(run.config, key) for key in keys} for run in known]
-    named = {", ".join(f"{key}={label(value)}" for key, value in one.items()) or "all runs": one for one in settings}
+    keys = telling(known, (*CIRCUMSTANCES, *REPEATS))
+    named = {named_by(run, keys) or "all runs": {key: lookup(run.config, key) for key in keys} for run in known}
     rows = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
-    metric = _usual_metric(known)
+    metric = usual_metric(known)
     curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
     scale = 100 if metric == "accuracy" else 1
     return {"metric": metric, "scale": scale, "rows": rows, "columns": {"label": "metric", "values": {metric: {}}}, "figures": [curves]}
 
 
-def _usual_metric(runs: Iterable[Run]) -> str:
+def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
+    """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none to be ignored."""
+    keys: list[str] = []
+    distinct = 1
+    found = varying(runs, ignore)
+    for key in dict.fromkeys([*(key for key in first if key in found), *found]):
+        # A key that the earlier ones determine (an option's own parameters) would only repeat them.
+        count = len({tuple(canonical(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
+        if count > distinct:
+            keys, distinct = [*keys, key], count
+    return keys
+
+
+def named_by(run: Run, keys: Iterable[str]) -> str:
+    """A run's settings at some keys, in words."""
+    return ", ".join(f"{key}={label(lookup(run.config, key))}" for key in keys)
+
+
+def usual_metric(runs: Iterable[Run]) -> str:
     """Accuracy, or where runs measure none, the first figure that is no loss."""
     columns = dict.fromkeys(name for run in runs for name in run.metrics)
     others = [name for name in columns if name not in ("step", "epoch", "lr", "seconds") and not name.endswith("loss")]
@@ -274,7 +285,8 @@ def runs_of(table: Table, one: Entry, other: Entry | None = None) -> list[Run]:
     return [run for run in placed.values() if one.holds(run) and (other is None or other.holds(run))]
 
 
-def _score(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
+def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
+    """A run's number by each selection rule, in displayed units, or why it has none; where: as for ``Run.series``."""
     metric = spec["metric"]
     try:
         measured = [value for value in run.series(metric, where) if value is not None]

@@ -1,0 +1,260 @@
+"""Two sets of runs, of two folders or of two git commits, setting by setting: what changed, by how much, and whether it is more than noise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mixexp.errors import UserError, closest
+from mixexp.report.leaderboard import METHOD
+from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, everywhere, lookup, nothing_there, varying
+from mixexp.report.markdown import grid, plain
+from mixexp.report.scores import RULES, band, centre, unit
+from mixexp.report.sheets import Sheet, chance, number, signed, span
+from mixexp.report.statistics import FEWEST, LEVEL, Paired, holm, paired, welch
+from mixexp.report.tables import label, named_by, scored, telling, usual_metric
+
+ASIDE = (*CIRCUMSTANCES, *REPEATS, "probe")
+"""What does not tell settings apart: circumstances, the seeds, and measurements beside the run."""
+
+
+VERDICTS = ("better", "worse", "within noise", "identical", "no spread to judge by", "open")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
+
+    same: the runs that are the same in every evaluation, of those with the same seeds.
+    """
+
+    setting: str
+    first: list[float]
+    second: list[float]
+    found: Paired
+    seeds_shared: bool
+    same: int
+    adjusted: float | None = None
+
+    def verdict(self, better: str) -> str:
+        """Whether the second side is better or worse, by more than the seeds' noise."""
+        if self.same == len(self.first) == len(self.second):
+            return "identical"
+        if self.found.n < FEWEST:
+            return f"open: {self.found.n} run{'s' * (self.found.n != 1)} a side, {FEWEST} are needed"
+        if self.adjusted is None:
+            return "no spread to judge by"
+        if self.adjusted >= 1 - LEVEL:
+            return "within noise"
+        return "better" if (self.found.difference > 0) == (better == "higher") else "worse"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two sides have in common and what not; changed maps each setting that differs throughout to its values on both sides."""
+
+    names: tuple[str, str]
+    sides: tuple[list[Run], list[Run]]
+    changed: dict[str, tuple[str, str]]
+    circumstances: dict[str, tuple[str, str]]
+    changes: list[Change]
+    alone: tuple[list[str], list[str]]
+    lost: tuple[list[Run], list[Run]]
+
+
+def sides(names: tuple[str, str], places: Sequence[Path]) -> tuple[list[Run], list[Run]]:
+    """The runs that two words mean: those in a folder, or those in `places` that a git commit's code has made.
+
+    Raises UserError where a word is neither a folder nor the commit of a run, with the commits there are.
+    """
+    first, second = (everywhere([Path(name)]) if Path(name).is_dir() else _made_by(name, places) for name in names)
+    for name, found in zip(names, (first, second), strict=True):
+        if not found:
+            raise UserError(nothing_there(Path(name)))
+    return first, second
+
+
+def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
+    commit, runs = _resolved(name), everywhere(places)
+    found = [run for run in runs if _commit(run).startswith(commit)]
+    if not found:
+        there = ", ".join(sorted({_commit(run)[:10] for run in runs} - {""})) or "none"
+        where = ", ".join(map(str, places))
+        raise UserError(f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there: {there}.")
+    return found
+
+
+def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str) -> Comparison:
+    """Put runs of equal settings side by side, leaving out of these the keys whose values are different on both sides throughout.
+
+    Runs are paired by their seeds where the sides share them all, else their means are compared by Welch's test; p is corrected by Holm.
+    Raises UserError where no run has a number.
+    """
+    scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
+    kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
+    changed = _changed(*kept)
+    groups = [_by_setting(side, changed) for side in kept]
+    common = [setting for setting in groups[0] if setting in groups[1]]
+    both = [run for setting in common for group in groups for run in group[setting]]
+    keys = telling(both, (*ASIDE, *changed), METHOD)
+    found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
+    adjusted = iter(holm([one.found.p for one in found if one.found.p is not None]))
+    changes = [one if one.found.p is None else replace(one, adjusted=next(adjusted)) for one in found]
+    alone = [_names([group[s][0] for s in group if s not in common], (*ASIDE, *changed)) for group in groups]
+    lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
+    if not any(scores):
+        known = dict.fromkeys(name for side in runs for run in side for name in run.metrics)
+        raise UserError(f"no finished run on either side has a number for {spec['metric']!r} by {RULES[rule]}.{closest(spec['metric'], known)}")
+    shown = {key: (_values(kept[0], key), _values(kept[1], key)) for key in changed}
+    ends = Path(names[0]).name, Path(names[1]).name
+    return Comparison(names if ends[0] == ends[1] else ends, (kept[0], kept[1]), shown, _circumstances(*kept), changes, (alone[0], alone[1]), (lost[0], lost[1]))
+
+
+def document(found: Comparison, spec: Mapping[str, Any], rule: str) -> str:
+    """The comparison as Markdown: what changed, then by how much, then what has nothing to be compared with."""
+    first, second = (plain(name) for name in found.names)
+    parts = [f"# {second} beside {first}"]
+    verdicts = Counter(one.verdict(spec["better"]).partition(":")[0] for one in found.changes)
+    counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict]) or "none in common"
+    parts.append(f"{len(found.sides[0])} and {len(found.sides[1])} runs with a number; {len(found.changes)} settings in common: {counted}.")
+    parts += [f"## Settings that differ throughout{_both(found.changed, found.names)}"] if found.changed else ["No setting differs throughout."]
+    parts += [f"## Circumstances that differ{_both(found.circumstances, found.names)}"] if found.circumstances else []
+    parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(found, spec))] if found.changes else []
+    for name, settings, lost in zip((first, second), found.alone, found.lost, strict=True):
+        if settings:
+            parts += [f"## Only in {name}", "\n".join(f"- {plain(setting)}" for setting in settings)]
+        if lost:
+            listed = (f"- {plain(run.folder.name)}: {run.outcome}{', ' * bool(run.problem)}{plain(run.problem or '')}" for run in lost)
+            parts += [f"## Without a number in {name}", "\n".join(listed)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
+    return "\n\n" + grid(Sheet(["", *names], [[key, *both] for key, both in values.items()], 3))[0]
+
+
+def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
+    """The changes as a table, the largest beside their noise first."""
+    head = ["setting", *found.names, "difference", "95 % interval", "p (Holm)", "second is"]
+    order = sorted(found.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
+    rows = [
+        [
+            one.setting, *(_side(values, spec) for values in (one.first, one.second)), signed(one.found.difference, spec),
+            span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "", chance(one.adjusted),
+            one.verdict(spec["better"]),
+        ]
+        for one in order
+    ]  # fmt: skip
+    tested = [one for one in found.changes if one.found.p is not None]
+    ways = [way for way, there in (("paired t-test by seed", True), ("Welch's t-test, since the seeds differ", False)) if any(one.seeds_shared is there for one in tested)]
+    tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} tests" if tested else ""
+    return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
+
+
+def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
+    """The changes as records, for a CSV."""
+    return [
+        {
+            "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": centre(one.first, "mean"), "n_first": len(one.first),
+            "second": centre(one.second, "mean"), "n_second": len(one.second), "difference": one.found.difference,
+            "interval_low": one.found.interval and one.found.interval.low, "interval_high": one.found.interval and one.found.interval.high,
+            "p": one.found.p, "p_holm": one.adjusted, "paired": one.seeds_shared, "verdict": one.verdict(spec["better"]),
+        }
+        for one in found.changes
+    ]  # fmt: skip
+
+
+def metric_of(runs: Iterable[Run]) -> str:
+    """The metric of the runs' tables where they have the same, else the usual one."""
+    metrics = {str(run.table.get("metric")) for run in runs if run.table}
+    return metrics.pop() if len(metrics) == 1 else usual_metric(runs)
+
+
+def _number(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
+    return scored(run, spec)[0].get(rule) if run.outcome == "finished" else None
+
+
+def _commit(run: Run) -> str:
+    git = run.environment.get("git")
+    return str(git.get("commit") or "") if isinstance(git, Mapping) else ""
+
+
+def _resolved(name: str) -> str:
+    """The commit a word means in the checkout we are in, or the word itself where it may be the beginning of one."""
+    if not re.fullmatch(r"[\w./~^@{}-]+", name) or name.startswith("-"):
+        raise UserError(f"{name!r} is neither a folder nor the name of a git commit")
+    try:
+        asked = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        if re.fullmatch(r"[0-9a-f]{4,40}", name):
+            return name
+        raise UserError(f"{name} is neither a folder nor a git commit known here") from None
+
+
+def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
+    """The keys that no run of one side has the same value of as any of the other, without the circumstances."""
+    keys = varying([*first, *second], ASIDE)
+    return [key for key in keys if not {run.settings.get(key) for run in first} & {run.settings.get(key) for run in second}]
+
+
+def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
+    groups: dict[frozenset, list[Run]] = {}
+    ignored = {*ASIDE, *changed}
+    for run in runs:
+        # a key without a value is as good as none: an option of an older version lacks what a newer one has
+        setting = frozenset((k, v) for k, v in run.settings.items() if v is not None and k not in ignored and k.partition(".")[0] not in ignored)
+        groups.setdefault(setting, []).append(run)
+    return groups
+
+
+def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
+    sides = [{(run.setting("seed"), run.setting("data_seed")): run for run in runs} for runs in (first, second)]
+    values = [[found[run.folder] for run in runs] for runs, found in zip((first, second), scores, strict=True)]
+    shared = [seeds for seeds in sides[0] if seeds in sides[1]]
+    all_shared = len(shared) == len(first) == len(second)
+    same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
+    if all_shared:
+        pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
+        return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), True, same)
+    return Change(setting, *values, welch(values[1], values[0]), False, same)
+
+
+def _measured(run: Run) -> dict[str, list[float | None]]:
+    return {name: values for name, values in run.metrics.items() if name != "seconds"}
+
+
+def _names(runs: list[Run], ignore: Iterable[str]) -> list[str]:
+    keys = telling(runs, ignore, METHOD)
+    return [named_by(run, keys) or "all runs" for run in runs]
+
+
+def _values(runs: Iterable[Run], key: str) -> str:
+    return " or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in runs))
+
+
+def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
+    """What of commit, versions, device and time is not the same on both sides."""
+    about = {
+        "commit": lambda run: _commit(run)[:10] + " with uncommitted changes" * bool((run.environment.get("git") or {}).get("dirty")),
+        "device": lambda run: run.environment.get("device_name"),
+        "bfloat16": lambda run: run.environment.get("bfloat16"),
+        **{name: lambda run, name=name: (run.environment.get("versions") or {}).get(name) for name in ("mixexp", "torch", "numpy")},
+    }
+    told = {
+        name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()
+    }
+    seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
+    times = {"seconds a run, median": tuple(f"{centre(side, 'median'):,.1f}" if side else "" for side in seconds)}
+    return {name: both for name, both in (told | times).items() if both[0] != both[1]}
+
+
+def _side(values: list[float], spec: Mapping[str, Any]) -> str:
+    spread = "" if len(values) < 2 else f" ± {number(band(values, 'mean')[0], spec)}"
+    return f"{number(centre(values, 'mean'), spec)}{spread} ({len(values)})"
+

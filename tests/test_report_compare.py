@@ -1,0 +1,211 @@
+"""Two folders or two commits set side by side, and the leaderboard, on run folders written by hand."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import subprocess
+import sys
+
+import pytest
+from scipy import stats
+from test_report import leave
+
+from mixexp.errors import UserError
+from mixexp.report.compare import compare, document, metric_of, sides
+from mixexp.report.described import of_metric
+from mixexp.report.leaderboard import document as leaderboard_document
+from mixexp.report.leaderboard import leaderboard
+from mixexp.report.load import everywhere
+from mixexp.report.statistics import holm
+
+A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
+SPEC = of_metric("accuracy")
+
+
+def made_by(folder, commit, **facts):
+    path = folder / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git": {"commit": commit, "dirty": False}} | facts))
+
+
+def runs(folder, accuracies, prefix="r", **settings):
+    for seed, accuracy in enumerate(accuracies):
+        leave(folder / f"{prefix}{seed}", (0.1, accuracy), seed=seed, **settings)
+
+
+def compared(tmp_path, first="a", second="b"):
+    names = str(tmp_path / first), str(tmp_path / second)
+    return compare(names, sides(names, [tmp_path]), SPEC, "last")
+
+
+def test_what_changed_is_found_and_the_rest_compared_by_seed(tmp_path):
+    runs(tmp_path / "a", A, lr=0.1)
+    runs(tmp_path / "b", B, lr=0.05)
+    runs(tmp_path / "a", A[:3], prefix="m", lr=0.1, mix="mixup")
+    runs(tmp_path / "b", (0.50, 0.54, 0.55), prefix="m", lr=0.05, mix="mixup")
+    found = compared(tmp_path)
+    assert found.changed == {"lr": ("0.1", "0.05")}
+    plain, mixed = sorted(found.changes, key=lambda one: -len(one.first))
+    expected = [stats.ttest_rel(B, A).pvalue, stats.ttest_rel((0.50, 0.54, 0.55), A[:3]).pvalue]
+    assert [plain.found.p, mixed.found.p] == pytest.approx(expected) and plain.seeds_shared
+    assert [plain.adjusted, mixed.adjusted] == pytest.approx(holm(expected))
+    assert (plain.found.difference, plain.verdict("higher"), plain.verdict("lower")) == (pytest.approx(5.5), "better", "worse")
+    assert mixed.verdict("higher") == "within noise"
+    text = document(found, SPEC, "last")
+    assert "| lr | 0.1 | 0.05 |" in text and "2 settings in common: 1 better, 1 within noise" in text and "paired t-test by seed" in text
+
+
+def test_without_common_seeds_means_are_compared(tmp_path):
+    runs(tmp_path / "a", A)
+    for seed, accuracy in enumerate(B, start=10):
+        leave(tmp_path / "b" / f"r{seed}", (0.1, accuracy), seed=seed)
+    (one,) = compared(tmp_path).changes
+    assert not one.seeds_shared and one.found.p == pytest.approx(stats.ttest_ind(B, A, equal_var=False).pvalue)
+    assert "Welch" in document(compared(tmp_path), SPEC, "last")
+
+
+def test_equal_runs_are_identical_and_few_are_open(tmp_path):
+    runs(tmp_path / "a", A)
+    runs(tmp_path / "b", A)
+    assert [one.verdict("higher") for one in compared(tmp_path).changes] == ["identical"]
+    runs(tmp_path / "c", (0.4, 0.5))
+    assert [one.verdict("higher") for one in compared(tmp_path, "a", "c").changes] == ["open: 2 runs a side, 3 are needed"]
+    runs(tmp_path / "d", [value + 0.25 for value in A])
+    assert [one.verdict("higher") for one in compared(tmp_path, "a", "d").changes] == ["no spread to judge by"]
+
+
+def test_what_is_on_one_side_only_or_has_no_number_is_listed(tmp_path):
+    runs(tmp_path / "a", A)
+    runs(tmp_path / "a", A, prefix="m", mix="mixup")
+    runs(tmp_path / "b", A)
+    leave(tmp_path / "b" / "x", outcome=None)
+    found = compared(tmp_path)
+    assert found.alone == (["mix=mixup"], []) or found.alone[0] == ["all runs"]
+    text = document(found, SPEC, "last")
+    assert "## Only in" in text and "- x: unfinished, no result.json" in text
+
+
+def test_a_side_that_has_nothing_in_common_says_so(tmp_path):
+    runs(tmp_path / "a", A, mix="mixup", lr=0.1)
+    runs(tmp_path / "a", A, prefix="s", mix="none", lr=0.2)
+    runs(tmp_path / "b", A, mix="mixup", lr=0.2)
+    found = compared(tmp_path)
+    assert found.changes == [] and "none in common" in document(found, SPEC, "last")
+
+
+def test_commits_are_told_by_their_beginning_and_circumstances_are_shown(tmp_path):
+    for name, commit, torch in (("old", "a" * 40, "2.11"), ("new", "b" * 40, "2.15")):
+        runs(tmp_path / name, A)
+        for folder in (tmp_path / name).iterdir():
+            made_by(folder, commit, versions={"torch": torch})
+    names = "aaaaaa", "bbbb"
+    found = compare(names, sides(names, [tmp_path]), SPEC, "last")
+    assert [one.verdict("higher") for one in found.changes] == ["identical"]
+    assert found.circumstances == {"commit": ("a" * 10, "b" * 10), "torch": ("2.11", "2.15")}
+    with pytest.raises(UserError, match="cccc is no folder, and no run in .* was made by that git commit. Commits of the runs there: aaaaaaaaaa, bbbbbbbbbb"):
+        sides(("aaaa", "cccc"), [tmp_path])
+    with pytest.raises(UserError, match="neither a folder nor"):
+        sides(("aaaa", "--output=x"), [tmp_path])
+
+
+def test_a_name_of_git_is_resolved_in_the_checkout(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run([*git, "init", "-q", tmp_path], check=True)
+    subprocess.run([*git, "-C", tmp_path, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    head = subprocess.run(["git", "-C", tmp_path, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    runs(tmp_path / "runs", A)
+    for folder in (tmp_path / "runs").iterdir():
+        made_by(folder, head)
+    monkeypatch.chdir(tmp_path)
+    first, second = sides(("HEAD", "master" if (tmp_path / ".git/refs/heads/master").exists() else "main"), [tmp_path])
+    assert len(first) == len(second) == 4
+
+
+def test_the_metric_is_that_of_the_tables(tmp_path):
+    leave(tmp_path / "a")
+    assert metric_of(everywhere([tmp_path])) == "accuracy"
+    leave(tmp_path / "b", table={"metric": "test_loss"})
+    assert metric_of([everywhere([tmp_path])[1]]) == "test_loss"
+    assert metric_of(everywhere([tmp_path])) == "accuracy", "two metrics: the usual one"
+
+
+def rows_of(tmp_path, metric="accuracy", rule="last"):
+    return leaderboard(everywhere([tmp_path]), metric, rule)
+
+
+def test_methods_are_ranked_only_under_one_protocol(tmp_path):
+    runs(tmp_path / "deep" / "down" / "s", A)
+    runs(tmp_path / "s2", B, prefix="m", mix="mixup")
+    runs(tmp_path / "s2", (0.99,), prefix="more", mix="mixup", n=5000)  # other data: never above the others
+    runs(tmp_path / "s3", (0.98,), prefix="longer", mix="mixup", epochs=31)
+    rows = rows_of(tmp_path)
+    assert [(row.rank, row.method.split(",")[0], len(row.values)) for row in rows] == [(1, "mixup", 4), (2, "none", 4), (1, "mixup", 1), (1, "mixup", 1)]
+    assert len({row.protocol for row in rows}) == 3 and rows[0].protocol == rows[1].protocol
+    assert rows[1].behind == pytest.approx(stats.ttest_rel(A, B).pvalue) and rows[0].behind is None
+    assert len({row.words for row in rows}) == 3, "two protocols have different names"
+    text = leaderboard_document(rows, "accuracy", "last", [])
+    assert all(f"| {row.protocol} |" in text for row in rows)
+
+
+@pytest.mark.parametrize("key", ["dataset", "model", "optimizer", "batch_size", "validation", "something.new"])
+def test_whatever_is_no_method_is_protocol(tmp_path, key):
+    other = {"something": {"new": 3}} if "." in key else {key: 7}
+    runs(tmp_path / "a", A[:1])
+    runs(tmp_path / "b", A[:1], prefix="o", **other)
+    assert len({row.protocol for row in rows_of(tmp_path)}) == 2
+
+
+def test_seeds_places_and_measurements_are_no_protocol(tmp_path):
+    for number, more in enumerate(({"data_seed": 3}, {"name": "x"}, {"device": "cuda"}, {"probe": {"_target_": "x.P"}}, {"threads": 4})):
+        leave(tmp_path / f"r{number}", (0.5,), seed=number, **more)
+    (row,) = rows_of(tmp_path)
+    assert len(row.values) == 5
+
+
+def test_a_loss_is_ranked_from_the_smallest_on(tmp_path):
+    leave(tmp_path / "a", (0.5, 0.5))
+    leave(tmp_path / "b", (0.5, 0.5, 0.5), mix="mixup")
+    assert [row.method.split(",")[0] for row in rows_of(tmp_path, "test_loss")] == ["mixup", "none"]
+    with pytest.raises(UserError, match="no finished run has a number for 'acuracy'.*Did you mean 'accuracy'"):
+        rows_of(tmp_path, "acuracy")
+
+
+def test_a_kept_copy_of_a_run_counts_once(tmp_path):
+    runs(tmp_path / "a", A)
+    runs(tmp_path / "published" / "a" / "runs", A)
+    assert [len(row.values) for row in rows_of(tmp_path)] == [4]
+
+
+def command(*words, cwd):
+    return subprocess.run([sys.executable, "-m", "mixexp", *map(str, words)], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_commands_print_and_write(tmp_path):
+    for name, mix in itertools.product(("a", "b"), ("none", "mixup")):
+        runs(tmp_path / "outputs" / name, A if mix == "none" else B, prefix=mix, mix=mix, lr=0.1 if name == "a" else 0.2)
+    done = command("compare", "outputs/a", "outputs/b", "--out", "there", cwd=tmp_path)
+    assert done.returncode == 0 and "| lr | 0.1 | 0.2 |" in done.stdout, done.stderr
+    assert (tmp_path / "there" / "compare.md").read_text() in done.stdout
+    assert len(list(csv.DictReader((tmp_path / "there" / "compare.csv").open()))) == 2
+    done = command("leaderboard", "--out", "there", cwd=tmp_path)
+    assert done.returncode == 0 and "2 protocols" in done.stdout, done.stderr
+    assert [row["rank"] for row in csv.DictReader((tmp_path / "there" / "leaderboard.csv").open())] == ["1", "2", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare", "outputs/a", "outputs/c"), "outputs/c"),
+        (("compare", "outputs/a"), "second"),
+        (("compare", "outputs/a", "outputs/a", "--metric", "acuracy"), "acuracy"),
+        (("leaderboard", "nowhere"), "nowhere is no folder"),
+        (("leaderboard", "empty"), "there is no run in empty"),
+        (("leaderboard", "--rule", "lst"), "median_last_10"),
+    ],
+)
+def test_bad_words_get_one_message(tmp_path, words, said):
+    runs(tmp_path / "outputs" / "a", A[:1])
+    (tmp_path / "empty").mkdir()
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
