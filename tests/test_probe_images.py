@@ -29,7 +29,7 @@ def given(monkeypatch, folder, words):
     found, augmented = [], Standard.__call__
 
     def augment(self, images, draws, normalize):
-        found.append(([augmented(self, images, draws, normalize)]))
+        found.append([augmented(self, images, draws, normalize)])
         return found[-1][0]
 
     def forward(network, images, layer, apply):
@@ -60,7 +60,7 @@ def test_images_are_what_the_loop_trains_on(mix, monkeypatch, tmp_path):
 
 def test_at_a_hidden_layer_they_are_the_first_parts_as_they_enter(monkeypatch, tmp_path):
     words = ("augment=standard", "mix=mixup", "mix_layer=random", "mix_layer.layers=[input,stage1,final]", "batch_size=10", "subset=balanced", "subset.n=60")
-    words = tuple(word.replace("stage1", list(subject_of().network.body.stages)[0]) for word in words)
+    words = tuple(word.replace("stage1", next(iter(subject_of().network.body.stages))) for word in words)
     subject = subject_of(*words)
     rows = measured(MixedImages(samples=60), subject)["mixed_images"]
     batches = given(monkeypatch, tmp_path, words)

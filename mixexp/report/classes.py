@@ -13,7 +13,21 @@ from mixexp.errors import UserError, closest
 from mixexp.report.confusions import Confusion, pooled, readable, training_counts
 from mixexp.report.load import Run
 from mixexp.report.plots import draw_line, entries_of, outer_of
-from mixexp.report.style import SMALL, canvas, colour, grid, legend, named, of, plain_log, same_limits, series, text, title
+from mixexp.report.style import (
+    SMALL,
+    canvas,
+    colour,
+    grid,
+    legend,
+    named,
+    of,
+    place,
+    plain_log,
+    same_limits,
+    series,
+    text,
+    title,
+)
 from mixexp.report.tables import Entry, Table, label, runs_of
 
 CONFUSION: dict[str, Any] = {"only": None, "most": 6}
@@ -40,14 +54,14 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     figure, axes = canvas(rows, columns, min(widest, 1.1 + 0.2 * most))
     panels = list(axes.flat)
     alike = len({found.classes for *_, found in matrices}) == 1
-    for place, ((row, column, found), panel) in enumerate(zip(matrices, panels, strict=False)):
+    for k, ((row, column, found), panel) in enumerate(zip(matrices, panels, strict=False)):
         _matrix(panel, found)
-        title(panel, ", ".join(filter(None, (named(table, "rows", row), named(table, "columns", column)))) or "all runs")
-        if place % columns == 0 or not alike:
+        title(panel, place(table, row, column))
+        if k % columns == 0 or not alike:
             panel.set_ylabel("true")
         else:
             panel.set_yticklabels([])
-        if place + columns >= len(matrices) or not alike:
+        if k + columns >= len(matrices) or not alike:
             panel.set_xlabel("predicted")
         else:
             panel.set_xticklabels([])

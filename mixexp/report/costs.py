@@ -15,7 +15,17 @@ from mixexp.errors import UserError
 from mixexp.report.load import Run
 from mixexp.report.plots import entries_of, score_of
 from mixexp.report.scores import RULES, centre, unit
-from mixexp.report.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
+from mixexp.report.style import (
+    LETTERS_AN_INCH,
+    MOST_LINES,
+    SMALL,
+    canvas,
+    legend,
+    named,
+    plain_log,
+    series,
+    text,
+)
 from mixexp.report.tables import Entry, Table, runs_of
 
 COST: dict[str, Any] = {"by": "columns"}

@@ -17,12 +17,20 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import closest
 from mixexp.report import captions
-from mixexp.report.classes import CONFUSION, MOST_MATRICES, PER_CLASS, confusion, per_class, spread
+from mixexp.report.classes import (
+    CONFUSION,
+    MOST_MATRICES,
+    PER_CLASS,
+    confusion,
+    per_class,
+    spread,
+)
 from mixexp.report.costs import COST, cost
 from mixexp.report.load import Run
 from mixexp.report.pictures import IMAGES, images
 from mixexp.report.plots import AGAINST, CURVES, against, curves, entries_of
 from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
+from mixexp.report.shown import shown
 from mixexp.report.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 
@@ -105,7 +113,7 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
         if isinstance(figure, Animation):
             return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
         freeze(figure)
-        said = {"Title": caption} if caption else {}
+        said = {"Title": shown(caption)} if caption else {}
         formats: dict[str, dict[str, Any]] = {
             ".svg": {"Date": None, "Creator": None, **said},
             ".pdf": {"CreationDate": None, "Creator": None, "Producer": None, **said},
@@ -132,7 +140,8 @@ def _styled() -> Iterator[None]:
 def standard(table: Table) -> list[dict[str, Any]]:
     """What every report draws beside the table's own figures: the kinds among these that it does not ask for and its runs have data for.
 
-    Learning curves, confusion matrices, accuracy by class where classes differ in size, and wall time against the score.
+    Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
+    that a network was shown.
     """
     asked = {spec.get("kind") for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
@@ -146,6 +155,7 @@ def standard(table: Table) -> list[dict[str, Any]]:
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
+        "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }
     return [{"file": kind, "kind": kind, **spec} for kind, spec in found.items() if spec is not None and kind not in asked]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from mixexp.errors import UserError, closest
 from mixexp.report.load import Run
 from mixexp.report.plots import entries_of, outer_of
-from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, of, text
+from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
 from mixexp.report.tables import Entry, Table, runs_of
 
 IMAGES: dict[str, Any] = {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}
@@ -64,10 +64,11 @@ def _grid(table: Table, spec: Mapping[str, Any], found: list[tuple[Entry, Entry,
     bands = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
     for band, (outer, inner, rows) in zip(bands, found, strict=True):
         layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
-        names = [of(table, axis, entry) for axis, entry in ((spec["each"], outer), (spec["by"], inner)) if entry.label]
-        unmixed = f"blended at {', '.join(layers)}, so these are the first parts, not yet blended" if layers else ""
-        heading = "; ".join(word for word in (", ".join(names), unmixed) if word)
-        band.suptitle(text(heading or "all runs", 120), x=0.01, ha="left", fontsize=SMALL + 1)
+        row, column = (outer, inner) if spec["each"] == "rows" else (inner, outer)
+        heading = place(table, row, column)
+        if layers:
+            heading += f"; blended at {', '.join(layers)}: these are the first parts, not yet blended"
+        band.suptitle(folded(text(heading, 160), int(TWO_COLUMNS * LETTERS_AN_INCH) - 12), x=0.01, ha="left", fontsize=SMALL + 1)
         panels = band.subplots(1, spec["count"], squeeze=False)[0]
         for panel in panels:
             panel.set_axis_off()

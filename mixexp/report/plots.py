@@ -13,7 +13,23 @@ from mixexp.errors import UserError
 from mixexp.report.load import Run, canonical, lookup
 from mixexp.report.scores import RULES, band, better, centre, scale, select, unit
 from mixexp.report.style import (
-    MOST_LINES, TALLEST, canvas, colour, grid, key, key_height, legend, named, of, parts, plain_log, same_limits, series, text, ticks, title,
+    MOST_LINES,
+    TALLEST,
+    canvas,
+    colour,
+    grid,
+    key,
+    key_height,
+    legend,
+    named,
+    of,
+    parts,
+    plain_log,
+    same_limits,
+    series,
+    text,
+    ticks,
+    title,
 )  # fmt: skip
 from mixexp.report.tables import Entry, Table, label, runs_of
 
@@ -44,12 +60,14 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
     if not any(points for _, points in lines):
         raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
     groups = parts(lines)
+    without = _without(table, spec)
     figure, axes = canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
-    shown = [x for _, points in lines for x in points if isinstance(x, float) and _in(x, spec)]
+    shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
     for group, (panel, *place) in zip(groups, axes, strict=True):
         for index, (entry, points) in enumerate(group):
             name = named(table, spec["by"], entry)
-            _level(panel, index, points.get(None, []), table.spec["statistic"], name)
+            # a level beside a single nameless line is of other entries, and needs another look
+            _level(panel, index if name else len(group), points.get(None, []), table.spec["statistic"], name or without)
             placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
             _line(panel, index, _within(placed, spec), table.spec["statistic"], "" if None in points else name)
             _published(panel, index, _within(source[entry.label], spec))
@@ -63,7 +81,7 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
             key(place[0], [panel], [named(table, spec["by"], entry) for entry, _ in group])
     same_limits(axes[:, 0])
     if len(groups) == 1:
-        legend(figure, list(axes.flat), [named(table, spec["by"], entry) for entry, _ in lines])
+        legend(figure, list(axes.flat), [*(named(table, spec["by"], entry) for entry, _ in lines), without])
     return figure
 
 
@@ -143,6 +161,12 @@ def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
 def said(table: Table, spec: Mapping[str, Any]) -> str:
     """What is on the y axis."""
     return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+
+
+def _without(table: Table, spec: Mapping[str, Any]) -> str:
+    """The entries of the axis that lines are not by whose runs have no value of the setting."""
+    others = [entry for entry in entries_of(table, "rows" if spec["by"] == "columns" else "columns") if entry.label]
+    return text(", ".join(entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))))
 
 
 def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:

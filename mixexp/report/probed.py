@@ -16,7 +16,20 @@ from mixexp.errors import UserError, closest
 from mixexp.report.load import Run, canonical
 from mixexp.report.plots import draw_line, entries_of
 from mixexp.report.style import (
-    MARKERS, SMALL, TALLEST, TWO_COLUMNS, canvas, colour, freeze, grid, legend, of, plain_log, same_limits, text, title,
+    MARKERS,
+    SMALL,
+    TALLEST,
+    TWO_COLUMNS,
+    canvas,
+    colour,
+    freeze,
+    grid,
+    legend,
+    of,
+    plain_log,
+    same_limits,
+    text,
+    title,
 )  # fmt: skip
 from mixexp.report.tables import Entry, Table, runs_of
 

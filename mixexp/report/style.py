@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
+from mixexp.report.shown import shown
 from mixexp.report.tables import UNSET, Entry, Table
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
@@ -108,9 +109,10 @@ def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None
     abreast = next(n for n in range(len(entries), 0, -1) if n == 1 or _length(list(entries), n) <= room)
     high = math.ceil(len(entries) / abreast)
     abreast = math.ceil(len(entries) / high)
+    names = [folded(name, int(room) - 9) for name in entries] if abreast == 1 else list(entries)
     # it must not come out of the panels
-    figure.set_size_inches(width, height + 0.16 * high + 0.05)
-    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=abreast, **_size(entries))
+    figure.set_size_inches(width, height + 0.16 * (high + sum(name.count("\n") for name in names)) + 0.05)
+    figure.legend(list(entries.values()), names, loc="outside upper center", ncols=abreast, **_size(entries))
 
 
 def key_height(names: Sequence[str]) -> float:
@@ -192,6 +194,12 @@ def of(table: Table, axis: str, entry: Entry) -> str:
     return entry.label if not what or not entry.label or ":" in what or len(what) > 20 else f"{what}: {entry.label}"
 
 
+def place(table: Table, row: Entry, column: Entry) -> str:
+    """A cell in words: its row and its column, as far as there are several."""
+    axes = [(axis, entry) for axis, entry in (("rows", row), ("columns", column)) if len(getattr(table, axis)) > 1]
+    return ", ".join(filter(None, (named(table, axis, entry) for axis, entry in axes))) or "all runs"
+
+
 def named(table: Table, axis: str, entry: Entry) -> str:
     """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for all has none."""
     words = of(table, axis, entry) if entry.label == UNSET or _is_number(entry.label) else entry.label
@@ -241,7 +249,7 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
 
 def text(value: str, most: int = 60) -> str:
     """A label as matplotlib shall print it, with its middle left out where it is longer than `most`."""
-    words = " ".join(str(value).split())
+    words = " ".join(shown(str(value)).split())
     words = words if len(words) <= most else f"{words[: most * 2 // 3]}…{words[-(most // 3 - 1) :]}"
     # A dollar starts a formula, and legends leave out names that begin with an underscore.
     escaped = words.replace("$", r"\$")
