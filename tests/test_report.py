@@ -266,7 +266,8 @@ def test_tables_of_several_titles_get_a_folder_each(tmp_path):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "config.yaml").write_text("a: [")
     written = write_report([tmp_path])
-    assert {path.parent.relative_to(tmp_path / "report").as_posix() for path in written} == {"one_b", "混合_二"}
+    assert {path.parent.relative_to(tmp_path / "report").as_posix() for path in written[:-1]} == {"one_b", "混合_二"}
+    assert written[-1] == tmp_path / "report" / "report.html"
     for path in (path for path in written if path.name == "table.md"):
         assert "| damaged | c |" in path.read_text(encoding="utf-8")
 
@@ -365,7 +366,7 @@ def test_no_runs_names_the_folder_and_what_is_near(tmp_path):
 def test_a_report_of_nothing_finished_says_so(tmp_path):
     leave(tmp_path / "a", outcome=None, table=TABLE | {"figures": [AGAINST]})
     written = write_report([tmp_path])
-    assert [path.name for path in written] == ["table.md", "table.tex", "table.csv", "runs.csv"]
+    assert [path.name for path in written] == ["table.md", "table.tex", "table.csv", "runs.csv", "report.html"]
     assert "There is nothing to draw yet." in written[0].read_text(encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.load import gather
 from mixexp.report.markdown import markdown
+from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.tables import Table, build_tables
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex")
+PAGE = "report.html"
 
 
 def write_report(
@@ -29,7 +31,7 @@ def write_report(
     out: Path | None = None,
     wrote: Callable[[Path], None] = lambda path: None,
 ) -> list[Path]:
-    """Write the tables, the CSV files and the figures of all the runs in some folders; the paths, tables first.
+    """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables first, the page last.
 
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
@@ -41,18 +43,29 @@ def write_report(
     tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
     for table in tables:
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
-    names = distinct_names([table.spec["title"] for table in tables])
+    _, *names = distinct_names([PAGE, *(table.spec["title"] for table in tables)])
     folders = [home / name if len(tables) > 1 else home for name in names]
     if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
         for name in TABLE_FILES:
             (home / name).unlink(missing_ok=True)
-    written: list[Path] = []
-    for step in (write_texts, write_figures):
-        for table, folder in zip(tables, folders, strict=True):
-            for path in step(table, folder):
-                written += [path] * (path not in written)
-                wrote(path)
-    return written
+    written: dict[Path, None] = {}
+
+    def tell(paths: Iterable[Path]) -> None:
+        for path in paths:
+            written[path] = None
+            wrote(path)
+
+    texts = []
+    for table, folder in zip(tables, folders, strict=True):
+        texts.append(write_texts(table, folder))
+        tell(texts[-1])
+    parts = []
+    for table, folder, files in zip(tables, folders, texts, strict=True):
+        pictures, problems = _figures(table, folder)
+        tell(_with_figures(table, folder, pictures, problems))
+        parts.append(Part(table, files, pictures, problems))
+    tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
+    return list(written)
 
 
 def common(directories: Sequence[Path]) -> Path:
@@ -62,7 +75,7 @@ def common(directories: Sequence[Path]) -> Path:
 
 def write_table(table: Table, folder: Path) -> list[Path]:
     """Write one table with its figures into ``folder``."""
-    return list(dict.fromkeys([*write_texts(table, folder), *write_figures(table, folder)]))
+    return list(dict.fromkeys([*write_texts(table, folder), *_with_figures(table, folder, *_figures(table, folder))]))
 
 
 def write_texts(table: Table, folder: Path) -> list[Path]:
@@ -82,11 +95,12 @@ def write_texts(table: Table, folder: Path) -> list[Path]:
     return [_write(folder / name, text) for name, text in texts.items() if text]
 
 
-def write_figures(table: Table, folder: Path) -> list[Path]:
-    """Draw a table's figures into ``folder`` and put them at the end of its Markdown."""
-    figures, remarks = _figures(table, folder)
-    shown = [f"![{path.stem}]({path.name})" for path in figures if path.suffix in (".png", ".gif")]
-    return [*figures, *([_write(folder / "table.md", "\n\n".join([markdown(table).rstrip("\n"), *remarks, *shown]) + "\n")] if remarks or shown else [])]
+def _with_figures(table: Table, folder: Path, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:
+    """Put figures that were drawn, and why others were not, at the end of the table's Markdown; the figures' paths and its own."""
+    paths = [path for picture in pictures for path in picture.paths]
+    shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
+    text = "\n\n".join([markdown(table).rstrip("\n"), *remarks, *shown]) + "\n"
+    return [*paths, *([_write(folder / "table.md", text)] if remarks or shown else [])]
 
 
 def as_csv(records: list[dict[str, Any]]) -> str:
@@ -116,24 +130,31 @@ def distinct_names(titles: list[str]) -> list[str]:
     return names
 
 
-def _figures(table: Table, folder: Path) -> tuple[list[Path], list[str]]:
+def _figures(table: Table, folder: Path) -> tuple[list[Picture], list[str]]:
     """Draw what the table asks for; an entry that cannot be drawn becomes a remark in the report."""
     if not table.spec["figures"]:
         return [], []
-    from mixexp.report.figures import draw, figure_problem, save  # matplotlib costs half a second that tables alone need not pay
+    from mixexp.report.figures import caption, draw, figure_problem, save  # matplotlib costs half a second that tables alone need not pay
 
     problems = [figure_problem(spec) for spec in table.spec["figures"]]
     sound = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
-    written: list[Path] = []
+    pictures: list[Picture] = []
     for spec, name in zip(sound, distinct_names([str(spec["file"]) for spec in sound]), strict=True):
         try:
-            written += save(draw(table, spec), folder / name)
+            figure, words = draw(table, spec), caption(table, spec)
+            pictures.append(Picture(save(figure, folder / name, words), words))
         except UserError as error:
             remarks.append(f"Not drawn: figure {spec['file']}: {error}")
-    return written, remarks
+    return pictures, remarks
+
+
+def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
+    """Write texts by their files' names into a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write(folder / name, text) for name, text in texts.items()]
 
 
 def _write(path: Path, text: str) -> Path:

@@ -1,0 +1,77 @@
+"""What a report is made of, for the top of its page: how many runs and how they ended, when, where and by what they were made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mixexp.report.load import Run
+from mixexp.report.tables import Table, label
+
+OUTCOMES = ("failed", "diverged", "no number", "damaged", "unfinished", "finished")
+MOST = 8
+"""Different values of a fact that are named."""
+
+
+def outcomes(tables: Sequence[Table]) -> dict[str, int]:
+    """How many runs ended how, in the order of OUTCOMES; a run in several tables counts once."""
+    ends = {run.folder: run.outcome for table in tables for run in table.runs}
+    ends |= {run.folder: outcome for table in tables for run, outcome, _ in table.without_result}
+    counts = Counter(ends.values())
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
+
+
+def facts(runs: Sequence[Run], seconds: Iterable[float | None]) -> dict[str, list[str]]:
+    """What is known of the runs together, name → words, one text a different value; facts no run has are left out.
+
+    Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
+    """
+    times = [time for time in seconds if time is not None]
+    started = sorted(str(run.environment["started"]) for run in runs if run.environment.get("started"))
+    span = dict.fromkeys(moment.replace("T", " ") for moment in started[:1] + started[-1:])
+    return {
+        name: words
+        for name, words in {
+            "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
+            "Started": [" to ".join(span)] if span else [],
+            "Commit": _named([_commit(run) for run in runs]),
+            "Versions": _named([_versions(run) for run in runs]),
+            "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
+            "Command": _named([label(run.environment.get("command") or "") for run in runs]),
+        }.items()
+        if words
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that they fill."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    left = round(seconds)
+    parts = []
+    for name, size in units:
+        count, left = divmod(left, size)
+        parts += [f"{count} {name}"] if count or (name == "s" and not parts) else []
+    return " ".join(parts[:2])
+
+
+def _named(values: Sequence[str]) -> list[str]:
+    """The different values, the most common first, with the number of runs where there are several."""
+    counts = Counter(value for value in values if value)
+    if len(counts) == 1 and sum(counts.values()) == len(values):
+        return list(counts)
+    words = [f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in counts.most_common(MOST)]
+    return words + [f"{len(counts) - MOST} others"] * (len(counts) > MOST)
+
+
+def _commit(run: Run) -> str:
+    git = run.environment.get("git")
+    if not isinstance(git, dict) or not git.get("commit"):
+        return ""
+    return label(git["commit"])[:12] + " with uncommitted changes" * bool(git.get("dirty"))
+
+
+def _versions(run: Run) -> str:
+    versions = run.environment.get("versions")
+    named = {"python": run.environment.get("python"), **(versions if isinstance(versions, dict) else {})}
+    return ", ".join(f"{name} {label(version)}" for name, version in named.items() if version)

@@ -1,0 +1,190 @@
+"""A report as one HTML file that needs nothing else: tables, figures and every run, to be read, sorted and filtered."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mixexp.report import sheets
+from mixexp.report.contrasts import STAR, contrasts
+from mixexp.report.latex import latex
+from mixexp.report.markdown import grid, heading
+from mixexp.report.overview import facts, outcomes
+from mixexp.report.published import MARK
+from mixexp.report.runlist import run_list
+from mixexp.report.scores import RULES, STATISTICS
+from mixexp.report.sheets import Sheet
+from mixexp.report.shown import link, shown
+from mixexp.report.tables import Table, label, reductions
+
+ASSETS = Path(__file__).with_name("page")
+LARGEST_SVG = 400_000
+"""Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
+COPIED = 500
+"""Rows of a table that can be copied from the page; a longer one is taken from its file."""
+_NUMBER = re.compile(r"(\[?[−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's files, of which the page shows one and links to all, and its caption."""
+
+    paths: Sequence[Path]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table with what was written of it, in the folder where that is."""
+
+    table: Table
+    files: Sequence[Path]
+    pictures: Sequence[Picture]
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _View:
+    """A table by one selection rule."""
+
+    table: Table
+    rule: str
+    name: str
+
+    @cached_property
+    def heading(self) -> str:
+        return heading(dataclasses.replace(self.table, rule=self.rule))
+
+    @cached_property
+    def sheet(self) -> Sheet:
+        return sheets.headline(self.table, self.rule)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        return sheets.warnings(self.table, self.rule)
+
+    @cached_property
+    def differences(self) -> Sheet | None:
+        return sheets.differences(self.table, self._contrasts) if any(one.found.p is not None for one in self._contrasts) else None
+
+    @cached_property
+    def untested(self) -> str:
+        return sheets.untested(self._contrasts)
+
+    @cached_property
+    def _contrasts(self) -> list:
+        return contrasts(self.table, self.rule)
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The table in the languages it can be copied in, by their names."""
+        if len(self.sheet.rows) > COPIED:
+            return {}
+        markdown = "\n\n".join(grid(self.sheet)) + "\n"
+        return {"Markdown": markdown, "LaTeX": latex(dataclasses.replace(self.table, rule=self.rule), self.name)}
+
+
+def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:
+    """The page, to be written into `home`; the same runs and figures give the same text.
+
+    name: what the report is called where it has several tables. directories: the folders the runs were found in.
+    """
+    import jinja2  # what only somebody who writes a page has to wait for
+
+    tables = [part.table for part in parts]
+    runs = run_list(tables, home)
+    views = [[_View(table, rule, str(number)) for rule in table.rules] for number, table in enumerate(tables, start=1)]
+    data = {**runs, "copies": [{view.rule: view.copies for view in each} for each in views]}
+    style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    )  # fmt: skip
+    every = {run.folder: run for table in tables for run in table.runs}
+    ends = outcomes(tables)
+    return environment.get_template("page.html").render(
+        title=tables[0].spec["title"] if len(tables) == 1 else name,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
+        data=Markup(_inert(data)),
+        folders=[(directory.resolve().name, link(directory.resolve(), home)) for directory in directories],
+        facts=facts(list(every.values()), [row[5] for row in runs["runs"]]),
+        outcomes=ends,
+        runs=runs,
+        without=sum(count for outcome, count in ends.items() if outcome != "finished"),
+        missing=_missing(tables, home),
+        parts=[_part(part, view, home) for part, view in zip(parts, views, strict=True)],
+        rules=RULES,
+        split=_split,
+        flags=(MARK, STAR),
+        label=label,
+    )
+
+
+def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
+    table = part.table
+    return {
+        "table": table,
+        "views": views,
+        "reduced": reductions(table.runs),
+        "census": sheets.census(table),
+        "stray": sheets.stray(table),
+        "rules": sheets.rules(table),
+        "statistic": STATISTICS[table.spec["statistic"]],
+        "notes": [*table.spec["notes"], *table.remarks],
+        "files": [(path.name, link(path, home)) for path in part.files],
+        "figures": [_figure(picture, home) for picture in part.pictures],
+        "remarks": part.remarks,
+    }
+
+
+def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
+    """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of any of several."""
+    found: dict[Path, tuple[list[str], str, int | None]] = {}
+    for place, table in enumerate(tables):
+        for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
+            found[run.folder] = (cells, link(run.folder, home), None if run.folder in found else place)
+    return list(found.values())
+
+
+def _figure(picture: Picture, home: Path) -> dict[str, Any]:
+    """The image as data, its size on the page in pixels where it is known, its caption and the links to its files."""
+    files = {path.suffix: path for path in picture.paths}
+    drawn = files.get(".svg")
+    image = drawn if drawn and drawn.stat().st_size <= LARGEST_SVG else files.get(".png") or files.get(".gif") or picture.paths[0]
+    kind = {".svg": "svg+xml"}.get(image.suffix, image.suffix[1:])
+    sizes = re.findall(r'\b(?:width|height)="([\d.]+)pt"', drawn.read_text(encoding="utf-8")[:2000])[:2] if drawn else []
+    return {
+        "name": image.stem,
+        "source": Markup(f"data:image/{kind};base64,{base64.b64encode(image.read_bytes()).decode()}"),
+        "size": [round(float(points) * 4 / 3) for points in sizes],
+        "caption": picture.caption or image.stem.replace("_", " "),
+        "files": [(path.suffix[1:].upper(), link(path, home)) for path in picture.paths],
+    }
+
+
+def _split(cell: str) -> tuple[str, str]:
+    """A cell's number, and what follows it; nothing and the cell where it begins with none."""
+    found = _NUMBER.fullmatch(cell)
+    return (found[1], found[2]) if found else ("", cell)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert(data: Any) -> str:
+    """JSON that ends no element of a page and begins none."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,158 @@
+"""Every run of a report for its page: how it ended, in what it differs from the others, its scores, its curve and its error."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.errors import UserError
+from mixexp.report import sheets
+from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
+from mixexp.report.records import told_by_group
+from mixexp.report.scores import RULES, scale, unit
+from mixexp.report.shown import link, shown
+from mixexp.report.tables import UNSET, Table, label
+
+OWN_COLUMNS = 5
+"""Settings with a column each; further ones share the last."""
+POINTS = 40
+"""Of a curve."""
+LEVELS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""Heights of a curve's points, lowest first; a gap is a blank."""
+HEAD, TAIL = 400, 3000
+"""Bytes kept of an error's beginning and end; the end says what it was."""
+ERRORS = 2_000_000
+"""Letters of errors in one page; what does not fit is in the runs' folders, which the page links to."""
+
+
+def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
+    """What the page's list of runs is drawn from, as JSON takes it: texts as they are to be shown, indices instead of repetitions.
+
+    keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
+    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error], changes
+    being key and text indices in turn, or null where its configuration cannot be read; table is null for a run that could be of any.
+    """
+    entries = _entries(tables)
+    runs = [run for run, *_ in entries]
+    known = [run for run in runs if run.config]
+    columns, others = _columns(tables, known)
+    different = varying(known)
+    usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
+    common = {**(known[0].settings if known else {}), **usual}
+    keys = {key: place for place, key in enumerate(common)}
+    texts = _Texts()
+    rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
+    room = ERRORS
+    rows = []
+    for run, place, outcome, problem in entries:
+        error = _error(run) if outcome == "failed" else ""
+        room -= len(error)
+        table = tables[place or 0]
+        scores = table.scores.get(run.folder, {})
+        changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
+        row = [
+            shown(run.folder.name), link(run.folder, home), place, texts.of(outcome), texts.of(problem), _seconds(run),
+            texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
+            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
+        ]  # fmt: skip
+        rows.append(row)
+    return {
+        "keys": [shown(key) for key in keys],
+        "common": [texts.of(_value(value)) for value in common.values()],
+        "columns": [keys[key] for key in columns],
+        "others": [keys[key] for key in others],
+        "rules": rules,
+        "tables": [_described(table) for table in tables],
+        "runs": rows,
+        "texts": list(texts.places),
+    }
+
+
+class _Texts:
+    """Texts that occur again and again, each kept once."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def of(self, text: str) -> int:
+        return self.places.setdefault(shown(text), len(self.places))
+
+
+def _entries(tables: Iterable[Table]) -> list[tuple[Run, int | None, str, str]]:
+    """Each run once, with its table, outcome and problem; those that could be of any of several tables first, without one."""
+    tables = list(tables)
+    found: dict[Path, tuple[Run, int | None, str, str]] = {}
+    for place, table in enumerate(tables):
+        reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
+        for run in table.runs:
+            several = run.folder in found
+            found[run.folder] = (run, None if several else place, *reasons.get(run.folder, (run.outcome, run.problem)))
+    return list(found.values())
+
+
+def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
+    axes = dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions)
+    found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
+    repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1] or ["seed"]
+    ordered = [*repeats, *sorted(found, key=lambda key: key not in axes)]
+    most = len(repeats) + OWN_COLUMNS
+    return (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
+
+
+def _value(value: Any) -> str:
+    """A setting, as it is compared, in the fewest digits."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else label(value)
+
+
+def _seconds(run: Run) -> float | None:
+    """How long the run took, as far as it came."""
+    column = run.metrics.get("seconds") or [None]
+    value = run.result.get("seconds", column[-1])
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
+
+
+def _moment(run: Run) -> str:
+    """When the run was started, to the minute, in the time zone of its machine."""
+    return shown(label(run.environment.get("started", ""))).replace("T", " ")[:16]
+
+
+def _described(table: Table) -> dict[str, Any]:
+    return {"title": shown(label(table.spec["title"])), "unit": shown(unit(table.spec, table.spec["metric"])), "rule": table.rule}
+
+
+def _curve(run: Run, table: Table) -> list[str] | None:
+    """The table's metric by evaluation, at most POINTS of them, as letters of LEVELS, and its lowest and highest value."""
+    metric = table.spec["metric"]
+    try:
+        values = [] if metric.startswith("probe.") else run.series(metric)
+    except UserError:
+        return None
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if len(finite) < 2:
+        return None
+    step = max((len(values) - 1) / (POINTS - 1), 1)
+    picked = [values[round(place * step)] for place in range(min(len(values), POINTS))]
+    low, high = min(finite), max(finite)
+    reach = (len(LEVELS) - 1) / (high - low) if high > low else 0
+    levels = "".join(" " if value is None or not math.isfinite(value) else LEVELS[round((value - low) * reach)] for value in picked)
+    return [levels, *(sheets.number(scale(table.spec, metric) * value, table.spec) for value in (low, high))]
+
+
+def _error(run: Run) -> str:
+    """What error.txt says, cut in its middle; empty where there is none."""
+    try:
+        with (run.folder / "error.txt").open("rb") as file:
+            text = file.read(HEAD + TAIL)
+            cut = file.seek(0, os.SEEK_END) - HEAD - TAIL
+            if cut > 0:
+                file.seek(-TAIL, os.SEEK_END)
+                text = text[:HEAD] + f"\n[… {cut:,} bytes left out …]\n".encode() + file.read()
+    except OSError:
+        return ""
+    return text.decode(errors="replace").replace("\r\n", "\n").strip()
