@@ -10,8 +10,8 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from mixexp.errors import UserError
 from mixexp.record import LOCK, headline, write_atomically
 from mixexp.report.load import load_state, nothing_there, run_folders
-from mixexp.sweep.pace import Task, duration, past
+from mixexp.sweep.pace import Pace, Task, duration, past
 
 SWEEPS = "sweeps"
 ORDER = ("done", "diverged", "running", "interrupted", "failed", "damaged", "missing")
@@ -38,12 +38,17 @@ class Planned:
 
 @dataclass(frozen=True)
 class Seen:
-    """A run as found: one of ORDER, with what there is to say of it, and which part of it is done."""
+    """A run as found: one of ORDER, with what there is to say of it, and which part of it is done.
+
+    last: its last evaluation; seconds: that it took, where it is done.
+    """
 
     run: Planned
     state: str
     detail: str = ""
     fraction: float = 0.0
+    last: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def keep_plan(folder: Path, cells: int, runs: Sequence[Planned], slots: int) -> None:
@@ -66,14 +71,15 @@ def _look(folder: Path, run: Planned) -> Seen:
     about = _read(folder / "environment.json")
     if state.over:
         name = "done" if state.outcome == "finished" else "diverged"
-        return Seen(run, name, headline(state.result), 1.0)
+        return Seen(run, name, headline(state.result), 1.0, state.result["last"], _number(state.result["seconds"]))
     steps, continued = _number(about.get("steps")), _number(about.get("continued_at_step"))
     evaluated = max(map(_number, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
+    last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
     where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
     if _claimed(folder):
         by = [f"process {about['process']} on {about['host']}"] if {"process", "host"} <= about.keys() else []
-        return Seen(run, "running", ", ".join([*where, *by]), fraction)
+        return Seen(run, "running", ", ".join([*where, *by]), fraction, last)
     if state.outcome in ("failed", "damaged"):
         return Seen(run, state.outcome, state.problem)
     if not (folder / "config.yaml").exists():
@@ -127,17 +133,22 @@ def describe(folder: Path, seen: Sequence[Seen], slots: int, cells: int | None =
         detail = f"about {duration(expected)}" if expected is not None else one.detail
         words = zip((one.run.name, one.state, one.run.label), widths, strict=True)
         lines.append("  ".join([*(word.ljust(width) for word, width in words), detail]).rstrip())
-    counts = Counter(one.state for one in seen)
-    text = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
     if cells is not None and cells > len(seen):
         lines.append(f"{cells} cells are {len(seen)} different runs: cells that act alike run once")
-    lines.append(f"{folder}: {len(seen)} run{'s' * (len(seen) != 1)}: {text}{_left(pace, seen, slots)}")
-    if counts["failed"]:
+    lines.append(totals(folder, seen, pace, slots))
+    if any(one.state == "failed" for one in seen):
         lines.append("error.txt in a failed run's folder says why; retry=failed tries them again")
     return "\n".join(lines)
 
 
-def _left(pace: Any, seen: Sequence[Seen], slots: int) -> str:
+def totals(folder: Path, seen: Sequence[Seen], pace: Pace, slots: int) -> str:
+    """One line: the folder, how many runs are in which state, and how long the rest will take."""
+    counts = Counter(one.state for one in seen)
+    text = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
+    return f"{folder}: {len(seen)} run{'s' * (len(seen) != 1)}: {text}{_left(pace, seen, slots)}"
+
+
+def _left(pace: Pace, seen: Sequence[Seen], slots: int) -> str:
     to_do = [(one.run.task, 1 - one.fraction) for one in seen if one.state in TO_DO]
     if not to_do:
         return ""
@@ -151,14 +162,24 @@ def status(folder: Path) -> str:
     """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError without any."""
     if not folder.is_dir():
         raise UserError(nothing_there(folder))
-    plans = [_read(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
-    listed = [run for found in plans if isinstance(found.get("runs"), list) for run in found["runs"] if isinstance(run, dict)]
-    known = [_planned(run["name"], run) for run in listed if isinstance(run.get("name"), str)]
-    runs = {run.name: run for run in known if run is not None}
+    runs, slots = plans(folder)
     for path in run_folders(folder):
-        found = _planned(path.name, _read(path / "environment.json"))
-        runs.setdefault(path.name, found or Planned(path.name, "", Task("", "", 0.0)))
+        if path.name not in runs:
+            runs[path.name] = begun(path)
     if not runs:
         raise UserError(nothing_there(folder))
-    slots = max((int(_number(found.get("slots"))) for found in plans), default=0)
-    return describe(folder, look(folder, runs.values()), max(slots, 1))
+    return describe(folder, look(folder, runs.values()), slots)
+
+
+def plans(folder: Path) -> tuple[dict[str, Planned], int]:
+    """The runs that a folder's sweeps planned, by name, and how many they make at once."""
+    found = [_read(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
+    listed = [run for plan in found if isinstance(plan.get("runs"), list) for run in plan["runs"] if isinstance(run, dict)]
+    known = [_planned(run["name"], run) for run in listed if isinstance(run.get("name"), str)]
+    slots = max((int(_number(plan.get("slots"))) for plan in found), default=0)
+    return {run.name: run for run in known if run is not None}, max(slots, 1)
+
+
+def begun(folder: Path) -> Planned:
+    """A run as its own folder describes it."""
+    return _planned(folder.name, _read(folder / "environment.json")) or Planned(folder.name, "", Task("", "", 0.0))

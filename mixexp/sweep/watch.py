@@ -1,0 +1,266 @@
+"""The state of folders again and again, until nothing in them is running or waiting: `mixexp status --watch`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import re
+import select
+import shutil
+import signal
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.errors import UserError, closest
+from mixexp.record import headline
+from mixexp.report.load import is_run
+from mixexp.sweep.pace import Pace, duration
+from mixexp.sweep.signals import handled
+from mixexp.sweep.survey import ORDER, SWEEPS, TO_DO, Planned, Seen, begun, look, plans, totals
+
+FIRST = ("running", "failed", "damaged", "interrupted", "diverged", "done", "missing")
+"""The order in which a screen too small for all shows them."""
+SECONDS = 2
+BAR = 16
+_NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
+ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # another screen without a cursor, and back
+HOME, LINE, BELOW = "\x1b[H", "\x1b[K", "\x1b[J"  # to the first letter; clear a line, and what is below
+
+
+class Watched:
+    """A folder looked at again and again; what is over or has failed is read once, and again only when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.slots, self.pace = folder, 1, Pace()
+        self._plans: dict[str, int] = {}
+        self._runs: dict[str, Planned] = {}
+        self._over: dict[str, Seen] = {}
+        self._failed: dict[str, tuple[int, Seen]] = {}
+
+    def look(self) -> list[Seen]:
+        """The state of its runs, those planned first; none where there is nothing yet."""
+        there = _names(self.folder)
+        if (found := _stamps(self.folder / SWEEPS)) != self._plans:
+            planned, self.slots = plans(self.folder)
+            self._runs, self._plans = {**planned, **self._runs}, found
+        for name in there - self._runs.keys():
+            if is_run(self.folder / name):
+                self._runs[name] = begun(self.folder / name)
+        return [self._look(run, run.name in there) for run in self._runs.values()]
+
+    def _look(self, run: Planned, there: bool) -> Seen:
+        if not there:
+            self._over.pop(run.name, None)
+            return Seen(run, "missing")
+        if run.name in self._over:
+            return self._over[run.name]
+        error = _stamp(self.folder / run.name / "error.txt")
+        if error and self._failed.get(run.name, (0, None))[0] == error:
+            return self._failed[run.name][1]
+        (seen,) = look(self.folder, [run])
+        if seen.state in ("done", "diverged"):
+            self._over[run.name] = seen
+            if seen.state == "done":
+                self.pace.observe(run.task, seen.seconds)
+        if seen.state == "failed":
+            self._failed[run.name] = (error, seen)
+        return seen
+
+
+def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
+    """What follows --watch among words, SECONDS where nothing does, None without it; and the other words. Raises UserError."""
+    text, rest, waiting = None, [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--watch":
+            text = waiting.pop(0) if waiting and _NUMBER.fullmatch(waiting[0]) else str(SECONDS)
+        elif word.startswith("--watch="):
+            text = word.partition("=")[2]
+        else:
+            rest.append(word)
+    if unknown := [word for word in rest if word.startswith("-")]:
+        raise UserError(f"status: {unknown[0]}: no such option; there is --watch [SECONDS].{closest(unknown[0], ['--watch'])}")
+    if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
+        raise UserError(f"status: --watch {text}: needs a number of seconds from 0.1 to 86400")
+    return None if text is None else float(text), rest
+
+
+def watch(folders: Sequence[Path], seconds: float) -> None:
+    """Show how far the runs are, every so many seconds, until none is running or waiting, or Ctrl-C.
+
+    A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there is waited for.
+    """
+    watched = [Watched(folder) for folder in folders]
+    with _woken() as wait, handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
+        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+            _draw(watched, seconds, wait)
+        else:
+            _print(watched, seconds, wait)
+
+
+def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> None:
+    """On a terminal, whose last picture stays."""
+    lines: list[str] = []
+    sys.stdout.write(ENTER)
+    try:
+        while True:
+            seen = [one.look() for one in watched]
+            width, height = shutil.get_terminal_size()
+            lines = frame(watched, seen, width, height)
+            # a line is cleared before it is written: behind its last column, clearing would take that letter away
+            rest = f"\n{BELOW}" if len(lines) < height else ""
+            sys.stdout.write(HOME + "\n".join(f"{LINE}{line}" for line in lines) + rest)
+            sys.stdout.flush()
+            if _is_over(seen):
+                break
+            wait(seconds)
+    finally:
+        sys.stdout.write(LEAVE + "".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+
+
+def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> None:
+    """To a file or a pipe: the runs that have changed and the totals, when anything has."""
+    told: list[dict[str, str]] = [{} for _ in watched]
+    last = [""] * len(watched)
+    while True:
+        seen = [one.look() for one in watched]
+        for place, (one, found) in enumerate(zip(watched, seen, strict=True)):
+            lines = {s.run.name: "  ".join([s.run.name, s.state, s.run.label, s.detail]).rstrip() for s in found}
+            total = _total(one, found)
+            new = [_printable(line) for name, line in lines.items() if told[place].get(name) != line]
+            if new or total != last[place]:
+                print("\n".join([*new, total]), flush=True)
+            told[place], last[place] = lines, total
+        if _is_over(seen):
+            break
+        wait(seconds)
+
+
+def frame(watched: Sequence[Watched], seen: Sequence[Sequence[Seen]], width: int, height: int) -> list[str]:
+    """What fits on a screen: each folder's totals and as many of its runs as there is room for, the running and failed ones first."""
+    wanted = [1 + len(found) for found in seen]
+    lines = []
+    for one, found, most in zip(watched, seen, _shared(wanted, height), strict=True):
+        lines += _block(one, found, most, width)
+    return [_cut(line, width) for line in lines[:height]]
+
+
+def _block(one: Watched, seen: Sequence[Seen], most: int, width: int) -> list[str]:
+    """At most so many lines of a folder."""
+    rows = sorted(seen, key=lambda s: FIRST.index(s.state))
+    shown = rows if len(rows) < most else rows[: max(most - 2, 0)]
+    lines = [_total(one, seen), *_rows(one.folder, shown, width)]
+    rest = Counter(s.state for s in rows[len(shown) :])
+    if rest:
+        lines.append(f"... and {', '.join(f'{rest[state]} {state}' for state in ORDER if rest[state])}")
+    return lines[:most]
+
+
+def _rows(folder: Path, seen: Sequence[Seen], width: int) -> Iterator[str]:
+    """A line a run, in columns; a long label gives way to what is said of the run."""
+    details = [_progress(folder, one) if one.state == "running" else one.detail for one in seen]
+    room = max(width - max(len(one.run.name) + len(one.state) + len(detail) + 6 for one, detail in zip(seen, details, strict=True)), 10) if seen else 0
+    labels = [_cut(one.run.label, room) for one in seen]
+    states, beside = (max(map(len, column), default=0) for column in ([one.state for one in seen], labels))
+    for one, label, detail in zip(seen, labels, details, strict=True):
+        yield "  ".join([one.run.name, one.state.ljust(states), label.ljust(beside), detail]).rstrip()
+
+
+def _progress(folder: Path, seen: Seen) -> str:
+    """A running run's bar, its last figures and how long ago they were."""
+    filled = math.floor(BAR * seen.fraction)
+    bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {seen.fraction:4.0%}"
+    written = _stamp(folder / seen.run.name / "metrics.csv")
+    if not seen.last or not written:
+        return f"{bar}  no evaluation yet"
+    names = ("accuracy",) if "accuracy" in seen.last else tuple(n for n in seen.last if n not in ("step", "epoch", "lr", "seconds"))
+    return f"{bar}  {headline({'last': seen.last}, names)}, {duration(max(time.time() - written / 1e9, 0))} ago"
+
+
+def _total(one: Watched, seen: Sequence[Seen]) -> str:
+    if seen:
+        return _printable(totals(one.folder, seen, one.pace, one.slots))
+    beside = [path.name for path in one.folder.absolute().parent.glob("*") if path.is_dir() and path != one.folder.absolute()]
+    return _printable(f"{one.folder}: no run yet, waiting for one.{closest(one.folder.name, beside)}")
+
+
+def _is_over(seen: Sequence[Sequence[Seen]]) -> bool:
+    """Whether nothing runs or waits in any of the folders, and something has been there."""
+    return all(found and not any(one.state in TO_DO for one in found) for found in seen)
+
+
+def _shared(wanted: Sequence[int], height: int) -> list[int]:
+    """How many lines each gets of so many: what it wants, where all can have that, else an equal part and what others leave."""
+    given = [0] * len(wanted)
+    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+    for done, place in enumerate(order):
+        given[place] = min(wanted[place], (height - sum(given)) // (len(order) - done))
+    return given
+
+
+def _printable(text: str) -> str:
+    """Without what moves a cursor or rings a bell: labels and errors come from files."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _cut(text: str, width: int) -> str:
+    """A line that no terminal of this width wraps; some letters take two columns, and some none."""
+    text = _printable(text)
+    ends = list(itertools.accumulate(0 if unicodedata.combining(a) else 2 if unicodedata.east_asian_width(a) in "WF" else 1 for a in text))
+    if not ends or ends[-1] <= width:
+        return text
+    return text[: sum(end < width for end in ends)] + "…"
+
+
+def _names(folder: Path) -> set[str]:
+    """The folders in a folder, which may not be there."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
+    return set()
+
+
+def _stamps(folder: Path) -> dict[str, int]:
+    return {path.name: _stamp(path) for path in sorted(folder.glob("*.json"))}
+
+
+def _stamp(path: Path) -> int:
+    """When a file was last changed, in nanoseconds since 1970; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _leave(number: int, _: Any) -> None:
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _woken() -> Iterator[Callable[[float], None]]:
+    """A function that waits so many seconds, or until the terminal has another size."""
+    if not hasattr(signal, "SIGWINCH"):
+        yield time.sleep
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+
+    def wait(seconds: float) -> None:
+        if select.select([reader], [], [], seconds)[0]:
+            os.read(reader, 512)
+
+    try:
+        with handled(lambda *_: None, "SIGWINCH"):
+            yield wait
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,356 @@
+"""`mixexp status --watch`, on a terminal and off it, beside a sweep that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_survey import begun, ended, held, one_of_each, planned, row
+
+from mixexp.errors import UserError
+from mixexp.sweep import watch as watching
+from mixexp.sweep.survey import ORDER, Seen, keep_plan, status
+from mixexp.sweep.watch import FIRST, Watched, frame, seconds_between, watch
+
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(0 if unicodedata.combining(a) else 2 if unicodedata.east_asian_width(a) in "WF" else 1 for a in text)
+
+
+def states(folder: Path) -> dict[str, str]:
+    return {one.run.name: one.state for one in Watched(folder).look()}
+
+
+class Terminal:
+    """A command on a terminal of its own, with all that it wrote there."""
+
+    def __init__(self, folder: Path, *words: str, rows: int = 20, width: int = 80) -> None:
+        self.master, slave = pty.openpty()
+        self.resize(rows, width)
+        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+        command = [sys.executable, "-m", "mixexp", "status", "--watch", *words]
+        self.process = subprocess.Popen(  # the terminal is its own, so that Ctrl-C on it reaches it
+            command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.text = ""
+
+    def resize(self, rows: int, width: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, width, 0, 0))
+
+    def until(self, pattern: str, since: int = 0, seconds: float = 60.0) -> int:
+        """Read until what was written after a place holds a pattern; the place where the text ends."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.text[since:], re.DOTALL):
+            assert time.monotonic() < deadline, f"no {pattern!r} in {self.text[since:]!r}"
+            self._read()
+        return len(self.text)
+
+    def ended(self) -> int:
+        """Read to the end; the exit code."""
+        with contextlib.suppress(OSError):
+            while True:
+                self._read()
+        return self.process.wait(timeout=30)
+
+    def _read(self) -> None:
+        if select.select([self.master], [], [], 0.1)[0]:
+            if not (found := os.read(self.master, 65536)):
+                raise OSError("the terminal is closed")
+            self.text += found.decode()
+        elif self.process.poll() is not None:
+            raise OSError("the process has ended")
+
+    @property
+    def pictures(self) -> list[list[str]]:
+        """Every whole picture drawn, as lines."""
+        drawn = self.text.partition(ENTER)[2].partition(LEAVE)[0].split("\x1b[H")[1:]
+        return [[re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", line) for line in one.replace("\x1b[J", "").split("\r\n")] for one in drawn]
+
+
+@pytest.fixture
+def terminal(tmp_path) -> Iterator[Any]:
+    begun_ones = []
+
+    def begin(*words: str, **size: int) -> Terminal:
+        begun_ones.append(Terminal(tmp_path, *words, **size))
+        return begun_ones[-1]
+
+    yield begin
+    for one in begun_ones:
+        with contextlib.suppress(ProcessLookupError):
+            one.process.kill()
+        one.process.wait()
+        os.close(one.master)
+
+
+# --- what is drawn ---
+
+labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+seens = st.lists(st.builds(lambda state, label, part: (state, label, part), st.sampled_from(ORDER), labels, st.floats(0, 1)), max_size=30)
+
+
+@settings(max_examples=200, deadline=None)
+@given(found=st.lists(seens, min_size=1, max_size=4), width=st.integers(1, 120), height=st.integers(1, 40))
+def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
+    watched = [Watched(Path(f"nowhere{place}")) for place in range(len(found))]
+    seen = [[Seen(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)] for one in found]
+    lines = frame(watched, seen, width, height)
+    assert 1 <= len(lines) <= height
+    assert all(columns(line) <= width and line.isprintable() for line in lines)
+    if height >= len(found):
+        wide = frame(watched, seen, 1000, height)
+        assert [line.partition(":")[0] for line in wide if line.startswith("nowhere")] == [f"nowhere{place}" for place in range(len(found))]
+
+
+@settings(max_examples=100, deadline=None)
+@given(found=seens.filter(len), height=st.integers(3, 40))
+def test_what_runs_and_what_failed_stays_in_sight(found, height):
+    seen = [Seen(planned(f"{n:012d}"), state, "why", part) for n, (state, _, part) in enumerate(found)]
+    total, *lines = frame([Watched(Path("nowhere"))], [seen], 1000, height)
+    counts = Counter(one.state for one in seen)
+    assert all(f"{count} {state}" in total for state, count in counts.items())
+    rest = lines.pop() if lines[-1].startswith("... and ") else ""
+    shown = [line.split()[1] for line in lines]
+    assert shown == sorted((one.state for one in seen), key=FIRST.index)[: len(shown)]
+    left = Counter({state: int(count) for count, state in re.findall(r"(\d+) (\w+)", rest)})
+    assert Counter(shown) + left == counts
+    assert not rest or len(lines) == height - 2
+
+
+def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_path):
+    begun(tmp_path / "a", rows=(20,)).append(row(40, accuracy=0.8125))
+    begun(tmp_path / "b")
+    os.utime(tmp_path / "a" / "metrics.csv", (time.time() - 30,) * 2)
+    with held(tmp_path / "a"), held(tmp_path / "b"):
+        watched = Watched(tmp_path)
+        _, first, second = frame([watched], [watched.look()], 200, 10)
+        assert re.search(r"^a  running  seed=a  \[######\.{10}\]  40%  accuracy 0\.8125, 3\d s ago$", first)
+        assert second.endswith("[................]   0%  no evaluation yet")
+    keep_plan(tmp_path / "sweep", 1, [planned("a", "mix=mixup alpha=0.2 imbalance.n=100 seed=17")], slots=1)
+    (tmp_path / "a").rename(tmp_path / "sweep" / "a")
+    with held(tmp_path / "sweep" / "a"):
+        watched = Watched(tmp_path / "sweep")
+        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", frame([watched], [watched.look()], 80, 10)[1])
+
+
+def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
+    columns_of_a_game = {"step": 50, "epoch": 1.0, "lr": 0.1, "modes": 7, "high_quality": 0.5, "seconds": 1.0}
+    run = begun(tmp_path / "a")
+    (tmp_path / "a" / "metrics.csv").write_text(",".join(columns_of_a_game) + "\n" + ",".join(map(str, columns_of_a_game.values())) + "\n")
+    with held(run.path):
+        watched = Watched(tmp_path)
+        assert "modes 7.0000, high quality 0.5000" in frame([watched], [watched.look()], 200, 10)[1]
+
+
+def test_escapes_in_a_runs_words_do_not_reach_the_terminal(tmp_path):
+    begun(tmp_path / "a", label="\x1b[2J\x07evil").fail("RuntimeError: \x1b]0;title\x07\n")
+    watched = Watched(tmp_path)
+    assert all(line.isprintable() for line in frame([watched], [watched.look()], 200, 10))
+
+
+# --- what is read ---
+
+
+def test_every_state_is_the_one_that_status_tells(tmp_path):
+    names = one_of_each(tmp_path)
+    keep_plan(tmp_path, len(names), [planned(name) for name in names], slots=1)
+    with held(tmp_path / "running"):
+        told = {line.split()[0]: line.split()[1] for line in status(tmp_path).splitlines() if line.split()[0] in names}
+        assert states(tmp_path) == told
+
+
+def test_what_is_over_is_not_read_again(tmp_path, monkeypatch):
+    read: list[str] = []
+    real = watching.look
+    monkeypatch.setattr(watching, "look", lambda folder, runs: read.append(runs[0].name) or real(folder, runs))
+    names = one_of_each(tmp_path)
+    watched = Watched(tmp_path)
+    first = watched.look()
+    assert sorted(read) == sorted(names.keys() - {"missing"})
+    read.clear()
+    assert watched.look() == first
+    assert not {"done", "diverged", "failed"} & set(read)
+
+
+def test_a_thousand_finished_runs_cost_no_core(tmp_path):
+    """A twentieth of a core at a look every two seconds, on a machine however busy: its own processor time counts."""
+    for n in range(1000):
+        folder = tmp_path / f"{n:012d}"
+        folder.mkdir()
+        for name, text in (("config.yaml", "seed: 1\n"), ("environment.json", "{}"), ("metrics.csv", "step,accuracy\n1,0.5\n")):
+            (folder / name).write_text(text)
+        (folder / "result.json").write_text('{"outcome": "finished", "seconds": 1.0, "steps": 1, "last": {"accuracy": 0.5}}')
+    watched = Watched(tmp_path)
+    assert Counter(one.state for one in watched.look()) == {"done": 1000}
+    began = time.process_time()
+    for _ in range(10):
+        frame([watched], [watched.look()], 100, 40)
+    assert (time.process_time() - began) / 10 < 0.1
+
+
+def test_a_failed_run_that_is_tried_again_is_seen(tmp_path):
+    begun(tmp_path / "a", rows=(20,)).fail("RuntimeError: it broke\n")
+    watched = Watched(tmp_path)
+    assert [one.state for one in watched.look()] == ["failed"]
+    run = begun(tmp_path / "a", rows=(20,))
+    with held(tmp_path / "a"):
+        assert [one.state for one in watched.look()] == ["running"]
+    run.append(row(100))
+    run.finish("finished", 10.0, steps=100)
+    assert [one.state for one in watched.look()] == ["done"]
+
+
+def test_runs_and_plans_that_come_later_are_seen_and_those_that_go_are_missing(tmp_path):
+    watched = Watched(tmp_path / "sweep")
+    assert watched.look() == []
+    ended(tmp_path / "sweep" / "a")
+    assert [one.state for one in watched.look()] == ["done"]
+    keep_plan(tmp_path / "sweep", 2, [planned("a"), planned("b")], slots=3)
+    assert {one.run.name: one.state for one in watched.look()} == {"a": "done", "b": "missing"} and watched.slots == 3
+    (tmp_path / "sweep" / "a").rename(tmp_path / "a")
+    assert [one.state for one in watched.look()] == ["missing", "missing"]
+
+
+def test_the_time_left_is_judged_by_the_runs_that_finish_meanwhile(tmp_path):
+    keep_plan(tmp_path, 2, [planned("a"), planned("b")], slots=1)
+    watched = Watched(tmp_path)
+    assert "no finished run to judge the time by" in frame([watched], [watched.look()], 200, 10)[0]
+    ended(tmp_path / "a", seconds=40.0)
+    assert "about 40 s left" in frame([watched], [watched.look()], 200, 10)[0]
+
+
+# --- on a terminal ---
+
+
+def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path):
+    screen = terminal("0.2", "outputs/runs", rows=8, width=90)
+    screen.until("no run yet, waiting for one")
+    words = ("-m", "seed=0,1", "model.width=2", "epochs=300", "subset=head", "subset.n=200", "runs_per_device=1")
+    with subprocess.Popen([sys.executable, "-m", "mixexp", *words], cwd=tmp_path, stdout=subprocess.DEVNULL) as sweep:
+        screen.until(r"running  seed=0  \[#+\.+\] +\d+%  accuracy 0\.\d{4}, \d+ s ago")
+        place = screen.until("1 running, 1 missing")
+        screen.resize(30, 120)
+        screen.until(r"seed=1", since=place)
+        assert screen.ended() == 0
+        assert sweep.wait() == 0
+    assert re.search(r"\x1b\[\?1049l.*outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$", screen.text, re.DOTALL)
+    assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(columns(line) <= 120 for line in one) for one in screen.pictures)
+
+
+def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_path):
+    for n in range(30):
+        begun(tmp_path / "sweep" / f"{n:012d}", rows=(20,))
+    screen = terminal("60", "sweep", rows=10, width=50)
+    place = screen.until(r"\.\.\. and 22 interrupted")
+    assert all(len(one) == 10 and all(columns(line) <= 50 for line in one) for one in screen.pictures)
+    screen.resize(6, 30)
+    screen.until(r"\.\.\. and 26 interrupted", since=place, seconds=20)
+    assert all(len(screen.pictures[-1]) == 6 and columns(line) <= 30 for line in screen.pictures[-1])
+    assert any("…" in line for line in screen.pictures[-1])
+    os.write(screen.master, b"\x03")
+    assert screen.ended() == 0
+    assert "Traceback" not in screen.text and "stopped" not in screen.text
+    assert screen.text.count(ENTER) == screen.text.count(LEAVE) == 1 and "\x1b[?25h" in screen.text
+
+
+def test_a_terminal_is_left_as_it_was_when_the_process_is_told_to_end(terminal, tmp_path):
+    begun(tmp_path / "sweep" / "a")
+    screen = terminal("sweep")
+    screen.until("1 interrupted")
+    screen.process.send_signal(signal.SIGTERM)
+    assert screen.ended() == 128 + signal.SIGTERM
+    assert screen.text.count(LEAVE) == 1 and "Traceback" not in screen.text
+
+
+# --- elsewhere ---
+
+
+def test_a_file_gets_lines_only_when_something_has_changed(tmp_path, monkeypatch, capsys):
+    keep_plan(tmp_path, 2, [planned("a"), planned("b")], slots=1)
+    looks = iter(
+        [
+            lambda: None,
+            lambda: begun(tmp_path / "a", rows=(20,)),
+            lambda: None,
+            lambda: ended(tmp_path / "a"),
+            lambda: ended(tmp_path / "b"),
+        ]
+    )
+    printed = []
+
+    @contextlib.contextmanager
+    def woken() -> Iterator[Any]:
+        def wait(seconds: float) -> None:
+            printed.append(capsys.readouterr().out.splitlines())
+            next(looks)()
+
+        yield wait
+
+    monkeypatch.setattr(watching, "_woken", woken)
+    watch([tmp_path], 2.0)
+    printed.append(capsys.readouterr().out.splitlines())
+    first, nothing, started, again, one, both = printed
+    assert first == ["a  missing  seed=a", "b  missing  seed=b", f"{tmp_path}: 2 runs: 2 missing; no finished run to judge the time by"]
+    assert nothing == again == []
+    assert started[0].startswith("a  interrupted  seed=a  evaluated last at step 20") and len(started) == 2
+    assert one == ["a  done  seed=a  accuracy 0.8750", f"{tmp_path}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once"]
+    assert both == ["b  done  seed=b  accuracy 0.8750", f"{tmp_path}: 2 runs: 2 done"]
+
+
+def test_a_pipe_gets_no_escapes_and_no_torch_is_imported(tmp_path):
+    ended(tmp_path / "sweep" / "a")
+    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep', '--watch']; c.main(); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "a  done  seed=a  accuracy 0.8750\nsweep: 1 run: 1 done\n")
+
+
+# --- words ---
+
+
+def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
+    assert seconds_between(["a"]) == (None, ["a"])
+    assert seconds_between(["--watch", "a"]) == (2.0, ["a"])
+    assert seconds_between(["a", "--watch"]) == (2.0, ["a"])
+    assert seconds_between(["--watch", "5", "a", "7"]) == (5.0, ["a", "7"])
+    assert seconds_between(["a", "--watch=.5", "b"]) == (0.5, ["a", "b"])
+
+
+@pytest.mark.parametrize("words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"], ["--wach"]])
+def test_other_words_are_refused(words):
+    with pytest.raises(UserError, match="seconds from 0.1 to 86400|Did you mean '--watch'"):
+        seconds_between([*words, "a"])
+
+
+def test_without_watch_a_folder_that_is_not_there_is_an_error_as_before(tmp_path):
+    with pytest.raises(UserError, match="is not a folder"):
+        status(tmp_path / "nowhere")
+
+
+def test_a_name_that_resembles_another_is_hinted_at_while_waiting(tmp_path):
+    (tmp_path / "small_data").mkdir()
+    watched = Watched(tmp_path / "smal_data")
+    (line,) = frame([watched], [watched.look()], 500, 10)
+    assert line.endswith("no run yet, waiting for one. Did you mean 'small_data'?")
