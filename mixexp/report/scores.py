@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,10 +37,15 @@ def band(values: list[float], statistic: str) -> tuple[float, float]:
     if len(values) < 2:
         return 0.0, 0.0
     if statistic == "mean":
-        deviation = statistics.stdev(values)
-        return deviation, deviation
+        return deviation(values), deviation(values)
     middle = statistics.median(values)
     return middle - min(values), max(values) - middle
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten times as long."""
+    centre = statistics.fmean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
 def unit(spec: Mapping[str, Any], metric: str) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from mixexp.report.scores import deviation
+
 LEVEL = 0.95
 """Coverage of every interval; tests are at 1 − LEVEL."""
 POWER = 0.8
@@ -64,7 +66,7 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
         return None
     if statistic == "median":
         return _of_median(sorted(values))
-    centre, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    centre, error = statistics.fmean(values), deviation(values) / math.sqrt(len(values))
     if not _many(values):
         return _students(centre, error, len(values) - 1)
     low, high = _studentised(np.asarray(values, dtype=float))
@@ -83,7 +85,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     if n < FEWEST or _alike(differences, (*ours, *theirs)):
         # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
         return Paired(n, centre)
-    error = statistics.stdev(differences) / math.sqrt(n)
+    error = deviation(differences) / math.sqrt(n)
     if statistic == "median":
         return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences))
     p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
@@ -99,7 +101,7 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
     if n < FEWEST:
         return Paired(n, centre)
-    parts = [statistics.variance(values) / len(values) for values in (ours, theirs)]
+    parts = [deviation(values) ** 2 / len(values) for values in (ours, theirs)]
     error = math.sqrt(sum(parts))
     if error == 0:
         return Paired(n, centre)

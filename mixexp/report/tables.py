@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +31,11 @@ class Entry:
 
     def holds(self, run: Run) -> bool:
         """Whether the run meets every condition."""
-        return all(run.setting(key) == value for key, value in self._wanted.items())
+        return all(run.setting(key) == value for key, value in self.wanted.items())
 
     @cached_property
-    def _wanted(self) -> dict[str, Any]:
+    def wanted(self) -> dict[str, Any]:
+        """The conditions with values as they are compared."""
         return {key: canonical(value) for key, value in self.conditions.items()}
 
 
@@ -159,14 +161,29 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     order = ["failed", "diverged", "no number", "damaged", "unfinished"]
     without_result.sort(key=lambda entry: order.index(entry[1]))
     cells: dict[tuple[str, str], list[Run]] = {}
+    entries_of = [_finder(rows), _finder(columns)]
     for run in (run for run in runs if run.folder in scores):
-        for place in ((row.label, column.label) for row in rows for column in columns if row.holds(run) and column.holds(run)):
-            cells.setdefault(place, []).append(run)
+        for row, column in itertools.product(*(find(run) for find in entries_of)):
+            cells.setdefault((row.label, column.label), []).append(run)
     placed = {run.folder for members in cells.values() for run in members}
     unmatched = [run for run in runs if run.folder in scores and run.folder not in placed]
     chosen = rule or spec["rule"]
     remarks = remarks + _pooled(cells) + _short(runs, scores)
     return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks, measured)
+
+
+def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
+    """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of entries."""
+    by_keys: dict[tuple[str, ...], dict[tuple, list[int]]] = {}
+    for index, entry in enumerate(entries):
+        keys = tuple(sorted(entry.wanted))
+        by_keys.setdefault(keys, {}).setdefault(tuple(entry.wanted[key] for key in keys), []).append(index)
+
+    def find(run: Run) -> list[Entry]:
+        held = [index for keys, found in by_keys.items() for index in found.get(tuple(map(run.setting, keys)), ())]
+        return [entries[index] for index in sorted(held)]
+
+    return find
 
 
 def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
