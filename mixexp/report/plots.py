@@ -123,9 +123,9 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     for panel in axes.flat[len(blocks) * len(quantities) :] if not split else ():
         panel.remove()
     for panels in filter(None, by_quantity.values()):
-        same_limits(panels)
         for panel in panels if spec["y_scale"] == "log" else ():
             plain_log(panel, "y")
+        same_limits(panels)
     if not any(by_quantity.values()):
         raise UserError(f"no run has {' or '.join(quantities)}")
     if not split:

@@ -71,10 +71,10 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
         panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
     for panel in spare:
         panel.remove()
-    same_limits(panels)
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             plain_log(panel, which)
+    same_limits(panels)
     legend(figure, panels, [text(name) for name in names])
     return figure
 

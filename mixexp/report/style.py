@@ -209,9 +209,11 @@ def named(table: Table, axis: str, entry: Entry) -> str:
 def same_limits(panels: Sequence[Axes], axis: str = "y") -> None:
     """Give panels of the same quantity one range, to be compared at a glance."""
     lows, highs = zip(*(getattr(panel, f"get_{axis}lim")() for panel in panels), strict=True)
-    room = 0.02 * (max(highs) - min(lows)) * (len(panels) > 1)  # a panel's own margin is none where its range is small
+    low, high = min(lows), max(highs)
+    if len(panels) > 1 and getattr(panels[0], f"get_{axis}scale")() == "linear":
+        low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)  # a panel's own margin is none where its range is small
     for panel in panels:
-        getattr(panel, f"set_{axis}lim")(min(lows) - room, max(highs) + room)
+        getattr(panel, f"set_{axis}lim")(low, high)
 
 
 def plain_log(panel: Axes, which: str) -> None:
@@ -219,8 +221,8 @@ def plain_log(panel: Axes, which: str) -> None:
     getattr(panel, f"set_{which}scale")("log")
     axis: Axis = getattr(panel, f"{which}axis")
     low, high = getattr(panel, f"get_{which}lim")()
-    decades = math.log10(high / low)
-    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=8))
+    wide = low <= 0 or high > 100 * low
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8))
     axis.set_major_formatter(lambda x, _: f"{x:,g}")
     axis.set_minor_formatter(NullFormatter())
 
