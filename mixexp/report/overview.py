@@ -29,12 +29,11 @@ def facts(runs: Sequence[Run], seconds: Iterable[float | None]) -> dict[str, lis
     """
     times = [time for time in seconds if time is not None]
     started = sorted(str(run.environment["started"]) for run in runs if run.environment.get("started"))
-    span = dict.fromkeys(moment.replace("T", " ") for moment in started[:1] + started[-1:])
     return {
         name: words
         for name, words in {
             "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
-            "Started": [" to ".join(span)] if span else [],
+            "Started": [_span(started[0], started[-1])] if started else [],
             "Commit": _named([_commit(run) for run in runs]),
             "Versions": _named([_versions(run) for run in runs]),
             "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
@@ -53,6 +52,12 @@ def duration(seconds: float) -> str:
         count, left = divmod(left, size)
         parts += [f"{count} {name}"] if count or (name == "s" and not parts) else []
     return " ".join(parts[:2])
+
+
+def _span(first: str, last: str) -> str:
+    """From one moment to another, the day once where both have the same."""
+    day, time = first[:10], last[11:] if first[:10] == last[:10] else last.replace("T", " ")
+    return f"{day} {first[11:]}" + f" to {time}" * (last != first)
 
 
 def _named(values: Sequence[str]) -> list[str]:

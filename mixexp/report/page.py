@@ -32,7 +32,7 @@ LARGEST_SVG = 400_000
 """Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
 COPIED = 500
 """Rows of a table that can be copied from the page; a longer one is taken from its file."""
-_NUMBER = re.compile(r"(\[?[−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
+_NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mixexp.report import sheets
 from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
 from mixexp.report.records import told_by_group
 from mixexp.report.scores import RULES, scale, unit
-from mixexp.report.shown import link, shown
+from mixexp.report.shown import encoded, link, shown
 from mixexp.report.tables import UNSET, Table, label
 
 OWN_COLUMNS = 5
@@ -46,6 +46,7 @@ def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
     keys = {key: place for place, key in enumerate(common)}
     texts = _Texts()
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
+    parents = {parent: link(parent, home) for parent in {run.folder.parent for run, *_ in entries}}
     room = ERRORS
     rows = []
     for run, place, outcome, problem in entries:
@@ -55,7 +56,7 @@ def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
         scores = table.scores.get(run.folder, {})
         changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            shown(run.folder.name), link(run.folder, home), place, texts.of(outcome), texts.of(problem), _seconds(run),
+            shown(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), place, texts.of(outcome), texts.of(problem), _seconds(run),
             texts.of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),

@@ -21,6 +21,9 @@ def shown(text: str) -> str:
 
 def link(path: Path, home: Path) -> str:
     """The address of a file, or of a folder with a slash at its end, relative to the folder that the page is in."""
-    relative = os.path.relpath(path.absolute(), home.resolve())
-    # no first part with a colon can be taken for a scheme, since a colon is encoded too
-    return quote(os.fsencode(Path(relative).as_posix()), safe="/") + "/" * path.is_dir()
+    return encoded(Path(os.path.relpath(path.absolute(), home.resolve())).as_posix()) + "/" * path.is_dir()
+
+
+def encoded(path: str) -> str:
+    """A path as an address has it: no first part can be taken for a scheme, since a colon is encoded too."""
+    return quote(os.fsencode(path), safe="/")

@@ -216,6 +216,10 @@ function changed(run, key) {
   return undefined;
 }
 
+function settingOf(run, key) {
+  return changed(run, key) ?? (run[CHANGES] === null ? "" : text(data.common[key]));
+}
+
 function score(run) {
   const table = run[TABLE] ?? 0;
   return run[SCORES][data.rules.indexOf(chosenRules[table])] ?? "";
@@ -229,11 +233,11 @@ function othersOf(run) {
 const columns = [
   ["run", true, (run) => run[NAME]],
   ["outcome", true, (run) => text(run[OUTCOME])],
-  ...(several ? [["table", true, (run) => (run[TABLE] === null ? "any" : data.tables[run[TABLE]].title), "set"]] : []),
-  ...data.columns.map((key) => [data.keys[key], true, (run) => changed(run, key) ?? (run[CHANGES] === null ? "" : text(data.common[key])), "set"]),
-  ...(data.others.length ? [["other settings", true, othersOf, "others"]] : []),
   [units.size > 1 ? "score" : data.tables[0].unit, false, score, "number"],
   ...(units.size > 1 ? [["of", true, (run) => (run[TABLE] === null ? "" : data.tables[run[TABLE]].unit)]] : []),
+  ...(several ? [["table", true, (run) => (run[TABLE] === null ? "any" : data.tables[run[TABLE]].title), "set"]] : []),
+  ...data.columns.map((key) => [data.keys[key], true, (run) => settingOf(run, key), "set"]),
+  ...(data.others.length ? [["other settings", true, othersOf, "others"]] : []),
   ["seconds", false, (run) => (run[SECONDS] === null ? "" : run[SECONDS].toFixed(1)), "number"],
   ["device", true, (run) => text(run[DEVICE]), "set"],
   ["started", true, (run) => run[STARTED]],
@@ -244,7 +248,7 @@ class Row {
 
   get cells() { return (this.texts ??= columns.map(([, , of]) => of(this.run))); }
 
-  more() { return [text(this.run[PROBLEM])]; }
+  more() { return [text(this.run[PROBLEM]), ...data.columns.map((key) => `${data.keys[key]}=${settingOf(this.run, key)}`)]; }
 
   draw() {
     this.drawn ??= this.element();
@@ -359,8 +363,8 @@ function compare() {
   const line = (mark) => ([name, a, b]) => make("tr", { className: mark }, make("th", { scope: "row" }, name), make("td", {}, a), make("td", {}, b));
   const table = (lines) => make("div", { className: "scroll" }, make("table", {},
     make("thead", {}, make("tr", {}, ...["", ...rows.map((row) => row.run[NAME])].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, ...lines)));
-  const rest = make("details", {}, make("summary", {}, `${same.length} settings that both have`), table(same.map(line(""))));
-  const words = make("p", {}, differ.length ? `${differ.length} settings differ.` : "All their settings are the same.");
+  const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same.map(line(""))));
+  const words = make("p", {}, differ.length ? `${differ.length} ${differ.length === 1 ? "setting differs" : "settings differ"}.` : "All their settings are the same.");
   show("Two runs compared", table(facts.map(line(""))), words, ...(differ.length ? [table(differ.map(line("differ")))] : []), rest);
 }
 
@@ -418,7 +422,7 @@ const outcome = () => outcomes.find((input) => input.checked).value;
 runs.accept = (row) => !outcome() || text(row.run[OUTCOME]) === outcome();
 const scoreHead = all("th", runsTable)[columns.findIndex(([, , of]) => of === score)];
 const ruleNote = make("small", { className: "by" });
-one("button", scoreHead).append(ruleNote);
+scoreHead.append(ruleNote);
 
 function choose(table, rule) {
   const article = one(`#table-${table}`);
@@ -489,7 +493,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 function paint(chosen) {
   if (chosen) document.documentElement.dataset.theme = chosen;
   const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-  theme.textContent = now === "dark" ? "Light colours" : "Dark colours";
+  one("span + span", theme).textContent = now === "dark" ? "Light colours" : "Dark colours";
 }
 let remembered = null;
 try { remembered = localStorage.getItem("mixexp-theme"); } catch { /* a browser may keep nothing for files */ }
