@@ -159,6 +159,7 @@ def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 def _write(path: Path, text: str) -> Path:
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8", newline="")
+    # a folder's name can hold bytes that are no text, a JSON file half a letter
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     unfinished.replace(path)
     return path
