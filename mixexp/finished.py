@@ -39,6 +39,15 @@ def configuration(folder: Path) -> dict[str, Any]:
     return {**dict.fromkeys(YOUNGER), **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
 
 
+def environment(folder: Path) -> dict[str, Any]:
+    """What its environment.json says; empty where that cannot be read."""
+    try:
+        found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def weights(folder: Path) -> State:
     """What its checkpoint.pt holds, on the CPU, whatever version made it; raises UserError where it is damaged."""
     try:

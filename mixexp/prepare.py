@@ -47,6 +47,7 @@ class Prepared:
     probe: Probe | None
     seed: int
     batch_size: int
+    contents: str
     other: Callable[[str], Subject]
 
     def subject(self, step: int) -> Subject:
@@ -87,13 +88,15 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
     return Prepared(
         run, dataset.kind, splits.classes, choice, counts, train, held_out, test, true_labels, normalize,
         sampling, augment, mix, mix_layer, network, loss, probe, seed, config["batch_size"],
-        lambda source: restored(Path(source), another(source, config)),
+        splits.digest, lambda source: restored(Path(source), another(source, config)),
     )  # fmt: skip
 
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
     state, parts = finished.weights(folder), prepare(config)
+    if (trained_on := finished.environment(folder).get("data_contents", parts.contents)) != parts.contents:
+        raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
     try:
         parts.network.load_state_dict(state["network"])
         parts.loss.load_state_dict(state["loss"])

@@ -94,7 +94,7 @@ def train(
     mode = speed.mode(run.device, config["threads"], steps, flops)
 
     # -- where an earlier attempt stopped, or a shorter run ended
-    made_by = {**computer.made_by(run, trusted), "speed": mode.name}
+    made_by = {**computer.made_by(run, trusted), "speed": mode.name, "data": parts.contents}
     checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     first, loss_sum, loss_count, seconds, written, probed = 0, torch.zeros((), device=run.device), 0, 0.0, [], {}
     for path in (folder.path, *shorter):
@@ -123,6 +123,7 @@ def train(
             train_counts=parts.counts.tolist(),
             test_counts=torch.bincount(test_part.labels, minlength=num_classes).tolist(),
             data_hash=choice.digest(),
+            data_contents=parts.contents,
         ),
         validation=len(held_out) > 0,
         rows=written,

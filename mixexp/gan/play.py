@@ -97,7 +97,8 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
     shown = splits.test_images[: game.frame_points].flatten(1)
 
     # -- where an earlier attempt stopped
-    checkpoint = Checkpoint(folder.path / "checkpoint.pt", computer.made_by(run, trusted), config["checkpoint_seconds"])
+    made_by = {**computer.made_by(run, trusted), "data": splits.digest}
+    checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
     modules = {"generator": generator, "discriminator": discriminator}
     sums, first, counted, seconds, written, probed = torch.zeros(2, device=run.device), 0, 0, 0.0, [], {}
     saved = checkpoint.load(checkpoint.path, folder.note)
@@ -119,6 +120,7 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
             parameters={name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
             steps=steps,
             train_counts=torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
+            data_contents=splits.digest,
         ),
         validation=False,
         rows=written,

@@ -168,7 +168,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     placed = {run.folder for members in cells.values() for run in members}
     unmatched = [run for run in runs if run.folder in scores and run.folder not in placed]
     chosen = rule or spec["rule"]
-    remarks = remarks + _pooled(cells) + _short(runs, scores)
+    remarks = remarks + _pooled(cells) + _edited(runs) + _short(runs, scores)
     return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks, measured)
 
 
@@ -327,6 +327,16 @@ def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
         if differing:
             mixed.setdefault(differing, []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items()]
+
+
+def _edited(runs: Iterable[Run]) -> list[str]:
+    """A warning where a data set's files have changed between the runs, which no setting tells."""
+    contents: dict[tuple, set[str]] = {}
+    for run in runs:
+        if "data_contents" in run.environment:
+            settings = ((key, value) for key, value in run.settings.items() if key.partition(".")[0] == "dataset" and key not in CIRCUMSTANCES)
+            contents.setdefault(tuple(settings), set()).add(str(run.environment["data_contents"]))
+    return [f"The runs were made with {len(found)} different contents of the same data set's files." for found in contents.values() if len(found) > 1]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

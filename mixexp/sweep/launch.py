@@ -8,7 +8,7 @@ from mixexp.errors import RunsFailed
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.outcomes import sort_out, tell
 from mixexp.sweep.pace import past
-from mixexp.sweep.plan import Plan, idle_words, plan
+from mixexp.sweep.plan import Plan, idle_words, plan, stale
 from mixexp.sweep.pool import run_all, slots_for
 from mixexp.sweep.survey import Planned, describe, keep_plan, look
 
@@ -19,6 +19,7 @@ def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int 
     sweep.check()
     if len(sweep.runs) < sweep.cells:
         print(f"{sweep.cells} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
     if sweep.cells == 1:
         print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
     keep_plan(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep))
@@ -37,6 +38,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
     sweep = plan(cells, words)
     if sweep.runs:
+        print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
         print(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
     sweep.check()
 

@@ -15,6 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixexp import finished
+from mixexp.data import load
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
 from mixexp.report.described import table_problems
@@ -144,6 +146,23 @@ def idle_words(run: Run) -> list[str]:
     idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
     mix = run.config["choices"]["mix"]
     return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
+
+
+def stale(runs: Sequence[Run]) -> list[str]:
+    """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
+    found, contents = [], {}
+    for run in runs:
+        trained_on = finished.environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
+        if trained_on is None:
+            continue
+        key = json.dumps(run.config["dataset"], sort_keys=True)
+        if key not in contents:
+            contents[key] = load(run.config["dataset"], tuple(run.config["trusted_modules"]))[1].digest
+        found += [run.folder.name] * (trained_on != contents[key])
+    return [
+        f"note: {len(found)} finished run{'s were' if len(found) > 1 else ' was'} made with other contents of the data set's files than they have "
+        f"now: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; remove the folder{'s' * (len(found) > 1)} to train on what is there now"
+    ] * bool(found)
 
 
 def _words(refusal: Refusal, total: int) -> str:
