@@ -111,7 +111,7 @@ def _matrix(panel: Axes, found: Confusion) -> None:
     panel.grid(False)
     panel.tick_params(length=0)
     if count <= MOST_NUMBERED:
-        for row, column in np.argwhere(shares >= 0.5):  # noughts would hide the rest
+        for row, column in np.argwhere(np.round(shares) >= 1):  # noughts would hide the rest
             dark = shares[row, column] > 55
             panel.text(
                 column + 0.5, row + 0.5, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=SMALL,

@@ -42,13 +42,15 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
     points = {run.folder: point for run in runs_of(table, Entry("", {})) if (point := _point(table, run)) is not None}
     if not points:
         raise UserError("no run tells its seconds and has a number")
+    lines, others = ([entry for entry in entries if any(run.folder in points for run in runs_of(table, entry))] for entries in (lines, others))
+    named_lines = len(lines) <= MOST_LINES
     found = devices(table)
     longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
     per, name = next((seconds, name) for seconds, name in ((3600, "hours"), (60, "minutes"), (1, "seconds")) if longest >= 3 * seconds or seconds == 1)
     figure, ((panel,),) = canvas(1, 1, 2.7)
     means: list[tuple[float, float, str]] = []
     for index, line in enumerate(lines):
-        style = series(index) if len(lines) <= MOST_LINES else {**series(0), "marker": "o"}
+        style = series(index if named_lines else 0)
         for other in others:
             for place, device in enumerate(found):
                 own = [run.folder for run in runs_of(table, line, other) if run.folder in points and device_of(run) == device]
@@ -58,10 +60,11 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
                 dot = {**style, "linestyle": "none", "fillstyle": FILLED[place % len(FILLED)]}
                 panel.plot(x, y, markersize=2.5, alpha=0.7, gid="run", **dot)
                 middle = fmean(x), centre(y, table.spec["statistic"])
-                label = named(table, axes[0], line) if len(lines) <= MOST_LINES else None
+                label = named(table, axes[0], line) if named_lines else None
                 # over black, which shows as an edge, whatever part of the marker is filled
                 panel.plot(*middle, markersize=6.5, markeredgecolor="black", markeredgewidth=0.7, gid="mean", label=label, **dot)
-                means.append((*middle, text(other.label, 16) if len(others) > 1 else ""))
+                words = [entry.label for entry in (*([] if named_lines else [line]), *([other] if len(others) > 1 else []))]
+                means.append((*middle, text(", ".join(words), 24) if any(words) else ""))
     if shortest > 0 and longest > WIDE * shortest:
         plain_log(panel, "x")
     panel.margins(x=0.08)

@@ -13,6 +13,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.animation import Animation, PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixexp.errors import closest
@@ -119,7 +122,15 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
             ".pdf": {"CreationDate": None, "Creator": None, "Producer": None, **said},
             ".png": {"Software": None, **said},
         }
-        return [_whole(path, ending, functools.partial(figure.savefig, dpi=DOTS_AN_INCH, metadata=formats[ending])) for ending in formats]
+        # savefig would draw everything once more for each format, to find what is laid out already
+        canvases: dict[str, Callable[..., None]] = {
+            ".svg": FigureCanvasSVG(figure).print_svg, ".pdf": FigureCanvasPdf(figure).print_pdf, ".png": FigureCanvasAgg(figure).print_png,
+        }  # fmt: skip
+        written = []
+        for ending, write in canvases.items():
+            figure.dpi = DOTS_AN_INCH  # which a canvas may change
+            written.append(_whole(path, ending, functools.partial(write, metadata=formats[ending])))
+        return written
 
 
 def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:

@@ -16,6 +16,7 @@ from mixexp.errors import UserError, closest
 from mixexp.report.load import Run, canonical
 from mixexp.report.plots import draw_line, entries_of
 from mixexp.report.style import (
+    CLOUDS,
     MARKERS,
     SMALL,
     TALLEST,
@@ -226,7 +227,7 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
             part = [row for row in rows if column is None or row[column] == value]
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
             name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
-            panel.scatter(x, y, color=colour(index), marker=MARKERS[index % len(MARKERS)], label=name, **style)
+            panel.scatter(x, y, color=CLOUDS[index % len(CLOUDS)], marker=MARKERS[index % len(MARKERS)], label=name, **style)
             if part and 2 < len(values) <= MOST_NAMED:
                 _named(panel, np.nanmedian(x), np.nanmedian(y), value)
 

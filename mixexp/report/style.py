@@ -33,6 +33,8 @@ MOST_LINES = 10
 MOST_PANELS = 60
 # Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
+# Of points, whose markers are too small to go by: neighbours differ in lightness.
+CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
