@@ -237,6 +237,18 @@ def test_rows_that_a_crash_has_cost_do_not_stay_logged(tmp_path, name):
     same(name, run.folder)
 
 
+def test_two_folders_with_the_same_run_share_a_server_and_not_a_run(tmp_path):
+    """Colleagues with the same configuration, on machines of another speed."""
+    store = f"sqlite:///{shutil.copy(_tables(), tmp_path / 'shared.db')}"
+    runs = [run_of(tmp_path / who, "logger=mlflow", f"logger.tracking_uri={store}") for who in ("one", "two")]
+    for run in runs:
+        trained(run)
+    client = MlflowClient(store)
+    found = client.search_runs([client.get_experiment_by_name("runs").experiment_id])
+    assert {one.data.tags["folder"] for one in found} == {str(run.folder) for run in runs}
+    assert {one.data.tags["run_id"] for one in found} == {runs[0].folder.name}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_game_of_two_networks_is_logged_too(tmp_path, name):
     run = run_of(tmp_path, *GAME, f"logger={name}")

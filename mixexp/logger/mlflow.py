@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from filelock import FileLock
 from pydantic import Field
@@ -24,9 +25,9 @@ LOCK_SECONDS = 120.0
 class MLflow(Logger):
     """MLflow runs, by default in the SQLite file mlflow.db of output_dir, without a server.
 
-    An experiment is called as the setting `name`, a run is found again by its tag run_id; its params are all settings, its tags
-    outcome, commit and device. tracking_uri: another store, or a server, such as http://localhost:5000. What MLflow has that
-    metrics.csv does not, such as the numbers of an earlier attempt that another device made, is put into its trash, and the run
+    An experiment is called as the setting `name`, a run is found again by its tags run_id and folder; its params are all settings,
+    its other tags outcome, commit and device. tracking_uri: another store, or a server, such as http://localhost:5000. A run there
+    with what metrics.csv has not, such as the numbers of an earlier attempt that another device made, goes to MLflow's trash, and
     is logged anew.
     """
 
@@ -38,21 +39,25 @@ class MLflow(Logger):
 
     def start(self, account: Account, rows: Sequence[Row]) -> None:
         self._account = account
-        output_dir = account.folder.absolute().parent.parent
+        folder = account.folder.absolute()
+        output_dir = folder.parent.parent
+        self._folder = str(folder if self._tracking_uri else folder.relative_to(output_dir))  # others may use the same server
         with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):  # of many runs that begin at once, one makes the tables
             self._client = _client(self._tracking_uri or _local(output_dir))
             experiment = self._experiment()
         wanted = {_point(metric): metric for metric in self._metrics(rows)}
         found = self._client.search_runs([experiment], f"tags.run_id = '{account.run_id}'")
-        there = [_point(metric) for run in found for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
-        if len(found) == 1 and len(set(there)) == len(there) and wanted.keys() >= set(there):
-            self._run = found[0].info.run_id
+        own = [run for run in found if run.data.tags.get("folder") == self._folder]
+        points = [_point(metric) for run in own for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
+        there = set(points)
+        if len(own) == 1 and len(there) == len(points) and wanted.keys() >= there:
+            self._run = own[0].info.run_id
             self._client.update_run(self._run, status="RUNNING")
         else:
-            for run in found:
+            for run in own:
                 self._client.delete_run(run.info.run_id)
-            self._run, there = self._create(experiment), []
-        self._send(metric for point, metric in wanted.items() if point not in set(there))
+            self._run, there = self._create(experiment), set()
+        self._send(metric for point, metric in wanted.items() if point not in there)
         self._last = rows[-1].get("seconds", 0.0) if rows else 0.0
 
     def row(self, row: Row) -> None:
@@ -74,7 +79,7 @@ class MLflow(Logger):
         from mlflow.entities import Param
 
         environment = self._account.environment
-        tags = {"run_id": self._account.run_id, "folder": str(self._account.folder), "device": environment.get("device")}
+        tags = {"run_id": self._account.run_id, "folder": self._folder, "device": environment.get("device")}
         tags |= {"commit": (environment.get("git") or {}).get("commit")}
         told = {key: str(value) for key, value in tags.items() if value is not None}
         made = self._client.create_run(experiment, self._milliseconds(0.0), told, self._account.label)
@@ -111,7 +116,7 @@ def _client(uri: str) -> MlflowClient:
     return MlflowClient(uri)
 
 
-def _local(output_dir: Any) -> str:
+def _local(output_dir: Path) -> str:
     """The address of an SQLite file in a folder; runs that write at the same time wait for each other."""
     from sqlalchemy import URL
 
