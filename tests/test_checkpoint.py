@@ -455,7 +455,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MADE_BY = {"torch": "0.1", "numpy": "0.2", "code": "another", "device": "mps", "bfloat16": True, "speed": "graph"}
+MADE_BY = {"torch": "0.1", "numpy": "0.2", "code": "another", "device": "mps", "bfloat16": True, "speed": "graph", "data": "0123"}
 
 
 def test_a_checkpoint_says_all_that_can_change_the_numbers(stopped):
