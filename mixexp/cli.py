@@ -13,7 +13,6 @@ from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import describe, options, own_folders
 
-RULES = ("last", "median_last_10", "best", "best_validation")
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
 mixexp -m [OVERRIDES]              a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
@@ -77,89 +76,21 @@ def _list(words: list[str]) -> None:
 
 
 def _report(words: list[str]) -> None:
-    import argparse
-    import gc
+    from mixexp.report.commands import report
 
-    from mixexp.report.write import write_report
-
-    parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
-    parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
-    parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
-    parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
-    arguments = parser.parse_args(words)
-    gc.disable()  # it would look through ten thousand runs again and again
-    try:
-        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, _show_table())
-        print("\n".join(map(str, written)))
-    finally:
-        gc.enable()
-
-
-def _show_table() -> Callable[[Path], None]:
-    """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
-    shown: set[Path] = set()
-
-    def show(path: Path) -> None:
-        if path.name == "table.md" and path not in shown:
-            shown.add(path)
-            print(path.read_text(encoding="utf-8"), flush=True)
-
-    return show
+    report(words)
 
 
 def _compare(words: list[str]) -> None:
-    import argparse
+    from mixexp.report.commands import compare
 
-    from mixexp.report import compare
-    from mixexp.report.described import of_metric
-    from mixexp.report.write import as_csv, write_files
-
-    parser = argparse.ArgumentParser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
-    parser.add_argument("first", help="a folder of runs, or a git commit")
-    parser.add_argument("second", help="another one")
-    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
-    parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
-    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
-    arguments = parser.parse_args(words)
-    names = arguments.first, arguments.second
-    sides = compare.sides(names, arguments.places)
-    spec = of_metric(arguments.metric or compare.metric_of([*sides[0], *sides[1]]))
-    found = compare.compare(names, sides, spec, arguments.rule)
-    text = compare.document(found, spec, arguments.rule)
-    print(text)
-    if arguments.out:
-        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(compare.records(found, spec, arguments.rule))})
-        print("\n".join(map(str, written)))
+    compare(words)
 
 
 def _leaderboard(words: list[str]) -> None:
-    import argparse
+    from mixexp.report.commands import leaderboard
 
-    from mixexp.report import leaderboard
-    from mixexp.report.load import everywhere
-    from mixexp.report.write import as_csv, write_files
-
-    parser = argparse.ArgumentParser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
-    parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
-    parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
-    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
-    arguments = parser.parse_args(words)
-    missing = [str(path) for path in arguments.directory if not path.is_dir()]
-    if missing:
-        raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
-    runs = everywhere(arguments.directory)
-    if not runs:
-        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, arguments.directory))}")
-    rows = leaderboard.leaderboard(runs, arguments.metric, arguments.rule)
-    ranked = {run.folder for row in rows for run in row.runs}
-    text = leaderboard.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
-    print(text)
-    if arguments.out:
-        records = as_csv(leaderboard.records(rows, arguments.metric, arguments.rule))
-        print("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+    leaderboard(words)
 
 
 def _probe(words: list[str]) -> None:
@@ -267,6 +198,7 @@ def _status(words: list[str]) -> None:
 
 def _reproduce(words: list[str]) -> None:
     from mixexp.compose import application, compose, is_sweep
+    from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
 
     folders, words = own_folders(words)
@@ -285,7 +217,7 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            print("\n".join(map(str, write_report([folder], wrote=_show_table()))))
+            print("\n".join(map(str, write_report([folder], wrote=show_table()))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -1,0 +1,88 @@
+"""The commands that read runs and show them: mixexp report, compare and leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+from mixexp.errors import UserError
+from mixexp.report import compare as comparison
+from mixexp.report import leaderboard as board
+from mixexp.report.described import of_metric
+from mixexp.report.load import everywhere
+from mixexp.report.scores import RULES
+from mixexp.report.write import as_csv, write_files, write_report
+
+
+def report(words: list[str]) -> None:
+    """Write the report of some folders; its tables are printed before its figures are drawn."""
+    parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
+    parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
+    parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
+    parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
+    arguments = parser.parse_args(words)
+    gc.disable()  # it would look through ten thousand runs again and again
+    try:
+        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table())
+        print("\n".join(map(str, written)))
+    finally:
+        gc.enable()
+
+
+def compare(words: list[str]) -> None:
+    """Print what changed between two folders or commits."""
+    parser = argparse.ArgumentParser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser.add_argument("first", help="a folder of runs, or a git commit")
+    parser.add_argument("second", help="another one")
+    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
+    parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
+    arguments = parser.parse_args(words)
+    names = arguments.first, arguments.second
+    sides = comparison.sides(names, arguments.places)
+    spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
+    found = comparison.compare(names, sides, spec, arguments.rule)
+    text = comparison.document(found, spec, arguments.rule)
+    print(text)
+    if arguments.out:
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(found, spec, arguments.rule))})
+        print("\n".join(map(str, written)))
+
+
+def leaderboard(words: list[str]) -> None:
+    """Print the methods ranked under each protocol."""
+    parser = argparse.ArgumentParser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
+    parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
+    parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
+    arguments = parser.parse_args(words)
+    missing = [str(path) for path in arguments.directory if not path.is_dir()]
+    if missing:
+        raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
+    runs = everywhere(arguments.directory)
+    if not runs:
+        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, arguments.directory))}")
+    rows = board.leaderboard(runs, arguments.metric, arguments.rule)
+    ranked = {run.folder for row in rows for run in row.runs}
+    text = board.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
+    print(text)
+    if arguments.out:
+        records = as_csv(board.records(rows, arguments.metric, arguments.rule))
+        print("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+
+
+def show_table() -> Callable[[Path], None]:
+    """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
+    shown: set[Path] = set()
+
+    def show(path: Path) -> None:
+        if path.name == "table.md" and path not in shown:
+            shown.add(path)
+            print(path.read_text(encoding="utf-8"), flush=True)
+
+    return show
