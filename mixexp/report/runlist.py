@@ -98,10 +98,10 @@ def _entries(tables: Iterable[Table]) -> list[tuple[Run, int | None, str, str]]:
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
-    axes = dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions)
+    axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
     found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1] or ["seed"]
-    ordered = [*repeats, *sorted(found, key=lambda key: key not in axes)]
+    ordered = [*repeats, *(key for key in axes if key in found), *(key for key in found if key not in axes)]
     most = len(repeats) + OWN_COLUMNS
     return (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
 
