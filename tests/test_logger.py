@@ -51,7 +51,10 @@ from mixexp.validate import validate
 
 NAMES = ("tensorboard", "mlflow", "wandb")
 SMALL = ("model.width=2", "subset=head", "subset.n=160", "batch_size=32", "epochs=3", "checkpoint_seconds=0")
-GAME = ("dataset=ring", "gan=plain", "optimizer=adam", "steps=6", "evaluations=3", "batch_size=16", "gan.width=8", "gan.samples=50", "gan.frame_points=10")
+GAME = (
+    *("dataset=ring", "gan=plain", "optimizer=adam", "steps=6", "evaluations=3", "batch_size=16"),
+    *("gan.width=8", "gan.samples=50", "gan.frame_points=10"),
+)
 
 Points = dict[str, list[tuple[int, float]]]
 """Column → its values by step, in the order logged."""

@@ -143,9 +143,9 @@ def test_what_runs_and_what_failed_stays_in_sight(found, height):
 def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_path):
     begun(tmp_path / "a", rows=(20,)).append(row(40, accuracy=0.8125))
     begun(tmp_path / "b")
-    os.utime(tmp_path / "a" / "metrics.csv", (time.time() - 30,) * 2)
     with held(tmp_path / "a"), held(tmp_path / "b"):
         watched = Watched(tmp_path)
+        os.utime(tmp_path / "a" / "metrics.csv", (time.time() - 30,) * 2)
         _, first, second = frame([watched], [watched.look()], 200, 10)
         assert re.search(r"^a  running  seed=a  \[######\.{10}\]  40%  accuracy 0\.8125, 3\d s ago$", first)
         assert second.endswith("[................]   0%  no evaluation yet")
@@ -153,6 +153,7 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     (tmp_path / "a").rename(tmp_path / "sweep" / "a")
     with held(tmp_path / "sweep" / "a"):
         watched = Watched(tmp_path / "sweep")
+        os.utime(tmp_path / "sweep" / "a" / "metrics.csv", (time.time() - 30,) * 2)
         assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", frame([watched], [watched.look()], 80, 10)[1])
 
 
@@ -256,7 +257,8 @@ def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path)
         screen.until(r"seed=1", since=place)
         assert screen.ended() == 0
         assert sweep.wait() == 0
-    assert re.search(r"\x1b\[\?1049l.*outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$", screen.text, re.DOTALL)
+    left = screen.text.partition(LEAVE)[2]
+    assert re.search(r"outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$", left, re.DOTALL)
     assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(columns(line) <= 120 for line in one) for one in screen.pictures)
 
 

@@ -28,7 +28,8 @@ from mixexp.sweep.survey import ORDER, SWEEPS, TO_DO, Planned, Seen, begun, look
 FIRST = ("running", "failed", "damaged", "interrupted", "diverged", "done", "missing")
 """The order in which a screen too small for all shows them."""
 SECONDS = 2
-BAR = 16
+BAR, LABEL = 16, 10
+"""Columns of a bar, and of a label at the least."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # another screen without a cursor, and back
 HOME, LINE, BELOW = "\x1b[H", "\x1b[K", "\x1b[J"  # to the first letter; clear a line, and what is below
@@ -50,7 +51,7 @@ class Watched:
         if (found := _stamps(self.folder / SWEEPS)) != self._plans:
             planned, self.slots = plans(self.folder)
             self._runs, self._plans = {**planned, **self._runs}, found
-        for name in there - self._runs.keys():
+        for name in sorted(there - self._runs.keys()):
             if is_run(self.folder / name):
                 self._runs[name] = begun(self.folder / name)
         return [self._look(run, run.name in there) for run in self._runs.values()]
@@ -167,11 +168,11 @@ def _block(one: Watched, seen: Sequence[Seen], most: int, width: int) -> list[st
 def _rows(folder: Path, seen: Sequence[Seen], width: int) -> Iterator[str]:
     """A line a run, in columns; a long label gives way to what is said of the run."""
     details = [_progress(folder, one) if one.state == "running" else one.detail for one in seen]
-    room = max(width - max(len(one.run.name) + len(one.state) + len(detail) + 6 for one, detail in zip(seen, details, strict=True)), 10) if seen else 0
-    labels = [_cut(one.run.label, room) for one in seen]
-    states, beside = (max(map(len, column), default=0) for column in ([one.state for one in seen], labels))
+    beside = max((len(one.run.name) + len(one.state) + len(detail) + 6 for one, detail in zip(seen, details, strict=True)), default=0)
+    labels = [_cut(one.run.label, max(width - beside, LABEL)) for one in seen]
+    states, longest = (max(map(len, column), default=0) for column in ([one.state for one in seen], labels))
     for one, label, detail in zip(seen, labels, details, strict=True):
-        yield "  ".join([one.run.name, one.state.ljust(states), label.ljust(beside), detail]).rstrip()
+        yield "  ".join([one.run.name, one.state.ljust(states), label.ljust(longest), detail]).rstrip()
 
 
 def _progress(folder: Path, seen: Seen) -> str:
