@@ -28,7 +28,7 @@ from mixexp.report import style
 from mixexp.report.confusions import confusion_of
 from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard
 from mixexp.report.load import load_run, load_runs
-from mixexp.report.tables import Table, build_table
+from mixexp.report.tables import Entry, Table, build_table, runs_of
 
 CLASSES = ("cat", "dog", "frog")
 HOSTILE = ("$x_1$ & <b>", "日本語の名前", "a" * 200, "_hidden", "tab\tnew\nline\x00")
@@ -492,3 +492,21 @@ def test_what_runs_do_not_have_is_no_standard_figure(tmp_path):
     assert standard(build_table(load_runs(tmp_path))) == []
     rich(tmp_path / "b", seed=1, train=(95, 104, 101))
     assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["curves", "confusion", "cost", "images"]
+
+
+def test_runs_of_entries_are_those_that_meet_their_conditions(table):
+    for row in (*table.rows, Entry("", {})):
+        for column in (*table.columns, Entry("", {}), None):
+            expected = [run.folder for run in table.runs if row.holds(run) and (column is None or column.holds(run))]
+            assert sorted(run.folder for run in runs_of(table, row, column)) == sorted(expected)
+
+
+def test_costs_of_many_settings_are_one_cloud_that_no_legend_names(tmp_path):
+    for k in range(15):
+        timed(tmp_path / str(k), 10 + k, n=k + 1)
+    table = build_table(load_runs(tmp_path))
+    figure = draw(table, spec_of("cost", by="rows"))
+    (panel,) = figure.axes
+    (means,) = [line for line in panel.get_lines() if line.get_gid() == "mean"]
+    np.testing.assert_allclose(sorted(means.get_xdata()), range(10, 25))
+    assert not figure.legends and {"1", "15"} <= {text.get_text() for text in panel.texts}

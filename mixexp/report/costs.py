@@ -31,6 +31,8 @@ from mixexp.report.tables import Entry, Table, runs_of
 COST: dict[str, Any] = {"by": "columns"}
 FILLED = ("full", "none", "left", "right", "top", "bottom")
 """Of markers, by device."""
+MOST_LABELS = 60
+"""Means of which some can be labelled; of more, words would be a matter of luck."""
 WIDE = 20
 """Times that the longest run is as long as the shortest from which x is logarithmic."""
 
@@ -46,31 +48,36 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
     named_lines = len(lines) <= MOST_LINES
     found = devices(table)
     longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
-    per, name = next((seconds, name) for seconds, name in ((3600, "hours"), (60, "minutes"), (1, "seconds")) if longest >= 3 * seconds or seconds == 1)
+    units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+    per, unit_of_time = next(pair for pair in units if longest >= 3 * pair[0] or pair[0] == 1)
     figure, ((panel,),) = canvas(1, 1, 2.7)
+    clouds: dict[tuple[int, int], tuple[list, list]] = {}
     means: list[tuple[float, float, str]] = []
     for index, line in enumerate(lines):
-        style = series(index if named_lines else 0)
         for other in others:
+            members = [run for run in runs_of(table, line, other) if run.folder in points]
             for place, device in enumerate(found):
-                own = [run.folder for run in runs_of(table, line, other) if run.folder in points and device_of(run) == device]
-                if not own:
-                    continue
-                x, y = ([points[folder][k] / (per, 1)[k] for folder in own] for k in (0, 1))
-                dot = {**style, "linestyle": "none", "fillstyle": FILLED[place % len(FILLED)]}
-                panel.plot(x, y, markersize=2.5, alpha=0.7, gid="run", **dot)
-                middle = fmean(x), centre(y, table.spec["statistic"])
-                label = named(table, axes[0], line) if named_lines else None
-                # over black, which shows as an edge, whatever part of the marker is filled
-                panel.plot(*middle, markersize=6.5, markeredgecolor="black", markeredgewidth=0.7, gid="mean", label=label, **dot)
-                words = [entry.label for entry in (*([] if named_lines else [line]), *([other] if len(others) > 1 else []))]
-                means.append((*middle, text(", ".join(words), 24) if any(words) else ""))
+                own = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
+                if own:
+                    x, y = zip(*own, strict=True)
+                    middle = fmean(x), centre(list(y), table.spec["statistic"])
+                    dots, middles = clouds.setdefault((index if named_lines else 0, place), ([], []))
+                    dots += own
+                    middles.append(middle)
+                    words = [entry.label for entry in (*([] if named_lines else [line]), *([other] if len(others) > 1 else []))]
+                    means.append((*middle, text(", ".join(words), 24) if any(words) else ""))
+    for (index, place), (dots, middles) in clouds.items():
+        style = {**series(index), "linestyle": "none", "fillstyle": FILLED[place % len(FILLED)]}
+        name = named(table, axes[0], lines[index]) if named_lines else None
+        panel.plot(*zip(*dots, strict=True), markersize=2.5, alpha=0.7, gid="run", **style)
+        edge = {"markersize": 6.5, "markeredgecolor": "black", "markeredgewidth": 0.7}
+        panel.plot(*zip(*middles, strict=True), gid="mean", label=name, **edge, **style)
     if shortest > 0 and longest > WIDE * shortest:
         plain_log(panel, "x")
     panel.margins(x=0.08)
-    panel.set_xlabel(f"wall time ({name})")
+    panel.set_xlabel(f"wall time ({unit_of_time})")
     panel.set_ylabel(text(f"{unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}", 48))
-    order = [named(table, axes[0], line) for line in lines]
+    order = [named(table, axes[0], line) for line in lines] if named_lines else []
     if len(found) > 1:
         for place, device in enumerate(found):
             handle = Line2D([], [], color="#555555", marker="o", linestyle="none", fillstyle=FILLED[place % len(FILLED)], label=text(device))
@@ -83,7 +90,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
 
 def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
     """Words beside the means, where they cover neither another mean nor other words."""
-    if len({words for *_, words in means}) == 1:
+    if len({words for *_, words in means}) == 1 or len(means) > MOST_LABELS:
         return
     panel.get_xlim(), panel.get_ylim()  # they are found when they are asked for
     width, height = 3.0, 2.3  # inches, about

@@ -76,6 +76,20 @@ class Table:
         """The rows or columns that show another quantity than the table's metric, by their labels."""
         return {entry.label: entry.measure for entry in (*self.rows, *self.columns) if entry.measure is not None}
 
+    def members_of(self, entry: Entry) -> dict[Path, Run]:
+        """The runs in the cells of a row or a column, by their folders; of any other entry, those in cells that meet its conditions."""
+        if id(entry) in self._members:
+            return self._members[id(entry)]
+        return {run.folder: run for members in self.cells.values() for run in members if entry.holds(run)}
+
+    @cached_property
+    def _members(self) -> dict[int, dict[Path, Run]]:
+        found: dict[tuple[str, str], dict[Path, Run]] = {}
+        for (row, column), members in self.cells.items():
+            for place in (("rows", row), ("columns", column)):
+                found.setdefault(place, {}).update({run.folder: run for run in members})
+        return {id(entry): found.get((axis, entry.label), {}) for axis in ("rows", "columns") for entry in getattr(self, axis)}
+
     @cached_property
     def rules(self) -> list[str]:
         """The selection rules for which there is a number: best_validation only where a part was held out."""
@@ -298,8 +312,11 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def runs_of(table: Table, one: Entry, other: Entry | None = None) -> list[Run]:
     """The runs in the table's cells that meet the conditions of one entry, or of two; each once."""
-    placed = {run.folder: run for members in table.cells.values() for run in members}
-    return [run for run in placed.values() if one.holds(run) and (other is None or other.holds(run))]
+    first, second = table.members_of(one), None if other is None else table.members_of(other)
+    if second is None:
+        return list(first.values())
+    fewer, more = (first, second) if len(first) <= len(second) else (second, first)
+    return [run for folder, run in fewer.items() if folder in more]
 
 
 def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
