@@ -103,7 +103,7 @@ def draw(home: Path) -> None:
             old.unlink()
     for number, table in enumerate(build_tables(load_runs(home / "runs"))):
         for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}"):
-            if path.suffix == ".svg":  # as large as all CSVs together where it draws points
+            if path.suffix in (".svg", ".pdf"):  # as large as all CSVs together where they draw points; a report has them
                 path.unlink()
 
 

@@ -8,11 +8,13 @@ import pytest
 from scipy import stats
 from test_report import TABLE, leave
 
+from mixexp.errors import UserError
 from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.load import gather, load_runs
 from mixexp.report.markdown import markdown
 from mixexp.report.statistics import holm, paired
 from mixexp.report.tables import build_table, build_tables
+from mixexp.report.write import write_report
 
 NONE, MIXUP = (0.50, 0.53, 0.56, 0.51), (0.55, 0.59, 0.60, 0.57)
 
@@ -35,6 +37,7 @@ def test_columns_are_compared_seed_by_seed_in_each_row(tmp_path):
     assert (one.ours, one.theirs, one.found.n, one.unpaired) == ("label-mix", "none", 4, 0)
     assert (one.found.difference, one.found.p, one.adjusted) == pytest.approx((5.25, expected.pvalue, expected.pvalue))
     assert one.significant
+    assert "| 100 | label-mix − none | 2 (1 runs unpaired) | +2.75 |  |  |  |  |" in markdown(build_table(load_runs(tmp_path)))
     few = found["100"]
     assert (few.found.n, few.unpaired, few.found.p, few.adjusted, few.significant) == (2, 1, None, None, False)
     assert few.found.difference == pytest.approx(2.75)
@@ -122,3 +125,17 @@ def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_pat
     runs, remarks = gather([tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a"])
     assert {run.folder.name: run.outcome for run in runs} == {"same": "finished", "only": "finished"}
     assert remarks == ["1 runs are in several of the folders and count once."]
+
+
+def test_one_report_of_several_folders(tmp_path):
+    for name, mix in (("a", "none"), ("b", "mixup")):
+        leave(tmp_path / "outputs" / name / f"r{mix}", (0.5,), mix=mix)
+    folders = [tmp_path / "outputs" / name for name in ("a", "b")]
+    written = write_report(folders)
+    assert {path.parent for path in written} == {tmp_path / "outputs" / "report"}
+    assert "2 of 2 runs have a result" in written[0].read_text(encoding="utf-8")
+    assert write_report([*folders, tmp_path / "outputs" / "report"]) == written, "as a shell's * names them the next time"
+    leave(tmp_path / "elsewhere" / "c" / "r", (0.5,), n=100)
+    with pytest.raises(UserError, match="--out FOLDER"):
+        write_report([*folders, tmp_path / "elsewhere" / "c"])
+    assert write_report([*folders, tmp_path / "elsewhere" / "c"], out=tmp_path / "all")[0] == tmp_path / "all" / "table.md"

@@ -74,7 +74,7 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
             signed(one.found.difference, spec) + f" {STAR}" * one.significant,
             span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "",
             *(chance(p) for p in (one.found.p, one.adjusted)),
-            *([number(one.found.detectable, spec)] if detectable else []),
+            *(["" if one.found.detectable is None else number(one.found.detectable, spec)] if detectable else []),
         ]
         for one in found
     ]

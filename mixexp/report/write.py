@@ -14,7 +14,7 @@ from typing import Any
 from mixexp.errors import UserError
 from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.latex import latex, latex_differences
-from mixexp.report.load import gather
+from mixexp.report.load import gather, run_folders
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
@@ -36,8 +36,13 @@ def write_report(
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
     baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer.
-    Raises UserError for a folder without runs and for an unknown rule.
+    Raises UserError for a folder without runs, for an unknown rule, and for folders in different places without ``out``.
     """
+    # an earlier report lies beside the folders that `mixexp report outputs/*` names
+    directories = [path for path in directories if not (path / PAGE).exists() or run_folders(path)] or directories
+    parents = {path.resolve().parent for path in directories}
+    if out is None and len(parents) > 1:
+        raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
     runs, remarks = gather(directories)
     home = out or common(directories) / "report"
     tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
@@ -131,23 +136,24 @@ def distinct_names(titles: list[str]) -> list[str]:
 
 
 def _figures(table: Table, folder: Path) -> tuple[list[Picture], list[str]]:
-    """Draw what the table asks for; an entry that cannot be drawn becomes a remark in the report."""
-    if not table.spec["figures"]:
+    """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and what every report draws where it can."""
+    if not table.spec["figures"] and not table.cells:
         return [], []
-    from mixexp.report.figures import caption, draw, figure_problem, save  # matplotlib costs half a second that tables alone need not pay
+    from mixexp.report.figures import caption, draw, figure_problem, save, standard  # matplotlib costs half a second that tables need not pay
 
     problems = [figure_problem(spec) for spec in table.spec["figures"]]
-    sound = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
+    asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
+    specs = [*asked, *standard(table)]
     pictures: list[Picture] = []
-    for spec, name in zip(sound, distinct_names([str(spec["file"]) for spec in sound]), strict=True):
+    for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
             figure, words = draw(table, spec), caption(table, spec)
             pictures.append(Picture(save(figure, folder / name, words), words))
         except UserError as error:
-            remarks.append(f"Not drawn: figure {spec['file']}: {error}")
+            remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
     return pictures, remarks
 
 
