@@ -29,6 +29,7 @@ from mixexp.report.confusions import confusion_of
 from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard
 from mixexp.report.load import load_run, load_runs
 from mixexp.report.tables import Entry, Table, build_table, runs_of
+from mixexp.report.write import write_report
 
 CLASSES = ("cat", "dog", "frog")
 HOSTILE = ("$x_1$ & <b>", "日本語の名前", "a" * 200, "_hidden", "tab\tnew\nline\x00")
@@ -510,3 +511,14 @@ def test_costs_of_many_settings_are_one_cloud_that_no_legend_names(tmp_path):
     (means,) = [line for line in panel.get_lines() if line.get_gid() == "mean"]
     np.testing.assert_allclose(sorted(means.get_xdata()), range(10, 25))
     assert not figure.legends and {"1", "15"} <= {text.get_text() for text in panel.texts}
+
+
+def test_a_report_has_the_standard_figures_and_is_silent_on_those_it_cannot_draw(table):
+    for run in table.runs:
+        (run.folder / "confusion.csv").write_text("broken")
+    folder = table.runs[0].folder.parent
+    written = {path.name for path in write_report([folder])}
+    assert {f"{name}.{ending}" for name in ("curves", "cost", "images") for ending in ("svg", "pdf", "png")} <= written
+    assert not {"confusion.svg", "per_class.svg"} & written
+    text = (folder / "report" / "table.md").read_text(encoding="utf-8")
+    assert "![cost](cost.png)" in text and "Not drawn" not in text
