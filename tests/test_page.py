@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from test_report import AGAINST, TABLE, leave
 
 from mixexp.report import sheets
+from mixexp.report.latex import latex
 from mixexp.report.load import Run, load_runs
 from mixexp.report.overview import duration
 from mixexp.report.page import Part, page
@@ -380,14 +381,15 @@ def test_a_link_restores_rule_filter_order_and_outcome(opened, report):
 def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
     keep = "window.kept = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => { kept.push(text); }}});"
     with opened(report, before=keep) as page:
-        page.locator(".switch input[value=best]").check(force=True)
-        page.get_by_role("button", name="Copy Markdown").click()
-        page.get_by_role("button", name="Copy LaTeX").click()
-        markdown, tex = page.evaluate("kept")
+        for rule in ("last", "best"):
+            page.locator(f".switch input[value={rule}]").check(force=True)
+            page.get_by_role("button", name="Copy Markdown").click()
+            page.get_by_role("button", name="Copy LaTeX").click()
+        kept = page.evaluate("kept")
+    assert kept[0] in (sweep / "report" / "table.md").read_text(encoding="utf-8")
+    assert kept[1] == (sweep / "report" / "table.tex").read_text(encoding="utf-8")
     (table,) = build_tables(load_runs(sweep), "best")
-    text = (sweep / "report" / "table.md").read_text(encoding="utf-8")
-    assert markdown.splitlines()[0] in text and [len(line.split("|")) for line in markdown.splitlines()[:4]] == [6] * 4
-    assert all(cell in markdown for row in sheets.headline(table).rows for cell in row) and r"\toprule" in tex and "best on test" in tex
+    assert all(cell in kept[2] for row in sheets.headline(table).rows for cell in row) and kept[3] == latex(table, "little_data")
     refuse = "navigator.clipboard.writeText = async () => { throw new Error('no'); }; document.execCommand = () => false;"
     with opened(report, before=refuse) as page:
         page.get_by_role("button", name="Copy LaTeX").click()
@@ -593,7 +595,7 @@ def many(tmp_path_factory) -> tuple[Path, float, int]:
     runs = [_like(one, number) for number in range(10_000)]
     (table,) = build_tables(runs, name="many")
     start = time.perf_counter()
-    text = page(home, "many", [home.parent], [Part(table, [], [])])
+    text = page(home, "many", [home.parent], [Part(table, "many", [], [])])
     seconds = time.perf_counter() - start
     path = home / "report.html"
     path.write_text(text, encoding="utf-8")

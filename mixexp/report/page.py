@@ -45,9 +45,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A table with what was written of it, in the folder where that is."""
+    """A table, what its \\label ends in, and what was written of it."""
 
     table: Table
+    name: str
     files: Sequence[Path]
     pictures: Sequence[Picture]
     remarks: Sequence[str] = ()
@@ -103,7 +104,7 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
 
     tables = [part.table for part in parts]
     runs = run_list(tables, home)
-    views = [[_View(table, rule, str(number)) for rule in table.rules] for number, table in enumerate(tables, start=1)]
+    views = [[_View(part.table, rule, part.name) for rule in part.table.rules] for part in parts]
     data = {**runs, "copies": [{view.rule: view.copies for view in each} for each in views]}
     style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
     environment = jinja2.Environment(

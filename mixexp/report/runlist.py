@@ -101,7 +101,10 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
     found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1] or ["seed"]
-    ordered = [*repeats, *(key for key in axes if key in found), *(key for key in found if key not in axes)]
+    ranked = [*(key for key in axes if key in found), *sorted((key for key in found if key not in axes), key=lambda key: key.count("."))]
+    # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
+    distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
+    ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
     most = len(repeats) + OWN_COLUMNS
     return (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
 

@@ -68,7 +68,7 @@ def write_report(
     for table, folder, files in zip(tables, folders, texts, strict=True):
         pictures, problems = _figures(table, folder)
         tell(_with_figures(table, folder, pictures, problems))
-        parts.append(Part(table, files, pictures, problems))
+        parts.append(Part(table, _name(table), files, pictures, problems))
     tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
     return list(written)
 
@@ -86,7 +86,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 def write_texts(table: Table, folder: Path) -> list[Path]:
     """Write one table as Markdown, LaTeX and CSV into ``folder``; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
-    found, name = contrasts(table), distinct_names([table.spec["title"]])[0]
+    found, name = contrasts(table), _name(table)
     texts = {
         "table.md": markdown(table),
         "table.tex": latex(table, name),
@@ -98,6 +98,11 @@ def write_texts(table: Table, folder: Path) -> list[Path]:
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
     return [_write(folder / name, text) for name, text in texts.items() if text]
+
+
+def _name(table: Table) -> str:
+    """What a table's \\label ends in."""
+    return distinct_names([table.spec["title"]])[0]
 
 
 def _with_figures(table: Table, folder: Path, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:

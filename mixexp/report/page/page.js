@@ -1,6 +1,7 @@
 "use strict";
 (() => {
 const SLICE = 200; // rows drawn at once
+const TALL = 40; // rows beyond which a table has a height and its head stays in sight
 const MISSING = new Set(["", "–", "n/a"]);
 const WHOLE = /^[-−+]?\d+(?:\.\d+)?(?:e[-−+]?\d+)?$/i, LEADING = /^[[<]?([-−+]?\d+(?:\.\d+)?(?:e[-−+]?\d+)?)/i;
 const collator = new Intl.Collator("en", { sensitivity: "base" });
@@ -175,6 +176,7 @@ class Grid {
       this.count.textContent = text + (shown.length < rows.length ? `, the first ${shown.length} shown` : "");
     }
     this.more.hidden = shown.length === rows.length;
+    view.table.parentElement.classList.toggle("tall", shown.length > TALL);
     hint(view.table.parentElement);
   }
 }
