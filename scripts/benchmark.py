@@ -82,7 +82,7 @@ TINY_SWEEP = ("dataset=digits", "steps=2", "device=cpu", "name=tiny")
 THOUSAND_CELLS = ("mix=none,mixup,bc,data_mix", "loss=cross_entropy,focal", "optimizer.lr=0.2,0.1,0.05,0.02,0.01", "seed=range(25)")
 FEW_RUNS, MANY_RUNS = 2, 12
 SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
-AGGREGATED = (10_000, 100)
+AGGREGATED = ((100, 100), (10_000, 100))
 # getrusage would count the memory of this process, of which the other one begins as a copy
 REPORTING = "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
 PRECISIONS = ("float32", "bfloat16")
@@ -456,7 +456,7 @@ class Memory:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """Part (g): the report of many runs, wall time and memory."""
+    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
@@ -471,12 +471,16 @@ def aggregate(runs: int, rows: int) -> dict[str, Any]:
             folder.mkdir(parents=True)
             for name, text in files.items():
                 folder.joinpath(name).write_text(re.sub("^seed: 0$", f"seed: {seed}", text, flags=re.MULTILINE) if name == "config.yaml" else text)
+        command = [sys.executable, "-c", REPORTING, "report", str(Path(temporary, "many"))]
         started = time.perf_counter()
-        report = subprocess.run(
-            [sys.executable, "-c", REPORTING, "report", str(Path(temporary, "many"))], check=True, capture_output=True, text=True
-        )
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as report:
+            report.stdout.readline()  # a table is written to the terminal at once
+            printed = time.perf_counter() - started
+            told = report.communicate()[1]
+        if report.returncode:
+            raise subprocess.CalledProcessError(report.returncode, command, stderr=told)
         seconds = time.perf_counter() - started
-    return {"runs": runs, "rows": rows, "seconds": seconds, "memory": 1024 * int(report.stderr.split()[-2])}
+    return {"runs": runs, "rows": rows, "tables": printed, "seconds": seconds, "memory": 1024 * int(told.split()[-2])}
 
 
 def mixexp_seconds(*words: str) -> float:
@@ -685,12 +689,13 @@ def main(words: Sequence[str] | None = None) -> None:
         found["sweep"] = sweep(SWEEP_RUNS, SWEEP_ROUNDS)
         print(f"\n(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds\n\n{sweep_table(found['sweep'])}", flush=True)
     if "aggregate" in arguments.parts:
-        found["aggregate"] = row = aggregate(*AGGREGATED)
-        print(
-            f"\n(g) mixexp report of {row['runs']:,} runs with {row['rows']} evaluations each: {row['seconds']:.1f} s, "
-            f"{row['memory'] / 2**30:.2f} GiB",
-            flush=True,
-        )
+        found["aggregate"] = [aggregate(runs, rows) for runs, rows in AGGREGATED]
+        for row in found["aggregate"]:
+            print(
+                f"\n(g) mixexp report of {row['runs']:,} runs with {row['rows']} evaluations each: tables after {row['tables']:.1f} s, "
+                f"all after {row['seconds']:.1f} s, {row['memory'] / 2**30:.2f} GiB",
+                flush=True,
+            )
     found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     print(f"\nload average afterwards: {found['machine']['load_average_after']}")
     if arguments.json is not None:
