@@ -100,6 +100,9 @@ def test_a_baseline_that_is_no_label_is_said_with_what_is_near(tmp_path):
     table = build_tables(load_runs(tmp_path), baseline="label-mx")[0]
     assert contrasts(table) == []
     assert "'label-mx' is no row or column" in baseline_problem(table) and "label-mix" in baseline_problem(table)
+    with pytest.raises(UserError, match="Did you mean 'label-mix'"):
+        write_report([tmp_path], baseline="label-mx")
+    assert not (tmp_path / "report").exists()
 
 
 def test_many_settings_are_compared_only_with_one(tmp_path):

@@ -36,7 +36,7 @@ def write_report(
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
     baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer.
-    Raises UserError for a folder without runs, for an unknown rule, and for folders in different places without ``out``.
+    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, and for folders in different places without ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
     directories = [path for path in directories if not (path / PAGE).exists() or run_folders(path)] or directories
@@ -46,6 +46,9 @@ def write_report(
     runs, remarks = gather(directories)
     home = out or common(directories) / "report"
     tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
+    problems = [baseline_problem(table) for table in tables]
+    if baseline is not None and all(problems):
+        raise UserError(problems[0])
     for table in tables:
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
     _, *names = distinct_names([PAGE, *(table.spec["title"] for table in tables)])
