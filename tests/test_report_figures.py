@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import warnings
 import xml.etree.ElementTree as ET
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def test_hostile_names_are_drawn_as_they_are_without_a_warning(name, tmp_path):
         ET.parse(path)
 
 
+def test_letters_that_the_first_font_lacks_come_from_the_next(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "_CJK", ("no such font", "STIXGeneral"))
+    figure = draw(table, spec_of("curves"))
+    assert {tuple(each.get_fontfamily()) for each in texts(figure)} == {("DejaVu Sans", "STIXGeneral")}
+    figure.text(0.5, 0.5, "\u20dd", family=["DejaVu Sans", "STIXGeneral"])  # a circle that DejaVu Sans lacks
+    with mpl.rc_context({"pdf.compression": 0}):
+        pdf = next(path for path in save(figure, tmp_path / "f") if path.suffix == ".pdf").read_bytes()
+    assert b"STIXGeneral" in pdf and b"DejaVuSans" in pdf
+
+
 def test_many_lines_are_dealt_out_to_rows_with_legends_of_their_own(tmp_path):
     names = {f"a rather long name of method {k}": {"alpha": k / 10} for k in range(1, 24)}
     spec = {**TABLE, "rows": {"label": "method", "values": names}, "published": {}}
@@ -271,7 +282,8 @@ def test_which_cells_have_a_matrix(tmp_path):
         drawn(only=["nne"])
     with pytest.raises(UserError, match="it would have 16 matrices; 12 are the most"):
         drawn(only=[*range(1, 9)])
-    assert "a whole number from 1 to 12" in figure_problem({"file": "f", "kind": "confusion", "most": 13})
+    assert "most is 13; a whole number from 1 to 12" in figure_problem({"file": "f", "kind": "confusion", "most": 13})
+    assert "only is 3; a list was expected" in figure_problem({"file": "f", "kind": "confusion", "only": 3})
 
 
 def test_matrices_of_different_classes_have_no_sum(tmp_path):
@@ -401,7 +413,15 @@ def test_a_blend_at_a_hidden_layer_is_said_to_be_shown_unmixed(table):
     assert caption(table, spec_of("images")).endswith("not yet blended.")
 
 
-@pytest.mark.parametrize("word", ["!", "AAAA", base64.b64encode(b"GIF89a").decode(), picture(1, (2000, 2))])
+def bomb() -> str:
+    """A PNG that says it has a hundred thousand pixels a side."""
+    data = bytearray(base64.b64decode(picture(1)))
+    data[16:24] = (100_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return base64.b64encode(bytes(data)).decode()
+
+
+@pytest.mark.parametrize("word", ["!", "AAAA", base64.b64encode(b"GIF89a").decode(), picture(1, (2000, 2)), bomb()])
 def test_what_is_no_image_is_a_sentence(tmp_path, word):
     run = rich(tmp_path / "a")
     (run / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,{word},cat 1,1,input\n")

@@ -85,9 +85,12 @@ def figure_problem(spec: Any) -> str:
     for key in kind.needs:
         if not spec.get(key):
             return f"{name}: kind {spec['kind']} needs {key}."
-    most = spec.get("most", 1)
-    if not isinstance(most, int) or not 1 <= most <= MOST_MATRICES:
-        return f"{name}: most is {most!r}; a whole number from 1 to {MOST_MATRICES} was expected."
+    for key in ("most", "count"):
+        if key in spec and (isinstance(spec[key], bool) or not isinstance(spec[key], int) or not 1 <= spec[key] <= MOST_MATRICES):
+            return f"{name}: {key} is {spec[key]!r}; a whole number from 1 to {MOST_MATRICES} was expected."
+    for key in ("only", "steps"):
+        if spec.get(key) is not None and not isinstance(spec[key], list):
+            return f"{name}: {key} is {spec[key]!r}; a list was expected."
     for key, allowed in ALLOWED.items():
         if key in spec and spec[key] not in allowed:
             return f"{name}: {key} is {spec[key]!r}; {' or '.join(allowed)} was expected."
@@ -142,7 +145,7 @@ def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    with mpl.rc_context({**STYLE, "font.sans-serif": fonts()}), warnings.catch_warnings():
+    with mpl.rc_context({**STYLE, "font.family": fonts()}), warnings.catch_warnings():
         # a script without an installed font shows as boxes; the table beside the figure has the words
         warnings.filterwarnings("ignore", message="Glyph")
         yield

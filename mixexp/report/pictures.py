@@ -86,5 +86,5 @@ def decoded(word: str, probe: str) -> np.ndarray:
             if max(image.size) > LARGEST:
                 raise ValueError(f"{image.size} pixels")
             return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
-    except (binascii.Error, OSError, ValueError, SyntaxError) as error:
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error

@@ -30,7 +30,7 @@ from mixexp.report.style import (
     text,
     ticks,
     title,
-)  # fmt: skip
+)
 from mixexp.report.tables import Entry, Table, label, runs_of
 
 AGAINST: dict[str, Any] = {

@@ -31,7 +31,7 @@ from mixexp.report.style import (
     same_limits,
     text,
     title,
-)  # fmt: skip
+)
 from mixexp.report.tables import Entry, Table, runs_of
 
 LINES: dict[str, Any] = {

@@ -93,7 +93,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "trials.csv", as_csv(trials, space))
     written = [folder / "trials.csv"]
-    with rc_context({**STYLE, "font.sans-serif": fonts()}):
+    with rc_context({**STYLE, "font.family": fonts()}):
         figures = {}
         if any(trial.state == "complete" for trial in trials):
             figures = {"search_history": history(trials, settings), "search_slices": slices(trials, settings, space)}
