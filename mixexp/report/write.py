@@ -82,8 +82,8 @@ def common(directories: Sequence[Path]) -> Path:
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write one table with its figures into ``folder``."""
-    return list(dict.fromkeys([*write_texts(table, folder), *_with_figures(table, folder, *_figures(table, folder))]))
+    """Write one table into ``folder``, with the figures that it asks for and no others."""
+    return list(dict.fromkeys([*write_texts(table, folder), *_with_figures(table, folder, *_figures(table, folder, others=False))]))
 
 
 def write_texts(table: Table, folder: Path) -> list[Path]:
@@ -143,9 +143,9 @@ def distinct_names(titles: list[str]) -> list[str]:
     return names
 
 
-def _figures(table: Table, folder: Path) -> tuple[list[Picture], list[str]]:
-    """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and what every report draws where it can."""
-    if not table.spec["figures"] and not table.cells:
+def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Picture], list[str]]:
+    """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and the others that a report draws where it can."""
+    if not table.spec["figures"] and not (table.cells and others):
         return [], []
     from mixexp.report.figures import caption, draw, figure_problem, save, standard  # matplotlib costs half a second that tables need not pay
 
@@ -154,7 +154,7 @@ def _figures(table: Table, folder: Path) -> tuple[list[Picture], list[str]]:
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
-    specs = [*asked, *standard(table)]
+    specs = [*asked, *(standard(table) if others else [])]
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
