@@ -26,7 +26,7 @@ from mixexp.report.latex import latex
 from mixexp.report.load import Run, load_runs
 from mixexp.report.overview import duration
 from mixexp.report.page import Part, page
-from mixexp.report.runlist import HEAD, TAIL, run_list
+from mixexp.report.runlist import HEAD, TAIL, listed, run_list
 from mixexp.report.scores import RULES
 from mixexp.report.shown import LONGEST, link, shown
 from mixexp.report.tables import build_tables
@@ -51,10 +51,15 @@ def opened(browser) -> Open:
 
     @contextmanager
     def open_it(path: Path, address: str = "", width: int = 1280, before: str = "", **context: Any) -> Iterator[Any]:
-        page = browser.new_context(offline=True, viewport={"width": width, "height": 800}, **context).new_page()
+        page = browser.new_context(
+            offline=True, viewport={"width": width, "height": 800}, reduced_motion="reduce", **context
+        ).new_page()
         page.set_default_timeout(10_000)
         found: list[str] = []
-        page.on("request", lambda request: found.append(request.url[:200]) if urlsplit(request.url).scheme not in ("file", "data") else None)
+        page.on(
+            "request",
+            lambda request: found.append(request.url[:200]) if urlsplit(request.url).scheme not in ("file", "data") else None,
+        )
         page.on("console", lambda message: found.append(message.text))
         page.on("pageerror", lambda error: found.append(str(error)))
         page.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
@@ -72,12 +77,23 @@ def opened(browser) -> Open:
 def sweep(tmp_path_factory) -> Path:
     """Runs whose rules choose different numbers, three seeds a cell, a gap, one run of each kind without a number, and a figure."""
     folder = tmp_path_factory.mktemp("page") / "sweep"
-    table = TABLE | {"figures": [AGAINST, {"file": "broken", "kind": "none"}], "published": {"none": {500: 44.6, 100: 26.79, 50000: 99}}}
+    table = TABLE | {
+        "figures": [AGAINST, {"file": "broken", "kind": "none"}],
+        "published": {"none": {500: 44.6, 100: 26.79, 50000: 99}},
+    }
     for n in (50000, 100, 1000):
         for mix in ("none", "mixup")[: 1 if n == 1000 else 2]:
             for seed in range(3):
                 top = 0.2 + 0.1 * len(str(n)) + (0.05 + 0.004 * seed) * (mix == "mixup") + 0.013 * seed**2
-                leave(folder / f"{mix}{n}-{seed}", (0.1, top + 0.11, top), n=n, mix=mix, seed=seed, table=table, width=8 if n == 100 else 16)
+                leave(
+                    folder / f"{mix}{n}-{seed}",
+                    (0.1, top + 0.11, top),
+                    n=n,
+                    mix=mix,
+                    seed=seed,
+                    table=table,
+                    width=8 if n == 100 else 16,
+                )
     leave(folder / "y_diverged", (0.2, 0.9), n=100, seed=7, outcome="diverged", table=table)
     lines = "Traceback (most recent call last):\n" + "  a frame of <b>many</b>\n" * 50_000 + "RuntimeError: out of <i>memory</i>\n"
     (leave(folder / "y_failed", n=100, seed=8, outcome=None, table=table) / "error.txt").write_text(lines)
@@ -232,7 +248,20 @@ def test_runs_sort_by_every_column(opened, report):
     with opened(report) as page:
         heads = page.locator("#runs thead th")
         names = [re.split(r"[\n\xa0]", text)[0] for text in heads.all_inner_texts()]
-        assert names == ["run", "outcome", "accuracy (%)", "seed", "subset.n", "mix", "mix_layer", "alpha", "width", "seconds", "device", "started"]
+        assert names == [
+            "run",
+            "outcome",
+            "accuracy (%)",
+            "seed",
+            "subset.n",
+            "mix",
+            "mix_layer",
+            "alpha",
+            "width",
+            "seconds",
+            "device",
+            "started",
+        ]
 
         def value(text: str) -> tuple:
             return (0, float(text), "") if re.fullmatch(r"[\d.]+", text) else (1, 0.0, text.lower())
@@ -250,7 +279,9 @@ def test_runs_sort_by_every_column(opened, report):
             heads.nth(place).get_by_role("button").click()
             assert column(page, RUNS, place) == before
         heads.nth(0).get_by_role("button").click()
-        assert [name for name in column(page, RUNS, 0) if name.startswith("none")] == [f"none{n}-{seed}" for n in (100, 1000, 50000) for seed in range(3)]
+        assert [name for name in column(page, RUNS, 0) if name.startswith("none")] == [
+            f"none{n}-{seed}" for n in (100, 1000, 50000) for seed in range(3)
+        ]
 
 
 def test_the_filter_wants_every_word(opened, report):
@@ -266,7 +297,18 @@ def test_the_filter_wants_every_word(opened, report):
 
 def test_runs_by_outcome(opened, report):
     with opened(report) as page:
-        assert page.locator(".tiles").inner_text().split() == ["1", "failed", "1", "diverged", "1", "damaged", "1", "unfinished", "15", "finished"]
+        assert page.locator(".tiles").inner_text().split() == [
+            "1",
+            "failed",
+            "1",
+            "diverged",
+            "1",
+            "damaged",
+            "1",
+            "unfinished",
+            "15",
+            "finished",
+        ]
         page.locator(".outcomes input[value=diverged]").check(force=True)
         assert [row[:2] for row in rows(page, RUNS)] == [["y_diverged", "diverged"]]
         page.locator(".tiles a", has_text="damaged").click()
@@ -312,7 +354,9 @@ def test_two_runs_side_by_side(opened, report):
         page.get_by_role("button", name="Compare", exact=True).click()
         dialog = page.get_by_role("dialog")
         told = [line.split("\t") for line in dialog.locator("tbody").nth(1).inner_text().splitlines()]
-        assert ["mix", "none", "mixup"] in told and ["alpha", "–", "1"] in told and len(told) == 4  # mix, mix._target_, mix_layer, alpha
+        assert (
+            ["mix", "none", "mixup"] in told and ["alpha", "–", "1"] in told and len(told) == 4
+        )  # mix, mix._target_, mix_layer, alpha
         assert "settings differ" in dialog.inner_text()
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
@@ -329,7 +373,11 @@ def test_all_of_it_works_from_the_keyboard(opened, report):
         seen = []
         for _ in range(80):
             page.keyboard.press("Tab")
-            seen.append(page.evaluate("[document.activeElement.tagName, document.activeElement.name || document.activeElement.className, document.activeElement.textContent]"))
+            seen.append(
+                page.evaluate(
+                    "[document.activeElement.tagName, document.activeElement.name || document.activeElement.className, document.activeElement.textContent]"
+                )
+            )
             if seen[-1][1] == "rule-1":
                 break
         page.keyboard.press("ArrowRight")
@@ -355,7 +403,9 @@ def test_focus_is_seen(opened, report):
     with opened(report) as page:
         for _ in range(12):
             page.keyboard.press("Tab")
-            style = page.evaluate("(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth]; })()")
+            style = page.evaluate(
+                "(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth]; })()"
+            )
             assert style[0] != "none" and style[1] != "0px"
 
 
@@ -395,7 +445,9 @@ def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
         page.get_by_role("button", name="Copy LaTeX").click()
         area = page.locator("dialog textarea")
         assert area.is_visible() and "last evaluation" in area.input_value()
-        assert page.evaluate("(area => area.selectionEnd - area.selectionStart === area.value.length)(document.querySelector('dialog textarea'))")
+        assert page.evaluate(
+            "(area => area.selectionEnd - area.selectionStart === area.value.length)(document.querySelector('dialog textarea'))"
+        )
 
 
 def test_figures_have_a_caption_and_their_files(opened, report):
@@ -435,26 +487,65 @@ def test_without_javascript_the_page_still_tells_its_numbers(opened, sweep, repo
             assert not any(one.is_visible() for one in page.locator(control).all()), control
 
 
-HOSTILE = "<img src=x onerror=\"canary=1\"></script><script>canary=1</script>{{7*7}}"
+HOSTILE = '<img src=x onerror="canary=1"></script><script>canary=1</script>{{7*7}}'
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
     """Names, labels, settings and errors that would be HTML, scripts, formulas, other addresses or nothing visible."""
-    folder = tmp_path_factory.mktemp("hostile") / "a b's \"runs\" #1 100%25? 日本語"
-    columns = {"label": HOSTILE, "values": {HOSTILE: {"mix": "none"}, '=HYPERLINK("x")': {"mix": "mixup"}, "\u202eevil": {"mix": "bc"}}}
+    folder = tmp_path_factory.mktemp("hostile") / 'a b\'s "runs" #1 100%25? 日本語'
+    columns = {
+        "label": HOSTILE,
+        "values": {HOSTILE: {"mix": "none"}, '=HYPERLINK("x")': {"mix": "mixup"}, "\u202eevil": {"mix": "bc"}},
+    }
     notes = [HOSTILE, "[a](javascript:canary=1)", "x" * 100_000]
-    spec = TABLE | {"title": HOSTILE, "source": HOSTILE, "columns": columns, "notes": notes, "published": {}, "figures": [AGAINST | {"file": HOSTILE}]}
-    names = [HOSTILE.replace("/", "∕"), "javascript:canary=1", "#?%2e%2e", "日本 語", "back\\slash", "'\"", "a\u202eb", "new\nline", "&amp;"]
+    spec = TABLE | {
+        "title": HOSTILE,
+        "source": HOSTILE,
+        "columns": columns,
+        "notes": notes,
+        "published": {},
+        "figures": [AGAINST | {"file": HOSTILE}],
+    }
+    names = [
+        HOSTILE.replace("/", "∕"),
+        "javascript:canary=1",
+        "#?%2e%2e",
+        "日本 語",
+        "back\\slash",
+        "'\"",
+        "a\u202eb",
+        "new\nline",
+        "&amp;",
+    ]
     for seed, name in enumerate(names):
-        leave(folder / name, (0.1, 0.2 + seed / 100), mix=("none", "mixup", "bc")[seed % 3], seed=seed, table=spec, evil=f"{HOSTILE}{seed}")
+        leave(
+            folder / name,
+            (0.1, 0.2 + seed / 100),
+            mix=("none", "mixup", "bc")[seed % 3],
+            seed=seed,
+            table=spec,
+            evil=f"{HOSTILE}{seed}",
+        )
     os.rename(leave(folder / "bytes", seed=20, table=spec), os.fsencode(folder) + b"/\xff\xfe")
-    environment = {"device_name": HOSTILE, "started": HOSTILE, "git": {"commit": HOSTILE, "dirty": "<"}, "versions": {HOSTILE: "\ud800"}, "command": ["\0"]}
-    (folder / "日本 語" / "environment.json").write_text(json.dumps(environment | {"differs_from_experiment": {HOSTILE: ["\u2028", HOSTILE]}}))
+    environment = {
+        "device_name": HOSTILE,
+        "started": HOSTILE,
+        "git": {"commit": HOSTILE, "dirty": "<"},
+        "versions": {HOSTILE: "\ud800"},
+        "command": ["\0"],
+    }
+    (folder / "日本 語" / "environment.json").write_text(
+        json.dumps(environment | {"differs_from_experiment": {HOSTILE: ["\u2028", HOSTILE]}})
+    )
     (folder / "'\"" / "environment.json").write_text('{"git": 3, "versions": [], "started": NaN, "device_name": {"a": null}}')
     failed = leave(folder / "failed", seed=30, outcome=None, table=spec)
-    (failed / "error.txt").write_bytes(b"\x00\x1b[31m" + HOSTILE.encode() + b"\xff\r\n" + "\u2028\u202e<!--".encode() + b"\nValueError: " + HOSTILE.encode())
-    (leave(folder / "zero", seed=31, table=spec) / "result.json").write_text('{"outcome": "finished", "seconds": NaN, "steps": 1, "last": {"a": 1}}')
+    (failed / "error.txt").write_bytes(
+        b"\x00\x1b[31m" + HOSTILE.encode() + b"\xff\r\n" + "\u2028\u202e<!--".encode() + b"\nValueError: " + HOSTILE.encode()
+    )
+    (leave(folder / "zero", seed=31, table=spec) / "result.json").write_text(
+        '{"outcome": "finished", "seconds": NaN, "steps": 1, "last": {"a": 1}}'
+    )
     return folder
 
 
@@ -507,7 +598,10 @@ def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report
 def test_a_script_that_came_in_all_the_same_would_not_run(opened, report, tmp_path):
     text = report.read_text(encoding="utf-8")
     broken = tmp_path / "broken.html"
-    broken.write_text(text.replace("<footer>", "<script>document.title='run'</script><img src='x.png' onerror=\"document.title='run'\"><footer>"), encoding="utf-8")
+    broken.write_text(
+        text.replace("<footer>", "<script>document.title='run'</script><img src='x.png' onerror=\"document.title='run'\"><footer>"),
+        encoding="utf-8",
+    )
     with pytest.raises(AssertionError, match="Content Security Policy"), opened(broken) as page:
         assert page.title() != "run"
 
@@ -520,7 +614,15 @@ def test_shown_text_has_nothing_invisible_and_is_not_changed_otherwise(text):
         assert out == text
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=8).filter(lambda name: name not in (".", "..")), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=8).filter(
+            lambda name: name not in (".", "..")
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
 def test_a_link_is_the_path_again_when_it_is_read(parts):
     try:
         path = Path("/runs", *parts)
@@ -532,15 +634,28 @@ def test_a_link_is_the_path_again_when_it_is_read(parts):
     assert os.path.normpath(os.path.join("/runs/report", unquote(given, errors="surrogateescape"))) == os.path.normpath(path)
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (3600 * 49 + 61, "2 d 1 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (3600 * 49 + 61, "2 d 1 h")]
+)
 def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
 def test_several_tables_have_one_page(opened, tmp_path):
     for seed in range(2):
-        leave(tmp_path / "runs" / f"a{seed}", (0.1, 0.5), seed=seed, table=TABLE | {"title": "first <table>"}, differs={"epochs": [3, 30]})
-        leave(tmp_path / "runs" / f"b{seed}", (0.1, 0.5), seed=seed, table=TABLE | {"title": "report.html", "metric": "test_loss", "scale": 1})
+        leave(
+            tmp_path / "runs" / f"a{seed}",
+            (0.1, 0.5),
+            seed=seed,
+            table=TABLE | {"title": "first <table>"},
+            differs={"epochs": [3, 30]},
+        )
+        leave(
+            tmp_path / "runs" / f"b{seed}",
+            (0.1, 0.5),
+            seed=seed,
+            table=TABLE | {"title": "report.html", "metric": "test_loss", "scale": 1},
+        )
     (tmp_path / "runs" / "lost").mkdir()
     (tmp_path / "runs" / "lost" / "config.yaml").write_text("a: [")
     written = write_report([tmp_path / "runs"])
@@ -576,7 +691,12 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
 def test_the_overview_says_what_was_run_where(tmp_path):
     for seed, (device, commit) in enumerate([("chip one", "a" * 40), ("chip one", "b" * 40), ("chip <two>", "a" * 40)]):
         folder = leave(tmp_path / f"r{seed}", seed=seed)
-        environment = {"device_name": device, "git": {"commit": commit, "dirty": seed == 1}, "versions": {"torch": "2.15"}, "python": "3.11"}
+        environment = {
+            "device_name": device,
+            "git": {"commit": commit, "dirty": seed == 1},
+            "versions": {"torch": "2.15"},
+            "python": "3.11",
+        }
         (folder / "environment.json").write_text(json.dumps(environment | {"started": f"2026-11-2{seed}T10:00:00+0000"}))
     text = write_report([tmp_path])[-1].read_text(encoding="utf-8")
     facts = dict(re.findall(r"<div><dt>(.*?)</dt>(.*?)</div>", text))
@@ -638,7 +758,8 @@ def test_a_list_of_runs_is_small_and_cut_where_errors_are_endless(tmp_path, monk
     monkeypatch.setattr("mixexp.report.runlist.ERRORS", 5000)
     for seed in range(3):
         (leave(tmp_path / f"r{seed}", seed=seed, outcome=None) / "error.txt").write_text(f"{seed} " * 2000)
-    data = run_list(build_tables(load_runs(tmp_path)), tmp_path / "report")
+    tables = build_tables(load_runs(tmp_path))
+    data = run_list(tables, listed(tables), tmp_path / "report")
     errors = [data["texts"][row[-1]] for row in data["runs"]]
     assert errors[0].startswith("0 0") and "left out" in errors[0] and errors[1:] == ["", ""]
 

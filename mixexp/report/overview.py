@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
-
 from mixexp.report.load import Run
-from mixexp.report.tables import Table, label
+from mixexp.report.runlist import Listed, seconds
+from mixexp.report.tables import label
 
 OUTCOMES = ("failed", "diverged", "no number", "damaged", "unfinished", "finished")
 MOST = 8
 """Different values of a fact that are named."""
 
 
-def outcomes(tables: Sequence[Table]) -> dict[str, int]:
-    """How many runs ended how, in the order of OUTCOMES; a run in several tables counts once."""
-    ends = {run.folder: run.outcome for table in tables for run in table.runs}
-    ends |= {run.folder: outcome for table in tables for run, outcome, _ in table.without_result}
-    counts = Counter(ends.values())
+def outcomes(runs: Iterable[Listed]) -> dict[str, int]:
+    """How many runs ended how, in the order of OUTCOMES."""
+    counts = Counter(one.outcome for one in runs)
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
-def facts(runs: Sequence[Run], seconds: Iterable[float | None]) -> dict[str, list[str]]:
+def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What is known of the runs together, name → words, one text a different value; facts no run has are left out.
 
     Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
     """
-    times = [time for time in seconds if time is not None]
+    times = [time for time in map(seconds, runs) if time is not None]
     started = sorted(str(run.environment["started"]) for run in runs if run.environment.get("started"))
     return {
         name: words

@@ -21,7 +21,7 @@ from mixexp.report.latex import latex
 from mixexp.report.markdown import grid, heading
 from mixexp.report.overview import facts, outcomes
 from mixexp.report.published import MARK
-from mixexp.report.runlist import run_list
+from mixexp.report.runlist import listed, run_list
 from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
 from mixexp.report.shown import link, shown
@@ -30,6 +30,8 @@ from mixexp.report.tables import Table, label, reductions
 ASSETS = Path(__file__).with_name("page")
 LARGEST_SVG = 400_000
 """Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
+NOWHERE = "base-uri 'none'; form-action 'none'"
+"""No page that got in leads its links or forms elsewhere."""
 COPIED = 500
 """Rows of a table that can be copied from the page; a longer one is taken from its file."""
 _NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
@@ -103,27 +105,24 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
     import jinja2  # what only somebody who writes a page has to wait for
 
     tables = [part.table for part in parts]
-    runs = run_list(tables, home)
+    runs = listed(tables)
     views = [[_View(part.table, rule, part.name) for rule in part.table.rules] for part in parts]
-    data = {**runs, "copies": [{view.rule: view.copies for view in each} for each in views]}
+    data = {**run_list(tables, runs, home), "copies": [{view.rule: view.copies for view in each} for each in views]}
     style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
         finalize=lambda value: shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )  # fmt: skip
-    every = {run.folder: run for table in tables for run in table.runs}
-    ends = outcomes(tables)
     return environment.get_template("page.html").render(
         title=tables[0].spec["title"] if len(tables) == 1 else name,
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; {NOWHERE}",
         data=Markup(_inert(data)),
-        folders=[(directory.resolve().name, link(directory.resolve(), home)) for directory in directories],
-        facts=facts(list(every.values()), [row[5] for row in runs["runs"]]),
-        outcomes=ends,
-        runs=runs,
-        without=sum(count for outcome, count in ends.items() if outcome != "finished"),
+        folders=[(directory.resolve().name or "/", link(directory.resolve(), home)) for directory in directories],
+        facts=facts([one.run for one in runs]),
+        outcomes=outcomes(runs),
+        count=len(runs),
         missing=_missing(tables, home),
         parts=[_part(part, view, home) for part, view in zip(parts, views, strict=True)],
         rules=RULES,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
 from mixexp.report.records import told_by_group
 from mixexp.report.scores import RULES, scale, unit
 from mixexp.report.shown import encoded, link, shown
-from mixexp.report.tables import UNSET, Table, label
+from mixexp.report.tables import Table, label
 
 OWN_COLUMNS = 5
 """Settings with a column each; further ones share the last."""
@@ -29,16 +30,42 @@ ERRORS = 2_000_000
 """Letters of errors in one page; what does not fit is in the runs' folders, which the page links to."""
 
 
-def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Listed:
+    """A run, the place of its table, None where it could be of any of several, and how it ended there."""
+
+    run: Run
+    table: int | None
+    outcome: str
+    problem: str
+
+
+def listed(tables: Sequence[Table]) -> list[Listed]:
+    """The runs of all tables, each once."""
+    found: dict[Path, Listed] = {}
+    for place, table in enumerate(tables):
+        reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
+        for run in table.runs:
+            outcome, problem = reasons.get(run.folder, (run.outcome, run.problem))
+            found[run.folder] = Listed(run, None if run.folder in found else place, outcome, problem)
+    return list(found.values())
+
+
+def seconds(run: Run) -> float | None:
+    """How long a run took, as far as it came."""
+    column = run.metrics.get("seconds") or [None]
+    value = run.result.get("seconds", column[-1])
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12 else None
+
+
+def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dict[str, Any]:
     """What the page's list of runs is drawn from, as JSON takes it: texts as they are to be shown, indices instead of repetitions.
 
     keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
-    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error], changes
-    being key and text indices in turn, or null where its configuration cannot be read; table is null for a run that could be of any.
+    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error]; changes
+    are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any.
     """
-    entries = _entries(tables)
-    runs = [run for run, *_ in entries]
-    known = [run for run in runs if run.config]
+    known = [one.run for one in runs if one.run.config]
     columns, others = _columns(tables, known)
     different = varying(known)
     usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
@@ -46,18 +73,18 @@ def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
     keys = {key: place for place, key in enumerate(common)}
     texts = _Texts()
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
-    parents = {parent: link(parent, home) for parent in {run.folder.parent for run, *_ in entries}}
+    parents = {parent: link(parent, home) for parent in {one.run.folder.parent for one in runs}}
     room = ERRORS
     rows = []
-    for run, place, outcome, problem in entries:
-        error = _error(run) if outcome == "failed" else ""
+    for one in runs:
+        run, table = one.run, tables[one.table or 0]
+        error = _error(run) if one.outcome == "failed" else ""
         room -= len(error)
-        table = tables[place or 0]
         scores = table.scores.get(run.folder, {})
         changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            shown(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), place, texts.of(outcome), texts.of(problem), _seconds(run),
-            texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            shown(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), one.table, texts.of(one.outcome),
+            texts.of(one.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
         ]  # fmt: skip
@@ -68,6 +95,8 @@ def run_list(tables: Sequence[Table], home: Path) -> dict[str, Any]:
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
         "rules": rules,
+        "words": {rule: RULES[rule] for rule in rules},
+        "levels": LEVELS,
         "tables": [_described(table) for table in tables],
         "runs": rows,
         "texts": list(texts.places),
@@ -84,24 +113,15 @@ class _Texts:
         return self.places.setdefault(shown(text), len(self.places))
 
 
-def _entries(tables: Iterable[Table]) -> list[tuple[Run, int | None, str, str]]:
-    """Each run once, with its table, outcome and problem; those that could be of any of several tables first, without one."""
-    tables = list(tables)
-    found: dict[Path, tuple[Run, int | None, str, str]] = {}
-    for place, table in enumerate(tables):
-        reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
-        for run in table.runs:
-            several = run.folder in found
-            found[run.folder] = (run, None if several else place, *reasons.get(run.folder, (run.outcome, run.problem)))
-    return list(found.values())
-
-
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
     found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1] or ["seed"]
-    ranked = [*(key for key in axes if key in found), *sorted((key for key in found if key not in axes), key=lambda key: key.count("."))]
+    ranked = [
+        *(key for key in axes if key in found),
+        *sorted((key for key in found if key not in axes), key=lambda key: key.count(".")),
+    ]
     # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
@@ -112,13 +132,6 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
 def _value(value: Any) -> str:
     """A setting, as it is compared, in the fewest digits."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else label(value)
-
-
-def _seconds(run: Run) -> float | None:
-    """How long the run took, as far as it came."""
-    column = run.metrics.get("seconds") or [None]
-    value = run.result.get("seconds", column[-1])
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 def _moment(run: Run) -> str:

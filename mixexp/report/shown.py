@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 LONGEST = 4000
 """Letters of a text that are shown."""
-# Controls, zero-width signs, marks that turn the direction of writing round, tags and halves of letters: on a page they hide or move what is around them.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+# Controls, marks without width or that turn the direction of writing, halves of letters, tags: they hide or move what is around them.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def shown(text: str) -> str:

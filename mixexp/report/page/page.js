@@ -116,7 +116,7 @@ class Grid {
   constructor(section, rows) {
     this.id = section.dataset.grid;
     this.section = section;
-    this.views = new Map(all("table", section).filter((table) => table.tBodies.length).map((table) => [table.dataset.view ?? "", new View(table, rows)]));
+    this.views = new Map(all("table", section).map((table) => [table.dataset.view ?? "", new View(table, rows)]));
     this.view = "";
     this.input = one("input[type=search]", section);
     this.count = one("output.count", section);
@@ -228,7 +228,8 @@ function score(run) {
 }
 
 function othersOf(run) {
-  return data.others.flatMap((key) => { const value = changed(run, key); return value ? [`${data.keys[key]}=${value}`] : []; }).join(", ");
+  const told = data.others.filter((key) => changed(run, key));
+  return told.map((key) => `${data.keys[key]}=${changed(run, key)}`).join(", ");
 }
 
 // heading, words or number, a run's text, the class of its cells
@@ -261,7 +262,8 @@ class Row {
     const run = this.run, row = make("tr");
     const box = make("input", { type: "checkbox", checked: picked.has(this), ariaLabel: `Choose ${run[NAME]} for comparison` });
     box.addEventListener("change", () => pick(this, box.checked));
-    const open = make("button", { type: "button", className: "open", ariaLabel: `Details of ${run[NAME]}`, ariaExpanded: String(this.opened) });
+    const open = make("button", { type: "button", className: "open", ariaLabel: `Details of ${run[NAME]}` });
+    open.ariaExpanded = String(this.opened);
     open.addEventListener("click", () => {
       this.opened = !this.opened;
       open.ariaExpanded = String(this.opened);
@@ -288,8 +290,9 @@ class Row {
     if (text(run[OUTCOME]) === "failed") {
       const address = `${run[LINK]}error.txt`;
       const heading = make("h4", {}, make("a", { href: address }, "error.txt"));
-      const said = text(run[ERROR]);
-      inside.append(make("div", { className: "full" }, heading, said ? make("pre", { tabIndex: 0 }, said) : make("p", {}, "The errors of this report are too long for one page; the file has this one.")));
+      const said = text(run[ERROR]) && make("pre", { tabIndex: 0 }, text(run[ERROR]));
+      const unsaid = make("p", {}, "It is not shown here: there is none, or the errors of this report are too long for one page.");
+      inside.append(make("div", { className: "full" }, heading, said || unsaid));
     }
     return make("tr", { className: "detail" }, make("td", { colSpan: columns.length }, inside));
   }
@@ -301,29 +304,31 @@ function badge(outcome) {
   return element;
 }
 
+function tableOf(names, lines) {
+  const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
+  const body = lines.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((cell) => make("td", {}, cell))));
+  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
+}
+
 function differences(run) {
-  const body = make("tbody");
-  for (let place = 0; place < run[CHANGES].length; place += 2) {
-    const key = run[CHANGES][place];
-    body.append(make("tr", {}, make("th", { scope: "row" }, data.keys[key]), make("td", {}, text(run[CHANGES][place + 1])), make("td", {}, text(data.common[key]))));
-  }
+  const keys = run[CHANGES].filter((_, place) => place % 2 === 0);
   const heading = make("h4", {}, "Settings that are not those of most runs");
-  if (!body.rows.length) return make("div", {}, heading, make("p", {}, "None: every setting is the most common one."));
-  const head = make("thead", {}, make("tr", {}, ...["setting", "this run", "most runs"].map((name) => make("th", { scope: "col" }, name))));
-  return make("div", {}, heading, make("table", {}, head, body));
+  if (!keys.length) return make("div", {}, heading, make("p", {}, "None: every setting is the most common one."));
+  const lines = keys.map((key) => [data.keys[key], changed(run, key), text(data.common[key])]);
+  return make("div", {}, heading, tableOf(["setting", "this run", "most runs"], lines));
 }
 
 function sparkline(run) {
   if (!run[CURVE]) return null;
   const [levels, low, high] = run[CURVE], unit = data.tables[run[TABLE] ?? 0].unit;
-  const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const said = `${unit} by evaluation, from ${low} to ${high}`;
-  for (const [name, value] of [["viewBox", "0 0 100 61"], ["preserveAspectRatio", "none"], ["class", "curve"], ["role", "img"], ["aria-label", said]]) drawing.setAttribute(name, value);
+  const form = { viewBox: `0 0 100 ${data.levels.length - 1}`, preserveAspectRatio: "none", class: "curve", role: "img", "aria-label": said };
+  for (const [name, value] of Object.entries(form)) drawing.setAttribute(name, value);
   let path = "", pen = "M";
   [...levels].forEach((letter, place) => {
     if (letter === " ") { pen = "M"; return; }
-    path += `${pen}${((100 * place) / (levels.length - 1)).toFixed(2)} ${61 - letters.indexOf(letter)}`;
+    path += `${pen}${((100 * place) / (levels.length - 1)).toFixed(2)} ${data.levels.length - 1 - data.levels.indexOf(letter)}`;
     pen = "L";
   });
   const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
@@ -343,13 +348,14 @@ function fit(detail) {
 const picked = new Set();
 const bar = one(".chosen");
 
+function drop(row) {
+  picked.delete(row);
+  if (row.drawn) one("input", row.drawn).checked = false;
+}
+
 function pick(row, on) {
   if (on) picked.add(row); else picked.delete(row);
-  for (const other of [...picked].slice(0, -2)) {
-    picked.delete(other);
-    const box = other.drawn && one("input", other.drawn);
-    if (box) box.checked = false;
-  }
+  for (const other of [...picked].slice(0, -2)) drop(other);
   const names = [...picked].map((chosen) => chosen.run[NAME]);
   bar.hidden = !names.length;
   one("span", bar).textContent = names.length === 1 ? `${names[0]}: choose another run to compare it with.` : names.join(" and ");
@@ -358,16 +364,14 @@ function pick(row, on) {
 
 function compare() {
   const rows = [...picked], settings = rows.map((row) => settingsOf(row.run));
-  const told = columns.filter(([name]) => name !== "run").map(([name, , of]) => [name, ...rows.map((row) => of(row.run))]);
+  const told = columns.slice(1).map(([name, , of]) => [name, ...rows.map((row) => of(row.run))]);
   const facts = told.filter(([name]) => !data.columns.some((key) => data.keys[key] === name) && name !== "other settings");
   const keys = data.keys.map((name, key) => [name, ...settings.map((one) => one?.get(key) ?? "")]);
   const differ = keys.filter(([, a, b]) => a !== b), same = keys.filter(([, a, b]) => a === b);
-  const line = (mark) => ([name, a, b]) => make("tr", { className: mark }, make("th", { scope: "row" }, name), make("td", {}, a), make("td", {}, b));
-  const table = (lines) => make("div", { className: "scroll" }, make("table", {},
-    make("thead", {}, make("tr", {}, ...["", ...rows.map((row) => row.run[NAME])].map((name) => make("th", { scope: "col" }, name)))), make("tbody", {}, ...lines)));
-  const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same.map(line(""))));
-  const words = make("p", {}, differ.length ? `${differ.length} ${differ.length === 1 ? "setting differs" : "settings differ"}.` : "All their settings are the same.");
-  show("Two runs compared", table(facts.map(line(""))), words, ...(differ.length ? [table(differ.map(line("differ")))] : []), rest);
+  const table = (lines, mark = "") => make("div", { className: `scroll ${mark}` }, tableOf(["", ...rows.map((row) => row.run[NAME])], lines));
+  const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same));
+  const words = make("p", {}, differ.length === 1 ? "1 setting differs." : `${differ.length || "No"} settings differ.`);
+  show("Two runs compared", table(facts), words, ...(differ.length ? [table(differ, "differ")] : []), rest);
 }
 
 // ---- a dialog for images, comparisons and text that cannot be copied
@@ -415,8 +419,8 @@ runsTable.tHead.rows[0].append(...columns.map(([name, words], column) => {
   head.dataset.column = column;
   return head;
 }));
-const grids = all("[data-grid]").map((section) => new Grid(section, section.id === "runs" ? data.runs.map((run) => new Row(run)) : undefined));
-const runs = grids.at(-1);
+const runs = new Grid(one("#runs"), data.runs.map((run) => new Row(run)));
+const grids = [...all("[data-grid]:not(#runs)").map((section) => new Grid(section)), runs];
 const runsView = runs.views.get("");
 runsView.words = (column) => columns[column][1];
 const outcomes = all("input[name=outcome]");
@@ -433,7 +437,7 @@ function choose(table, rule) {
   const copies = one(".copies", article);
   if (copies) copies.hidden = !Object.keys(data.copies[table - 1][rule] ?? {}).length;
   chosenRules[table - 1] = rule;
-  const words = new Set(chosenRules.map((name, place) => one(`input[name=rule-${place + 1}][value=${name}] + span`).firstChild.textContent.trim()));
+  const words = new Set(chosenRules.map((name) => data.words[name]));
   ruleNote.textContent = words.size === 1 ? [...words][0] : "by each table’s rule";
   runsView.forget();
   runs.draw();
@@ -455,7 +459,7 @@ for (const input of outcomes) {
   input.addEventListener("change", () => { keep("runs.outcome", outcome()); runs.limit = SLICE; runs.draw(); });
 }
 one(".compare", bar).addEventListener("click", compare);
-one(".clear", bar).addEventListener("click", () => { for (const row of [...picked]) { pick(row, false); const box = row.drawn && one("input", row.drawn); if (box) box.checked = false; } });
+one(".clear", bar).addEventListener("click", () => { for (const row of [...picked]) { drop(row); pick(row, false); } });
 
 function restore() {
   readState();
@@ -515,7 +519,7 @@ function follow() {
   queued = false;
   const above = places.filter((element) => element.getBoundingClientRect().top < innerHeight / 3);
   const current = links.get((above.at(-1) ?? places[0]).id);
-  for (const anchor of links.values()) if (anchor === current) anchor.setAttribute("aria-current", "true"); else anchor.removeAttribute("aria-current");
+  for (const anchor of links.values()) anchor.ariaCurrent = anchor === current ? "true" : null;
 }
 addEventListener("scroll", () => { if (!queued) { queued = true; requestAnimationFrame(follow); } }, { passive: true });
 new ResizeObserver(() => { all(".scroll").forEach(hint); all("tr.detail").forEach(fit); }).observe(document.body);
