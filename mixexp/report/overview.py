@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+
 from mixexp.report.load import Run
 from mixexp.report.runlist import Listed, seconds
 from mixexp.report.tables import label
