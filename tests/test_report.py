@@ -283,7 +283,7 @@ def test_hostile_names_stay_text(tmp_path):
     assert {path.parent for path in written} == {tmp_path / "report"}
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert text.startswith("# &lt;script&gt; # no\n") and "<" not in text
-    assert "| images | &lt;img src=x&gt; \\| | _日本語 $ |" in text
+    assert "| images | &lt;img src=x&gt; \\| | \\_日本語 \\$ |" in text
     assert "日本語" in (tmp_path / "report" / "図.svg").read_text(encoding="utf-8")
 
 

@@ -52,7 +52,7 @@ def grid(sheet: Sheet) -> list[str]:
 
 def plain(text: Any) -> str:
     """Text that can be neither markup nor a column break."""
-    return re.sub(r"([\\*|~]|\](?=\())", r"\\\1", escape(label(text), quote=False))
+    return re.sub(r"([\\*|~$]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", escape(label(text), quote=False))
 
 
 def _differences(table: Table) -> list[str]:

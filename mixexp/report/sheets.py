@@ -81,7 +81,8 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
     median = spec["statistic"] == "median"
     test = "Wilcoxon's signed-rank test" if median else "paired t-test"
     method = "order statistics" if median else "Student's t; from ten pairs on, differences.csv has the bootstrap's too"
-    words = f"Two-sided {test}, Holm's correction over the {len(measured)} tests of this table; {STAR}: p (Holm) < 0.05. Intervals ({method}) are each difference's own, not corrected."
+    counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
+    words = f"Two-sided {test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({method}) are each difference's own, not corrected."
     seen = " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests." if detectable else ""
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
