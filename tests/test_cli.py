@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import mixexp, new_mixexp
 
 from mixexp.conf_dir import CONF
 from mixexp.options import options
@@ -17,21 +18,8 @@ from mixexp.options import options
 SMALL = ("model.width=4", "epochs=1")
 
 
-def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it, from a folder of the test's own."""
-    return subprocess.run(
-        [sys.executable, "-m", "mixexp", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=300,
-        check=False,
-    )
-
-
 def test_one_run_and_the_same_again(tmp_path):
-    first = mixexp("mix=mixup", "alpha=0.2", *SMALL, cwd=tmp_path)
+    first = new_mixexp("mix=mixup", "alpha=0.2", *SMALL, cwd=tmp_path)
     assert first.returncode == 0 and "finished, accuracy" in first.stdout and first.stderr == ""
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
     before = (folder / "metrics.csv").stat().st_mtime_ns

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from commands import mixexp
 
 from mixexp.compose import compose
 from mixexp.dataset.gaussians import Gaussians
@@ -59,8 +58,7 @@ def test_the_generators_samples_come_to_the_ring_and_what_they_cover_is_counted(
 
 def test_the_experiment_ends_in_its_table(tmp_path):
     words = ("dataset=ring", "seed=0", "gan.width=4", "steps=4", "gan.samples=20", "gan.frame_points=20", "table.figures=[]")
-    command = [sys.executable, "-m", "mixexp", "reproduce", "mixup_gan", *words, "runs_per_device=1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = mixexp("reproduce", "mixup_gan", *words, "runs_per_device=1", cwd=tmp_path)
     assert done.returncode == 0 and "3 runs, 3 done (0 of them before)" in done.stdout, done.stdout + done.stderr
     folder = tmp_path / "outputs" / "mixup_gan"
     found = {(row["row"], row["column"]) for row in rows_of(folder / "report" / "table.csv") if row["rule"] == "last"}
