@@ -576,6 +576,14 @@ def test_nothing_of_hostile_runs_is_run_or_hides_anything(opened, hostile_report
         page.screenshot(path=tmp_path / "hostile.png")
 
 
+def test_the_pages_data_are_no_markup(hostile_report):
+    (data,) = re.findall(r'id="data">(.*)</script>', hostile_report.read_text(encoding="utf-8"))
+    assert (
+        not set("<>&\u2028") & set(data.split("</script>")[0])
+        and HOSTILE in json.loads(data.split("</script>")[0])["tables"][0]["title"]
+    )
+
+
 @pytest.mark.parametrize("which", ["sweep", "hostile"])
 def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report, which):
     path = report if which == "sweep" else hostile_report
