@@ -137,7 +137,7 @@ def place_of(table: Table, run: Run) -> str:
     """Which cells a run is for, and its seed."""
     if not run.config:
         return ""
-    places = [f"{row.label} / {column.label}" for row in table.rows for column in table.columns if row.holds(run) and column.holds(run)]
+    places = [f"{row} / {column}" for row, column in table.places(run)]
     return f"{'; '.join(places) or 'no cell'}, seed {label(run.config.get('seed'))}"
 
 

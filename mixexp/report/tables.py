@@ -76,6 +76,14 @@ class Table:
         """The rows or columns that show another quantity than the table's metric, by their labels."""
         return {entry.label: entry.measure for entry in (*self.rows, *self.columns) if entry.measure is not None}
 
+    def places(self, run: Run) -> list[tuple[str, str]]:
+        """The cells that a run is for, whether it has a number or not, as labels of a row and a column."""
+        return [(row.label, column.label) for row, column in itertools.product(*(find(run) for find in self._finders))]
+
+    @cached_property
+    def _finders(self) -> tuple[Callable[[Run], list[Entry]], ...]:
+        return _finder(self.rows), _finder(self.columns)
+
     def members_of(self, entry: Entry) -> dict[Path, Run]:
         """The runs in the cells of a row or a column, by their folders; of any other entry, those in cells that meet its conditions."""
         if id(entry) in self._members:
