@@ -41,9 +41,14 @@ def composed(group: str, name: str) -> DictConfig:
     return config
 
 
+@functools.cache
+def _option(group: str, name: str) -> dict[str, Any]:
+    return OmegaConf.to_container(_composed(group, name)[group], resolve=True)
+
+
 def option(group: str, name: str) -> dict[str, Any]:
     """An option as the program sees it."""
-    return OmegaConf.to_container(composed(group, name)[group], resolve=True)
+    return copy.deepcopy(_option(group, name))
 
 
 def mixes_and_losses() -> list[tuple[str, str]]:

@@ -38,11 +38,16 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
 
 
 @functools.cache
+def composer() -> Composer:
+    """One for all grids of a process: the same options are composed once, whatever the seed."""
+    return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), list(options([CONF])))
+
+
+@functools.cache
 def configs_of(name: str, *words: str) -> list[dict]:
     """The canonical configuration of every run of an experiment."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), list(options([CONF])))
-        found = [canonical(*resolve(compose(cell))) for cell in grid_of(name, *words)]
+        found = [canonical(*resolve(composer()(cell))) for cell in grid_of(name, *words)]
     return list({run_id(config): config for config in found}.values())
 
 
