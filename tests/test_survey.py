@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from commands import mixexp
 from running import config_of, trained
 
 from mixexp import cli
@@ -414,16 +415,9 @@ def test_a_duration_is_right_to_its_last_unit(seconds):
 # --- the commands ---
 
 
-def mixexp(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", "mixexp", *words], cwd=cwd, capture_output=True, text=True, env=dict(os.environ), timeout=300, check=False
-    )
-
-
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
-    """The same in this process, which has imported torch already: (exit code, output, errors) of some words."""
+    """`mixexp` in this process, which has imported torch already: (exit code, output, errors) of some words."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
