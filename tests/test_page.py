@@ -289,7 +289,7 @@ def test_the_filter_wants_every_word(opened, report):
         count = page.locator("#runs .count")
         assert count.inner_text() == "19 rows" and count.get_attribute("aria-live") == "polite"
         find(page, "runs", "MIXUP subset.n=100", "4 of 19 rows")
-        assert column(page, RUNS, 0) == ["mixup100-0", "mixup100-1", "mixup100-2", "y_unfinished"]
+        assert column(page, RUNS, 0) == ["y_unfinished", "mixup100-0", "mixup100-1", "mixup100-2"], "what did not finish comes first"
         find(page, "runs", "nothing like it", "0 of 19 rows")
         find(page, "t1", "500", "2 of 4 rows")
         assert column(page, HEADLINE, 0) == ["500", "50000"]

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mixexp.report.load import Run
-from mixexp.report.runlist import Listed, seconds
+from mixexp.report.runlist import OUTCOMES, Listed, seconds
 from mixexp.report.tables import label
 
-OUTCOMES = ("failed", "diverged", "no number", "damaged", "unfinished", "finished")
 MOST = 8
 """Different values of a fact that are named."""
 

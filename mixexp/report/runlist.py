@@ -22,6 +22,8 @@ OWN_COLUMNS = 5
 """Settings with a column each; further ones share the last."""
 POINTS = 40
 """Of a curve."""
+OUTCOMES = ("failed", "diverged", "no number", "damaged", "unfinished", "finished")
+"""How runs end, what somebody has to look at first."""
 LEVELS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """Heights of a curve's points, lowest first; a gap is a blank."""
 HEAD, TAIL = 400, 3000
@@ -41,14 +43,14 @@ class Listed:
 
 
 def listed(tables: Sequence[Table]) -> list[Listed]:
-    """The runs of all tables, each once."""
+    """The runs of all tables, each once, in the order of OUTCOMES."""
     found: dict[Path, Listed] = {}
     for place, table in enumerate(tables):
         reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
         for run in table.runs:
             outcome, problem = reasons.get(run.folder, (run.outcome, run.problem))
             found[run.folder] = Listed(run, None if run.folder in found else place, outcome, problem)
-    return list(found.values())
+    return sorted(found.values(), key=lambda one: OUTCOMES.index(one.outcome))
 
 
 def seconds(run: Run) -> float | None:
