@@ -674,9 +674,9 @@ def test_several_tables_have_one_page(opened, tmp_path):
         assert "epochs 3 instead of 30" in page.locator("#overview .banner").inner_text()
         assert [row[0] for row in rows(page, "#missing table")] == ["lost"] and rows(page, "#missing table")[0][-1] == "any"
         assert [row[:5] for row in rows(page, RUNS)] == [
+            ["lost", "damaged", "", "", "any"],
             ["a0", "finished", "50.00", "accuracy (%)", "first <table>"],
             ["a1", "finished", "50.00", "accuracy (%)", "first <table>"],
-            ["lost", "damaged", "", "", "any"],
             ["b0", "finished", "1.00", "test loss", "report.html"],
             ["b1", "finished", "1.00", "test loss", "report.html"],
         ]
