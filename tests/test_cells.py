@@ -8,6 +8,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hydra
@@ -512,6 +513,7 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
     """Without data: a plan that refuses nothing and costs nothing."""
     monkeypatch.setattr(planning, "validate", lambda config: [])
     monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
+    monkeypatch.setattr(planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides)))
     grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
     cells = [
         f"experiment={name} {' '.join(f'{key}={value}' for key, value in cell.items())} {change}"

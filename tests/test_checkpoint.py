@@ -44,7 +44,11 @@ OPTIONS = options([CONF])
 # four steps in two epochs, whose second batch is a partial one; an evaluation after each epoch
 SMALL = ("subset=balanced", "subset.n=100", "batch_size=64", "epochs=null", "steps=4", "keep_checkpoint=true")
 STEPS = 4
-MODELS = {"small_cnn": ("model.width=2",), "wide_resnet28_10": ("model.depth=10", "model.widen=1")}
+MODELS = {
+    "small_cnn": ("model.width=2",),
+    "wide_resnet28_10": ("model.depth=10", "model.widen=1"),
+    "densenet_bc190": ("model.depth=10", "model.growth=4"),
+}
 FEW = ("subset.n=40", "batch_size=20", "steps=3")
 RICH = (
     *("mix=mixup", "mix_layer=random", "augment=standard", "augment.shift=1", "schedule=cosine", "schedule.warmup_epochs=0.5"),

@@ -32,7 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "densenet_bc190": {"depth": 10, "growth": 4},
     "small_cnn": {"width": 4},
 }
-IMAGE_SIZES = [(8, 12), (16, 24), (32, 32), (224, 224)]  # in the order of trial
+IMAGE_SIZES = [(4, 6), (8, 12), (16, 24), (32, 32), (224, 224)]  # in the order of trial
 CLASSES = 5
 ORDER = torch.tensor([2, 0, 3, 1])
 PLACES = ["input", "layer1", "layer2", "layer3", "final"]
