@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import MissingConfigException
 
-from test_cli import mixexp
+from commands import mixexp, new_mixexp
 
 from mixexp.compose import PLUGINS, explained
 from mixexp.conf_dir import CONF
@@ -98,7 +98,7 @@ def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_
         pytest.importorskip(f"hydra_plugins.{MODULES[launcher]}")
     write_own(tmp_path)
     words = ("-m", *CELL, "loss.breaks=true,false", "alpha=0.2,1", f"hydra/launcher={launcher}", *LAUNCHERS[launcher])
-    done = mixexp(*OWN, *words, cwd=tmp_path, **quiet_ray)
+    done = (new_mixexp if launcher in MODULES else mixexp)(*OWN, *words, cwd=tmp_path, **quiet_ray)
 
     assert done.returncode == 1, done.stderr
     assert "4 runs, 2 done (0 of them before), 0 diverged, 2 failed" in done.stdout

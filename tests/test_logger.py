@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before MLflow is im
 import hydra
 import numpy as np
 import pytest
+from commands import mixexp
 from mlflow import MlflowClient
 from running import option
 from sqlalchemy import URL
@@ -279,7 +279,7 @@ def test_a_sweep_of_processes_logs_every_run(tmp_path):
     words = ("-m", *SMALL, "seed=0,1", "logger=several", "+logger.wandb._target_=mixexp.logger.wandb.WandB", "runs_per_device=2")
     (tmp_path / "outputs").mkdir()
     shutil.copy(_tables(), tmp_path / "outputs")
-    done = subprocess.run([sys.executable, "-m", "mixexp", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = mixexp(*words, cwd=tmp_path)
     assert done.returncode == 0 and "2 done" in done.stdout and "logger" not in done.stdout, done.stdout + done.stderr
     folders = sorted(path.parent for path in tmp_path.glob("outputs/runs/*/result.json"))
     assert len(folders) == 2
