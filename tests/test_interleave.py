@@ -26,7 +26,7 @@ from mixexp.sweep.execute import execute
 from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
 from mixexp.sweep.plan import Run, plan
-from mixexp.sweep.slot import Slot
+from mixexp.sweep.slot import Slot, warm_up
 
 MY_LOSS = """
 import os, signal, time
@@ -91,6 +91,7 @@ def process_of(run: Run) -> int:
 
 def sweep(runs: Sequence[Run]) -> Outcomes:
     outcomes = Outcomes()
+    warm_up(threads=1)  # as a sweep's launcher does: no slot imports torch for itself
     pool.run_all(runs, outcomes, Pace())
     return outcomes
 
