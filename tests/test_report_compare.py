@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from scipy import stats
 from test_report import leave
@@ -18,7 +19,7 @@ from mixexp.report.described import of_metric
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.load import everywhere
-from mixexp.report.statistics import holm
+from mixexp.report.inference import holm
 
 A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
 SPEC = of_metric("accuracy")
@@ -48,12 +49,12 @@ def test_what_changed_is_found_and_the_rest_compared_by_seed(tmp_path):
     assert found.changed == {"lr": ("0.1", "0.05")}
     plain, mixed = sorted(found.changes, key=lambda one: -len(one.first))
     expected = [stats.ttest_rel(B, A).pvalue, stats.ttest_rel((0.50, 0.54, 0.55), A[:3]).pvalue]
-    assert [plain.found.p, mixed.found.p] == pytest.approx(expected) and plain.seeds_shared
+    assert [plain.found.p, mixed.found.p] == pytest.approx(expected) and plain.pairs == 4
     assert [plain.adjusted, mixed.adjusted] == pytest.approx(holm(expected))
     assert (plain.found.difference, plain.verdict("higher"), plain.verdict("lower")) == (pytest.approx(5.5), "better", "worse")
     assert mixed.verdict("higher") == "within noise"
     text = document(found, SPEC, "last")
-    assert "| lr | 0.1 | 0.05 |" in text and "2 settings in common: 1 better, 1 within noise" in text and "paired t-test by seed" in text
+    assert "| lr | 0.1 | 0.05 |" in text and "2 settings in common: 1 better, 1 within noise" in text and "paired t-test on the seeds in common" in text
 
 
 def test_without_common_seeds_means_are_compared(tmp_path):
@@ -61,8 +62,51 @@ def test_without_common_seeds_means_are_compared(tmp_path):
     for seed, accuracy in enumerate(B, start=10):
         leave(tmp_path / "b" / f"r{seed}", (0.1, accuracy), seed=seed)
     (one,) = compared(tmp_path).changes
-    assert not one.seeds_shared and one.found.p == pytest.approx(stats.ttest_ind(B, A, equal_var=False).pvalue)
+    assert not one.pairs and one.found.p == pytest.approx(stats.ttest_ind(B, A, equal_var=False).pvalue)
     assert "Welch" in document(compared(tmp_path), SPEC, "last")
+
+
+def test_a_missing_run_costs_its_pair_and_no_other(tmp_path):
+    first = (0.50, 0.60, 0.70, 0.55, 0.65)
+    runs(tmp_path / "a", first)
+    runs(tmp_path / "b", [accuracy + 0.01 + seed / 1000 for seed, accuracy in enumerate(first[:4])])
+    (one,) = compared(tmp_path).changes
+    assert (one.pairs, one.verdict("higher")) == (4, "better")
+    assert one.found.difference == pytest.approx(1.15)
+
+
+def test_copies_are_no_further_seeds(tmp_path):
+    for side, accuracies in (("a", A[:3]), ("b", B[:3])):
+        for copy in range(4):
+            runs(tmp_path / side / f"copy{copy}", accuracies)
+    (one,) = compared(tmp_path).changes
+    assert one.found.n == 3 and one.found.p == pytest.approx(stats.ttest_rel(B[:3], A[:3]).pvalue)
+
+
+def test_unlike_settings_are_not_pooled(tmp_path):
+    runs(tmp_path / "a", A, alpha=0.1)
+    for alpha in (0.2, 0.4):
+        runs(tmp_path / "b", B, prefix=f"{alpha}", alpha=alpha)
+    found = compared(tmp_path)
+    assert found.changes == [] and found.alone == (["alpha=0.1"], ["alpha=0.2", "alpha=0.4"])
+
+
+def test_equal_numbers_of_other_runs_are_equal(tmp_path):
+    runs(tmp_path / "a", A)
+    for seed, accuracy in enumerate(A):
+        leave(tmp_path / "b" / f"r{seed}", (0.2, accuracy), seed=seed)
+    assert [one.verdict("higher") for one in compared(tmp_path).changes] == ["equal"]
+
+
+def test_changed_data_are_shown_and_a_short_name_of_two_commits_refused(tmp_path):
+    for name, commit, contents in (("old", "abcd1" + "0" * 35, "x1"), ("new", "abcd2" + "0" * 35, "x2")):
+        runs(tmp_path / name, A)
+        for folder in (tmp_path / name).iterdir():
+            made_by(folder, commit, data_contents=contents)
+    names = "abcd1", "abcd2"
+    assert compare(names, sides(names, [tmp_path]), SPEC, "last").circumstances["contents of the data set's files"] == ("x1", "x2")
+    with pytest.raises(UserError, match="abcd could be any of the commits abcd10000000, abcd20000000"):
+        sides(("abcd", "abcd1"), [tmp_path])
 
 
 def test_equal_runs_are_identical_and_few_are_open(tmp_path):
@@ -70,7 +114,7 @@ def test_equal_runs_are_identical_and_few_are_open(tmp_path):
     runs(tmp_path / "b", A)
     assert [one.verdict("higher") for one in compared(tmp_path).changes] == ["identical"]
     runs(tmp_path / "c", (0.4, 0.5))
-    assert [one.verdict("higher") for one in compared(tmp_path, "a", "c").changes] == ["open: 2 runs a side, 3 are needed"]
+    assert [one.verdict("higher") for one in compared(tmp_path, "a", "c").changes] == ["open: 2 seeds in common, 3 are needed"]
     runs(tmp_path / "d", [value + 0.25 for value in A])
     assert [one.verdict("higher") for one in compared(tmp_path, "a", "d").changes] == ["no spread to judge by"]
 
@@ -79,9 +123,9 @@ def test_what_is_on_one_side_only_or_has_no_number_is_listed(tmp_path):
     runs(tmp_path / "a", A)
     runs(tmp_path / "a", A, prefix="m", mix="mixup")
     runs(tmp_path / "b", A)
-    leave(tmp_path / "b" / "x", outcome=None)
+    leave(tmp_path / "b" / "x", outcome=None, seed=9)
     found = compared(tmp_path)
-    assert found.alone == (["mix=mixup"], []) or found.alone[0] == ["all runs"]
+    assert found.alone == (["mix=mixup"], [])
     text = document(found, SPEC, "last")
     assert "## Only in" in text and "- x: unfinished, no result.json" in text
 
@@ -169,6 +213,54 @@ def test_a_loss_is_ranked_from_the_smallest_on(tmp_path):
     assert [row.method.split(",")[0] for row in rows_of(tmp_path, "test_loss")] == ["mixup", "none"]
     with pytest.raises(UserError, match="no finished run has a number for 'acuracy'.*Did you mean 'accuracy'"):
         rows_of(tmp_path, "acuracy")
+
+
+def test_data_that_were_edited_are_another_protocol_and_records_without_contents_are_of_those_there_are(tmp_path):
+    for number, contents in enumerate(("x1", "x1", None)):
+        made_by(leave(tmp_path / f"r{number}", (0.5,), seed=number), "a" * 40, **({"data_contents": contents} if contents else {}))
+    assert [len(row.values) for row in rows_of(tmp_path)] == [3]
+    made_by(leave(tmp_path / "edited", (0.9,), seed=0, mix="mixup"), "a" * 40, data_contents="x2")
+    rows = rows_of(tmp_path)
+    assert all(row.rank == 1 for row in rows) and len({row.words for row in rows}) == len(rows) == 3
+
+
+def test_a_setting_without_a_value_is_as_good_as_none(tmp_path):
+    leave(tmp_path / "old", (0.5,))
+    leave(tmp_path / "new", (0.6,), seed=1, younger=None)
+    assert [len(row.values) for row in rows_of(tmp_path)] == [2]
+
+
+def test_methods_with_the_same_mean_share_a_rank(tmp_path):
+    for mix in ("none", "mixup", "bc"):
+        runs(tmp_path / mix, A if mix != "bc" else B, mix=mix)
+    assert [row.rank for row in rows_of(tmp_path)] == [1, 2, 2]
+
+
+def test_a_first_place_among_equals_is_no_finding(tmp_path):
+    rng = np.random.default_rng(4)
+    found = 0
+    for round_ in range(60):
+        for method, values in enumerate(rng.normal(0.5, 0.05, size=(6, 4))):
+            runs(tmp_path / str(round_), values, prefix=f"{method}-", mix=f"m{method}")
+        found += any(row.behind is not None and row.behind < 0.05 for row in leaderboard(everywhere([tmp_path / str(round_)]), "accuracy", "last"))
+    assert found <= 6  # of 60 leaderboards without any difference
+
+
+def test_a_newer_try_that_failed_hides_no_finished_run(tmp_path):
+    made_by(leave(tmp_path / "a" / "r", (0.5,)), "a" * 40, started="2026-01-01T00:00:00+0000")
+    made_by(leave(tmp_path / "b" / "r", (0.5,), outcome=None), "a" * 40, started="2026-02-01T00:00:00+0000")
+    assert len(rows_of(tmp_path)) == 1
+    made_by(leave(tmp_path / "c" / "r", (0.7,)), "a" * 40, started="2026-03-01T00:00:00+0000")
+    assert rows_of(tmp_path)[0].values == [70.0], "of two finished ones, that which started last"
+    leave(tmp_path / "d" / "r", (0.8,))
+    assert rows_of(tmp_path)[0].values == [70.0], "nobody knows when this one started"
+
+
+def test_links_are_followed_once(tmp_path):
+    leave(tmp_path / "real" / "r", (0.5,))
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path)
+    assert [run.folder.name for run in everywhere([tmp_path])] == ["r"]
 
 
 def test_a_kept_copy_of_a_run_counts_once(tmp_path):

@@ -12,7 +12,7 @@ from mixexp.errors import UserError
 from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.load import gather, load_runs
 from mixexp.report.markdown import markdown
-from mixexp.report.statistics import holm, paired
+from mixexp.report.inference import holm, paired
 from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import write_report
 
@@ -123,11 +123,11 @@ def test_too_few_seeds_are_said_instead_of_tested(tmp_path):
 
 def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_path):
     leave(tmp_path / "a" / "same", (0.1,), outcome=None)
-    leave(tmp_path / "a" / "only", (0.2,))
+    leave(tmp_path / "a" / "only", (0.2,), seed=1)
     leave(tmp_path / "b" / "same", (0.3,))
     runs, remarks = gather([tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a"])
     assert {run.folder.name: run.outcome for run in runs} == {"same": "finished", "only": "finished"}
-    assert remarks == ["1 runs are in several of the folders and count once."]
+    assert remarks == ["1 run is a copy of another one, the same settings and seeds on the same data; each counts once."]
 
 
 def test_one_report_of_several_folders(tmp_path):
@@ -142,3 +142,22 @@ def test_one_report_of_several_folders(tmp_path):
     with pytest.raises(UserError, match="--out FOLDER"):
         write_report([*folders, tmp_path / "elsewhere" / "c"])
     assert write_report([*folders, tmp_path / "elsewhere" / "c"], out=tmp_path / "all")[0] == tmp_path / "all" / "table.md"
+
+
+def test_a_baseline_whose_run_is_missing_is_not_replaced_by_that_of_other_data(tmp_path):
+    table = TABLE | {"baseline": "none", "published": {}}
+    for seed, accuracy in enumerate(NONE):
+        leave(tmp_path / f"all{seed}", (accuracy + 0.4,), seed=seed, table=table, n=None)
+        leave(tmp_path / f"mixed{seed}", (accuracy + seed / 100,), mix="mixup", seed=seed, table=table)
+        leave(tmp_path / f"none{seed}", (accuracy,), seed=seed, table=table, outcome=None)
+    assert contrasts(build_table(load_runs(tmp_path))) == []
+
+
+def test_copies_of_a_run_in_one_folder_count_once_and_unlike_runs_of_one_name_twice(tmp_path):
+    for seed in range(3):
+        for name in ("run", "copy of run"):
+            leave(tmp_path / "a" / f"{name} {seed}", (0.5 + seed / 100,), seed=seed)
+    runs, remarks = gather([tmp_path / "a"])
+    assert len(runs) == 3 and remarks == ["3 runs are copies of another one, the same settings and seeds on the same data; each counts once."]
+    leave(tmp_path / "b" / "run 0", (0.7,), mix="mixup")
+    assert len(gather([tmp_path / "a", tmp_path / "b"])[0]) == 4

@@ -11,33 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.leaderboard import METHOD
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, everywhere, lookup, nothing_there, varying
+from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, everywhere, lookup, nothing_there, once, under, varying
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
-from mixexp.report.statistics import FEWEST, LEVEL, Paired, holm, paired, welch
+from mixexp.report.described import DEFAULTS
+from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric
 
-ASIDE = (*CIRCUMSTANCES, *REPEATS, "probe")
-"""What does not tell settings apart: circumstances, the seeds, and measurements beside the run."""
-
-
-VERDICTS = ("better", "worse", "within noise", "identical", "no spread to judge by", "open")
+VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open")
+"""Of a setting, as the summary counts them."""
 
 
 @dataclass(frozen=True)
 class Change:
     """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
 
-    same: the runs that are the same in every evaluation, of those with the same seeds.
+    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation.
     """
 
     setting: str
     first: list[float]
     second: list[float]
     found: Paired
-    seeds_shared: bool
+    pairs: int
     same: int
     adjusted: float | None = None
 
@@ -46,9 +43,10 @@ class Change:
         if self.same == len(self.first) == len(self.second):
             return "identical"
         if self.found.n < FEWEST:
-            return f"open: {self.found.n} run{'s' * (self.found.n != 1)} a side, {FEWEST} are needed"
+            what = "seeds in common" if self.pairs else "runs on one side"
+            return f"open: {self.found.n} {what}, {FEWEST} are needed"
         if self.adjusted is None:
-            return "no spread to judge by"
+            return "no spread to judge by" if self.found.difference else "equal"
         if self.adjusted >= 1 - LEVEL:
             return "within noise"
         return "better" if (self.found.difference > 0) == (better == "higher") else "worse"
@@ -82,6 +80,9 @@ def sides(names: tuple[str, str], places: Sequence[Path]) -> tuple[list[Run], li
 def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
     commit, runs = _resolved(name), everywhere(places)
     found = [run for run in runs if _commit(run).startswith(commit)]
+    meant = sorted({_commit(run) for run in found})
+    if len(meant) > 1:
+        raise UserError(f"{name} could be any of the commits {', '.join(one[:12] for one in meant)}")
     if not found:
         there = ", ".join(sorted({_commit(run)[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
@@ -92,24 +93,27 @@ def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
 def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str) -> Comparison:
     """Put runs of equal settings side by side, leaving out of these the keys whose values are different on both sides throughout.
 
-    Runs are paired by their seeds where the sides share them all, else their means are compared by Welch's test; p is corrected by Holm.
-    Raises UserError where no run has a number.
+    Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is corrected by Holm.
+    Copies of a run count once. Raises UserError where a side has no number.
     """
+    runs = once(runs[0], ASIDE), once(runs[1], ASIDE)
     scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
     kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
+    for name, side, found in zip(names, runs, scores, strict=True):
+        if not found:
+            known = dict.fromkeys(metric for run in side for metric in run.metrics)
+            hint = closest(spec["metric"], known)
+            raise UserError(f"no finished run of {name} has a number for {spec['metric']!r} by {RULES[rule]}.{hint}")
     changed = _changed(*kept)
     groups = [_by_setting(side, changed) for side in kept]
     common = [setting for setting in groups[0] if setting in groups[1]]
-    both = [run for setting in common for group in groups for run in group[setting]]
-    keys = telling(both, (*ASIDE, *changed), METHOD)
+    one_each = [members[0] for group in groups for members in group.values()]
+    keys = telling(one_each, (*ASIDE, *REPEATS, *changed), METHOD)
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
     adjusted = iter(holm([one.found.p for one in found if one.found.p is not None]))
     changes = [one if one.found.p is None else replace(one, adjusted=next(adjusted)) for one in found]
-    alone = [_names([group[s][0] for s in group if s not in common], (*ASIDE, *changed)) for group in groups]
+    alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
-    if not any(scores):
-        known = dict.fromkeys(name for side in runs for run in side for name in run.metrics)
-        raise UserError(f"no finished run on either side has a number for {spec['metric']!r} by {RULES[rule]}.{closest(spec['metric'], known)}")
     shown = {key: (_values(kept[0], key), _values(kept[1], key)) for key in changed}
     ends = Path(names[0]).name, Path(names[1]).name
     return Comparison(names if ends[0] == ends[1] else ends, (kept[0], kept[1]), shown, _circumstances(*kept), changes, (alone[0], alone[1]), (lost[0], lost[1]))
@@ -140,18 +144,19 @@ def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
 
 def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
     """The changes as a table, the largest beside their noise first."""
-    head = ["setting", *found.names, "difference", "95 % interval", "p (Holm)", "second is"]
+    head = ["setting", *found.names, "pairs", "difference", "95 % interval", "p (Holm)", "second is"]
     order = sorted(found.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
     rows = [
         [
-            one.setting, *(_side(values, spec) for values in (one.first, one.second)), signed(one.found.difference, spec),
+            one.setting, *(_side(values, spec) for values in (one.first, one.second)), str(one.pairs), signed(one.found.difference, spec),
             span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "", chance(one.adjusted),
             one.verdict(spec["better"]),
         ]
         for one in order
     ]  # fmt: skip
     tested = [one for one in found.changes if one.found.p is not None]
-    ways = [way for way, there in (("paired t-test by seed", True), ("Welch's t-test, since the seeds differ", False)) if any(one.seeds_shared is there for one in tested)]
+    ways = ["paired t-test on the seeds in common"] * any(one.pairs for one in tested)
+    ways += ["Welch's t-test where there are none"] * any(not one.pairs for one in tested)
     tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} tests" if tested else ""
     return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
 
@@ -163,7 +168,7 @@ def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[
             "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": centre(one.first, "mean"), "n_first": len(one.first),
             "second": centre(one.second, "mean"), "n_second": len(one.second), "difference": one.found.difference,
             "interval_low": one.found.interval and one.found.interval.low, "interval_high": one.found.interval and one.found.interval.high,
-            "p": one.found.p, "p_holm": one.adjusted, "paired": one.seeds_shared, "verdict": one.verdict(spec["better"]),
+            "p": one.found.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
         }
         for one in found.changes
     ]  # fmt: skip
@@ -171,7 +176,7 @@ def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[
 
 def metric_of(runs: Iterable[Run]) -> str:
     """The metric of the runs' tables where they have the same, else the usual one."""
-    metrics = {str(run.table.get("metric")) for run in runs if run.table}
+    metrics = {str(run.table.get("metric") or DEFAULTS["metric"]) for run in runs if run.table}
     return metrics.pop() if len(metrics) == 1 else usual_metric(runs)
 
 
@@ -198,17 +203,17 @@ def _resolved(name: str) -> str:
 
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The keys that no run of one side has the same value of as any of the other, without the circumstances."""
-    keys = varying([*first, *second], ASIDE)
-    return [key for key in keys if not {run.settings.get(key) for run in first} & {run.settings.get(key) for run in second}]
+    """The keys of which all runs of one side have one value and all of the other another, without the circumstances."""
+    keys = varying([*first, *second], (*ASIDE, *REPEATS))
+    return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
 
 
 def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
     groups: dict[frozenset, list[Run]] = {}
-    ignored = {*ASIDE, *changed}
+    ignored = {*ASIDE, *REPEATS, *changed}
     for run in runs:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((k, v) for k, v in run.settings.items() if v is not None and k not in ignored and k.partition(".")[0] not in ignored)
+        setting = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignored))
         groups.setdefault(setting, []).append(run)
     return groups
 
@@ -217,21 +222,15 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     sides = [{(run.setting("seed"), run.setting("data_seed")): run for run in runs} for runs in (first, second)]
     values = [[found[run.folder] for run in runs] for runs, found in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
-    all_shared = len(shared) == len(first) == len(second)
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
-    if all_shared:
+    if shared:
         pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
-        return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), True, same)
-    return Change(setting, *values, welch(values[1], values[0]), False, same)
+        return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), len(shared), same)
+    return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
 
 def _measured(run: Run) -> dict[str, list[float | None]]:
     return {name: values for name, values in run.metrics.items() if name != "seconds"}
-
-
-def _names(runs: list[Run], ignore: Iterable[str]) -> list[str]:
-    keys = telling(runs, ignore, METHOD)
-    return [named_by(run, keys) or "all runs" for run in runs]
 
 
 def _values(runs: Iterable[Run], key: str) -> str:
@@ -240,11 +239,16 @@ def _values(runs: Iterable[Run], key: str) -> str:
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
     """What of commit, versions, device and time is not the same on both sides."""
+    def within(run: Run, name: str) -> Mapping[str, Any]:
+        found = run.environment.get(name)
+        return found if isinstance(found, Mapping) else {}
+
     about = {
-        "commit": lambda run: _commit(run)[:10] + " with uncommitted changes" * bool((run.environment.get("git") or {}).get("dirty")),
+        "commit": lambda run: _commit(run)[:10] + " with uncommitted changes" * bool(within(run, "git").get("dirty")),
+        "contents of the data set's files": lambda run: run.environment.get("data_contents"),
         "device": lambda run: run.environment.get("device_name"),
         "bfloat16": lambda run: run.environment.get("bfloat16"),
-        **{name: lambda run, name=name: (run.environment.get("versions") or {}).get(name) for name in ("mixexp", "torch", "numpy")},
+        **{name: lambda run, name=name: within(run, "versions").get(name) for name in ("mixexp", "torch", "numpy")},
     }
     told = {
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()

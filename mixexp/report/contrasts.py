@@ -9,7 +9,7 @@ from itertools import combinations
 
 from mixexp.errors import closest
 from mixexp.report.load import Run
-from mixexp.report.statistics import FEWEST, LEVEL, Paired, holm, paired
+from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired
 from mixexp.report.tables import UNSET, Entry, Table
 
 AT_MOST = 6
@@ -43,10 +43,11 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     a cell of unlike runs is left out.
     """
     axis, pairs = _pairs(table)
+    idle = _idle(table, axis)
     found = []
     for other in table.columns if axis == "rows" else table.rows:
         for ours, theirs in pairs:
-            scores = [_scores(table, axis, entry, other, rule) for entry in (ours, theirs)]
+            scores = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
             shared = [key for key in scores[0] if key in scores[1]]
             if shared:
                 sides = [[side[key] for key in shared] for side in scores]
@@ -93,15 +94,22 @@ def _pairs(table: Table) -> tuple[str, Iterable[tuple[Entry, Entry]]]:
     return axis, [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= AT_MOST else []
 
 
-def _scores(table: Table, axis: str, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, float]:
+def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, float]:
     """The numbers of a cell's runs by their seeds."""
     place = _place(axis, entry.label, other.label)
-    if place not in table.cells and entry.label == table.spec["baseline"]:
+    if place not in table.cells and idle and entry.label == table.spec["baseline"]:
         place = _place(axis, entry.label, UNSET)
     if place in table.unlike:
         return {}
     scores = {_seeds(run): table.score(run, *place, rule) for run in table.cells.get(place, [])}
     return {key: score for key, score in scores.items() if score is not None}
+
+
+def _idle(table: Table, axis: str) -> bool:
+    """Whether the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
+    own, other = (0, 1) if axis == "rows" else (1, 0)
+    places = [place for run in table.runs if run.config for place in table.places(run) if place[own] == table.spec["baseline"]]
+    return bool(places) and all(place[other] == UNSET for place in places)
 
 
 def _place(axis: str, entry: str, other: str) -> tuple[str, str]:

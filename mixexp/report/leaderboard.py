@@ -11,28 +11,24 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import of_metric
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, lookup, varying
+from mixexp.report.load import ASIDE, CIRCUMSTANCES, METHOD, REPEATS, Run, lookup, once, under, varying
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, span
-from mixexp.report.statistics import Interval, holm, interval, paired
+from mixexp.report.inference import Interval, interval, paired
 from mixexp.report.tables import label, named_by, scored, telling
 
-METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
-"""What a row of the leaderboard is about; all else that a run computes by is the protocol."""
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
 """What a protocol can be called by."""
 NAMED = ("dataset", "model", "epochs", "steps", "batch_size")
 """Of these, what every protocol's name says, also where all have the same."""
-ASIDE = (*CIRCUMSTANCES, *REPEATS, "probe", "threads", "channels_last")
-"""Neither: measurements beside the run, and how it is computed."""
 
 
 @dataclass(frozen=True)
 class Row:
     """A method under a protocol: its numbers, one a run, in displayed units; rank 1 is the best of the protocol.
 
-    behind: p, corrected by Holm over the protocol, of its being another than the first, on the seeds they share; None where untested.
+    behind: p of its being another than the first, on the seeds they share, times the number of pairs of methods; None where untested.
     """
 
     protocol: str
@@ -55,14 +51,18 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     if rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
     spec = of_metric(metric)
-    scores = {run.folder: found for run in _newest(runs) if run.outcome == "finished" if (found := scored(run, spec)[0].get(rule)) is not None}
+    finished = [run for run in once(runs, ASIDE) if run.outcome == "finished"]
+    scores = {run.folder: found for run in finished if (found := scored(run, spec)[0].get(rule)) is not None}
     if not scores:
-        known = dict.fromkeys(name for run in runs for name in run.metrics)
-        raise UserError(f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)}")
+        known = dict.fromkeys(name for run in runs for name in run.metrics if name not in ("step", "epoch", "lr", "seconds"))
+        there = f" There are {', '.join(known)}." if known else ""
+        raise UserError(f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)}{there}")
+    contents = _contents(finished)
+    facts = {run.folder: _facts(run, contents) for run in finished}
     groups: dict[str, list[Run]] = {}
-    for run in (run for run in runs if run.folder in scores):
-        groups.setdefault(_protocol(run), []).append(run)
-    words = _words(groups)
+    for run in (run for run in finished if run.folder in scores):
+        groups.setdefault(_protocol(run, facts[run.folder]), []).append(run)
+    words = _words(groups, facts)
     ranked = [_ranked(digest, words[digest], members, scores, spec["better"]) for digest, members in groups.items()]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
 
@@ -74,8 +74,9 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
     parts = [f"# Leaderboard: {plain(unit(of_metric(metric), metric))}, {RULES[rule]}"]
     parts.append(f"{runs} runs of {len(rows)} methods under {protocols} protocols. Methods are ranked only where all but the method and the seeds is equal.")
     parts.append("Ranks are by the mean over seeds. A first place is chosen by the numbers it is shown with, which flatters it; p, paired by seed and "
-                 "corrected by Holm over the protocol, says where a method is another than the first by more than noise.")  # fmt: skip
-    counts = Counter(run.outcome if run.outcome != "finished" else f"without {metric}" for run in lost)
+                 "times the number of pairs of methods under the protocol, says where a method is another than the first by more than noise.")  # fmt: skip
+    spec = of_metric(metric)
+    counts = Counter(run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}" for run in lost)
     parts += [f"Not ranked: {', '.join(f'{count} {plain(outcome)}' for outcome, count in counts.items())}."] if lost else []
     for heading, sheet in sheets(rows, metric, rule):
         parts += [f"## {plain(heading)}", *grid(sheet)]
@@ -104,34 +105,44 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _newest(runs: Iterable[Run]) -> list[Run]:
-    """Each run once, of copies and of the same run made again the one that was started last."""
-    kept: dict[Any, Run] = {}
-    for run in sorted(runs, key=lambda run: str(run.environment.get("started"))):
-        kept[frozenset((key, value) for key, value in run.settings.items() if not _under(key, CIRCUMSTANCES)) or run.folder] = run
-    return list(kept.values())
+def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
+    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
+    found: dict[frozenset, set[str]] = {}
+    for run in runs:
+        if run.environment.get("data_contents"):
+            found.setdefault(_data(run), set()).add(str(run.environment["data_contents"]))
+    return found
 
 
-def _protocol(run: Run) -> str:
+def _data(run: Run) -> frozenset:
+    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
+
+
+def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
+    """What of a protocol no setting tells: the contents of the data set's files, where the records have several, and the precision."""
+    several = len(contents.get(_data(run), ())) > 1
+    told = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
+    return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    kept = {key: value for key, value in run.settings.items() if not _under(key, (*METHOD, *ASIDE))}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:6]
+    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *ASIDE, *REPEATS))}
+    return hashlib.sha256(json.dumps({**kept, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
-def _under(key: str, keys: Iterable[str]) -> bool:
-    return key in keys or key.partition(".")[0] in keys
-
-
-def _words(groups: Mapping[str, list[Run]]) -> dict[str, str]:
+def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
     """What each protocol is called: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
-    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *ASIDE))}
+    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *ASIDE, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
     found = {digest: _called(run, keys) for digest, run in one_each.items()}
     for name in set(found.values()):
         alike = {digest: one_each[digest] for digest, other in found.items() if other == name}
-        more = telling(list(alike.values()), (*METHOD, *ASIDE)) if len(alike) > 1 else []
-        found |= {digest: ", ".join(filter(None, [name, named_by(run, more)])) for digest, run in alike.items()}
+        more = telling(list(alike.values()), (*METHOD, *ASIDE, *REPEATS)) if len(alike) > 1 else []
+        for digest, run in alike.items():
+            beside = [f"{fact} {value}" for fact, value in facts[run.folder].items()] if len(alike) > 1 else []
+            found[digest] = ", ".join(filter(None, [name, named_by(run, more), *beside]))
     return found
 
 
@@ -147,18 +158,21 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 
 def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
     # the methods by all they compute by, since two of the same name may differ in an option's own settings
-    method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if _under(key, METHOD) and value is not None)) for run in members}
-    keys = [key for key in telling(members, ASIDE, METHOD) if key != "mix"]
+    method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)) for run in members}
+    keys = [key for key in telling(members, (*ASIDE, *REPEATS), METHOD) if key != "mix"]
     grouped: dict[tuple, list[Run]] = {}
     for run in members:
         grouped.setdefault(method_of[run.folder], []).append(run)
     sign = 1 if direction == "lower" else -1
     order = sorted(grouped.values(), key=lambda runs: sign * centre([scores[run.folder] for run in runs], "mean"))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
-    adjusted = iter(holm([p for p in against if p is not None]))
-    behind = [None, *(None if p is None else next(adjusted) for p in against)]
+    # which is first was chosen by these very numbers, so that any two of them could have been compared
+    pairs = len(order) * (len(order) - 1) // 2
+    behind = [None, *(None if p is None else min(1.0, pairs * p) for p in against)]
+    means = [centre([scores[run.folder] for run in runs], "mean") for runs in order]
     rows = []
-    for rank, (runs, p) in enumerate(zip(order, behind, strict=True), start=1):
+    for runs, mean, p in zip(order, means, behind, strict=True):
+        rank = means.index(mean) + 1  # equal ones share it
         values = [scores[run.folder] for run in runs]
         seconds = [run.result["seconds"] for run in runs if isinstance(run.result.get("seconds"), int | float)]
         options = {key: lookup(runs[0].config, key) for key in keys}

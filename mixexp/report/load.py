@@ -11,7 +11,7 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,15 @@ CIRCUMSTANCES = (
     *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
     *("dataset.data_dir", "dataset.download"),
 )
+ASIDE = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
+"""What makes no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
+METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
+"""What an experiment is about more often than not, and what settings are called by first."""
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
+MOST_VALUES = 100_000
+"""That a configuration can have."""
+LARGEST = 1e150
+"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ class Run:
         Raises UserError where there is no such metric.
         """
         if metric.startswith("probe."):
+            if metric.count(".") < 2:
+                raise UserError(f"{metric}: a probe's measure is probe.<file>.<column>")
             return self._probed(metric, where or {})
         source = "accuracy" if metric == "error" else metric
         if source not in self.metrics:
@@ -112,32 +122,58 @@ def load_runs(directory: Path) -> list[Run]:
 
 
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where a run is in more than one of them.
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
+    found = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    kept = once(found, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(found) - len(kept)
+    remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
+    return kept, [remark] * bool(copies)
 
-    Of copies of a run, one that is finished counts before one that is not, and then that of the folder named first.
-    Raises UserError for a folder without runs.
+
+def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
+    """The runs without copies: of those with the same settings, seeds and data a finished one, and of several that started last.
+
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
     """
-    kept: dict[str, Run] = {}
-    copies = 0
-    for run in (run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)):
-        other = kept.setdefault(run.folder.name, run)
-        copies += other is not run
-        if other.outcome != "finished" and run.outcome == "finished":
-            kept[run.folder.name] = run
-    remarks = [f"{copies} runs are in several of the folders and count once."] * bool(copies)
-    return list(kept.values()), remarks
+    kept: dict[Any, Run] = {}
+    for run in runs:
+        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignore))
+        identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
+        other = kept.setdefault(identity, run)
+        if _standing(run) > _standing(other):
+            kept[identity] = run
+    return list(kept.values())
+
+
+def _standing(run: Run) -> tuple[bool, str]:
+    return run.outcome == "finished", str(run.environment.get("started") or "")
+
+
+def under(key: str, keys: Iterable[str]) -> bool:
+    """Whether a dotted key is one of some keys, or below one of them."""
+    return key in keys or key.partition(".")[0] in keys
 
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
-    """The runs in some folders and in all folders in them, in the order of their paths."""
-    found = []
+    """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to again counts once."""
+    found, seen = [], set()
     for directory in directories:
-        for place, folders, files in os.walk(directory):
+        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(found)):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             if any(marker in files for marker in MARKERS):
                 folders.clear()  # what lies in a run is the run's
                 found.append(load_run(Path(place)))
     return found
+
+
+def _unreadable(found: list[Run]) -> Callable[[OSError], None]:
+    """A function that lists a folder that cannot be looked into: it may be a run."""
+    return lambda error: found.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
 
 
 def load_run(folder: Path) -> Run:
@@ -169,7 +205,10 @@ class State:
 
 def load_state(folder: Path) -> State:
     """The state of the run in ``folder``, from result.json, error.txt and metrics.csv alone."""
-    ended = (folder / "result.json").exists()
+    try:
+        ended = (folder / "result.json").exists()
+    except OSError as error:
+        return State("damaged", f"the folder cannot be read: {error.strerror}")
     damage: list[str] = []
     # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
     metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
@@ -231,7 +270,7 @@ def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
     ignored = set(ignore)
     counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
     found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
-    groups = {str(group) for run in runs for group in (run.config.get("choices") or {})}
+    groups = {str(group) for run in runs if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted(found, key=lambda key: key not in groups)
 
 
@@ -244,7 +283,10 @@ def run_folders(directory: Path) -> list[Path]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
-    return not folder.name.startswith(".") and any((folder / marker).exists() for marker in MARKERS)
+    try:
+        return not folder.name.startswith(".") and any((folder / marker).exists() for marker in MARKERS)
+    except PermissionError:  # what cannot be looked into may be one, and is listed
+        return True
 
 
 def nothing_there(directory: Path) -> str:
@@ -291,13 +333,33 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         parsed = []
     # what is not one entry after another, each with its own key, is read as the whole it is
     if not parsed or entries[0] or any(len(entry) != 1 for entry in parsed) or len({*itertools.chain(*parsed)}) < len(parsed):
-        return _mapping(yaml.load(text, Loader=_YAML))
+        return _mapping(_loaded(text))
     return {key: value for entry in parsed for key, value in entry.items()}
+
+
+def _loaded(text: str) -> Any:
+    """What YAML says; ValueError where its aliases stand for more than any record holds."""
+    # libyaml goes down with the process where a text nests too deeply, which Python's own reader, a slow one, survives
+    shallow = text.count("[") + text.count("{") < 500 and not re.search(r"^ {400}|(- ){200}", text, re.MULTILINE)
+    found = yaml.load(text, Loader=_YAML if shallow else yaml.SafeLoader)
+    if "*" in text and _size(found, {}) > MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
+    return found
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """How many values there would be without aliases; infinite for what holds itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # until it is known, it can only be met within itself
+        known[id(value)] = 1 + sum(_size(part, known) for part in (value.values() if isinstance(value, dict) else value))
+    return known[id(value)]
 
 
 @functools.lru_cache(maxsize=4096)
 def _entry(text: str) -> dict[str, Any]:
-    found = yaml.load(text, Loader=_YAML)
+    found = _loaded(text)
     return found if isinstance(found, dict) else {}
 
 
@@ -338,7 +400,9 @@ def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mappi
 def _has_figures(result: Mapping[str, Any]) -> bool:
     """Whether a result has what is told of a run that is over."""
     last = result.get("last")
-    return isinstance(last, Mapping) and len(last) > 0 and {"seconds", "steps"} <= result.keys()
+    sound = isinstance(last, Mapping) and len(last) > 0 and "steps" in result
+    seconds = result.get("seconds")
+    return sound and isinstance(seconds, int | float) and 0 <= seconds < 1e12
 
 
 def _last_line(path: Path) -> str:

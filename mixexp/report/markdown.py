@@ -59,7 +59,7 @@ def _differences(table: Table) -> list[str]:
     found = contrasts(table)
     if any(one.found.p is not None for one in found):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
-    return [why] if (why := sheets.untested(found)) else []
+    return [why] if (why := sheets.untested(found, table.spec["statistic"])) else []
 
 
 def _list(texts: list[str]) -> str:

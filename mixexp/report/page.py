@@ -82,7 +82,7 @@ class _View:
 
     @cached_property
     def untested(self) -> str:
-        return sheets.untested(self._contrasts)
+        return sheets.untested(self._contrasts, self.table.spec["statistic"])
 
     @cached_property
     def _contrasts(self) -> list:

@@ -10,7 +10,7 @@ from mixexp.report.contrasts import STAR, Contrast
 from mixexp.report.load import Run, lookup
 from mixexp.report.published import MARK, Standing, legend, standing
 from mixexp.report.scores import RULES
-from mixexp.report.statistics import FEWEST
+from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS
 from mixexp.report.tables import Table, label
 
 
@@ -87,12 +87,13 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
 
-def untested(found: list[Contrast]) -> str:
+def untested(found: list[Contrast], statistic: str) -> str:
     """Why none of the comparisons has a p, empty where there is none to make."""
     if not found:
         return ""
     most = max(one.found.n for one in found)
-    why = f"at least {FEWEST} seeds in common are needed, and the most there are is {most}" if most < FEWEST else "they do not vary with the seed"
+    least = FEWEST if statistic == "mean" else FEWEST_OF_MEDIANS
+    why = f"at least {least} seeds in common are needed, and the most there are is {most}" if most < least else "they do not vary with the seed"
     return f"Differences between settings are not tested: {why}."
 
 

@@ -14,6 +14,8 @@ from scipy import special
 
 from mixexp.report.scores import deviation
 
+FEWEST_OF_MEDIANS = 6
+"""Seeds without which a median has no interval at LEVEL, and no p of Wilcoxon's test can be below 1 − LEVEL."""
 LEVEL = 0.95
 """Coverage of every interval; tests are at 1 − LEVEL."""
 POWER = 0.8
@@ -24,6 +26,8 @@ BOOTSTRAPPED = 10
 """Values from which on the bootstrap covers what it says, if no more than half of them are the same: below, and where accuracies on
 a small test set coincide, it covers 60 to 90 % in simulations, Student's t 93 to 97 %."""
 RESAMPLES = 10_000
+NOTHING = 1e-12
+"""Of the numbers that a difference is of, the part that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,16 @@ class Interval:
     method: str
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies within."""
-        return self.low <= value <= self.high
+        """Whether a value lies within, or at an end but for rounding."""
+        rounding = NOTHING * max(abs(self.low), abs(self.high), abs(value))
+        return self.low - rounding <= value <= self.high + rounding
 
 
 @dataclass(frozen=True)
 class Paired:
     """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
 
-    interval: that which the test inverts, so that it holds 0 where p > 1 − LEVEL; bootstrapped: that of ``interval``, beside it.
+    interval: of means, that which the test inverts, so that it holds 0 where p > 1 − LEVEL; bootstrapped: that of ``interval``, beside it.
     detectable: the smallest difference of means that as many pairs with this spread would have shown with probability POWER.
     """
 
@@ -77,9 +82,10 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     """Compare values pair by pair, ours − theirs, with the paired t-test (mean) or Wilcoxon's signed-rank test (median), two-sided.
 
     tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL) / tests.
+    There is no p where there are too few pairs for one below 1 − LEVEL, or where all differences are the same.
     Raises ValueError where the two differ in length or are empty.
     """
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    differences = _ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
     centre = statistics.median(differences) if statistic == "median" else statistics.fmean(differences)
     n = len(differences)
     if n < FEWEST or _alike(differences, (*ours, *theirs)):
@@ -87,7 +93,9 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
         return Paired(n, centre)
     error = deviation(differences) / math.sqrt(n)
     if statistic == "median":
-        return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences))
+        # n differences of one sign have the smallest p, 2 / 2^n
+        testable = 2 / 2**n < 1 - LEVEL
+        return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences) if testable else None)
     p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
     bootstrapped = interval(differences, statistic) if _many(differences) else None
     return Paired(n, centre, _students(centre, error, n - 1), p, _detectable(n, error, tests), bootstrapped)
@@ -99,12 +107,10 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     Raises statistics.StatisticsError where either is empty.
     """
     centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
-    if n < FEWEST:
+    if n < FEWEST or (_alike(ours, ours) and _alike(theirs, theirs)):
         return Paired(n, centre)
     parts = [deviation(values) ** 2 / len(values) for values in (ours, theirs)]
     error = math.sqrt(sum(parts))
-    if error == 0:
-        return Paired(n, centre)
     freedom = error**4 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
     p = 2 * float(special.stdtr(freedom, -abs(centre) / error))
     return Paired(n, centre, _students(centre, error, freedom, "Welch's t"), p)
@@ -131,7 +137,13 @@ def _many(values: Sequence[float]) -> bool:
 
 def _alike(values: Sequence[float], scale: Sequence[float]) -> bool:
     """Whether values differ by nothing but rounding, beside the numbers they come from."""
-    return max(values) - min(values) <= 1e-12 * max(map(abs, scale))
+    return max(values) - min(values) <= NOTHING * max(map(abs, scale))
+
+
+def _ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
+    """The values with those that differ by nothing but rounding made equal, for a test that ranks them."""
+    step = NOTHING * max(map(abs, scale), default=0.0)
+    return [round(value / step) * step for value in values] if step else list(values)
 
 
 def _studentised(values: np.ndarray) -> tuple[float, float]:

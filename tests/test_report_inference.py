@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixexp.report.statistics import BOOTSTRAPPED, FEWEST, LEVEL, POWER, holm, interval, paired, welch
+from mixexp.report.inference import BOOTSTRAPPED, FEWEST, LEVEL, POWER, holm, interval, paired, welch
 
 OURS = [92.1, 93.4, 92.8, 93.9, 93.0, 92.2, 94.1, 92.6, 93.3, 95.0]
 THEIRS = [91.0, 93.1, 92.9, 92.7, 92.0, 91.8, 92.4, 93.5, 92.5, 92.3]
@@ -26,10 +26,13 @@ def test_paired_t_test_is_scipys(n):
     assert found.p == pytest.approx(expected.pvalue)
     bounds = expected.confidence_interval(LEVEL)
     assert (found.interval.low, found.interval.high) == pytest.approx((bounds.low, bounds.high))
-    assert found.bootstrapped == (interval(list(np.subtract(OURS[:n], THEIRS[:n])), "mean") if n >= BOOTSTRAPPED else None)
+    assert (found.bootstrapped is not None) == (n >= BOOTSTRAPPED)
+    if found.bootstrapped:
+        direct = interval(list(np.subtract(OURS[:n], THEIRS[:n])), "mean")
+        assert (found.bootstrapped.low, found.bootstrapped.high) == pytest.approx((direct.low, direct.high))
 
 
-@pytest.mark.parametrize("n", [3, 5, 7])
+@pytest.mark.parametrize("n", [6, 8, 10])
 def test_wilcoxons_test_is_every_assignment_of_signs_counted(n):
     found = paired(OURS[:n], THEIRS[:n], "median")
     differences = np.subtract(OURS[:n], THEIRS[:n])
@@ -39,6 +42,24 @@ def test_wilcoxons_test_is_every_assignment_of_signs_counted(n):
     tail = min(np.mean([s <= seen for s in sums]), np.mean([s >= seen for s in sums]))
     assert found.p == pytest.approx(min(1, 2 * tail))
     assert found.difference == pytest.approx(np.median(differences))
+
+
+def test_wilcoxons_test_sees_ties_through_rounding():
+    differences = [0.3, -0.3, 0.3, 0.2, 0.2, -0.1, 0.4]
+    theirs = [0.1, 0.7, 92.4, 3.3, 1e-3, 55.5, 0.9]
+    ours = [a + b for a, b in zip(theirs, differences, strict=True)]
+    assert paired(ours, theirs, "median").p == stats.wilcoxon([round(10 * d) for d in differences]).pvalue
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_no_test_of_medians_that_could_not_reach_its_level(n):
+    assert stats.wilcoxon([1.0 + 0.1 * k for k in range(n)]).pvalue > 1 - LEVEL
+    assert paired([1.0 + 0.1 * k for k in range(n)], [0.0] * n, "median").p is None
+
+
+def test_a_value_at_the_end_of_an_interval_but_for_rounding_is_within():
+    assert interval([100 * (1 - 0.95), 7.0, 8.0, 9.0, 10.0, 11.0], "median").holds(5.0)
+    assert not interval([5.001, 7.0, 8.0, 9.0, 10.0, 11.0], "median").holds(5.0)
 
 
 def test_welchs_test_is_scipys():
@@ -71,7 +92,7 @@ def test_no_test_with_fewer_than_three_pairs_or_without_spread():
         found = paired(ours, theirs, "mean")
         assert found.difference == pytest.approx(np.mean(np.subtract(ours, theirs)))
         assert found.p is found.interval is found.detectable is None
-    assert welch([1.0, 2.0], [3.0, 4.0, 5.0]).p is None and welch([1.0] * 3, [2.0] * 3).p is None
+    assert welch([1.0, 2.0], [3.0, 4.0, 5.0]).p is None and welch([0.1] * 3, [0.2] * 3).p is None
 
 
 @pytest.mark.parametrize("values", [OURS[:3], OURS[:9], [1.0] * 6 + [2.0, 3.0, 4.0, 5.0]])
