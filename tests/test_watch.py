@@ -70,8 +70,10 @@ class Terminal:
 
     def ended(self) -> int:
         """Read to the end; the exit code."""
+        deadline = time.monotonic() + 60
         with contextlib.suppress(OSError):
             while True:
+                assert time.monotonic() < deadline, f"it does not end after {self.text[-500:]!r}"
                 self._read()
         return self.process.wait(timeout=30)
 
