@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,7 +52,10 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("tables.pdf"), help="the PDF (default: tables.pdf)")
     arguments = parser.parse_args()
     try:
-        compile_tables(arguments.table, arguments.out)
+        log = compile_tables(arguments.table, arguments.out)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
+    lacking = sorted({line.split("There is no ")[1][0] for line in log.splitlines() if line.startswith("Missing character: There is no ")})
+    if lacking:
+        print(f"the font lacks {' '.join(lacking)}: \\setmainfont one that has them", file=sys.stderr)
     print(arguments.out)

@@ -31,7 +31,7 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with a ``table:`` block, a sentence for each key of it that is; empty when nothing is."""
     problems = {str(key): f"table has no key {key!r}.{closest(key, DEFAULTS)}" for key in spec if key not in DEFAULTS}
     for key, allowed in (("rule", RULES), ("statistic", STATISTICS), ("better", ("higher", "lower"))):
-        if key in spec and spec[key] not in allowed:
+        if key in spec and (not isinstance(spec[key], str) or spec[key] not in allowed):
             problems[key] = f"table.{key} is {spec[key]!r}; {', '.join(allowed)} are known.{closest(spec[key], allowed)}"
     for axis in ("rows", "columns"):
         given = spec.get(axis) if isinstance(spec.get(axis), Mapping) else {}
@@ -49,15 +49,31 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
     published = spec.get("published") or {}
     if not isinstance(published, Mapping) or not all(isinstance(column, Mapping) for column in published.values()):
         problems["published"] = "table.published needs, for each column, the rows and their values."
-    elif not all(isinstance(value, int | float | None) for column in published.values() for value in column.values()):
+    elif not all(value is None or _number(value) for column in published.values() for value in column.values()):
         problems["published"] = "table.published has a value that is not a number."
     kinds: list[tuple[Any, str, list[str]]] = [(int | float, "a number", ["scale"]), (int, "a whole number", ["decimals"])]
     kinds += [(str, "text", ["metric", "baseline"]), (list, "a list", ["notes", "figures"])]
     for kind, words, keys in kinds:
         for key in keys:
-            if spec.get(key) is not None and not isinstance(spec[key], kind):
+            if spec.get(key) is not None and (not isinstance(spec[key], kind) or isinstance(spec[key], bool)):
                 problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
+    if "decimals" not in problems and not 0 <= (spec.get("decimals") or 0) <= 12:
+        problems["decimals"] = f"table.decimals is {spec['decimals']}; 0 to 12 can be shown."
+    if "scale" not in problems and spec.get("scale") is not None and not (_number(spec["scale"]) and spec["scale"]):
+        problems["scale"] = f"table.scale is {spec['scale']!r}, by which no number can be multiplied."
+    if "metric" not in problems and (problem := _metric_problem(spec.get("metric"))):
+        problems["metric"] = problem
     return problems
+
+
+def _number(value: Any) -> bool:
+    """Whether it is a number that sums and squares of do not burst."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def _metric_problem(metric: Any) -> str:
+    incomplete = isinstance(metric, str) and metric.startswith("probe.") and metric.count(".") < 2
+    return f"{metric}: a probe's measure is probe.<file>.<column>." if incomplete else ""
 
 
 def _mapping_of_mappings(value: Any) -> bool:
@@ -72,7 +88,11 @@ def _measure_problem(measure: Mapping[str, Any]) -> str:
         return f"a measure has no key {strange[0]!r}.{closest(strange[0], known)}"
     if not isinstance(measure.get("metric"), str):
         return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
+    if problem := _metric_problem(measure["metric"]):
+        return problem
+    if "scale" in measure and not (_number(measure["scale"]) and measure["scale"]):
+        return f"a measure's scale is {measure['scale']!r}, by which no number can be multiplied."
     for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):
-        if key in measure and measure[key] not in allowed:
+        if key in measure and (not isinstance(measure[key], str) or measure[key] not in allowed):
             return f"a measure's {key} is {measure[key]!r}; {', '.join(allowed)} are known.{closest(measure[key], allowed)}"
     return ""

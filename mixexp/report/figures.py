@@ -157,7 +157,7 @@ def standard(table: Table) -> list[dict[str, Any]]:
     Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
     that a network was shown.
     """
-    asked = {spec.get("kind") for spec in table.spec["figures"] if isinstance(spec, Mapping)}
+    asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
     by, each = ("columns", "rows") if 1 < len(entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
     panels = [entry.label for entry in entries_of(table, each) if entry.label and runs_of(table, entry)]

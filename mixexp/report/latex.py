@@ -11,10 +11,21 @@ from mixexp.report.contrasts import Contrast
 from mixexp.report.markdown import heading
 from mixexp.report.scores import RULES
 from mixexp.report.sheets import Sheet
+from mixexp.report.shown import shown
 from mixexp.report.tables import Table, label, reductions
 
 ONE_COLUMN = 56
 """Letters abreast that a column of a paper has room for at a size one likes to read."""
+LONGEST, WIDEST = 2000, 300
+"""Letters of a caption and of a cell that are set; TeX has no room for a line of thousands."""
+LATIN = 0x17F
+"""The last letter of those that pdfLaTeX's T1 fonts have, but for FOREIGN."""
+FOREIGN = "ĦħĸĿŀŉŦŧſ"
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau"),
+    *("upsilon", "phi", "chi", "psi", "omega"),
+)
+"""Letters that have a command."""
 _SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
@@ -44,9 +55,11 @@ def latex_differences(table: Table, found: list[Contrast], name: str) -> str:
     return _float(sheet, caption, f"tab:{name}-differences", [])
 
 
-def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is, Greek letters and signs as mathematics."""
-    return "".join(_SIGNS.get(letter) or _greek(letter) or letter for letter in label(text))
+def escaped(text: str, longest: int = LONGEST) -> str:
+    """Text that LaTeX prints as it is, Greek letters and signs as mathematics; what is longer is cut."""
+    whole = shown(label(text))
+    cut = whole if len(whole) <= longest else f"{whole[:longest]}…"
+    return "".join(_SIGNS.get(letter) or _greek(letter) or letter for letter in cut)
 
 
 def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
@@ -69,11 +82,11 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
         rf"\end{{{kind}}}",
     ]
     body = "\n".join(lines) + "\n"
-    foreign = sorted({letter for letter in body if ord(letter) > 0x24F})
+    foreign = sorted({letter for letter in body if ord(letter) > LATIN or letter in FOREIGN})
     top = ["% needs \\usepackage{booktabs,graphicx}, and \\usepackage[T1]{fontenc} with pdfLaTeX"]
     if foreign:
         top.append(f"% {''.join(foreign)[:40]}: compile with LuaLaTeX or XeLaTeX and a font that has these letters")
-    return "\n".join([*top, *(f"% {label(note)}" for note in notes)]) + "\n" + body
+    return "\n".join([*top, *(f"% {shown(label(note))}" for note in notes)]) + "\n" + body
 
 
 def _head(sheet: Sheet) -> list[str]:
@@ -82,7 +95,7 @@ def _head(sheet: Sheet) -> list[str]:
         return [_row(sheet.head)]
     over, own, rules, place = [], [], [], 1
     for name, columns in sheet.groups:
-        over.append(rf"\multicolumn{{{columns}}}{{c}}{{{escaped(name)}}}" if columns > 1 else "")
+        over.append(rf"\multicolumn{{{columns}}}{{c}}{{{escaped(name, WIDEST)}}}" if columns > 1 else "")
         rules += [rf"\cmidrule(lr){{{place}-{place + columns - 1}}}"] * (columns > 1)
         own += sheet.head[place - 1 : place - 1 + columns]
         place += columns
@@ -90,13 +103,13 @@ def _head(sheet: Sheet) -> list[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    return " & ".join(escaped(cell, WIDEST) for cell in cells) + r" \\"
 
 
 def _greek(letter: str) -> str:
-    """A Greek letter as mathematics, empty for any other; omicron and most capitals have no command and print as they are."""
+    """A Greek letter as mathematics, empty for any that has no command."""
     words = unicodedata.name(letter, "").split()
     if words[:1] == ["GREEK"] and words[1:3] == ["SMALL", "LETTER"] and len(words) == 4:
         command = words[3].lower().replace("lamda", "lambda")
-        return "" if command == "omicron" else rf"$\{command}$"
+        return rf"$\{command}$" if command in GREEK else ""
     return ""

@@ -33,7 +33,7 @@ def tidy(table: Table) -> list[dict[str, Any]]:
 
 
 def contrast_records(table: Table) -> list[dict[str, Any]]:
-    """One record for each comparison and rule, in displayed units; p as it is."""
+    """One record for each comparison and rule, in displayed units."""
     records = []
     for rule in table.rules:
         for one in contrasts(table, rule):
@@ -45,7 +45,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
                 "bootstrap_low": found.bootstrapped and found.bootstrapped.low, "bootstrap_high": found.bootstrapped and found.bootstrapped.high,
                 "detectable": found.detectable,
             }  # fmt: skip
-            chances = {"p": found.p, "p_holm": one.adjusted, "significant": one.significant}
+            chances = {"p": _chance(found.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
     return records
 
@@ -77,6 +77,11 @@ def told_by_group(key: str, runs: Iterable[Run]) -> bool:
     group = key.split(".")[0]
     pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}
     return key != group and len(pairs) == len({option for option, _ in pairs})
+
+
+def _chance(p: float | None) -> float | None:
+    """A probability to six figures; the last ones depend on the library that found it."""
+    return None if p is None else float(f"{p:.6g}")
 
 
 def _rounded(value: Any, spec: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, canonical, flatten, lookup, varying
+from mixexp.report.load import CIRCUMSTANCES, LARGEST, REPEATS, Run, canonical, flatten, lookup, varying
 from mixexp.report.scores import RULES, better, scale, select, unit
 
 UNSET = "–"
@@ -243,7 +243,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     if not described:
         return {**DEFAULTS, **_of_differences(runs), "title": title}, []
     # The experiment file may have been edited between two sweeps; its latest state counts.
-    newest = max(described, key=lambda run: (run.folder / "config.yaml").stat().st_mtime)
+    newest = max(described, key=_changed)
     problems = table_problems(newest.table)
     remarks = [
         f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()
@@ -259,6 +259,14 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
             known = [name for run in described for name in flatten(run.config)]
             remarks.append(f"table.{axis}.key is {key!r}, which no run has a value for.{closest(key, known)}")
     return spec, remarks
+
+
+def _changed(run: Run) -> float:
+    """When a run's configuration was written; long ago for one that has been removed meanwhile."""
+    try:
+        return (run.folder / "config.yaml").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _of_differences(runs: list[Run]) -> dict[str, Any]:
@@ -336,8 +344,9 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
         return {}, str(error)
     if not measured:
         return {}, f"metrics.csv has no value of {metric}"
-    if not all(map(math.isfinite, measured)):
-        return {}, f"{metric} is not a finite number in {sum(not math.isfinite(value) for value in measured)} evaluations"
+    wild = sum(not abs(value) < LARGEST for value in measured)
+    if wild:
+        return {}, f"{metric} is not a finite number in {wild} evaluations"
     held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
     rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
     factor = scale(spec, metric)

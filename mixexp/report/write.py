@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
@@ -51,7 +52,7 @@ def write_report(
         raise UserError(problems[0])
     for table in tables:
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
-    _, *names = distinct_names([PAGE, *(table.spec["title"] for table in tables)])
+    names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
     if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
         for name in TABLE_FILES:
@@ -104,8 +105,10 @@ def write_texts(table: Table, folder: Path) -> list[Path]:
 
 
 def _name(table: Table) -> str:
-    """What a table's \\label ends in."""
-    return distinct_names([table.spec["title"]])[0]
+    """What a table's \\label ends in: its title, and a digest of that where it has letters or signs that no label can have."""
+    title = str(table.spec["title"])
+    lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
+    return distinct_names([title])[0] + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
 
 
 def _with_figures(table: Table, folder: Path, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:
@@ -121,15 +124,16 @@ def as_csv(records: list[dict[str, Any]]) -> str:
     if not records:
         return ""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _inert(value) for key, value in record.items()} for record in records)
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
+    writer.writerows([_inert(record.get(column)) for column in columns] for record in records)
     return buffer.getvalue()
 
 
 def _inert(value: Any) -> Any:
     """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def distinct_names(titles: list[str]) -> list[str]:

@@ -19,13 +19,14 @@ SETTABLE = ("logger", "trusted_modules")
 def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[str]:
     """Log the runs in folders, or those that are named themselves, and say of each what was done; a second time changes nothing.
 
-    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed where the
-    logger raises.
+    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed at
+    the end with the runs at which the logger raised.
     """
     if errors := check(node, "logger", Logger, trusted):
         raise UserError("\n".join(errors))
     build(node, trusted).check()
     runs = [run for folder in folders for run in _runs(folder)]
+    failed = []
     for run in runs:
         if run.outcome not in ("finished", "diverged"):
             yield f"{run.folder}: {run.outcome}, left out"
@@ -36,8 +37,11 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
             logger.start(account(run.folder, flatten(run.config), run.environment, rows, print), rows)
             logger.end(run.outcome)
         except (Exception, SystemExit) as error:
-            raise RunsFailed(f"{run.folder}: logger: {type(error).__name__}: {error}") from error
+            failed.append(f"{run.folder}: logger: {type(error).__name__}: {error}")
+            continue
         yield f"{run.folder}: {len(rows)} evaluations"
+    if failed:
+        raise RunsFailed("\n".join(failed))
 
 
 def _runs(folder: Path) -> list[Run]:
