@@ -436,7 +436,9 @@ def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
             page.get_by_role("button", name="Copy Markdown").click()
             page.get_by_role("button", name="Copy LaTeX").click()
         kept = page.evaluate("kept")
-    assert kept[0] in (sweep / "report" / "table.md").read_text(encoding="utf-8")
+    caption, _, copied = kept[0].partition("\n\n")
+    assert copied in (sweep / "report" / "table.md").read_text(encoding="utf-8")
+    assert caption.endswith(": accuracy (%), last evaluation, mean ± sd over seeds (number of runs)") and "best on test" in kept[2].splitlines()[0]
     assert kept[1] == (sweep / "report" / "table.tex").read_text(encoding="utf-8")
     (table,) = build_tables(load_runs(sweep), "best")
     assert all(cell in kept[2] for row in sheets.headline(table).rows for cell in row) and kept[3] == latex(table, "little_data")

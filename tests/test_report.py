@@ -118,7 +118,7 @@ def test_headline_table_worked_out_by_hand(sweep):
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.
     assert cells_of(text, "accuracy (%), last") == [
-        ["100", "30.00 (1)", "26.79 (+3.21)", "", ""],
+        ["100", "30.00 (1)", "26.79 (+3.21)", "1 unfinished", ""],
         ["500", "43.00 ± 3.61 (3)", "44.60 (−1.60)", "56.00 (1)", "57.84 (−1.84)"],
     ]
     assert cells_of(text, "The selection rules side by side") == [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +85,9 @@ def show_table() -> Callable[[Path], None]:
     def show(path: Path) -> None:
         if path.name == "table.md" and path not in shown:
             shown.add(path)
-            print(path.read_text(encoding="utf-8"), flush=True)
+            try:
+                print(path.read_text(encoding="utf-8"), flush=True)
+            except BrokenPipeError:  # whoever reads along has seen enough, and the files are for others as well
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return show

@@ -66,7 +66,7 @@ def baseline_problem(table: Table) -> str:
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in labels:
-        return f"The baseline {name!r} is no row or column of this table, so nothing is compared with it.{closest(name, labels)}"
+        return f"The baseline {name!r} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {', '.join(labels[:12])}."
     axis = _axis(table)
     testable = any(len(members) >= FEWEST for members in table.cells.values())
     if not name and testable and len(getattr(table, axis)) > AT_MOST:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixexp import metrics
 from mixexp.errors import closest
-from mixexp.report.scores import RULES, STATISTICS
+from mixexp.report.scores import FRACTIONS, RULES, STATISTICS
 
 DEFAULTS: dict[str, Any] = {
     "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",
     "statistic": "mean", "rows": {}, "columns": {}, "published": {}, "baseline": None, "notes": [], "figures": [],
 }  # fmt: skip
-
-
-FRACTIONS = (*metrics.NAMES, *(f"val_{name}" for name in metrics.NAMES), "error")
-"""Metrics that are shown in per cent."""
 
 
 def of_metric(metric: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from mixexp.report import sheets
 from mixexp.report.contrasts import STAR, contrasts
 from mixexp.report.latex import latex
-from mixexp.report.markdown import grid, heading
+from mixexp.report.markdown import grid, heading, plain
 from mixexp.report.overview import facts, outcomes
 from mixexp.report.published import MARK
 from mixexp.report.runlist import listed, run_list
@@ -93,8 +93,10 @@ class _View:
         """The table in the languages it can be copied in, by their names."""
         if len(self.sheet.rows) > COPIED:
             return {}
-        markdown = "\n\n".join(grid(self.sheet)) + "\n"
-        return {"Markdown": markdown, "LaTeX": latex(dataclasses.replace(self.table, rule=self.rule), self.name)}
+        table = dataclasses.replace(self.table, rule=self.rule)
+        reduced = [f"**Reduced: {plain(words)}**"] if (words := reductions(table.runs)) else []
+        parts = [f"{plain(table.spec['title'])}: {plain(heading(table))}", *reduced, *grid(self.sheet)]
+        return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(table, self.name)}
 
 
 def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:

@@ -7,12 +7,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mixexp import metrics
+
 RULES = {
     "last": "last evaluation",
     "median_last_10": "median of the last 10 evaluations",
     "best": "best on test",
     "best_validation": "at the best validation accuracy",
 }
+FRACTIONS = (*metrics.NAMES, *(f"val_{name}" for name in metrics.NAMES), "error")
+"""Metrics that are shown in per cent."""
 STATISTICS = {"mean": "mean ± sd over seeds (number of runs)", "median": "median [min–max] over seeds (number of runs)"}
 
 
@@ -56,8 +60,10 @@ def unit(spec: Mapping[str, Any], metric: str) -> str:
 
 
 def scale(spec: Mapping[str, Any], metric: str) -> float:
-    """The factor for display; losses other than the table's own metric are shown as they are."""
-    return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
+    """The factor for display: the table's for its own metric and for probes' measures, per cent for fractions, none for losses."""
+    if metric == spec["metric"] or metric.startswith("probe."):
+        return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
+    return 100 if metric in FRACTIONS else 1 if metric.endswith("loss") else spec["scale"]
 
 
 def better(spec: Mapping[str, Any], metric: str) -> str:

@@ -93,7 +93,7 @@ def untested(found: list[Contrast], statistic: str) -> str:
         return ""
     most = max(one.found.n for one in found)
     least = FEWEST if statistic == "mean" else FEWEST_OF_MEDIANS
-    why = f"at least {least} seeds in common are needed, and the most there are is {most}" if most < least else "they do not vary with the seed"
+    why = f"at least {least} seeds in common are needed, and the most there are is {most}" if most < least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
 
 
@@ -116,7 +116,7 @@ def ours(table: Table, row: str, column: str, found: Standing) -> str:
     if (row, column) in table.unlike:
         return f"unlike runs ({len(table.cells[row, column])})"
     if found.ours is None:
-        return ""
+        return "; ".join(f"{count} {outcome}" for outcome, count in table.lost.get((row, column), {}).items())
     spec, n = table.spec, len(found.values)
     middle = number(found.ours, spec)
     if found.spread is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import CIRCUMSTANCES, LARGEST, REPEATS, Run, canonical, flatten, lookup, varying
+from mixexp.report.load import CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, flatten, lookup, varying
 from mixexp.report.scores import RULES, better, scale, select, unit
 
 UNSET = "–"
@@ -106,7 +107,20 @@ class Table:
     @cached_property
     def unlike(self) -> set[tuple[str, str]]:
         """The cells whose runs differ in more than their seed."""
-        return {place for place, members in self.cells.items() if varying(members, (*CIRCUMSTANCES, *REPEATS))}
+        return {
+            place
+            for place, members in self.cells.items()
+            if varying(members, (*CIRCUMSTANCES, *REPEATS)) or len({run.environment.get("data_contents") for run in members} - {None}) > 1
+        }
+
+    @cached_property
+    def lost(self) -> dict[tuple[str, str], Counter[str]]:
+        """How the runs of a cell ended that give no number: outcome → how many."""
+        found: dict[tuple[str, str], Counter[str]] = {}
+        for run, outcome, _ in self.without_result:
+            for place in self.places(run) if run.config else ():
+                found.setdefault(place, Counter())[outcome] += 1
+        return found
 
     def published(self, row: str, column: str) -> float | None:
         """The value the source gives for a cell, in displayed units."""
@@ -119,17 +133,19 @@ class Table:
 
 
 def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", baseline: str | None = None) -> list[Table]:
-    """One table for each title and protocol among the runs; runs without a table form one of their own, headed ``name``.
+    """One table for each title and protocol among the runs; runs without a table form one of their own for each data set, headed ``name``.
 
     Runs that departed from their experiment in different ways are unlike, so each protocol has its own table, the full-size one
     first. Runs whose configuration or environment cannot be read may belong to any table and are listed in all of them.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
-    groups: dict[str, dict[str, list[Run]]] = {}
-    known = [run for run in runs if run.config and run.environment]
-    for run in known:
-        groups.setdefault(str(run.table.get("title") or ""), {}).setdefault(_protocol(run), []).append(run)
+    titled: dict[tuple[str, str], list[Run]] = {}
+    for run in (run for run in runs if run.config and run.environment):
+        title = str(run.table.get("title") or "")
+        titled.setdefault((title, "" if title else label(lookup(run.config, "dataset"))), []).append(run)
+    without = sum(not title for title, _ in titled)
+    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(found) for (title, data), found in titled.items()}
     lost = [run for run in runs if not (run.config and run.environment)]
     if not groups:
         return [build_table(lost, rule, name, baseline)]
@@ -137,11 +153,34 @@ def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", b
     for title, protocols in groups.items():
         for protocol in sorted(protocols):
             suffix = f" (reduced: {protocol})" if protocol and len(protocols) > 1 else ""
-            tables.append(build_table(protocols[protocol] + lost, rule, f"{title or name}{suffix}", baseline))
+            tables.append(build_table(protocols[protocol] + lost, rule, f"{title}{suffix}", baseline))
     return tables
 
 
-def _protocol(run: Run) -> str:
+def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs by what they used instead of their experiment's values.
+
+    A setting that a run does not have at all (an option of another mix or model) does not part it from those that have it.
+    """
+    groups: list[tuple[dict[str, str | None], list[Run]]] = []
+    found = [(run, _departures(run)) for run in runs]
+    keys = {key for _, departures in found for key in departures}
+    for run, departures in found:
+        own = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
+        for together, members in groups:
+            if all(together.get(key, value) == value for key, value in own.items()):
+                together.update(own)
+                members.append(run)
+                break
+        else:
+            groups.append((own, [run]))
+    named: dict[str, list[Run]] = {}
+    for together, members in groups:
+        named.setdefault(", ".join(f"{key} {value}" for key, value in sorted(together.items()) if value is not None), []).extend(members)
+    return named
+
+
+def _departures(run: Run) -> dict[str, str]:
     """What a run used instead of its experiment's values, apart from the keys that the table's own rows and columns show."""
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -152,9 +191,7 @@ def _protocol(run: Run) -> str:
             shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
     differences = run.environment.get("differs_from_experiment")
     pairs = differences.items() if isinstance(differences, Mapping) else ()
-    return ", ".join(
-        f"{key} {label(pair[0] if isinstance(pair, list) and pair else pair)}" for key, pair in pairs if key not in shown
-    )
+    return {str(key): label(pair[0] if isinstance(pair, list) and pair else pair) for key, pair in pairs if key not in shown}
 
 
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", baseline: str | None = None) -> Table:
@@ -220,15 +257,19 @@ def reductions(runs: Iterable[Run]) -> str:
     used: dict[tuple[str, str], dict[str, int]] = {}
     for run in known:
         differences = run.environment.get("differs_from_experiment")
-        for key, pair in differences.items() if isinstance(differences, Mapping) else ():
+        differences = differences if isinstance(differences, Mapping) else {}
+        for key, pair in differences.items():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
-            counts = used.setdefault((key, label(full)), {})
+            # of another option, the experiment has no setting, and what the option itself would have is none of its values
+            group = str(key).partition(".")[0]
+            instead = "" if group in differences and group != key else ", which the experiment leaves open" if full is None else f" instead of {label(full)}"
+            counts = used.setdefault((key, instead), {})
             counts[label(value)] = counts.get(label(value), 0) + 1
     texts = []
-    for (key, full), counts in used.items():
+    for (key, instead), counts in used.items():
         touched = sum(counts.values())
         part = "" if touched == len(known) else f" (in {touched} of {len(known)} runs)"
-        texts.append(f"{key} {' or '.join(counts)} instead of {full}{part}")
+        texts.append(f"{key} {' or '.join(counts)}{instead}{part}")
     return "; ".join(texts)
 
 
@@ -272,7 +313,7 @@ def _changed(run: Run) -> float:
 def _of_differences(runs: list[Run]) -> dict[str, Any]:
     """Rows for runs of no table: every distinct setting, named by the fewest keys that tell them all apart."""
     known = [run for run in runs if run.config]
-    keys = telling(known, (*CIRCUMSTANCES, *REPEATS))
+    keys = telling(known, (*CIRCUMSTANCES, *REPEATS), METHOD)
     named = {named_by(run, keys) or "all runs": {key: lookup(run.config, key) for key in keys} for run in known}
     rows = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
     metric = usual_metric(known)

@@ -19,7 +19,8 @@ from mixexp.report.load import gather, run_folders
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
-from mixexp.report.tables import Table, build_tables
+from mixexp.report.scores import RULES
+from mixexp.report.tables import Table, build_tables, reductions
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex")
 PAGE = "report.html"
@@ -40,13 +41,15 @@ def write_report(
     Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, and for folders in different places without ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
-    directories = [path for path in directories if not (path / PAGE).exists() or run_folders(path)] or directories
+    directories = [path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")] or directories
     parents = {path.resolve().parent for path in directories}
     if out is None and len(parents) > 1:
         raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
     runs, remarks = gather(directories)
     home = out or common(directories) / "report"
     tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
+    if rule is not None and any(table.scores for table in tables) and not any(rule in table.rules for table in tables):
+        raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
     problems = [baseline_problem(table) for table in tables]
     if baseline is not None and all(problems):
         raise UserError(problems[0])
@@ -90,6 +93,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 def write_texts(table: Table, folder: Path) -> list[Path]:
     """Write one table as Markdown, LaTeX and CSV into ``folder``; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
+    _clear_figures(folder)
     found, name = contrasts(table), _name(table)
     texts = {
         "table.md": markdown(table),
@@ -102,6 +106,17 @@ def write_texts(table: Table, folder: Path) -> list[Path]:
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
     return [_write(folder / name, text) for name, text in texts.items() if text]
+
+
+def _clear_figures(folder: Path) -> None:
+    """Remove the figures that an earlier report's Markdown shows: a table drawn now may have fewer, or be another one."""
+    try:
+        text = (folder / "table.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return
+    for stem in re.findall(r"^!\[[^]\n]*\]\(([^/\n]+)\.(?:png|gif)\)$", text, re.MULTILINE):
+        for ending in (".svg", ".pdf", ".png", ".gif"):
+            (folder / f"{stem}{ending}").unlink(missing_ok=True)
 
 
 def _name(table: Table) -> str:
@@ -162,7 +177,8 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
-            figure, words = draw(table, spec), caption(table, spec)
+            reduced = " Reduced runs: see the table." if reductions(table.runs) else ""
+            figure, words = draw(table, spec), caption(table, spec) + reduced
             pictures.append(Picture(save(figure, folder / name, words), words))
         except UserError as error:
             remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
