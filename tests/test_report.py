@@ -21,7 +21,7 @@ from mixexp.report.load import canonical, load_run, load_runs, lookup
 from mixexp.report.described import table_problems
 from mixexp.report.markdown import markdown
 from mixexp.report.scores import RULES, select
-from mixexp.report.tables import build_table, build_tables
+from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "plot.py"
@@ -488,3 +488,63 @@ def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_facto
 def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_path):
     (tmp_path / "config.yaml").write_text(text)
     assert load._read_yaml(tmp_path / "config.yaml") == yaml.safe_load(text)
+
+
+def test_a_setting_that_only_some_runs_have_parts_no_table(tmp_path):
+    table = TABLE | {"columns": {"values": {"none": {"mix": "none"}, "late": {"other": "late"}}}, "published": {}}
+    leave(tmp_path / "a", (0.5,), table=table, differs={"epochs": [3, 30]})
+    leave(tmp_path / "b", (0.6,), table=table, mix="mixup", other="late", extra={"from": 1}, differs={"epochs": [3, 30], "extra.from": [1, 5]})
+    leave(tmp_path / "c", (0.6,), seed=1, table=table, mix="mixup", other="late", extra={"from": 1}, differs={"epochs": [3, 30], "extra.from": [1, 5]})
+    (found,) = build_tables(load_runs(tmp_path))
+    assert len(found.values("500", "late")) == 2 and len(found.values("500", "none")) == 1
+    leave(tmp_path / "d", (0.7,), seed=2, table=table, mix="mixup", other="late", extra={"from": 2}, differs={"epochs": [3, 30], "extra.from": [2, 5]})
+    assert len(build_tables(load_runs(tmp_path))) == 2
+
+
+def test_runs_without_a_table_have_one_for_each_data_set_called_by_what_was_swept(tmp_path):
+    for data in ("digits", "flowers"):
+        for mix in ("none", "mixup"):
+            folder = leave(tmp_path / f"{data} {mix}", (0.5,), mix=mix, table=None)
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["choices"]["dataset"] = data
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    found = build_tables(load_runs(tmp_path), name="mine")
+    assert [table.spec["title"] for table in found] == ["mine, digits", "mine, flowers"]
+    assert [[row.label for row in table.rows] for table in found] == [["mixup", "none"]] * 2 and found[0].spec["rows"]["label"] == "mix"
+
+
+def test_what_is_reduced_is_said_of_values_that_the_experiment_has(tmp_path):
+    leave(tmp_path / "a", differs={"subset": ["head", "full"], "subset.n": [5000, 1000], "steps": [800, None], "epochs": [3, 30]})
+    assert reductions(load_runs(tmp_path)) == "subset head instead of full; subset.n 5000; steps 800, which the experiment leaves open; epochs 3 instead of 30"
+
+
+def test_a_cell_says_what_became_of_its_runs(tmp_path):
+    leave(tmp_path / "a", (0.5,))
+    for seed in range(2):
+        leave(tmp_path / f"b{seed}", (0.5,), mix="mixup", seed=seed, outcome="diverged")
+    leave(tmp_path / "c", mix="mixup", seed=2, outcome=None)
+    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "accuracy (%), last")[1][3] == "2 diverged; 1 unfinished"
+
+
+def test_figures_of_an_earlier_report_go_and_other_files_stay(sweep, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    config = [path for path in sweep.glob("*/config.yaml")]
+    write_report([sweep], out=out)
+    earlier = {path.name for path in out.iterdir()}
+    (out / "notes.png").write_text("mine")
+    assert config and "curves.svg" in earlier
+    leave(out.parent / "other" / "a", outcome=None)
+    write_report([out.parent / "other"], out=out)
+    assert not {"curves.svg", "curves.pdf", "curves.png"} & {path.name for path in out.iterdir()} and (out / "notes.png").exists()
+
+
+def test_a_rule_that_no_run_has_a_number_for_is_refused(sweep):
+    with pytest.raises(UserError, match="rule best_validation: no run has a number"):
+        write_report([sweep], "best_validation")
+
+
+def test_a_reader_who_leaves_early_costs_no_file(sweep):
+    command = f"{sys.executable} -m mixexp report '{sweep}' | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert (sweep / "report" / "report.html").exists() and (sweep / "report" / "curves.pdf").exists()

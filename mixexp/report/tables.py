@@ -13,7 +13,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, flatten, lookup, varying
+from mixexp.report.load import CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, flatten, lookup, under, varying
 from mixexp.report.scores import RULES, better, scale, select, unit
 
 UNSET = "–"
@@ -181,7 +181,7 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """What a run used instead of its experiment's values, apart from the keys that the table's own rows and columns show."""
+    """What a run used instead of its experiment's values, apart from the keys that the table's rows and columns show, and what is under them."""
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
         if isinstance(axis, Mapping):
@@ -191,7 +191,7 @@ def _departures(run: Run) -> dict[str, str]:
             shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
     differences = run.environment.get("differs_from_experiment")
     pairs = differences.items() if isinstance(differences, Mapping) else ()
-    return {str(key): label(pair[0] if isinstance(pair, list) and pair else pair) for key, pair in pairs if key not in shown}
+    return {str(key): label(pair[0] if isinstance(pair, list) and pair else pair) for key, pair in pairs if not under(str(key), shown)}
 
 
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", baseline: str | None = None) -> Table:
