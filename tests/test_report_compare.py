@@ -91,6 +91,17 @@ def test_unlike_settings_are_not_pooled(tmp_path):
     assert found.changes == [] and found.alone == (["alpha=0.1"], ["alpha=0.2", "alpha=0.4"])
 
 
+def test_settings_of_another_option_are_not_pooled(tmp_path):
+    runs(tmp_path / "a", A, imbalance={"_target_": "x.None"})
+    for n in (5, 20):
+        runs(tmp_path / "b", B, prefix=f"{n}-", imbalance={"_target_": "x.Minority", "n": n})
+    found = compared(tmp_path)
+    assert found.changes == [] and found.alone == (["imbalance.n=–"], ["imbalance.n=20", "imbalance.n=5"])
+    runs(tmp_path / "c", B, imbalance={"_target_": "x.Minority", "n": 5})
+    found = compared(tmp_path, "a", "c")
+    assert [one.pairs for one in found.changes] == [4] and found.changed["imbalance.n"] == ("–", "5")
+
+
 def test_equal_numbers_of_other_runs_are_equal(tmp_path):
     runs(tmp_path / "a", A)
     for seed, accuracy in enumerate(A):
@@ -135,7 +146,7 @@ def test_a_side_that_has_nothing_in_common_says_so(tmp_path):
     runs(tmp_path / "a", A, prefix="s", mix="none", lr=0.2)
     runs(tmp_path / "b", A, mix="mixup", lr=0.2)
     found = compared(tmp_path)
-    assert found.changes == [] and "none in common" in document(found, SPEC, "last")
+    assert found.changes == [] and "no setting in common" in document(found, SPEC, "last")
 
 
 def test_commits_are_told_by_their_beginning_and_circumstances_are_shown(tmp_path):

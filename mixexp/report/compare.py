@@ -107,14 +107,16 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     changed = _changed(*kept)
     groups = [_by_setting(side, changed) for side in kept]
     common = [setting for setting in groups[0] if setting in groups[1]]
-    one_each = [members[0] for group in groups for members in group.values()]
-    keys = telling(one_each, (*ASIDE, *REPEATS, *changed), METHOD)
+    one_each = [[members[0] for members in group.values()] for group in groups]
+    # within a side, what differs throughout is the same, and tells nothing apart
+    keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*ASIDE, *REPEATS), METHOD)))
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
     adjusted = iter(holm([one.found.p for one in found if one.found.p is not None]))
     changes = [one if one.found.p is None else replace(one, adjusted=next(adjusted)) for one in found]
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
-    shown = {key: (_values(kept[0], key), _values(kept[1], key)) for key in changed}
+    told = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
+    shown = {key: (_values(kept[0], key), _values(kept[1], key)) for key in told}
     ends = Path(names[0]).name, Path(names[1]).name
     return Comparison(names if ends[0] == ends[1] else ends, (kept[0], kept[1]), shown, _circumstances(*kept), changes, (alone[0], alone[1]), (lost[0], lost[1]))
 
@@ -124,8 +126,9 @@ def document(found: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     first, second = (plain(name) for name in found.names)
     parts = [f"# {second} beside {first}"]
     verdicts = Counter(one.verdict(spec["better"]).partition(":")[0] for one in found.changes)
-    counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict]) or "none in common"
-    parts.append(f"{len(found.sides[0])} and {len(found.sides[1])} runs with a number; {len(found.changes)} settings in common: {counted}.")
+    counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+    common = f"{len(found.changes)} setting{'s' * (len(found.changes) != 1)} in common: {counted}" if found.changes else "no setting in common"
+    parts.append(f"{len(found.sides[0])} and {len(found.sides[1])} runs with a number; {common}.")
     parts += [f"## Settings that differ throughout{_both(found.changed, found.names)}"] if found.changed else ["No setting differs throughout."]
     parts += [f"## Circumstances that differ{_both(found.circumstances, found.names)}"] if found.circumstances else []
     parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(found, spec))] if found.changes else []
@@ -157,7 +160,7 @@ def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
     tested = [one for one in found.changes if one.found.p is not None]
     ways = ["paired t-test on the seeds in common"] * any(one.pairs for one in tested)
     ways += ["Welch's t-test where there are none"] * any(not one.pairs for one in tested)
-    tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} tests" if tested else ""
+    tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}" if tested else ""
     return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
 
 
@@ -210,10 +213,10 @@ def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
 
 def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
     groups: dict[frozenset, list[Run]] = {}
-    ignored = {*ASIDE, *REPEATS, *changed}
+    different = set(changed)  # an option, and not what it is set to
     for run in runs:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignored))
+        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*ASIDE, *REPEATS))))
         groups.setdefault(setting, []).append(run)
     return groups
 
