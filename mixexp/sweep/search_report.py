@@ -118,7 +118,7 @@ def as_csv(trials: Sequence[Trial], space: Mapping[str, Range | Choices]) -> str
 
 def history(trials: Sequence[Trial], settings: Settings) -> Figure:
     """Each trial's value in their order, and the best so far."""
-    figure, axes = canvas(1, 1, (5.0, 3.2))
+    figure, axes = canvas(1, 1, 2.4)
     panel = axes[0][0]
     _points(panel, [(trial, trial.number) for trial in trials])
     complete = [trial for trial in trials if trial.state == "complete"]
@@ -134,7 +134,7 @@ def history(trials: Sequence[Trial], settings: Settings) -> Figure:
 
 def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Range | Choices]) -> Figure:
     """Each trial's value against each of its settings, the best ringed."""
-    figure, axes = canvas(1, len(space), (max(5.0, 2.4 * len(space)), 2.8))
+    figure, axes = canvas(1, len(space), 2.4)
     best = best_of(trials, settings.direction)
     for panel, (key, held) in zip(axes[0], space.items(), strict=True):
         choices = list(held.choices) if isinstance(held, Choices) else None
@@ -167,7 +167,7 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
 
 def importance(importances: Mapping[str, float], complete: int) -> Figure:
     """Each setting's share in what makes the trials' values differ."""
-    figure, axes = canvas(1, 1, (5.0, 0.9 + 0.4 * len(importances)))
+    figure, axes = canvas(1, 1, 0.9 + 0.4 * len(importances))
     panel = axes[0][0]
     bars = panel.barh([text(key) for key in importances], list(importances.values()), color=colour(0), height=0.6)
     panel.bar_label(bars, fmt="%.2f", padding=3)
