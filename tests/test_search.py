@@ -503,7 +503,7 @@ def test_the_importances_are_bars():
 def test_a_search_writes_its_figures(tmp_path, capsys):
     searched(tmp_path, trials=1)
     report = tmp_path / "runs" / "report"
-    figures = {f"search_{name}.{ending}" for name in ("history", "slices") for ending in ("png", "svg")}
+    figures = {f"search_{name}.{ending}" for name in ("history", "slices") for ending in ("png", "svg", "pdf")}
     assert {path.name for path in report.iterdir()} == {"trials.csv", *figures}, "one trial has no importances"
     searched(tmp_path, trials=3)
     output = capsys.readouterr().out
