@@ -336,8 +336,10 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
 
 
 def named_by(run: Run, keys: Iterable[str]) -> str:
-    """A run's settings at some keys, in words."""
-    return ", ".join(f"{key}={label(lookup(run.config, key))}" for key in keys)
+    """A run's settings at some keys, in words; those without a value are left out where others have one."""
+    values = {key: lookup(run.config, key) for key in keys}
+    told = {key: value for key, value in values.items() if value is not None} or values
+    return ", ".join(f"{key}={label(value)}" for key, value in told.items())
 
 
 def usual_metric(runs: Iterable[Run]) -> str:
