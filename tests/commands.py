@@ -30,8 +30,8 @@ from typing import Any
 SECONDS = 300  # that a command may take
 IMPORTED = (
     *("torch._dynamo", "torchvision", "sklearn.datasets", "scipy.io", "scipy.stats", "pandas", "matplotlib.backends.backend_agg"),
-    *("mixexp.compose", "mixexp.sweep.launch", "mixexp.sweep.single", "mixexp.sweep.place", "mixexp.sweep.watch", "mixexp.sweep.afterwards"),
-    *("mixexp.probing", "mixexp.report.commands", "mixexp.report.figures"),
+    *("mixexp.compose", "mixexp.sweep.launch", "mixexp.sweep.single", "mixexp.sweep.place", "mixexp.sweep.watch"),
+    *("mixexp.sweep.afterwards", "mixexp.probing", "mixexp.report.commands", "mixexp.report.figures"),
 )
 
 
@@ -74,8 +74,8 @@ def _server() -> socket.socket:
     """The way to this process's server, which ends when this end of it closes."""
     ours, theirs = _ways()
     with theirs:
-        command = [sys.executable, __file__, str(theirs.fileno())]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        command, surroundings = [sys.executable, __file__, str(theirs.fileno())], {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=surroundings)
     atexit.register(process.wait)
     atexit.register(ours.close)
     return ours

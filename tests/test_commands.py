@@ -21,9 +21,10 @@ umask = os.umask(0)
 os.umask(umask)
 main = sys.modules["__main__"]
 found = {
-    "directory": os.getcwd(), "environment": dict(os.environ), "words": sys.argv, "path": sys.path, "flags": str(sys.flags), "umask": umask,
+    "directory": os.getcwd(), "environment": dict(os.environ), "words": sys.argv, "path": sys.path, "flags": str(sys.flags),
     "main": main.__spec__ and main.__spec__.name, "process": type(multiprocessing.current_process()).__name__,
-    "signals": {number.name: getattr(signal.getsignal(number), "__name__", str(signal.getsignal(number))) for number in signal.Signals},
+    "umask": umask,
+    "signals": {one.name: getattr(signal.getsignal(one), "__name__", str(signal.getsignal(one))) for one in signal.Signals},
     "terminal": [os.isatty(number) for number in range(3)], "encoding": [sys.stdout.encoding, sys.stderr.errors],
     "threads": threading.active_count(), "session": os.getsid(0) == os.getsid(os.getppid()),
 }
