@@ -21,7 +21,7 @@ from mixexp.errors import RunsFailed
 from mixexp.options import own_folders
 from mixexp.record import write_atomically
 from mixexp.report.figures import save
-from mixexp.report.style import STYLE, canvas, colour, fonts, text
+from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.sweep.grid import as_override
 from mixexp.sweep.space import Choices, Range
 
@@ -128,7 +128,7 @@ def history(trials: Sequence[Trial], settings: Settings) -> Figure:
     panel.xaxis.get_major_locator().set_params(integer=True)
     panel.set_xlabel("trial")
     panel.set_ylabel(_named(settings))
-    _legend(figure, panel)
+    legend(figure, [panel], panel.get_legend_handles_labels()[1])
     return figure
 
 
@@ -161,7 +161,7 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
         panel.sharey(axes[0][0])
         panel.tick_params(labelleft=False)
     axes[0][0].set_ylabel(_named(settings))
-    _legend(figure, axes[0][0])
+    legend(figure, [axes[0][0]], axes[0][0].get_legend_handles_labels()[1])
     return figure
 
 
@@ -174,7 +174,7 @@ def importance(importances: Mapping[str, float], complete: int) -> Figure:
     panel.invert_yaxis()
     panel.grid(visible=False, axis="y")
     panel.set_xlim(0, 1.12 * max(importances.values()))
-    panel.set_xlabel(f"share of the variance among {complete} complete trials (fANOVA)")
+    panel.set_xlabel(f"share of the variance among\n{complete} complete trials (fANOVA)")
     return figure
 
 
@@ -190,7 +190,3 @@ def _points(panel: Axes, placed: Sequence[tuple[Trial, float]]) -> None:
         if found:
             name = "pruned, at its last evaluation" if state == "pruned" else state
             panel.plot(*zip(*found, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)
-
-
-def _legend(figure: Figure, panel: Axes) -> None:
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=4)
