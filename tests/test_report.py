@@ -20,6 +20,7 @@ from mixexp.report.figures import draw, figure_problem
 from mixexp.report.load import canonical, load_run, load_runs, lookup
 from mixexp.report.described import table_problems
 from mixexp.report.markdown import markdown
+from mixexp.report.records import tidy
 from mixexp.report.scores import RULES, select
 from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
@@ -224,6 +225,9 @@ def test_unlike_runs_in_one_cell_are_pointed_out(tmp_path):
     leave(tmp_path / "a", batch_size=64, device="cpu")
     leave(tmp_path / "b", batch_size=128, device="cuda", seed=1)
     assert "Unlike runs share a cell: they differ in batch_size (500 / none)." in markdown(build_tables(load_runs(tmp_path))[0])
+    assert "| unlike runs (2) |" in markdown(build_tables(load_runs(tmp_path))[0])
+    (row,) = [row for row in tidy(build_tables(load_runs(tmp_path))[0]) if row["row"] == "500" and row["column"] == "none" and row["rule"] == "last"]
+    assert row["ours"] is None and row["n"] == 2
 
 
 def test_rows_without_the_key_come_last_under_a_dash(tmp_path):
