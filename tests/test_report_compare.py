@@ -300,6 +300,7 @@ def test_the_commands_print_and_write(tmp_path):
     ("words", "said"),
     [
         (("compare", "outputs/a", "outputs/c"), "outputs/c"),
+        (("compare", "outputs/a", "outputs/baseline_ol"), "Did you mean 'baseline_old'"),
         (("compare", "outputs/a"), "second"),
         (("compare", "outputs/a", "outputs/a", "--metric", "acuracy"), "acuracy"),
         (("leaderboard", "nowhere"), "nowhere is no folder"),
@@ -310,5 +311,6 @@ def test_the_commands_print_and_write(tmp_path):
 def test_bad_words_get_one_message(tmp_path, words, said):
     runs(tmp_path / "outputs" / "a", A[:1])
     (tmp_path / "empty").mkdir()
+    (tmp_path / "outputs" / "baseline_old").mkdir()
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

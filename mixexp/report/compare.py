@@ -202,7 +202,9 @@ def _resolved(name: str) -> str:
     except (OSError, subprocess.SubprocessError):
         if re.fullmatch(r"[0-9a-f]{4,40}", name):
             return name
-        raise UserError(f"{name} is neither a folder nor a git commit known here") from None
+        parent = Path(name).parent
+        beside = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+        raise UserError(f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}") from None
 
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
