@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import sys
 from collections.abc import Iterable
+
+from mixexp.text import one_line
 
 
 class UserError(Exception):
@@ -30,3 +33,10 @@ def say(message: str, code: int = 2) -> int:
     sys.stdout.flush()
     print(f"mixexp: {message}", file=sys.stderr)
     return code
+
+
+@functools.cache  # once a process: data are read by the check, by the run and by probes
+def note(text: str) -> None:
+    """Print one line to standard error: what the user may want to know and need not mend."""
+    sys.stdout.flush()
+    print(f"note: {one_line(text)}", file=sys.stderr)

@@ -706,23 +706,24 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
     assert np.array_equal(found.test_images[0, 0].numpy(), pixels[::-1, :, 0])
 
 
-def test_what_is_no_image_is_counted_and_hidden_files_are_not(tmp_path):
+def test_what_is_no_image_is_counted_and_hidden_files_are_not(tmp_path, capsys):
     folder_of(tmp_path, ("a", "b"))
     (tmp_path / "a" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "notes.txt").write_bytes(b"x")
     (tmp_path / ".git").mkdir()
     (tmp_path / "b" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "b" / "._0.png").write_bytes(b"x")
-    with pytest.warns(UserWarning, match="ignored 2 files .*notes.txt, Thumbs.db") as caught:
-        found = ImageFolder("", str(tmp_path)).load()
-    assert len(caught) == 1 and found.classes == ("a", "b") and len(found.train_images) + len(found.test_images) == 10
+    found = ImageFolder("", str(tmp_path)).load()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"note: {tmp_path}: ignored 2 files or folders that are no images in a class folder: notes.txt, Thumbs.db"
+    assert found.classes == ("a", "b") and len(found.train_images) + len(found.test_images) == 10
 
 
-def test_folders_beside_train_and_test_are_told(tmp_path):
+def test_folders_beside_train_and_test_are_told(tmp_path, capsys):
     for part in ("train", "test", "val"):
         folder_of(tmp_path / part, ("a",))
-    with pytest.warns(UserWarning, match="ignored 1 files or folders beside train/ and test/: val"):
-        ImageFolder("", str(tmp_path)).load()
+    ImageFolder("", str(tmp_path)).load()
+    assert capsys.readouterr().err == f"note: {tmp_path}: ignored 1 files or folders beside train/ and test/: val\n"
 
 
 def test_all_unreadable_images_are_named(tmp_path):

@@ -28,7 +28,8 @@ from mixexp.report.overview import duration
 from mixexp.report.page import Part, page
 from mixexp.report.runlist import HEAD, TAIL, listed, run_list
 from mixexp.report.scores import RULES
-from mixexp.report.shown import LONGEST, link, shown
+from mixexp.report.link import link
+from mixexp.text import LONGEST, sanitize
 from mixexp.report.tables import build_tables
 from mixexp.report.write import write_report
 
@@ -618,7 +619,7 @@ def test_a_script_that_came_in_all_the_same_would_not_run(opened, report, tmp_pa
 
 @given(st.text())
 def test_shown_text_has_nothing_invisible_and_is_not_changed_otherwise(text):
-    out = shown(text)
+    out = sanitize(text)
     assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]", out)
     if text.isprintable() and len(text) <= LONGEST:
         assert out == text

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from mixexp.errors import UserError
+from mixexp.errors import UserError, note
 
 SHOWN = 10
 """As many names as an error message lists."""
@@ -63,7 +62,7 @@ def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
 def warn_of_ignored(root: Path, which: str, paths: list[Path]) -> None:
     """Tell of files that are there and not used, if there are any."""
     if paths:
-        warnings.warn(f"{root}: ignored {len(paths)} files or folders {which}: {listed(paths)}", stacklevel=3)
+        note(f"{root}: ignored {len(paths)} files or folders {which}: {listed(paths)}")
 
 
 def listed(paths: Iterable[Path]) -> str:

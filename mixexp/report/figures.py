@@ -33,9 +33,9 @@ from mixexp.report.load import Run
 from mixexp.report.pictures import IMAGES, images
 from mixexp.report.plots import AGAINST, CURVES, against, curves, entries_of
 from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
-from mixexp.report.shown import shown
 from mixexp.report.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.text import sanitize
 
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
@@ -119,7 +119,7 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
         if isinstance(figure, Animation):
             return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
         freeze(figure)
-        said = {"Title": shown(caption)} if caption else {}
+        said = {"Title": sanitize(caption)} if caption else {}
         formats: dict[str, dict[str, Any]] = {
             ".svg": {"Date": None, "Creator": None, **said},
             ".pdf": {"CreationDate": None, "Creator": None, "Producer": None, **said},

@@ -11,8 +11,8 @@ from mixexp.report.contrasts import Contrast
 from mixexp.report.markdown import heading
 from mixexp.report.scores import RULES
 from mixexp.report.sheets import Sheet
-from mixexp.report.shown import shown
 from mixexp.report.tables import Table, label, reductions
+from mixexp.text import sanitize
 
 ONE_COLUMN = 56
 """Letters abreast that a column of a paper has room for at a size one likes to read."""
@@ -57,7 +57,7 @@ def latex_differences(table: Table, found: list[Contrast], name: str) -> str:
 
 def escaped(text: str, longest: int = LONGEST) -> str:
     """Text that LaTeX prints as it is, Greek letters and signs as mathematics; what is longer is cut."""
-    whole = shown(label(text))
+    whole = sanitize(label(text))
     cut = whole if len(whole) <= longest else f"{whole[:longest]}…"
     return "".join(_SIGNS.get(letter) or _greek(letter) or letter for letter in cut)
 
@@ -86,7 +86,7 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
     top = ["% needs \\usepackage{booktabs,graphicx}, and \\usepackage[T1]{fontenc} with pdfLaTeX"]
     if foreign:
         top.append(f"% {''.join(foreign)[:40]}: compile with LuaLaTeX or XeLaTeX and a font that has these letters")
-    return "\n".join([*top, *(f"% {shown(label(note))}" for note in notes)]) + "\n" + body
+    return "\n".join([*top, *(f"% {sanitize(label(note))}" for note in notes)]) + "\n" + body
 
 
 def _head(sheet: Sheet) -> list[str]:

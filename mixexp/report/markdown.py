@@ -10,8 +10,8 @@ from mixexp.report import sheets
 from mixexp.report.contrasts import contrasts
 from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
-from mixexp.report.shown import shown
 from mixexp.report.tables import Table, label, reductions
+from mixexp.text import sanitize
 
 
 def markdown(table: Table) -> str:
@@ -53,7 +53,7 @@ def grid(sheet: Sheet) -> list[str]:
 
 def plain(text: Any) -> str:
     """Text that can be neither markup nor a column break."""
-    return re.sub(r"([\\*|~$]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", escape(shown(label(text)), quote=False))
+    return re.sub(r"([\\*|~$]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", escape(sanitize(label(text)), quote=False))
 
 
 def _differences(table: Table) -> list[str]:

@@ -18,14 +18,15 @@ from markupsafe import Markup
 from mixexp.report import sheets
 from mixexp.report.contrasts import STAR, contrasts
 from mixexp.report.latex import latex
+from mixexp.report.link import link
 from mixexp.report.markdown import grid, heading, plain
 from mixexp.report.overview import facts, outcomes
 from mixexp.report.published import MARK
 from mixexp.report.runlist import listed, run_list
 from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
-from mixexp.report.shown import link, shown
 from mixexp.report.tables import Table, label, reductions
+from mixexp.text import sanitize
 
 ASSETS = Path(__file__).with_name("page")
 LARGEST_SVG = 400_000
@@ -113,7 +114,7 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
     style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-        finalize=lambda value: shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )  # fmt: skip
     return environment.get_template("page.html").render(
         title=tables[0].spec["title"] if len(tables) == 1 else name,

@@ -12,11 +12,12 @@ from typing import Any
 
 from mixexp.errors import UserError
 from mixexp.report import sheets
+from mixexp.report.link import encoded, link
 from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
 from mixexp.report.records import told_by_group
 from mixexp.report.scores import RULES, scale, unit
-from mixexp.report.shown import encoded, link, shown
 from mixexp.report.tables import Table, label
+from mixexp.text import sanitize
 
 OWN_COLUMNS = 5
 """Settings with a column each; further ones share the last."""
@@ -85,14 +86,14 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         scores = table.scores.get(run.folder, {})
         changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            shown(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), one.table, texts.of(one.outcome),
+            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), one.table, texts.of(one.outcome),
             texts.of(one.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
         ]  # fmt: skip
         rows.append(row)
     return {
-        "keys": [shown(key) for key in keys],
+        "keys": [sanitize(key) for key in keys],
         "common": [texts.of(_value(value)) for value in common.values()],
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
@@ -112,7 +113,7 @@ class _Texts:
         self.places: dict[str, int] = {}
 
     def of(self, text: str) -> int:
-        return self.places.setdefault(shown(text), len(self.places))
+        return self.places.setdefault(sanitize(text), len(self.places))
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
@@ -138,11 +139,11 @@ def _value(value: Any) -> str:
 
 def _moment(run: Run) -> str:
     """When the run was started, to the minute, in the time zone of its machine."""
-    return shown(label(run.environment.get("started", ""))).replace("T", " ")[:16]
+    return sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
 
 
 def _described(table: Table) -> dict[str, Any]:
-    return {"title": shown(label(table.spec["title"])), "unit": shown(unit(table.spec, table.spec["metric"])), "rule": table.rule}
+    return {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:

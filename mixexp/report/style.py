@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
-from mixexp.report.shown import shown
 from mixexp.report.tables import UNSET, Entry, Table
+from mixexp.text import sanitize
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
 """Inches of a paper's column, and of its page between the margins."""
@@ -253,7 +253,7 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
 
 def text(value: str, most: int = 60) -> str:
     """A label as matplotlib shall print it, with its middle left out where it is longer than `most`."""
-    words = " ".join(shown(str(value)).split())
+    words = " ".join(sanitize(str(value)).split())
     words = words if len(words) <= most else f"{words[: most * 2 // 3]}…{words[-(most // 3 - 1) :]}"
     # A dollar starts a formula, and legends leave out names that begin with an underscore.
     escaped = words.replace("$", r"\$")

@@ -1,0 +1,32 @@
+"""Texts that did not come from the program made fit to be shown, and overrides made fit to be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+LONGEST = 4000
+"""Letters of a text that are shown."""
+# Controls, marks without width or that turn the direction of writing, halves of letters, tags: they hide or move what is around them.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def sanitize(text: str) -> str:
+    """The text as a page or a terminal shows it: what nobody would see as its escape, and what is too long cut, saying so.
+
+    Tabs and line breaks stay.
+    """
+    cut = f"{text[:LONGEST]} … (cut: {len(text):,} letters)" if len(text) > LONGEST else text
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, fit to be shown."""
+    return sanitize(" ".join(text.split()))
+
+
+def in_shell(word: str) -> str:
+    """An override as it must be typed in a shell."""
+    return shlex.quote(word)
