@@ -11,7 +11,7 @@ from typing import Any
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
-from mixexp.options import describe, options, own_folders
+from mixexp.options import describe, expand_home, options, own_folders
 
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
@@ -33,7 +33,7 @@ mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job,
 
 def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
-    words = sys.argv[1:]
+    words = [expand_home(word) for word in sys.argv[1:]]
     commands: dict[str, Callable[[list[str]], None]] = {
         "reproduce": _reproduce,
         "plan": _plan,

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from mixexp import streams
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.dataset import Dataset, Splits
+from mixexp.dataset.folders import place_name
+from mixexp.errors import UserError
 from mixexp.imbalance import Imbalance, cut
 from mixexp.label_noise import LabelNoise
 from mixexp.subset import Subset
@@ -117,6 +119,18 @@ def _load(key: str, trusted: tuple[str, ...]) -> tuple[Dataset, Splits]:
 def load(node: Mapping[str, Any], trusted: tuple[str, ...] = ()) -> tuple[Dataset, Splits]:
     """The data set a node describes and its images, in channels_last; the last one stays in memory for a sweep's next run."""
     return _load(json.dumps(node, sort_keys=True), trusted)
+
+
+def placed(node: Any, trusted: Any) -> Any:
+    """The node with the user's own file or folder named for good, where it names one that lies where the command is typed."""
+    if not isinstance(node, Mapping) or not isinstance(node.get("root"), str):
+        return node
+    try:
+        kind = getattr(locate(node.get("_target_"), trusted if isinstance(trusted, list) else ()), "path", None)
+    except UserError:  # the check of the configuration says so
+        return node
+    name = node.get(kind)
+    return {**node, kind: place_name(kind, name, node["root"])} if isinstance(name, str) else node
 
 
 def choose(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from mixexp.errors import UserError, closest
+from mixexp.text import in_hydra
 
 
 def header(path: Path) -> list[str]:
@@ -42,6 +45,12 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
     if name not in found:
         raise UserError(f"list {group}: no such group; there are {', '.join(found)}.{closest(group, found)}")
     return "\n\n".join("\n  ".join([option, *lines]) for option, lines in found[name].items())
+
+
+def expand_home(word: str) -> str:
+    """An override whose paths that begin with ~ are written in full, as a shell does in other words; Hydra cannot read a ~."""
+    key, equals, value = word.partition("=")
+    return key + equals + re.sub(r"(?:^|(?<=[,\[]))~[^,\[\]'\"]*", lambda path: in_hydra(os.path.expanduser(path[0])), value)
 
 
 def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 LONGEST = 4000
 """Letters of a text that are shown."""
@@ -11,6 +12,9 @@ LONGEST = 4000
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*|0|[1-9][0-9]*|[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*")
+_NO_TEXTS = ("null", "true", "false", "nan", "inf")
 
 
 def sanitize(text: str) -> str:
@@ -25,6 +29,21 @@ def sanitize(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line, fit to be shown."""
     return sanitize(" ".join(text.split()))
+
+
+def override(key: str, value: str | Sequence[str]) -> str:
+    """An override that sets a text or a list of texts, as it must be typed in a shell."""
+    texts = [in_hydra(value)] if isinstance(value, str) else [in_hydra(text) for text in value]
+    return in_shell(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
+
+
+def in_hydra(text: str) -> str:
+    """A text as the grammar of overrides has it: in quotes unless it is a plain word or whole number."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXTS:
+        return text
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text).replace("${", "\\${")  # a backslash means itself except before a quote
+    doubled = re.search(r"\\*$", escaped)[0]
+    return f'"{escaped}{doubled}"'
 
 
 def in_shell(word: str) -> str:

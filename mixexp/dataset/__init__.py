@@ -10,6 +10,7 @@ import abc
 import functools
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,6 +54,8 @@ class Dataset(abc.ABC):
     They are in 0..1 units for uint8 images, and in the data's own for float32.
     """
 
+    path: Literal["file", "folder"] | None = None
+    """The argument that names the user's own file or folder; a relative name is below where the command is typed or below `root`."""
     kind: str = "image"
     """What the images are: image, sound (a waveform), spectrogram or table."""
     mean: list[float] | None

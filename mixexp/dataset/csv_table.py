@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from mixexp.dataset.folders import SHOWN
+from mixexp.dataset.folders import SHOWN, find_path
 from mixexp.dataset.table import Rows, Table
 from mixexp.errors import UserError, closest
 
@@ -17,9 +17,11 @@ class CsvTable(Table):
 
     Classes are the label column's values in rising order. A column of texts becomes one column for each of its values, in
     alphabetical order, 1 where a row has the value and else 0; a column of true and false is one of 1 and 0.
-    file: relative to root (data_dir) unless absolute. header: whether its first row names the columns; else they are called "0", "1"
+    file: a relative one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else they are called "0", "1"
     and so on. drop: columns that are no features, such as a row's number.
     """
+
+    path = "file"
 
     def __init__(
         self,
@@ -38,9 +40,7 @@ class CsvTable(Table):
 
     def read(self) -> Rows:
         """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first is 1)."""
-        path = (Path(self.root).expanduser() / Path(self.file).expanduser()).absolute()
-        if not path.is_file():
-            raise UserError(f"There is no file {path}: set dataset.file, absolute or relative to data_dir.")
+        path = find_path("file", self.file, self.root)
         try:
             table = pd.read_csv(path, sep=self.separator, header=0 if self.header else None, index_col=False)
         except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors

@@ -1,16 +1,70 @@
-"""Class folders of a user's own files, whatever the files are."""
+"""A user's own files and class folders, whatever the files are."""
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from mixexp.errors import UserError, note
+from mixexp.text import override
 
 SHOWN = 10
 """As many names as an error message lists."""
+
+
+_EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they answer for names of any kind
+
+
+def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:
+    """The name under which a run's configuration keeps a user's file or folder, so that it means the same wherever the run goes on.
+
+    A relative name is looked for where the command is typed, then below root. In the first place it is named in full, unless it
+    lies below root too; in the second, and where it is in neither, the name stays as it is.
+    """
+    relative, there = Path(os.path.expanduser(name)), _absolute(root)
+    here, below = Path.cwd() / relative, there / relative
+    if relative.is_absolute() or not _EXISTS[kind](here):
+        return name
+    if _EXISTS[kind](below):
+        if here.samefile(below):
+            return name
+        note(f"dataset.{kind}: {here} is used; for the one in data_dir type {override(f'dataset.{kind}', str(below))}")
+    here = here.resolve() if ".." in here.parts else here
+    return str(here.relative_to(there) if here.is_relative_to(there) else here)
+
+
+def find_path(kind: Literal["file", "folder"], name: str, root: str) -> Path:
+    """A user's file or folder by the name that place_name gave; raises UserError with the places where it was looked for."""
+    relative = Path(os.path.expanduser(name))
+    path, here = _absolute(root) / relative, Path.cwd() / relative
+    if _EXISTS[kind](path):
+        return path
+    places = [path] if path == here else [here, path]
+    near = difflib.get_close_matches(path.name, [p.name for place in places for p in _siblings(place) if _EXISTS[kind](p)], n=1)
+    match = f" Did you mean {override(f'dataset.{kind}', str(Path(name).with_name(near[0])))}?" if near else ""
+    if path == here:
+        raise UserError(f"There is no {kind} {path}: set dataset.{kind}, absolute or relative to data_dir.{match}")
+    raise UserError(
+        f"There is no {kind} {path} (in data_dir) and none {here} (where the command is typed): "
+        f"set dataset.{kind}, absolute or relative to either.{match}"
+    )
+
+
+def _absolute(root: str) -> Path:
+    return Path(os.path.expanduser(root)).absolute()
+
+
+def _siblings(path: Path) -> list[Path]:
+    """What lies beside a path, if anything can be seen there."""
+    try:
+        return visible(path.parent)
+    except OSError:
+        return []
 
 
 def visible(folder: Path) -> list[Path]:

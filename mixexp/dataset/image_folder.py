@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.folders import class_files, flatten, listed, refuse_faults, refuse_lonely, visible, warn_of_ignored
+from mixexp.dataset.folders import class_files, find_path, flatten, listed, refuse_faults, refuse_lonely, visible, warn_of_ignored
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
 
@@ -26,8 +26,10 @@ class ImageFolder(Dataset):
     A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
     images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
     drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
-    A folder is relative to root (data_dir) unless absolute; test_fraction is not used where there are train and test folders.
+    A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train and test folders.
     """
+
+    path = "folder"
 
     def __init__(
         self,
@@ -54,9 +56,7 @@ class ImageFolder(Dataset):
     def load(self) -> Splits:
         """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
-        root = (Path(self.root).expanduser() / Path(self.folder).expanduser()).absolute()
-        if not root.is_dir():
-            raise UserError(f"There is no folder {root}: set dataset.folder, absolute or relative to data_dir.")
+        root = find_path("folder", self.folder, self.root)
         if _has_own_split(root):
             warn_of_ignored(root, "beside train/ and test/", [p for p in visible(root) if p.name not in ("train", "test")])
             train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)

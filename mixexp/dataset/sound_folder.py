@@ -16,7 +16,7 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.folders import refuse_faults
+from mixexp.dataset.folders import find_path, refuse_faults
 from mixexp.dataset.sound_layouts import Layout
 from mixexp.dataset.split import shuffled
 from mixexp.errors import UserError
@@ -29,11 +29,13 @@ class SoundFolder(Dataset):
 
     A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly) where its own rate
     differs, padded with zeros about its centre or cut to its central part. The training sounds are shuffled once, always alike, so
-    that the first N are of all classes. A folder is relative to root (data_dir) unless absolute.
+    that the first N are of all classes. A relative folder is where the command is typed, else below root (data_dir).
     seconds: of a sound. representation: "waveform" in −1…1; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10 ms,
     the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018, section 3.3, states
     the size alone; the rest is ours), silence being 0.
     """
+
+    path = "folder"
 
     def __init__(
         self,
@@ -55,9 +57,7 @@ class SoundFolder(Dataset):
     def load(self) -> Splits:
         """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot be used."""
         check_statistics(self.mean, self.std, channels=1)
-        root = (Path(self.root).expanduser() / Path(self.folder).expanduser()).absolute()
-        if not root.is_dir():
-            raise UserError(f"There is no folder {root}: set dataset.folder, absolute or relative to data_dir.")
+        root = find_path("folder", self.folder, self.root)
         samples = round(self.seconds * self.sample_rate)
         if samples < 1:
             raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")

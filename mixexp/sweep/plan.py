@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp import finished
-from mixexp.data import load
+from mixexp.data import load, placed
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
 from mixexp.report.described import table_problems
@@ -72,10 +73,12 @@ def resolve(cell: Composed) -> tuple[dict[str, Any], frozenset[str]]:
     """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to."""
     own = cell.config
     if isinstance(own.get("data_dir"), str):  # wherever it was started from, a run means the same folder
-        own.data_dir = str(Path(own.data_dir).expanduser().absolute())
+        own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))
     used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
-    return {**OmegaConf.to_container(own, resolve=True, throw_on_missing=True), "choices": dict(cell.choices)}, used
+    found = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
+    return {**found, "choices": dict(cell.choices)}, used
 
 
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
