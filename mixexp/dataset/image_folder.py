@@ -127,8 +127,7 @@ class ImageFolder(Dataset):
         if self.bits is not None:
             if not peaks:
                 raise UserError(
-                    f"dataset.bits = {self.bits}: has no effect, as no image in {root} has 16 bits and leaves their range unsaid; "
-                    "leave it out, or null."
+                    f"dataset.bits = {self.bits}: has no effect, as each image in {root} has 8 bits or states its range; leave it out."
                 )
             return
         bits = next((bits for bits in (8, 10, 12, 14) if 0 < max(peaks, default=0) < 2**bits), None)
