@@ -734,7 +734,7 @@ def test_all_unreadable_images_are_named(tmp_path):
     noise.save(tmp_path / "b" / "half.jpg")
     content = (tmp_path / "b" / "half.jpg").read_bytes()
     (tmp_path / "b" / "half.jpg").write_bytes(content[: len(content) // 2])
-    Image.fromarray(np.full((9, 9), 0.5, dtype=np.float32)).save(tmp_path / "b" / "float.tif")
+    Image.fromarray(np.full((9, 9), 300.5, dtype=np.float32)).save(tmp_path / "b" / "float.tif")
     with pytest.raises(UserError) as caught:
         ImageFolder("", str(tmp_path)).load()
     message = str(caught.value)

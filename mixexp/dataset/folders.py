@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from mixexp.dataset.file_tree import FileTree
 from mixexp.errors import UserError, note
-from mixexp.text import override
+from mixexp.text import override, sanitize
 
 SHOWN = 10
 """As many names as an error message lists."""
@@ -75,22 +76,44 @@ def visible(folder: Path) -> list[Path]:
 def class_files(root: Path, noun: str, suffixes: Collection[str], without: Collection[str] = ()) -> dict[str, list[Path]]:
     """Class name → its files of the suffixes, at any depth, both sorted; folders named in `without` are no classes.
 
-    Raises UserError if there is no class or an empty one, and warns of other files; noun: what one file is, in the singular.
+    Links to folders and files are followed. A folder or file that several names in one class lead to counts once, and links to a
+    folder around them are loops, which are not followed. Raises UserError if there is no class or an empty one, if a link is
+    broken or if two classes have a folder in common, and notes other files; noun: what one file is, in the singular.
     """
-    folders = [path for path in visible(root) if path.is_dir() and path.name not in without]
+    entries = [path for path in visible(root) if path.name not in without]
+    refuse_broken_links(root, entries)
+    folders = [path for path in entries if path.is_dir()]
     if not folders:
         raise UserError(f"{root} has no class folders; there is {listed(visible(root))}.")
-    others = [path for path in visible(root) if not path.is_dir() and path.name not in without]
-    found: dict[str, list[Path]] = {}
-    for folder in folders:
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path.relative_to(folder))]
-        found[folder.name] = [path for path in files if path.suffix.lower() in suffixes]
-        others += [path for path in files if path.suffix.lower() not in suffixes]
-    if empty := [name for name, paths in found.items() if not paths]:
+    trees = {folder.name: FileTree(folder, root) for folder in folders}
+    refuse_broken_links(root, [path for tree in trees.values() for path in tree.broken])
+    _refuse_shared_folders(root, trees)
+    files = {name: [path for path in tree.files if path.suffix.lower() in suffixes] for name, tree in trees.items()}
+    if empty := [name for name, paths in files.items() if not paths]:
         known = " ".join(sorted(suffixes))
-        raise UserError(f"{root}: class folders with no {noun} in them: {', '.join(empty)}; {noun}s end in {known}.")
+        raise UserError(f"{root}: class folders with no {noun} in them: {', '.join(map(sanitize, empty))}; {noun}s end in {known}.")
+    others = [path for path in entries if not path.is_dir()]
+    others += [path for tree in trees.values() for path in tree.files if path.suffix.lower() not in suffixes]
     warn_of_ignored(root, f"that are no {noun}s in a class folder", others)
-    return found
+    if loops := [path for tree in trees.values() for path in tree.loops]:
+        note(f"{root}: did not follow {len(loops)} links to a folder that they lie in: {listed(loops, root)}")
+    if repeated := [path for tree in trees.values() for path in tree.repeated if path.suffix.lower() in suffixes]:
+        note(f"{root}: left out {len(repeated)} links to {noun}s that their class has already: {listed(repeated, root)}")
+    _note_shared_files(root, noun, trees, files)
+    return files
+
+
+def refuse_broken_links(root: Path, paths: Iterable[Path]) -> None:
+    """Raise UserError where paths are links that lead nowhere: the files behind them would be missing without a word."""
+    if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
+        raise UserError(f"{root}: {len(broken)} links lead nowhere: {listed(broken, root)}. Mend or remove them.")
+
+
+def note_shared_parts(root: Path, noun: str, train: Iterable[Path], test: Iterable[Path]) -> None:
+    """Note files that are in the training part and, by a link, in the test part too."""
+    trained_on = {os.path.realpath(path) for path in train}
+    if both := [path for path in test if os.path.realpath(path) in trained_on]:
+        note(f"{root}: {len(both)} {noun}s are in the training and, by links, in the test part: {listed(both, root)}")
 
 
 def refuse_lonely(root: Path, noun: str, found: dict[str, list[Path]]) -> None:
@@ -119,11 +142,29 @@ def warn_of_ignored(root: Path, which: str, paths: list[Path]) -> None:
         note(f"{root}: ignored {len(paths)} files or folders {which}: {listed(paths)}")
 
 
-def listed(paths: Iterable[Path]) -> str:
-    """The first names of paths, or the word nothing."""
-    names = [path.name for path in paths]
+def listed(paths: Iterable[Path], root: Path | None = None) -> str:
+    """The first names of paths, or the word nothing; with a root, the ways from there."""
+    names = [sanitize(path.name if root is None else str(path.relative_to(root))) for path in paths]
     return (", ".join(names[:SHOWN]) or "nothing") + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
+def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:
+    """Raise UserError where links make one folder a part of two classes."""
+    owners: dict[str, str] = {}
+    for name, tree in trees.items():
+        for folder in tree.folders:
+            if (other := owners.setdefault(folder, name)) != name:
+                raise UserError(
+                    f"{root}: the classes {sanitize(other)} and {sanitize(name)} have a folder in common, by links: {sanitize(folder)}. "
+                    "What is in it would have two labels; remove one of the links."
+                )
+
+
+def _note_shared_files(root: Path, noun: str, trees: Mapping[str, FileTree], files: Mapping[str, list[Path]]) -> None:
+    """Note files that are in two classes by links."""
+    owners: dict[str, str] = {}
+    shared = [
+        path for name, paths in files.items() for path in paths if owners.setdefault(trees[name].files[path], name) != name
+    ]
+    if shared:
+        note(f"{root}: {len(shared)} {noun}s are in two classes, by links, and have two labels: {listed(shared, root)}")

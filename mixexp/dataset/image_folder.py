@@ -13,9 +13,23 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.folders import class_files, find_path, flatten, listed, refuse_faults, refuse_lonely, visible, warn_of_ignored
+from mixexp.dataset.file_warnings import noted
+from mixexp.dataset.folders import (
+    class_files,
+    find_path,
+    flatten,
+    listed,
+    note_shared_parts,
+    refuse_broken_links,
+    refuse_faults,
+    refuse_lonely,
+    visible,
+    warn_of_ignored,
+)
+from mixexp.dataset.pixels import read
 from mixexp.dataset.split import shuffled, stratified_split
-from mixexp.errors import UserError
+from mixexp.errors import UserError, note
+from mixexp.text import in_shell
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -27,6 +41,7 @@ class ImageFolder(Dataset):
     images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
     drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
     A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train and test folders.
+    bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
     """
 
     path = "folder"
@@ -42,6 +57,7 @@ class ImageFolder(Dataset):
         split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         mean: list[Annotated[float, Field(ge=0, le=1)]] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
+        bits: Annotated[int, Field(ge=8, le=16)] | None = None,
     ) -> None:
         self.root = root
         self.folder = folder
@@ -52,11 +68,13 @@ class ImageFolder(Dataset):
         self.split_seed = split_seed
         self.mean = None if mean is None else list(mean)
         self.std = None if std is None else list(std)
+        self.bits = bits
 
     def load(self) -> Splits:
         """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
         root = find_path("folder", self.folder, self.root)
+        refuse_broken_links(root, [root / "train", root / "test"])
         if _has_own_split(root):
             warn_of_ignored(root, "beside train/ and test/", [p for p in visible(root) if p.name not in ("train", "test")])
             train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
@@ -65,6 +83,7 @@ class ImageFolder(Dataset):
             classes = tuple(train)
             train_paths, train_labels = flatten(train, classes)
             test_paths, test_labels = flatten(test, classes)
+            note_shared_parts(root, "image", train_paths, test_paths)
         else:
             found = class_files(root, "image", IMAGE_SUFFIXES)
             refuse_lonely(root, "image", found)
@@ -74,43 +93,50 @@ class ImageFolder(Dataset):
             train_paths, train_labels = [paths[i] for i in held_in], labels[held_in]
             test_paths, test_labels = [paths[i] for i in held_out], labels[held_out]
         order = shuffled(len(train_paths), np.random.Philox(key=self.split_seed))
-        images = self._decode([train_paths[i] for i in order] + test_paths)
+        images = self._decode([train_paths[i] for i in order] + test_paths, root)
         count = len(train_paths)
         return Splits(
             images[:count], torch.from_numpy(train_labels[order]), images[count:], torch.from_numpy(test_labels), classes
         )
 
-    def _decode(self, paths: list[Path]) -> torch.Tensor:
+    def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
         """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
         pixels = np.empty((len(paths), self.height, self.width, 1 if self.grey else 3), dtype=np.uint8)
         faults: dict[int, str] = {}
+        peaks: dict[int, int] = {}
 
         def decode(index: int) -> None:
+            warned.reading(paths[index])
             try:
-                with Image.open(paths[index]) as image:
-                    upright = _eight_bit(ImageOps.exif_transpose(image), "L" if self.grey else "RGB")
-                fitted = ImageOps.fit(upright, (self.width, self.height), Image.Resampling.BILINEAR)
+                picture = read(paths[index], self.grey, self.bits)
+                fitted = ImageOps.fit(picture.image, (self.width, self.height), Image.Resampling.BILINEAR)
                 pixels[index] = np.asarray(fitted).reshape(pixels.shape[1:])
+                if picture.peak is not None:
+                    peaks[index] = picture.peak
             except Exception as error:  # Pillow's decoders raise of every kind on a broken file
                 faults[index] = f"  {paths[index]}: {error}"
 
         # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with noted(root, "image") as warned, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             list(pool.map(decode, range(len(paths))))
         refuse_faults("image", faults, len(paths))
+        self._judge_range(root, list(peaks.values()))
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
-
-def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
-    """The image as 8-bit "L" or "RGB", on white where transparent; raises ValueError for pixels of unknown range."""
-    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255 instead of scaling
-        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(mode)
-    if image.mode in ("I", "F"):
-        raise ValueError("its pixels are 32-bit, of unknown range: save it with 8 or 16 bits per channel")
-    if image.has_transparency_data:
-        drawn = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert(mode)
-    return image.convert(mode)
+    def _judge_range(self, root: Path, peaks: list[int]) -> None:
+        """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no use."""
+        if self.bits is not None:
+            if not peaks:
+                raise UserError(
+                    f"dataset.bits = {self.bits}: has no effect, as each image in {root} has 8 bits or states its range; leave it out."
+                )
+            return
+        bits = next((bits for bits in (8, 10, 12, 14) if 0 < max(peaks, default=0) < 2**bits), None)
+        if bits is not None:
+            note(
+                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of {bits} bits and are "
+                f"dark as they are: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} white, dataset.bits=16 leaves them so"
+            )
 
 
 def _is_image(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from mixexp.dataset.folders import SHOWN, class_files, flatten, listed, refuse_lonely, visible, warn_of_ignored
+from mixexp.dataset.folders import SHOWN, class_files, flatten, listed, refuse_broken_links, refuse_lonely, visible, warn_of_ignored
 from mixexp.dataset.split import stratified_split
 from mixexp.errors import UserError
 
@@ -93,6 +93,7 @@ class NumberedNames(Layout):
         self.test_indices = list(test_indices)
 
     def find(self, root: Path) -> Files:
+        refuse_broken_links(root, visible(root))
         named = {path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem) for path in visible(root) if path.suffix.lower() in SUFFIXES}
         if strangers := [path for path, name in named.items() if name is None]:
             raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {listed(strangers)}.")

@@ -1,0 +1,193 @@
+"""One picture file's pixels with 8 bits a channel, scaled from the file's own range."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.Image import Transpose
+
+FULL = 65535
+"""The largest value of 16 bits, which a file of 16 bits has as its range where it states no other."""
+_ORIENTATION, _BITS, _PHOTOMETRIC, _MAX_SAMPLE, _PLANAR = 0x0112, 258, 262, 281, 284  # TIFF's and EXIF's tags
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # of the two bytes of a value
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture turned as its EXIF says, on white where transparent, as 8-bit "L" or "RGB".
+
+    peak: the largest value in a file of 16 bits that states no smaller range, None for other files.
+    """
+
+    image: Image.Image
+    peak: int | None
+
+
+def read(path: Path, grey: bool, bits: int | None) -> Picture:
+    """The picture in a file; raises ValueError or OSError where there is none or its values are of unknown range.
+
+    Values of 16 bits are scaled by the range that the file states (PGM's and PPM's maxval; TIFF's BitsPerSample, and its
+    MaxSampleValue where that is all of a number of bits, as any other is the picture's own maximum), else by that of `bits`,
+    else by 65,535. Floats are in 0..1.
+    """
+    try:
+        with Image.open(path) as image:
+            tiles = list(image.tile)
+            image.load()
+            values = _deep(image, tiles, path)
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            peak, drawn = None, image
+            if values is not None:
+                peak, drawn = values.peak, values.reduced(bits)
+            elif image.mode == "F":
+                drawn = _from_floats(image)
+            elif image.mode == "I":
+                raise ValueError("its values are signed or of 32 bits, of unknown range: save it with 8 or 16 bits a channel")
+            flat = _on_white(drawn, "L" if grey else "RGB")
+            return Picture(flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat, peak)
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no picture of a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has more pixels than are read, {2 * Image.MAX_IMAGE_PIXELS:,}: make it smaller") from error
+
+
+@dataclass(frozen=True)
+class _Deep:
+    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can have."""
+
+    values: np.ndarray
+    mode: str
+    limit: int
+
+    @property
+    def peak(self) -> int | None:
+        return int(self._colours.max()) if self.limit == FULL else None
+
+    @property
+    def _colours(self) -> np.ndarray:
+        return self.values[..., :-1] if self.mode in ("LA", "RGBA", "RGBa") else self.values
+
+    def reduced(self, bits: int | None) -> Image.Image:
+        """The picture in 8 bits, where it states no smaller range by the range of `bits`; raises ValueError beyond it."""
+        limit = self.limit
+        if limit == FULL and bits is not None:
+            limit = 2**bits - 1
+            if self.peak > limit:
+                raise ValueError(f"its largest value is {self.peak:,}, and dataset.bits={bits} goes to {limit:,}")
+        scaled = _eight_bits(self.values, limit)
+        if self.mode in ("LA", "RGBA", "RGBa") and (opacity := self.values[..., -1]).max() > limit:
+            scaled[..., -1] = _eight_bits(opacity, FULL)
+        drawn = Image.frombytes(self.mode, (scaled.shape[1], scaled.shape[0]), scaled.tobytes())
+        return drawn.convert("RGBA") if self.mode == "RGBa" else drawn
+
+
+def _eight_bits(values: np.ndarray, limit: int) -> np.ndarray:
+    """Values of 0..limit as the nearest of 0..255."""
+    return ((values.astype(np.uint32).clip(max=limit) * 510 + limit) // (2 * limit)).astype(np.uint8)
+
+
+def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
+    """The values of a loaded picture of more than 8 bits; None for others. tiles: where its data lie, as before it was loaded."""
+    tags = getattr(image, "tag_v2", {})
+    if not tiles:
+        return None
+    codec, _, offset, args = tiles[0]
+    rawmode = str(args[0] if isinstance(args, tuple) else args)
+    if image.format == "PPM" and image.mode in ("I", "L", "RGB"):
+        limit = FULL if rawmode == "I;16B" else args[1] if codec.startswith("ppm") else 255
+        return _netpbm(path, image, offset, limit, plain=codec == "ppm_plain") if limit > 255 else None
+    if image.mode.startswith("I;16"):
+        return _transparent(_grey(np.asarray(image).astype(np.uint16), tags), image.info.get("transparency"))
+    if found := re.fullmatch(r"(RGB|RGBA|RGBa|RGBX|CMYK|LA);16([BLN])", rawmode):
+        return _transparent(_colours(image, path, found[1], found[2], tags), image.info.get("transparency"))
+    if tags and max(tags.get(_BITS, (8,))) > 8 and image.mode not in ("I", "F"):
+        raise ValueError("its channels of 16 bits lie apart in the file (planar): save it with them together, or with 8 bits a channel")
+    return None
+
+
+def _grey(values: np.ndarray, tags: dict) -> _Deep:
+    limit = _stated(tags, int(values.max()))
+    return _Deep((limit - values if tags.get(_PHOTOMETRIC) == 0 else values)[..., None], "L", limit)
+
+
+def _stated(tags: dict, peak: int) -> int:
+    """The largest value that a TIFF's tags say there can be."""
+    bits = max(tags.get(_BITS, (16,)))
+    stated = max(np.atleast_1d(tags.get(_MAX_SAMPLE, FULL)).tolist())
+    whole = stated > 255 and (stated + 1) & stated == 0 and peak <= stated
+    return min(2**bits - 1, stated) if whole else 2**bits - 1
+
+
+def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict) -> _Deep:
+    """Values of several channels, of which Pillow keeps the upper bytes; with their order exchanged, it keeps the lower ones.
+
+    Of a TIFF's channels that lie apart (and are compressed), it gives the upper bytes alone.
+    """
+    if tags.get(_PLANAR) == 2:
+        return _Deep(np.asarray(image) * np.uint16(257), bands, FULL)
+    with Image.open(path) as again:
+        # two values of 16 bits are four of 8
+        other = "RGBA" if bands == "LA" else f"{bands};16{_OTHER_ORDER[order]}"
+        again.tile = [tile._replace(args=_with_rawmode(tile.args, other)) for tile in again.tile]
+        again.load()
+        low = np.asarray(again)
+    if bands == "LA":
+        values = np.stack([low[..., 0] * np.uint16(256) + low[..., 1], low[..., 2] * np.uint16(256) + low[..., 3]], axis=2)
+    else:
+        values = np.asarray(image) * np.uint16(256) + low
+    values = values[..., :3] if bands == "RGBX" else values
+    return _Deep(values, "RGB" if bands == "RGBX" else bands, _stated(tags, int(values.max())))
+
+
+def _with_rawmode(args: str | tuple, rawmode: str) -> str | tuple:
+    return rawmode if isinstance(args, str) else (rawmode, *args[1:])
+
+
+def _netpbm(path: Path, image: Image.Image, offset: int, limit: int, plain: bool) -> _Deep:
+    """The values of a PGM or PPM whose maxval, the limit, takes two bytes."""
+    content = path.read_bytes()[offset:]
+    shape = image.height, image.width, 3 if image.mode == "RGB" else 1
+    count = shape[0] * shape[1] * shape[2]
+    if plain:
+        values = np.array(re.sub(rb"#[^\r\n]*", b"", content).split()[:count], dtype=np.int64)
+    else:
+        values = np.frombuffer(content, dtype=">u2", count=count)
+    return _Deep(values.clip(0, limit).astype(np.uint16).reshape(shape), "RGB" if shape[2] == 3 else "L", limit)
+
+
+def _transparent(deep: _Deep, colour: int | tuple[int, ...] | None) -> _Deep:
+    """The same with the opacity that a PNG gives by naming the colour which is transparent."""
+    if not isinstance(colour, int | tuple) or deep.mode not in ("L", "RGB"):
+        return deep
+    opaque = (deep.values != np.array(colour)).any(2, keepdims=True)
+    return _Deep(np.concatenate([deep.values, opaque * np.uint16(FULL)], axis=2), f"{deep.mode}A", deep.limit)
+
+
+def _from_floats(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"its values are floats from {low:g} to {high:g}, and floats have to be in 0 to 1; or save it with 8 or 16 bits")
+    values = 1 - values if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0 else values
+    return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    if image.has_transparency_data:
+        drawn = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert(mode)
+    return image.convert(mode)
