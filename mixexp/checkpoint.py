@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,9 +15,12 @@ from typing import Any
 
 import torch
 
-from mixexp.record import atomically
+from mixexp.files import atomically, opened, read_bytes
+from mixexp.text import one_line
 
 State = dict[str, Any]
+ZIP, ZIP_END, ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
+"""How the archive that torch writes begins, and how its last record begins."""
 
 
 class Checkpoint:
@@ -29,7 +33,8 @@ class Checkpoint:
     def __init__(self, path: Path, made_by: Mapping[str, Any], seconds: float) -> None:
         self.path = path
         self._made_by = dict(made_by)
-        self._seconds = seconds
+        self._least = self._seconds = seconds
+        self._cost: float | None = None
         self._last = time.monotonic()  # a clock that nobody sets
 
     def due(self) -> bool:
@@ -45,8 +50,10 @@ class Checkpoint:
             file.write(content.getbuffer())
             file.write(hashlib.sha256(content.getbuffer()).digest())  # torch's reader neither checks a sum nor minds what follows
         self._last = time.monotonic()
-        # on a slow disk rather fewer checkpoints than more than a twentieth of the run's time
-        self._seconds = max(self._seconds, 20 * (self._last - started)) if self._seconds else 0
+        # On a slow disk rather fewer checkpoints than more than a twentieth of the run's time; a disk that was slow once is not a slow one.
+        cost, before = self._last - started, self._cost
+        self._cost = cost
+        self._seconds = max(self._least, 20 * (cost if before is None else min(cost, before))) if self._least else 0
 
     def load(self, path: Path, note: Callable[[str], None]) -> State | None:
         """The state in a file, its own or another run's, on the CPU; None where none can be used, and note is told why one cannot."""
@@ -55,8 +62,7 @@ class Checkpoint:
         try:
             made_by, state = read(path)
         except Exception as error:  # whatever a cut or damaged file makes the reader raise
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            note(f"checkpoint.pt cannot be read ({reason[:200]}); the run starts afresh")
+            note(f"checkpoint.pt cannot be read ({reason_of(error)}); the run starts afresh")
             return None
         changed = [name for name in self._made_by if made_by.get(name) != self._made_by[name]]
         if changed:
@@ -67,12 +73,28 @@ class Checkpoint:
 
 
 def read(path: Path) -> tuple[dict[str, Any], State]:
-    """What made a checkpoint, and its state on the CPU; raises whatever a cut or damaged file makes the reader raise."""
-    content = memoryview(path.read_bytes())
+    """What made a checkpoint, and its state on the CPU; raises OSError, MemoryError or ValueError for a cut, damaged or foreign file."""
+    with opened(path) as file:
+        begins = file.read(len(ZIP))
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(size - 32 - ZIP_END_BYTES, 0))
+        if begins != ZIP or file.read(len(ZIP_END)) != ZIP_END:  # before all of a file is read that may be anything
+            raise ValueError("it is cut or damaged")
+    content = memoryview(read_bytes(path, most=sys.maxsize))
     if hashlib.sha256(content[:-32]).digest() != content[-32:]:
         raise ValueError("it is cut or damaged")
-    state = torch.load(io.BytesIO(content[:-32]), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content[:-32]), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's own words advise to load the file unsafely
+        raise ValueError("it holds other things than the state of a run") from error
+    if not isinstance(state, dict) or not isinstance(state.get("made_by"), dict):
+        raise ValueError("it is not the state of a run")
     return state.pop("made_by"), state
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, on one line."""
+    return one_line(str(error) or type(error).__name__)[:200]
 
 
 def code_hash(trusted: Iterable[str]) -> str:

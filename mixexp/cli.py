@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import RunsFailed, UserError, closest, say
+from mixexp.errors import RunsFailed, UserError, closest, say, show
 from mixexp.options import describe, expand_home, options, own_folders
 
 USAGE = """\
@@ -120,7 +120,7 @@ def _probe(words: list[str]) -> None:
         settle(execution(measurement.config).device)
         torch.set_num_threads(measurement.config["threads"])
         written = probing.measure(measurement)
-        print("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
+        show("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
 
 
 def _log(words: list[str]) -> None:
@@ -141,7 +141,7 @@ def _log(words: list[str]) -> None:
             raise UserError(f"{word}: a logger leaves the run as it is; there are {', '.join(afterwards.SETTABLE)}.{closest(key, afterwards.SETTABLE)}")
     config = compose(overrides, folders)
     for line in afterwards.log([Path(name) for name in names], config["logger"], config["trusted_modules"]):
-        print(line)
+        show(line)
 
 
 def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[str]]:
@@ -193,7 +193,7 @@ def _status(words: list[str]) -> None:
         watch([Path(word) for word in words], seconds)
         return
     for word in words:
-        print(status(Path(word)))
+        show(status(Path(word)))
 
 
 def _reproduce(words: list[str]) -> None:
@@ -217,7 +217,7 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            print("\n".join(map(str, write_report([folder], wrote=show_table()))))
+            show("\n".join(map(str, write_report([folder], wrote=show_table()))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Iterable
 
-from mixexp.text import one_line
+from mixexp.text import escaped, one_line
 
 
 class UserError(Exception):
@@ -31,8 +31,13 @@ def closest(value: object, choices: Iterable[object]) -> str:
 def say(message: str, code: int = 2) -> int:
     """Print a message to standard error, after what was printed before, and give the exit code back."""
     sys.stdout.flush()
-    print(f"mixexp: {message}", file=sys.stderr)
+    print(escaped(f"mixexp: {message}"), file=sys.stderr)
     return code
+
+
+def show(text: str) -> None:
+    """Print to standard output what may come from files: a terminal shows it and does not obey it."""
+    print(escaped(text), flush=True)
 
 
 @functools.cache  # once a process: data are read by the check, by the run and by probes

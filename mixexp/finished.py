@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mixexp.checkpoint import State, read
+from mixexp.checkpoint import State, read, reason_of
 from mixexp.errors import UserError
+from mixexp.files import read_json, read_json_or_nothing, read_yaml
+from mixexp.text import one_line
 
 
 YOUNGER = ("probe", "gan", "logger")
@@ -21,15 +20,17 @@ def configuration(folder: Path) -> dict[str, Any]:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(folder / "config.yaml")
         ended = (folder / "result.json").exists()
-        outcome = json.loads((folder / "result.json").read_text(encoding="utf-8"))["outcome"] if ended else None
-        if not isinstance(config, dict) or not {"trusted_modules", "choices", "alpha"} <= config.keys():
+        outcome = read_json(folder / "result.json")["outcome"] if ended else None
+        if not {"trusted_modules", "choices", "alpha"} <= config.keys() or not isinstance(config["choices"], dict):
             raise ValueError("config.yaml is no configuration of a run")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{folder}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+        if not _is_list_of_text(config["trusted_modules"]):
+            raise ValueError("config.yaml has trusted_modules that are no list of names")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: cannot be read ({one_line(str(error))[:200]})") from error
     if outcome != "finished":
-        state = f"has the outcome {outcome}" if ended else "failed" if (folder / "error.txt").exists() else "is not finished"
+        state = f"has the outcome {one_line(str(outcome))[:40]}" if ended else "failed" if (folder / "error.txt").exists() else "is not finished"
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
     if not (folder / "checkpoint.pt").is_file():
         raise UserError(
@@ -41,11 +42,7 @@ def configuration(folder: Path) -> dict[str, Any]:
 
 def environment(folder: Path) -> dict[str, Any]:
     """What its environment.json says; empty where that cannot be read."""
-    try:
-        found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_json_or_nothing(folder / "environment.json")
 
 
 def weights(folder: Path) -> State:
@@ -53,5 +50,8 @@ def weights(folder: Path) -> State:
     try:
         return read(folder / "checkpoint.pt")[1]
     except Exception as error:  # whatever a cut or damaged file makes the reader raise
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"{folder / 'checkpoint.pt'}: cannot be read ({reason[:200]})") from error
+        raise UserError(f"{folder / 'checkpoint.pt'}: cannot be read ({reason_of(error)})") from error
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

@@ -14,7 +14,8 @@ from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
-from mixexp.record import rows_text, write_atomically
+from mixexp.files import read_yaml, write_atomically
+from mixexp.record import rows_text
 from mixexp.validate import validate
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
@@ -106,10 +107,10 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
     beside = folder / f"probe_{name}.yaml"
     try:
         if beside.exists():
-            return yaml.safe_load(beside.read_text(encoding="utf-8"))
+            return read_yaml(beside)
         sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)  # a record may name anything
         return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
-    except (OSError, ValueError, yaml.YAMLError, UserError):
+    except (OSError, ValueError, UserError):
         return {}
 
 

@@ -10,13 +10,12 @@ import json
 import math
 import os
 import platform
-import secrets
 import shlex
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -26,34 +25,19 @@ import numpy as np
 import yaml
 
 from mixexp import metrics
+from mixexp.files import put_aside, write_atomically
+from mixexp.text import one_line, shorten
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
+MOST_FIGURES = 8
+"""Figures of a run that one line shows."""
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 """Between the test columns and `seconds`, when a part of the training set is held out."""
 
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
-
-
-@contextlib.contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens meanwhile."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # on another machine a process may have this number
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:  # on a full disk, half a file takes the room that the next one needs
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The same for a text."""
-    with atomically(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
+FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", LOCK)
+"""The files of a run beside those of its probes."""
 
 
 def rows_text(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
@@ -93,6 +77,7 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
+            put_aside(leftover, self.note)
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
@@ -137,10 +122,15 @@ class RunFolder:
         return result
 
     def fail(self, reason: str) -> None:
-        """Keep the reason why a run did not finish, where the folder can still be written to."""
+        """Keep the reason why a run did not finish; on a full disk an empty error.txt at least, which takes no room."""
+        error = self.path / "error.txt"
         with contextlib.suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / "error.txt", reason)
+            put_aside(error, self.note)
+            try:
+                write_atomically(error, reason)
+            except OSError:
+                error.touch()
 
 
 def _without_nan(value: Any) -> Any:
@@ -174,9 +164,20 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 def headline(result: Mapping[str, Any], names: Sequence[str] = ("accuracy",)) -> str:
     """A result's last figures in words: those named where it has them, else all that it has."""
     last = result["last"]
-    told = {name.replace("_", " ").replace("f1", "F1"): last[name] for name in (names if set(names) <= last.keys() else last)}
-    numbers = {name: value for name, value in told.items() if isinstance(value, int | float)}  # a diverged run may lack one
-    return ", ".join(f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in numbers.items())
+    shown = names if set(names) <= last.keys() else list(last)[:MOST_FIGURES]
+    numbers = {name: last[name] for name in shown if isinstance(last[name], int | float)}  # a diverged run may lack one
+    return ", ".join(f"{shorten(one_line(_in_words(name)), 40)} {_figure(value)}" for name, value in numbers.items())
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ").replace("f1", "F1")
+
+
+def _figure(value: float) -> str:
+    """A figure as a line shows it; one that no run has measured takes no more room than the others."""
+    if isinstance(value, int) and abs(value) < 1e15:
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 1e9 else f"{value:.4g}"
 
 
 def environment(**facts: Any) -> dict[str, Any]:
@@ -192,8 +193,16 @@ def environment(**facts: Any) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "processor_count": os.cpu_count(),
-        "versions": {name: metadata.version(name) for name in ("mixexp", "torch", "torchvision", "numpy", "hydra-core")},
+        "versions": {name: _version(name) for name in ("mixexp", "torch", "torchvision", "numpy", "hydra-core")},
     }
+
+
+def _version(name: str) -> str | None:
+    """A package's version, None for one that is used without being installed, as mixexp from a checkout."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _program() -> str:

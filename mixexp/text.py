@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Sequence
+import unicodedata
 
 LONGEST = 4000
 """Letters of a text that are shown."""
@@ -22,13 +24,38 @@ def sanitize(text: str) -> str:
 
     Tabs and line breaks stay.
     """
-    cut = f"{text[:LONGEST]} … (cut: {len(text):,} letters)" if len(text) > LONGEST else text
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
+    return escaped(f"{text[:LONGEST]} … (cut: {len(text):,} letters)" if len(text) > LONGEST else text)
+
+
+def escaped(text: str) -> str:
+    """The text with what nobody would see as its escape, however long it is."""
+    return _UNSEEN.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
     """The text on one line, fit to be shown."""
-    return sanitize(" ".join(text.split()))
+    return printable(sanitize(" ".join(text.split())))
+
+
+def printable(line: str) -> str:
+    """A line without anything that moves a terminal's cursor, line breaks and tabs included, its blanks as they are."""
+    return line if line.isprintable() else "".join(letter if letter.isprintable() else _escape(letter) for letter in line)
+
+
+def shorten(text: str, columns: int) -> str:
+    """A line's beginning that takes at most so many columns of a terminal; some letters take two, and some none."""
+    ends = list(itertools.accumulate(_columns(letter) for letter in text))
+    if not ends or ends[-1] <= columns:
+        return text
+    return text[: sum(end < columns for end in ends)] + "…"
+
+
+def _columns(letter: str) -> int:
+    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _escape(letter: re.Match[str] | str) -> str:
+    return f"\\u{ord(letter[0]):04x}"
 
 
 def override(key: str, value: str | Sequence[str]) -> str:

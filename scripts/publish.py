@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from mixexp.errors import UserError
-from mixexp.record import write_atomically
+from mixexp.files import write_atomically
 from mixexp.report.load import Run, load_run, load_runs
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_tables, reductions

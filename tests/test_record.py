@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from running import result_of
 
 from mixexp import record
-from mixexp.record import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select, write_atomically
+from mixexp.files import write_atomically
+from mixexp.record import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select
 
 CONFIG = {"seed": 3, "optimizer": {"lr": 0.1}, "choices": {"mix": "none", "experiment": None}, "name": "größe"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -27,7 +28,7 @@ from test_survey import begun, ended, held, one_of_each, planned, row
 
 from mixexp.errors import UserError
 from mixexp.sweep import watch as watching
-from mixexp.sweep.survey import ORDER, Seen, keep_plan, status
+from mixexp.sweep.survey import ORDER, Seen, at_work, keep_plan, status
 from mixexp.sweep.watch import FIRST, Watched, frame, seconds_between, watch
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
@@ -106,6 +107,13 @@ def terminal(tmp_path) -> Iterator[Any]:
             one.process.kill()
         one.process.wait()
         os.close(one.master)
+
+
+@pytest.fixture
+def sweep_at_work(tmp_path) -> Iterator[None]:
+    """A sweep in the folder "sweep" whose process lives."""
+    with at_work(tmp_path / "sweep", "sweep"):
+        yield
 
 
 # --- what is drawn ---
@@ -232,7 +240,7 @@ def test_runs_and_plans_that_come_later_are_seen_and_those_that_go_are_missing(t
     ended(tmp_path / "sweep" / "a")
     assert [one.state for one in watched.look()] == ["done"]
     keep_plan(tmp_path / "sweep", 2, [planned("a"), planned("b")], slots=3)
-    assert {one.run.name: one.state for one in watched.look()} == {"a": "done", "b": "missing"} and watched.slots == 3
+    assert {one.run.name: one.state for one in watched.look()} == {"a": "done", "b": "missing"} and watched.plans.slots == 3
     (tmp_path / "sweep" / "a").rename(tmp_path / "a")
     assert [one.state for one in watched.look()] == ["missing", "missing"]
 
@@ -264,7 +272,7 @@ def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path)
     assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(columns(line) <= 120 for line in one) for one in screen.pictures)
 
 
-def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_path):
+def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_path, sweep_at_work):
     for n in range(30):
         begun(tmp_path / "sweep" / f"{n:012d}", rows=(20,))
     screen = terminal("60", "sweep", rows=10, width=50)
@@ -280,7 +288,7 @@ def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_
     assert screen.text.count(ENTER) == screen.text.count(LEAVE) == 1 and "\x1b[?25h" in screen.text
 
 
-def test_a_terminal_is_left_as_it_was_when_the_process_is_told_to_end(terminal, tmp_path):
+def test_a_terminal_is_left_as_it_was_when_the_process_is_told_to_end(terminal, tmp_path, sweep_at_work):
     begun(tmp_path / "sweep" / "a")
     screen = terminal("sweep")
     screen.until("1 interrupted")
@@ -314,11 +322,14 @@ def test_a_file_gets_lines_only_when_something_has_changed(tmp_path, monkeypatch
         yield wait
 
     monkeypatch.setattr(watching, "_woken", woken)
-    watch([tmp_path], 2.0)
+    with contextlib.ExitStack() as sweep:
+        sweep.enter_context(at_work(tmp_path, "sweep"))
+        looks = itertools.chain(looks, [sweep.close])
+        watch([tmp_path], 2.0)
     printed.append(capsys.readouterr().out.splitlines())
-    first, nothing, started, again, one, both = printed
+    first, nothing, started, again, one, both, closed = printed
     assert first == ["a  missing  seed=a", "b  missing  seed=b", f"{tmp_path}: 2 runs: 2 missing; no finished run to judge the time by"]
-    assert nothing == again == []
+    assert nothing == again == closed == []
     assert started[0].startswith("a  interrupted  seed=a  evaluated last at step 20") and len(started) == 2
     assert one == ["a  done  seed=a  accuracy 0.8750", f"{tmp_path}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once"]
     assert both == ["b  done  seed=b  accuracy 0.8750", f"{tmp_path}: 2 runs: 2 done"]

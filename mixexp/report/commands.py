@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mixexp.errors import UserError
+from mixexp.errors import UserError, show
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.described import of_metric
@@ -29,7 +29,7 @@ def report(words: list[str]) -> None:
     gc.disable()  # it would look through ten thousand runs again and again
     try:
         written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table())
-        print("\n".join(map(str, written)))
+        show("\n".join(map(str, written)))
     finally:
         gc.enable()
 
@@ -49,10 +49,10 @@ def compare(words: list[str]) -> None:
     spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
     found = comparison.compare(names, sides, spec, arguments.rule)
     text = comparison.document(found, spec, arguments.rule)
-    print(text)
+    show(text)
     if arguments.out:
         written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(found, spec, arguments.rule))})
-        print("\n".join(map(str, written)))
+        show("\n".join(map(str, written)))
 
 
 def leaderboard(words: list[str]) -> None:
@@ -72,22 +72,22 @@ def leaderboard(words: list[str]) -> None:
     rows = board.leaderboard(runs, arguments.metric, arguments.rule)
     ranked = {run.folder for row in rows for run in row.runs}
     text = board.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
-    print(text)
+    show(text)
     if arguments.out:
         records = as_csv(board.records(rows, arguments.metric, arguments.rule))
-        print("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+        show("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
 
 
 def show_table() -> Callable[[Path], None]:
     """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
     shown: set[Path] = set()
 
-    def show(path: Path) -> None:
+    def show_once(path: Path) -> None:
         if path.name == "table.md" and path not in shown:
             shown.add(path)
             try:
-                print(path.read_text(encoding="utf-8"), flush=True)
+                show(path.read_text(encoding="utf-8"))
             except BrokenPipeError:  # whoever reads along has seen enough, and the files are for others as well
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    return show
+    return show_once

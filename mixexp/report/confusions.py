@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mixexp.errors import UserError
+from mixexp.files import read_text
 from mixexp.report.load import Run
 
 
@@ -35,8 +37,7 @@ class Confusion:
 def confusion_of(run: Run) -> Confusion:
     """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
     try:
-        with (run.folder / "confusion.csv").open(encoding="utf-8", newline="") as file:
-            (_, *classes), *rows = csv.reader(file)
+        (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
         counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
     except FileNotFoundError:
         raise UserError("there is no confusion.csv") from None

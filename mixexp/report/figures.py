@@ -19,6 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixexp.errors import closest
+from mixexp.files import atomically
 from mixexp.report import captions
 from mixexp.report.classes import (
     CONFUSION,
@@ -137,9 +138,9 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
 
 
 def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
-    target, unfinished = path.with_name(path.name + ending), path.with_name(f".{path.name}.tmp{ending}")
-    write(unfinished)
-    unfinished.replace(target)
+    target = path.with_name(path.name + ending)
+    with atomically(target, f".part{ending}") as partial:
+        write(partial)
     return target
 
 

@@ -6,7 +6,6 @@ import csv
 import functools
 import io
 import itertools
-import json
 import math
 import os
 import re
@@ -17,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixexp.errors import UserError, closest
+from mixexp.files import parse_yaml, read_ends, read_json, read_text, read_yaml
+from mixexp.text import one_line
 
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
 REPEATS = ("seed", "data_seed")
@@ -33,9 +32,6 @@ ASIDE = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
 """What makes no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
-MOST_VALUES = 100_000
-"""That a configuration can have."""
 LARGEST = 1e150
 """Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
@@ -180,8 +176,8 @@ def load_run(folder: Path) -> Run:
     """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
     state = load_state(folder)
     damage: list[str] = []
-    config = _attempt(_read_yaml, folder / "config.yaml", damage)
-    environment = _attempt(_read_json, folder / "environment.json", damage if state.over else [])
+    config = _attempt(_read_config, folder / "config.yaml", damage)
+    environment = _attempt(read_json, folder / "environment.json", damage if state.over else [])
     if damage and state.outcome != "failed":
         problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
         state = State("damaged", problem, state.result, state.metrics)
@@ -212,7 +208,7 @@ def load_state(folder: Path) -> State:
     damage: list[str] = []
     # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
     metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
-    result = _attempt(_read_json, folder / "result.json", damage) if ended else {}
+    result = _attempt(read_json, folder / "result.json", damage) if ended else {}
     outcome, problem = _outcome(folder, ended, result, metrics)
     rows = len(next(iter(metrics.values()), ()))
     if rows and result.get("evaluations", rows) != rows:
@@ -312,63 +308,33 @@ def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:
         return read(path)
     except FileNotFoundError:
         damage.append(f"{path.name} is missing")
-    except (OSError, ValueError, yaml.YAMLError, csv.Error, RecursionError) as error:
-        damage.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
+    except (OSError, ValueError, csv.Error) as error:
+        damage.append(f"{path.name} cannot be read: {one_line(str(error))[:200]}")
     return {}
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"a mapping was expected, found {type(value).__name__}")
-    return value
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, Any]:
     """A YAML mapping; its top-level entries are parsed one by one, and alike ones, of which a sweep has many, once."""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     entries = re.split(r"^(?=[A-Za-z_]\w*:)", text, flags=re.MULTILINE)
     try:
         parsed = [_entry(entry) for entry in entries[1:]]
-    except yaml.YAMLError:  # one refers to another, perhaps
+    except ValueError:  # one refers to another, perhaps
         parsed = []
     # what is not one entry after another, each with its own key, is read as the whole it is
     if not parsed or entries[0] or any(len(entry) != 1 for entry in parsed) or len({*itertools.chain(*parsed)}) < len(parsed):
-        return _mapping(_loaded(text))
+        return read_yaml(path)
     return {key: value for entry in parsed for key, value in entry.items()}
-
-
-def _loaded(text: str) -> Any:
-    """What YAML says; ValueError where its aliases stand for more than any record holds."""
-    # libyaml goes down with the process where a text nests too deeply, which Python's own reader, a slow one, survives
-    shallow = text.count("[") + text.count("{") < 500 and not re.search(r"^ {400}|(- ){200}", text, re.MULTILINE)
-    found = yaml.load(text, Loader=_YAML if shallow else yaml.SafeLoader)
-    if "*" in text and _size(found, {}) > MOST_VALUES:
-        raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
-    return found
-
-
-def _size(value: Any, known: dict[int, float]) -> float:
-    """How many values there would be without aliases; infinite for what holds itself."""
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = math.inf  # until it is known, it can only be met within itself
-        known[id(value)] = 1 + sum(_size(part, known) for part in (value.values() if isinstance(value, dict) else value))
-    return known[id(value)]
 
 
 @functools.lru_cache(maxsize=4096)
 def _entry(text: str) -> dict[str, Any]:
-    found = _loaded(text)
+    found = parse_yaml(text)
     return found if isinstance(found, dict) else {}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return _mapping(json.loads(path.read_text(encoding="utf-8")))
-
-
 def _read_csv(path: Path) -> dict[str, list[float | None]]:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     if len(lines) < 2:
         raise ValueError("no evaluation in it")
@@ -408,11 +374,10 @@ def _has_figures(result: Mapping[str, Any]) -> bool:
 def _last_line(path: Path) -> str:
     # The last line of a traceback is the exception itself.
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in read_ends(path, 0, 20_000).splitlines() if line.strip()]
     except OSError as error:
         return f"error.txt cannot be read: {error}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "error.txt is empty"
+    return one_line(lines[-1])[:300] if lines else "error.txt is empty, which is all that a full disk takes"
 
 
 def _number(text: str, file: str, column: str) -> float:
@@ -424,8 +389,7 @@ def _number(text: str, file: str, column: str) -> float:
 
 @functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time
 def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     if not rows:
         raise ValueError("no row in it")
     if any(None in row or None in row.values() for row in rows):

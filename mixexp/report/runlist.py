@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError
+from mixexp.files import read_ends
 from mixexp.report import sheets
 from mixexp.report.link import encoded, link
 from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
@@ -167,12 +167,6 @@ def _curve(run: Run, table: Table) -> list[str] | None:
 def _error(run: Run) -> str:
     """What error.txt says, cut in its middle; empty where there is none."""
     try:
-        with (run.folder / "error.txt").open("rb") as file:
-            text = file.read(HEAD + TAIL)
-            cut = file.seek(0, os.SEEK_END) - HEAD - TAIL
-            if cut > 0:
-                file.seek(-TAIL, os.SEEK_END)
-                text = text[:HEAD] + f"\n[… {cut:,} bytes left out …]\n".encode() + file.read()
+        return read_ends(run.folder / "error.txt", HEAD, TAIL).replace("\r\n", "\n").strip()
     except OSError:
         return ""
-    return text.decode(errors="replace").replace("\r\n", "\n").strip()

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import UserError
+from mixexp.errors import UserError, note
+from mixexp.files import read_text, write_atomically
 from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.load import gather, run_folders
@@ -111,7 +112,7 @@ def write_texts(table: Table, folder: Path) -> list[Path]:
 def _clear_figures(folder: Path) -> None:
     """Remove the figures that an earlier report's Markdown shows: a table drawn now may have fewer, or be another one."""
     try:
-        text = (folder / "table.md").read_text(encoding="utf-8")
+        text = read_text(folder / "table.md")
     except (OSError, ValueError):
         return
     for stem in re.findall(r"^!\[[^]\n]*\]\(([^/\n]+)\.(?:png|gif)\)$", text, re.MULTILINE):
@@ -192,8 +193,5 @@ def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> Path:
-    unfinished = path.with_name(f".{path.name}.tmp")
-    # a folder's name can hold bytes that are no text, a JSON file half a letter
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-    unfinished.replace(path)
+    write_atomically(path, text, errors="backslashreplace")  # a folder's name can hold bytes that are no text, a JSON file half a letter
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import os
 import sys
 import threading
@@ -17,9 +17,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from mixexp.device import execution
+from mixexp.files import put_aside, quantity, read_json_or_nothing
 from mixexp.gan.play import play
 from mixexp.mirror import mirrored
-from mixexp.record import LOCK, RunFolder
+from mixexp.record import FILES, LOCK, RunFolder
 from mixexp.report.load import flatten, load_state
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
@@ -60,6 +61,7 @@ def turns(
     checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
+    put_aside(run.folder / LOCK, note, links=False)
     try:
         claim = FileLock(run.folder / LOCK).acquire(timeout=CLAIM_SECONDS)  # what it returns lets go at the end, whoever keeps the error
     except Timeout:
@@ -68,6 +70,8 @@ def turns(
         state = load_state(run.folder)
         if state.over:
             return state.result
+        for name in FILES:
+            put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
         output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
@@ -122,11 +126,18 @@ def _shorter(run: Run) -> list[Path]:
     for path in run.folder.parent.glob("*/checkpoint.pt"):
         if path.parent == run.folder:
             continue
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # what cannot be read is of no use here
-            about = json.loads((path.parent / "environment.json").read_text(encoding="utf-8"))
-            if about.get("family") == run.family and load_state(path.parent).outcome == "finished":
-                found.append((about["steps"], path.parent))
+        with contextlib.suppress(OSError):  # what cannot be read is of no use here
+            family, steps = _budget_of(path.parent, (path.parent / "environment.json").stat().st_mtime_ns)
+            if family == run.family and steps and load_state(path.parent).outcome == "finished":
+                found.append((steps, path.parent))
     return [path for _, path in sorted(found, reverse=True)]
+
+
+@functools.lru_cache(maxsize=100_000)  # every run of a sweep asks for those of all before it
+def _budget_of(folder: Path, written: int) -> tuple[Any, float]:
+    """A run's family and steps, 0 where its environment.json does not say them; written: when the file was, so that a new one is read."""
+    about = read_json_or_nothing(folder / "environment.json")
+    return str(about.get("family")), quantity(about.get("steps"))
 
 
 def set_aside(folder: Path, problem: str, note: Callable[[str], None]) -> None:

@@ -13,9 +13,13 @@ from omegaconf import OmegaConf
 from mixexp.errors import UserError
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
-from mixexp.sweep.launch import begin
+from mixexp.sweep.launch import begun
 from mixexp.sweep.outcomes import Outcomes, sort_out, tell
 from mixexp.sweep.plan import Run
+
+
+AT_HOME = ("BasicLauncher", "JoblibLauncher")
+"""Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
 
 
 def hand_over(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
@@ -28,15 +32,16 @@ def hand_over(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Seq
     idle = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
     if idle:
         raise UserError(f"{', '.join(idle)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
-    sweep = begin(cells, words, slots=1)
-    outcomes, waiting = sort_out(sweep.runs)
-    returns: list[JobReturn] = []
-    gave_up = None
-    if waiting:
-        try:
-            returns = list(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
-        except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
-            gave_up = f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}: {error}"
+    queue = "" if type(launcher).__name__ in AT_HOME else type(launcher).__name__
+    with begun(cells, words, slots=1, queue=queue) as sweep:
+        outcomes, waiting = sort_out(sweep.runs)
+        returns: list[JobReturn] = []
+        gave_up = None
+        if waiting:
+            try:
+                returns = list(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
+            except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
+                gave_up = f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}: {error}"
     for run, job in itertools.zip_longest(waiting, returns):
         _enter(run, job, outcomes)
     failure = tell(sweep, outcomes, gave_up)

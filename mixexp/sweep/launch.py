@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
-from mixexp.errors import RunsFailed
+from mixexp.errors import RunsFailed, show
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.outcomes import sort_out, tell
 from mixexp.sweep.pace import past
 from mixexp.sweep.plan import Plan, idle_words, plan, stale
 from mixexp.sweep.pool import run_all, slots_for
-from mixexp.sweep.survey import Planned, describe, keep_plan, look
+from mixexp.sweep.survey import Planned, announced, describe, look
 
 
-def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None) -> Plan:
-    """Plan a sweep and write the plan down; raises UserError for cells that cannot run. slots: by default as many as the pool has."""
+@contextlib.contextmanager
+def begun(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None, queue: str = "") -> Iterator[Plan]:
+    """A sweep's plan, written down for others, who can see inside that this process is at work on it.
+
+    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. Raises UserError for cells that
+    cannot run.
+    """
     sweep = plan(cells, words)
     sweep.check()
     if len(sweep.runs) < sweep.cells:
@@ -22,15 +28,15 @@ def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int 
     print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
     if sweep.cells == 1:
         print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
-    keep_plan(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep))
-    return sweep
+    with announced(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep), queue):
+        yield sweep
 
 
 def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> RunsFailed | None:
     """Plan and run a sweep, say what was skipped, collapsed and failed, and return the failure, if any, for Hydra to raise."""
-    sweep = begin(cells, words)
-    outcomes, waiting = sort_out(sweep.runs)
-    stopped = bool(waiting) and run_all(waiting, outcomes, past(sweep.folder))
+    with begun(cells, words) as sweep:
+        outcomes, waiting = sort_out(sweep.runs)
+        stopped = bool(waiting) and run_all(waiting, outcomes, past(sweep.folder))
     return tell(sweep, outcomes, "the sweep stopped at the first failure (fail_fast)" if stopped else None)
 
 
@@ -39,7 +45,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     sweep = plan(cells, words)
     if sweep.runs:
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
-        print(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
+        show(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
     sweep.check()
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from mixexp.sweep.pace import Pace, Task, duration
 from mixexp.sweep.slot import Slot
+from mixexp.text import escaped
 
 LOG_SECONDS = 60.0
 
@@ -32,7 +33,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._bar.write(text, file=sys.stdout)
+        self._bar.write(escaped(text), file=sys.stdout)
         sys.stdout.flush()
 
     def refresh(self, done: int, failed: int, waiting: Iterable[Task], elsewhere: int) -> None:

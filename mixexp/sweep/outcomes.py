@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from mixexp.errors import RunsFailed
+from mixexp.errors import RunsFailed, show
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Plan, Run
+from mixexp.text import one_line
 
 
 @dataclasses.dataclass
@@ -40,7 +41,7 @@ def tell(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> Run
     """Print a sweep's closing line; what to raise where runs failed or the sweep was stopped, with the table of failures."""
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
-    print(
+    show(
         f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
         f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
     )
@@ -49,7 +50,7 @@ def tell(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> Run
         reasons = {run: outcomes.failures[run.folder.name].rstrip() for run in sweep.runs if run.folder.name in outcomes.failures}
         width = max(len(run.label) for run in reasons)
         lines.append(f"{len(reasons)} of {len(sweep.runs)} runs failed; error.txt in a run's folder says more:")
-        lines += [f"  {run.folder.name}  {run.label:<{width}}  {(why or '?').splitlines()[-1]}" for run, why in reasons.items()]
+        lines += [f"  {run.folder.name}  {run.label:<{width}}  {one_line((why or '?').splitlines()[-1])}" for run, why in reasons.items()]
     if outcomes.failed_before:
         lines.append(f"{outcomes.failed_before} of them had failed before and were left so; retry=failed tries them again")
     if why_stopped is not None:

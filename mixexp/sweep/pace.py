@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from mixexp.files import quantity, read_json_or_nothing
 from mixexp.report.load import run_folders
+
+MOST_FLOPS = 1e30
+MOST_SECONDS = 1e10
+"""What no run needs: centuries."""
 
 
 class Task(NamedTuple):
@@ -28,7 +33,7 @@ class Pace:
 
     def observe(self, task: Task, seconds: float) -> None:
         """Learn from a run that took so long."""
-        if task.flops > 0:
+        if task.flops > 0 and math.isfinite(seconds / task.flops):
             for key in ((task.kind, task.device), (task.device,)):
                 self._found.setdefault(key, []).append(seconds / task.flops)
                 self._medians.pop(key, None)
@@ -40,7 +45,8 @@ class Pace:
             return None
         if key not in self._medians:  # asked for every waiting run, at every message of a sweep
             self._medians[key] = statistics.median(self._found[key])
-        return self._medians[key] * task.flops
+        seconds = self._medians[key] * task.flops
+        return seconds if seconds <= MOST_SECONDS else None
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
         """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""
@@ -55,13 +61,12 @@ def past(folder: Path) -> Pace:
     """The pace of the finished runs under a folder."""
     pace = Pace()
     for run in run_folders(folder):
-        try:
-            result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-            task = json.loads((run / "environment.json").read_text(encoding="utf-8"))["task"]
-            if result["outcome"] == "finished":
-                pace.observe(Task(task["kind"], task["device"], float(task["flops"])), float(result["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):  # not finished, damaged, or of an older version
-            continue
+        result = read_json_or_nothing(run / "result.json")
+        task = read_json_or_nothing(run / "environment.json").get("task")
+        if result.get("outcome") == "finished" and isinstance(task, dict):  # else not finished, damaged, or of an older version
+            kind, device = task.get("kind"), task.get("device")
+            if isinstance(kind, str) and isinstance(device, str):
+                pace.observe(Task(kind, device, quantity(task.get("flops"), MOST_FLOPS)), quantity(result.get("seconds"), MOST_SECONDS))
     return pace
 
 

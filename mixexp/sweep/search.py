@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
 from mixexp.build import schema_errors
-from mixexp.errors import RunsFailed, UserError, closest
+from mixexp.errors import RunsFailed, UserError, closest, show
 from mixexp.metrics import NAMES
 from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
@@ -37,6 +37,8 @@ from mixexp.sweep.plan import Run, plan
 from mixexp.sweep.search_report import Trial, best_of, closing, write
 from mixexp.sweep.space import Choices, Range, space_of
 from mixexp.sweep.study import Claim, Study
+from mixexp.sweep.survey import at_work
+from mixexp.text import escaped
 from mixexp.train import Progress
 
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
@@ -166,7 +168,8 @@ def search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> 
         before = study.trials()
         if before:
             print(_standing(wanted, before))
-        why_stopped = _Worker(study, wanted, stop).work()
+        with at_work(wanted.folder, "search"):
+            why_stopped = _Worker(study, wanted, stop).work()
     trials = study.trials()
     with study.lock:  # two processes may end at the same time
         written = write(wanted.folder / "report", trials, study.importances(), wanted.settings, wanted.space)
@@ -336,7 +339,7 @@ class _Worker:
 
         with tqdm(desc=run.label, unit="step", disable=None, leave=False) as bar:
 
-            def show(progress: Progress) -> None:
+            def advance(progress: Progress) -> None:
                 nonlocal size
                 bar.total = progress.steps
                 bar.update(progress.step - bar.n)
@@ -345,10 +348,10 @@ class _Worker:
 
             if not load_state(run.folder).over:
                 look(last=False)
-            result = execute(run, show, self._stop, note=lambda text: bar.write(f"{run.label}: {text}", file=sys.stdout))
+            result = execute(run, advance, self._stop, note=lambda text: bar.write(escaped(f"{run.label}: {text}"), file=sys.stdout))
         look(last=True)
         return result
 
     def _say(self, label: str, text: str, run: Run | None) -> None:
         over = sum(trial.over for trial in self._study.trials())
-        print(f"[{over}/{self._wanted.settings.trials}] {label}: {text}  {run.folder.name if run is not None else ''}".rstrip(), flush=True)
+        show(f"[{over}/{self._wanted.settings.trials}] {label}: {text}  {run.folder.name if run is not None else ''}".rstrip())

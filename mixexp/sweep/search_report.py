@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from mixexp.errors import RunsFailed
+from mixexp.errors import RunsFailed, show
 from mixexp.options import own_folders
-from mixexp.record import write_atomically
+from mixexp.files import write_atomically
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.sweep.grid import as_override
@@ -66,7 +66,7 @@ def closing(
     best = best_of(trials, settings.direction)
     if best is not None:
         folders, _ = own_folders(sys.argv[1:])
-        print(
+        show(
             f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
             "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
             f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"

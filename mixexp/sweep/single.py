@@ -8,12 +8,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mixexp.errors import RunsFailed
+from mixexp.errors import RunsFailed, show
 from mixexp.record import headline
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.plan import Run, idle_words, plan, stale
+from mixexp.text import escaped
 
 
 def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
@@ -39,7 +40,7 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
         print(f"{busy}; it is left to that one")
         return None
     before, figures = "already " if state.over else "", headline(result, ("accuracy", "macro_f1"))
-    print(
+    show(
         f"{run.label}: {before}{result['outcome']}, {figures} at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
     )
     return result
@@ -49,10 +50,10 @@ def _train(run: Run, alone: bool) -> dict[str, Any]:
     hidden = None if alone else True  # None: where there is no terminal; the bars of several jobs would overwrite each other
     with stop_on_signals() as stop, tqdm(desc=run.label, unit="step", disable=hidden) as bar:
 
-        def show(progress: Any) -> None:
+        def advance(progress: Any) -> None:
             bar.total = progress.steps
             bar.update(progress.step - bar.n)
             if progress.accuracy is not None:
                 bar.set_postfix_str(f"accuracy {progress.accuracy:.4f}", refresh=False)
 
-        return execute(run, show, stop, note=lambda text: bar.write(f"{run.label}: {text}", file=sys.stdout))
+        return execute(run, advance, stop, note=lambda text: bar.write(escaped(f"{run.label}: {text}"), file=sys.stdout))

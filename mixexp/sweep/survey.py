@@ -5,26 +5,34 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
+import secrets
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from mixexp.errors import UserError
-from mixexp.record import LOCK, headline, write_atomically
+from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
+from mixexp.record import LOCK, headline
 from mixexp.report.load import load_state, nothing_there, run_folders
-from mixexp.sweep.pace import Pace, Task, duration, past
+from mixexp.sweep.pace import MOST_FLOPS, Pace, Task, duration, past
+from mixexp.text import one_line, shorten
 
 SWEEPS = "sweeps"
 ORDER = ("done", "diverged", "running", "interrupted", "failed", "damaged", "missing")
 TO_DO = ("running", "interrupted", "damaged", "missing")
+LONGEST = 300
+"""Columns of a text from a record: a label, an error, a command."""
+MOST_SLOTS = 10_000
+LOCK_SECONDS = 5
+QUEUE_SECONDS = 7 * 86_400
+"""How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +59,84 @@ class Seen:
     seconds: float = 0.0
 
 
-def keep_plan(folder: Path, cells: int, runs: Sequence[Planned], slots: int) -> None:
+@contextlib.contextmanager
+def announced(folder: Path, cells: int, runs: Sequence[Planned], slots: int, queue: str = "") -> Iterator[None]:
+    """Inside, a sweep's plan is in its folder, with a lock that says that its process lives; the plan stays.
+
+    queue: the launcher whose jobs may wait somewhere else, and longer than this process lives.
+    """
+    with at_work(folder, _name_of(runs)):
+        keep_plan(folder, cells, runs, slots, queue)
+        yield
+
+
+@contextlib.contextmanager
+def at_work(folder: Path, name: str) -> Iterator[None]:
+    """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with the process.
+
+    Each process has a lock of its own, since several may make the runs of one plan.
+    """
+    (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
+    _clear_dead_locks(folder / SWEEPS)
+    path = folder / SWEEPS / f"{name}.{secrets.token_hex(4)}.lock"
+    lock = FileLock(path)
+    lock.acquire(timeout=LOCK_SECONDS)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        lock.release()
+
+
+def _clear_dead_locks(sweeps: Path) -> None:
+    """Remove the locks of processes that were killed; one made just now may not be held yet."""
+    for path in sweeps.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > 60 and not held(path):
+                path.unlink()
+
+
+def _name_of(runs: Iterable[Planned]) -> str:
+    return hashlib.sha256(" ".join(sorted(run.name for run in runs)).encode()).hexdigest()[:12]
+
+
+def keep_plan(folder: Path, cells: int, runs: Sequence[Planned], slots: int, queue: str = "") -> None:
     """Write down which runs a sweep shall make, so that a folder's status can name those not begun."""
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
-    found = [{"name": run.name, "label": run.label, "task": run.task._asdict()} for run in runs]
-    name = hashlib.sha256(" ".join(sorted(run.name for run in runs)).encode()).hexdigest()[:12]
+    listed = [{"name": run.name, "label": run.label, "task": run.task._asdict()} for run in runs]
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    about = {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cells": cells, "slots": slots, "runs": found}
-    write_atomically(folder / SWEEPS / f"{name}.json", json.dumps(about, indent=1))
+    about = {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cells": cells, "slots": slots, "queue": queue, "runs": listed}
+    write_atomically(folder / SWEEPS / f"{_name_of(runs)}.json", json.dumps(about, indent=1))
 
 
 def look(folder: Path, runs: Iterable[Planned]) -> list[Seen]:
-    """The state of the given runs in a sweep's folder."""
-    return [_look(folder / run.name, run) for run in runs]
+    """The state of the given runs in a sweep's folder; one that cannot be looked at is damaged."""
+    return [_look(folder, run) for run in runs]
 
 
 def _look(folder: Path, run: Planned) -> Seen:
+    try:
+        return _state_of(folder / run.name, run)
+    except OSError as error:
+        return Seen(run, "damaged", f"the folder cannot be read: {error.strerror or error}")
+
+
+def _state_of(folder: Path, run: Planned) -> Seen:
     state = load_state(folder)
-    about = _read(folder / "environment.json")
+    about = read_json_or_nothing(folder / "environment.json")
     if state.over:
         name = "done" if state.outcome == "finished" else "diverged"
-        return Seen(run, name, headline(state.result), 1.0, state.result["last"], _number(state.result["seconds"]))
-    steps, continued = _number(about.get("steps")), _number(about.get("continued_at_step"))
-    evaluated = max(map(_number, state.metrics.get("step", [])), default=0.0)
+        return Seen(run, name, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"]))
+    steps, continued = quantity(about.get("steps")), quantity(about.get("continued_at_step"))
+    evaluated = max(map(quantity, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
     last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
     where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
-    if _claimed(folder):
-        by = [f"process {about['process']} on {about['host']}"] if {"process", "host"} <= about.keys() else []
-        return Seen(run, "running", ", ".join([*where, *by]), fraction, last)
+    if held(folder / LOCK):
+        return Seen(run, "running", ", ".join([*where, *_process(about)]), fraction, last)
     if state.outcome in ("failed", "damaged"):
-        return Seen(run, state.outcome, state.problem)
+        return Seen(run, state.outcome, shorten(one_line(state.problem), LONGEST))
     if not (folder / "config.yaml").exists():
         return Seen(run, "missing")
     kept = (folder / "checkpoint.pt").exists()
@@ -89,36 +144,21 @@ def _look(folder: Path, run: Planned) -> Seen:
     return Seen(run, "interrupted", "; ".join([*where, words]), fraction if kept else 0.0)
 
 
-def _claimed(folder: Path) -> bool:
-    """Whether a live process holds the run's lock; on a file system that does not let us ask, no."""
-    with contextlib.suppress(OSError):
-        if (folder / LOCK).exists():
-            try:
-                with FileLock(folder / LOCK, timeout=0):
-                    return False
-            except Timeout:
-                return True
-    return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _number(value: Any) -> float:
-    """A number above 0 as it stands, anything else as 0."""
-    return value if isinstance(value, int | float) and 0 < value < math.inf else 0.0
+def _process(about: Mapping[str, Any]) -> list[str]:
+    """Which process works on a run, as far as its environment.json says it."""
+    process, host = about.get("process"), about.get("host")
+    known = quantity(process) and isinstance(host, str)
+    return [f"process {process:.0f} on {shorten(one_line(host), 60)}"] if known else []
 
 
 def _planned(name: Any, about: Any) -> Planned | None:
     """A run as a plan or an environment.json describes it; None where neither of this version has written that."""
     try:
-        task = about["task"]
-        return Planned(name, str(about["label"]), Task(str(task["kind"]), str(task["device"]), _number(task["flops"])))
+        task, label = about["task"], about["label"]
+        words = (name, label, task["kind"], task["device"])
+        if not plain_name(name) or not all(isinstance(word, str) for word in words):
+            return None
+        return Planned(name, shorten(one_line(label), LONGEST), Task(task["kind"], task["device"], quantity(task["flops"], MOST_FLOPS)))
     except (KeyError, TypeError):
         return None
 
@@ -162,24 +202,121 @@ def status(folder: Path) -> str:
     """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError without any."""
     if not folder.is_dir():
         raise UserError(nothing_there(folder))
-    runs, slots = plans(folder)
+    plans = counted(folder, read_sweeps(folder, {}))
+    runs = dict(plans.runs)
     for path in run_folders(folder):
         if path.name not in runs:
             runs[path.name] = begun(path)
     if not runs:
         raise UserError(nothing_there(folder))
-    return describe(folder, look(folder, runs.values()), slots)
+    return "\n".join([describe(folder, look(folder, runs.values()), plans.slots), *plans.remarks(runs)])
 
 
-def plans(folder: Path) -> tuple[dict[str, Planned], int]:
-    """The runs that a folder's sweeps planned, by name, and how many they make at once."""
-    found = [_read(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
-    listed = [run for plan in found if isinstance(plan.get("runs"), list) for run in plan["runs"] if isinstance(run, dict)]
-    known = [_planned(run["name"], run) for run in listed if isinstance(run.get("name"), str)]
-    slots = max((int(_number(plan.get("slots"))) for plan in found), default=0)
-    return {run.name: run for run in known if run is not None}, max(slots, 1)
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as its plan tells it; name: of the plan's file; queue: the launcher whose jobs may wait somewhere else."""
+
+    name: str
+    runs: Mapping[str, Planned]
+    slots: int
+    started: float
+    command: str
+    queue: str
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
+
+    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue. abandoned: the sweeps that have
+    ended and do not count.
+    """
+
+    runs: Mapping[str, Planned]
+    slots: int = 1
+    working: bool = False
+    queued: frozenset[str] = frozenset()
+    queues: tuple[str, ...] = ()
+    abandoned: Sequence[Sweep] = ()
+
+    def remarks(self, runs: Container[str]) -> list[str]:
+        """A line on the runs planned earlier that are not among these, and one on a queue."""
+        left = [(sweep, [name for name in sweep.runs if name not in runs]) for sweep in self.abandoned]
+        left = [(sweep, names) for sweep, names in left if names]
+        lines = []
+        if left:
+            count = len({name for _, names in left for name in names})
+            by = f"{len(left)} earlier sweeps" if len(left) > 1 else "an earlier sweep"
+            them = "it" if count == 1 else "them"
+            again = f"; this makes {them}: {left[0][0].command}" if len(left) == 1 and left[0][0].command else ""
+            were = "run was" if count == 1 else "runs were"
+            lines.append(f"not counted: {count} {were} planned by {by} and never begun{again}")
+        if self.queued:
+            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(self.queues)}")
+        return lines
+
+
+def read_sweeps(folder: Path, known: dict[Path, tuple[tuple[int, int], Sweep]]) -> list[Sweep]:
+    """The plans in a folder, the oldest first; known: those read before, which are read again when their file has changed."""
+    found: dict[Path, tuple[tuple[int, int], Sweep]] = {}
+    for path in sorted((folder / SWEEPS).glob("*.json")):
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            stamp = (about.st_mtime_ns, about.st_size)
+            found[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read_sweep(path, about.st_mtime))
+    known.clear()
+    known.update(found)
+    return sorted((sweep for _, sweep in found.values()), key=lambda sweep: sweep.started)
+
+
+def _read_sweep(path: Path, written: float) -> Sweep:
+    about = read_json_or_nothing(path)
+    listed = about.get("runs") if isinstance(about.get("runs"), list) else []
+    planned = [_planned(run.get("name"), run) for run in listed if isinstance(run, dict)]
+    texts = {key: about[key] if isinstance(about.get(key), str) else "" for key in ("command", "queue")}
+    started = timestamp(about.get("started"))
+    return Sweep(
+        path.stem,
+        {run.name: run for run in planned if run is not None},
+        int(quantity(about.get("slots"), MOST_SLOTS)),
+        written if started is None else min(started + written % 1, written),  # to the second; and no plan is of a later time than its file
+        shorten(one_line(texts["command"]), LONGEST),
+        shorten(one_line(texts["queue"]), 60),
+    )
+
+
+def counted(folder: Path, sweeps: Sequence[Sweep]) -> Plans:
+    """Which of a folder's plans count, the oldest first: those at work, those whose jobs may be in a queue, and the last one."""
+    live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
+    runs: dict[str, Planned] = {}
+    queued: set[str] = set()
+    queues: dict[str, None] = {}
+    kept = []
+    for place, sweep in enumerate(sweeps):
+        in_queue = bool(sweep.queue) and sweep.name not in live and time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS
+        if sweep.name not in live and not in_queue and place < len(sweeps) - 1:
+            continue
+        kept.append(sweep)
+        runs |= sweep.runs
+        # what a later sweep has planned again is that one's
+        queued -= sweep.runs.keys()
+        if in_queue:
+            queued |= sweep.runs.keys()
+            queues[sweep.queue] = None
+    slots = max((sweep.slots for sweep in kept), default=0)
+    return Plans(runs, max(slots, 1), bool(live), frozenset(queued), tuple(queues), [sweep for sweep in sweeps if sweep not in kept])
+
+
+def _last_sign(folder: Path, sweep: Sweep) -> float:
+    """When a sweep began, or the last of its runs did."""
+    times = [sweep.started]
+    for name in sweep.runs:
+        with contextlib.suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)
 
 
 def begun(folder: Path) -> Planned:
     """A run as its own folder describes it."""
-    return _planned(folder.name, _read(folder / "environment.json")) or Planned(folder.name, "", Task("", "", 0.0))
+    about = read_json_or_nothing(folder / "environment.json")
+    return _planned(folder.name, about) or Planned(folder.name, "", Task("", "", 0.0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import re
@@ -12,7 +11,6 @@ import shutil
 import signal
 import sys
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +21,8 @@ from mixexp.record import headline
 from mixexp.report.load import is_run
 from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.survey import ORDER, SWEEPS, TO_DO, Planned, Seen, begun, look, plans, totals
+from mixexp.sweep.survey import ORDER, TO_DO, Planned, Plans, Seen, Sweep, begun, counted, look, read_sweeps, totals
+from mixexp.text import one_line, printable, shorten
 
 FIRST = ("running", "failed", "damaged", "interrupted", "diverged", "done", "missing")
 """The order in which a screen too small for all shows them."""
@@ -39,22 +38,36 @@ class Watched:
     """A folder looked at again and again; what is over or has failed is read once, and again only when it has changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.slots, self.pace = folder, 1, Pace()
-        self._plans: dict[str, int] = {}
-        self._runs: dict[str, Planned] = {}
+        self.folder, self.pace, self.plans = folder, Pace(), Plans({})
+        self._sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
+        self._begun: dict[str, Planned] = {}
         self._over: dict[str, Seen] = {}
         self._failed: dict[str, tuple[int, Seen]] = {}
 
     def look(self) -> list[Seen]:
         """The state of its runs, those planned first; none where there is nothing yet."""
+        self.plans = counted(self.folder, read_sweeps(self.folder, self._sweeps))  # before its runs: what is at work then may end meanwhile
         there = _names(self.folder)
-        if (found := _stamps(self.folder / SWEEPS)) != self._plans:
-            planned, self.slots = plans(self.folder)
-            self._runs, self._plans = {**planned, **self._runs}, found
-        for name in sorted(there - self._runs.keys()):
-            if is_run(self.folder / name):
-                self._runs[name] = begun(self.folder / name)
-        return [self._look(run, run.name in there) for run in self._runs.values()]
+        for name in sorted(there - self.plans.runs.keys()):
+            known = self._begun.get(name)
+            # a run names itself a moment after its folder is there
+            if (known is None or not (known.label or name in self._over)) and is_run(self.folder / name):
+                self._begun[name] = begun(self.folder / name)
+        runs = {**self._begun, **self.plans.runs}
+        order = dict.fromkeys([*self.plans.runs, *self._begun])
+        return [self._look(runs[name], name in there) for name in order]
+
+    def is_over(self, seen: Sequence[Seen]) -> bool:
+        """Whether nobody works on any of its runs, and something has been there."""
+        queued = any(one.run.name in self.plans.queued and one.state in TO_DO for one in seen)
+        return bool(seen) and not (self.plans.working or queued or any(one.state == "running" for one in seen))
+
+    def remarks(self, seen: Sequence[Seen]) -> list[str]:
+        """What is left undone in the folder, where nobody works any more."""
+        left = sum(one.state in TO_DO for one in seen)
+        them = "it" if left == 1 else "them"
+        idle = [f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on with {them}"]
+        return idle * bool(left) + self.plans.remarks({one.run.name for one in seen})
 
     def _look(self, run: Planned, there: bool) -> Seen:
         if not there:
@@ -94,20 +107,20 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
 
 
 def watch(folders: Sequence[Path], seconds: float) -> None:
-    """Show how far the runs are, every so many seconds, until none is running or waiting, or Ctrl-C.
+    """Show how far the runs are, every so many seconds, until nobody works on any, or Ctrl-C.
 
     A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there is waited for.
     """
     watched = [Watched(folder) for folder in folders]
     with _woken() as wait, handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
-        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-            _draw(watched, seconds, wait)
-        else:
-            _print(watched, seconds, wait)
+        show = _draw if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else _print
+        seen = show(watched, seconds, wait)
+        for one, found in zip(watched, seen, strict=True):
+            print("".join(f"{printable(line)}\n" for line in one.remarks(found)), end="", flush=True)
 
 
-def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> None:
-    """On a terminal, whose last picture stays."""
+def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[Seen]]:
+    """On a terminal, whose last picture stays; the runs as they were seen last."""
     lines: list[str] = []
     sys.stdout.write(ENTER)
     try:
@@ -119,16 +132,16 @@ def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], No
             rest = f"\n{BELOW}" if len(lines) < height else ""
             sys.stdout.write(HOME + "\n".join(f"{LINE}{line}" for line in lines) + rest)
             sys.stdout.flush()
-            if _is_over(seen):
-                break
+            if _is_over(watched, seen):
+                return seen
             wait(seconds)
     finally:
         sys.stdout.write(LEAVE + "".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
 
 
-def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> None:
-    """To a file or a pipe: the runs that have changed and the totals, when anything has."""
+def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[Seen]]:
+    """To a file or a pipe: the runs that have changed and the totals, when anything has; the runs as they were seen last."""
     told: list[dict[str, str]] = [{} for _ in watched]
     last = [""] * len(watched)
     while True:
@@ -136,12 +149,12 @@ def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], N
         for place, (one, found) in enumerate(zip(watched, seen, strict=True)):
             lines = {s.run.name: "  ".join([s.run.name, s.state, s.run.label, s.detail]).rstrip() for s in found}
             total = _total(one, found)
-            new = [_printable(line) for name, line in lines.items() if told[place].get(name) != line]
+            new = [line for name, line in lines.items() if told[place].get(name) != line]
             if new or total != last[place]:
-                print("\n".join([*new, total]), flush=True)
+                print("\n".join(map(printable, [*new, total])), flush=True)
             told[place], last[place] = lines, total
-        if _is_over(seen):
-            break
+        if _is_over(watched, seen):
+            return seen
         wait(seconds)
 
 
@@ -151,7 +164,7 @@ def frame(watched: Sequence[Watched], seen: Sequence[Sequence[Seen]], width: int
     lines = []
     for one, found, most in zip(watched, seen, _shared(wanted, height), strict=True):
         lines += _block(one, found, most, width)
-    return [_cut(line, width) for line in lines[:height]]
+    return [shorten(printable(line), width) for line in lines[:height]]
 
 
 def _block(one: Watched, seen: Sequence[Seen], most: int, width: int) -> list[str]:
@@ -169,7 +182,7 @@ def _rows(folder: Path, seen: Sequence[Seen], width: int) -> Iterator[str]:
     """A line a run, in columns; a long label gives way to what is said of the run."""
     details = [_progress(folder, one) if one.state == "running" else one.detail for one in seen]
     beside = max((len(one.run.name) + len(one.state) + len(detail) + 6 for one, detail in zip(seen, details, strict=True)), default=0)
-    labels = [_cut(one.run.label, max(width - beside, LABEL)) for one in seen]
+    labels = [shorten(one_line(one.run.label), max(width - beside, LABEL)) for one in seen]
     states, longest = (max(map(len, column), default=0) for column in ([one.state for one in seen], labels))
     for one, label, detail in zip(seen, labels, details, strict=True):
         yield "  ".join([one.run.name, one.state.ljust(states), label.ljust(longest), detail]).rstrip()
@@ -188,14 +201,13 @@ def _progress(folder: Path, seen: Seen) -> str:
 
 def _total(one: Watched, seen: Sequence[Seen]) -> str:
     if seen:
-        return _printable(totals(one.folder, seen, one.pace, one.slots))
+        return totals(one.folder, seen, one.pace, one.plans.slots)
     beside = [path.name for path in one.folder.absolute().parent.glob("*") if path.is_dir() and path != one.folder.absolute()]
-    return _printable(f"{one.folder}: no run yet, waiting for one.{closest(one.folder.name, beside)}")
+    return f"{one.folder}: no run yet, waiting for one.{closest(one.folder.name, beside)}"
 
 
-def _is_over(seen: Sequence[Sequence[Seen]]) -> bool:
-    """Whether nothing runs or waits in any of the folders, and something has been there."""
-    return all(found and not any(one.state in TO_DO for one in found) for found in seen)
+def _is_over(watched: Sequence[Watched], seen: Sequence[Sequence[Seen]]) -> bool:
+    return all(one.is_over(found) for one, found in zip(watched, seen, strict=True))
 
 
 def _shared(wanted: Sequence[int], height: int) -> list[int]:
@@ -207,29 +219,11 @@ def _shared(wanted: Sequence[int], height: int) -> list[int]:
     return given
 
 
-def _printable(text: str) -> str:
-    """Without what moves a cursor or rings a bell: labels and errors come from files."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _cut(text: str, width: int) -> str:
-    """A line that no terminal of this width wraps; some letters take two columns, and some none."""
-    text = _printable(text)
-    ends = list(itertools.accumulate(0 if unicodedata.combining(a) else 2 if unicodedata.east_asian_width(a) in "WF" else 1 for a in text))
-    if not ends or ends[-1] <= width:
-        return text
-    return text[: sum(end < width for end in ends)] + "…"
-
-
 def _names(folder: Path) -> set[str]:
     """The folders in a folder, which may not be there."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
     return set()
-
-
-def _stamps(folder: Path) -> dict[str, int]:
-    return {path.name: _stamp(path) for path in sorted(folder.glob("*.json"))}
 
 
 def _stamp(path: Path) -> int:

@@ -1,0 +1,246 @@
+"""Files of records: read whatever they hold or are, written whole or not at all. Without torch and without the rest of the program."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LARGEST = {".json": 2**24, ".yaml": 2**21}
+"""Bytes of a file that is read, by its ending; YAML takes a second a megabyte."""
+LARGEST_OTHER = 2**28
+DEEPEST = 100
+"""Levels of a record; a thousand end Python's readers, and ten thousand the process of libyaml."""
+MOST_VALUES = 100_000
+"""Values of a record, aliases counted as often as they stand for something."""
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
+_NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
+
+
+# --- reading ---
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would make it."""
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: to open a device can do something
+        raise OSError(f"it is {_kind(path)}, not a file")
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError("it is not a file any more")
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def read_bytes(path: Path, most: int = LARGEST_OTHER) -> bytes:
+    """The content of a regular file; raises OSError, and ValueError for a file of more than ``most`` bytes."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
+        return file.read(most)
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file, in UTF-8; raises OSError and ValueError."""
+    return read_bytes(path, LARGEST.get(path.suffix, LARGEST_OTHER)).decode("utf-8")
+
+
+def read_ends(path: Path, head: int, tail: int) -> str:
+    """A text's first and last bytes, with a line that counts what is left out between them; raises OSError."""
+    with opened(path) as file:
+        text = file.read(head + tail)
+        cut = os.fstat(file.fileno()).st_size - head - tail
+        if cut > 0:
+            file.seek(-tail, os.SEEK_END)
+            text = text[:head] + f"\n[… {cut:,} bytes left out …]\n".encode() + file.read(tail)
+    return text.decode("utf-8", errors="replace")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON mapping in a file; raises OSError, and ValueError for everything that is none or has no sensible size."""
+    try:
+        return _mapping(json.loads(read_text(path), parse_int=_whole, object_pairs_hook=_unique))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json_or_nothing(path: Path) -> dict[str, Any]:
+    """The same, an empty mapping where the file cannot be read."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The YAML mapping in a file; raises OSError and ValueError as ``read_json`` does."""
+    return _mapping(parse_yaml(read_text(path)))
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says; raises ValueError where it is none, nests too deeply, or has aliases for more than a record holds."""
+    if _depth(text) > DEEPEST or re.search(rf"^ {{{4 * DEEPEST}}}|(- ){{{DEEPEST}}}", text, re.MULTILINE):
+        raise ValueError("it is nested too deeply")
+    try:
+        content = yaml.load(text, Loader=_YAML)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if "*" in text and _size(content, {}) > MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
+    return content
+
+
+def plain_name(name: Any) -> bool:
+    """Whether a text from a record names something in a folder and nothing elsewhere."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and len(name.encode("utf-8", "surrogatepass")) <= 255
+
+
+def quantity(value: Any, most: float = 1e15) -> float:
+    """A number from a record that is above 0 and at most ``most``, anything else as 0."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+    return value if sound else 0.0
+
+
+def timestamp(value: Any) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601, in UTC where it names no zone; None where it is none."""
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _kind(path: Path) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"a mapping was expected, found {type(value).__name__}")
+    return value
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number of JSON; one that no record has becomes a float, since Python refuses to print long integers."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a key twice")
+    return found
+
+
+def _depth(text: str) -> int:
+    """How deeply brackets nest in a text."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """How many values there would be without aliases; infinite for what holds itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # until it is known, it can only be met within itself
+        known[id(value)] = 1 + sum(_size(part, known) for part in (value.values() if isinstance(value, dict) else value))
+    return known[id(value)]
+
+
+# --- writing ---
+
+
+@contextlib.contextmanager
+def atomically(path: Path, ending: str = ".part") -> Iterator[Path]:
+    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens meanwhile.
+
+    ending: of the unfinished file's name. An OSError names `path`, also that of a full disk, which by itself names nothing.
+    """
+    partial = path.with_name(f"{path.name[:200]}.{os.getpid()}.{secrets.token_hex(4)}{ending}")  # another machine may have a process of this number
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:  # on a full disk, half a file takes the room that the next one needs
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(partial)):
+            raise type(error)(error.errno, error.strerror or "cannot be written", str(path)) from error
+        raise
+
+
+def write_atomically(path: Path, text: str, errors: str = "strict") -> None:
+    """The same for a text."""
+    with atomically(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="", errors=errors)
+
+
+def put_aside(path: Path, note: Callable[[str], None], links: bool = True) -> None:
+    """Rename what stands where a file belongs, unless it is a file; links: a link to a file will do."""
+    try:
+        sound = stat.S_ISREG((path.stat() if links else path.lstat()).st_mode)
+    except OSError:  # nothing, or a link to nothing or to itself
+        sound = False
+    if not sound and os.path.lexists(path):
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.damaged")
+        path.rename(aside)
+        note(f"{path.name} is not a file; it is kept as {aside.name}")
+
+
+# --- locks ---
+
+
+def held(path: Path) -> bool:
+    """Whether a live process holds a lock file; nothing is written, and who wants the lock waits a moment at the most.
+
+    On a file system that does not let us ask, no.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        return _locked(path)
+    except OSError:
+        return False
+
+
+def _locked(path: Path) -> bool:
+    if fcntl is None:
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
+    with opened(path) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
+        except BlockingIOError:
+            return True
+    return False
