@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
+import keyword
+import pkgutil
+import re
 import sys
+import traceback
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import torch
+from pydantic import Field
+from pydantic.fields import FieldInfo
 
+from mixexp.contracts import contract, example, lacking
 from mixexp.errors import UserError, closest
+from mixexp.text import in_shell, listed, one_line, override, resembling, shown
+from mixexp.wording import STRICT, allowed, arms, complaint, split, typed
 
 OWN_MODULES = ("mixexp", "torch", "torchvision")
 
@@ -33,28 +43,80 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     also lie in the working directory. `check` admits of these what makes an object of the kind that its place needs, so that a
     configuration from elsewhere cannot run code that its user has not named.
     """
-    if not isinstance(target, str):
-        raise UserError(f"_target_ = {target!r}: needs the dotted name of a class")
+    if not isinstance(target, str) or "." not in target or not is_module(target):
+        raise UserError(f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class")
     module_name, _, name = target.rpartition(".")
-    admitted = (*OWN_MODULES, *trusted)
+    admitted = (*OWN_MODULES, *filter(is_module, trusted))
     if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in admitted):
-        raise UserError(
-            f"_target_ {target}: its module is not among {', '.join(admitted)}; "
-            f"to run code of your own, name it: 'trusted_modules=[{target.split('.')[0]}]'"
-        )
+        raise UserError(f"_target_ {target}: {_not_admitted(target, admitted)}")
     if trusted and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"_target_ {target}: {error}") from error
-    except SystemExit as error:  # it would end the program as if all were well
-        raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
+    module = _imported(target, module_name)
     found = getattr(module, name, None)
     if not callable(found):
-        names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise UserError(f"_target_ {target}: {module_name} has no such class or function.{closest(name, names)}")
+        raise UserError(f"_target_ {target}: {_not_there(module, name)}")
     return found
+
+
+def is_module(name: Any) -> bool:
+    """Whether a text could be the name of a module, as an import has it."""
+    return isinstance(name, str) and all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+
+
+def _not_admitted(target: str, admitted: Sequence[str]) -> str:
+    """What to say of a class whose module is not trusted; nothing of it is imported."""
+    top = target.partition(".")[0]
+    beside = _modules_beside()
+    if top not in beside and importlib.util.find_spec(top) is None:
+        rest = target.removeprefix(top)
+        near = "".join(f" Did you mean '{name}{rest}'?" for name in resembling(top, [*beside, *admitted]))
+        return f"there is no module {top} in the working directory, nor is one installed.{near}"
+    more = override("trusted_modules", [*(name for name in admitted if name not in OWN_MODULES), top])
+    return f"its module is not among {listed(admitted)}; to run code of your own, name it: {more}"
+
+
+def _modules_beside() -> list[str]:
+    """Modules that the working directory has."""
+    return sorted({module.name for module in pkgutil.iter_modules([str(Path.cwd())]) if is_module(module.name)})
+
+
+def _imported(target: str, module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(f"_target_ {target}: {module_name} cannot be imported: {one_line(str(error))}{_where(error)}") from error
+        parent, _, _ = error.name.rpartition(".")
+        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else ()
+        there = [f"{parent}.{found.name}" for found in pkgutil.iter_modules(path)] if parent else _modules_beside()
+        rest = target.removeprefix(error.name)
+        raise UserError(f"_target_ {target}: {error}.{closest(target, [f'{name}{rest}' for name in there])}") from error
+    except SystemExit as error:  # it would end the program as if all were well
+        raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise UserError(f"_target_ {target}: {module_name} cannot be imported: {reason}{_where(error)}") from error
+
+
+def _where(error: Exception) -> str:
+    """The line that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return ""  # Python's own words name the line
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+def _not_there(module: Any, name: str) -> str:
+    """What to say of a class or function that a module does not have."""
+    names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    own = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
+    has = f"; it has {listed(own, name)}" if own else ""
+    file = getattr(module, "__file__", None)
+    hidden = Path.cwd() / f"{module.__name__.partition('.')[0]}.py"
+    if file is not None and hidden.is_file() and not Path(file).is_relative_to(Path.cwd()):
+        has += f"; Python finds {file} under this name and not {hidden.name} here, which needs another one"
+    near = "".join(f" Did you mean '{module.__name__}.{match}'?" for match in resembling(name, names))
+    return f"{module.__name__} has no such class or function{has}.{near}"
 
 
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
@@ -70,18 +132,23 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
 
 
-def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its signature."""
+def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[str]:
+    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its signature.
+
+    kind: a class, or what a signature says of an argument.
+    """
     if not _is_node(node):
-        return [f"{path}: needs a mapping with a _target_"]
+        return [f"{path} = {shown(node)}: needs {allowed(kind)}{_how_to_choose(node, path)}"]
     try:
         target = locate(node["_target_"], trusted)
     except UserError as error:
         return [f"{path}: {error}"]
-    hints = _hints(target)
-    made = target if inspect.isclass(target) else hints.get("return")
-    if not (inspect.isclass(made) and inspect.isclass(kind) and issubclass(made, kind)):
-        return [f"{path}: _target_ {node['_target_']} makes no {getattr(kind, '__name__', kind)}, which is needed here"]
+    try:
+        hints = hints_of(target)
+    except UserError as error:
+        return [f"{path}: _target_ {node['_target_']}: {error}"]
+    if wrong := _of_another_kind(target, hints, path, kind):
+        return [f"{path}: _target_ {node['_target_']} {wrong}"]
     errors = []
     nodes = {key for key, value in node.items() if _is_node(value)}
     parameters = _parameters(target)
@@ -91,8 +158,33 @@ def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list
     for part in (hints.get(name) for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD):
         for key in node.keys() - parameters.keys() - {"_target_"} if inspect.isabstract(part) else ():
             errors += check(node[key], f"{path}.{key}", part, trusted)
-    schema = _schema(target, frozenset(nodes), given=GIVEN.get(path, ()))
+    try:
+        schema = _schema(target, frozenset(nodes), given=GIVEN.get(path, ()))
+    except UserError as error:
+        return [*errors, f"{path}: _target_ {node['_target_']}: {error}"]
     return errors + schema_errors(schema, {key: value for key, value in node.items() if key != "_target_"}, path)
+
+
+def _how_to_choose(node: Any, path: str) -> str:
+    """How an option of a group is chosen, for those who write its name where its settings have to be."""
+    if "." in path or not isinstance(node, str):
+        return ""
+    return f"; an option is chosen by {path}=NAME in a command, by \"- override /{path}: NAME\" among the defaults of a file"
+
+
+def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
+    """Why what a target makes cannot be in its place, empty where it can."""
+    kinds = [found for found in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(found) and found is not type(None)]
+    if not kinds:
+        return "is given for an argument without a type hint; annotate the argument with the class that it needs"
+    made = target if inspect.isclass(target) else split(hints.get("return"))[0]
+    if not (inspect.isclass(made) and issubclass(made, tuple(kinds))):
+        names = " or ".join(found.__name__ for found in kinds)
+        function = "" if inspect.isclass(target) else f", for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
+        return f"makes no {names}{function}. {contract(kinds[0], path, GIVEN.get(path, ()))}"
+    if inspect.isabstract(target) and (missing := lacking(made)):
+        return f"is not complete: it has to define {missing}.{example(kinds[0], path)}"
+    return ""
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
@@ -100,27 +192,31 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
     try:
         schema.model_validate(values)
     except pydantic.ValidationError as failure:
-        lines: dict[str, list[str]] = {}
+        fields = {field.alias or name: field for name, field in schema.model_fields.items()}
+        errors: dict[str, list[Any]] = {}
         for error in failure.errors():
-            key = str(error["loc"][0])
-            name = f"{path}.{key}" if path else key
-            if error["type"] == "extra_forbidden":
-                known = list(schema.model_fields)
-                out = f" (~{name} takes it out if an experiment set it)" if path else ""
-                lines[f"{name}: no such setting; there are {', '.join(known) or 'none'}.{closest(key, known)}{out}"] = []
-            elif error["type"] == "missing":
-                lines[f"{name}: needs a value"] = []
-            else:
-                lines.setdefault(f"{name} = {values[key]!r}: ", []).append(_reason(error, values[key]))
-        return [head + " or ".join(dict.fromkeys(reasons)) for head, reasons in lines.items()]
+            errors.setdefault(str(error["loc"][0]), []).append(error)
+        return [_complaint(fields, key, values.get(key), path, found) for key, found in errors.items()]
     return []
 
 
-def _reason(error: Mapping[str, Any], value: Any) -> str:
-    reason = error["msg"].removeprefix("Input ")
-    if error["type"] == "literal_error":
-        reason += closest(value, [part.strip("' ") for part in error["ctx"]["expected"].replace(" or ", ",").split(",")])
-    return reason
+def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str, errors: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with one key."""
+    name = f"{path}.{key}" if path else key
+    if key not in fields:
+        out = f" ({in_shell(f'~{name}')} takes it out if an experiment set it)" if path else ""
+        near = next(iter(resembling(key, fields)), None)
+        beside = f"{path}.{near}" if path else near
+        meant = "" if near is None else f" Did you mean {typed(beside, value)}?" if re.fullmatch(r"[\w.]*", path) else f" Did you mean '{near}'?"
+        return f"{one_line(name)}: no such setting; there are {listed(fields, key) or 'none'}.{meant}{out}"
+    hint = _hint(fields[key])
+    return f"{name}: needs a value, {allowed(hint)}" if errors[0]["type"] == "missing" else complaint(name, value, hint, errors)
+
+
+def _hint(field: FieldInfo) -> Any:
+    """A field's type with its limits, as it was annotated."""
+    noted = Field(description=field.description) if field.description else None
+    return functools.reduce(lambda hint, note: Annotated[hint, note], [*field.metadata, *([noted] if noted else [])], field.annotation)
 
 
 def _is_node(value: Any) -> bool:
@@ -133,14 +229,18 @@ def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _hints(target: Callable[..., Any]) -> Mapping[str, Any]:
-    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types of a class's or function's arguments, by name; raises UserError where they cannot be read."""
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except Exception as error:  # names that only a type checker sees, objects that are no functions
+        raise UserError(f"its type hints cannot be read: {one_line(f'{type(error).__name__}: {error}')}") from error
 
 
 @functools.lru_cache(maxsize=1024)
 def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be anything."""
-    hints = _hints(target)
+    hints = hints_of(target)
     # a class without an __init__ of its own shows that of object or nn.Module, whose **kwargs it would refuse
     bare = inspect.isclass(target) and target.__init__ in (object.__init__, torch.nn.Module.__init__)
     fields: dict[str, Any] = {}
@@ -150,8 +250,9 @@ def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str,
             extra = "allow"
         elif name not in given and parameter.kind is not parameter.VAR_POSITIONAL:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (Any if name in nodes else hints.get(name, Any), default)
-    config = pydantic.ConfigDict(
-        extra=extra, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
-    )
-    return pydantic.create_model(getattr(target, "__name__", "target"), __config__=config, **fields)
+            # by an alias, as a field may not be called _x, copy or json
+            fields[f"field{len(fields)}"] = (Any if name in nodes else hints.get(name, Any), Field(default, alias=name))
+    try:
+        return pydantic.create_model(getattr(target, "__name__", "target"), __config__={**STRICT, "extra": extra}, **fields)
+    except Exception as error:  # limits that its type cannot have
+        raise UserError(f"its type hints cannot be used: {one_line(str(error))}") from error

@@ -41,7 +41,7 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
 
     search = _search_path(folders)
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(composed(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True)))[0]
+        return resolve(composed(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True)), overrides)[0]
 
 
 def _search_path(folders: Sequence[Path]) -> list[str]:

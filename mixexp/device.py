@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import torch
 
 from mixexp.errors import UserError
+from mixexp.text import resembling
+from mixexp.wording import head, typed
+
+NAMES = r"auto|cpu|mps|cuda(:\d+)?"
+"""What a device can be called on some machine."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,21 @@ def available() -> list[str]:
     return [*cuda, *mps, "cpu"]
 
 
+def unknown_device(name: str) -> str:
+    """What to say of a device that this machine has not, with the one that is meant perhaps; empty where it has it."""
+    found = available()
+    if name in ("auto", *found):
+        return ""
+    wish = re.fullmatch(r"(gpu|cuda|nvidia|mps|metal|apple|)[ :_-]*(\d*)", name.strip().lower())
+    maker, number = wish.groups() if wish else ("", "")
+    near = [f"cuda:{number}" if number else "cuda", "cuda"] if maker in ("gpu", "cuda", "nvidia", "") else ["mps"]
+    near += ["mps"] * (maker == "gpu")
+    there = [meant for meant in near if meant in found] if wish else resembling(name, ["auto", *found])
+    hint = f" Did you mean {typed('device', there[0])}?" if there else " 'device=auto' takes the fastest there is." if wish else ""
+    gpu = " (a GPU is cuda)" if maker in ("gpu", "nvidia") else ""
+    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(found)}.{hint}"
+
+
 def execution(config: Mapping[str, Any]) -> Execution:
     """How a configuration computes on this machine; raises UserError for a device that is not there.
 
@@ -38,8 +59,8 @@ def execution(config: Mapping[str, Any]) -> Execution:
     """
     found = available()
     name = found[0] if config["device"] == "auto" else config["device"]
-    if name not in found:
-        raise UserError(f"device = {name!r}: this machine has {', '.join(found)}")
+    if problem := unknown_device(name):
+        raise UserError(problem)
     device = torch.device(name)
     bfloat16 = device.type == "cuda" if config["precision"] == "auto" else config["precision"] == "bfloat16"
     channels_last = device.type != "mps" if config["channels_last"] == "auto" else config["channels_last"]

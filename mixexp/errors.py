@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from collections.abc import Iterable
 
-from mixexp.text import escaped, one_line
+from mixexp.text import escaped, in_shell, one_line, override, resembling
 
 
 class UserError(Exception):
@@ -22,10 +21,19 @@ class RunsFailed(UserError):
     exit_code = 1
 
 
-def closest(value: object, choices: Iterable[object]) -> str:
-    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string."""
-    match = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1, cutoff=0.6)
-    return f" Did you mean '{match[0]}'?" if match else ""
+def closest(value: object, choices: Iterable[object], key: str = "") -> str:
+    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string; what is in quotes can be typed in a shell.
+
+    key: the setting that has the value; the answer is then a whole override, for a list that has it one of a list: "key[]".
+    """
+    match = next(iter(resembling(value, choices)), None)
+    if match is None:
+        return ""
+    if key:
+        word = override(key.removesuffix("[]"), [match] if key.endswith("[]") else match)
+    else:
+        word = in_shell(match)
+    return f" Did you mean {one_line(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
 
 
 def say(message: str, code: int = 2) -> int:

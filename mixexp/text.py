@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 import shlex
-from collections.abc import Sequence
 import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 LONGEST = 4000
 """Letters of a text that are shown."""
@@ -15,8 +17,13 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*|0|[1-9][0-9]*|[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*")
-_NO_TEXTS = ("null", "true", "false", "nan", "inf")
+SHOWN = 60
+"""Letters of a value that a message shows."""
+LISTED, LISTED_OF_MANY = 30, 10
+"""Names that a message lists in full, and how many it lists of more."""
+# Words that Hydra's grammar reads as texts without quotes.
+_PLAIN = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./:-]*")
+_NO_TEXT = re.compile(r"true|false|null|nan|inf|[+-](nan|inf)|[+-]?[\d._]+(e[+-]?[\d_]+)?", re.IGNORECASE)
 
 
 def sanitize(text: str) -> str:
@@ -58,19 +65,64 @@ def _escape(letter: re.Match[str] | str) -> str:
     return f"\\u{ord(letter[0]):04x}"
 
 
-def override(key: str, value: str | Sequence[str]) -> str:
-    """An override that sets a text or a list of texts, as it must be typed in a shell."""
-    texts = [in_hydra(value)] if isinstance(value, str) else [in_hydra(text) for text in value]
-    return in_shell(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
+def override(key: str, value: Any) -> str:
+    """The override that gives a setting a value (None, a boolean, a number, a text, a list or a mapping of these), to be typed in a shell.
+
+    Hydra reads exactly this value, but for the text "???", which means a missing value wherever it stands.
+    """
+    return in_shell(f"{key}={in_hydra(value)}")
 
 
-def in_hydra(text: str) -> str:
-    """A text as the grammar of overrides has it: in quotes unless it is a plain word or whole number."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXTS:
-        return text
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text).replace("${", "\\${")  # a backslash means itself except before a quote
-    doubled = re.search(r"\\*$", escaped)[0]
-    return f'"{escaped}{doubled}"'
+def in_hydra(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides: a text is in quotes unless Hydra takes it for this text without."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_key(key)}:{in_hydra(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(in_hydra, value))}]"
+    if not isinstance(value, str):
+        return str(value)
+    if _PLAIN.fullmatch(value) and not _NO_TEXT.fullmatch(value):
+        return value
+    # "${" would refer to another setting; a backslash is one of the text unless it stands before a quote or before "${"
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text)
+    return f'"{text}"'
+
+
+def _key(key: Any) -> str:
+    """The key of a mapping: the grammar has no quotes there, but a backslash before some signs."""
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
+
+
+def shown(value: Any) -> str:
+    """A value in a message: as it would be typed after "key=", and cut where it is long."""
+    text = one_line(in_hydra(value))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
+def listed(names: Iterable[object], near: object = None) -> str:
+    """Names with commas between them; of many, those that resemble `near` first, then some, and how many more there are."""
+    texts = [one_line(str(name)) for name in names]
+    if len(texts) <= LISTED:
+        return ", ".join(texts)
+    first = [] if near is None else resembling(near, texts, 3)
+    rest = [text for text in texts if text not in first]
+    return f"{', '.join([*first, *rest][:LISTED_OF_MANY])} and {len(texts) - LISTED_OF_MANY} more"
+
+
+def resembling(value: object, choices: Iterable[object], count: int = 1) -> list[str]:
+    """At most `count` choices that resemble a value, the nearest first; upper and lower case are alike."""
+    texts = list(dict.fromkeys(map(str, choices)))
+    by_case: dict[str, list[str]] = {}
+    for text in texts:
+        by_case.setdefault(text.casefold(), []).append(text)
+    word = str(value)
+    exact = [text for text in by_case.get(word.casefold(), ()) if text != word]
+    near = difflib.get_close_matches(word, texts, n=count, cutoff=0.6)
+    folded = [text for key in difflib.get_close_matches(word.casefold(), by_case, n=count, cutoff=0.6) for text in by_case[key]]
+    return list(dict.fromkeys([*exact, *near, *folded]))[:count]
 
 
 def in_shell(word: str) -> str:

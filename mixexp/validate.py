@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data
 from mixexp.augment import Augment
-from mixexp.build import build, check, schema_errors
+from mixexp.build import build, check, is_module, schema_errors
 from mixexp.conf_dir import CONF
 from mixexp.dataset import Dataset
-from mixexp.device import execution
+from mixexp.contracts import undefined
+from mixexp.device import NAMES, execution, unknown_device
 from mixexp.errors import UserError, closest
 from mixexp.gan.minimax import Minimax
 from mixexp.gan.play import flops
@@ -39,6 +41,8 @@ from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
 from mixexp.subset import Subset
+from mixexp.text import listed, resembling
+from mixexp.wording import typed
 from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
 
 GROUPS: dict[str, type] = {
@@ -78,12 +82,23 @@ Natural = Annotated[int, Field(ge=0, lt=2**63)]
 Auto = Literal["auto"]
 
 
+Text = Annotated[str, Field(min_length=1)]
+Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets")]
+
+
 class Settings(BaseModel):
     """The run's scalars: every key of config.yaml that is not a group."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    name: Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$", max_length=100)]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[^./\\][^/\\]*$",
+            max_length=100,
+            description="the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point",
+        ),
+    ]
     alpha: Annotated[float, Field(gt=0)]
     seed: Natural
     data_seed: Natural
@@ -93,7 +108,7 @@ class Settings(BaseModel):
     drop_last: bool
     validation: Annotated[float, Field(ge=0, lt=1)]
     evaluations: Positive
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    device: str
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Auto | bool
     threads: Positive
@@ -103,9 +118,9 @@ class Settings(BaseModel):
     retry: Literal["failed"] | None
     fail_fast: bool
     hang_minutes: Annotated[float, Field(gt=0)] | None
-    data_dir: str
-    output_dir: str
-    trusted_modules: list[str]
+    data_dir: Text
+    output_dir: Text
+    trusted_modules: list[Module]
     table: dict[str, Any] | None
     choices: dict[str, Any]
 
@@ -117,8 +132,10 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     """
     scalars = {key: value for key, value in config.items() if key not in {**GROUPS, **OPTIONAL_GROUPS}}
     errors = schema_errors(Settings, scalars, "")
-    trusted = config["trusted_modules"]
-    trusted = tuple(trusted) if isinstance(trusted, list) else ()
+    if isinstance(device := config.get("device"), str) and not re.fullmatch(NAMES, device):
+        errors.append(unknown_device(device))
+    trusted = config.get("trusted_modules")
+    trusted = tuple(filter(is_module, trusted)) if isinstance(trusted, list) else ()
     for group, kind in {**GROUPS, **OPTIONAL_GROUPS}.items():
         if config.get(group) is None and group in OPTIONAL_GROUPS:
             continue
@@ -255,6 +272,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
         errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
     errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
+    for group, part in built.items():
+        errors += _attempt(lambda: _complete(group, part))
     # the optimizer's own checks, on a parameter it does not train
     parameters = [torch.nn.Parameter(torch.zeros(1))]
     errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=parameters, params=parameters))
@@ -289,6 +308,12 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 
 
+def _complete(group: str, part: Any) -> None:
+    """Raise ValueError where an object has not what its contract says that it has."""
+    if missing := undefined(part, {**GROUPS, **OPTIONAL_GROUPS}[group]):
+        raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
+
+
 def _kinds(kind: str, **parts: Any) -> list[str]:
     """What is chosen that is for data of another kind."""
     return [
@@ -315,7 +340,10 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     errors = []
     for layer in mix_layer.layers if mix.blend is not None else ():
         if layer not in known:
-            errors.append(f"mix_layer: model has no layer {layer!r}; it has {', '.join(known)}.{closest(layer, known)}")
+            near = [*resembling(layer, known), None][0]
+            meant = typed("mix_layer.layers", [near if name == layer else name for name in mix_layer.layers])
+            hint = f" Did you mean {meant}?" if near is not None else ""
+            errors.append(f"mix_layer: model has no layer {layer!r}; it has {listed(known)}.{hint}")
         elif layer != "input" and mix.blend.input_only:
             errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
     return errors
@@ -336,6 +364,7 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
     loss = build(config["loss"], trusted, class_counts=np.array(counts))
     with torch.device("meta"):
         body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
+        _complete("model", body)
         network = Network(body, loss.head(body.num_features, len(counts)))
         try:
             with FlopCounterMode(display=False) as counter:

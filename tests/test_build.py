@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from mixexp.errors import UserError
 from mixexp.mix.beta import Beta
 from mixexp.mix.pairs import Pairs
 from mixexp.schedule import Constant, Cosine
+from mixexp.text import in_hydra, shown
 from mixexp.validate import GROUPS, OPTIONAL_GROUPS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -144,9 +146,9 @@ def test_a_misspelt_key_is_refused_in_every_option(path: Path) -> None:
 
 def test_a_misspelt_key_is_answered_with_the_closest_and_all_there_are() -> None:
     line, missing = sorted(check({"_target_": "mixexp.optimizer.sgd", "lr_": 0.1}, "optimizer"), key=len, reverse=True)
-    for part in ("optimizer.lr_: no such setting", "lr, momentum, nesterov, weight_decay", "Did you mean 'lr'?"):
+    for part in ("optimizer.lr_: no such setting", "lr, momentum, nesterov, weight_decay", "Did you mean 'optimizer.lr=0.1'?"):
         assert part in line
-    assert missing == "optimizer.lr: needs a value"
+    assert missing == "optimizer.lr: needs a value, a number above 0"
 
 
 @pytest.mark.parametrize("group", GIVEN)
@@ -162,31 +164,39 @@ def test_what_the_program_supplies_cannot_be_configured(group: str) -> None:
 @pytest.mark.parametrize(
     ("name", "key", "value", "says"),
     [
-        ("optimizer/sgd", "lr", "fast", "valid number"),
-        ("optimizer/sgd", "lr", True, "valid number"),
-        ("optimizer/sgd", "lr", None, "valid number"),
-        ("optimizer/sgd", "lr", "0.1", "valid number"),
-        ("optimizer/sgd", "lr", 0, "greater than 0"),
-        ("optimizer/sgd", "momentum", 1.0, "less than 1"),
-        ("optimizer/sgd", "nesterov", 1, "valid boolean"),
-        ("optimizer/adam", "beta1", -0.1, "greater than or equal to 0"),
-        ("subset/head", "n", 0, "greater than 0"),
-        ("subset/head", "n", 1.5, "valid integer"),
-        ("imbalance/step", "ratio", 0.5, "greater than or equal to 1"),
-        ("imbalance/step", "shape", "stp", "'exponential' or 'step' Did you mean 'step'?"),
-        ("imbalance/minority", "classes", [0, -2], "greater than or equal to 0"),
-        ("label_noise/uniform", "rate", 1.2, "less than or equal to 1"),
-        ("schedule/steps", "milestones", [], "at least 1 item"),
-        ("schedule/steps", "drop", 1, "less than 1"),
-        ("schedule/cosine", "warmup_epochs", -1, "greater than or equal to 0"),
-        ("mix_layer/input", "layers", "input", "valid list"),
-        ("loss/cross_entropy", "class_weights", "balancd", "Did you mean 'balanced'?"),
+        ("optimizer/sgd", "lr", "fast", "fast: needs a number above 0"),
+        ("optimizer/sgd", "lr", True, "true: needs a number above 0"),
+        ("optimizer/sgd", "lr", None, "null: needs a number above 0"),
+        ("optimizer/sgd", "lr", [0.1], "[0.1]: needs a number above 0. Did you mean 'optimizer.lr=0.1'?"),
+        ("optimizer/sgd", "lr", "0.1", "\"0.1\": needs a number above 0. Did you mean 'optimizer.lr=0.1'?"),
+        ("optimizer/sgd", "lr", math.inf, "inf: needs a number above 0, and a finite one"),
+        ("optimizer/sgd", "lr", 0, "0: needs a number above 0"),
+        ("optimizer/sgd", "momentum", 1.0, "1.0: needs a number of 0 or more and below 1"),
+        ("optimizer/sgd", "nesterov", 1, "1: needs true or false. Did you mean 'optimizer.nesterov=true'?"),
+        ("optimizer/sgd", "nesterov", "off", "off: needs true or false. Did you mean 'optimizer.nesterov=false'?"),
+        ("subset/head", "n", 0, "0: needs a whole number of 1 or more"),
+        ("subset/head", "n", 1.5, "1.5: needs a whole number of 1 or more"),
+        ("imbalance/step", "ratio", 0.5, "0.5: needs a number of 1 or more"),
+        ("imbalance/step", "shape", "stp", "stp: needs exponential or step. Did you mean 'imbalance.shape=step'?"),
+        ("imbalance/minority", "classes", [0, -2], "[0,-2]: needs a list of whole numbers of 0 or more, or null; item 2 is -2"),
+        ("imbalance/minority", "classes", [[1]], "[[1]]: needs a list of whole numbers of 0 or more, or null; item 1 is [1]"),
+        ("label_noise/uniform", "rate", 1.2, "1.2: needs a number above 0 and of at most 1"),
+        ("dataset/cifar10", "mean", [2, 0, 0], "[2,0,0]: needs a list of numbers from 0 to 1, or null; item 1 is 2"),
+        ("schedule/steps", "milestones", [], "[]: needs a list, not empty, of numbers above 0"),
+        ("schedule/cosine", "warmup_epochs", -1, "-1: needs a number of 0 or more"),
+        ("mix_layer/input", "layers", "final", "final: needs a list, not empty, of texts. Did you mean 'mix_layer.layers=[final]'?"),
+        ("model/lenet", "channels", [20], "[20]: needs a list of exactly 2 whole numbers of 1 or more"),
+        ("model/torchvision_model", "arguments", 3, "3: needs a mapping, as in {name: value}"),
+        ("dataset/digits", "split_seed", "", "the value is left empty; it needs a whole number from 0 to 9223372036854775807"),
+        ("probe/entanglement", "temperature", "min", "min: needs a number above 0, or minimum. Did you mean 'probe.temperature=minimum'?"),
+        (
+            *("loss/cross_entropy", "class_weights", "balancd"),
+            "balancd: needs none, balanced, or a list of numbers of 0 or more. Did you mean 'loss.class_weights=balanced'?",
+        ),
     ],
 )
 def test_a_wrong_type_or_range_is_one_line_with_the_value_and_what_is_allowed(name: str, key: str, value: Any, says: str) -> None:
-    (line,) = check(option(name, **{key: value}), name.split("/")[0])
-    assert line.startswith(f"{name.split('/')[0]}.{key} = {value!r}: ")
-    assert says in line
+    assert check(option(name, **{key: value}), name.split("/")[0]) == [f"{name.split('/')[0]}.{key}{' = ' if value != '' else '=: '}{says}"]
 
 
 @pytest.mark.parametrize("name", ["optimizer/sgd", "schedule/steps"])
@@ -201,15 +211,20 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert {line.split()[0].rstrip(":") for line in lines} == {"optimizer.lr", "optimizer.beta1", "optimizer.epsilon"}
 
 
-@pytest.mark.parametrize("value", [None, 3, "mixup", ["mixup"], {}, {"alpha": 1}])
+@pytest.mark.parametrize("value", [None, 3, ["mixup"], {}, {"alpha": 1}], ids=str)
 def test_a_group_has_to_be_a_node(value: Any) -> None:
-    assert check(value, "mix") == ["mix: needs a mapping with a _target_"]
+    assert check(value, "mix") == [f"mix = {in_hydra(value)}: needs a Mix: a mapping with the _target_ of a class and its settings"]
+
+
+def test_an_options_name_where_its_settings_have_to_be_is_answered_with_how_one_is_chosen() -> None:
+    (line,) = check("mixup", "mix")
+    assert line.endswith('; an option is chosen by mix=NAME in a command, by "- override /mix: NAME" among the defaults of a file')
 
 
 # --- targets ---
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "system", "torchx.load", "mixexpert.Mix", ""])
+@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "json.decoder.JSONDecoder", "torchgen.model.Argument"])
 def test_code_that_nobody_named_is_refused(target: str) -> None:
     (line,) = check({"_target_": target, "command": "true"}, "mix")
     assert line.startswith(f"mix: _target_ {target}: its module is not among mixexp, torch, torchvision")
@@ -219,16 +234,18 @@ def test_code_that_nobody_named_is_refused(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("mixexp.mixx.none.NoMix", "No module named 'mixexp.mixx'"),
-        ("mixexp.mix.none.NoMx", "mixexp.mix.none has no such class or function. Did you mean 'NoMix'?"),
-        ("mixexp.optimizer.sdg", "mixexp.optimizer has no such class or function. Did you mean 'sgd'?"),
-        ("mixexp.build.GIVEN", "mixexp.build has no such class or function."),
-        ("mixexp.mix.none.zzzzzzzz", "mixexp.mix.none has no such class or function."),
+        ("mixexp.mixx.none.NoMix", "No module named 'mixexp.mixx'. Did you mean 'mixexp.mix.none.NoMix'?"),
+        ("mixexp.mix.nonee.NoMix", "No module named 'mixexp.mix.nonee'. Did you mean 'mixexp.mix.none.NoMix'?"),
+        ("mixexp.mix.none.NoMx", "mixexp.mix.none has no such class or function; it has NoMix. Did you mean 'mixexp.mix.none.NoMix'?"),
+        ("mixexp.mix.none.nomix", "mixexp.mix.none has no such class or function; it has NoMix. Did you mean 'mixexp.mix.none.NoMix'?"),
+        ("mixexp.mix.none.zzzzzzzz", "mixexp.mix.none has no such class or function; it has NoMix."),
+        ("mixexpert.mix.NoMix", "there is no module mixexpert in the working directory, nor is one installed. Did you mean 'mixexp.mix.NoMix'?"),
+        ("torchx.load", "there is no module torchx in the working directory, nor is one installed. Did you mean 'torch.load'?"),
     ],
 )
 def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
     assert check({"_target_": target}, "mix") == [f"mix: _target_ {target}: {says}"]
-    with pytest.raises(UserError, match="no such|No module"):
+    with pytest.raises(UserError, match="no such|No module|no module"):
         build({"_target_": target})
 
 
@@ -242,7 +259,7 @@ def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monke
     assert module not in sys.modules, "what is refused is not even imported"
     assert check(wanted, "mix", [module]) == []
     assert build(wanted, [module]).size == 3
-    assert check({**wanted, "size": "3"}, "mix", [module])[0].startswith("mix.size = '3': ")
+    assert check({**wanted, "size": "3"}, "mix", [module]) == ["mix.size = \"3\": needs a whole number. Did you mean 'mix.size=3'?"]
     assert check({"_target_": "os.system"}, "mix", [module])[0].startswith("mix: _target_ os.system: its module is not among")
 
 
@@ -267,14 +284,16 @@ def test_inner_nodes_are_checked_with_their_whole_path() -> None:
     mix["blend"] = {"_target_": "mixexp.mix.linear.Lineer"}
     lines = sorted(check(mix, "mix"))
     assert [line.split(" ")[0] for line in lines] == ["mix.blend:", "mix.ratio.alpha", "mix.ratio.per"]
-    assert "Did you mean 'Linear'?" in lines[0] and "Did you mean 'batch'?" in lines[2]
+    assert "Did you mean 'mixexp.mix.linear.Linear'?" in lines[0] and "Did you mean 'mix.ratio.per=batch'?" in lines[2]
 
 
 def test_an_inner_node_that_is_left_out_is_needed() -> None:
     mix = option("mix/mixup")
     del mix["pairing"]
-    assert check(mix, "mix") == ["mix.pairing: needs a value"]
-    assert "mix.pairing = None" in check({**mix, "pairing": None}, "mix")[0]
+    kind = "a Pairing: a mapping with the _target_ of a class and its settings"
+    assert check(mix, "mix") == [f"mix.pairing: needs a value, {kind}"]
+    for value in (None, "nearest", [], {}):
+        assert check({**mix, "pairing": value}, "mix") == [f"mix.pairing = {in_hydra(value)}: needs {kind}"]
 
 
 def test_a_mapping_without_a_target_is_a_plain_value() -> None:
@@ -319,16 +338,17 @@ def test_a_target_of_another_kind_is_refused(place: str, target: str) -> None:
 def test_inner_nodes_must_be_of_the_kind_their_place_needs() -> None:
     mix = option("mix/mixup")
     mix["pairing"] = {"_target_": "mixexp.mix.linear.Linear"}
-    assert check(mix, "mix") == ["mix.pairing: _target_ mixexp.mix.linear.Linear makes no Pairing, which is needed here"]
+    (line,) = check(mix, "mix")
+    assert line.startswith("mix.pairing: _target_ mixexp.mix.linear.Linear makes no Pairing. It has to be a class that derives from mixexp.mix.Pairing")
     mix["extra"] = mix["pairing"] = {"_target_": "mixexp.mix.permutation.Permutation"}
     (line,) = check(mix, "mix")
     assert line.startswith("mix.extra: no such setting")
 
 
-@pytest.mark.parametrize("target", [5, None, ["a"]])
+@pytest.mark.parametrize("target", [5, None, ["a"], "", "system", "mixexp..NoMix", ".NoMix", "mixexp.mix.", "my nets.Net", "nets.class", "a-b.C", "\0.C"])
 def test_a_target_that_is_no_name_is_refused(target: object) -> None:
-    (line,) = check({"_target_": target}, "mix")
-    assert repr(target) in line
+    says = f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class"
+    assert check({"_target_": target}, "mix") == [f"mix: {says}"]
 
 
 def test_torchs_own_optimizers_can_be_named() -> None:

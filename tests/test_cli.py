@@ -66,7 +66,7 @@ def test_a_run_gives_the_same_numbers_alone_in_a_sweep_and_beside_seven_others(t
         (["loss=focal", "loss.gama=1"], ["loss.gama", "loss.gamma", "Did you mean 'loss.gamma'?"]),
         (["+foo=1"], ["foo", "no such setting"]),
         (["epochs=many"], ["epochs = 'many'", "integer"]),
-        (["alpha=-1", "mix=mixup"], ["alpha = -1", "greater than 0"]),
+        (["alpha=-1", "mix=mixup"], ["alpha = -1", "needs a number above 0"]),
         (["subset=head", "subset.n=2000"], ["subset.n = 2000", "1438"]),
         (["imbalance=minority", "imbalance.n=400"], ["imbalance.n = 400", "images and has"]),
         (["mix=mixup", "mix_layer=layer4"], ["layer4", "input, layer1, layer2, layer3, final"]),

@@ -419,8 +419,8 @@ def test_what_acts_alike_is_one_run():
         ("dataset.mean=[0.5,0]", "dataset.mean, dataset.std: have no effect on a run of the group gan"),
         ("gan.frame_points=51", "gan.frame_points = 51: more than gan.samples = 50"),
         ("dataset.test_points=9", "gan.frame_points = 10: the test set has 9 points"),
-        ("gan.discriminator_steps=0", "gan.discriminator_steps = 0: should be greater than or equal to 1"),
-        ("gan.discriminator.ratio.high=1.5", "gan.discriminator.ratio.high = 1.5: should be less than or equal to 1"),
+        ("gan.discriminator_steps=0", "gan.discriminator_steps = 0: needs a whole number of 1 or more"),
+        ("gan.discriminator.ratio.high=1.5", "gan.discriminator.ratio.high = 1.5: needs a number above 0 and of at most 1"),
     ],
 )  # fmt: skip
 def test_what_a_game_has_no_use_for_is_refused(words, says):

@@ -25,6 +25,7 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"text", "files", "metrics", "streams", "mixed", "conf_dir"},
     {"errors"},
+    {"wording", "contracts"},
     {"options", "build", "device", "record"},
     {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "finished", "logger"},

@@ -495,7 +495,7 @@ def test_a_plan_with_refused_cells_shows_the_good_ones_and_the_reasons(command, 
     code, out, errors = command("plan", "mix=mixup", "mix_layer=input,layer4", "alpha=0.5,-1", *SMALL)
     assert code == 2 and len(states_in(out)) == 1 and "1 run: 1 missing" in out
     assert errors.startswith("mixexp: ") and "Traceback" not in errors
-    for part in ("alpha = -1: should be greater than 0\n    in 2 of 4 cells, first: ", "no layer 'layer4'", "in 1 of 4 cells, first: "):
+    for part in ("alpha = -1: needs a number above 0\n    in 2 of 4 cells, first: ", "no layer 'layer4'", "in 1 of 4 cells, first: "):
         assert part in errors
     code, out, errors = command("plan", "alpha=-1", "mix=mixup,bc")
     assert code == 2 and out == "" and "in 2 of 2 cells" in errors

@@ -33,13 +33,13 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.sweep.grid import cells
+        from mixexp.sweep.typed import values
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         axes: dict[str, list[str]] = {}
         for override in parser.parse_overrides([*self._parse_config(), *arguments]):
             # what comes later wins: an axis on the command line replaces the experiment's
-            values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]
-            axes[override.get_key_element()] = values
+            axes[override.get_key_element()] = values(override)
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
         jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
         if not isinstance(self.launcher, PoolLauncher):

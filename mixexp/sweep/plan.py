@@ -26,6 +26,7 @@ from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
 from mixexp.sweep.pace import Task
+from mixexp.sweep.settle import set_texts, settled
 from mixexp.sweep.space import space_of
 from mixexp.validate import cost, validate
 
@@ -69,21 +70,25 @@ class Plan:
             raise UserError("\n".join(_words(refusal, self.cells) for refusal in self.refusals))
 
 
-def resolve(cell: Composed) -> tuple[dict[str, Any], frozenset[str]]:
-    """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to."""
+def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], frozenset[str]]:
+    """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to.
+
+    words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
+    """
     own = cell.config
-    if isinstance(own.get("data_dir"), str):  # wherever it was started from, a run means the same folder
+    set_texts(own, words)
+    if isinstance(own.get("data_dir"), str) and own.data_dir:  # wherever it was started from, a run means the same folder
         own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))
     used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
-    found = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    found = settled(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
     found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
     return {**found, "choices": dict(cell.choices)}, used
 
 
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
     """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them; words: each cell's overrides."""
-    resolved = [resolve(cell) for cell in cells]
+    resolved = [resolve(cell, overrides) for cell, overrides in zip(cells, words, strict=True)]
     reasons: dict[str, list[str]] = {}
     good = []
     for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
@@ -198,7 +203,7 @@ class _References:
         has = {key: lookup(config, key) for c in self._cells for key in c}
 
         def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
-            return sum(1 if has[key] == value else -1 for key, (_, value) in grid_cell.items())
+            return sum(1 if has[key] in (value, text) else -1 for key, (text, value) in grid_cell.items())
 
         nearest = max(self._cells, default={}, key=likeness)
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
@@ -216,5 +221,5 @@ class _References:
     def _reference(self, words: Sequence[str]) -> dict[str, Any]:
         key = tuple(words)
         if key not in self._found:
-            self._found[key] = canonical(*resolve(self._compose(words)))
+            self._found[key] = canonical(*resolve(self._compose(words), words))
         return self._found[key]

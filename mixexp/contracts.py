@@ -1,0 +1,95 @@
+"""What a class of the user's own has to be in its place: read off the contract's class, with the smallest class of the program as an example."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from mixexp.conf_dir import CONF
+
+
+def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
+    """What to derive from and what to define, in sentences; path: the place; given: what the program gives to the constructor."""
+    parts = [*(f"{name}: {text}" for name, text in declared(kind).items()), *(signature(kind, name) for name in abstract(kind))]
+    defines = f" and defines {'; '.join(parts)}" if parts else ""
+    gets = f". The program calls it with {', '.join(given)} beside its settings" if given else ""
+    return f"It has to be a class that derives from {dotted(kind)}{defines}; or a function that says '-> {kind.__name__}'{gets}.{example(kind, path)}"
+
+
+def lacking(made: type) -> str:
+    """The methods that a class of some kind leaves undefined; empty where there are none."""
+    return "; ".join(signature(made, name) for name in abstract(made))
+
+
+def undefined(made: Any, kind: type) -> list[str]:
+    """What an object of a kind has not, though the contract says that it has."""
+    return [f"{name}: {text}" for name, text in declared(kind).items() if not hasattr(made, name)]
+
+
+def dotted(kind: type) -> str:
+    """The name of a class as an import has it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def abstract(kind: type) -> list[str]:
+    """The methods that have to be defined, in the order of the contract."""
+    names = getattr(kind, "__abstractmethods__", frozenset())
+    return list(dict.fromkeys(name for base in kind.__mro__ for name in base.__dict__ if name in names))
+
+
+def declared(kind: type) -> dict[str, str]:
+    """The attributes that have to be there and have no value to begin with, and their types."""
+    bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] == __name__.split(".")[0]]
+    found = {name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)}
+    return {name: text if isinstance(text, str) else getattr(text, "__name__", str(text)) for name, text in found.items()}
+
+
+def signature(kind: type, name: str) -> str:
+    """A method as it has to be written."""
+    method = inspect.getattr_static(kind, name)
+    if isinstance(method, property):
+        return f"{name} (a property)"
+    return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")  # annotations are texts
+
+
+def example(kind: type, path: str) -> str:
+    """Where a class of a kind can be read, in a sentence; path: the place in a configuration."""
+    shortest = _shortest(kind)
+    if shortest is not None:
+        return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"
+    options = sorted((CONF / path.split(".")[0]).glob("*.yaml"))
+    targets = (yaml.safe_load(option.read_text(encoding="utf-8")).get("_target_") for option in options)
+    first = next((target for target in targets if target), None)
+    return f" An example: {first}" if first else ""
+
+
+@functools.cache
+def _shortest(kind: type) -> type | None:
+    """The shortest class of the program that is of a kind and has settings, or has none where no such class has any."""
+    found = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
+    return min(found, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__), default=None)
+
+
+def _is_example(made: Any, kind: type, module: str) -> bool:
+    if not (inspect.isclass(made) and issubclass(made, kind) and made.__module__ == module) or inspect.isabstract(made):
+        return False
+    # who is made of others of its kind shows little of the kind
+    return not any(kind.__name__ in str(parameter.annotation) for parameter in inspect.signature(made).parameters.values())
+
+
+def _modules(kind: type) -> Iterator[Any]:
+    """The module of a contract, and those of its package."""
+    if kind.__module__.split(".")[0] != __name__.split(".")[0]:
+        return
+    module = sys.modules[kind.__module__]
+    yield module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not found.name.startswith("_"):
+            yield importlib.import_module(f"{module.__name__}.{found.name}")

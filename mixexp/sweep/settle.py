@@ -1,0 +1,109 @@
+"""Values as a setting has them: a number that was typed for a text is its characters, and 1e1 is 10 where it is a whole number."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixexp.build import hints_of, locate
+from mixexp.errors import UserError
+from mixexp.sweep.typed import characters
+from mixexp.validate import Settings
+from mixexp.wording import arms, split
+
+
+def set_texts(config: DictConfig, words: Sequence[str]) -> None:
+    """Give every setting of an unresolved configuration that is a text and was typed without quotes the characters typed."""
+    trusted = OmegaConf.select(config, "trusted_modules")
+    for key, typed in characters(words).items():
+        parent, _, name = key.rpartition(".")
+        holder = OmegaConf.select(config, parent) if parent else config
+        if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
+            continue
+        hint = _hints(holder if parent else None, trusted).get(name, Any)
+        value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
+        settled = settle(hint, value, typed)
+        if settled is not value:
+            OmegaConf.update(config, key, settled, merge=False)
+
+
+def settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved configuration whose numbers are texts where a setting is a text, and 1e1 is 10 where it is a whole number."""
+    return _settle_all(config, _hints(None, ()), config.get("trusted_modules"))
+
+
+def settle(hint: Any, value: Any, typed: Any = None) -> Any:
+    """A value as a type has it: itself unless it is a number and the type is a text, or another kind of number, in all or in its items.
+
+    typed: its characters, or those of its items, where they are known.
+    """
+    base, _ = split(hint)
+    for arm in arms(hint):
+        if _is(arm, value):
+            hint, (base, _) = arm, split(arm)
+            break
+    else:
+        if len(arms(hint)) > 1:
+            tries = ((arm, settle(arm, value, typed)) for arm in arms(hint))
+            return next((settled for arm, settled in tries if _is(arm, settled)), value)
+    origin, inner = typing.get_origin(base) or base, typing.get_args(base)
+    if isinstance(value, list) and origin in (list, tuple, Sequence) and inner:
+        texts = typed if isinstance(typed, list) and len(typed) == len(value) else [None] * len(value)
+        items = [settle(inner[0], item, text) for item, text in zip(value, texts, strict=True)]
+        return value if all(item is old for item, old in zip(items, value, strict=True)) else items
+    if base is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if base is str or (origin is Literal and not _is(base, value)):
+        text = _text(value, typed)
+        return text if text is not None and (base is str or text in inner) else value
+    return value
+
+
+def _is(hint: Any, value: Any) -> bool:
+    """Whether a value is of a type, whatever the limits and items."""
+    base, _ = split(hint)
+    origin = typing.get_origin(base) or base
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in typing.get_args(base))
+    if base in (None, types.NoneType):
+        return value is None
+    if origin in (list, tuple, Sequence):
+        return isinstance(value, list)
+    if base is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is base or (origin in (dict, Mapping) and isinstance(value, Mapping)) or base is Any
+
+
+def _text(value: Any, typed: Any) -> str | None:
+    """The characters of a number, a boolean or null; None where they are not known, or it is none of these."""
+    if not isinstance(value, bool | int | float | None):
+        return None
+    if isinstance(typed, str):
+        return typed
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: Any) -> dict[str, Any]:
+    """Every value of a mapping; one with a _target_ by the types of its arguments."""
+    settled = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            settled[key] = _settle_all(value, _hints(value, trusted), trusted)
+        else:
+            settled[key] = settle(hints.get(key, Any), value)
+    return settled
+
+
+def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:
+    """The types of a node's settings; None: of the run's own. None are known where the class cannot be found, which validate says."""
+    if node is None:
+        return {name: field.annotation for name, field in Settings.model_fields.items()}
+    with contextlib.suppress(UserError):
+        if "_target_" in node:
+            return hints_of(locate(node["_target_"], trusted or ()))
+    return {}

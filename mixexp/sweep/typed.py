@@ -1,0 +1,69 @@
+"""Overrides as they were typed: Hydra reads 007, 1e3 and 1_000 as numbers, which in a setting that is a text are the characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from antlr4 import CommonTokenStream, InputStream
+from hydra.core.override_parser.types import Override
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
+
+
+def characters(words: Sequence[str]) -> dict[str, Any]:
+    """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has none: None."""
+    found: dict[str, Any] = {}
+    for word in words:
+        tree = _parsed(word)
+        if tree.key() is not None and tree.value() is not None and tree.value().element() is not None:
+            found |= _leaves(tree.key().getText(), _characters(tree.value().element(), word))
+    return found
+
+
+def values(override: Override) -> list[str]:
+    """An override's values, several for a sweep, each as it was typed: Hydra writes 0.001 for 1e-3."""
+    word = override.input_line
+    as_hydra_writes = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]
+    value = _parsed(word).value()
+    if value is None:
+        return as_hydra_writes
+    if value.simpleChoiceSweep() is not None:
+        elements = value.simpleChoiceSweep().element()
+    elif value.element().function() is not None and value.element().function().ID().getText() == "choice":
+        elements = value.element().function().element()
+    else:
+        elements = [value.element()]
+    if len(elements) != len(as_hydra_writes) or any("(" in _source(element, word) for element in elements if element.primitive() is None):
+        return as_hydra_writes  # what a function makes
+    return [_source(element, word) for element in elements]
+
+
+def _parsed(word: str) -> OverrideParser.OverrideContext:
+    """The parse tree of a word that Hydra has read before."""
+    lexer = OverrideLexer(InputStream(word))
+    lexer.removeErrorListeners()
+    parser = OverrideParser(CommonTokenStream(lexer))
+    parser.removeErrorListeners()
+    return parser.override()
+
+
+def _source(tree: Any, word: str) -> str:
+    return word[tree.start.start : tree.stop.stop + 1].strip()
+
+
+def _characters(element: OverrideParser.ElementContext, word: str) -> Any:
+    if element.listContainer() is not None:
+        return [_characters(inner, word) for inner in element.listContainer().element()]
+    if element.dictContainer() is not None:
+        pairs = element.dictContainer().dictKeyValuePair()
+        return {_source(pair.dictKey(), word): _characters(pair.element(), word) for pair in pairs}
+    return None if element.primitive() is None else _source(element.primitive(), word)
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(f"{key}.{name}", inner)
+    else:
+        yield key, value

@@ -1,0 +1,199 @@
+"""What a setting's type and limits allow, in plain words, and what is wrong with values that are of another kind."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic.fields import FieldInfo
+
+from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
+
+STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
+
+
+def split(hint: Any) -> tuple[Any, dict[str, Any]]:
+    """A type without what is annotated to it, and its limits: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, description."""
+    limits: dict[str, Any] = {}
+    while typing.get_origin(hint) is Annotated:
+        hint, *notes = typing.get_args(hint)
+        for note in notes:
+            inner = note.metadata if isinstance(note, FieldInfo) else [note]
+            for limit in inner:
+                names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+                limits |= {name: getattr(limit, name) for name in names if getattr(limit, name, None) is not None}
+            if isinstance(note, FieldInfo) and note.description:
+                limits["description"] = note.description
+    return hint, limits
+
+
+def arms(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the type itself."""
+    base, _ = split(hint)
+    return typing.get_args(base) if typing.get_origin(base) in (typing.Union, types.UnionType) else (hint,)
+
+
+def allowed(hint: Any, many: bool = False) -> str:
+    """What a value of a type may be, as in "a number above 0"; many: the values of a list, as in "numbers above 0"."""
+    base, limits = split(hint)
+    if "description" in limits:
+        return f"values, each {limits['description']}" if many else limits["description"]
+    origin, inner = typing.get_origin(base), typing.get_args(base)
+    if len(arms(hint)) > 1 or origin is Literal:
+        words = list(_choices(hint))
+        comma = "," if any(" " in word for word in words) else ""  # "a number of 1 or more, or null", but "auto, true or false"
+        joined = f"{', '.join(words[:-1])}{comma} or {words[-1]}" if len(words) > 1 else words[0]
+        return f"values, each {joined}" if many else joined
+    plural = "s" if many else ""
+    if base in (int, float):
+        noun = f"whole number{plural}" if base is int else f"number{plural}"
+        return _one(noun + _range(base, limits), many)
+    if base is str:
+        return _one(f"text{plural}{_length(limits)}", many)
+    if base is bool:
+        return "values, each true or false" if many else "true or false"
+    if base in (None, type(None)):
+        return "null"
+    if (origin or base) in (list, tuple, set, frozenset, Sequence):
+        item = inner[0] if inner else Any
+        least, most = limits.get("min_length", 0), limits.get("max_length")
+        count = f"exactly {most} " if least == most else ""
+        return _one(f"list{plural}{'' if count else _count(least, most)} of {count}{allowed(item, many=True)}", many)
+    if (origin or base) in (dict, Mapping):
+        return _one(f"mapping{plural}, as in {{name: value}}", many)
+    if base is Any:
+        return "values of any kind" if many else "any value"
+    return _one(f"{getattr(base, '__name__', base)}: a mapping with the _target_ of a class and its settings", many)
+
+
+def _choices(hint: Any) -> Iterator[str]:
+    """What a union or Literal allows, each in words, null last."""
+    for arm in sorted(arms(hint), key=lambda arm: arm is type(None)):
+        base, _ = split(arm)
+        if typing.get_origin(base) is Literal:
+            yield from map(in_hydra, typing.get_args(base))
+        elif base is bool:
+            yield from ("true", "false")
+        else:
+            yield allowed(arm)
+
+
+def _one(words: str, many: bool) -> str:
+    return words if many else f"a{'n' if words[0] in 'AEIOUaeiou' else ''} {words}"
+
+
+def _range(base: type, limits: Mapping[str, Any]) -> str:
+    """The limits of a number."""
+    low, high = limits.get("ge"), limits.get("le")
+    above, below = limits.get("gt"), limits.get("lt")
+    if base is int:
+        low, above = (math.floor(above) + 1, None) if above is not None else (low, None)
+        high, below = (math.ceil(below) - 1, None) if below is not None else (high, None)
+    words = ""
+    if low is not None and high is not None:
+        words = f" from {low:g} to {high:g}" if base is float else f" from {low} to {high}"
+    else:
+        ends = [f"above {above}"] * (above is not None) + [f"of {low} or more"] * (low is not None)
+        ends += [f"below {below}"] * (below is not None) + [f"of at most {high}"] * (high is not None)
+        words = f" {' and '.join(ends)}" if ends else ""
+    return words + (f" that can be divided by {limits['multiple_of']}" if "multiple_of" in limits else "")
+
+
+def _length(limits: Mapping[str, Any]) -> str:
+    """The limits of a text."""
+    least, most = limits.get("min_length", 0), limits.get("max_length")
+    if "pattern" in limits:
+        return f" of the form {limits['pattern']}"
+    if least == most:
+        return f" of exactly {most} letter{'s' if most != 1 else ''}"
+    parts = ["that is not empty"] * (least == 1) + [f"of at least {least} letters"] * (least > 1)
+    parts += [f"of at most {most} letters"] * (most is not None)
+    return f" {' and '.join(parts)}" if parts else ""
+
+
+def _count(least: int, most: int | None) -> str:
+    """The limits of a list's length."""
+    parts = [", not empty,"] * (least == 1) + [f", of at least {least} items,"] * (least > 1) + [f", of at most {most} items,"] * (most is not None)
+    return "".join(parts)
+
+
+def head(name: str, value: Any) -> str:
+    """The beginning of a message about a setting's value, as it is typed."""
+    return f"{name} = {shown(value)}: " if value != "" else f"{name}=: the value is left empty; it "
+
+
+def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with a setting's value, in a line: the value as it is typed, what is allowed, what is meant perhaps.
+
+    errors: what pydantic has against the value.
+    """
+    said = [str(error["ctx"]["error"]) for error in errors if error["type"] in ("value_error", "assertion_error")]
+    if said:  # by a check of the class's own
+        return head(name, value) + listed(dict.fromkeys(said))
+    needs = f"needs {allowed(hint)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        needs += ", and a finite one"
+    items = list(dict.fromkeys(item for error in errors for item in _items(value, error["loc"][1:])))
+    needs += f"; {listed(items)}" if items else ""
+    return head(name, value) + needs + _meant(name, value, hint)
+
+
+def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
+    """Which of a list's or mapping's values is wrong; what else pydantic says of the place are names of types."""
+    names = []
+    for part in where:
+        if isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+            names.append(f"item {part + 1}")
+            value = value[part]
+        elif isinstance(value, Mapping) and part in value:
+            names.append(str(part))
+            value = value[part]
+    if names:
+        yield f"{' of '.join(reversed(names))} is {shown(value)}"
+
+
+def _meant(name: str, value: Any, hint: Any) -> str:
+    """What a value stands for perhaps, as it has to be typed; empty when nothing that is allowed resembles it."""
+    for guess in _guesses(value, hint):
+        with contextlib.suppress(pydantic.ValidationError):
+            pydantic.TypeAdapter(hint, config=STRICT).validate_python(guess)
+            return f". Did you mean {typed(name, guess)}?"
+    return ""
+
+
+def typed(name: str, value: Any) -> str:
+    """An override in quotes, as it can be typed in a shell; the value alone where the name of the setting is none of an override."""
+    word = override(name, value) if re.fullmatch(r"[\w./]+", name) else in_shell(in_hydra(value))
+    return word if word.startswith("'") else f"'{word}'"
+
+
+def _guesses(value: Any, hint: Any) -> Iterator[Any]:
+    """Values of other types that are written much alike."""
+    if isinstance(value, list):
+        if len(value) == 1 and not isinstance(value[0], list | Mapping):
+            yield value[0]
+        return
+    if value is None or isinstance(value, Mapping):
+        return
+    choices = [choice for arm in arms(hint) if typing.get_origin(split(arm)[0]) is Literal for choice in typing.get_args(split(arm)[0])]
+    if isinstance(value, str):
+        yield from resembling(value, choices)
+        yield value.strip()
+        word = value.strip().lower()
+        for convert in (int, float):
+            with contextlib.suppress(ValueError):
+                yield convert(word)
+        yield from [True] * (word in TRUE) + [False] * (word in FALSE) + [None] * (word in ("none", "null"))
+    elif isinstance(value, float) and value.is_integer():
+        yield int(value)
+    if not isinstance(value, bool | str):
+        yield from [True] * (value == 1) + [False] * (value == 0) + [str(value)]
+    if value != "":
+        yield [value]
