@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import difflib
+import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 import yaml
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import options, own_folders
 
-PLUGINS = {
-    "joblib": "hydra-joblib-launcher",
-    "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher",
-    "ray": "hydra-ray-launcher",
-}
-"""Launchers that are not always there, and where each comes from."""
-
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
     from mixexp.sweep.cells import composed
+    from mixexp.sweep.overrides import parse, refuse, refuse_several
     from mixexp.sweep.plan import resolve
 
-    search = _search_path(folders)
+    groups = options([CONF, *folders])
+    parsed = parse(overrides, groups)
+    refuse(parsed, groups)
+    refuse_several(parsed, groups, ())
+    words = [*overrides, *search_path(folders)]
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(composed(hydra.compose("config", overrides=[*overrides, *search], return_hydra_config=True)), overrides)[0]
+        return resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
 
 
-def _search_path(folders: Sequence[Path]) -> list[str]:
+def search_path(folders: Sequence[Path]) -> list[str]:
     """The override that lets Hydra find options in a user's folders, where there are any."""
     paths = ",".join(f"'file://{folder.absolute()}'" for folder in folders)
     return [f"hydra.searchpath=[{paths}]"] if folders else []
@@ -54,18 +53,138 @@ def application(words: Sequence[str]) -> None:
     """Hand a command line to Hydra, which runs one job or a sweep; raises UserError."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be said in our words
     folders, words = own_folders(words)
-    flags = [word for word in words if word in ("-m", "--multirun")]
-    others = [word for word in words if word not in flags]
+    if len(folders) > 1:
+        raise UserError(f"--config-dir {' '.join(map(str, folders))}: one folder at a time")
+    flags, overrides = _flags(words)
+    own = [f"--config-dir={folder}" for folder in folders]
+    sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser wants the overrides in one piece
-    sys.argv[1:] = [*flags, *(f"--config-dir={folder}" for folder in folders), *others]
-    command = list(sys.argv)
+    typed = [*(["-m"] if sweep else []), *own, *(flag for flag in flags if flag not in sweep), *overrides]
+    command = [sys.argv[0], *typed]
+    shown = _shows(flags)
+    sys.argv[1:] = [*typed[: len(typed) - len(overrides)], *_checked(overrides, folders, typed, bool(sweep), shown)]
 
     def job(found: DictConfig) -> dict[str, Any] | None:
         sys.argv[:] = command  # a launcher's process has another one, and a run's record shows the user's
         return _job(found)
 
-    with explained(words, folders):
+    with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
+        # a folder that is not there
+        warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+
+
+def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
+    """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
+    from mixexp.sweep.overrides import parse, refuse, refuse_several, spelled_out, values
+    from mixexp.sweep.space import rewritten
+
+    if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
+        return list(overrides)
+    groups = options([CONF, *folders])
+    parsed = parse([rewritten(override) for override in parse(overrides, groups)], groups)
+    refuse(parsed, groups, typed)
+    modes = {override.value() for override in parsed if override.key_or_group == "hydra.mode"}
+    if sweep and "RUN" in modes:
+        raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
+    if sweep or "MULTIRUN" in modes:
+        for override in parsed:
+            if override.is_discrete_sweep() and not override.key_or_group.startswith(("hydra/", "hydra.")):
+                values(override, groups)  # says which is empty
+        return [spelled_out(override) for override in parsed]
+    several = [word for word in typed if not word.startswith("--cfg") and word not in ("-c", "job", "hydra", "all")]
+    refuse_several(parsed, groups, several if shown else typed)
+    return [override.input_line for override in parsed]
+
+
+class _Flags(argparse.ArgumentParser):
+    """Errors are raised, for the caller to say in our words."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def _flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of a command line, in Hydra's meaning, and its overrides; raises UserError for options that do not go together."""
+    parser = get_args_parser()
+    parser.__class__ = _Flags  # Hydra makes it
+    known = [name for action in parser._actions for name in action.option_strings]
+    try:
+        found, unknown = parser.parse_known_intermixed_args(list(words))
+    except UserError as error:
+        strange = [word for word in words if re.match(r"-[^-].", word) and word.partition("=")[0] not in known]
+        if not strange:
+            raise UserError(str(error).removeprefix("argument ")) from None
+        unknown = strange[:1]
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        long = [option for option in known if option.startswith("--")]
+        raise UserError(f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}")
+    flags, left = [], list(found.overrides)
+    for word in reversed(words):  # an option's value may read like an override before it
+        if left and word == left[-1]:
+            left.pop()
+        else:
+            flags.insert(0, word)
+    _refuse_flags(found, list(found.overrides), flags)
+    return flags, found.overrides
+
+
+def _refuse_flags(found: argparse.Namespace, overrides: Sequence[str], flags: Sequence[str]) -> None:
+    from mixexp.sweep.overrides import command, parse, values
+
+    once = [name for name in ("cfg", "info") if getattr(found, name) is not None]
+    if once and (found.multirun or found.run):
+        rest = [flag for flag in flags if not _is_multirun(flag) and flag not in ("-r", "--run")]
+        groups = options([CONF])
+        first = [f"{each.get_key_element()}={values(each, groups)[0]}" if each.is_discrete_sweep() else each.input_line for each in parse(overrides, groups)]
+        line = command([*rest, *first], {})
+        raise UserError(f"--{once[0]} shows one configuration and runs nothing; leave {'-m' if found.multirun else '--run'} out: {line}")
+    if found.run + found.multirun + found.shell_completion + len(once) > 1:
+        raise UserError(f"{' '.join(flags)}: one of --run, --multirun, --cfg, --info and --shell-completion at a time")
+    for name in ("resolve", "package"):
+        if getattr(found, name) and not found.cfg and not found.help:
+            raise UserError(f"--{name} goes with --cfg: {command(['--cfg', 'job', *flags, *overrides], {})}")
+    if found.shell_completion:
+        ways = [f"{way}={shell}" for way in ("install", "uninstall", "query") for shell in ("bash", "fish", "zsh")]
+        if len(overrides) != 1 or overrides[0] not in ways or (overrides[0].startswith("query") and "COMP_LINE" not in os.environ):
+            raise UserError(f"--shell-completion takes one of {', '.join(ways[:6])}, in eval \"$(mixexp --shell-completion install=bash)\"")
+    for name, instead in (("experimental_rerun", "the same command again goes on with what is missing"), ("config_path", _OWN)):
+        if getattr(found, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
+    if found.config_name not in (None, "config") and found.config_dir is None and not any(flag.startswith("--config-dir") for flag in flags):
+        raise UserError(f"--config-name {found.config_name}: mixexp has one, config; {_OWN}")
+
+
+_OWN = "options and experiments of your own lie in a folder that --config-dir names, as DIR/experiment/NAME.yaml for experiment=NAME"
+
+
+def _is_multirun(flag: str) -> bool:
+    """-m, or --multirun, of which Hydra takes a beginning too."""
+    return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
+
+
+def _shows(flags: Sequence[str]) -> bool:
+    return any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
+
+
+@contextlib.contextmanager
+def _own_words(shown: bool) -> Iterator[None]:
+    """Turns the line that Hydra prints before it exits, where --cfg finds no such package, into a UserError."""
+    if not shown:
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if end.code in (None, 0):
+            raise
+        text = " ".join(said.getvalue().split())
+        name = re.search(r"package '(.*)' not found", text)
+        near = closest(name[1], options([CONF])) if name else ""
+        raise UserError(f"--package {name[1]}: the configuration has no such part.{near}" if name else text) from None
 
 
 def _job(found: DictConfig) -> dict[str, Any] | None:
@@ -93,69 +212,55 @@ def _job(found: DictConfig) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def explained(words: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
-    """Turns Hydra's and OmegaConf's errors into one UserError that names the value, the choices and the closest match."""
-    from mixexp.sweep.identity import OPTIONAL
+def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str] = ()) -> Iterator[None]:
+    """Turns Hydra's and OmegaConf's errors into one UserError that names the value, the choices and the closest match.
 
-    groups = options([CONF, *folders])
-    for word in words:
-        group, _, value = word.lstrip("+~").partition("=")
-        if group == "experiment" and value == "null":
-            raise UserError(f"{word}: leave it out for a run without an experiment")
-        if group in OPTIONAL and word.endswith("=null"):
-            raise UserError(f"{word}: leave it out for a run without; ~{group} takes away what an experiment has chosen")
-        if group in groups and word.endswith(("=null", "=")):
-            raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
+    words: the overrides. typed: the words of the whole command line, for the commands that messages suggest.
+    """
+    from mixexp.sweep.errors import explain, leaked, setting_missing
+    from mixexp.sweep.unknown import NoSuchSetting, missing_key
+
     try:
         yield
+    except NoSuchSetting as error:
+        raise UserError(setting_missing(error, folders, typed)) from error
     except yaml.YAMLError as error:
         raise UserError(f"a YAML file cannot be read: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
-        chosen = [word for word in words if word.partition("=")[0] in groups and "," not in word]
-        raise UserError(_explain(error, chosen, folders)) from error
+        key = missing_key(error)
+        if key is None:
+            raise UserError(explain(error, words, options([CONF, *folders]))) from error
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            raise UserError(setting_missing(NoSuchSetting(key, _chosen(words, folders), []), folders, typed)) from error
+    except (UserError, UserWarning) as error:
+        raise error if isinstance(error, UserError) else UserError(_warned(error)) from error
+    except Exception as error:
+        if not leaked(error):
+            raise
+        raise UserError(explain(error, words, options([CONF, *folders]))) from error
 
 
-def _explain(error: Exception, chosen: Sequence[str], folders: Sequence[Path]) -> str:
-    text = str(error)
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
-    if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key or text}: needs a value, {error.full_key or 'key'}=..."
-    if missing := re.search(r"Could not find '(?:.*/)?([^/']+)/([^/']+)'", text):
-        group, option = missing.groups()
-        if group == "launcher" and option in PLUGINS:
-            return f"hydra/launcher = {option}: not installed; pip install {PLUGINS[option]}"
-        choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(options([CONF, *folders]).get(group, ()))
-        return f"{group} = {option}: no such option; there are {', '.join(choices)}.{closest(option, choices)}"
-    if unknown := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(unknown[1], chosen, folders)
-    lines = [line.strip() for line in f"{text}\n{error.__cause__ or ''}".splitlines() if line.strip()]
-    return "\n".join(dict.fromkeys(lines))
+def _warned(warning: UserWarning) -> str:
+    place = re.search(r"path=(.*) is not available", str(warning))
+    return f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())
 
 
-def _unknown_key(key: str, chosen: Sequence[str], folders: Sequence[Path]) -> str:
-    """What to say about a key that the configuration does not have; its siblings are those of the chosen options."""
-    from mixexp.sweep.identity import flatten
+def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
+    """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
+    from mixexp.sweep.cells import composed
 
-    GlobalHydra.instance().clear()
-    parent, _, _ = key.rpartition(".")
-    found = None
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        search = _search_path(folders)
-        with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may be what is wrong
-            found = hydra.compose("config", overrides=[*chosen, *search])
-        default = OmegaConf.to_container(found if found is not None else hydra.compose("config"), resolve=False)
-    known = [*default, *options([CONF, *folders]), *(name for name, _ in flatten(default))]
-    siblings = [name for name in dict.fromkeys(known) if name.rpartition(".")[0] == parent and not name.endswith("_target_")]
-    there = f"; there are {', '.join(siblings)}" if siblings else ""
-    # a shared beginning would make every sibling look alike, so only the last part is compared among them
-    last = {name.rpartition(".")[2]: name for name in siblings}
-    near = difflib.get_close_matches(key.rpartition(".")[2], last, n=1)
-    match = f" Did you mean '{last[near[0]]}'?" if near else closest(key, dict.fromkeys(known))
-    return f"{key}: no such setting{there}.{match}"
+    groups = options([CONF, *folders])
+    own = search_path(folders)
+    chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
+    for tried in ([*chosen, *own], own):
+        with contextlib.suppress(HydraException, OmegaConfBaseException, UserError):
+            return [composed(hydra.compose("config", overrides=tried, return_hydra_config=True))]
+    return []
 
 
 def is_sweep(word: str) -> bool:
     """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError."""
-    with explained([word], ()):
-        return OverridesParser.create().parse_override(word).is_sweep_override()
+    from mixexp.sweep.overrides import parse
+
+    return parse([word], options([CONF]))[0].is_sweep_override()

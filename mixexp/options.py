@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest
 from mixexp.text import in_hydra
 
@@ -14,7 +16,7 @@ from mixexp.text import in_hydra
 def header(path: Path) -> list[str]:
     """The lines of a YAML file's opening comment, without their #; Hydra's own "@package" line is not part of it."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():  # only a run that uses the file refuses it
         if not line.startswith("#"):
             break
         if not line.startswith("# @package"):
@@ -53,15 +55,76 @@ def expand_home(word: str) -> str:
     return key + equals + re.sub(r"(?:^|(?<=[,\[]))~[^,\[\]'\"]*", lambda path: in_hydra(os.path.expanduser(path[0])), value)
 
 
+def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
+    """Option → the dotted settings that its file has, those of the options that it builds on among them; for suggestions."""
+    files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
+    return {option: [name for name in _leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
+
+
+def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> dict[str, Any]:
+    """An option's file over the options of its defaults list; empty where it cannot be read."""
+    import yaml  # mixexp list starts without it
+
+    try:
+        found = yaml.safe_load(files[option].read_text(encoding="utf-8"))
+    except (KeyError, OSError, ValueError, yaml.YAMLError):
+        return {}
+    if not isinstance(found, dict) or option in above:
+        return {}
+    defaults = found.pop("defaults", None)
+    merged: dict[str, Any] = {}
+    for entry in defaults if isinstance(defaults, list) else ():
+        if isinstance(entry, str) and entry != "_self_":
+            name, _, place = entry.partition("@")
+            inner = _merged(files, name, (*above, option))
+            merged |= {place: inner} if place else inner
+    return merged | found
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:
+    """(option, setting) of every setting of a group's files whose comment opens with the word."""
+    found: list[tuple[str, str]] = []
+    if len(word) < 3:  # such as "a"
+        return found
+    for folder in folders:
+        for path in sorted(folder.glob(f"{group}/*.yaml")):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found += [(path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)]
+    return found
+
+
 def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """The user's own folders of options, which --config-dir names, and the other words."""
+    """The user's own folders of options, which --config-dir names, and the other words; raises UserError for what is no such folder."""
     folders, rest, waiting = [], [], list(words)
     while waiting:
         word = waiting.pop(0)
-        if word in ("--config-dir", "-cd") and waiting:
-            folders.append(Path(waiting.pop(0)))
-        elif word.startswith("--config-dir="):
-            folders.append(Path(word.split("=", 1)[1]))
-        else:
+        name, equals, value = word.partition("=")
+        if name != "-cd" and not (name.startswith("--config-d") and "--config-dir".startswith(name)):  # as Hydra reads it
             rest.append(word)
+        elif equals or waiting:
+            folders.append(_own_folder(value if equals else waiting.pop(0)))
+        else:
+            raise UserError(f"{word}: needs the folder with your options, such as {word} my_conf")
     return folders, rest
+
+
+def _own_folder(name: str) -> Path:
+    folder = Path(name)
+    if not name or not folder.is_dir():
+        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        what = "is a file, and a folder of options is needed" if folder.is_file() else f"no such folder in {Path.cwd()}"
+        raise UserError(f"--config-dir {name or repr(name)}: {what}.{closest(folder.name, beside)}")
+    for path in sorted(folder.glob("*/*.yaml")):
+        ours = CONF / path.parent.name / path.name
+        if ours.is_file() and not ours.samefile(path) and ours.read_bytes() != path.read_bytes():
+            option = f"{path.parent.name}={path.stem}"
+            raise UserError(f"{path}: the program has an option {option} and would use that one; give yours another name")
+    return folder

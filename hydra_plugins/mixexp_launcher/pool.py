@@ -53,9 +53,9 @@ class PoolLauncher(Launcher):
 
     def _composed(self, job_overrides: Sequence[Sequence[str]]) -> list[Any]:
         from mixexp.sweep.cells import composer
+        from mixexp.sweep.unknown import compose_all
 
-        compose = composer(self.hydra_context.config_loader, self.config)
-        return [compose(overrides) for overrides in job_overrides]
+        return compose_all(composer(self.hydra_context.config_loader, self.config), job_overrides)
 
 
 class PlanLauncher(PoolLauncher):

@@ -8,7 +8,6 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus, setup_globals
 from omegaconf import OmegaConf
 
@@ -33,13 +32,13 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.sweep.grid import cells
-        from mixexp.sweep.typed import values
+        from mixexp.sweep.overrides import loaded_groups, parse, refuse, values
 
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        axes: dict[str, list[str]] = {}
-        for override in parser.parse_overrides([*self._parse_config(), *arguments]):
-            # what comes later wins: an axis on the command line replaces the experiment's
-            axes[override.get_key_element()] = values(override)
+        groups = loaded_groups()
+        params, typed = (parse(words, groups) for words in (self._parse_config(), arguments))
+        refuse(params, groups)
+        # what comes later wins: an axis on the command line replaces the experiment's
+        axes = {override.get_key_element(): values(override, groups) for override in [*params, *typed]}
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
         jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
         if not isinstance(self.launcher, PoolLauncher):
@@ -53,7 +52,8 @@ class GridSweeper(BasicSweeper):
     def _hand_over(self, jobs: list[list[str]]) -> Any:
         from mixexp.sweep.cells import composer
         from mixexp.sweep.handed import hand_over
+        from mixexp.sweep.unknown import compose_all
 
         setup_globals()
         compose = composer(self.hydra_context.config_loader, self.config)
-        return hand_over(self.launcher, [compose(overrides) for overrides in jobs], jobs)
+        return hand_over(self.launcher, compose_all(compose, jobs), jobs)

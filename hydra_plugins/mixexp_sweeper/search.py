@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.plugins.sweeper import Sweeper
@@ -47,6 +46,8 @@ class SearchSweeper(Sweeper):
         from hydra_plugins.mixexp_launcher.pool import PlanLauncher, PoolLauncher
         from mixexp.errors import UserError
         from mixexp.sweep.cells import composer
+        from mixexp.sweep.overrides import loaded_groups, parse, refuse
+        from mixexp.sweep.space import interval
 
         setup_globals()
         try:
@@ -60,11 +61,14 @@ class SearchSweeper(Sweeper):
                 "hydra/launcher: a search trains its trials one after the other where it was started; leave the launcher out, "
                 "and start the same command as often as trials shall run at once"
             )
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        several = [override.input_line for override in parser.parse_overrides(arguments) if override.is_sweep_override()]
-        if several:
-            raise UserError(f"{' '.join(several)}: a search has one value for all that is not in its space")
+        overrides = parse(arguments, loaded_groups())
+        refuse(overrides, loaded_groups())
+        searched = {override.key_or_group: interval(override) for override in overrides if override.is_interval_sweep()}
+        arguments = [override.input_line for override in overrides if not override.is_interval_sweep()]
+        _refuse_several([override for override in overrides if override.is_discrete_sweep()])
         settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in self.settings.items()}
+        if searched:
+            settings["space"] = {**settings["space"], **searched}
         compose = composer(self.hydra_context.config_loader, self.config)
         if isinstance(self.launcher, PlanLauncher):
             return show_plan(compose, arguments, settings)
@@ -72,3 +76,17 @@ class SearchSweeper(Sweeper):
         if failure is not None:
             raise failure
         return None
+
+
+def _refuse_several(several: list[Any]) -> None:
+    """Raise UserError for settings with several values, with the words that search for them."""
+    from mixexp.errors import UserError
+    from mixexp.sweep.overrides import loaded_groups, values
+    from mixexp.text import in_shell
+
+    if not several:
+        return
+    found = {override.get_key_element(): values(override, loaded_groups()) for override in several}
+    words = " ".join(override.input_line for override in several)
+    spaces = " ".join(in_shell(f"hydra.sweeper.space.{key.lstrip('+')}.choices=[{','.join(given)}]") for key, given in found.items())
+    raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")

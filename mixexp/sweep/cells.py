@@ -6,13 +6,18 @@ import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+
+from mixexp.errors import UserError
+from mixexp.sweep.identity import OPTIONAL
+from mixexp.sweep.overrides import DRAWN, chosen_groups, loaded_groups, parse, refuse
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,53 @@ class Composed:
 
 
 def composed(found: DictConfig) -> Composed:
-    """What Hydra composed, taken apart."""
+    """What Hydra composed, taken apart; raises UserError where a group has no option of its own or several."""
     choices = {group: option for group, option in found.hydra.runtime.choices.items() if not group.startswith("hydra/")}
     config = OmegaConf.masked_copy(found, [key for key in found if key != "hydra"])
     OmegaConf.set_struct(config, True)
-    grid, space = (found.hydra.sweeper.get(name) for name in ("grid", "space"))
+    sweeper = found.hydra.sweeper
+    if not isinstance(sweeper, DictConfig):
+        raise UserError(f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME")
+    _one_option_each(choices, config, found)
+    grid, space = (sweeper.get(name) for name in ("grid", "space"))
     return Composed(
         config,
         choices,
         OmegaConf.to_container(grid) if grid is not None else (),
         OmegaConf.to_container(space) if space is not None else {},
     )
+
+
+def _one_option_each(choices: dict[str, Any], config: DictConfig, found: DictConfig) -> None:
+    """Make sure that the choices say which option each group has, null for one of the optional groups that was taken away."""
+    for group in chosen_groups():
+        taken_away = (group in OPTIONAL or group == "experiment") and config.get(group) is None
+        if group not in choices and taken_away:
+            choices[group] = None
+        elif group not in choices:
+            raise UserError(_several_in_a_file(group, choices.get("experiment"), found))
+    for choice in choices:
+        group, _, place = choice.partition("@")
+        if place in chosen_groups():
+            raise UserError(f"{choice}: an option of {group} has its place at {group}, and one of {place} at {place}")
+
+
+def _several_in_a_file(group: str, experiment: str | None, found: DictConfig) -> str:
+    """What to say of a list of options in a defaults list, of which Hydra merges all and records none."""
+    names: list[str] = []
+    where = "a defaults list" if experiment is None else f"the defaults list of experiment={experiment}"
+    for source in found.hydra.runtime.config_sources:
+        path = Path(source.path) / "experiment" / f"{experiment}.yaml"
+        entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []) if path.is_file() else []
+        lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
+        names = next((list(map(str, value)) for value in lists if isinstance(value, list)), names)
+    listed = ", ".join(names or ["A", "B"])
+    text = f"{group}: {where} has a list, [{listed}], and a run has one option"
+    text += f"\n    a run of each: {group}: [{listed}] in a block of hydra.sweeper.grid"
+    if group in DRAWN:
+        option, setting = DRAWN[group]
+        text += f"\n    one of these, drawn for every batch: override /{group}: {option} there, and {group}: {{{setting}: [{listed}]}}"
+    return text
 
 
 class Composer:
@@ -48,8 +89,7 @@ class Composer:
     def __init__(self, load: Callable[[list[str]], DictConfig], groups: Sequence[str]) -> None:
         self._load = functools.cache(lambda words: composed(load(list(words))))
         self._groups = frozenset(groups)
-        parser = OverridesParser.create()
-        self._parse = functools.cache(lambda word: parser.parse_overrides([word])[0])
+        self._parse = functools.cache(self._read)
 
     def __call__(self, words: Sequence[str]) -> Composed:
         overrides = [self._parse(word) for word in words]
@@ -57,6 +97,15 @@ class Composer:
         config = copy.deepcopy(base.config)
         ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
         return Composed(config, base.choices, base.grid, base.space)
+
+    def _read(self, word: str) -> Override:
+        groups = loaded_groups()
+        (override,) = parse([word], groups)
+        refuse([override], groups)
+        if override.is_sweep_override():
+            key = override.key_or_group
+            raise UserError(f"{word}: one value is needed in a cell; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes in it")
+        return override
 
     def _chooses(self, override: Override) -> bool:
         """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""

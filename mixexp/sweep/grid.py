@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ import yaml
 from mixexp.errors import UserError
 
 Cell = dict[str, str]
+
+MOST_CELLS = 100_000
+"""Cells of one sweep; planning so many already takes half an hour."""
 
 
 def as_override(value: Any) -> str:
@@ -26,9 +30,16 @@ def as_override(value: Any) -> str:
 
 
 def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """The cells of a grid, block after block, the last axis fastest; a list is an axis, any other value is fixed."""
+    """The cells of a grid, block after block, the last axis fastest; a list is an axis, any other value is fixed.
+
+    Raises UserError for what is no grid, and for an axis without values.
+    """
     cells: list[Cell] = []
+    if not isinstance(blocks, list | tuple) or not all(isinstance(block, Mapping) for block in blocks):
+        raise UserError(f"hydra.sweeper.grid = {blocks}: a grid is a list of blocks, such as [{{mix: [none, mixup], seed: 0}}]")
     for block in blocks:
+        if empty := [key for key, value in block.items() if value == []]:
+            raise UserError(f"hydra.sweeper.grid: {empty[0]}: [] is empty, so its block has no cells; give it values or take it out")
         axes = [value if isinstance(value, list) else [value] for value in block.values()]
         cells += [dict(zip(block, map(as_override, values), strict=True)) for values in itertools.product(*axes)]
     return cells
@@ -87,6 +98,8 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     for key in new:
         grid = replace(grid, key, axes[key], everywhere=key in root)
     outer = {key: values for key, values in axes.items() if not any(key in cell for cell in full)}
+    if (number := len(grid) * math.prod(map(len, outer.values()))) > MOST_CELLS:
+        raise UserError(f"{number:,} cells; a sweep has {MOST_CELLS:,} at most")
     products = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
     words = ({**common, **cell} for cell in grid for common in products)
     return [[key if key.startswith("~") else f"{key}={value}" for key, value in word.items()] for word in words]

@@ -38,6 +38,7 @@ from mixexp.sweep.search_report import Trial, best_of, closing, write
 from mixexp.sweep.space import Choices, Range, space_of
 from mixexp.sweep.study import Claim, Study
 from mixexp.sweep.survey import at_work
+from mixexp.sweep.unknown import compose_all
 from mixexp.text import escaped
 from mixexp.train import Progress
 
@@ -148,7 +149,7 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
     tries = [first, {key: held.ends()[-1] for key, held in space.items()}]
     tries += [{**first, key: end} for key, held in space.items() for end in held.ends()[1:-1]]
     cells = [[*words, *_assigned(values)] for values in tries]
-    planned = plan([compose(cell) for cell in cells], cells)
+    planned = plan(compose_all(compose, cells), cells)
     planned.check()
     errors = _misfits(settings, planned.runs[0].config)
     if errors:

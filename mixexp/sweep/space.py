@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mixexp.build import schema_errors
-from mixexp.errors import UserError
+from mixexp.errors import UserError, closest
 from mixexp.sweep.identity import NOT_SCIENTIFIC
+from mixexp.text import in_shell
 
 if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
     from optuna.distributions import BaseDistribution
 
 DIGITS = 4
@@ -90,6 +92,52 @@ class Choices(_Strict):
         return " or ".join("null" if choice is None else str(choice) for choice in self.choices)
 
 
+PARTS = (*Range.model_fields, *Choices.model_fields)
+"""What a setting of a space has: a range these but the last, or choices the last."""
+
+PREFIX = "hydra.sweeper.space."
+
+
+def rewritten(override: Override) -> str:
+    """An override of a space as Hydra can set it: a setting's name has dots, which are levels to Hydra.
+
+    `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any other override
+    stays as it is. Raises UserError for a part that neither a range nor choices have.
+    """
+    if not override.key_or_group.startswith(PREFIX):
+        return override.input_line
+    word, key = override.input_line, override.key_or_group.removeprefix(PREFIX)
+    if override.is_delete():
+        raise UserError(f"{word}: a setting that is given is not searched for; type {key}=VALUE instead")
+    setting, _, part = key.rpartition(".")
+    text = override.get_value_string()
+    if override.is_interval_sweep():
+        return _entry(key, ",".join(f"{name}:{str(value).lower()}" for name, value in interval(override).items()))
+    if part not in PARTS and text.startswith("{"):
+        return _entry(key, text.strip("{} "))
+    if override.is_sweep_override():
+        setting = setting if part in PARTS else key
+        raise UserError(f"{word}: choices are a list, {in_shell(f'{PREFIX}{setting}.choices=[{text}]')}")
+    if part not in PARTS:
+        low, high = (f"{PREFIX}{key}.{end}=..." for end in ("low", "high"))
+        raise UserError(f"{word}: of a setting there are {', '.join(PARTS)}, such as {low} {high}.{closest(part, PARTS)}")
+    return _entry(setting, f"{part}:{text}")
+
+
+def _entry(setting: str, parts: str) -> str:
+    """The override of one setting; a range takes the place of choices that a file has, and choices that of a range."""
+    given = {part.partition(":")[0].strip() for part in parts.split(",")}
+    gone = [part for part in PARTS if ("choices" in given) == (part != "choices")]
+    return f"++hydra.sweeper.space={{{setting}:{{{','.join([parts, *(f'{part}:null' for part in gone)])}}}}}"
+
+
+def interval(override: Override) -> dict[str, Any]:
+    """The range that an interval of Hydra's means: `interval(0.1,1)`, `tag(log,interval(0.1,1))`, `int(interval(1,10))`."""
+    found = override.value()
+    whole = {"step": 1} if isinstance(found.start, int) and isinstance(found.end, int) and "int(" in override.input_line else {}
+    return {"low": found.start, "high": found.end, **({"log": True} if "log" in found.tags else {}), **whole}
+
+
 def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
     """Each setting's range or choices, as an experiment's file has them; raises one UserError with all that is wrong."""
     found: dict[str, Range | Choices] = {}
@@ -102,6 +150,7 @@ def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
         if key.partition(".")[0] in NOT_SCIENTIFIC:
             errors.append(f"{name}: it changes no number of a run, so there is nothing to search for")
             continue
+        given = {part: value for part, value in given.items() if value is not None}
         kind = Choices if "choices" in given else Range
         wrong = schema_errors(kind, given, name)
         if not wrong:

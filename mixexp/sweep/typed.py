@@ -21,7 +21,7 @@ def characters(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def values(override: Override) -> list[str]:
+def typed_values(override: Override) -> list[str]:
     """An override's values, several for a sweep, each as it was typed: Hydra writes 0.001 for 1e-3."""
     word = override.input_line
     as_hydra_writes = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]

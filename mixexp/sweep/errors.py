@@ -1,0 +1,143 @@
+"""Hydra's and OmegaConf's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
+
+from mixexp.conf_dir import CONF
+from mixexp.errors import closest
+from mixexp.sweep.overrides import command
+from mixexp.sweep.unknown import NoSuchSetting, no_such_setting, partly_there
+
+PLUGINS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+}
+"""Launchers that are not always there, and where each comes from."""
+
+_HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
+
+
+def leaked(error: Exception) -> bool:
+    """Whether an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
+    modules = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # the standard library's functions are called by all of them
+    callers = [module for module in modules if module in (*_HYDRAS_OWN, "mixexp", "hydra_plugins", "torch", "optuna")]
+    return bool(callers) and callers[-1] in _HYDRAS_OWN
+
+
+def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequence[str]) -> str:
+    """What to say of a setting that is not there, in all cells or in some."""
+    if missing.key.startswith("hydra."):
+        return _hydras_setting(missing.key, typed)
+    if missing.others and missing.cells:
+        return partly_there(missing, typed)
+    for cell in missing.cells:
+        if OmegaConf.select(cell.config, missing.key, default=0) is None:
+            return f"~{missing.key}: it is null, so there is nothing to take away; {missing.key}=VALUE changes it"
+    return no_such_setting(missing.key, missing.cells, [CONF, *folders], typed)
+
+
+def _hydras_setting(key: str, typed: Sequence[str]) -> str:
+    """What to say of a setting of Hydra's; one of a sweeper or launcher is there once that one is chosen."""
+    store = ConfigStore.instance()
+    parent = key.rpartition(".")[0]
+    _, group, *names = key.split(".")
+    if group in ("sweeper", "launcher") and names:
+        found = {}
+        for file in store.list(f"hydra/{group}"):
+            found[file.removesuffix(".yaml")] = [name for name in store.load(f"hydra/{group}/{file}").node if name != "_target_"]
+        having = [option for option, settings in found.items() if names[0] in settings]
+        if having:
+            line = command(typed, {f"hydra/{group}": having[0]}, multirun=True)
+            return f"{key}: a setting of {' or '.join(f'hydra/{group}={option}' for option in having)}, which is not chosen: {line}"
+        known = sorted({name for settings in found.values() for name in settings})
+    else:
+        above = OmegaConf.select(store.load("hydra/config.yaml").node, parent.removeprefix("hydra").removeprefix("."))
+        known = sorted(map(str, above)) if OmegaConf.is_dict(above) else []
+    there = f"; {parent} has {', '.join(known)}" if known else ""
+    return f"{key}: no such setting of Hydra's{there}.{closest(key, [f'{parent}.{name}' for name in known])}"
+
+
+def explain(error: Exception, words: Sequence[str], groups: Mapping[str, Collection[str]]) -> str:
+    """One message for an error that is about no missing setting."""
+    text = str(error)
+    cause = error.__cause__
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
+    for found in (error, cause):
+        if isinstance(found, MissingMandatoryValue):
+            return f"{found.full_key or found}: needs a value, {found.full_key or 'key'}=..."
+        if isinstance(found, InterpolationResolutionError):
+            return f"{found.full_key or 'a setting'}: {' '.join(str(found).splitlines()[0].split())}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"a YAML file is no text in UTF-8: {error.reason} at byte {error.start}"
+    if isinstance(error, KeyError) and "env_copy" in " ".join(words) and error.args[0] not in os.environ:
+        return f"hydra.job.env_copy: no environment variable {error.args[0]} is set"
+    said = _missing_option(text, groups) or _defaults_list(text)
+    if said:
+        return said
+    lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
+    if lines and (merging := re.fullmatch(r"Error merging override (.*)", lines[0])):
+        lines = [f"{merging[1]}: {lines[1] if len(lines) > 1 else 'it cannot be set'}".replace("int is not a ListConfig, list or tuple", "a list is needed")]
+    kept = [line for line in dict.fromkeys(lines) if not re.match(r"full_key: |object_type=|reference_type=|Config search path|provider=", line)]
+    if isinstance(error, ValueError | TypeError | KeyError | AttributeError | AssertionError):
+        of_hydra = [word for word in words if word.lstrip("+~").startswith("hydra")]
+        return f"{' '.join(of_hydra or words) or 'config.yaml'}: Hydra cannot take this ({'; '.join(kept)})"
+    return "; ".join(kept)
+
+
+def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
+    """What to say where an option, or a file that a defaults list names, is not there."""
+    place = re.match(r"In '([^']+)': ", text)
+    where = "" if place is None or place[1] in ("config", "hydra/config") else f", which {place[1]}.yaml names"
+    if missing := re.search(r"Could not find '((?:.*/)?[^/']+)/([^/']+)'", text):
+        group, option = missing.groups()
+        if group == "hydra/launcher" and option in PLUGINS:
+            return f"hydra/launcher = {option}: not installed; pip install {PLUGINS[option]}"
+        choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
+        if not choices:
+            return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
+        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{closest(option, choices)}"
+    if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
+        group, option = missing.groups()
+        return f"{group} = {option}{where}: no such option; there are {', '.join(groups.get(group, ()))}.{closest(option, groups.get(group, ()))}"
+    if missing := re.search(r"Cannot find primary config '([^']+)'", text):
+        return f"--config-name {missing[1]}: there is no {missing[1]}.yaml in the folder of --config-dir or in mixexp's own"
+    return None
+
+
+def _defaults_list(text: str) -> str | None:
+    """What to say of what the options' lists of defaults do not admit."""
+    place = re.match(r"In '?([^':]+)'?: ", text)
+    where = f"{place[1]}.yaml: " if place else ""
+    if found := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):
+        group, option = found.groups()
+        return f"~{group}{f'={option}' if option else ''}: this run has no {f'{group}={option}' if option else f'option of {group}'} to take away"
+    if found := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
+        return f"~{found[1]}={found[3]}: the value is {found[2]}; ~{found[1]} takes it away whatever it is"
+    if found := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
+        group = found[1]
+        return f"{group}: every run has an option of it already; on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
+    if found := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
+        r"Could not override '([^']+)'\.\s+Did you mean", text
+    ):
+        return f"{where}override {found[1]}: there is no such group to override"
+    if found := re.search(r"(\S+) appears more than once in the final defaults list", text):
+        return f"{found[1]} is chosen twice in the defaults lists; a run has it once"
+    if found := re.search(r"An item is already at '([^']+)'", text):
+        return f"{found[1]}: it is there already; leave the + out"
+    if found := re.search(r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text):
+        return f"{found[1]}: one value is needed, as a sweep has one launcher and one sweeper"
+    return None

@@ -1,0 +1,286 @@
+"""The overrides of a command line or of a grid's cell: what their values are, and which of them cannot be meant."""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+import re
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
+from hydra.errors import HydraException
+
+from mixexp.conf_dir import CONF
+from mixexp.errors import UserError, closest, note
+from mixexp.sweep.grid import MOST_CELLS
+from mixexp.sweep.identity import OPTIONAL
+from mixexp.sweep.typed import typed_values
+from mixexp.text import in_shell
+
+Groups = Mapping[str, Collection[str]]
+"""Group → its options."""
+
+
+DRAWN = {"mix_layer": ("random", "layers")}
+"""Groups with an option that draws one of several others: group → that option, and its setting that lists them."""
+
+TOGETHER = {"logger": "several", "probe": "robustness"}
+"""Groups of which one run can have several options at once: group → an option that shows how."""
+
+
+def loaded_groups() -> dict[str, list[str]]:
+    """Every group and its options, as Hydra finds them while it is at work."""
+    loader = GlobalHydra.instance().config_loader()
+    return {group: loader.get_group_options(group) for group in loader.list_groups("") if group != "hydra"}
+
+
+def parse(words: Sequence[str], groups: Groups) -> list[Override]:
+    """What Hydra reads in overrides; raises UserError for one that it cannot read."""
+    parser = OverridesParser.create()
+    found = []
+    for word in words:
+        try:
+            found += parser.parse_overrides([word])
+        except RecursionError:
+            raise UserError(f"{word[:40]}...: nested too deeply") from None
+        except (HydraException, ValueError, TypeError) as error:
+            raise UserError(_unreadable(word, str(error), groups)) from error
+    return found
+
+
+def _unreadable(word: str, reason: str, groups: Groups) -> str:
+    if "=" not in word and not word.startswith("~"):
+        options = [f"{group}={word}" for group, members in groups.items() if word in members]
+        near = f" Did you mean {' or '.join(map(in_shell, options))}?" if options else ""
+        return f"{word or repr(word)}: an override is KEY=VALUE, without blanks around the =.{near}"
+    if called := re.search(r"while evaluating '(.*)': (.*)", reason):
+        return f"{word}: {'it is empty, so a sweep has no cells' if 'empty choice' in called[2] else called[2]}"
+    return f"{word}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
+
+
+def values(override: Override, groups: Groups) -> list[str]:
+    """The values of an axis as they are typed, the only one of an override that is no axis.
+
+    Numbers of a range have the decimals of its start and step. Raises UserError for an axis without values.
+    """
+    if not override.is_sweep_override():
+        return typed_values(override)
+    word = override.input_line
+    if override.is_interval_sweep():
+        key = override.get_key_element()
+        raise UserError(f"{word}: an interval is for a search (hydra/sweeper=search); a sweep takes values, {key}=VALUE,VALUE,...")
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        return _matching(override, groups)
+    if isinstance(override._value, RangeSweep):
+        found = [str(number) for number in _numbers(word, override._value)]
+        if override._value.shuffle:
+            random.shuffle(found)
+        return found
+    found = typed_values(override)
+    if not found:
+        raise UserError(f"{word}: it is empty, so a sweep has no cells")
+    return found
+
+
+def _matching(override: Override, groups: Groups) -> list[str]:
+    """The options that a glob matches."""
+    group, word = override.key_or_group, override.input_line
+    if group not in groups:
+        raise UserError(f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}")
+    found = override._value.filter(sorted(groups[group]))
+    if not found:
+        near = closest(" ".join(override._value.include), groups[group])
+        raise UserError(f"{word}: it matches no option, so a sweep has no cells; there are {', '.join(groups[group])}.{near}")
+    return found
+
+
+def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
+    """The numbers of a range: whole ones where all of it is whole, else with the decimals of start and step and no others."""
+    ends = (sweep.start, sweep.stop, sweep.step)
+    if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
+        raise UserError(f"{word}: a range is from a number to a number by a number")
+    # 15 digits are what every float keeps of a decimal number; more would be the noise of its binary form
+    start, stop, step = (Decimal(end) if isinstance(end, int) else Decimal(f"{end:.15g}") for end in ends)
+    if step == 0:
+        raise UserError(f"{word}: a step of 0 never ends")
+    count = math.ceil((stop - start) / step)
+    if count <= 0:
+        key, _, other = word.partition("=")[0], step, f"{-step:f}"
+        there = f"{start:f} is not {'below' if step > 0 else 'above'} {stop:f}"
+        raise UserError(
+            f"{word}: it is empty, so a sweep has no cells; {there}, and a range leaves its end out."
+            + (f" Did you mean {in_shell(f'{key}=range({start:f},{stop:f},{other})')}?" if start != stop else "")
+        )
+    if count > MOST_CELLS:
+        raise UserError(f"{word}: {count:,} values; {MOST_CELLS:,} is the most")
+    numbers = [start + index * step for index in range(count)]
+    return [int(number) for number in numbers] if all(isinstance(end, int) for end in ends) else [float(number) for number in numbers]
+
+
+def spelled_out(override: Override) -> str:
+    """An override with its range of fractions as values, which are then the same to every sweeper."""
+    if isinstance(override._value, RangeSweep) and not all(
+        isinstance(end, int) for end in (override._value.start, override._value.stop, override._value.step)
+    ):
+        return f"{override.get_key_element()}={','.join(values(override, {}))}"
+    return override.input_line
+
+
+def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = ()) -> None:
+    """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken away.
+
+    typed: the words of the whole command line, for the commands that messages suggest; none where the overrides come from a file.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        group, _, rest = key.partition(".")
+        if group in groups and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
+            note(f"{group}: its class is another than that of its option; the run's choices and the tables name the option")
+        if override.is_delete():
+            _refuse_deletion(override, groups)
+        elif override.package is not None and key in groups:
+            _refuse_package(override, groups)
+        elif key in groups and override.value_type in (ValueType.ELEMENT, ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+            sweep = override.value()
+            for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
+                _refuse_option(override, Override._convert_value(value), groups, typed)
+        elif key in groups and override.is_range_sweep():
+            raise UserError(f"{override.input_line}: {_a_name(key, groups)}")
+
+
+def _mapping(override: Override) -> Mapping[str, Any]:
+    value = override.value()
+    return value if isinstance(value, dict) else {}
+
+
+def _a_name(group: str, groups: Groups) -> str:
+    return f"an option of {group} is a name; there are {', '.join(groups[group])}"
+
+
+def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str]) -> None:
+    """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's option."""
+    group, word = override.key_or_group, override.input_line
+    if value is None and group == "experiment":
+        raise UserError(f"{word}: leave it out for a run without an experiment")
+    if value is None and group in OPTIONAL:
+        raise UserError(f"{word}: leave it out for a run without; ~{group} takes away what an experiment has chosen")
+    if value is None or value in ("", []):
+        raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
+    if isinstance(value, list):
+        raise UserError(f"{word}: a run has one option of {group}{_meant(group, value, groups, typed)}")
+    if isinstance(value, bool | int | float) or (isinstance(value, dict) and group == "experiment"):
+        text = override.get_value_string()
+        quoted = f"""; as a name: {in_shell(f"{group}='{text}'")}""" if text in groups[group] else ""
+        raise UserError(f"{word}: {_a_name(group, groups)}{quoted}")
+    if override.is_force_add() and isinstance(value, str):
+        raise UserError(f"{word}: leave the ++ out, {in_shell(word.lstrip('+'))}")
+
+
+def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str]) -> str:
+    """What a list for a group can mean, each as it has to be typed."""
+    if not all(isinstance(name, str) for name in names):
+        return f", and its name is one of {', '.join(groups[group])}"
+    lines = []
+    unknown = [name for name in names if name not in groups[group]]
+    if not unknown:
+        several = len(names) > 1
+        lines.append(("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several))
+        if not typed and several:
+            lines.append(f"in the grid of a file: {group}: [{', '.join(names)}]")
+    if group in DRAWN and DRAWN[group][0] not in names:
+        option, setting = DRAWN[group]
+        layers = command(typed, {group: option, f"{group}.{setting}": f"[{','.join(names)}]"})
+        lines.append(f"one of these, drawn for every batch: {layers}")
+    elif unknown:
+        lines.append(f"{unknown[0]} is none of {', '.join(groups[group])}.{closest(unknown[0], groups[group])}")
+    if group in TOGETHER and len(names) > 1:
+        lines.append(f"all at once in one run: an option that is made of them, as {group}={TOGETHER[group]} is (conf/{group}/{TOGETHER[group]}.yaml)")
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _refuse_package(override: Override, groups: Groups) -> None:
+    """An option put in another group's place, or over the whole configuration, would leave no trace in the run's choices."""
+    place = override.package.split(".")
+    if len(place) == 1 and (place[0] in groups or place[0] in ("", "_global_", "_group_")):
+        group = override.key_or_group
+        raise UserError(f"{override.input_line}: an option of {group} has its place at {group}; {group}={override.get_value_string()}")
+
+
+def _refuse_deletion(override: Override, groups: Groups) -> None:
+    key, word = override.key_or_group, override.input_line
+    default = _root().get(key)
+    if key.split(".")[0].split("/")[0] == "hydra":
+        raise UserError(f"{word}: a part of Hydra's own configuration, which every run has; only its value can be changed")
+    if key in OPTIONAL or key == "experiment":
+        return
+    if key in groups:
+        raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, 'mixexp list {key}' names the others")
+    if key in _root():
+        plain = isinstance(default, str) and "${" in default
+        text = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        raise UserError(f"{word}: every run has this setting; " + ("leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"))
+    if key.endswith("._target_"):
+        raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be taken away")
+
+
+@functools.cache
+def chosen_groups() -> dict[str, str | None]:
+    """Every group of a run, and the option that config.yaml chooses."""
+    return {group: option for entry in _config()["defaults"] if isinstance(entry, dict) for group, option in entry.items() if " " not in group}
+
+
+@functools.cache
+def _config() -> dict[str, Any]:
+    return yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+
+
+def _root() -> dict[str, Any]:
+    """The settings of config.yaml, and the options that it chooses."""
+    return {key: value for key, value in {**_config(), **chosen_groups()}.items() if key not in ("hydra", "defaults")}
+
+
+def refuse_several(overrides: Sequence[Override], groups: Groups, typed: Sequence[str]) -> None:
+    """Raise UserError for an override with several values, where there is one run. typed: the words of the whole command line."""
+    several = [override for override in overrides if override.is_sweep_override()]
+    if not several:
+        return
+    word, key = several[0].input_line, several[0].get_key_element()
+    if several[0].is_interval_sweep():
+        values(several[0], groups)  # says what an interval is for
+    if not typed:
+        raise UserError(f"{word}: one value is needed here")
+    lines = [f"a run of each is a sweep: {command(typed, {}, multirun=True)}"]
+    if several[0].value_type == ValueType.SIMPLE_CHOICE_SWEEP and key not in {**groups, **_root()}:
+        listed = f"[{several[0].get_value_string()}]"
+        lines.append(f"one list: {command(typed, {key: listed})}")
+    raise UserError(f"{word}: several values, and this is one run" + "".join(f"\n    {line}" for line in lines))
+
+
+def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: bool | None = None) -> str:
+    """A command line with other values for some keys, None taking a word away, as it must be typed in a shell.
+
+    typed: the words of a whole command line; where there are none, the result is the changed words alone. multirun: with -m or
+    without; by default as it was.
+    """
+    left = dict(changes)
+    words = []
+    for word in typed:
+        key = word.partition("=")[0].lstrip("+")
+        if key in left:
+            value = left.pop(key)
+            words += [] if value is None else [f"{key}={value}"]
+        elif key in changes or (multirun is not None and word in ("-m", "--multirun", "-r", "--run")):
+            continue
+        else:
+            words.append(word)
+    words += [f"{key}={value}" for key, value in left.items() if value is not None]
+    sweep = ["-m"] * bool(multirun)
+    # a wish beside nothing typed still shows that it is a sweep
+    start = ["mixexp"] if typed or multirun else []
+    return " ".join([*start, *sweep, *map(in_shell, words)])

@@ -1,0 +1,180 @@
+"""Settings that a configuration does not have: what there is instead, the nearest match, and which option has it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from mixexp.errors import closest
+from mixexp.options import commented, options, settings
+from mixexp.sweep.cells import Composed, Composer
+from mixexp.sweep.identity import flatten
+from mixexp.sweep.overrides import command
+
+
+@dataclass
+class NoSuchSetting(Exception):
+    """Some of a sweep's cells have no such setting; cells: these, composed without it; others: those that have it."""
+
+    key: str
+    cells: list[Composed]
+    others: list[Composed]
+
+
+def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
+    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings."""
+    found: list[Composed] = []
+    lacking: dict[str, list[Sequence[str]]] = {}
+    for words in jobs:
+        try:
+            found.append(compose(words))
+        except ConfigCompositionException as error:
+            key = missing_key(error)
+            if key is None:
+                raise
+            lacking.setdefault(key, []).append(words)
+    for key, cells in lacking.items():
+        parser = OverridesParser.create()
+        without = [[word for word in words if not _sets(parser, word, key)] for words in cells]
+        raise NoSuchSetting(key, _composed(compose, without), found)
+    return found
+
+
+def _sets(parser: OverridesParser, word: str, key: str) -> bool:
+    found = parser.parse_override(word)
+    above = key.startswith(f"{found.key_or_group}.") and isinstance(found.value(), dict)  # a mapping sets what is below its key
+    return found.key_or_group == key or above
+
+
+def _composed(compose: Composer, jobs: Iterable[Sequence[str]]) -> list[Composed]:
+    """The cells that can be composed: a second setting may be missing too."""
+    found = []
+    for words in jobs:
+        try:
+            found.append(compose(words))
+        except ConfigCompositionException:
+            continue
+    return found
+
+
+def missing_key(error: BaseException) -> str | None:
+    """The setting that an override wanted to set and that is not there, where this is what the error says."""
+    text = str(error)
+    named = re.search(r"Could not override '([^']+)'\.\nTo append|Could not delete from config\. '([^']+)' does not exist", text)
+    if named is None:
+        return None
+    # the cause names the setting inside a mapping
+    inside = getattr(error.__cause__, "full_key", None)
+    key = named[1] or named[2]
+    return inside if inside and inside.startswith(f"{key}.") else key
+
+
+def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
+    """What to say of a setting that some of a sweep's cells have: in which it is missing, what these have, what to type."""
+    key, total = missing.key, len(missing.cells) + len(missing.others)
+    group = key.partition(".")[0]
+    lacking = _options(missing.cells, group)
+    having = _options(missing.others, group)
+    where = " ".join(f"{group}={option}" for option in lacking)
+    head = f"{key}: no such setting in {len(missing.cells)} of {total} cells, those with {where}, {_have(missing.cells, key)}"
+    words = [word for word in typed if _key(word) == key]
+    if not words or set(lacking) & set(having) or None in (*lacking, *having):
+        return head
+    apart = [
+        command(typed, {group: ",".join(having)}),
+        command(typed, {group: ",".join(lacking), key: None}),
+    ]
+    return head + "; sweep them apart:" + "".join(f"\n    {line}" for line in apart)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+")
+
+
+def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
+    return list(dict.fromkeys(cell.choices.get(group) for cell in cells))
+
+
+def _names(cell: Composed) -> list[str]:
+    """Every setting of a cell, its groups and sections among them."""
+    found = OmegaConf.to_container(cell.config, resolve=False)
+    leaves = [name for name, _ in flatten(found)]
+    return list(dict.fromkeys([*found, *leaves]))
+
+
+def _siblings(cell: Composed, key: str) -> list[str]:
+    parent = key.rpartition(".")[0]
+    return [name for name in _names(cell) if name.rpartition(".")[0] == parent and not name.endswith("_target_")]
+
+
+def _have(cells: Sequence[Composed], key: str) -> str:
+    """What there is beside a key, for each option of its group."""
+    group = key.partition(".")[0]
+    found = {cell.choices.get(group): _siblings(cell, key) for cell in cells}
+    if len(found) == 1:
+        (names,) = found.values()
+        return f"which {'has ' + ', '.join(names) if names else 'has no settings'}"
+    return "; ".join(f"{group}={option} has {', '.join(names) or 'no settings'}" for option, names in found.items())
+
+
+def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
+    """What to say of a setting that none of the cells has, with the nearest match among theirs and those of other options."""
+    siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
+    if "." not in key:
+        siblings = list(dict.fromkeys([*siblings, *options(folders)]))
+    known = list(dict.fromkeys([*siblings, *(name for cell in cells for name in _names(cell))]))
+    there = f"; there are {', '.join(siblings)}" if siblings else ""
+    group, last = key.partition(".")[0], key.rpartition(".")[2]
+    same = [name for name in known if name.rpartition(".")[2] == last and not name.endswith("_target_") and name != key]
+    if "." not in key and same:
+        return f"{key}: no such setting{there}. Did you mean {' or '.join(map(repr, same))}?"
+    # a shared beginning would make every sibling look alike, so only the last part is compared among them
+    lasts = {name.rpartition(".")[2]: name for name in siblings}
+    near = difflib.get_close_matches(last, lasts, n=1)
+    if near:
+        return f"{key}: no such setting{there}. Did you mean '{lasts[near[0]]}'?"
+    return f"{key}: no such setting{there}.{_of_others(key, group, folders, typed) or closest(key, dict.fromkeys(known))}"
+
+
+def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:
+    """The options that have a setting of this name, or a near one, with the command that chooses one; empty where none has."""
+    if any(word.startswith(f"~{key}") for word in typed):  # nobody chooses an option to take something out of it
+        return ""
+    whole, _, rest = key.partition(".")
+    groups = [group] if rest else list(options(folders))
+    elsewhere = {name: _having(folders, name) for name in groups if name != "experiment"}
+    wanted = rest or whole
+    for name, members in elsewhere.items():
+        if wanted in members:
+            return " " + _choose(key, f"{name}.{wanted}", name, members[wanted], typed)
+    for name, members in elsewhere.items() if rest else ():
+        if near := difflib.get_close_matches(wanted, members, n=1):
+            found = f"{name}.{near[0]}"
+            return f" Did you mean '{found}'? {_choose(key, found, name, members[near[0]], typed)}"
+        for option, setting in commented(folders, name, wanted):
+            return f" {wanted} is {name}.{setting} here: {_choose(key, f'{name}.{setting}', name, [option], typed)}"
+    return ""
+
+
+def _having(folders: Sequence[Path], group: str) -> Mapping[str, list[str]]:
+    """Setting → the options of a group that have it."""
+    found: dict[str, list[str]] = {}
+    for option, names in settings(folders, group).items():
+        for name in names:
+            found.setdefault(name, []).append(option)
+    return found
+
+
+def _choose(key: str, found: str, group: str, having: Sequence[str], typed: Sequence[str]) -> str:
+    words = [word for word in typed if _key(word) == key]
+    value = words[0].partition("=")[2] if words else "..."
+    line = command(typed, {group: having[0], key: None, found: value}) if found != key else command(typed, {group: having[0]})
+    where = " or ".join(f"{group}={option}" for option in having[:3]) + (" and others" if len(having) > 3 else "")
+    return f"{found} is a setting of {where}: {line}"
