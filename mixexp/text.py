@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 LONGEST = 4000
 """Letters of a text that are shown."""
@@ -13,8 +14,9 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*|0|[1-9][0-9]*|[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*")
-_NO_TEXTS = ("null", "true", "false", "nan", "inf")
+# Words that Hydra's grammar reads as texts without quotes.
+_PLAIN = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./:-]*")
+_NO_TEXT = re.compile(r"true|false|null|nan|inf|[+-](nan|inf)|[+-]?[\d._]+(e[+-]?[\d_]+)?", re.IGNORECASE)
 
 
 def sanitize(text: str) -> str:
@@ -31,19 +33,35 @@ def one_line(text: str) -> str:
     return sanitize(" ".join(text.split()))
 
 
-def override(key: str, value: str | Sequence[str]) -> str:
-    """An override that sets a text or a list of texts, as it must be typed in a shell."""
-    texts = [in_hydra(value)] if isinstance(value, str) else [in_hydra(text) for text in value]
-    return in_shell(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
+def override(key: str, value: Any) -> str:
+    """The override that gives a setting a value (None, a boolean, a number, a text, a list or a mapping of these), to be typed in a shell.
+
+    Hydra reads exactly this value, but for the text "???", which means a missing value wherever it stands.
+    """
+    return in_shell(f"{key}={in_hydra(value)}")
 
 
-def in_hydra(text: str) -> str:
-    """A text as the grammar of overrides has it: in quotes unless it is a plain word or whole number."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXTS:
-        return text
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text).replace("${", "\\${")  # a backslash means itself except before a quote
-    doubled = re.search(r"\\*$", escaped)[0]
-    return f'"{escaped}{doubled}"'
+def in_hydra(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides: a text is in quotes unless Hydra takes it for this text without."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_key(key)}:{in_hydra(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(in_hydra, value))}]"
+    if not isinstance(value, str):
+        return str(value)
+    if _PLAIN.fullmatch(value) and not _NO_TEXT.fullmatch(value):
+        return value
+    # "${" would refer to another setting; a backslash is one of the text unless it stands before a quote or before "${"
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text)
+    return f'"{text}"'
+
+
+def _key(key: Any) -> str:
+    """The key of a mapping: the grammar has no quotes there, but a backslash before some signs."""
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
 
 
 def in_shell(word: str) -> str:
