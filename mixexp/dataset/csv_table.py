@@ -1,93 +1,304 @@
+"""A user's own table: any CSV file."""
+
 from __future__ import annotations
 
+import difflib
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
+from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
+from mixexp.dataset.delimited import Delimited
 from mixexp.dataset.folders import SHOWN, find_path
-from mixexp.dataset.table import Rows, Table
-from mixexp.errors import UserError, closest
+from mixexp.dataset.table import Rows, Table, refuse_too_large
+from mixexp.errors import UserError, note
+from mixexp.text import one_line, override
+
+FEW = 10
+"""Rows below which columns that number the rows or rename the classes are taken for chance."""
+_LONGEST = 60
 
 
 class CsvTable(Table):
     """Any CSV file: a column of labels, and columns of numbers or texts as features.
 
-    Classes are the label column's values in rising order. A column of texts becomes one column for each of its values, in
-    alphabetical order, 1 where a row has the value and else 0; a column of true and false is one of 1 and 0.
-    file: a relative one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else they are called "0", "1"
-    and so on. drop: columns that are no features, such as a row's number.
+    Classes are the label column's values as they are written, without blanks around them: in the order of the numbers where all are
+    numbers, else of the letters. A column of texts becomes one column for each of its values, ordered likewise, 1 where a row has the
+    value and else 0; a column of true and false is one of 1 and 0. What a column is does not depend on the order of the rows.
+    Not used, which a note says: a first column without a name, a column of 0..N-1 or 1..N in any order of the rows (from 10 rows on), and
+    one of texts that rename the classes.
+    file: a relative one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else
+    they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they would not be used.
+    missing: texts that stand for no value, as an empty field always does. decimal: the mark in numbers, "." unless said. categorical:
+    columns of texts though they look like numbers. numeric: columns of numbers though they have currency or per cent signs or marks of
+    thousands, all in one unit.
     """
 
     path = "file"
+    added = ("keep", "missing", "decimal", "categorical", "numeric")
 
     def __init__(
         self,
         root: str,
         file: str,
         label: str,
-        separator: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+        separator: Literal["tab", r"\t", "blanks"] | Annotated[str, Field(min_length=1, max_length=1)] = ",",
         header: bool = True,
         drop: list[str] = [],  # never written to
         test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         standardise: bool = True,
+        keep: list[str] | None = None,
+        missing: list[str] | None = None,
+        decimal: Literal[".", ","] | None = None,
+        categorical: list[str] | None = None,
+        numeric: list[str] | None = None,
     ) -> None:
         super().__init__(test_fraction, split_seed, standardise)
-        self.root, self.file, self.label, self.separator, self.header, self.drop = root, file, label, separator, header, list(drop)
+        self.root, self.file, self.label, self.separator, self.header = root, file, label.strip(), separator, header
+        self.drop, self.keep, self.categorical, self.numeric = (
+            [name.strip() for name in names or ()] for names in (drop, keep, categorical, numeric)
+        )
+        self.missing, self.decimal = [text.strip() for text in missing or ()], decimal or "."
 
     def read(self) -> Rows:
         """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first is 1)."""
         path = find_path("file", self.file, self.root)
-        try:
-            table = pd.read_csv(path, sep=self.separator, header=0 if self.header else None, index_col=False)
-        except (OSError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
-            raise UserError(f"{path} cannot be read as a CSV file with separator {self.separator!r}: {error}") from error
-        table.columns = table.columns.map(str)
-        for option, name in (("label", self.label), *(("drop", name) for name in self.drop)):
-            if name not in table.columns:
-                there = ", ".join(table.columns[:SHOWN]) + (" and more" if len(table.columns) > SHOWN else "")
-                other = next((mark for mark in ";|" if len(table.columns) == 1 and mark in table.columns[0]), None)
-                hint = f" They seem to be separated by {other!r}: 'dataset.separator=\"{other}\"'" if other else closest(name, table.columns)
-                raise UserError(f"dataset.{option}: {path} has no column {name!r}; it has {there}.{hint}")
-        if self.label in self.drop:
-            raise UserError(f"dataset.drop: {self.label!r} is the label; leave it out of drop.")
-        table = table.drop(columns=self.drop)
-        for name in table.columns:
-            _refuse(path, table, name, table[name].isna(), "no value")
-        labels, classes = pd.factorize(table[self.label], sort=True)
+        file = Delimited(path, self.separator, self.header)
+        self._check_names(file)
+        columns = self._columns(file)
+        label = columns.pop(self.label)
+        _refuse(path, label, label.found("missing"), "no value")
+        classes = in_order(label.codes_of)
         if len(classes) < 2:
             raise UserError(f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least.")
-        features = [_numbers(path, table, name) for name in table.columns if name != self.label]
-        if not features:
-            raise UserError(f"{path} has no column beside {self.label!r} to learn from.")
-        return Rows(np.concatenate(features, axis=1), labels.astype(np.int64), tuple(map(str, classes)))
+        _note_alike(path, classes)
+        labels = _codes_in(classes, label)
+        unused = self._unused(file, columns, labels, classes)
+        for name in unused:
+            del columns[name]
+        others = self._said(unused)
+        if not columns:
+            raise UserError(f"{path} has no column beside {self.label!r} to learn from{others and f'; not used: {others}'}.")
+        if others:
+            note(f"{path}: not used: {others}")
+        return self._features(path, columns, labels, tuple(classes))
 
+    def _check_names(self, file: Delimited) -> None:
+        """Raise UserError where a setting names a column that is not there, or names one that another setting speaks of."""
+        settings = {"drop": self.drop, "keep": self.keep, "categorical": self.categorical, "numeric": self.numeric}
+        there, listed = set(file.names), ", ".join(map(_shown, file.names[:SHOWN])) + (" and more" if len(file.names) > SHOWN else "")
+        for option, name in (("label", self.label), *((option, name) for option, names in settings.items() for name in names)):
+            if name not in there:
+                raise UserError(
+                    f"dataset.{option}: {file.path} has no column {name!r}; it has {listed}."
+                    f"{file.other_separator(name) or self._nearest(option, settings.get(option), name, file.names)}"
+                )
+        for option, names in settings.items():
+            if self.label in names:
+                what = "leave it out of drop" if option == "drop" else "its values are classes, as they are written"
+                raise UserError(f"dataset.{option}: {self.label!r} is the label; {what}.")
+        for first, second in (("drop", "keep"), ("drop", "categorical"), ("drop", "numeric"), ("categorical", "numeric")):
+            if both := [name for name in settings[first] if name in settings[second]]:
+                raise UserError(f"dataset.{first}, dataset.{second}: {both[0]!r} is in both; leave it out of one.")
 
-def _numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column as float64 [N, 1], or of texts [N, its values]."""
-    column = table[name]
-    if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(dtype=np.float64)
-        _refuse(path, table, name, ~np.isfinite(values), "no finite number")
-        return values[:, None]
-    known = pd.to_numeric(column, errors="coerce").notna()
-    if known.any():
-        _refuse(path, table, name, ~known, "no number, as others are")
-    distinct = column.nunique()
-    if distinct > max(20, len(column) // 2):  # decimal commas, or names of rows: a column for each would say nothing
+    def _nearest(self, option: str, names: Sequence[str] | None, wrong: str, there: Sequence[str]) -> str:
+        """A sentence with the override that names the column most like a wrong name, or that there is no header; "" without any."""
+        near = difflib.get_close_matches(wrong, there, n=1)
+        if not near:
+            headless = self.header and wrong.isdecimal()
+            return " Without a header, columns are called 0, 1 and so on: dataset.header=false" if headless else ""
+        value = near[0] if names is None else [near[0] if name == wrong else name for name in names]
+        return f" Did you mean {_shown(near[0], repr)}? Type {override(f'dataset.{option}', value)}"
+
+    def _columns(self, file: Delimited) -> dict[str, Column]:
+        """Every column that is not dropped, read to its end, those aside that are empty for want of a name."""
+        columns = {}
+        for place, name in enumerate(file.names):
+            texts = name in (self.label, *self.categorical) or (place == 0 and file.row_names)
+            columns[name] = Column(name, self.decimal, self.missing, texts, marked=name in self.numeric)
+        used = {name: place for place, name in enumerate(file.names) if name not in self.drop}
+        label = columns[self.label]
+        for fields in file.chunks():
+            for name, place in used.items():
+                columns[name].add(fields[place])
+            refuse_too_large(file.path, label.rows, len(used))
+        if not label.rows:
+            raise UserError(f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its header.")
+        first = columns[file.names[0]]
+        if file.row_names and first.name in used and len(first.codes_of) < first.rows:
+            repeated = first.codes()[np.sort(np.unique(first.codes(), return_index=True)[1])]
+            counts = np.bincount(first.codes())
+            file.refuse_row_names(list(first.codes_of)[next(code for code in repeated if counts[code] > 1)])
+        idle = {file.names[place] for place in file.nameless} | ({file.names[-1]} if not self.header else set())
+        empty = {name for name in idle if (gap := columns[name].found("missing")) and gap.count == columns[name].rows}
+        return {name: columns[name] for name in used if name not in empty or name == self.label}
+
+    def _unused(self, file: Delimited, columns: dict[str, Column], labels: np.ndarray, classes: Sequence[str]) -> dict[str, str]:
+        """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
+        wanted = {*self.keep, *self.categorical, *self.numeric}
+        found, telling = {}, []
+        for name, column in columns.items():
+            if name in wanted:
+                continue
+            if name == file.names[0] and 0 in file.nameless:
+                found[name] = "its rows have names" if file.row_names else "it has no name"
+            elif _numbers_rows(column):
+                found[name] = "it numbers the rows"
+            elif (how := _tells_classes(column, labels, classes)) == "as a copy":
+                found[name] = "it tells the class"
+            elif how == "in its own way" and column.rows >= FEW:
+                telling.append(name)
+        if telling:
+            note(f"{file.path}: {', '.join(map(repr, telling))}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
+        return found
+
+    def _said(self, unused: dict[str, str]) -> str:
+        """Which columns are not used, why, and what to type to use them."""
+        if not unused:
+            return ""
+        listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
+        more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
+        return f"{listed}{more}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
+
+    def _more(self, option: str, names: Sequence[str]) -> str:
+        """The override that adds names to a setting's list."""
+        return override(f"dataset.{option}", [*getattr(self, option), *names])
+
+    def _features(self, path: Path, columns: dict[str, Column], labels: np.ndarray, classes: tuple[str, ...]) -> Rows:
+        widths = {}
+        for name, column in columns.items():
+            self._refuse_unusable(path, column)
+            texts = bool(column.codes_of) and column.truths() is None
+            widths[name] = len(column.codes_of) if texts else 1
+        widest = max(widths, key=widths.__getitem__)
+        refuse_too_large(path, len(labels), sum(widths.values()), f"; {widest!r} makes {widths[widest]} of them" * (widths[widest] > 1))
+        values = np.zeros((len(labels), sum(widths.values())))
+        names: list[str] = []
+        for name in widths:
+            column, place = columns.pop(name), len(names)
+            if not column.codes_of:
+                values[:, place] = column.values()
+            elif (truths := column.truths()) is not None:
+                values[:, place] = truths
+            else:
+                order = in_order(column.codes_of)
+                values[np.arange(len(labels)), place + _codes_in(order, column)] = 1
+            names += [name] * widths[name]
+        return Rows(values, labels, classes, tuple(names))
+
+    def _refuse_unusable(self, path: Path, column: Column) -> None:
+        """Raise UserError where a feature lacks values, or is neither numbers nor a few different texts."""
+        _refuse(path, column, column.found("missing"), "no value")
+        name, other = column.name, column.found("other")
+        if other is not None:
+            self._refuse_marks(path, column)
+            hint = f"; if its values are names type {self._more('categorical', [name])}" if not column.marked else ""
+            if column.marked:
+                _refuse(path, column, other, "no number")
+            elif column.numbers:
+                _refuse(path, column, other, "no number, as others are", hint)
+        _refuse(path, column, column.found("infinite"), "no finite number")
+        if len(column.units) > 1:
+            first, second = list(column.units.values())[:2]
+            raise UserError(f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them in one.")
+        distinct = len(column.codes_of)
+        if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):  # names of rows: a column for each would say nothing
+            count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
+            raise UserError(
+                f"{path}: column {name!r} holds texts, {count} different ones in {column.rows} rows, such as {_shown(other.text, repr)}; "
+                f"what names its row is left out by {self._more('drop', [name])}"
+            )
+
+    def _refuse_marks(self, path: Path, column: Column) -> None:
+        """Raise UserError where a column would be one of numbers if their marks were taken away."""
+        for decimal in (self.decimal, "," if self.decimal == "." else "."):
+            found = [unmarked(text, decimal) for text in column.others]
+            if column.marked or None in found or (decimal != self.decimal and column.fractions):
+                continue
+            units = {number.unit for number in found} | ({""} if column.numbers else set())
+            grouped = any(number.marked for number in found)
+            words = [override("dataset.decimal", decimal)] * (decimal != self.decimal) + [self._more("numeric", [column.name])] * grouped
+            self._say_marks(path, column, " ".join(words), len(units) > 1)
+
+    def _say_marks(self, path: Path, column: Column, words: str, units: bool) -> None:
+        text, name = column.found("other").text, column.name
+        distinct = len(column.others)
+        if units:
+            how = "they are numbers of different units, to be written in one"
+        elif "dataset.decimal" in words:
+            how = f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'}, or type {words}"
+        else:
+            how = f"to read them as numbers type {words}"
+            comma = [unmarked(other, ",") for other in column.others]
+            if self.decimal == "." and None not in comma and not any(number.marked for number in comma):
+                how += f", or where the comma is a decimal one {override('dataset.decimal', ',')}"
         raise UserError(
-            f"{path}: column {name!r} holds texts, {distinct} different ones in {len(column)} rows, such as {column.iloc[0]!r}; "
-            f"numbers need a decimal point, and what names its row is left out by dataset.drop=[{name}]."
+            f"{path}: column {name!r} holds texts, {distinct} different ones in {column.rows} rows, such as {_shown(text, repr)}; {how}; "
+            f"if they are names type {self._more('categorical', [name])}"
         )
-    return (column.to_numpy()[:, None] == np.array(sorted(set(column)), dtype=object)).astype(np.float64)
 
 
-def _refuse(path: Path, table: pd.DataFrame, name: str, wrong: pd.Series | np.ndarray, what: str) -> None:
-    """Raise UserError where any of a column's rows are wrong."""
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        raise UserError(f"{path}: column {name!r} has {what} in row {rows[0] + 1}{more}: {table[name].iloc[rows[0]]!s}.")
+def _shown(text: str, write: type[str] | type[repr] = str) -> str:
+    """A name or text of the file as a message has it."""
+    return one_line(write(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."))
+
+
+def _refuse(path: Path, column: Column, found: Found | None, what: str, hint: str = "") -> None:
+    """Raise UserError where something was found in a column."""
+    if found is not None:
+        more = f" (and {found.count - 1} more)" if found.count > 1 else ""
+        text = f": {_shown(found.text)}" if found.text else ""
+        raise UserError(f"{path}: column {column.name!r} has {what} in row {found.row}{more}{text}{hint}.")
+
+
+def _codes_in(order: Sequence[str], column: Column) -> np.ndarray:
+    """int64 [N], the place of every row's text in an order."""
+    places = {text: place for place, text in enumerate(order)}
+    return np.array([places[text] for text in column.codes_of], dtype=np.int64)[column.codes()]
+
+
+def _note_alike(path: Path, classes: Sequence[str]) -> None:
+    """Tell of classes that a reader would take for one."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(unicodedata.normalize("NFKC", " ".join(name.split())).casefold(), []).append(name)
+    if several := [names for names in alike.values() if len(names) > 1]:
+        listed = "; ".join(", ".join(_shown(name, repr) for name in names) for names in several[:SHOWN])
+        note(f"{path}: classes that differ in capitals, blanks or the code of a letter alone: {listed}")
+
+
+def _numbers_rows(column: Column) -> bool:
+    """Whether its values are 0..N-1 or 1..N, in whatever order."""
+    if not column.whole or column.rows < FEW or column.found("missing"):
+        return False
+    values = column.values()
+    low = values.min()
+    return low in (0, 1) and values.max() - low == len(values) - 1 and len(np.unique(values)) == len(values)
+
+
+def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "as a copy", "in its own way"]:
+    """Whether every class has one value of its own; a copy has the classes' names, or texts that are as good."""
+    if column.found("missing") or (column.others and column.numbers) or column.too_many:
+        return "not"
+    if column.codes_of:
+        count, own = len(column.codes_of), column.codes()
+    else:
+        values = column.values()
+        if len(np.unique(values[:1000])) > len(classes):
+            return "not"
+        distinct, own = np.unique(values, return_inverse=True)
+        count = len(distinct)
+    firsts = {(code, label) for code, label in np.unique(np.stack([own, labels]), axis=1).T.tolist()} if count == len(classes) else set()
+    if len(firsts) != len(classes):
+        return "not"
+    if column.codes_of:
+        texts = list(column.codes_of)
+        exact = all(texts[code] == classes[label] for code, label in firsts)
+        return "as a copy" if exact or (column.rows >= FEW and column.truths() is None) else "in its own way"
+    numbers = [Column.number_of(name) for name in classes]
+    return "as a copy" if all(distinct[code] == numbers[label] for code, label in firsts) else "in its own way"

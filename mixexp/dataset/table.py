@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import abc
+import os
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -12,12 +14,17 @@ from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
 
 
+_HUGE = 1e100  # of which a sum of squares is no infinite number yet
+_BLOCK = 2**23  # values that are standardised together
+
+
 class Rows(NamedTuple):
-    """A table as it was read: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, and the classes' names."""
+    """A table as it was read: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, the classes' names, the columns'."""
 
     values: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    columns: Sequence[str] = ()
 
 
 class Table(Dataset):
@@ -45,15 +52,57 @@ class Table(Dataset):
 
     def load(self) -> Splits:
         """Images float32 [N, columns, 1, 1]; raises UserError for a class of one row, too."""
-        values, labels, classes = self.read()
+        rows = self.read()
+        values, labels, classes = rows.values, rows.labels, rows.classes
         sizes = np.bincount(labels, minlength=len(classes))
         if lonely := [name for name, size in zip(classes, sizes, strict=True) if size < 2]:
             raise UserError(f"dataset: a class needs 2 rows, one for the test; these have one: {', '.join(lonely[:10])}.")
         train, test = stratified_split(labels, self.test_fraction, self.split_seed)
         train = train[shuffled(len(train), np.random.Philox(key=self.split_seed))]
-        if self.standardise:
-            deviation = values[train].std(0)
-            values = (values - values[train].mean(0)) / np.where(deviation > 0, deviation, 1.0)
+        with np.errstate(over="ignore"):
+            found = _standardised(values, train) if self.standardise else values.astype(np.float32)
+        _refuse_overflow(rows, found, self.standardise)
         self.mean, self.std = [0.0] * values.shape[1], [1.0] * values.shape[1]
-        images, targets = torch.from_numpy(values.astype(np.float32))[:, :, None, None], torch.from_numpy(labels)
+        images, targets = torch.from_numpy(found)[:, :, None, None], torch.from_numpy(labels)
         return Splits(images[train], targets[train], images[test], targets[test], classes)
+
+
+def refuse_too_large(source: object, rows: int, columns: int, why: str = "") -> None:
+    """Raise UserError for a table that the machine's memory cannot hold while it is made ready."""
+    needed, there = 24 * rows * columns, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        gigabytes = f"{needed / 1e9:,.0f} GB of memory, and this machine has {there / 1e9:,.0f}"
+        raise UserError(f"{source}: {rows:,} rows of {columns:,} columns need {gigabytes}{why}.")
+
+
+def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """float32 [N, columns]: every column with mean 0 and standard deviation 1 over the training rows, a constant one with mean 0.
+
+    A block of columns at a time, as the copies of a large table would fill a memory. Columns of extreme size are first brought to
+    about 1 by a power of two, which changes no digit, for their squares not to overflow or vanish.
+    """
+    found = np.empty(values.shape, dtype=np.float32)
+    width = max(2, _BLOCK // len(values))
+    starts = range(0, max(1, values.shape[1] - 1), width)  # no block of one column beside others: numpy would add it up in another order
+    for start in starts:
+        place = slice(start, start + width if start != starts[-1] else None)
+        block = values[:, place]
+        largest = np.abs(block).max(0)
+        extreme = (largest > _HUGE) | ((largest > 0) & (largest < 1 / _HUGE))
+        if extreme.any():
+            block = np.ldexp(block, np.where(extreme, -np.frexp(largest)[1], 0))
+        part = block[train]
+        mean, deviation, constant = part.mean(0), part.std(0), part.max(0) == part.min(0)
+        mean, deviation = np.where(constant, part[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
+        found[:, place] = (block - mean) / deviation
+    return found
+
+
+def _refuse_overflow(rows: Rows, found: np.ndarray, standardised: bool) -> None:
+    """Raise UserError naming column and row, the first of which is 1, of the first value that float32 cannot hold."""
+    sound = np.isfinite(found)
+    if not sound.all():
+        row, column = (int(place) for place in np.argwhere(~sound)[0])
+        name = rows.columns[column] if rows.columns else str(column)
+        hint = "" if standardised else "; dataset.standardise=true brings columns to mean 0 and standard deviation 1"
+        raise UserError(f"dataset: column {name!r} has {rows.values[row, column]:g} in row {row + 1}, too large for float32{hint}.")
