@@ -130,15 +130,17 @@ def _samples(body: bytes, form: _Form, order: str) -> np.ndarray:
         samples = _mulaw()[np.frombuffer(body, np.uint8)]
     elif width == 1:
         samples = (np.frombuffer(body, np.uint8) - 128.0) / 128
+    elif width in (2, 4, 8):
+        samples = np.frombuffer(body, f"{order}i{width}") / 2.0 ** (8 * width - 1)
     else:
         samples = _integers(np.frombuffer(body, np.uint8).reshape(-1, width), order)
     return samples.reshape(-1, form.channels)
 
 
 def _integers(octets: np.ndarray, order: str) -> np.ndarray:
-    """Signed integers, uint8 [N, bytes each], as float64 in −1…1: the upper bytes of an integer that numpy has."""
+    """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1: the upper bytes of an integer that numpy has."""
     width = octets.shape[1]
-    whole = next(size for size in (2, 4, 8) if size >= width)
+    whole = 4 if width == 3 else 8
     filled = np.zeros((len(octets), whole), dtype=np.uint8)
     filled[:, whole - width :] = octets if order == "<" else octets[:, ::-1]
     return filled.view(f"<i{whole}")[:, 0] / 2.0 ** (8 * whole - 1)
