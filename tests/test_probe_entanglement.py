@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,6 +14,8 @@ from probes import csv_rows, measured, refusals, subject_of
 from running import trained
 from scipy.optimize import minimize_scalar
 
+from mixexp.data import Part
+from mixexp.errors import note
 from mixexp.probe.entanglement import Entanglement
 
 
@@ -72,20 +75,72 @@ def test_far_apart_clusters_have_no_loss_and_random_labels_about_the_logarithm_o
 def test_the_minimum_is_one():
     for seed in range(5):
         points, labels = clouds(seed, apart=2)
-        temperature, loss = Entanglement("minimum").of(points, labels)
+        temperature, loss, minimum = Entanglement("minimum").of(points, labels)
         plain, own = points.double().numpy(), labels.tolist()
         reference = minimize_scalar(lambda t, p=plain, y=own: naive(p, y, math.exp(t)), bounds=(-6, 9), method="bounded")
-        assert loss == pytest.approx(reference.fun, rel=1e-6)
+        assert loss == pytest.approx(reference.fun, rel=1e-6) and minimum == "inside"
         assert loss <= min(loss_of(factor * temperature, points, labels) for factor in np.geomspace(0.01, 100, 41)) + 1e-12
 
 
 @pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
 def test_the_minimum_does_not_know_the_scale_nor_the_place(factor):
     points, labels = clouds(1, apart=2)
-    temperature, loss = Entanglement("minimum").of(points.double(), labels)
-    scaled, same = Entanglement("minimum").of(factor * points.double() + 3 * factor, labels)
+    temperature, loss, _ = Entanglement("minimum").of(points.double(), labels)
+    scaled, same, _ = Entanglement("minimum").of(factor * points.double() + 3 * factor, labels)
     assert same == pytest.approx(loss, rel=1e-8)
     assert scaled == pytest.approx(factor**2 * temperature, rel=1e-3)
+
+
+def pairs_of_a_class(apart: float, count: int = 40, width: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of two classes in one cloud, each with a close neighbour of its class: the nearest neighbour is always right."""
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(count, width))
+    both = np.concatenate([places, places + apart])
+    return torch.from_numpy(both), torch.from_numpy(np.tile(np.arange(count) % 2, 2))
+
+
+@pytest.mark.parametrize("points_and_labels", [pairs_of_a_class(1e-4), clouds(0, apart=50), clouds(3, apart=1000, classes=10, width=10)])
+def test_a_loss_at_the_lowest_temperature_says_so(points_and_labels):
+    points, labels = points_and_labels
+    temperature, loss, minimum = Entanglement("minimum").of(points, labels)
+    assert minimum == "lowest" and loss < 1e-6
+    assert loss_of(100 * temperature, points, labels) >= loss
+
+
+def test_a_loss_at_the_highest_temperature_says_so_and_is_that_of_no_distances():
+    points, labels = torch.arange(8.0).unsqueeze(1), torch.arange(8) % 2  # the nearest are always of the other class
+    _, loss, minimum = Entanglement("minimum").of(points, labels)
+    assert minimum == "highest" and loss == pytest.approx(math.log(7 / 3), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "points", "labels", "expected"),
+    [
+        ("minimum", [[1.0, 1.0]] * 4, [0, 0, 1, 1], "anywhere"),
+        ("minimum", [[0.0], [1.0], [1.5]], [0, 1, 2], ""),
+        ("minimum", [[math.nan], [1.0], [1.5]], [0, 1, 1], ""),
+        (2.0, [[0.0], [1.0], [1.5]], [0, 0, 1], ""),
+    ],
+    ids=["one point", "no class of two", "not finite", "given"],
+)
+def test_what_has_no_best_temperature_says_nothing_of_one(temperature, points, labels, expected):
+    assert Entanglement(temperature).of(torch.tensor(points), torch.tensor(labels)).minimum == expected
+
+
+def test_a_run_notes_once_that_its_layers_cannot_be_compared(capsys):
+    note.cache_clear()
+    subject = subject_of()
+    apart = dataclasses.replace(subject, test=Part(subject.test.images[:2], torch.tensor([0, 0])))
+    for _ in range(2):
+        (rows,) = measured(Entanglement("minimum", layers=["input", "final"]), apart).values()
+        assert [row["minimum"] for row in rows] == ["lowest"] * 2 and [row["loss"] for row in rows] == [0.0] * 2
+    assert capsys.readouterr().err == (
+        "note: probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it compares "
+        "no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of probe_entanglement.csv "
+        "says of which, and probe.temperature=T measures all at one\n"
+    )
+    measured(Entanglement(100.0, layers=["input"]), apart)
+    assert capsys.readouterr().err == ""
 
 
 def test_coinciding_points_do_no_harm():

@@ -131,7 +131,7 @@ def flatten(found: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[lis
 def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
     """Raise UserError naming the files of `count` that cannot be read: their place → what is wrong with it."""
     if faults:
-        shown = "\n".join(faults[index] for index in sorted(faults)[:SHOWN])
+        shown = "\n".join(sanitize(faults[index]) for index in sorted(faults)[:SHOWN])
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise UserError(f"{len(faults)} of {count} {noun}s cannot be read:\n{shown}{more}\nMend or remove them.")
 

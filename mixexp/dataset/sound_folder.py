@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,6 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.io import wavfile
 from scipy.signal import resample_poly
 from torch import Tensor
 
@@ -19,18 +17,20 @@ from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.dataset.folders import find_path, refuse_faults
 from mixexp.dataset.sound_layouts import Layout
 from mixexp.dataset.split import shuffled
-from mixexp.errors import UserError
+from mixexp.dataset.wav import read
+from mixexp.errors import UserError, note
 
 _CHUNK = 1024  # sounds turned into spectrograms at once
 
 
 class SoundFolder(Dataset):
-    """WAV files of 8 to 64 bits, integer or float, any rate and number of channels, as mono sounds of one length.
+    """WAV files of 8 to 64 bits, integer, float or G.711, any rate and number of channels, as mono sounds of one length.
 
     A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly) where its own rate
-    differs, padded with zeros about its centre or cut to its central part. The training sounds are shuffled once, always alike, so
-    that the first N are of all classes. A relative folder is where the command is typed, else below root (data_dir).
-    seconds: of a sound. representation: "waveform" in −1…1; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10 ms,
+    differs, padded with zeros about its centre or cut to its central part. Floats beyond full scale, −1…1, are kept. The training
+    sounds are shuffled once, always alike, so that the first N are of all classes. A relative folder is where the command is
+    typed, else below root (data_dir).
+    seconds: of a sound. representation: "waveform"; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10 ms,
     the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018, section 3.3, states
     the size alone; the rest is ours), silence being 0.
     """
@@ -63,31 +63,41 @@ class SoundFolder(Dataset):
             raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")
         files = self.layout.find(root)
         order = shuffled(len(files.train), np.random.Philox(key=0))
-        sounds = self._read([files.train[i] for i in order] + files.test, samples)
+        sounds = self._read([files.train[i] for i in order] + files.test, samples, root)
         train, test = sounds[: len(order)], sounds[len(order) :]
         return Splits(train, torch.from_numpy(files.train_labels[order]), test, torch.from_numpy(files.test_labels), files.classes)
 
-    def _read(self, paths: Sequence[Path], samples: int) -> Tensor:
+    def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
         """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together fill a memory."""
         faults: dict[int, str] = {}
-        found: Tensor | None = None
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", wavfile.WavFileWarning)  # a file that ends too early
-            warnings.filterwarnings("ignore", r"Chunk \(non-data\) not understood", wavfile.WavFileWarning)  # titles and the like
-            for start in range(0, len(paths), _CHUNK):
-                waves = np.zeros((len(paths[start : start + _CHUNK]), samples), dtype=np.float32)
-                for k, wave in enumerate(waves):
-                    try:
-                        _fit(_sound(paths[start + k], self.sample_rate), wave)
-                    except Exception as error:  # scipy's parser raises of every kind on a broken file
-                        faults[start + k] = f"  {paths[start + k]}: {error}"
-                part = torch.from_numpy(waves)[:, None, None]
-                part = spectrogram(part, self.sample_rate) if self.kind == "spectrogram" else part
-                if found is None:
-                    found = torch.empty(len(paths), *part.shape[1:])
-                found[start : start + len(part)] = part
+        beyond: dict[Path, float] = {}
+        sounds: Tensor | None = None
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            waves = np.zeros((len(chunk), samples), dtype=np.float32)
+            for k, (path, wave) in enumerate(zip(chunk, waves, strict=True)):
+                try:
+                    sound, peak = _sound(path, self.sample_rate)
+                    _fit(sound, wave)
+                except OSError as error:
+                    faults[start + k] = f"  {path}: {error.strerror}"
+                except ValueError as error:
+                    faults[start + k] = f"  {path}: {error}"
+                else:
+                    beyond |= {path: peak} if peak > 1 else {}
+            part = torch.from_numpy(waves)[:, None, None]
+            part = spectrogram(part, self.sample_rate) if self.kind == "spectrogram" else part
+            if sounds is None:
+                sounds = torch.empty(len(paths), *part.shape[1:])
+            sounds[start : start + len(part)] = part
         refuse_faults("sound", faults, len(paths))
-        return found
+        if beyond:
+            loudest = max(beyond, key=beyond.__getitem__)
+            note(
+                f"{root}: {len(beyond)} sounds go beyond full scale, -1 to 1, and are kept as they are; "
+                f"the loudest is {loudest.relative_to(root)}, with {beyond[loudest]:.4g}"
+            )
+        return sounds
 
 
 def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
@@ -98,25 +108,18 @@ def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
     return found[:, None, 1:].abs().log1p()
 
 
-def _sound(path: Path, sample_rate: int) -> np.ndarray:
-    """A file's sound in one channel, float [samples] in −1…1; raises ValueError where it is not one."""
-    rate, data = wavfile.read(path)
-    if data.size == 0:
-        raise ValueError("it has no samples")
-    if rate == 0:
-        raise ValueError("its header says 0 samples a second")
-    if data.dtype == np.uint8:
-        sound = (data - 128.0) / 128
-    elif np.issubdtype(data.dtype, np.integer):  # 24 bits come as the upper ones of 32
-        sound = data / -float(np.iinfo(data.dtype).min)
-    else:
-        sound = data.astype(np.float64)
-        if not np.abs(sound).max() <= 1:  # a NaN is not, either
-            raise ValueError("its samples are floats beyond -1 to 1")
-    sound = sound if sound.ndim == 1 else sound.mean(1)
+def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
+    """A file's sound in one channel, float [samples], full scale being −1…1, and its largest sample of any channel.
+
+    Raises ValueError or OSError where it is none.
+    """
+    rate, channels = read(path)
+    peak = float(np.abs(channels).max())
+    sound = channels.mean(1)
     common = math.gcd(rate, sample_rate)
-    # the filter may overshoot
-    return sound if rate == sample_rate else resample_poly(sound, sample_rate // common, rate // common).clip(-1, 1)
+    if rate != sample_rate:  # the filter may overshoot
+        sound = resample_poly(sound, sample_rate // common, rate // common).clip(-max(peak, 1), max(peak, 1))
+    return sound, peak
 
 
 def _fit(sound: np.ndarray, out: np.ndarray) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from mixexp.errors import note
 from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 STEP = 0.6
@@ -14,8 +15,18 @@ STEP = 0.6
 WIDTH = 1e-4
 """Of log T, at which it ends; the loss is flat there, so its own error is smaller by far."""
 GOLDEN = (math.sqrt(5) - 1) / 2
+INSIDE, LOWEST, HIGHEST, ANYWHERE = "inside", "lowest", "highest", "anywhere"
+"""Where among the temperatures that are tried the smallest loss lies; anywhere: it is the same at all of them."""
 COLUMNS = 4096
 """Of a representation that are turned into float64 at once."""
+
+
+class Measured(NamedTuple):
+    """A layer's loss, at which temperature, and where this lies among those that are tried."""
+
+    temperature: float
+    loss: float
+    minimum: str
 
 
 class Entanglement(Probe):
@@ -27,7 +38,10 @@ class Entanglement(Probe):
     temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which alone compares
     layers. It is sought between a hundredth of the median distance to the nearest neighbour and a hundred times the largest distance,
     on a grid in log T and from its best point by golden section. layers: None for all. Memory: b² numbers in float64 a layer.
-    Rows: layer, temperature, loss.
+    Rows: layer, temperature, loss, minimum. minimum says where the temperature lies among those that are tried: "inside"; "lowest",
+    where the loss goes to 0 with T as every image's nearest neighbour is of its class, however near the others are; "highest", where
+    it goes to the limit of no distance having a meaning; "anywhere", where all images are one point; empty for a given temperature.
+    Only losses from inside compare layers, and the run notes others.
     Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure per ResNet block is quoted by article a.
     Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
     """
@@ -57,22 +71,28 @@ class Entanglement(Probe):
         pieces = [subject.representations(images, layers) for images in chosen.images.split(BATCH)]
         rows = []
         for layer in layers:
-            temperature, loss = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
-            rows.append({"layer": layer, "temperature": temperature, "loss": loss})
+            found = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
+            rows.append({"layer": layer, **found._asdict()})
+        if any(row["minimum"] not in ("", INSIDE) for row in rows):
+            note(
+                "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it compares "
+                "no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of "
+                "probe_entanglement.csv says of which, and probe.temperature=T measures all at one"
+            )
         return {"entanglement": rows}
 
-    def of(self, points: Tensor, labels: Tensor) -> tuple[float, float]:
-        """(temperature, loss) of points, float [b, D], of classes, int64 [b]."""
+    def of(self, points: Tensor, labels: Tensor) -> Measured:
+        """The loss of points, float [b, D], of classes, int64 [b]."""
         if points.device.type == "mps":  # it has no float64
             points, labels = points.cpu(), labels.cpu()
         distances = _squared_distances(points)
         alike = (labels.unsqueeze(0) == labels.unsqueeze(1)).fill_diagonal_(False)
         counted = alike.any(1)
         if not counted.any():
-            return math.nan, math.nan
+            return Measured(math.nan, math.nan, "")
         distances, alike = distances[counted], alike[counted]
         if self.temperature != "minimum":
-            return float(self.temperature), _loss(distances, alike, self.temperature)
+            return Measured(float(self.temperature), _loss(distances, alike, self.temperature), "")
         return _smallest(distances, alike)
 
 
@@ -94,20 +114,21 @@ def _loss(distances: Tensor, alike: Tensor, temperature: float) -> float:
     return (every - exponents.masked_fill_(~alike, -math.inf).logsumexp(1)).mean().item()
 
 
-def _smallest(distances: Tensor, alike: Tensor) -> tuple[float, float]:
-    """(T, loss) at the smallest loss over T."""
+def _smallest(distances: Tensor, alike: Tensor) -> Measured:
+    """The smallest loss over T."""
     finite = torch.where(distances.isinf(), 0.0, distances)
     nearest = torch.where(distances > 0, distances, math.inf).amin(1)
     nearest = nearest[nearest.isfinite()]
-    if not len(nearest):  # all points are one
-        return 1.0, _loss(distances, alike, 1.0)
+    if not len(nearest):  # all points are one, or no numbers
+        loss = _loss(distances, alike, 1.0)
+        return Measured(1.0, loss, ANYWHERE if math.isfinite(loss) else "")
     low, high = math.log(nearest.median().item() / 100), math.log(finite.max().item() * 100)
 
     def at(position: float) -> float:
         return _loss(distances, alike, math.exp(position))
 
     if not math.isfinite(high - low):  # a network that has diverged
-        return math.nan, math.nan
+        return Measured(math.nan, math.nan, "")
     count = math.ceil((high - low) / STEP)
     step = (high - low) / count
     grid = {low + k * step: at(low + k * step) for k in range(count + 1)}
@@ -126,4 +147,5 @@ def _smallest(distances: Tensor, alike: Tensor) -> tuple[float, float]:
             outer = left + GOLDEN * (right - left)
             tried[outer] = at(outer)
     found = min(tried, key=tried.__getitem__)
-    return math.exp(found), tried[found]
+    minimum = LOWEST if found - low <= WIDTH else HIGHEST if high - found <= WIDTH else INSIDE
+    return Measured(math.exp(found), tried[found], minimum)
