@@ -55,7 +55,7 @@ def read_bytes(path: Path, most: int = LARGEST_OTHER) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
-        return file.read(most)
+        return file.read(size)
 
 
 def read_text(path: Path) -> str:

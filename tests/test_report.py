@@ -482,7 +482,7 @@ TREES = st.recursive(
 def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    assert load._read_yaml(path) == yaml.load(path.read_text(encoding="utf-8"), Loader=load._YAML)
+    assert load._read_config(path) == yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_facto
 )
 def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_path):
     (tmp_path / "config.yaml").write_text(text)
-    assert load._read_yaml(tmp_path / "config.yaml") == yaml.safe_load(text)
+    assert load._read_config(tmp_path / "config.yaml") == yaml.safe_load(text)
 
 
 def test_a_setting_that_only_some_runs_have_parts_no_table(tmp_path):

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, everywhere, lookup, nothing_there, once, under, varying
+from mixexp.report.load import BESIDE_SETTINGS, ASIDE, METHOD, REPEATS, Run, everywhere, lookup, nothing_there, once, other_data, under, unlike, varying
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.described import DEFAULTS
 from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
-from mixexp.report.tables import label, named_by, scored, telling, usual_metric
+from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
 
-VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open")
+VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
 """Of a setting, as the summary counts them."""
 
 
@@ -27,19 +27,24 @@ VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread 
 class Change:
     """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
 
-    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation.
+    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: what differs between the sides,
+    and mixed: what within each, though no setting says it; then there is no difference to find, and no mean of a mixed side.
     """
 
     setting: str
     first: list[float]
     second: list[float]
-    found: Paired
+    found: Paired | None
     pairs: int
     same: int
     adjusted: float | None = None
+    unlike: tuple[str, ...] = ()
+    mixed: tuple[bool, bool] = (False, False)
 
     def verdict(self, better: str) -> str:
         """Whether the second side is better or worse, by more than the seeds' noise."""
+        if self.found is None:
+            return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
             return "identical"
         if self.found.n < FEWEST:
@@ -101,9 +106,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
     for name, side, found in zip(names, runs, scores, strict=True):
         if not found:
-            known = dict.fromkeys(metric for run in side for metric in run.metrics)
-            hint = closest(spec["metric"], known)
-            raise UserError(f"no finished run of {name} has a number for {spec['metric']!r} by {RULES[rule]}.{hint}")
+            raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
     changed = _changed(*kept)
     groups = [_by_setting(side, changed) for side in kept]
     common = [setting for setting in groups[0] if setting in groups[1]]
@@ -111,8 +114,8 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     # within a side, what differs throughout is the same, and tells nothing apart
     keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*ASIDE, *REPEATS), METHOD)))
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
-    adjusted = iter(holm([one.found.p for one in found if one.found.p is not None]))
-    changes = [one if one.found.p is None else replace(one, adjusted=next(adjusted)) for one in found]
+    adjusted = iter(holm([one.found.p for one in found if one.found and one.found.p is not None]))
+    changes = [replace(one, adjusted=next(adjusted)) if one.found and one.found.p is not None else one for one in found]
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
     told = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
@@ -151,13 +154,14 @@ def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
     order = sorted(found.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
     rows = [
         [
-            one.setting, *(_side(values, spec) for values in (one.first, one.second)), str(one.pairs), signed(one.found.difference, spec),
-            span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "", chance(one.adjusted),
+            one.setting, *(_side(values, mixed, spec) for values, mixed in zip((one.first, one.second), one.mixed, strict=True)), str(one.pairs),
+            signed(one.found.difference, spec) if one.found else "",
+            span(one.found.interval.low, one.found.interval.high, spec) if one.found and one.found.interval else "", chance(one.adjusted),
             one.verdict(spec["better"]),
         ]
         for one in order
     ]  # fmt: skip
-    tested = [one for one in found.changes if one.found.p is not None]
+    tested = [one for one in found.changes if one.found and one.found.p is not None]
     ways = ["paired t-test on the seeds in common"] * any(one.pairs for one in tested)
     ways += ["Welch's t-test where there are none"] * any(not one.pairs for one in tested)
     tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}" if tested else ""
@@ -166,15 +170,19 @@ def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
 
 def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
     """The changes as records, for a CSV."""
-    return [
-        {
-            "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": centre(one.first, "mean"), "n_first": len(one.first),
-            "second": centre(one.second, "mean"), "n_second": len(one.second), "difference": one.found.difference,
-            "interval_low": one.found.interval and one.found.interval.low, "interval_high": one.found.interval and one.found.interval.high,
-            "p": one.found.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
-        }
-        for one in found.changes
-    ]  # fmt: skip
+    records = []
+    for one in found.changes:
+        first, second = (None if mixed else centre(values, "mean") for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
+        difference = one.found or Paired(0, None)
+        records.append(
+            {
+                "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": first, "n_first": len(one.first),
+                "second": second, "n_second": len(one.second), "difference": difference.difference,
+                "interval_low": difference.interval and difference.interval.low, "interval_high": difference.interval and difference.interval.high,
+                "p": difference.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
+            }
+        )  # fmt: skip
+    return records
 
 
 def metric_of(runs: Iterable[Run]) -> str:
@@ -228,6 +236,11 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     values = [[found[run.folder] for run in runs] for runs, found in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
+    within = [unlike(runs) for runs in (first, second)]
+    edited = any(other_data(ours, theirs) for ours in first for theirs in second)
+    differing = dict.fromkeys([*within[0], *within[1], *[BESIDE_SETTINGS["data_contents"]] * edited])
+    if differing:
+        return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
         pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
         return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), len(shared), same)
@@ -263,7 +276,9 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
     return {name: both for name, both in (told | times).items() if both[0] != both[1]}
 
 
-def _side(values: list[float], spec: Mapping[str, Any]) -> str:
+def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:
+    if mixed:
+        return f"unlike runs ({len(values)})"
     spread = "" if len(values) < 2 else f" ± {number(band(values, 'mean')[0], spec)}"
     return f"{number(centre(values, 'mean'), spec)}{spread} ({len(values)})"
 

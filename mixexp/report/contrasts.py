@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.load import Run
+from mixexp.report.load import Run, other_data
 from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired
 from mixexp.report.tables import UNSET, Entry, Table
 
@@ -48,9 +48,9 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     for other in table.columns if axis == "rows" else table.rows:
         for ours, theirs in pairs:
             scores = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
-            shared = [key for key in scores[0] if key in scores[1]]
+            shared = [key for key in scores[0] if key in scores[1] and not other_data(scores[0][key][0], scores[1][key][0])]
             if shared:
-                sides = [[side[key] for key in shared] for side in scores]
+                sides = [[side[key][1] for key in shared] for side in scores]
                 alone = len(scores[0]) + len(scores[1]) - 2 * len(shared)
                 found.append((other.label, ours.label, theirs.label, sides, alone))
     statistic = table.spec["statistic"]
@@ -94,15 +94,15 @@ def _pairs(table: Table) -> tuple[str, Iterable[tuple[Entry, Entry]]]:
     return axis, [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= AT_MOST else []
 
 
-def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, float]:
-    """The numbers of a cell's runs by their seeds."""
+def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, tuple[Run, float]]:
+    """A cell's runs and their numbers by their seeds."""
     place = _place(axis, entry.label, other.label)
     if place not in table.cells and idle and entry.label == table.spec["baseline"]:
         place = _place(axis, entry.label, UNSET)
     if place in table.unlike:
         return {}
-    scores = {_seeds(run): table.score(run, *place, rule) for run in table.cells.get(place, [])}
-    return {key: score for key, score in scores.items() if score is not None}
+    scores = {_seeds(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
+    return {key: (run, score) for key, (run, score) in scores.items() if score is not None}
 
 
 def _idle(table: Table, axis: str) -> bool:

@@ -11,12 +11,12 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import of_metric
-from mixexp.report.load import ASIDE, CIRCUMSTANCES, METHOD, REPEATS, Run, lookup, once, under, varying
+from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, data_settings, lookup, once, under, varying
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.inference import Interval, interval, paired
-from mixexp.report.tables import label, named_by, scored, telling
+from mixexp.report.tables import label, named_by, scored, telling, why_no_number
 
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
 """What a protocol can be called by."""
@@ -54,9 +54,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     finished = [run for run in once(runs, ASIDE) if run.outcome == "finished"]
     scores = {run.folder: found for run in finished if (found := scored(run, spec)[0].get(rule)) is not None}
     if not scores:
-        known = dict.fromkeys(name for run in runs for name in run.metrics if name not in ("step", "epoch", "lr", "seconds"))
-        there = f" There are {', '.join(known)}." if known else ""
-        raise UserError(f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)}{there}")
+        raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
     contents = _contents(finished)
     facts = {run.folder: _facts(run, contents) for run in finished}
     groups: dict[str, list[Run]] = {}
@@ -110,17 +108,13 @@ def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
     found: dict[frozenset, set[str]] = {}
     for run in runs:
         if run.environment.get("data_contents"):
-            found.setdefault(_data(run), set()).add(str(run.environment["data_contents"]))
+            found.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
     return found
-
-
-def _data(run: Run) -> frozenset:
-    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
     """What of a protocol no setting tells: the contents of the data set's files, where the records have several, and the precision."""
-    several = len(contents.get(_data(run), ())) > 1
+    several = len(contents.get(data_settings(run), ())) > 1
     told = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
     return {name: str(value) for name, value in told.items() if value is not None}
 

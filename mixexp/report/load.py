@@ -32,6 +32,8 @@ ASIDE = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
 """What makes no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
+BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
+"""Facts of environment.json that change what a run measures without being a setting."""
 LARGEST = 1e150
 """Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
@@ -143,6 +145,23 @@ def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], A
 
 def _standing(run: Run) -> tuple[bool, str]:
     return run.outcome == "finished", str(run.environment.get("started") or "")
+
+
+def unlike(runs: Iterable[Run]) -> list[str]:
+    """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
+    runs = list(runs)
+    return [words for fact, words in BESIDE_SETTINGS.items() if len({str(value) for run in runs if (value := run.environment.get(fact)) is not None}) > 1]
+
+
+def other_data(first: Run, second: Run) -> bool:
+    """Whether two runs with the same data set were made on different contents of its files."""
+    contents = [run.environment.get("data_contents") for run in (first, second)]
+    return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+
+
+def data_settings(run: Run) -> frozenset:
+    """A run's settings of its data set, without those that change no image."""
+    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
 def under(key: str, keys: Iterable[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from mixexp.files import timestamp
 from mixexp.report.load import Run
 from mixexp.report.runlist import OUTCOMES, Listed, seconds
 from mixexp.report.tables import label
@@ -25,7 +26,8 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
     """
     times = [time for time in map(seconds, runs) if time is not None]
-    started = sorted(str(run.environment["started"]) for run in runs if run.environment.get("started"))
+    moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
+    started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)  # of machines in several time zones
     return {
         name: words
         for name, words in {

@@ -16,7 +16,7 @@ from mixexp.errors import UserError, closest
 from mixexp.report.load import Run
 from mixexp.report.plots import entries_of, outer_of
 from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
-from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 
 IMAGES: dict[str, Any] = {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}
 MOST_ROWS = 10
@@ -38,7 +38,7 @@ def kept(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list
     cells, problem = [], "there are no runs"
     for outer in outer_of(table, spec):
         for inner in entries_of(table, spec["by"]):
-            for run in sorted(runs_of(table, outer, inner), key=lambda run: str(run.config.get("seed")))[:1]:
+            for run in filter(None, [smallest_seed(runs_of(table, outer, inner))]):
                 try:
                     cells.append((outer, inner, _rows(run, spec)))
                 except UserError as error:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.report.load import Run, canonical, lookup
-from mixexp.report.scores import RULES, band, better, centre, scale, select, unit
+from mixexp.report.scores import RULES, band, better, centre, scale, unit
 from mixexp.report.style import (
     MOST_LINES,
     TALLEST,
@@ -31,7 +31,7 @@ from mixexp.report.style import (
     ticks,
     title,
 )
-from mixexp.report.tables import Entry, Table, label, runs_of
+from mixexp.report.tables import Entry, Table, label, runs_of, scored
 
 AGAINST: dict[str, Any] = {
     "x": "",
@@ -183,11 +183,10 @@ def score_of(table: Table, run: Run, y: str) -> float | None:
     """A run's number by the table's rule, of one of the table's measures or of a metric."""
     if y in table.measures:
         return table.measured[run.folder].get(y, {}).get(table.measures[y].get("rule") or table.rule)
-    values = [value for value in series_of(run, y) if value is not None and math.isfinite(value)]
-    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
-    if not values or (table.rule == "best_validation" and len(held_out) != len(values)):
-        return None
-    return scale(table.spec, y) * select(values, table.rule, better(table.spec, y), held_out)
+    if y == table.spec["metric"]:
+        return table.scores.get(run.folder, {}).get(table.rule)
+    spec = {**table.spec, "metric": y, "scale": scale(table.spec, y), "better": better(table.spec, y)}
+    return scored(run, spec)[0].get(table.rule)
 
 
 def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> Points:

@@ -32,7 +32,7 @@ from mixexp.report.style import (
     text,
     title,
 )
-from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 
 LINES: dict[str, Any] = {
     "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
@@ -172,7 +172,7 @@ def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, lis
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
     found, problem = [], "there are no runs"
     for entry in entries_of(table, spec["each"]):
-        for run in sorted(runs_of(table, entry), key=lambda run: str(run.config.get("seed")))[:1]:
+        for run in filter(None, [smallest_seed(runs_of(table, entry))]):
             try:
                 found.append((entry, run, _rows(run, spec, *needed)))
             except UserError as error:

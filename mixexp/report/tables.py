@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, flatten, lookup, under, varying
+from mixexp.report.load import BESIDE_SETTINGS, CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, data_settings, flatten, lookup, under, unlike, varying
 from mixexp.report.scores import RULES, better, scale, select, unit
 
 UNSET = "–"
@@ -110,7 +110,7 @@ class Table:
         return {
             place
             for place, members in self.cells.items()
-            if varying(members, (*CIRCUMSTANCES, *REPEATS)) or len({run.environment.get("data_contents") for run in members} - {None}) > 1
+            if varying(members, (*CIRCUMSTANCES, *REPEATS)) or unlike(members)
         }
 
     @cached_property
@@ -382,11 +382,14 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
     """A run's number by each selection rule, in displayed units, or why it has none; where: as for ``Run.series``."""
     metric = spec["metric"]
     try:
-        measured = [value for value in run.series(metric, where) if value is not None]
+        series = run.series(metric, where)
     except UserError as error:
         return {}, str(error)
+    measured = [value for value in series if value is not None]
     if not measured:
         return {}, f"metrics.csv has no value of {metric}"
+    if series[-1] is None:  # an earlier evaluation is not the last
+        return {}, f"{metric} has no value at the last evaluation"
     wild = sum(not abs(value) < LARGEST for value in measured)
     if wild:
         return {}, f"{metric} is not a finite number in {wild} evaluations"
@@ -396,11 +399,36 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
     return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
+def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> str:
+    """Why none of some runs has a number of a metric by a selection rule."""
+    finished = [run for run in runs if run.outcome == "finished"]
+    if not finished:
+        counts = Counter(run.outcome for run in runs)
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        first = next(run for run in runs)
+        one = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
+        return f"{one}; {first.folder.name}: {first.problem}" if first.problem else one
+    found = [scored(run, spec) for run in finished]
+    metric = spec["metric"]
+    if any(scores for scores, _ in found):
+        return f"no finished run has a number for {metric!r} by {RULES[rule]}, since none held a part of its training set out (validation=0.1)"
+    known = dict.fromkeys(name for run in finished for name in run.metrics if name not in ("step", "epoch", "lr", "seconds"))
+    if metric in known or metric == "error" or metric.startswith("probe."):
+        return f"no finished run has a number for {metric!r} by {RULES[rule]}; {finished[0].folder.name}: {found[0][1]}"
+    return f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)} There are {', '.join(known)}."
+
+
+def smallest_seed(runs: Iterable[Run]) -> Run | None:
+    """The run of the smallest seed, numbers before words; None without any."""
+    return min(runs, key=lambda run: [_order(run.setting(key)) for key in REPEATS], default=None)
+
+
 def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
     for (row, column), members in cells.items():
-        differing = tuple(varying(members, (*CIRCUMSTANCES, *REPEATS)))
+        beside = [words for words in unlike(members) if words != BESIDE_SETTINGS["data_contents"]]  # of which there is a warning of its own
+        differing = (*varying(members, (*CIRCUMSTANCES, *REPEATS)), *beside)
         if differing:
             mixed.setdefault(differing, []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items()]
@@ -408,11 +436,10 @@ def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
 
 def _edited(runs: Iterable[Run]) -> list[str]:
     """A warning where a data set's files have changed between the runs, which no setting tells."""
-    contents: dict[tuple, set[str]] = {}
+    contents: dict[frozenset, set[str]] = {}
     for run in runs:
         if "data_contents" in run.environment:
-            settings = ((key, value) for key, value in run.settings.items() if key.partition(".")[0] == "dataset" and key not in CIRCUMSTANCES)
-            contents.setdefault(tuple(settings), set()).add(str(run.environment["data_contents"]))
+            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
     return [f"The runs were made with {len(found)} different contents of the same data set's files." for found in contents.values() if len(found) > 1]
 
 

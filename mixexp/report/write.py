@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mixexp.errors import UserError, note
-from mixexp.files import read_text, write_atomically
+from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.report.contrasts import baseline_problem, contrasts
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.load import gather, run_folders
@@ -25,6 +28,7 @@ from mixexp.report.tables import Table, build_tables, reductions
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex")
 PAGE = "report.html"
+LOCK, WAIT_SECONDS = ".lock", 600
 
 
 def write_report(
@@ -58,9 +62,39 @@ def write_report(
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
-    if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
-        for name in TABLE_FILES:
-            (home / name).unlink(missing_ok=True)
+    with _alone(home):
+        if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
+            for name in TABLE_FILES:
+                (home / name).unlink(missing_ok=True)
+        return _write_all(tables, folders, home, directories, wrote)
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Inside, no other process writes a report into the folder, whose figures it would take away; one that does is waited for."""
+    home.mkdir(parents=True, exist_ok=True)
+    put_aside(home / LOCK, note, links=False)
+    lock = FileLock(home / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        note(f"{home}: another process writes a report there, and this one waits for it")
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            raise UserError(f"{home}: another process has been writing a report there for {WAIT_SECONDS / 60:.0f} min; --out FOLDER writes elsewhere") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (home / LOCK).unlink()
+        lock.release()
+
+
+def _write_all(
+    tables: Sequence[Table], folders: Sequence[Path], home: Path, directories: Sequence[Path], wrote: Callable[[Path], None]
+) -> list[Path]:
+    """Write each table into its folder, and the page into ``home``; the paths, as ``write_report`` gives them."""
     written: dict[Path, None] = {}
 
     def tell(paths: Iterable[Path]) -> None:
