@@ -17,12 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass(frozen=True)
 class Composed:
-    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space."""
+    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space.
+
+    folders: where options come from, the first first.
+    """
 
     config: DictConfig
     choices: Mapping[str, Any]
     grid: Sequence[Mapping[str, Any]] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
 
 
 def composed(found: DictConfig) -> Composed:
@@ -36,6 +40,7 @@ def composed(found: DictConfig) -> Composed:
         choices,
         OmegaConf.to_container(grid) if grid is not None else (),
         OmegaConf.to_container(space) if space is not None else {},
+        tuple(source.path for source in found.hydra.runtime.config_sources),
     )
 
 
@@ -56,7 +61,7 @@ class Composer:
         base = self._load(tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override)))
         config = copy.deepcopy(base.config)
         ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
-        return Composed(config, base.choices, base.grid, base.space)
+        return Composed(config, base.choices, base.grid, base.space, base.folders)
 
     def _chooses(self, override: Override) -> bool:
         """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""
