@@ -253,6 +253,7 @@ def _data(key: str, trusted: tuple[str, ...]) -> _Data:
     """What there is to know of a run's images; raises what is wrong with the real data."""
     config = json.loads(key)
     dataset, splits = data.load(config["dataset"], trusted)
+    _complete("dataset", dataset)
     if len(splits.classes) < 2:
         raise ValueError("dataset: it has one class, and there is nothing to tell apart")
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))

@@ -61,7 +61,9 @@ def allowed(hint: Any, many: bool = False) -> str:
         return "values, each true or false" if many else "true or false"
     if base in (None, type(None)):
         return "null"
-    if (origin or base) in (list, tuple, set, frozenset, Sequence):
+    if (origin or base) in (tuple, set, frozenset):  # a constructor's own mistake
+        return _one(f"{(origin or base).__name__}{plural}, which no configuration can give: its class has to ask for a list", many)
+    if (origin or base) in (list, Sequence):
         item = inner[0] if inner else Any
         least, most = limits.get("min_length", 0), limits.get("max_length")
         count = f"exactly {most} " if least == most else ""

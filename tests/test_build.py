@@ -20,6 +20,7 @@ from pydantic import Field
 from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
 from mixexp.compose import compose
+from mixexp.contracts import undefined
 from mixexp.errors import UserError
 from mixexp.mix.beta import Beta
 from mixexp.mix.pairs import Pairs
@@ -128,6 +129,7 @@ def test_every_option_can_be_built(path: Path) -> None:
         built = build(node(path), **SUPPLIED.get(group, {}))
     target = locate(node(path)["_target_"])
     assert isinstance(built, target if inspect.isclass(target) else torch.optim.Optimizer)
+    assert undefined(built, {**GROUPS, **OPTIONAL_GROUPS}[group]) == []
 
 
 def test_what_is_mandatory_is_known() -> None:

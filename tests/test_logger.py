@@ -432,9 +432,9 @@ def test_every_option_is_valid_and_says_what_is_missing(tmp_path, monkeypatch, n
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["+logger.tracking_url=x"], "logger.tracking_url: no such setting; there are tracking_uri. Did you mean 'tracking_uri'?"),
-        (["logger.tracking_uri=3"], "logger.tracking_uri = 3"),
-        (["logger.tracking_uri=''"], "logger.tracking_uri = ''"),
+        (["+logger.tracking_url=x"], "logger.tracking_url: no such setting; there are tracking_uri. Did you mean 'logger.tracking_uri=x'?"),
+        (["logger.tracking_uri=[3]"], "logger.tracking_uri = [3]: needs a text that is not empty, or null"),
+        (["logger.tracking_uri=''"], "logger.tracking_uri=: the value is left empty; it needs a text that is not empty, or null"),
         (["logger._target_=mixexp.mix.none.NoMix"], "logger: _target_ mixexp.mix.none.NoMix makes no Logger"),
     ],
 )
@@ -486,7 +486,7 @@ def test_a_run_logged_while_it_trained_is_logged_afterwards_without_a_change(tmp
         (["there"], "say where, logger=NAME; there are mlflow, several, tensorboard, wandb"),
         (["there", "logger=wandb"], "there is not a folder"),
         (["there", "logger=wandb", "seed=1"], "seed=1: a logger leaves the run as it is"),
-        (["there", "logger=wandb", "logger.mode=on"], "logger.mode = 'on'"),
+        (["there", "logger=wandb", "logger.mode=on"], "logger.mode = on: needs offline or online"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_said(tmp_path, monkeypatch, words, said):

@@ -41,7 +41,7 @@ def test_parts_have_to_be_probes_that_measure_at_the_same_times_into_files_of_th
     with pytest.raises(ValueError, match="names no probe"):
         Several()
     assert "makes no Probe" in refusals("probe=robustness", "+probe.more={_target_: mixexp.mix.none.NoMix}")[0]
-    assert "probe.more: needs a mapping" in refusals("probe=robustness", "+probe.more=3")[0]
+    assert "probe.more = 3: needs a Probe: a mapping" in refusals("probe=robustness", "+probe.more=3")[0]
     assert "probe.fgsm.steps = 0" in refusals("probe=robustness", "probe.fgsm.steps=0")[0]
     assert "kind is table" in refusals("probe=robustness", "dataset=iris")[0]
     with pytest.raises(UserError, match="epsilom"):

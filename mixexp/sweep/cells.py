@@ -22,12 +22,16 @@ from mixexp.sweep.overrides import DRAWN, chosen_groups, loaded_groups, parse, r
 
 @dataclass(frozen=True)
 class Composed:
-    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space."""
+    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space.
+
+    folders: where options come from, the first first.
+    """
 
     config: DictConfig
     choices: Mapping[str, Any]
     grid: Sequence[Mapping[str, Any]] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
 
 
 def composed(found: DictConfig) -> Composed:
@@ -45,6 +49,7 @@ def composed(found: DictConfig) -> Composed:
         choices,
         OmegaConf.to_container(grid) if grid is not None else (),
         OmegaConf.to_container(space) if space is not None else {},
+        tuple(source.path for source in found.hydra.runtime.config_sources),
     )
 
 
@@ -96,7 +101,7 @@ class Composer:
         base = self._load(tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override)))
         config = copy.deepcopy(base.config)
         ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
-        return Composed(config, base.choices, base.grid, base.space)
+        return Composed(config, base.choices, base.grid, base.space, base.folders)
 
     def _read(self, word: str) -> Override:
         groups = loaded_groups()

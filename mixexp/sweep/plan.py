@@ -76,7 +76,7 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
     """
     own = cell.config
-    set_texts(own, words)
+    set_texts(cell, words)
     if isinstance(own.get("data_dir"), str) and own.data_dir:  # wherever it was started from, a run means the same folder
         own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))

@@ -6,30 +6,45 @@ import contextlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.build import hints_of, locate
 from mixexp.errors import UserError
-from mixexp.sweep.typed import characters
+from mixexp.sweep.cells import Composed
+from mixexp.sweep.typed import characters, in_files
 from mixexp.validate import Settings
 from mixexp.wording import arms, split
 
 
-def set_texts(config: DictConfig, words: Sequence[str]) -> None:
-    """Give every setting of an unresolved configuration that is a text and was typed without quotes the characters typed."""
+def set_texts(cell: Composed, words: Sequence[str]) -> None:
+    """Give every setting of a cell that is a text and was typed without quotes the characters typed, in an override or a file."""
+    config = cell.config
     trusted = OmegaConf.select(config, "trusted_modules")
-    for key, typed in characters(words).items():
+    typed_here = characters(words)
+    for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
         if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
             continue
         hint = _hints(holder if parent else None, trusted).get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
+        if key not in typed_here and not _reads(typed, value):
+            continue  # another file has the last word
         settled = settle(hint, value, typed)
         if settled is not value:
             OmegaConf.update(config, key, settled, merge=False)
+
+
+def _reads(text: Any, value: Any) -> bool:
+    """Whether a file's characters are read as a value, which is a number or a boolean, or a list with such."""
+    if isinstance(text, list) and isinstance(value, list):
+        return len(text) == len(value) and all(isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True))
+    if not isinstance(text, str) or not isinstance(value, int | float):
+        return False
+    return OmegaConf.create(f"read: {text}").read == value
 
 
 def settled(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from antlr4 import CommonTokenStream, InputStream
 from hydra.core.override_parser.types import Override
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
@@ -19,6 +22,36 @@ def characters(words: Sequence[str]) -> dict[str, Any]:
         if tree.key() is not None and tree.value() is not None and tree.value().element() is not None:
             found |= _leaves(tree.key().getText(), _characters(tree.value().element(), word))
     return found
+
+
+def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """The same for what the files of the chosen options have; an experiment's count more than an option's, an earlier folder's too."""
+    paths = [folder / group / f"{option}.yaml" for group, option in choices.items() for folder in reversed(folders)]
+    files = [_in_file(path, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+    return {key: text for everywhere in (False, True) for root, found in files if root is everywhere for key, text in found.items()}
+
+
+@functools.lru_cache(maxsize=256)
+def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
+    """Whether a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
+    text = path.read_text(encoding="utf-8")
+    root = "@package _global_" in text.partition("\n")[0]
+    try:
+        tree = _of_node(yaml.compose(text, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError):
+        tree = {}
+    if not isinstance(tree, dict):
+        return root, {}
+    return root, dict(pair for key, inner in tree.items() for pair in _leaves(key if root else f"{path.parent.name}.{key}", inner))
+
+
+def _of_node(node: yaml.Node | None) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return {key.value: _of_node(value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+    if isinstance(node, yaml.SequenceNode):
+        return [_of_node(item) for item in node.value]
+    # what is in quotes is a text already
+    return node.value if isinstance(node, yaml.ScalarNode) and node.style is None else None
 
 
 def typed_values(override: Override) -> list[str]:
