@@ -72,7 +72,7 @@ class CsvTable(Table):
         path = find_path("file", self.file, self.root)
         file = Delimited(path, self.separator, self.header)
         self._check_names(file)
-        columns = self._columns(file)
+        columns, copies = self._columns(file)
         label = columns.pop(self.label)
         _refuse(path, label, label.found("missing"), "no value")
         classes = in_order(label.codes_of)
@@ -80,7 +80,7 @@ class CsvTable(Table):
             raise UserError(f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least.")
         _note_alike(path, classes)
         labels = _codes_in(classes, label)
-        unused = self._unused(file, columns, labels, classes)
+        unused = self._unused(file, columns, copies, labels, classes)
         for name in unused:
             del columns[name]
         others = self._said(unused)
@@ -117,17 +117,23 @@ class CsvTable(Table):
         value = near[0] if names is None else [near[0] if name == wrong else name for name in names]
         return f" Did you mean {_shown(near[0], quoted=True)}? Type {override(f'dataset.{option}', value)}"
 
-    def _columns(self, file: Delimited) -> dict[str, Column]:
-        """Every column that is not dropped, read to its end, those aside that are empty for want of a name."""
+    def _columns(self, file: Delimited) -> tuple[dict[str, Column], set[str]]:
+        """Every column that is not dropped, read to its end, and which of them are copies of the label, letter by letter.
+
+        Those that are empty for want of a name are left aside.
+        """
         columns = {}
         for place, name in enumerate(file.names):
             texts = name in (self.label, *self.categorical) or (place == 0 and file.row_names)
             columns[name] = Column(name, self.decimal, self.missing, texts, marked=name in self.numeric)
         used = {name: place for place, name in enumerate(file.names) if name not in self.drop}
-        label = columns[self.label]
+        label, label_place, copies = columns[self.label], file.names.index(self.label), set(used)
         for fields in file.chunks():
+            labels = fields[label_place]
             for name, place in used.items():
                 columns[name].add(fields[place])
+                if name in copies and fields[place] != labels and [*map(str.strip, fields[place])] != [*map(str.strip, labels)]:
+                    copies.discard(name)
             refuse_too_large(file.path, label.rows, len(used))
         if not label.rows:
             raise UserError(f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its header.")
@@ -137,9 +143,11 @@ class CsvTable(Table):
             counts = np.bincount(first.codes())
             file.refuse_row_names(list(first.codes_of)[next(code for code in repeated if counts[code] > 1)])
         empty = {name for name in map(file.names.__getitem__, file.nameless) if (gap := columns[name].found("missing")) and gap.count == columns[name].rows}
-        return {name: columns[name] for name in used if name not in empty or name == self.label}
+        return {name: columns[name] for name in used if name not in empty or name == self.label}, copies
 
-    def _unused(self, file: Delimited, columns: dict[str, Column], labels: np.ndarray, classes: Sequence[str]) -> dict[str, str]:
+    def _unused(
+        self, file: Delimited, columns: dict[str, Column], copies: set[str], labels: np.ndarray, classes: Sequence[str]
+    ) -> dict[str, str]:
         """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
         found, telling = {}, []
@@ -148,10 +156,12 @@ class CsvTable(Table):
                 continue
             if _NAMELESS.fullmatch(name):
                 found[name] = "names of the rows" if file.row_names else "no name"
+            elif name in copies:
+                found[name] = "a copy of the label"
             elif _numbers_rows(column):
                 found[name] = "numbers the rows"
-            elif (how := _tells_classes(column, labels, classes)) == "as a copy":
-                found[name] = "tells the class"
+            elif (how := _tells_classes(column, labels, classes)) == "by names":
+                found[name] = "other names of the classes"
             elif how == "in its own way" and column.rows >= FEW:
                 telling.append(name)
         if telling:
@@ -287,8 +297,8 @@ def _numbers_rows(column: Column) -> bool:
     return low in (0, 1) and values.max() - low == len(values) - 1 and len(np.unique(values)) == len(values)
 
 
-def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "as a copy", "in its own way"]:
-    """Whether every class has one value of its own; a copy has the classes' names, or texts that are as good."""
+def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "by names", "in its own way"]:
+    """Whether every class has one value of its own: other texts, or the number that its name is, or numbers or truths that may mean more."""
     if column.found("missing") or (column.others and column.numbers) or column.too_many:
         return "not"
     if column.codes_of:
@@ -299,12 +309,9 @@ def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -
             return "not"
         distinct, own = np.unique(values, return_inverse=True)
         count = len(distinct)
-    firsts = {(code, label) for code, label in np.unique(np.stack([own, labels]), axis=1).T.tolist()} if count == len(classes) else set()
-    if len(firsts) != len(classes):
+    if count != len(classes) or len(pairs := np.unique(own.astype(np.int64) * count + labels)) != count:
         return "not"
     if column.codes_of:
-        texts = list(column.codes_of)
-        exact = all(texts[code] == classes[label] for code, label in firsts)
-        return "as a copy" if exact or (column.rows >= FEW and column.truths() is None) else "in its own way"
+        return "by names" if column.rows >= FEW and column.truths() is None else "in its own way"
     numbers = [Column.number_of(name) for name in classes]
-    return "as a copy" if all(distinct[code] == numbers[label] for code, label in firsts) else "in its own way"
+    return "by names" if all(distinct[pair // count] == numbers[pair % count] for pair in pairs) else "in its own way"

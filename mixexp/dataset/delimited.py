@@ -46,7 +46,7 @@ class Delimited:
         self._line, second = line, self._second[1]
         # the fields at a line's end that are empty are no columns, so that any row may come first
         given = self.first if header else [str(place) for place in range(_filled(self.first))]
-        self.row_names = header and len(second) == len(given) + 1 and second[-1].strip() != ""
+        self.row_names = header and len(second) > len(given) and _filled(second) == _filled(given) + 1
         self.names, self.nameless = _names([""] * self.row_names + list(given))
 
     def chunks(self) -> Iterator[list[Sequence[str]]]:
