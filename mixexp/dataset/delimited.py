@@ -78,10 +78,11 @@ class Delimited:
         return _SIGNS.get(self.separator, self.separator)
 
     def _trimmed(self, line: int, row: list[str]) -> list[str]:
-        """A row of another length without empty fields at its end; raises UserError where the rest are too many, or there are too few."""
+        """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
         width = len(self.names)
-        if len(row) > width and _filled(row) <= width:
-            return row[:width]
+        named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
+        if len(row) >= named and _filled(row) <= width:
+            return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
         if self.row_names and len(row) == len(self.first):  # the row below the header was too long, and no sign of names
             line, row = self._second
