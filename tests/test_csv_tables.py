@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import mixexp
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from running import config_of
 
@@ -479,22 +479,9 @@ def test_a_run_from_before_a_setting_is_of_the_same_data_set(tmp_path: Path) -> 
     config = config_of("dataset=csv", f"dataset.file={tmp_path / 't.csv'}", "dataset.label=kind", "model=mlp", "batch_size=8")
     old = {**config, "dataset": {key: value for key, value in config["dataset"].items() if key not in CsvTable.added}}
     assert run_id(old) == run_id(config) and build(old["dataset"]).read().columns == ("x",)
-    import yaml
-
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(old))
     (folder / "result.json").write_text('{"outcome": "finished", "steps": 1, "seconds": 1.0}')
     (folder / "checkpoint.pt").write_bytes(b"")
     assert another(str(folder), config)["dataset"] == config["dataset"]
-
-
-def test_a_command_says_what_it_does_not_use_once(tmp_path: Path) -> None:
-    (tmp_path / "flowers.csv").write_text(text(("", [str(n) for n in ROWS]), ("x", SQUARES), ("kind", AB)))
-    words = ("dataset=csv", "dataset.file=flowers.csv", "dataset.label=kind", "model=mlp", "epochs=1", "batch_size=8", f"output_dir={tmp_path}/out")
-    done = mixexp(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    note = f"""note: {tmp_path}/flowers.csv: not used: Unnamed: 0 (no name); to use it type 'dataset.keep=["Unnamed: 0"]'"""
-    assert done.stderr.splitlines().count(note) == 1 and done.stderr.count("note:") == 1
-    kept = mixexp("data", "csv", *words[1:3], 'dataset.keep=["Unnamed: 0"]', cwd=tmp_path)
-    assert kept.stdout == "csv: 24 training and 6 test images, 2x1x1 (channels first)\n" and kept.stderr == ""
