@@ -162,8 +162,12 @@ def _data(words: list[str]) -> None:
 
 
 def _check_data(config: Mapping[str, Any], name: str) -> None:
+    from mixexp.build import check
     from mixexp.data import load
+    from mixexp.dataset import Dataset
 
+    if errors := check(config["dataset"], "dataset", Dataset, tuple(config["trusted_modules"])):
+        raise UserError("\n".join(errors))
     _, splits = load(config["dataset"], tuple(config["trusted_modules"]))
     shape = "x".join(map(str, splits.train_images.shape[1:]))
     print(f"{name}: {len(splits.train_labels)} training and {len(splits.test_labels)} test images, {shape} (channels first)")

@@ -23,7 +23,7 @@ from mixexp.sweep.identity import run_id
 from mixexp.text import override
 from mixexp.validate import validate
 
-TABLE = "x,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
+TABLE = "x,kind\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20))
 CSV = ("dataset=csv", "dataset.file=table.csv", "dataset.label=kind", "model=mlp")
 
 
@@ -129,10 +129,14 @@ def test_names_of_any_kind_are_refused_in_one_message(typed: Path) -> None:
 
 
 def test_a_run_goes_on_from_another_folder(typed: Path) -> None:
-    (typed / "table.csv").write_text(TABLE)
+    lines = TABLE.splitlines()
+    (typed / "table.csv").write_text("\n".join([f",id,{lines[0]}", *(f"r{n},{n},{line}" for n, line in enumerate(lines[1:]))]))
     words = (f"output_dir={typed.parent / 'out'}", "name=one", "epochs=1", "threads=1")
     done = mixexp(*CSV, *words, cwd=typed)
     assert done.returncode == 0, done.stderr
+    unused, wanted = "Unnamed: 0 (no name), id (numbers the rows)", """'dataset.keep=["Unnamed: 0",id]'"""
+    note = f"note: {typed / 'table.csv'}: not used: {unused}; to use them type {wanted}"
+    assert [line for line in done.stderr.splitlines() if "note" in line] == [note], "by the check and by the run once"
     again = mixexp(*CSV, f"dataset.file={typed / 'table.csv'}", *words, cwd=typed.parent)
     assert again.returncode == 0 and "already finished" in again.stdout
     (record,) = (typed.parent / "out" / "one").glob("*/config.yaml")
@@ -150,6 +154,9 @@ def test_a_path_may_begin_with_the_home_folder(typed: Path, monkeypatch: pytest.
     assert [w for w in ("~probe", "x='a~'", "~/folder") if expand_home(w) != w] == []
     done = mixexp("data", "csv", "dataset.file=~/table.csv", "dataset.label=kind", cwd=typed, HOME=str(home))
     assert done.returncode == 0 and done.stdout.startswith("csv: 16 training"), done.stderr
+    wrong = mixexp("data", "csv", "dataset.file=~/table.csv", "dataset.label=kind", "dataset.keep=x", "dataset.decimal=x", cwd=typed)
+    assert wrong.returncode == 2 and "dataset.keep = 'x': should be a valid list" in wrong.stderr
+    assert "dataset.decimal = 'x': should be '.' or ','" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 @settings(max_examples=200, deadline=None)

@@ -105,6 +105,11 @@ class Column:
         self._codes: list[np.ndarray] = []
 
     @property
+    def infinite(self) -> bool:
+        """Whether all of its texts that are no numbers are words for infinite ones."""
+        return all(_INFINITE.fullmatch(text) for text in self.others)
+
+    @property
     def too_many(self) -> bool:
         """Whether it has more different texts than a feature may have."""
         return not self.texts and len(self.codes_of) > MOST_TEXTS
@@ -165,8 +170,9 @@ class Column:
 
     def _add_texts(self, fields: list[str]) -> None:
         counts = Counter(fields)
+        places = dict(zip(reversed(fields), reversed(range(len(fields))), strict=True))
         for text in counts.keys() & self.missing:
-            self._note("missing", fields.index(text), text, counts[text])
+            self._note("missing", places[text], text, counts[text])
         if self.texts:
             self._encode(fields, counts)
             return
@@ -174,14 +180,14 @@ class Column:
         self.whole = self.whole and all(text.isdecimal() and text.isascii() for text in read)
         for text, value in read.items():
             if value is None:
-                self._note("other", fields.index(text), text, counts[text])
+                self._note("other", places[text], text, counts[text])
                 if len(self.others) <= MOST_TEXTS or text in self.others:
                     self.others[text] += counts[text]
             else:
                 self.numbers += counts[text]
                 self.fractions = self.fractions or self.decimal in text
                 if not np.isfinite(value):
-                    self._note("infinite", fields.index(text), text, counts[text])
+                    self._note("infinite", places[text], text, counts[text])
         if not self.others:
             self._values.append(np.array([read.get(text, np.nan) for text in fields]))
         elif self.numbers or self.too_many:  # it is refused, whatever follows
@@ -196,13 +202,11 @@ class Column:
         self._codes.append(np.array([codes[text] for text in fields], dtype=np.int32))
 
     def _number(self, text: str) -> float | None:
-        """The number that a text is, infinite ones among them; None for other texts."""
+        """The number that a text is; None for other texts."""
         if _NUMBER[self.decimal].fullmatch(text):
             if self.marked:
                 self.units.setdefault("", text)
             return float(text.replace(",", "."))
-        if _INFINITE.fullmatch(text):
-            return float(text)
         found = unmarked(text, self.decimal) if self.marked else None
         if found is None:
             return None

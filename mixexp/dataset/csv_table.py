@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +17,12 @@ from mixexp.dataset.delimited import Delimited
 from mixexp.dataset.folders import SHOWN, find_path
 from mixexp.dataset.table import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
-from mixexp.text import one_line, override
+from mixexp.text import one_line, override, sanitize
 
 FEW = 10
 """Rows below which columns that number the rows or rename the classes are taken for chance."""
 _LONGEST = 60
+_NAMELESS = re.compile(r"Unnamed: 0(\.\d+)*")  # a first column without a name, also in a file that pandas has read and written again
 
 
 class CsvTable(Table):
@@ -70,7 +72,7 @@ class CsvTable(Table):
         path = find_path("file", self.file, self.root)
         file = Delimited(path, self.separator, self.header)
         self._check_names(file)
-        columns = self._columns(file)
+        columns, copies = self._columns(file)
         label = columns.pop(self.label)
         _refuse(path, label, label.found("missing"), "no value")
         classes = in_order(label.codes_of)
@@ -78,7 +80,7 @@ class CsvTable(Table):
             raise UserError(f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least.")
         _note_alike(path, classes)
         labels = _codes_in(classes, label)
-        unused = self._unused(file, columns, labels, classes)
+        unused = self._unused(file, columns, copies, labels, classes)
         for name in unused:
             del columns[name]
         others = self._said(unused)
@@ -113,19 +115,25 @@ class CsvTable(Table):
             headless = self.header and wrong.isdecimal()
             return " Without a header, columns are called 0, 1 and so on: dataset.header=false" if headless else ""
         value = near[0] if names is None else [near[0] if name == wrong else name for name in names]
-        return f" Did you mean {_shown(near[0], repr)}? Type {override(f'dataset.{option}', value)}"
+        return f" Did you mean {_shown(near[0], quoted=True)}? Type {override(f'dataset.{option}', value)}"
 
-    def _columns(self, file: Delimited) -> dict[str, Column]:
-        """Every column that is not dropped, read to its end, those aside that are empty for want of a name."""
+    def _columns(self, file: Delimited) -> tuple[dict[str, Column], set[str]]:
+        """Every column that is not dropped, read to its end, and which of them are copies of the label, letter by letter.
+
+        Those that are empty for want of a name are left aside.
+        """
         columns = {}
         for place, name in enumerate(file.names):
             texts = name in (self.label, *self.categorical) or (place == 0 and file.row_names)
             columns[name] = Column(name, self.decimal, self.missing, texts, marked=name in self.numeric)
         used = {name: place for place, name in enumerate(file.names) if name not in self.drop}
-        label = columns[self.label]
+        label, label_place, copies = columns[self.label], file.names.index(self.label), set(used)
         for fields in file.chunks():
+            labels = fields[label_place]
             for name, place in used.items():
                 columns[name].add(fields[place])
+                if name in copies and fields[place] != labels and [*map(str.strip, fields[place])] != [*map(str.strip, labels)]:
+                    copies.discard(name)
             refuse_too_large(file.path, label.rows, len(used))
         if not label.rows:
             raise UserError(f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its header.")
@@ -134,27 +142,30 @@ class CsvTable(Table):
             repeated = first.codes()[np.sort(np.unique(first.codes(), return_index=True)[1])]
             counts = np.bincount(first.codes())
             file.refuse_row_names(list(first.codes_of)[next(code for code in repeated if counts[code] > 1)])
-        idle = {file.names[place] for place in file.nameless} | ({file.names[-1]} if not self.header else set())
-        empty = {name for name in idle if (gap := columns[name].found("missing")) and gap.count == columns[name].rows}
-        return {name: columns[name] for name in used if name not in empty or name == self.label}
+        empty = {name for name in map(file.names.__getitem__, file.nameless) if (gap := columns[name].found("missing")) and gap.count == columns[name].rows}
+        return {name: columns[name] for name in used if name not in empty or name == self.label}, copies
 
-    def _unused(self, file: Delimited, columns: dict[str, Column], labels: np.ndarray, classes: Sequence[str]) -> dict[str, str]:
+    def _unused(
+        self, file: Delimited, columns: dict[str, Column], copies: set[str], labels: np.ndarray, classes: Sequence[str]
+    ) -> dict[str, str]:
         """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
         found, telling = {}, []
         for name, column in columns.items():
             if name in wanted:
                 continue
-            if name == file.names[0] and 0 in file.nameless:
-                found[name] = "its rows have names" if file.row_names else "it has no name"
+            if _NAMELESS.fullmatch(name):
+                found[name] = "names of the rows" if file.row_names else "no name"
+            elif name in copies:
+                found[name] = "a copy of the label"
             elif _numbers_rows(column):
-                found[name] = "it numbers the rows"
-            elif (how := _tells_classes(column, labels, classes)) == "as a copy":
-                found[name] = "it tells the class"
+                found[name] = "numbers the rows"
+            elif (how := _tells_classes(column, labels, classes)) == "by names":
+                found[name] = "other names of the classes"
             elif how == "in its own way" and column.rows >= FEW:
                 telling.append(name)
         if telling:
-            note(f"{file.path}: {', '.join(map(repr, telling))}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
+            note(f"{file.path}: {', '.join(map(_shown, telling))}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
         return found
 
     def _said(self, unused: dict[str, str]) -> str:
@@ -193,16 +204,20 @@ class CsvTable(Table):
 
     def _refuse_unusable(self, path: Path, column: Column) -> None:
         """Raise UserError where a feature lacks values, or is neither numbers nor a few different texts."""
-        _refuse(path, column, column.found("missing"), "no value")
         name, other = column.name, column.found("other")
+        aside = f"; to leave the column out type {self._more('drop', [name])}"
+        _refuse(path, column, column.found("missing"), "no value", aside)
         if other is not None:
             self._refuse_marks(path, column)
-            hint = f"; if its values are names type {self._more('categorical', [name])}" if not column.marked else ""
             if column.marked:
-                _refuse(path, column, other, "no number")
+                _refuse(path, column, other, "no number", aside)
+            elif column.numbers and column.infinite:
+                _refuse(path, column, other, "no finite number", aside)
             elif column.numbers:
-                _refuse(path, column, other, "no number, as others are", hint)
-        _refuse(path, column, column.found("infinite"), "no finite number")
+                header = not self.header and other.row == other.count == 1
+                hint = f"; if row 1 has the columns' names type {override('dataset.header', True)}" if header else aside
+                _refuse(path, column, other, "no number, as others are", f"{hint}; if its values are names type {self._more('categorical', [name])}")
+        _refuse(path, column, column.found("infinite"), "no finite number", aside)
         if len(column.units) > 1:
             first, second = list(column.units.values())[:2]
             raise UserError(f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them in one.")
@@ -210,7 +225,7 @@ class CsvTable(Table):
         if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):  # names of rows: a column for each would say nothing
             count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
             raise UserError(
-                f"{path}: column {name!r} holds texts, {count} different ones in {column.rows} rows, such as {_shown(other.text, repr)}; "
+                f"{path}: column {name!r} holds texts, {count} different ones in {column.rows} rows, such as {_shown(other.text, quoted=True)}; "
                 f"what names its row is left out by {self._more('drop', [name])}"
             )
 
@@ -238,14 +253,15 @@ class CsvTable(Table):
             if self.decimal == "." and None not in comma and not any(number.marked for number in comma):
                 how += f", or where the comma is a decimal one {override('dataset.decimal', ',')}"
         raise UserError(
-            f"{path}: column {name!r} holds texts, {distinct} different ones in {column.rows} rows, such as {_shown(text, repr)}; {how}; "
+            f"{path}: column {name!r} holds texts, {distinct} different ones in {column.rows} rows, such as {_shown(text, quoted=True)}; {how}; "
             f"if they are names type {self._more('categorical', [name])}"
         )
 
 
-def _shown(text: str, write: type[str] | type[repr] = str) -> str:
+def _shown(text: str, quoted: bool = False) -> str:
     """A name or text of the file as a message has it."""
-    return one_line(write(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."))
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return sanitize(repr(cut)) if quoted else one_line(cut)
 
 
 def _refuse(path: Path, column: Column, found: Found | None, what: str, hint: str = "") -> None:
@@ -253,7 +269,7 @@ def _refuse(path: Path, column: Column, found: Found | None, what: str, hint: st
     if found is not None:
         more = f" (and {found.count - 1} more)" if found.count > 1 else ""
         text = f": {_shown(found.text)}" if found.text else ""
-        raise UserError(f"{path}: column {column.name!r} has {what} in row {found.row}{more}{text}{hint}.")
+        raise UserError(f"{path}: column {column.name!r} has {what} in row {found.row}{more}{text}{hint}")
 
 
 def _codes_in(order: Sequence[str], column: Column) -> np.ndarray:
@@ -268,7 +284,7 @@ def _note_alike(path: Path, classes: Sequence[str]) -> None:
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", " ".join(name.split())).casefold(), []).append(name)
     if several := [names for names in alike.values() if len(names) > 1]:
-        listed = "; ".join(", ".join(_shown(name, repr) for name in names) for names in several[:SHOWN])
+        listed = "; ".join(", ".join(_shown(name, quoted=True) for name in names) for names in several[:SHOWN])
         note(f"{path}: classes that differ in capitals, blanks or the code of a letter alone: {listed}")
 
 
@@ -281,8 +297,8 @@ def _numbers_rows(column: Column) -> bool:
     return low in (0, 1) and values.max() - low == len(values) - 1 and len(np.unique(values)) == len(values)
 
 
-def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "as a copy", "in its own way"]:
-    """Whether every class has one value of its own; a copy has the classes' names, or texts that are as good."""
+def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "by names", "in its own way"]:
+    """Whether every class has one value of its own: other texts, or the number that its name is, or numbers or truths that may mean more."""
     if column.found("missing") or (column.others and column.numbers) or column.too_many:
         return "not"
     if column.codes_of:
@@ -293,12 +309,9 @@ def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -
             return "not"
         distinct, own = np.unique(values, return_inverse=True)
         count = len(distinct)
-    firsts = {(code, label) for code, label in np.unique(np.stack([own, labels]), axis=1).T.tolist()} if count == len(classes) else set()
-    if len(firsts) != len(classes):
+    if count != len(classes) or len(pairs := np.unique(own.astype(np.int64) * count + labels)) != count:
         return "not"
     if column.codes_of:
-        texts = list(column.codes_of)
-        exact = all(texts[code] == classes[label] for code, label in firsts)
-        return "as a copy" if exact or (column.rows >= FEW and column.truths() is None) else "in its own way"
+        return "by names" if column.rows >= FEW and column.truths() is None else "in its own way"
     numbers = [Column.number_of(name) for name in classes]
-    return "as a copy" if all(distinct[code] == numbers[label] for code, label in firsts) else "in its own way"
+    return "by names" if all(distinct[pair // count] == numbers[pair % count] for pair in pairs) else "in its own way"

@@ -10,12 +10,12 @@ import io
 import lzma
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
 from mixexp.errors import UserError
-from mixexp.text import override
+from mixexp.text import override, sanitize
 
 CELLS = 200_000
 """Fields that are looked at together."""
@@ -40,14 +40,14 @@ class Delimited:
         with self._explained():
             rows = self._rows()
             line, self.first = next(rows, (0, []))
-            second = next(rows, (0, []))[1] if header else []
+            self._second = next(rows, (0, [])) if header else (0, [])
         if not line:
             raise self._fault("it is empty.")
-        self._line, self._second = line, second
-        given = self.first if header else [str(place) for place in range(len(self.first))]
-        more = header and len(second) == len(given) + 1 and second[-1].strip() != ""
-        self.row_names = more
-        self.names, self.nameless = _names([""] * more + list(given))
+        self._line, second = line, self._second[1]
+        # the fields at a line's end that are empty are no columns, so that any row may come first
+        given = self.first if header else [str(place) for place in range(_filled(self.first))]
+        self.row_names = header and len(second) > len(given) and _filled(second) == _filled(given) + 1
+        self.names, self.nameless = _names([""] * self.row_names + list(given))
 
     def chunks(self) -> Iterator[list[Sequence[str]]]:
         """The columns of the first rows, of the next and so on; raises UserError for a row with too many or too few fields."""
@@ -78,21 +78,22 @@ class Delimited:
         return _SIGNS.get(self.separator, self.separator)
 
     def _trimmed(self, line: int, row: list[str]) -> list[str]:
-        """A row of another length without empty fields at its end; raises UserError where the rest are too many, or there are too few."""
+        """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
         width = len(self.names)
-        if len(row) > width and not any(field.strip() for field in row[width:]):
-            return row[:width]
+        named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
+        if len(row) >= named and _filled(row) <= width:
+            return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
-        if width > len(self.first) > 0 and self.header:
-            whose += f", the row below it {len(self._second)}"
-        hint = f"; a {self._sign()!r} inside a field needs quotes around the field" if len(row) > width else ""
+        if self.row_names and len(row) == len(self.first):  # the row below the header was too long, and no sign of names
+            line, row = self._second
+        hint = f"; a {self._sign()!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
     def refuse_row_names(self, name: str) -> None:
         """Raise UserError as every row has one field more than the header, though the first ones, as the repeated name says, are no names."""
         raise self._fault(
             f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no names of rows, as "
-            f"{name!r} repeats. A {self._sign()!r} inside a field needs quotes around the field."
+            f"{sanitize(repr(name))} repeats. A {self._sign()!r} inside a field needs quotes around the field."
         )
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -100,14 +101,14 @@ class Delimited:
         with _text(self.path) as file:
             ended = False
 
-            def lines() -> Iterator[str]:
+            def ending() -> Iterator[str]:
                 nonlocal ended
-                for line in file:
-                    yield line.replace("\t", " ").strip() if self.separator == "blanks" else line
                 ended = True
+                yield from ()
 
+            lines = (line.replace("\t", " ").strip() for line in file) if self.separator == "blanks" else file
             sign = self._sign()
-            reader = csv.reader(lines(), delimiter=sign, skipinitialspace=sign != " " or self.separator == "blanks")
+            reader = csv.reader(chain(lines, ending()), delimiter=sign, skipinitialspace=sign != " " or self.separator == "blanks")
             above = 0
             for row in reader:
                 if ended:  # the reader asks for another line within quotes only
@@ -123,11 +124,16 @@ class Delimited:
             yield
         except UnicodeDecodeError:
             raise self._fault(f"line {_undecodable(self.path)} is no UTF-8 text; save the file as UTF-8.") from None
-        except (OSError, ValueError, EOFError, csv.Error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        except (OSError, TypeError, ValueError, EOFError, csv.Error, lzma.LZMAError, zipfile.BadZipFile) as error:
             raise self._fault(f"{error}.") from error
 
     def _fault(self, what: str) -> UserError:
         return UserError(f"{self.path} cannot be read as a CSV file with separator {self.separator!r}: {what}")
+
+
+def _filled(row: Sequence[str]) -> int:
+    """How many fields a row has without the empty ones at its end."""
+    return max((place for place, field in enumerate(row, start=1) if field.strip()), default=0)
 
 
 def _binary(path: Path) -> IO[bytes]:
