@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import RunsFailed, UserError, closest, say
+from mixexp.errors import RunsFailed, UserError, closest, say, warnings_as_notes
 from mixexp.options import describe, options, own_folders
 
 USAGE = """\
@@ -34,6 +34,7 @@ mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job,
 def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     words = sys.argv[1:]
+    warnings_as_notes()
     commands: dict[str, Callable[[list[str]], None]] = {
         "reproduce": _reproduce,
         "plan": _plan,
