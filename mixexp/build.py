@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -68,6 +69,20 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
         return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
+
+
+def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:
+    """What of a configuration node can change what its object does.
+
+    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`, and in
+    `added` those that came when there were runs already: at their default they say nothing, so such runs stay the runs they were.
+    """
+    target = None
+    with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
+        target = locate(node["_target_"], trusted)
+    idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
+    kept = {key: value for key, value in node.items() if key not in idle}
+    return {key: value for key, value in kept.items() if key not in added or value != _parameters(target)[key].default}
 
 
 def check(node: Any, path: str, kind: type, trusted: Iterable[str] = ()) -> list[str]:

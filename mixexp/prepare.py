@@ -12,7 +12,7 @@ import torch
 
 from mixexp import data, finished, streams
 from mixexp.augment import Augment
-from mixexp.build import build, locate
+from mixexp.build import build, telling
 from mixexp.data import Choice, Normalize, Part
 from mixexp.device import Execution, execution
 from mixexp.errors import UserError
@@ -112,8 +112,7 @@ def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
     Where the files of a data set lie does not count, as far as its class says so.
     """
     found = finished.configuration(Path(source))
-    idle = getattr(locate(config["dataset"]["_target_"], config["trusted_modules"]), "not_scientific", ())
-    ours, theirs = ({key: value for key, value in node.items() if key not in idle} for node in (config["dataset"], found["dataset"]))
+    ours, theirs = (telling(node, config["trusted_modules"]) for node in (config["dataset"], found["dataset"]))
     if ours != theirs:
         raise UserError(f"{source}: its network is for another data set, {found['choices'].get('dataset')} with {theirs}")
     here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")

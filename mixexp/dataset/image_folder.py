@@ -43,6 +43,8 @@ class ImageFolder(Dataset):
     bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
     """
 
+    added = ("bits",)
+
     def __init__(
         self,
         root: str,

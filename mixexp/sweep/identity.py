@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mixexp.build import build, locate
-from mixexp.errors import UserError
+from mixexp.build import build, telling
 
 NOT_SCIENTIFIC = frozenset(
     {
@@ -48,19 +46,12 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other.
-
-    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`.
-    """
+    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other."""
     trusted = config["trusted_modules"]
 
     def prune(value: Any) -> Any:
         if isinstance(value, Mapping):
-            idle: tuple[str, ...] = ()
-            if "_target_" in value:
-                with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
-                    idle = getattr(locate(value["_target_"], trusted), "not_scientific", ())
-            return {key: prune(inner) for key, inner in value.items() if key not in idle}
+            return {key: prune(inner) for key, inner in (telling(value, trusted) if "_target_" in value else value).items()}
         if isinstance(value, list):
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
