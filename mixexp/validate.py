@@ -263,8 +263,8 @@ def _data(key: str, trusted: tuple[str, ...]) -> _Data:
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
-    missing = tuple(data.missing_classes(splits, choice))
-    return _Data(tuple(counts.tolist()), tuple(splits.train_images.shape[1:]), tested + len(choice.validation), tested, dataset.kind, missing)
+    shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
+    return _Data(tuple(counts.tolist()), shape, tested + len(choice.validation), tested, dataset.kind, missing)
 
 
 @functools.lru_cache(maxsize=1024)
