@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import RunsFailed, UserError, closest, say, show
+from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
 from mixexp.options import describe, expand_home, options, own_folders
 
 USAGE = """\
@@ -33,6 +33,7 @@ mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job,
 
 def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
+    warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
     commands: dict[str, Callable[[list[str]], None]] = {
         "reproduce": _reproduce,

@@ -22,6 +22,17 @@ from mixexp.errors import UserError
 from mixexp.imbalance import Imbalance, cut
 from mixexp.label_noise import LabelNoise
 from mixexp.subset import Subset
+from mixexp.text import sanitize
+
+
+SHOWN = 10
+"""As many classes as a note names."""
+ADVICE = {
+    "subset": "; take more images, or as many of every class with subset=balanced",
+    "validation": "; hold out fewer images",
+    "label_noise": "; lower its rate, or take more images",
+}
+"""What helps where a setting leaves one class."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +149,50 @@ def choose(
 ) -> Choice:
     """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training labels.
 
-    Every draw comes from data_seed. Raises ValueError when the data cannot give what is asked for.
+    Every draw comes from data_seed. Raises ValueError when the data cannot give what is asked for, or a setting leaves one class.
     """
     num_classes = len(splits.classes)
     train_labels, test_labels = splits.train_labels.numpy(), splits.test_labels.numpy()
+    _refuse_one_class(splits, "dataset", "training", train_labels)
+    _refuse_one_class(splits, "dataset", "test", test_labels)
     train = subset.select(train_labels, num_classes, streams.generator(data_seed, "subset"))
+    _refuse_one_class(splits, "subset", "training", train_labels[train])
     counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
     keep_train, keep_test = imbalance.keep_counts(*counts, len(train_labels) / len(test_labels))
     train = train[cut(train_labels[train], keep_train, streams.generator(data_seed, "imbalance"))]
     test = cut(test_labels, keep_test, streams.generator(data_seed, "imbalance of the test set"))
+    _refuse_one_class(splits, "imbalance", "training", train_labels[train])
+    _refuse_one_class(splits, "imbalance", "test", test_labels[test])
     held_out = streams.generator(data_seed, "validation").permutation(len(train))[: round(validation * len(train))]
     if validation and not 0 < len(held_out) < len(train):
         raise ValueError(f"validation = {validation}: holds out {len(held_out)} of {len(train)} training images")
     validation_rows, train = train[np.sort(held_out)], np.delete(train, held_out)
+    _refuse_one_class(splits, "validation", "training", train_labels[train])
     labels = label_noise.corrupt(train_labels[train], num_classes, streams.generator(data_seed, "label_noise"))
+    _refuse_one_class(splits, "label_noise", "training", labels)
     return Choice(train, validation_rows, test, labels)
+
+
+def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarray) -> None:
+    """Raise ValueError where a setting leaves images of a single class, among which there is nothing to tell apart."""
+    if len(present := np.unique(labels)) == 1:
+        name, advice = sanitize(splits.classes[present[0]]), ADVICE.get(setting, "")
+        raise ValueError(f"{setting}: it leaves {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}")
+
+
+def missing_classes(splits: Splits, choice: Choice) -> list[str]:
+    """What a run can say nothing about, in words: classes without an image in one of its parts, though another part has some."""
+    parts = {"training": choice.train_labels, "validation": splits.train_labels.numpy()[choice.validation]}
+    parts["test"] = splits.test_labels.numpy()[choice.test]
+    present = {name: set(np.unique(labels).tolist()) for name, labels in parts.items() if len(labels)}
+    everywhere = set().union(*present.values())
+    lines = []
+    for name, labels in present.items():
+        if missing := sorted(everywhere - labels):
+            shown = ", ".join(splits.classes[label] for label in missing[:SHOWN])
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            lines.append(f"{len(missing)} of {len(splits.classes)} classes have no {name} image: {shown}{more}")
+    return lines
 
 
 def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> Part:

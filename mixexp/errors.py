@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 from mixexp.text import escaped, in_shell, one_line, override, resembling
 
@@ -53,3 +55,15 @@ def note(text: str) -> None:
     """Print one line to standard error: what the user may want to know and need not mend."""
     sys.stdout.flush()
     print(f"note: {one_line(text)}", file=sys.stderr)
+
+
+def warnings_as_notes() -> None:
+    """Let what libraries and modules of the user's own warn of be notes of one line, from now on in this process."""
+    warnings.showwarning = _note_warning
+
+
+def _note_warning(message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object) -> None:
+    parts = Path(filename).with_suffix("").parts
+    behind = [parts[k + 1] for k, part in enumerate(parts[:-1]) if part in ("site-packages", "dist-packages")]
+    source = behind[-1] if behind else parts[-1] if parts else category.__name__
+    note(f"{source}: {message}")

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,12 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data
 from mixexp.augment import Augment
-from mixexp.build import build, check, is_module, schema_errors
+from mixexp.build import build, check, is_module, locate, schema_errors
 from mixexp.conf_dir import CONF
 from mixexp.dataset import Dataset
 from mixexp.contracts import undefined
 from mixexp.device import NAMES, execution, unknown_device
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, note
 from mixexp.gan.minimax import Minimax
 from mixexp.gan.play import flops
 from mixexp.imbalance import Imbalance
@@ -41,7 +41,7 @@ from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
 from mixexp.subset import Subset
-from mixexp.text import listed, resembling
+from mixexp.text import in_shell, listed, resembling
 from mixexp.wording import typed
 from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
 
@@ -76,6 +76,9 @@ IDLE_IN_A_GAME = (
     *("drop_last", "validation", "data_seed", "channels_last"),
 )
 """What has no effect on a run of the group gan, which has to leave it as config.yaml has it."""
+
+MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
+"""A small network for each kind of data."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
@@ -160,7 +163,20 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     except (UserError, ValueError) as error:
         return [*errors, str(error)]
     errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
+    if not errors:
+        _note_oddities(config, found, trusted)
     return errors or _others(config, trusted)
+
+
+def _note_oddities(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) -> None:
+    """Note classes that a part of the data lacks, and a network whose architecture is made for other data than these."""
+    model, dataset = (config["choices"].get(group) or config[group]["_target_"] for group in ("model", "dataset"))
+    for text in found.missing:
+        note(f"dataset={dataset}: {text}")
+    kinds = getattr(locate(config["model"]["_target_"], trusted), "kinds", None)
+    if kinds is not None and found.kind not in kinds:
+        advice = f"; a network for such data is {in_shell(f'model={MODELS[found.kind]}')}" if found.kind in MODELS else ""
+        note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {found.kind}{advice}")
 
 
 def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
@@ -239,13 +255,17 @@ def _writable(name: str) -> None:
 
 
 class _Data(NamedTuple):
-    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are."""
+    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are.
+
+    missing: what parts of the data have no image of some classes, in words.
+    """
 
     counts: tuple[int, ...]
     shape: tuple[int, ...]
     evaluated: int
     tested: int
     kind: str
+    missing: tuple[str, ...]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -260,7 +280,8 @@ def _data(key: str, trusted: tuple[str, ...]) -> _Data:
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
-    return _Data(tuple(counts.tolist()), tuple(splits.train_images.shape[1:]), tested + len(choice.validation), tested, dataset.kind)
+    shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
+    return _Data(tuple(counts.tolist()), shape, tested + len(choice.validation), tested, dataset.kind, missing)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -351,11 +372,15 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
 
 
 class _Shape(NamedTuple):
-    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations."""
+    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
+
+    flops_before: the operations up to each of the layers.
+    """
 
     layers: tuple[str, ...]
     features: int
     flops: float
+    flops_before: tuple[float, ...]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -367,12 +392,20 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
         body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
         _complete("model", body)
         network = Network(body, loss.head(body.num_features, len(counts)))
+        counter = FlopCounterMode(display=False)
+        before = dict.fromkeys(layers(body), 0.0)
+
+        def reached(layer: str) -> Callable[..., None]:
+            return lambda *_: before.update({layer: counter.get_total_flops() / shape[0]})
+
+        for layer, path in {**body.stages, "final": ""}.items():  # the submodule of an empty path is the body
+            body.get_submodule(path).register_forward_hook(reached(layer))
         try:
-            with FlopCounterMode(display=False) as counter:
+            with counter:
                 network(torch.zeros(shape))
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
-    return _Shape(tuple(layers(body)), body.num_features, counter.get_total_flops() / shape[0])
+    return _Shape(tuple(before), body.num_features, counter.get_total_flops() / shape[0], tuple(before.values()))
 
 
 class Cost(NamedTuple):
@@ -383,18 +416,29 @@ class Cost(NamedTuple):
 
 
 def cost(config: Mapping[str, Any]) -> Cost:
-    """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones."""
+    """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones.
+
+    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
+    outside the batch; from there on, samples.
+    """
     trusted = tuple(config["trusted_modules"])
     if config["gan"] is not None:
         return _cost_of_game(_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
     found = _data(_key(config, *DATA), trusted)
-    mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
+    mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
     rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
-    return Cost(steps, shape.flops * (3 * steps * config["batch_size"] + evaluations * found.evaluated))
+    epochs, rest = divmod(steps, per_epoch)
+    used = min(rows, per_epoch * batch)
+    images = epochs * used + min(rest * batch, used)
+    samples = images * (config["batch_size"] // batch)
+    mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
+    before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
+    forward = before * images * (2 if mix.guests else 1) + (shape.flops - before) * samples
+    return Cost(steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mixexp.compose import compose
 from mixexp.dataset.image_folder import ImageFolder
 from mixexp.dataset.pixels import read
 from mixexp.errors import UserError, note
+from mixexp.sweep.identity import run_id
+from mixexp.validate import validate
 
 RNG = np.random.default_rng(0)
 GREY, COLOUR, FOUR, TWO = (RNG.integers(0, 65536, shape) for shape in ((4, 5), (4, 5, 3), (4, 5, 4), (4, 5, 2)))
@@ -249,6 +252,14 @@ def test_bits_that_do_nothing_are_refused(tmp_path: Path) -> None:
     made.bits = 12
     with pytest.raises(UserError, match=rf"^dataset.bits = 12: has no effect, as each image in {tmp_path} has 8 bits or states its range; leave it out.$"):
         made.load()
+
+
+def test_runs_without_bits_are_the_runs_they_were() -> None:
+    words = ["dataset=image_folder", "dataset.folder=photos", "data_dir=/data"]
+    config = compose(words)
+    old = {**config, "dataset": {key: value for key, value in config["dataset"].items() if key != "bits"}}
+    assert run_id(config) == run_id(old) != run_id(compose([*words, "dataset.bits=12"]))
+    assert not [word for word in validate(old) if "bits" in word], "a record of before can be read"
 
 
 # --- what Pillow warns of ---

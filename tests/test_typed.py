@@ -15,7 +15,7 @@ from pydantic import Field
 from mixexp.compose import compose
 from mixexp.sweep.identity import run_id
 from mixexp.sweep.settle import settle
-from mixexp.sweep.typed import characters, values
+from mixexp.sweep.typed import characters, typed_values as values
 
 CSV = ("dataset=csv", "dataset.file=flowers.csv", "dataset.label=species")
 SMALL = ("model=mlp", "model.hidden=[4]", "epochs=1", "dataset.file=numbers.csv")

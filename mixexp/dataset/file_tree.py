@@ -11,8 +11,9 @@ from mixexp.errors import UserError
 class FileTree:
     """What is below a class folder, hidden names aside; every folder and file counts once, whichever links lead to it.
 
-    files: paths, sorted, each with its real one. folders: real paths of the folders they lie in. repeated: links to files that are there already.
-    loops: links to a folder that they lie in. broken: links that lead nowhere. Raises UserError for a folder that cannot be read.
+    files: paths, sorted, each with its real one. folders: real paths of the folders they lie in. repeated: links to files that are
+    there already. loops: links to a folder that they lie in. broken: links that lead nowhere. Raises UserError for a folder that
+    cannot be read.
     """
 
     def __init__(self, folder: Path, root: Path) -> None:

@@ -152,7 +152,7 @@ def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:
     """Raise UserError where links make one folder a part of two classes."""
     owners: dict[str, str] = {}
     for name, tree in trees.items():
-        for folder in tree.folders:
+        for folder in sorted(tree.folders):
             if (other := owners.setdefault(folder, name)) != name:
                 raise UserError(
                     f"{root}: the classes {sanitize(other)} and {sanitize(name)} have a folder in common, by links: {sanitize(folder)}. "

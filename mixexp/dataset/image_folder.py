@@ -45,6 +45,7 @@ class ImageFolder(Dataset):
     """
 
     path = "folder"
+    added = ("bits",)
 
     def __init__(
         self,

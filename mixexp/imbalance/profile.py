@@ -22,6 +22,11 @@ class Profile(Imbalance):
 
     def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
         num_classes, largest = len(train_counts), int(train_counts.min())
+        if largest == 0:
+            raise ValueError(
+                f"imbalance.shape = {self.shape}: class {train_counts.argmin()} has no training image, and the profile gives every class "
+                "some; take more images"
+            )
         if largest < self.ratio:
             raise ValueError(
                 f"imbalance.ratio = {self.ratio}: the smallest class has {largest} images, so the ratio can be at most {largest}"

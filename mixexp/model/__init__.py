@@ -23,6 +23,8 @@ class Body(nn.Module, abc.ABC):
 
     num_features: int
     stages: Mapping[str, str]
+    kinds: tuple[str, ...] | None = None
+    """The kinds of data its architecture is made for; None: any. On others it can be trained, which the run notes."""
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:

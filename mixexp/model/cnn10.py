@@ -24,6 +24,7 @@ class CNN10(Body):
     have a bias, which BatchNorm cancels.
     """
 
+    kinds = ("image", "spectrogram")
     num_features = 256
 
     def __init__(

@@ -24,6 +24,7 @@ class CNN11(Body):
     Differs from the paper: nothing.
     """
 
+    kinds = ("image", "spectrogram")
     num_features = 1024
 
     def __init__(

@@ -44,6 +44,8 @@ class DenseNetBC(Body):
     Differs from the paper: nothing.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -23,6 +23,8 @@ class LeNet(Body):
     Differs from the paper: its sizes are not stated there, so all of them are ours.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -26,6 +26,8 @@ class MnistCNN(Body):
     have a bias, which BatchNorm cancels.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -26,6 +26,7 @@ class PreActResNet18(Body):
     Differs from the paper: He et al. normalise and activate once more after the last block; neither of the two codes does.
     """
 
+    kinds = ("image", "spectrogram")
     num_features = 512
     blocks = (2, 2, 2, 2)
 

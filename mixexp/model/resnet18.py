@@ -18,6 +18,7 @@ class ResNet18(Body):
     Differs from the paper: the stem, and projections instead of zero-padding where the shape changes.
     """
 
+    kinds = ("image", "spectrogram")
     num_features = 512
 
     def __init__(self, in_channels: int, image_size: tuple[int, int]) -> None:

@@ -23,6 +23,8 @@ class SmallCNN(Body):
     Differs from the paper: nothing.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -23,6 +23,8 @@ class SoundCNN(Body):
     Differs from the paper: PyTorch's initial weights.
     """
 
+    kinds = ("sound",)
+
     def __init__(self, in_channels: int, image_size: tuple[int, int], *, width: Annotated[int, Field(gt=0)] = 32) -> None:
         super().__init__()
         if image_size[1] < 4:

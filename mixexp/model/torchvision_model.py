@@ -31,6 +31,8 @@ class TorchvisionModel(Body):
     Differs from the paper: the networks are torchvision's; most have stems made for 224×224 images.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -25,6 +25,8 @@ class VGG11(Body):
     units with dropout before the head; mixup's paper says "two fully-connected layers" and no sizes, so hidden is ours.
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -25,6 +25,8 @@ class WideResNet(Body):
     start at 1, where that code draws them from U(0, 1).
     """
 
+    kinds = ("image", "spectrogram")
+
     def __init__(
         self,
         in_channels: int,

@@ -75,8 +75,8 @@ class Entanglement(Probe):
             rows.append({"layer": layer, **found._asdict()})
         if any(row["minimum"] not in ("", INSIDE) for row in rows):
             note(
-                "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it compares "
-                "no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of "
+                "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it "
+                "compares no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of "
                 "probe_entanglement.csv says of which, and probe.temperature=T measures all at one"
             )
         return {"entanglement": rows}

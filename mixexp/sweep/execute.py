@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from mixexp.device import execution
+from mixexp.errors import warnings_as_notes
 from mixexp.files import put_aside, quantity, read_json_or_nothing
 from mixexp.gan.play import play
 from mixexp.mirror import mirrored
@@ -60,6 +61,7 @@ def turns(
     lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the step it is in, with a
     checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
     """
+    warnings_as_notes()  # also where another launcher's process begins here
     run.folder.mkdir(parents=True, exist_ok=True)
     put_aside(run.folder / LOCK, note, links=False)
     try:
