@@ -177,6 +177,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_damaged_record_gets_an_answer(what, count, made, tmp_path, answers):
     for number, name in enumerate(FILES):
+        if SHARE > 1 and (number + list(DAMAGES).index(what) + count) % 2:  # the other half is damaged in one run, or in all
+            continue
         place = shutil.copytree(made, tmp_path / str(number) / "work")
         runs = sorted(path.parent for path in (place / "outputs" / "runs").glob("*/config.yaml"))
         for run in runs[:count]:
