@@ -181,7 +181,8 @@ def atomically(path: Path, ending: str = ".part") -> Iterator[Path]:
 
     ending: of the unfinished file's name. An OSError names `path`, also that of a full disk, which by itself names nothing.
     """
-    partial = path.with_name(f"{path.name[:200]}.{os.getpid()}.{secrets.token_hex(4)}{ending}")  # another machine may have a process of this number
+    # the token, since a process on another machine may have this number; few letters, since a name is at most 255 bytes
+    partial = path.with_name(f"{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}{ending}")
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -30,7 +30,8 @@ def configuration(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: cannot be read ({one_line(str(error))[:200]})") from error
     if outcome != "finished":
-        state = f"has the outcome {one_line(str(outcome))[:40]}" if ended else "failed" if (folder / "error.txt").exists() else "is not finished"
+        failed = (folder / "error.txt").exists()
+        state = f"has the outcome {one_line(str(outcome))[:40]}" if ended else "failed" if failed else "is not finished"
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
     if not (folder / "checkpoint.pt").is_file():
         raise UserError(

@@ -6,7 +6,9 @@ import contextlib
 import csv
 import errno
 import functools
+import hashlib
 import importlib
+import io
 import itertools
 import json
 import os
@@ -28,9 +30,11 @@ from hypothesis import strategies as st
 from running import config_of, mixes_and_losses
 
 from mixexp import checkpoint as checkpoints
+from mixexp import finished
 from mixexp.checkpoint import Checkpoint, code_hash
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
+from mixexp.errors import UserError
 from mixexp.options import options
 from mixexp.record import LOCK, RunFolder
 from mixexp.sweep.cells import composed
@@ -431,6 +435,24 @@ def test_checkpoints_are_as_far_apart_as_asked_for_and_further_where_they_are_sl
     assert checkpoint.due(), "20 times what one takes"
 
 
+def test_one_stall_does_not_keep_checkpoints_apart(clock, tmp_path):
+    """A network disk that hangs for a minute once; a disk that is always slow is asked for less; and one that recovers is asked as before."""
+
+    def seconds_until_due(cost: float) -> float:
+        clock.cost = cost
+        checkpoint.save({})
+        saved = clock.now
+        while not checkpoint.due():
+            clock.now += 1
+        return clock.now - saved
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {}, 60)
+    assert [seconds_until_due(cost) for cost in (1, 60, 1, 1)] == [60, 60, 60, 60]
+    assert [seconds_until_due(cost) for cost in (10, 10, 30, 10, 1, 1)] == [60, 200, 200, 200, 60, 60]
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {}, 60)
+    assert [seconds_until_due(cost) for cost in (30, 1, 1)] == [600, 60, 60], "of a first one nothing is known"
+
+
 def test_zero_seconds_are_after_every_step_whatever_one_costs(clock, tmp_path):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {}, 0)
     clock.cost = 10
@@ -577,6 +599,51 @@ def test_code_in_a_checkpoint_is_not_run(way, stopped, whole, tmp_path):
     assert_same(whole, tmp_path / "run")
     pickle.loads(pickle.dumps(Malicious(victim)))
     assert victim.exists(), "run, it would have been seen"
+
+
+class Foreign:
+    """Something that torch does not unpickle with weights_only=True."""
+
+
+FOREIGN = {
+    "an object": ({"made_by": {"code": "x"}, "network": Foreign()}, "it holds other things than the state of a run"),
+    "a function": ({"made_by": {"code": "x"}, "network": os.mkdir}, "it holds other things than the state of a run"),
+    "a list": ([1, 2], "it is not the state of a run"),
+    "weights alone": ({"weight": torch.zeros(2)}, "it is not the state of a run"),
+    "no maker": ({"made_by": 3}, "it is not the state of a run"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_foreign_checkpoint_is_refused_in_our_own_words(what, tmp_path):
+    """torch's advise to load it in an unsafe way."""
+    content, words = FOREIGN[what]
+    file = io.BytesIO()
+    torch.save(content, file)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(file.getvalue() + hashlib.sha256(file.getvalue()).digest())
+    notes: list[str] = []
+    assert Checkpoint(path, {"code": "x"}, 60).load(path, notes.append) is None
+    assert notes == [f"checkpoint.pt cannot be read ({words}); the run starts afresh"]
+    with pytest.raises(UserError) as raised:
+        finished.weights(tmp_path)
+    assert str(raised.value) == f"{path}: cannot be read ({words})"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "socketless link", "huge"])
+def test_a_checkpoint_that_is_no_file_is_not_waited_for(kind, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**42)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path.name)
+    notes: list[str] = []
+    assert Checkpoint(path, {}, 60).load(path, notes.append) is None
+    words = {"pipe": "it is a pipe, not a file", "device": "it is a device, not a file", "huge": "it is cut or damaged"}
+    assert notes == ([f"checkpoint.pt cannot be read ({words[kind]}); the run starts afresh"] if kind in words else [])
 
 
 def test_a_damaged_checkpoint_costs_a_note_and_the_run_is_made_from_its_start(stopped, whole, tmp_path):

@@ -7,18 +7,30 @@ import itertools
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import yaml
+from filelock import FileLock
 from scipy import stats
 from test_report import leave
 
 from mixexp.errors import UserError
+from mixexp.report import pictures, probed
 from mixexp.report.compare import compare, document, metric_of, sides
 from mixexp.report.described import of_metric
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
-from mixexp.report.load import everywhere
+from mixexp.report.contrasts import contrasts
+from mixexp.report.load import everywhere, load_runs
+from mixexp.report.markdown import markdown
+from mixexp.report.overview import facts
+from mixexp.report.plots import score_of
+from mixexp.report.probed import SCATTER
+from mixexp.report.tables import build_table, build_tables
+from mixexp.report.write import write_report
 from mixexp.report.inference import holm
 
 A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
@@ -314,3 +326,202 @@ def test_bad_words_get_one_message(tmp_path, words, said):
     (tmp_path / "outputs" / "baseline_old").mkdir()
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+# --- what no setting says ---
+
+
+def edited(folder, contents, **facts):
+    """Runs with four seeds, made on these contents of the data set's files, one a seed."""
+    runs(folder, A if folder.name == "a" else B)
+    for seed, content in enumerate(contents):
+        made_by(folder / f"r{seed}", "a" * 40, **({} if content is None else {"data_contents": content}), **facts)
+
+
+def verdict(tmp_path):
+    (one,) = compared(tmp_path).changes
+    return one.verdict("higher")
+
+
+def test_runs_on_other_contents_of_a_file_have_no_difference(tmp_path):
+    edited(tmp_path / "a", ["old"] * 4)
+    edited(tmp_path / "b", ["new"] * 4)
+    found = compared(tmp_path)
+    words = "unlike runs: they differ in the contents of the data set's files"
+    assert verdict(tmp_path) == words
+    text = document(found, SPEC, "last")
+    assert "1 setting in common: 1 unlike runs" in text
+    assert f"| all runs | 52.50 ± 2.65 (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in text, "each side has a mean, and the two no difference"
+    from mixexp.report.compare import records
+
+    (record,) = records(found, SPEC, "last")
+    assert (record["difference"], record["p"], record["interval_low"], record["first"]) == (None, None, None, pytest.approx(52.5))
+
+
+def test_a_side_of_several_contents_or_precisions_has_no_mean(tmp_path):
+    edited(tmp_path / "a", ["old", "old", "new", "new"])
+    edited(tmp_path / "b", ["new"] * 4)
+    words = "unlike runs: they differ in the contents of the data set's files"
+    assert f"| all runs | unlike runs (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in document(compared(tmp_path), SPEC, "last")
+    for seed in range(4):
+        made_by(tmp_path / "a" / f"r{seed}", "a" * 40, data_contents="new", bfloat16=seed > 1)
+    assert verdict(tmp_path) == "unlike runs: they differ in precision"
+
+
+def test_a_record_that_does_not_say_its_contents_and_another_data_set_are_compared(tmp_path):
+    edited(tmp_path / "a", [None] * 4)
+    edited(tmp_path / "b", ["new"] * 4)
+    assert verdict(tmp_path) == "better"
+    for side, name in (("a", "digits"), ("b", "letters")):
+        for run in (tmp_path / side).iterdir():
+            config = yaml.safe_load((run / "config.yaml").read_text())
+            config["choices"]["dataset"] = name
+            (run / "config.yaml").write_text(yaml.safe_dump(config))
+            made_by(run, "a" * 40, data_contents=name)
+    assert verdict(tmp_path) == "better", "the data set was changed on purpose, and is listed as changed"
+
+
+def test_a_reports_differences_are_of_runs_on_the_same_data(tmp_path):
+    for mix, contents, accuracies in (("none", "old", A), ("mixup", "new", B)):
+        runs(tmp_path, accuracies, prefix=mix, mix=mix)
+        for seed in range(4):
+            made_by(tmp_path / f"{mix}{seed}", "a" * 40, data_contents=contents if seed else "old")
+    (table,) = build_tables(load_runs(tmp_path), baseline="none")
+    assert contrasts(table) == [], "a cell of both has no number"
+    made_by(tmp_path / "mixup0", "a" * 40, data_contents="new")
+    (table,) = build_tables(load_runs(tmp_path), baseline="none")
+    assert contrasts(table) == [], "no seed has two runs on the same data"
+    for seed in range(4):
+        made_by(tmp_path / f"mixup{seed}", "a" * 40, data_contents="old")
+    (table,) = build_tables(load_runs(tmp_path), baseline="none")
+    (one,) = contrasts(table)
+    assert one.found.n == 4 and one.found.difference == pytest.approx(5.5)
+
+
+def test_runs_of_one_cell_in_two_precisions_have_no_mean_and_it_is_said(tmp_path):
+    runs(tmp_path, A)
+    for seed in range(4):
+        made_by(tmp_path / f"r{seed}", "a" * 40, bfloat16=seed == 3)
+    (table,) = build_tables(load_runs(tmp_path))
+    text = markdown(table)
+    assert "unlike runs (4)" in text and "Unlike runs share a cell: they differ in precision (500 / none)." in text
+    made_by(tmp_path / "r3", "a" * 40, bfloat16=False)
+    assert "52.50 ± 2.65 (4)" in markdown(build_tables(load_runs(tmp_path))[0])
+
+
+# --- folders without a finished run, and records without a seed ---
+
+
+def failed(folder, reason):
+    folder.mkdir(parents=True)
+    (folder / "error.txt").write_text(f"Traceback\n{reason}\n")
+    return folder
+
+
+def test_folders_without_a_finished_run_say_how_their_runs_ended(tmp_path):
+    failed(tmp_path / "a" / "r0", "RuntimeError: it broke")
+    failed(tmp_path / "a" / "r1", "RuntimeError: it broke too")
+    (leave(tmp_path / "b" / "only") / "config.yaml").write_text("")
+    leave(tmp_path / "c" / "r0", outcome=None)
+    runs(tmp_path / "d", A)
+    why = {
+        "a": "none of the 2 runs is finished: 2 failed; r0: RuntimeError: it broke",
+        "b": "the run is damaged; only: config.yaml cannot be read: a mapping was expected, found NoneType",
+        "c": "the run is unfinished; r0: no result.json; last evaluation at step 10",
+    }
+    for name, words in why.items():
+        for first, second in ((name, "d"), ("d", name)):
+            with pytest.raises(UserError) as raised:
+                compared(tmp_path, first, second)
+            assert str(raised.value) == f"{tmp_path / name}: {words}"
+        with pytest.raises(UserError) as raised:
+            leaderboard(everywhere([tmp_path / name]), "accuracy", "last")
+        assert str(raised.value) == f"leaderboard: {words}"
+
+
+def test_a_metric_that_no_run_has_is_named_with_the_reason(tmp_path):
+    runs(tmp_path, (0.5, float("inf")))
+    found = everywhere([tmp_path])
+
+    def why(metric, rule="last", of=found):
+        with pytest.raises(UserError) as raised:
+            leaderboard(of, metric, rule)
+        return str(raised.value)
+
+    assert why("acuracy") == (
+        "leaderboard: no finished run has a number for 'acuracy' by last evaluation. Did you mean 'accuracy'? "
+        "There are train_loss, test_loss, accuracy, macro_f1."
+    )
+    assert why("accuracy", of=found[1:]) == (
+        "leaderboard: no finished run has a number for 'accuracy' by last evaluation; r1: accuracy is not a finite number in 1 evaluations"
+    )
+    assert why("accuracy", "best_validation").endswith("since none held a part of its training set out (validation=0.1)")
+
+
+@pytest.mark.parametrize("way", ["all failed", "emptied", "cut", "without a seed"])
+def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
+    if way == "all failed":
+        failed(tmp_path / "runs" / "r0", "RuntimeError: it broke")
+    else:
+        config = leave(tmp_path / "runs" / "r0") / "config.yaml"
+        text = {"emptied": "", "cut": config.read_text()[:30] + "\n  a: [", "without a seed": "choices: {mix: none}\n"}[way]
+        config.write_text(text)
+    written = write_report([tmp_path / "runs"])
+    page = next(path for path in written if path.suffix == ".html").read_text()
+    table = next(path for path in written if path.name == "table.md").read_text()
+    reason = {"all failed": "failed | r0 |  | RuntimeError: it broke |", "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |"}
+    assert "r0" in page and reason.get(way, "r0" if way == "cut" else "50.00") in table
+
+
+# --- the smallest seed, the last evaluation, times and two reports at once ---
+
+
+def test_the_smallest_seed_is_the_smallest_number(tmp_path):
+    for seed in (10, 2, 100):
+        leave(tmp_path / f"r{seed}", seed=seed)
+        (tmp_path / f"r{seed}" / "probe_points.csv").write_text(f"step,x,y\n1,{seed},{seed}\n")
+        (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
+    table = build_table(load_runs(tmp_path))
+    spec = {**SCATTER, "probe": "points", "x": "x", "y": "y"}
+    assert [run.folder.name for _, run, _ in probed._clouds(table, spec)] == ["r2"]
+    assert [rows[0]["labels"] for *_, rows in pictures.kept(table, pictures.IMAGES)] == ["cat 2"]
+    for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
+        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))
+    assert [run.folder.name for _, run, _ in probed._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
+
+
+def test_an_earlier_evaluation_is_never_the_last(tmp_path):
+    whole = leave(tmp_path / "whole", (0.5, 0.6), n=500)
+    for name, last in (("infinite", "inf"), ("nothing", ""), ("burst", "1e200")):
+        run = leave(tmp_path / name, (0.5, 0.6), n=500, seed=len(name))
+        path = run / "metrics.csv"
+        path.write_text(path.read_text().replace("20,2.0,0.1,0.5,1.0,0.6,0.6,2", f"20,2.0,0.1,0.5,{last},{last if name == 'nothing' else 0.6},0.6,2"))
+    table = build_table(load_runs(tmp_path))
+    shown = {run.folder.name: (score_of(table, run, "accuracy"), score_of(table, run, "test_loss")) for run in table.runs}
+    assert shown == {"whole": (60.0, 1.0), "infinite": (60.0, None), "nothing": (None, None), "burst": (60.0, None)}
+    assert [(run.folder.name, why) for run, _, why in table.without_result] == [("nothing", "accuracy has no value at the last evaluation")]
+    assert score_of(table, next(run for run in table.runs if run.folder == whole), "macro_f1") == 60.0
+
+
+def test_times_of_several_zones_are_in_the_order_of_the_clock(tmp_path):
+    for name, started in (("a", "2026-01-01T23:30:00-0800"), ("b", "2026-01-02T01:00:00+0900"), ("c", "2026-01-02T00:00:00+0000"), ("d", "nonsense")):
+        made_by(leave(tmp_path / name), "a" * 40, started=started)
+    assert facts(load_runs(tmp_path))["Started"] == ["2026-01-02 01:00:00+0900 to 2026-01-01 23:30:00-0800"]
+
+
+def test_two_reports_of_one_folder_wait_for_each_other(tmp_path, capsys):
+    runs(tmp_path / "runs", A)
+    whole = {path.name: path.read_bytes() for path in write_report([tmp_path / "runs"])}
+    home = tmp_path / "runs" / "report"
+    # what another report is just writing, under any name that is not its own
+    for name in (".table.md.tmp", ".report.html.tmp", ".curves.tmp.svg"):
+        (home / name).mkdir()
+    with ThreadPoolExecutor(1) as other:
+        with FileLock(home / ".lock"):
+            waiting = other.submit(write_report, [tmp_path / "runs"])
+            time.sleep(0.5)
+            assert not waiting.done() and (home / "curves.png").exists()
+        assert {path.name: path.read_bytes() for path in waiting.result(60)} == whole
+    assert capsys.readouterr().err == f"note: {home}: another process writes a report there, and this one waits for it\n"
+    assert not (home / ".lock").exists() and not list(home.glob("*.part*"))

@@ -23,10 +23,10 @@ from running import config_of, trained
 from mixexp import cli
 from mixexp.errors import UserError
 from mixexp.record import COLUMNS, LOCK, RunFolder
-from mixexp.sweep import launch, slot
+from mixexp.sweep import launch, slot, survey
 from mixexp.sweep.identity import run_id
 from mixexp.sweep.pace import Pace, Task, duration, past
-from mixexp.sweep.survey import ORDER, Planned, Seen, _name_of, at_work, describe, keep_plan, look, status
+from mixexp.sweep.survey import ORDER, Planned, Seen, describe, keep_plan, look, status
 
 SMALL = ("model.width=2", "epochs=1")
 TASK = Task("digits small_cnn batch 128 threads 1", "cpu", 1e9)
@@ -202,7 +202,7 @@ def test_several_sweeps_share_a_folder(tmp_path):
     keep_plan(tmp_path, 2, [planned("b"), planned("a")], slots=1)  # the same again
     assert len(list((tmp_path / "sweeps").iterdir())) == 2
     ended(tmp_path / "b")
-    with at_work(tmp_path, _name_of([planned("b"), planned("c")])):
+    with survey.at_work(tmp_path, survey._name_of([planned("b"), planned("c")])):
         *lines, total = status(tmp_path).splitlines()
     assert sorted(line.split()[0] for line in lines) == ["a", "b", "c"]
     assert total.endswith("3 runs: 1 done, 2 missing; about 10 s left with 4 at once")

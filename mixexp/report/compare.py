@@ -11,7 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.load import BESIDE_SETTINGS, ASIDE, METHOD, REPEATS, Run, everywhere, lookup, nothing_there, once, other_data, under, unlike, varying
+from mixexp.report.load import (
+    ASIDE,
+    BESIDE_SETTINGS,
+    METHOD,
+    REPEATS,
+    Run,
+    everywhere,
+    lookup,
+    nothing_there,
+    once,
+    other_data,
+    under,
+    unlike,
+    varying,
+)
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
@@ -154,7 +168,7 @@ def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
     order = sorted(found.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
     rows = [
         [
-            one.setting, *(_side(values, mixed, spec) for values, mixed in zip((one.first, one.second), one.mixed, strict=True)), str(one.pairs),
+            one.setting, _side(one.first, one.mixed[0], spec), _side(one.second, one.mixed[1], spec), str(one.pairs),
             signed(one.found.difference, spec) if one.found else "",
             span(one.found.interval.low, one.found.interval.high, spec) if one.found and one.found.interval else "", chance(one.adjusted),
             one.verdict(spec["better"]),
@@ -174,12 +188,12 @@ def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[
     for one in found.changes:
         first, second = (None if mixed else centre(values, "mean") for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
         difference = one.found or Paired(0, None)
+        low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
             {
                 "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": first, "n_first": len(one.first),
                 "second": second, "n_second": len(one.second), "difference": difference.difference,
-                "interval_low": difference.interval and difference.interval.low, "interval_high": difference.interval and difference.interval.high,
-                "p": difference.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
+                "interval_low": low, "interval_high": high, "p": difference.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
             }
         )  # fmt: skip
     return records

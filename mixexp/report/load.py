@@ -147,10 +147,10 @@ def _standing(run: Run) -> tuple[bool, str]:
     return run.outcome == "finished", str(run.environment.get("started") or "")
 
 
-def unlike(runs: Iterable[Run]) -> list[str]:
+def unlike(runs: Sequence[Run]) -> list[str]:
     """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
-    runs = list(runs)
-    return [words for fact, words in BESIDE_SETTINGS.items() if len({str(value) for run in runs if (value := run.environment.get(fact)) is not None}) > 1]
+    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
+    return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
 
 
 def other_data(first: Run, second: Run) -> bool:

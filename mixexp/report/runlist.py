@@ -120,7 +120,8 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
     found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
-    repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1] or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
+    repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
+    repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
     ranked = [
         *(key for key in axes if key in found),
         *sorted((key for key in found if key not in axes), key=lambda key: key.count(".")),

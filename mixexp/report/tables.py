@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,21 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import BESIDE_SETTINGS, CIRCUMSTANCES, LARGEST, METHOD, REPEATS, Run, canonical, data_settings, flatten, lookup, under, unlike, varying
+from mixexp.report.load import (
+    BESIDE_SETTINGS,
+    CIRCUMSTANCES,
+    LARGEST,
+    METHOD,
+    REPEATS,
+    Run,
+    canonical,
+    data_settings,
+    flatten,
+    lookup,
+    under,
+    unlike,
+    varying,
+)
 from mixexp.report.scores import RULES, better, scale, select, unit
 
 UNSET = "–"

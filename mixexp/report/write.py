@@ -82,7 +82,8 @@ def _alone(home: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=WAIT_SECONDS)
         except Timeout:
-            raise UserError(f"{home}: another process has been writing a report there for {WAIT_SECONDS / 60:.0f} min; --out FOLDER writes elsewhere") from None
+            waited = f"{WAIT_SECONDS / 60:.0f} min"
+            raise UserError(f"{home}: another process has been writing a report there for {waited}; --out FOLDER writes elsewhere") from None
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mixexp.files import read_ends
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.plan import Run
@@ -226,7 +227,7 @@ class Slot:
         """Keep the reason, after the end of what the run printed."""
         self._leave()
         with contextlib.suppress(OSError):
-            printed = (self.run.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+            printed = read_ends(self.run.folder / "log.txt", 0, 20_000).splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])
         try:
             with FileLock(self.run.folder / LOCK, timeout=2):  # its process, at its end, lets go of it a moment after the pipe

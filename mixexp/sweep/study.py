@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -228,8 +230,10 @@ def _departures(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
 
 def _cut_unfinished_line(path: Path) -> None:
     """Take away what a process that died while it wrote, or a full disk, has left at a file's end."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
+    if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would be waited for, and a link written through
+        raise UserError(f"{path}: is not a file; without it, the same command makes the same trials, from the runs that are there")
     with path.open("rb+") as file:
         text = file.read()
         whole = text.rfind(b"\n") + 1

@@ -106,7 +106,8 @@ def keep_plan(folder: Path, cells: int, runs: Sequence[Planned], slots: int, que
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
     listed = [{"name": run.name, "label": run.label, "task": run.task._asdict()} for run in runs]
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    about = {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cells": cells, "slots": slots, "queue": queue, "runs": listed}
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    about = {"command": command, "started": started, "cells": cells, "slots": slots, "queue": queue, "runs": listed}
     write_atomically(folder / SWEEPS / f"{_name_of(runs)}.json", json.dumps(about, indent=1))
 
 
