@@ -85,6 +85,8 @@ SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
 AGGREGATED = ((100, 100), (10_000, 100))
 # getrusage would count the memory of this process, of which the other one begins as a copy
 REPORTING = "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+STATUS = Path("/proc/self/status")
+"""Where Linux alone says how much memory a process has used."""
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -269,10 +271,10 @@ def rate(steps: Iterator[int], seconds: float) -> float:
 
 
 def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
-    """The shortest of an action's times, in seconds."""
+    """The shortest of an action's times, in seconds; of one time, where the action, tried once before, outlasts them."""
     best, until = math.inf, time.perf_counter() + seconds
     action()
-    while time.perf_counter() < until:
+    while best == math.inf or time.perf_counter() < until:
         settled()
         started = time.perf_counter()
         action()
