@@ -25,7 +25,7 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"text", "metrics", "streams", "mixed", "conf_dir"},
     {"errors"},
-    {"options", "build", "device", "record"},
+    {"options", "build", "device", "record", "sizes"},
     {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "finished", "logger"},
     {"data", "network", "batches", "computer", "mirror"},

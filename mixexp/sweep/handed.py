@@ -28,7 +28,7 @@ def hand_over(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Seq
     idle = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
     if idle:
         raise UserError(f"{', '.join(idle)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
-    sweep = begin(cells, words, slots=1)
+    sweep = begin(cells, words, slots=1, here=False)
     outcomes, waiting = sort_out(sweep.runs)
     returns: list[JobReturn] = []
     gave_up = None

@@ -13,11 +13,14 @@ from mixexp.sweep.pool import run_all, slots_for
 from mixexp.sweep.survey import Planned, describe, keep_plan, look
 
 
-def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None) -> Plan:
-    """Plan a sweep and write the plan down; raises UserError for cells that cannot run. slots: by default as many as the pool has."""
-    sweep = plan(cells, words)
+def begin(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None, here: bool = True) -> Plan:
+    """Plan a sweep and write the plan down; raises UserError for cells that cannot run.
+
+    slots: by default as many as the pool has. here: whether this machine is to train the runs.
+    """
+    sweep = plan(cells, words, here)
     sweep.check()
-    if len(sweep.runs) < sweep.cells:
+    if len(sweep.runs) < sweep.cells - sum(len(refusal.cells) for refusal in sweep.too_large):
         print(f"{sweep.cells} cells are {len(sweep.runs)} different runs: cells that act alike run once")
     print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
     if sweep.cells == 1:
@@ -41,6 +44,8 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
         print(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
     sweep.check()
+    if sweep.too_large:
+        raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
 
 
 def _planned(sweep: Plan) -> list[Planned]:

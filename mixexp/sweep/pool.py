@@ -37,6 +37,7 @@ def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     per_device = config["runs_per_device"]
     if per_device == "auto":
         per_device = max(1, _cores() // config["threads"]) if wanted == "cpu" else 1
+    per_device = min(per_device, len(configs))
     return (devices * per_device)[: len(configs)]
 
 
