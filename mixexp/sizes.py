@@ -18,6 +18,11 @@ with contextlib.suppress(ImportError):  # Windows has no limits of this kind
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says how much memory a container may use, in the second and the first version of control groups."""
+CGROUP_QUOTAS = (
+    (Path("/sys/fs/cgroup/cpu.max"), None),
+    (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
+)
+"""Where Linux says how much time of its processors a container may use, and of which period, in both versions."""
 LARGE = 10_000
 """The least number that can be why something is too large."""
 _OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE)
@@ -31,6 +36,17 @@ class TooLarge(UserError):
 def processors() -> int:
     """Processors of this machine, those included that a container or a batch system keeps from this process."""
     return os.cpu_count() or 1
+
+
+def usable_processors() -> int:
+    """Processors that this process may use, which a container or a batch system can make fewer than there are; at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processors()
+    for quota, period in CGROUP_QUOTAS:
+        with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # "max" and -1 are no limits
+            words = [*quota.read_text(encoding="ascii").split(), *(period.read_text(encoding="ascii").split() if period else ())]
+            if int(words[0]) > 0:
+                allowed = min(allowed, -(-int(words[0]) // int(words[1])))
+    return max(1, allowed)
 
 
 def memory(device: torch.device | None = None) -> int:

@@ -50,6 +50,7 @@ from mixexp.batches import Batches, Epoch
 from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.dataset import Dataset, Splits
+from mixexp.device import has_bfloat16
 from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
@@ -551,6 +552,16 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
 # -- telling
 
 
+def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
+    """What of the parts cannot be measured on this machine, and why."""
+    found = {}
+    if device == "cpu" and "compiled" not in modes(device):
+        found["compiled"] = "no C++ compiler (g++, or what CXX names)"
+    if not STATUS.exists():
+        found |= {part: "only Linux's /proc says how much memory it uses" for part in ("throughput", "aggregate") if part in parts}
+    return found
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on, and how busy it was."""
     model = platform.processor() or platform.machine()
@@ -561,6 +572,7 @@ def machine() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d %H:%M %z"),
         "cpu": model,
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16_instructions": has_bfloat16(),
         "cores": os.cpu_count(),
         **({"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if torch.cuda.is_available() else {}),
         "platform": platform.platform(),
@@ -670,7 +682,9 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parse(words)
     name, node = dataset_node()
     settings = {"data": name, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
-    found: dict[str, Any] = {"machine": machine(), "settings": settings}
+    without = left_out(arguments.device, arguments.parts)
+    arguments.parts = [part for part in arguments.parts if part not in without]
+    found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
     print("\n".join(f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()))
     if "input" in arguments.parts:
         found["input"] = input_path(node, arguments)

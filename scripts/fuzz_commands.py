@@ -50,7 +50,6 @@ BORDERS = (0, -1, 1, 2, 3, 17, 10**5, 10**9, 10**18, 10**30, 0.5, 0.99, 1.0, -0.
 ODD = ("null", "[]", "{}", "''", "' '", "abc", "true", "[1,2]", "{a: 1}", "1e400", "nan", "inf", "-inf", "0x10", "1_000", "'1'", "ü", "*", "\\,")
 """Values of another type than a setting has, as typed: what YAML or Hydra makes of them is not predicted."""
 BUDGETS = ("steps", "epochs", "evaluations")
-HEAVY = {"model.hidden_layers", "gan.hidden_layers", "hang_minutes", "threads"}
 
 
 @dataclass(frozen=True)
@@ -225,12 +224,12 @@ class Maker:
 
     def sweep(self) -> Command:
         """A sweep over one to three axes, of at most four cells."""
-        words = self.words(self.rng.choice((0, 0, 1)))
+        words = self.words(self.rng.choice((0, 0, 1)), experiments=False)  # whose own grids are of many more runs
         axes = [self.axis(size) for size in self.rng.choice(((2,), (3,), (2, 2), (2, 1, 2), (4,)))]
         axes = list({word.key: word for word in axes if word.key not in {word.key for word in words}}.values())
         line = ("-m", *(word.text for word in words), *(word.text for word in axes))
-        if any(word.key == "experiment" for word in words) or not axes:
-            return Command(line)  # its own grid has other axes still
+        if not axes:
+            return Command(line)
         cells = []
         for values in itertools.product(*(word.value for word in axes)):
             does = ["choose" if word.key in self.groups else "set" for word in axes]
@@ -255,7 +254,7 @@ class Maker:
                 Command(("data", choose([*DATASETS, *self.groups["dataset"], "mnits"]), "dataset.download=false")),
                 Command(("data", choose(list(DATASETS)), word)),
                 Command((choose(["data", "reproduce", "plan", "probe", "log", "report", "status"]),)),
-                Command(("reproduce", choose(["toy_mixup", "toy_mixpu", "quickstart"]), "steps=1", "evaluations=1", "output_dir=out", word)),
+                Command(("reproduce", choose(["toy_mixup", "toy_mixpu"]), "alpha=1", "steps=1", "evaluations=1", "output_dir=out", word)),
                 Command(("probe", choose(["out", "nowhere", "."]), f"probe={choose([*self.groups['probe'], 'tsn'])}")),
                 Command(("log", choose(["out", "nowhere"]), f"logger={choose(['tensorboard', 'tensorbord', 'null'])}")),
                 Command((choose(["lst", "repor", "plans", "runs", "help", "Status", "mixup", ""]),)),
@@ -276,7 +275,7 @@ class Maker:
         ways = (["--cfg", "job"], ["-m", "--cfg", "job"], ["--help"], ["--help-hydra"], ["--version"], ["--config-dir", "nowhere"], ["--info"])
         return Command((*self.rng.choice(ways), *words))
 
-    def words(self, count: int, huge: bool = False) -> list[Word]:
+    def words(self, count: int, huge: bool = False, experiments: bool = True) -> list[Word]:
         """The words of a small run and so many random ones; huge: sizes may be beyond what anybody trains."""
         rng = self.rng
         dataset = rng.choice(list(DATASETS))
@@ -290,6 +289,8 @@ class Maker:
             if group == "logger" and not huge:
                 names = ("tensorboard",)
             chosen[group] = rng.choice(names)
+        if not experiments:
+            chosen.pop("experiment", None)
         if "experiment" in chosen:
             chosen = {"experiment": chosen["experiment"]}
         settings = [pair for group, name in chosen.items() if group != "experiment" for pair in leaves(option(group, name), f"{group}.")]
