@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,3 +67,34 @@ def execution(config: Mapping[str, Any]) -> Execution:
     bfloat16 = device.type == "cuda" if config["precision"] == "auto" else config["precision"] == "bfloat16"
     channels_last = device.type != "mps" if config["channels_last"] == "auto" else config["channels_last"]
     return Execution(device, bfloat16, torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def precision_note(config: Mapping[str, Any]) -> str | None:
+    """What the user may want to know of the precision on this machine; None where there is nothing. config: one that `execution` takes."""
+    run = execution(config)
+    if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():
+        return None
+    return "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"
+
+
+def has_bfloat16() -> bool:
+    """Whether oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
+
+    On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the processor itself
+    is asked too. Whatever a build of torch cannot say counts as no.
+    """
+    cap = next((os.environ[name].upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") if os.environ.get(name)), "ALL")
+    if not any(word in cap for word in ("ALL", "DEFAULT", "BF16", "FP16", "AMX", "AVX10")):
+        return False
+    onednn = _says(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None))
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return onednn
+    return onednn and any(_says(getattr(torch.cpu, name, None)) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def _says(question: Any) -> bool:
+    """The answer of one of torch's private functions, False where this build has none."""
+    try:
+        return question is not None and bool(question())
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return False

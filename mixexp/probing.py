@@ -12,9 +12,9 @@ import yaml
 from mixexp import finished
 from mixexp.build import build, check
 from mixexp.errors import UserError
+from mixexp.files import read_yaml, write_atomically
 from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
-from mixexp.files import read_yaml, write_atomically
 from mixexp.record import rows_text
 from mixexp.validate import validate
 

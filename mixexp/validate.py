@@ -17,16 +17,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import data
+from mixexp import data, sizes
 from mixexp.augment import Augment
 from mixexp.build import build, check, is_module, locate, schema_errors
 from mixexp.conf_dir import CONF
-from mixexp.dataset import Dataset
 from mixexp.contracts import undefined
-from mixexp.device import NAMES, execution, unknown_device
-from mixexp.errors import UserError, closest, note
+from mixexp.dataset import Dataset
+from mixexp.device import NAMES, execution, precision_note, unknown_device
+from mixexp.errors import UserError, note
 from mixexp.gan.minimax import Minimax
-from mixexp.gan.play import flops
+from mixexp.gan.play import flops, memory_of
 from mixexp.imbalance import Imbalance
 from mixexp.label_noise import LabelNoise
 from mixexp.logger import Logger
@@ -42,8 +42,8 @@ from mixexp.schedule import Schedule
 from mixexp.speed import Speed
 from mixexp.subset import Subset
 from mixexp.text import in_shell, listed, resembling
-from mixexp.wording import typed
 from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
+from mixexp.wording import typed
 
 GROUPS: dict[str, type] = {
     "dataset": Dataset,
@@ -80,7 +80,7 @@ IDLE_IN_A_GAME = (
 MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
 """A small network for each kind of data."""
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
 Auto = Literal["auto"]
 
@@ -128,10 +128,15 @@ class Settings(BaseModel):
     choices: dict[str, Any]
 
 
-def validate(config: Mapping[str, Any]) -> list[str]:
+class TooLarge(str):
+    """A line about a configuration without a fault that this machine cannot hold."""
+
+
+def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     """All that is wrong with a resolved configuration, one line each; empty when it can run on this machine.
 
     First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and the device.
+    here: whether this machine is to train it, and has to be large enough.
     """
     scalars = {key: value for key, value in config.items() if key not in {**GROUPS, **OPTIONAL_GROUPS}}
     errors = schema_errors(Settings, scalars, "")
@@ -156,15 +161,21 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     if config["logger"] is not None:
         errors += _attempt(lambda: build(config["logger"], trusted).check())
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
+    if here:
+        errors += _attempt(lambda: _threads(config["threads"]))
     if config["gan"] is not None:
         return errors + _game(config, trusted)
     try:
         found = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
-        return [*errors, str(error)]
+        return [*errors, _line(error)]
     errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
+    if here and not errors:
+        errors += _attempt(lambda: _holds(config, found, trusted))
     if not errors:
         _note_oddities(config, found, trusted)
+    if not errors and (text := precision_note(config)) is not None:
+        note(text)
     return errors or _others(config, trusted)
 
 
@@ -177,6 +188,40 @@ def _note_oddities(config: Mapping[str, Any], found: _Data, trusted: tuple[str, 
     if kinds is not None and found.kind not in kinds:
         advice = f"; a network for such data is {in_shell(f'model={MODELS[found.kind]}')}" if found.kind in MODELS else ""
         note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {found.kind}{advice}")
+
+
+def _threads(threads: int) -> None:
+    """Raise TooLarge for more threads than processors, of which too many end the process without a word."""
+    if threads > sizes.processors():
+        raise sizes.TooLarge(f"threads = {threads}: too large; this machine has {sizes.processors()} processors")
+
+
+def _holds(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) -> None:
+    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
+
+    The estimate is the least that a run needs, so that whatever can run is let run.
+    """
+    mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
+    shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
+    samples = min(rows, batch) * (config["batch_size"] // batch)
+    run = execution(config)
+    state = 4 * shape.parameters * (2 + _states(_key(config, "optimizer"), trusted))
+    step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
+    parts = {group: config[group] for group in ("model", "loss")}
+    names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config['batch_size']}"]
+    what = ", ".join(name for name in names if name) or f"model = {config['choices'].get('model')}"
+    sizes.require_memory(what, state + step, run.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _states(key: str, trusted: tuple[str, ...]) -> int:
+    """How many numbers an optimizer keeps for each parameter."""
+    parameters = [torch.nn.Parameter(torch.zeros(7))]
+    optimizer = build(json.loads(key)["optimizer"], trusted, parameters=parameters, params=parameters)
+    parameters[0].grad = torch.zeros(7)
+    optimizer.step()
+    return sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)) // 7
 
 
 def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
@@ -203,12 +248,17 @@ def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
         mode = build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None)
         if mode.compiled or mode.graph:
             errors.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
-        dataset, _ = data.load(config["dataset"], trusted)
-        build(config["gan"], trusted).check(dataset)
+        with sizes.bounded(config["dataset"], "dataset"):
+            dataset, splits = data.load(config["dataset"], trusted)
+        with sizes.bounded(config["gan"], "gan"):
+            game = build(config["gan"], trusted)
+            game.check(dataset)
+            needed = memory_of(game, splits.train_images[0].numel())
+        sizes.require_memory(sizes.called(config["gan"], "gan"), needed, execution(config).device)
         parameters = [torch.nn.Parameter(torch.zeros(1))]
         build(config["optimizer"], trusted, parameters=parameters, params=parameters)
     except (UserError, ValueError) as error:
-        errors.append(str(error))
+        errors.append(_line(error))
     return list(dict.fromkeys(errors))
 
 
@@ -234,8 +284,13 @@ def _attempt(action: Any) -> list[str]:
     try:
         action()
     except (UserError, ValueError) as error:
-        return [str(error)]
+        return [_line(error)]
     return []
+
+
+def _line(error: Exception) -> str:
+    """What to say of an error; of another class where a larger machine would not raise it."""
+    return TooLarge(error) if isinstance(error, sizes.TooLarge) else str(error)
 
 
 def _key(config: Mapping[str, Any], *names: str) -> str:
@@ -272,12 +327,15 @@ class _Data(NamedTuple):
 def _data(key: str, trusted: tuple[str, ...]) -> _Data:
     """What there is to know of a run's images; raises what is wrong with the real data."""
     config = json.loads(key)
-    dataset, splits = data.load(config["dataset"], trusted)
+    with sizes.bounded(config["dataset"], "dataset"):
+        dataset, splits = data.load(config["dataset"], trusted)
     _complete("dataset", dataset)
     if len(splits.classes) < 2:
         raise ValueError("dataset: it has one class, and there is nothing to tell apart")
-    subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
-    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    chosen = {group: config[group] for group in ("subset", "imbalance", "label_noise")}
+    with sizes.bounded(chosen, ""):
+        subset, imbalance, label_noise = (build(node, trusted) for node in chosen.values())
+        choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
     shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
@@ -292,8 +350,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     errors: list[str] = []
     built: dict[str, Any] = {}
     for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
-        errors += _attempt(lambda: built.update({group: build(config[group], trusted)}))
-    errors += _attempt(lambda: built.update(loss=build(config["loss"], trusted, class_counts=np.array(counts))))
+        errors += _attempt(lambda: built.update({group: _bounded(config, group, trusted)}))
+    errors += _attempt(lambda: built.update(loss=_bounded(config, "loss", trusted, class_counts=np.array(counts))))
     for group, part in built.items():
         errors += _attempt(lambda: _complete(group, part))
     # the optimizer's own checks, on a parameter it does not train
@@ -313,6 +371,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         smallest = min(rows, batch, 2)
         errors += _batches(config, mix, built["schedule"], rows, batch)
     errors += _attempt(lambda: mix.check(np.array(counts)))
+    errors += _attempt(lambda: built["augment"].check(found.shape))
     errors += _kinds(found.kind, augment=built["augment"], mix=mix.blend)
     if mix.needs_repeats and not sampling.repeats:
         errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
@@ -322,8 +381,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
         shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
-    except ValueError as error:
-        return (*errors, str(error))
+    except (UserError, ValueError) as error:
+        return (*errors, _line(error))
     if "probe" in built:
         facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
         errors += _attempt(lambda: built["probe"].check(facts))
@@ -334,6 +393,12 @@ def _complete(group: str, part: Any) -> None:
     """Raise ValueError where an object has not what its contract says that it has."""
     if missing := undefined(part, {**GROUPS, **OPTIONAL_GROUPS}[group]):
         raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
+
+
+def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
+    """What a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
+    with sizes.bounded(config[group], group):
+        return build(config[group], trusted, **given)
 
 
 def _kinds(kind: str, **parts: Any) -> list[str]:
@@ -374,13 +439,17 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
 class _Shape(NamedTuple):
     """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
 
-    flops_before: the operations up to each of the layers.
+    flops_before: the operations up to each of the layers. kept: the bytes that the pass of a sample keeps for its gradient;
+    kept_once: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
     features: int
     flops: float
     flops_before: tuple[float, ...]
+    parameters: int
+    kept: float
+    kept_once: int
 
 
 @functools.lru_cache(maxsize=1024)
@@ -388,10 +457,12 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
     """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
     config = json.loads(key)
     loss = build(config["loss"], trusted, class_counts=np.array(counts))
+    nodes = {group: config[group] for group in ("model", "loss")}
     with torch.device("meta"):
-        body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
-        _complete("model", body)
-        network = Network(body, loss.head(body.num_features, len(counts)))
+        with sizes.bounded(nodes, ""):
+            body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
+            _complete("model", body)
+            network = Network(body, loss.head(body.num_features, len(counts)))
         counter = FlopCounterMode(display=False)
         before = dict.fromkeys(layers(body), 0.0)
 
@@ -400,12 +471,18 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
 
         for layer, path in {**body.stages, "final": ""}.items():  # the submodule of an empty path is the body
             body.get_submodule(path).register_forward_hook(reached(layer))
+        kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
         try:
-            with counter:
+            with sizes.bounded(nodes, ""), counter, kept.counting():
                 network(torch.zeros(shape))
+            with sizes.bounded(nodes, ""), once.counting():
+                loss.penalty(network.head)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
-    return _Shape(tuple(before), body.num_features, counter.get_total_flops() / shape[0], tuple(before.values()))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    flops = counter.get_total_flops() / shape[0]
+    kept_by_one = kept.bytes / shape[0]
+    return _Shape(tuple(before), body.num_features, flops, tuple(before.values()), parameters, kept_by_one, once.bytes)
 
 
 class Cost(NamedTuple):

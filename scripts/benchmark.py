@@ -50,6 +50,7 @@ from mixexp.batches import Batches, Epoch
 from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.dataset import Dataset, Splits
+from mixexp.device import has_bfloat16
 from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
@@ -85,6 +86,8 @@ SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
 AGGREGATED = ((100, 100), (10_000, 100))
 # getrusage would count the memory of this process, of which the other one begins as a copy
 REPORTING = "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+STATUS = Path("/proc/self/status")
+"""Where Linux alone says how much memory a process has used."""
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -269,10 +272,10 @@ def rate(steps: Iterator[int], seconds: float) -> float:
 
 
 def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
-    """The shortest of an action's times, in seconds."""
+    """The shortest of an action's times, in seconds; of one time, where the action, tried once before, outlasts them."""
     best, until = math.inf, time.perf_counter() + seconds
     action()
-    while time.perf_counter() < until:
+    while best == math.inf or time.perf_counter() < until:
         settled()
         started = time.perf_counter()
         action()
@@ -549,6 +552,16 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
 # -- telling
 
 
+def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
+    """What of the parts cannot be measured on this machine, and why."""
+    found = {}
+    if device == "cpu" and "compiled" not in modes(device):
+        found["compiled"] = "no C++ compiler (g++, or what CXX names)"
+    if not STATUS.exists():
+        found |= {part: "only Linux's /proc says how much memory it uses" for part in ("throughput", "aggregate") if part in parts}
+    return found
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on, and how busy it was."""
     model = platform.processor() or platform.machine()
@@ -559,6 +572,7 @@ def machine() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d %H:%M %z"),
         "cpu": model,
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16_instructions": has_bfloat16(),
         "cores": os.cpu_count(),
         **({"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if torch.cuda.is_available() else {}),
         "platform": platform.platform(),
@@ -668,7 +682,9 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parse(words)
     name, node = dataset_node()
     settings = {"data": name, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
-    found: dict[str, Any] = {"machine": machine(), "settings": settings}
+    without = left_out(arguments.device, arguments.parts)
+    arguments.parts = [part for part in arguments.parts if part not in without]
+    found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
     print("\n".join(f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()))
     if "input" in arguments.parts:
         found["input"] = input_path(node, arguments)

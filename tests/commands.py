@@ -15,6 +15,7 @@ import importlib
 import json
 import multiprocessing.util
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 300  # that a command may take
+MEMORY: int | None = None  # bytes that a command and each of its processes may allocate
 IMPORTED = (
     *("torch._dynamo", "torchvision", "sklearn.datasets", "scipy.io", "scipy.stats", "pandas", "matplotlib.backends.backend_agg"),
     *("mixexp.compose", "mixexp.sweep.launch", "mixexp.sweep.single", "mixexp.sweep.place", "mixexp.sweep.watch"),
@@ -47,7 +49,7 @@ def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
         return new_mixexp(*words, cwd=cwd, **environment)
     server = _server()
     pipes = [os.pipe() for _ in range(2)]
-    request = {"words": words, "cwd": str(cwd), "environment": {**os.environ, **environment}}
+    request = {"words": words, "cwd": str(cwd), "environment": {**os.environ, **environment}, "memory": MEMORY, "seconds": SECONDS}
     _send(server, request, [theirs for _, theirs in pipes])
     for _, theirs in pipes:
         os.close(theirs)
@@ -55,7 +57,7 @@ def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
     with ThreadPoolExecutor(len(pipes)) as readers:
         said = [readers.submit(_read, ours) for ours, _ in pipes]
         try:
-            output, errors = (reading.result(SECONDS) for reading in said)
+            output, errors = (reading.result(SECONDS + 10) for reading in said)
         except TimeoutError:
             os.kill(pid, signal.SIGKILL)
             raise
@@ -156,6 +158,9 @@ def _place(files: Sequence[int], numbers: Sequence[int]) -> None:
 
 
 def _surround(request: dict[str, Any]) -> None:
+    if request.get("memory") is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (request["memory"],) * 2)
+    signal.alarm(request.get("seconds", 0))  # it ends by itself: whoever waits for it also waits for those that have its pipes
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -26,9 +26,9 @@ import filelock
 import numpy as np
 import pytest
 import torch
-import yaml
 from hydra.utils import get_class
 from PIL import Image
+from running import option as composed_option
 from scipy.io import savemat
 from torchvision import datasets
 
@@ -115,7 +115,7 @@ def test_statistics_have_one_number_per_channel():
 def test_every_yaml_key_is_a_constructor_argument_and_the_other_way_round(option):
     text = option.read_text(encoding="utf-8")
     assert text.startswith("# ") and "\n# Source: " in text
-    config = yaml.safe_load(text)
+    config = composed_option("dataset", option.stem)
     target = get_class(config.pop("_target_"))
     parameters = inspect.signature(target).parameters
     assert issubclass(target, Dataset)
@@ -131,7 +131,7 @@ def test_the_options_are_complete():
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda path: path.stem)
 def test_a_constructor_reads_nothing(option):
-    config = yaml.safe_load(option.read_text(encoding="utf-8"))
+    config = composed_option("dataset", option.stem)
     target = get_class(config.pop("_target_"))
     config = {key: "/nonexistent" if key in ("data_dir", "root") else value for key, value in config.items()}
     made = target(**config)
@@ -218,7 +218,7 @@ def test_cifar10_has_the_official_order_and_stays_bytes():
 
 
 def configured(option: str) -> dict[str, object]:
-    return yaml.safe_load((REPOSITORY / "conf" / "dataset" / f"{option}.yaml").read_text(encoding="utf-8"))
+    return composed_option("dataset", option)
 
 
 @pytest.mark.parametrize(("option", "name"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar100", "CIFAR100")])

@@ -12,7 +12,6 @@ import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
-from omegaconf import OmegaConf
 from torch import nn
 from torchvision.ops import StochasticDepth
 from running import option
@@ -101,7 +100,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text()
     assert text.startswith("# ")
-    values = OmegaConf.to_container(OmegaConf.create(text))
+    values = option("model", name)
     module, cls = values.pop("_target_").rsplit(".", 1)
     init = getattr(importlib.import_module(module), cls).__init__
     parameters = list(inspect.signature(init).parameters.values())

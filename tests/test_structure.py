@@ -26,7 +26,7 @@ LEVELS = [
     {"text", "files", "metrics", "streams", "mixed", "conf_dir"},
     {"errors"},
     {"wording", "contracts"},
-    {"options", "build", "device", "record"},
+    {"options", "build", "device", "record", "sizes"},
     {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "finished", "logger"},
     {"data", "network", "batches", "computer", "mirror"},

@@ -15,6 +15,9 @@ class Augment(abc.ABC):
     kinds: tuple[str, ...] | None = None
     """The kinds of data it is for; None: any."""
 
+    def check(self, shape: tuple[int, ...]) -> None:  # noqa: B027  most have nothing to check
+        """Raise ValueError where it does not go with images of that shape, channels first."""
+
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         """Random numbers for a whole epoch, one row an image: name → array [rows, …]."""

@@ -23,6 +23,12 @@ class Noise(Augment):
         self.base, self.sigma, self.at = base, sigma, at
         self.kinds = base.kinds
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        try:
+            self.base.check(shape)
+        except ValueError as error:
+            raise ValueError(str(error).replace("augment.", "augment.base.", 1)) from error
+
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         return self.base.draw(rng, rows)
 

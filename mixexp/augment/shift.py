@@ -19,7 +19,7 @@ class Shift(Augment):
 
     kinds = ("sound",)
 
-    def __init__(self, pad: Annotated[float, Field(gt=0)] = 0.5) -> None:
+    def __init__(self, pad: Annotated[float, Field(gt=0, le=1)] = 0.5) -> None:
         self.pad = pad
 
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:

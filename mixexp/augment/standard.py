@@ -26,6 +26,13 @@ class Standard(Augment):
     ) -> None:
         self.flip, self.shift, self.pad = flip, shift, pad
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        height, width = shape[1:]
+        if self.shift > min(height, width):
+            raise ValueError(
+                f"augment.shift = {self.shift}: too large; the images have {height}x{width} pixels, so it can be {min(height, width)} at most"
+            )
+
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         return {
             "offset": rng.integers(0, 2 * self.shift + 1, size=(rows, 2)),

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mixexp import sizes
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.errors import UserError
 
@@ -32,6 +33,7 @@ class Gaussians(Dataset):
         mean: list[float] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
     ) -> None:
+        sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes)
         self.centres = {"ring": _ring, "grid": _grid}[arrangement](modes)
         """Of the modes, float32 [modes, 2]."""
         self.spread, self.train_points, self.test_points, self.split_seed = spread, train_points, test_points, split_seed
@@ -41,6 +43,8 @@ class Gaussians(Dataset):
     def load(self) -> Splits:
         """Points float32 [N, 2, 1, 1], the training points first drawn."""
         check_statistics(self.mean, self.std, channels=2)
+        for name in ("train_points", "test_points"):
+            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 80.0 * getattr(self, name))  # ten numbers of 8 bytes
         count = self.train_points + self.test_points
         # raw bits, which numpy keeps the same for ever: the mode, then two uniform numbers for a Gaussian pair (Box & Muller 1958)
         bits = np.random.Philox(key=self.split_seed).random_raw(3 * count).reshape(3, count)

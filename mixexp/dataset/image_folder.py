@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from pydantic import Field
 
+from mixexp import sizes
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.dataset.file_warnings import noted
 from mixexp.dataset.folders import (
@@ -102,6 +103,8 @@ class ImageFolder(Dataset):
 
     def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
         """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
+        size = f"dataset.height = {self.height}, dataset.width = {self.width}"
+        sizes.require_memory(size, float(len(paths)) * self.height * self.width * (1 if self.grey else 3))
         pixels = np.empty((len(paths), self.height, self.width, 1 if self.grey else 3), dtype=np.uint8)
         faults: dict[int, str] = {}
         peaks: dict[int, int] = {}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from mixexp import sizes
 from mixexp.dataset import Dataset, Splits, check_statistics
 
 CENTRES = {"blobs": [(-1.0, 0.0), (1.0, 0.0)], "sandwich": [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)]}
@@ -41,6 +42,8 @@ class Toy2D(Dataset):
     def load(self) -> Splits:
         """Points float32 [N, 2, 1, 1]."""
         check_statistics(self.mean, self.std, channels=2)
+        for name in ("train_points", "test_points"):
+            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 32.0 * getattr(self, name))  # two float64, two indices
         parts = [self._draw(count, seed) for seed, count in enumerate((self.train_points, self.test_points), 2 * self.split_seed)]
         return Splits(*parts[0], *parts[1], ("0", "1"))
 

@@ -28,7 +28,7 @@ class Minimax:
         generator: Objective,
         z_dim: Positive = 2,
         width: Positive = 512,
-        hidden_layers: Positive = 3,
+        hidden_layers: Annotated[int, Field(ge=1, le=1000)] = 3,
         discriminator_steps: Positive = 5,
         samples: Positive = 2500,
         frame_points: Positive = 1000,

@@ -51,7 +51,7 @@ class DenseNetBC(Body):
         in_channels: int,
         image_size: tuple[int, int],
         *,
-        depth: Annotated[int, Field(ge=10)] = 190,
+        depth: Annotated[int, Field(ge=10, le=2000)] = 190,
         growth: Annotated[int, Field(gt=0)] = 40,
     ) -> None:
         super().__init__()

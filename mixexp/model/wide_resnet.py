@@ -32,7 +32,7 @@ class WideResNet(Body):
         in_channels: int,
         image_size: tuple[int, int],
         *,
-        depth: Annotated[int, Field(ge=10)] = 28,
+        depth: Annotated[int, Field(ge=10, le=2000)] = 28,
         widen: Annotated[int, Field(gt=0)] = 10,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
+from mixexp.report.described import DEFAULTS
+from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
 from mixexp.report.load import (
     ASIDE,
     BESIDE_SETTINGS,
@@ -29,8 +31,6 @@ from mixexp.report.load import (
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
-from mixexp.report.described import DEFAULTS
-from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.load import Run, other_data
 from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired
+from mixexp.report.load import Run, other_data
 from mixexp.report.tables import UNSET, Entry, Table
 
 AT_MOST = 6

@@ -11,11 +11,11 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.report.described import of_metric
+from mixexp.report.inference import Interval, interval, paired
 from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, data_settings, lookup, once, under, varying
 from mixexp.report.markdown import grid, plain
 from mixexp.report.scores import RULES, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, span
-from mixexp.report.inference import Interval, interval, paired
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
 
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixexp.report.scores import band, centre
 from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS, Interval, interval
+from mixexp.report.scores import band, centre
 from mixexp.report.tables import Table
 
 MARK = "†"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixexp.report.contrasts import STAR, Contrast
+from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS
 from mixexp.report.load import Run, lookup
 from mixexp.report.published import MARK, Standing, legend, standing
 from mixexp.report.scores import RULES
-from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS
 from mixexp.report.tables import Table, label
 
 

@@ -202,7 +202,13 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and the others that a report draws where it can."""
     if not table.spec["figures"] and not (table.cells and others):
         return [], []
-    from mixexp.report.figures import caption, draw, figure_problem, save, standard  # matplotlib costs half a second that tables need not pay
+    from mixexp.report.figures import (  # matplotlib costs half a second that tables need not pay
+        caption,
+        draw,
+        figure_problem,
+        save,
+        standard,
+    )
 
     problems = [figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]

@@ -17,7 +17,6 @@ from mixexp.sweep.launch import begun
 from mixexp.sweep.outcomes import Outcomes, sort_out, tell
 from mixexp.sweep.plan import Run
 
-
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
 
@@ -33,7 +32,7 @@ def hand_over(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Seq
     if idle:
         raise UserError(f"{', '.join(idle)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
     queue = "" if type(launcher).__name__ in AT_HOME else type(launcher).__name__
-    with begun(cells, words, slots=1, queue=queue) as sweep:
+    with begun(cells, words, slots=1, queue=queue, here=False) as sweep:
         outcomes, waiting = sort_out(sweep.runs)
         returns: list[JobReturn] = []
         gave_up = None

@@ -15,15 +15,17 @@ from mixexp.sweep.survey import Planned, announced, describe, look
 
 
 @contextlib.contextmanager
-def begun(cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None, queue: str = "") -> Iterator[Plan]:
+def begun(
+    cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None, queue: str = "", here: bool = True
+) -> Iterator[Plan]:
     """A sweep's plan, written down for others, who can see inside that this process is at work on it.
 
-    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. Raises UserError for cells that
-    cannot run.
+    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether this
+    machine is to train the runs. Raises UserError for cells that cannot run.
     """
-    sweep = plan(cells, words)
+    sweep = plan(cells, words, here)
     sweep.check()
-    if len(sweep.runs) < sweep.cells:
+    if len(sweep.runs) < sweep.cells - sum(len(refusal.cells) for refusal in sweep.too_large):
         print(f"{sweep.cells} cells are {len(sweep.runs)} different runs: cells that act alike run once")
     print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
     if sweep.cells == 1:
@@ -47,6 +49,8 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
         show(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
     sweep.check()
+    if sweep.too_large:
+        raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
 
 
 def _planned(sweep: Plan) -> list[Planned]:

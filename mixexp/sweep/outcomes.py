@@ -45,7 +45,7 @@ def tell(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> Run
         f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
         f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
     )
-    lines = []
+    lines = [f"left out: {line}" for line in sweep.left_out()]
     if outcomes.failures:
         reasons = {run: outcomes.failures[run.folder.name].rstrip() for run in sweep.runs if run.folder.name in outcomes.failures}
         width = max(len(run.label) for run in reasons)

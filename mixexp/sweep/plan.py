@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_
 from mixexp.sweep.pace import Task
 from mixexp.sweep.settle import set_texts, settled
 from mixexp.sweep.space import space_of
-from mixexp.validate import cost, validate
+from mixexp.validate import TooLarge, cost, validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +57,25 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep before it starts: its folder, how many cells it has, their different runs, and why it may not start."""
+    """A sweep before it starts: its folder, how many cells it has, their different runs, and why it may not start.
+
+    too_large: cells that this machine cannot hold, which the others do not wait for.
+    """
 
     folder: Path
     cells: int
     runs: list[Run]
     refusals: list[Refusal]
+    too_large: list[Refusal] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise one UserError with all that is wrong with any cell, if anything is."""
-        if self.refusals:
-            raise UserError("\n".join(_words(refusal, self.cells) for refusal in self.refusals))
+        """Raise one UserError with all that is wrong with any cell, if anything is, or where no cell is left to run."""
+        if self.refusals or not self.runs:
+            raise UserError("\n".join(_words(refusal, self.cells) for refusal in [*self.refusals, *self.too_large]))
+
+    def left_out(self) -> list[str]:
+        """A line for every reason why cells are left out of the sweep."""
+        return [_words(refusal, self.cells) for refusal in self.too_large]
 
 
 def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], frozenset[str]]:
@@ -86,15 +94,20 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     return {**found, "choices": dict(cell.choices)}, used
 
 
-def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
-    """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them; words: each cell's overrides."""
+def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool = True) -> Plan:
+    """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them.
+
+    words: each cell's overrides. here: whether this machine is to train them, and has to be large enough.
+    """
     resolved = [resolve(cell, overrides) for cell, overrides in zip(cells, words, strict=True)]
     reasons: dict[str, list[str]] = {}
+    sizes: dict[str, list[str]] = {}
     good = []
     for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
-        errors = [*validate(config), *_budgets(config, overrides)]
+        errors = [*validate(config, here), *_budgets(config, overrides)]
+        only_large = all(isinstance(error, TooLarge) for error in errors)
         for error in errors:
-            reasons.setdefault(error, []).append(" ".join(overrides) or "this run")
+            (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, used), cell, overrides))
     for problem in _table([config for config, _ in resolved]):
@@ -112,8 +125,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> Plan:
             label = " ".join(word for word in overrides if word not in common) or config["name"]
             differs, family = references.differences(cell, config), run_id({**config, "epochs": None, "steps": None})
             runs[name] = Run(config, _folder(config) / name, differs, label, _task(config), family, tuple(overrides))
-    refusals = [Refusal(reason, cells) for reason, cells in reasons.items()]
-    return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals)
+    refusals, too_large = ([Refusal(reason, cells) for reason, cells in found.items()] for found in (reasons, sizes))
+    return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
 
 def _folder(config: Mapping[str, Any]) -> Path:

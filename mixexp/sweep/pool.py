@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from mixexp.device import available
 from mixexp.record import headline
 from mixexp.report.load import load_state
+from mixexp.sizes import usable_processors
 from mixexp.sweep.live import Live
 from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
@@ -36,7 +36,8 @@ def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     devices = [name for name in found if name.startswith("cuda:")] if wanted == "cuda" else [wanted]
     per_device = config["runs_per_device"]
     if per_device == "auto":
-        per_device = max(1, _cores() // config["threads"]) if wanted == "cpu" else 1
+        per_device = max(1, usable_processors() // config["threads"]) if wanted == "cpu" else 1
+    per_device = min(per_device, len(configs))
     return (devices * per_device)[: len(configs)]
 
 
@@ -46,11 +47,6 @@ def _slots(configs: Sequence[Mapping[str, Any]]) -> list[Slot]:
     for slot in slots:
         slot.together = [other for other in slots if other.device == slot.device] if slot.device.startswith("cuda") else ()
     return slots
-
-
-def _cores() -> int:
-    """Processors this process may use, which a container or a batch system can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from mixexp.errors import RunsFailed, show
-from mixexp.options import own_folders
 from mixexp.files import write_atomically
+from mixexp.options import own_folders
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.sweep.grid import as_override

@@ -1,0 +1,144 @@
+"""What a run needs of a machine, estimated before anything is allocated, beside what the machine has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixexp.errors import UserError
+
+with contextlib.suppress(ImportError):  # Windows has no limits of this kind
+    import resource
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much memory a container may use, in the second and the first version of control groups."""
+CGROUP_QUOTAS = (
+    (Path("/sys/fs/cgroup/cpu.max"), None),
+    (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
+)
+"""Where Linux says how much time of its processors a container may use, and of which period, in both versions."""
+LARGE = 10_000
+"""The least number that can be why something is too large."""
+_OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE)
+"""How Python, numpy and torch speak of a size that they cannot have."""
+
+
+class TooLarge(UserError):
+    """A configuration without a fault that this machine cannot hold."""
+
+
+def processors() -> int:
+    """Processors of this machine, those included that a container or a batch system keeps from this process."""
+    return os.cpu_count() or 1
+
+
+def usable_processors() -> int:
+    """Processors that this process may use, which a container or a batch system can make fewer than there are; at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processors()
+    for quota, period in CGROUP_QUOTAS:
+        with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # "max" and -1 are no limits
+            words = [*quota.read_text(encoding="ascii").split(), *(period.read_text(encoding="ascii").split() if period else ())]
+            if int(words[0]) > 0:
+                allowed = min(allowed, -(-int(words[0]) // int(words[1])))
+    return max(1, allowed)
+
+
+def memory(device: torch.device | None = None) -> int:
+    """Bytes of memory that this process can have at most: a GPU's, or the machine's within the limits set for the process."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    found = [2**63]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            found.append(int(path.read_text(encoding="ascii")))
+    with contextlib.suppress(NameError, AttributeError):
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+        found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min(size for size in found if size > 0)
+
+
+def require_memory(what: str, needed: float, device: torch.device | None = None) -> None:
+    """Raise TooLarge where `what`, settings with their values, needs more bytes than the device has."""
+    there = memory(device)
+    if needed > there:
+        where = "this machine" if device is None or device.type != "cuda" else "the GPU"
+        raise TooLarge(f"{what}: too large; it needs {in_words(needed)} of memory at least, and {where} has {in_words(there)}")
+
+
+def in_words(size: float) -> str:
+    """Bytes in the largest unit that leaves a number of one or more: 1.5 GiB."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    power = next((i for i in range(len(units)) if size < 1024 ** (i + 1)), len(units) - 1)
+    number = size / 1024**power
+    return f"{number:.0f} {units[power]}" if power == 0 else f"{number:,.1f} {units[power]}" if number < 1e6 else f"{number:.1e} {units[power]}"
+
+
+def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
+    """The setting, as `path.key`, that holds the largest whole number, and that number; None where none is large."""
+    found: list[tuple[int, str]] = []
+
+    def look(value: Any, name: str) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                look(inner, f"{name}.{key}" if name else str(key))
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner, name)
+        elif isinstance(value, int) and abs(value) >= LARGE:
+            found.append((abs(value), name))
+
+    look({key: value for key, value in settings.items() if "seed" not in key}, path)
+    number, name = max(found, default=(0, ""))
+    return (name, number) if name else None
+
+
+def called(settings: Mapping[str, Any], path: str) -> str:
+    """What to call the cause of a size: the setting with the largest number and its value, or the group."""
+    found = largest(settings, path)
+    return path if found is None else f"{found[0]} = {found[1]}"
+
+
+@contextlib.contextmanager
+def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
+    """Inside, what fails for a large number raises TooLarge with the setting that holds it, instead of the library's error."""
+    found = largest(settings, path)
+    try:
+        yield
+    except MemoryError as error:
+        raise TooLarge(f"{called(settings, path)}: too large; this machine has {in_words(memory())} of memory") from error
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        if found is None or not _OVERFLOW.search(str(error)):
+            raise
+        raise TooLarge(f"{found[0]} = {found[1]}: too large; no memory can hold it") from error
+
+
+class Kept:
+    """Counts the bytes that a pass keeps for its gradient, without the parameters; the tensors may lie on the meta device."""
+
+    def __init__(self, parameters: Iterator[torch.nn.Parameter]) -> None:
+        self._seen = {parameter.untyped_storage()._cdata for parameter in parameters}
+        self._alive: list[torch.Tensor] = []  # so that no other tensor gets the place of one that was counted
+
+    @property
+    def bytes(self) -> int:
+        """Of all that was kept so far."""
+        return sum(tensor.untyped_storage().nbytes() for tensor in self._alive)
+
+    def counting(self) -> Any:
+        """The context of a pass."""
+        return torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
+
+    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage()._cdata
+        if place not in self._seen:
+            self._seen.add(place)
+            self._alive.append(tensor)
+        return tensor
