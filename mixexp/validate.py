@@ -173,6 +173,7 @@ def _holds(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) ->
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
+    sizes.require_memory(f"dataset: its {len(found.counts)} classes", 8.0 * len(found.counts) ** 2)  # the table of confusions
     state = 4 * shape.parameters * (2 + _states(_key(config, "optimizer"), trusted))
     step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
     parts = {group: config[group] for group in ("model", "loss")}
@@ -220,8 +221,9 @@ def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
         with sizes.bounded(config["gan"], "gan"):
             game = build(config["gan"], trusted)
             game.check(dataset)
-            needed = memory_of(game, splits.train_images[0].numel())
-        sizes.require_memory(sizes.called(config["gan"], "gan"), needed, execution(config).device)
+            needed = memory_of(game, splits.train_images[0].numel(), config["batch_size"])
+        what = sizes.called({"gan": config["gan"], "batch_size": config["batch_size"]}, "") or f"gan = {config['choices'].get('gan')}"
+        sizes.require_memory(what, needed, execution(config).device)
         parameters = [torch.nn.Parameter(torch.zeros(1))]
         build(config["optimizer"], trusted, parameters=parameters, params=parameters)
     except (UserError, ValueError) as error:

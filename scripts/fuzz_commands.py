@@ -371,7 +371,7 @@ class Maker:
 
 # -- judging what a command did
 
-LIBRARY = re.compile(r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\w\.py\b|<class |object at 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b")
+LIBRARY = re.compile(r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\.py\"|\.py:\d|<class |object at 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b")
 """Python's, or a library's, way of speaking."""
 
 
