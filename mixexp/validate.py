@@ -206,6 +206,7 @@ def _holds(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) ->
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
+    sizes.require_memory(f"dataset: its {len(found.counts)} classes", 8.0 * len(found.counts) ** 2)  # the table of confusions
     state = 4 * shape.parameters * (2 + _states(_key(config, "optimizer"), trusted))
     step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
     parts = {group: config[group] for group in ("model", "loss")}
@@ -253,8 +254,9 @@ def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
         with sizes.bounded(config["gan"], "gan"):
             game = build(config["gan"], trusted)
             game.check(dataset)
-            needed = memory_of(game, splits.train_images[0].numel())
-        sizes.require_memory(sizes.called(config["gan"], "gan"), needed, execution(config).device)
+            needed = memory_of(game, splits.train_images[0].numel(), config["batch_size"])
+        what = sizes.called({"gan": config["gan"], "batch_size": config["batch_size"]}, "") or f"gan = {config['choices'].get('gan')}"
+        sizes.require_memory(what, needed, execution(config).device)
         parameters = [torch.nn.Parameter(torch.zeros(1))]
         build(config["optimizer"], trusted, parameters=parameters, params=parameters)
     except (UserError, ValueError) as error:
@@ -371,8 +373,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         smallest = min(rows, batch, 2)
         errors += _batches(config, mix, built["schedule"], rows, batch)
     errors += _attempt(lambda: mix.check(np.array(counts)))
-    errors += _attempt(lambda: built["augment"].check(found.shape))
-    errors += _kinds(found.kind, augment=built["augment"], mix=mix.blend)
+    wrong_kinds = _kinds(found.kind, augment=built["augment"], mix=mix.blend)
+    errors += wrong_kinds or _attempt(lambda: built["augment"].check(found.shape))
     if mix.needs_repeats and not sampling.repeats:
         errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
     if mix.mixes_labels and not loss.accepts_mixed:

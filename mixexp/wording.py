@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
 
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+LARGEST = 2**63 - 1
+"""The largest whole number of a setting, which messages write as this power."""
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
@@ -100,7 +102,7 @@ def _range(base: type, limits: Mapping[str, Any]) -> str:
         high, below = (math.ceil(below) - 1, None) if below is not None else (high, None)
     words = ""
     if low is not None and high is not None:
-        words = f" from {low:g} to {high:g}" if base is float else f" from {low} to {high}"
+        words = f" from {low:g} to {high:g}" if base is float else f" from {low} to {'2**63-1' if high == LARGEST else high}"
     else:
         ends = [f"above {above}"] * (above is not None) + [f"of {low} or more"] * (low is not None)
         ends += [f"below {below}"] * (below is not None) + [f"of at most {high}"] * (high is not None)

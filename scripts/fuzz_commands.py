@@ -36,8 +36,8 @@ import commands
 
 from mixexp.conf_dir import CONF
 
-SECONDS = 30
-"""That a command may take; the slowest takes five on an idle core."""
+SECONDS = 120
+"""That a command may take; the slowest takes ten on an idle core."""
 MEMORY = 12 * 2**30
 """Bytes that a command may allocate, so that one which asks for more fails by itself."""
 EXPERIMENTS = ("toy_mixup", "toy_pairs", "mixup_gan", "mixup_tables", "quickstart")
@@ -371,7 +371,7 @@ class Maker:
 
 # -- judging what a command did
 
-LIBRARY = re.compile(r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\w\.py\b|<class |object at 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b")
+LIBRARY = re.compile(r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\.py\"|\.py:\d|<class |object at 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b")
 """Python's, or a library's, way of speaking."""
 
 

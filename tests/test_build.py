@@ -200,7 +200,7 @@ def test_what_the_program_supplies_cannot_be_configured(group: str) -> None:
         ("mix_layer/input", "layers", "final", "final: needs a list, not empty, of texts. Did you mean 'mix_layer.layers=[final]'?"),
         ("model/lenet", "channels", [20], "[20]: needs a list of exactly 2 whole numbers of 1 or more"),
         ("model/torchvision_model", "arguments", 3, "3: needs a mapping, as in {name: value}"),
-        ("dataset/digits", "split_seed", "", "the value is left empty; it needs a whole number from 0 to 9223372036854775807"),
+        ("dataset/digits", "split_seed", "", "the value is left empty; it needs a whole number from 0 to 2**63-1"),
         ("probe/entanglement", "temperature", "min", "min: needs a number above 0, or minimum. Did you mean 'probe.temperature=minimum'?"),
         (
             *("loss/cross_entropy", "class_weights", "balancd"),

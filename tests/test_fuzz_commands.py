@@ -71,6 +71,21 @@ def test_how_a_command_may_end(fuzz: ModuleType, tmp_path: Path, code: int, outp
     assert any(fault in line for line in faults) if fault else faults == []
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("report", "x", "--rule", "bset"), "report: argument --rule: invalid choice: 'bset'"),
+        (("compare", "x"), "compare: the following arguments are required: second"),
+        (("leaderboard", "--out"), "leaderboard: argument --out: expected one argument"),
+    ],
+)
+def test_a_wrong_word_of_a_reading_command_is_one_message(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    done = commands.mixexp(*words, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "") and line.startswith(f"mixexp: {says}")
+    assert f"mixexp {words[0]} --help says more." in line and ("Did you mean 'best'?" in line) == ("bset" in words)
+
+
 def test_a_refused_command_that_leaves_a_file_is_a_fault(fuzz: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "left.txt").touch()
     ended = fuzz.subprocess.CompletedProcess((), 2, "", "mixexp: no\n")

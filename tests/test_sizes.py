@@ -13,6 +13,7 @@ import torch
 from commands import mixexp
 
 from mixexp import sizes
+from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.validate import TooLarge, validate
 
@@ -54,10 +55,12 @@ MLP, TABLE, GAME = "dataset=two_moons model=mlp", "dataset=grid model=mlp", "dat
         (f"loss=joint loss.affinity.centres={10**18}", f"loss.affinity.centres = {10**18}: {NEVER}"),
         (f"{MLP} dataset.train_points={10**12}", f"dataset.train_points = {10**12}: too large; it needs 29.1 TiB of memory at least, and {HAS}"),
         (f"{TABLE} dataset.test_points={10**10}", f"dataset.test_points = {10**10}: too large; it needs 745.1 GiB of memory at least, and {HAS}"),
-        (f"{TABLE} dataset.modes={10**12}", f"dataset.modes = {10**12}: too large; it needs 7.3 TiB of memory at least, and {HAS}"),
+        (f"{TABLE} dataset.modes={10**12}", f"dataset.modes = {10**12}: too large; it needs 6.9e+06 EiB of memory at least, and {HAS}"),
+        (f"{TABLE} dataset.modes=90000", f"dataset.modes = 90000: too large; it needs 60.3 GiB of memory at least, and {HAS}"),
+        (f"{GAME} batch_size={10**9}", f"batch_size = {10**9}: too large; it needs 5.6 TiB of memory at least, and {HAS}"),
         (f"{GAME} gan.width=1000000", f"gan.width = 1000000: too large; it needs 29.1 TiB of memory at least, and {HAS}"),
         (f"{GAME} gan.samples={10**12}", f"gan.samples = {10**12}: too large; it needs 14.6 TiB of memory at least, and {HAS}"),
-        (f"{GAME} gan.z_dim={10**9}", f"gan.z_dim = {10**9}: too large; it needs 12.8 TiB of memory at least, and {HAS}"),
+        (f"{GAME} gan.z_dim={10**9}", f"gan.z_dim = {10**9}: too large; it needs 13.3 TiB of memory at least, and {HAS}"),
     ],
 )  # fmt: skip
 def test_what_this_machine_cannot_hold_is_named_with_both_numbers(words: str, line: str) -> None:
@@ -88,6 +91,12 @@ def test_where_a_bound_is_known_it_is_named(words: str, line: str) -> None:
 )  # fmt: skip
 def test_what_can_run_is_let_run(words: str) -> None:
     assert refusals(words) == []
+
+
+def test_a_games_parameters_are_counted_as_its_networks_have_them() -> None:
+    game = build(_composed(("gan=code", "dataset=ring", "steps=3", "gan.z_dim=5", "gan.hidden_layers=4", "gan.width=7"))["gan"])
+    made = [sum(parameter.numel() for parameter in network.parameters()) for network in game.networks(2)]
+    assert [game.parameters(5, 2), game.parameters(2, 1)] == made
 
 
 def test_a_batch_counts_by_the_rows_it_is_cut_from(monkeypatch: pytest.MonkeyPatch) -> None:

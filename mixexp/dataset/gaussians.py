@@ -33,7 +33,7 @@ class Gaussians(Dataset):
         mean: list[float] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
     ) -> None:
-        sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes)
+        sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes**2)  # the table of confusions between them
         self.centres = {"ring": _ring, "grid": _grid}[arrangement](modes)
         """Of the modes, float32 [modes, 2]."""
         self.spread, self.train_points, self.test_points, self.split_seed = spread, train_points, test_points, split_seed

@@ -56,6 +56,10 @@ class Minimax:
         """g, from [N, z_dim] to [N, features], and d, to logits [N, 1]; weights are torch's own, as in the mixup paper's code."""
         return self._perceptron(self.z_dim, features), self._perceptron(features, 1)
 
+    def parameters(self, features: int, outputs: int) -> int:
+        """How many a network of the game has, without making it."""
+        return (features + 1) * self.width + (self.hidden_layers - 1) * (self.width + 1) * self.width + (self.width + 1) * outputs
+
     def _perceptron(self, features: int, outputs: int) -> nn.Module:
         sizes = [features, *[self.width] * self.hidden_layers]
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]

@@ -72,11 +72,11 @@ def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int
     return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
-def memory_of(game: Minimax, features: int) -> float:
-    """The least bytes that a game needs: both networks with their gradients, and the generator's noise and samples."""
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for network in game.networks(features) for parameter in network.parameters())
-    return 4.0 * (2 * parameters + game.samples * (game.z_dim + features))
+def memory_of(game: Minimax, features: int, batch: int) -> float:
+    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
+    parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
+    kept = batch * (game.z_dim + features + game.width * game.hidden_layers)
+    return 4.0 * (2 * parameters + kept + game.samples * (game.z_dim + features))
 
 
 def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:

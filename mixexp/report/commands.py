@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from mixexp.errors import UserError, show
+from mixexp.errors import UserError, closest, show
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.described import of_metric
@@ -18,9 +20,18 @@ from mixexp.report.scores import RULES
 from mixexp.report.write import as_csv, write_files, write_report
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses words as the other commands do: one message, with the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        match = re.search(r"invalid choice: '([^']*)'", message)
+        near = closest(match[1], RULES) if match else ""
+        raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
+
+
 def report(words: list[str]) -> None:
     """Write the report of some folders; its tables are printed before its figures are drawn."""
-    parser = argparse.ArgumentParser(prog="mixexp report", description="Tables and plots of the runs in folders.")
+    parser = _Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
     parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
@@ -36,7 +47,7 @@ def report(words: list[str]) -> None:
 
 def compare(words: list[str]) -> None:
     """Print what changed between two folders or commits."""
-    parser = argparse.ArgumentParser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser = _Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
     parser.add_argument("first", help="a folder of runs, or a git commit")
     parser.add_argument("second", help="another one")
     parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
@@ -57,7 +68,7 @@ def compare(words: list[str]) -> None:
 
 def leaderboard(words: list[str]) -> None:
     """Print the methods ranked under each protocol."""
-    parser = argparse.ArgumentParser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
+    parser = _Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
     parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
     parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
