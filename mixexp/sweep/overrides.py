@@ -45,6 +45,8 @@ def parse(words: Sequence[str], groups: Groups) -> list[Override]:
     found = []
     for word in words:
         try:
+            if word.startswith("="):
+                raise ValueError(word)
             found += parser.parse_overrides([word])
         except RecursionError:
             raise UserError(f"{word[:40]}...: nested too deeply") from None
@@ -54,7 +56,7 @@ def parse(words: Sequence[str], groups: Groups) -> list[Override]:
 
 
 def _unreadable(word: str, reason: str, groups: Groups) -> str:
-    if "=" not in word and not word.startswith("~"):
+    if word.startswith("=") or ("=" not in word and not word.startswith("~")):
         options = [f"{group}={word}" for group, members in groups.items() if word in members]
         near = f" Did you mean {' or '.join(map(in_shell, options))}?" if options else ""
         return f"{word or repr(word)}: an override is KEY=VALUE, without blanks around the =.{near}"
@@ -122,19 +124,23 @@ def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
     return [int(number) for number in numbers] if all(isinstance(end, int) for end in ends) else [float(number) for number in numbers]
 
 
-def spelled_out(override: Override) -> str:
-    """An override with its range of fractions as values, which are then the same to every sweeper."""
-    if isinstance(override._value, RangeSweep) and not all(
-        isinstance(end, int) for end in (override._value.start, override._value.stop, override._value.step)
-    ):
-        return f"{override.get_key_element()}={','.join(values(override, {}))}"
-    return override.input_line
+def spelled_out(override: Override, groups: Groups) -> str:
+    """An override as every sweeper reads it alike: a range of fractions as its values, an axis of one value as that one.
+
+    Raises UserError for an axis without values.
+    """
+    if not override.is_discrete_sweep() or override.is_hydra_override():
+        return override.input_line
+    found, sweep = values(override, groups), override._value
+    whole = not isinstance(sweep, RangeSweep) or all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
+    return override.input_line if whole and len(found) > 1 else f"{override.get_key_element()}={','.join(found)}"
 
 
-def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = ()) -> None:
+def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
     """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken away.
 
-    typed: the words of the whole command line, for the commands that messages suggest; none where the overrides come from a file.
+    typed: the words of the whole command line, for the commands that messages suggest; none where they are of another
+    kind. grid: the overrides come from the grid of a file.
     """
     for override in overrides:
         key = override.key_or_group
@@ -148,7 +154,7 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
         elif key in groups and override.value_type in (ValueType.ELEMENT, ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
             sweep = override.value()
             for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
-                _refuse_option(override, Override._convert_value(value), groups, typed)
+                _refuse_option(override, Override._convert_value(value), groups, typed, grid)
         elif key in groups and override.is_range_sweep():
             raise UserError(f"{override.input_line}: {_a_name(key, groups)}")
 
@@ -162,7 +168,7 @@ def _a_name(group: str, groups: Groups) -> str:
     return f"an option of {group} is a name; there are {', '.join(groups[group])}"
 
 
-def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str]) -> None:
+def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str], grid: bool) -> None:
     """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's option."""
     group, word = override.key_or_group, override.input_line
     if value is None and group == "experiment":
@@ -172,7 +178,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
     if value is None or value in ("", []):
         raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     if isinstance(value, list):
-        raise UserError(f"{word}: a run has one option of {group}{_meant(group, value, groups, typed)}")
+        raise UserError(f"{word}: a run has one option of {group}{_meant(group, value, groups, typed, grid)}")
     if isinstance(value, bool | int | float) or (isinstance(value, dict) and group == "experiment"):
         text = override.get_value_string()
         quoted = f"""; as a name: {in_shell(f"{group}='{text}'")}""" if text in groups[group] else ""
@@ -181,7 +187,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
         raise UserError(f"{word}: leave the ++ out, {in_shell(word.lstrip('+'))}")
 
 
-def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str]) -> str:
+def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str], grid: bool) -> str:
     """What a list for a group can mean, each as it has to be typed."""
     if not all(isinstance(name, str) for name in names):
         return f", and its name is one of {', '.join(groups[group])}"
@@ -190,7 +196,7 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
     if not unknown:
         several = len(names) > 1
         lines.append(("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several))
-        if not typed and several:
+        if grid and several:
             lines.append(f"in the grid of a file: {group}: [{', '.join(names)}]")
     if group in DRAWN and DRAWN[group][0] not in names:
         option, setting = DRAWN[group]
@@ -199,7 +205,8 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
     elif unknown:
         lines.append(f"{unknown[0]} is none of {', '.join(groups[group])}.{closest(unknown[0], groups[group])}")
     if group in TOGETHER and len(names) > 1:
-        lines.append(f"all at once in one run: an option that is made of them, as {group}={TOGETHER[group]} is (conf/{group}/{TOGETHER[group]}.yaml)")
+        example = TOGETHER[group]
+        lines.append(f"all at once in one run: an option that is made of them, as {group}={example} is (conf/{group}/{example}.yaml)")
     return "".join(f"\n    {line}" for line in lines)
 
 
@@ -219,11 +226,13 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
     if key in OPTIONAL or key == "experiment":
         return
     if key in groups:
-        raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, 'mixexp list {key}' names the others")
+        others = f"'mixexp list {key}' names the others"
+        raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, {others}")
     if key in _root():
         plain = isinstance(default, str) and "${" in default
         text = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        raise UserError(f"{word}: every run has this setting; " + ("leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"))
+        instead = "leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"
+        raise UserError(f"{word}: every run has this setting; {instead}")
     if key.endswith("._target_"):
         raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be taken away")
 
@@ -231,7 +240,8 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
 @functools.cache
 def chosen_groups() -> dict[str, str | None]:
     """Every group of a run, and the option that config.yaml chooses."""
-    return {group: option for entry in _config()["defaults"] if isinstance(entry, dict) for group, option in entry.items() if " " not in group}
+    entries = [entry for entry in _config()["defaults"] if isinstance(entry, dict)]
+    return {group: option for entry in entries for group, option in entry.items() if " " not in group}
 
 
 @functools.cache
@@ -279,7 +289,5 @@ def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: b
         else:
             words.append(word)
     words += [f"{key}={value}" for key, value in left.items() if value is not None]
-    sweep = ["-m"] * bool(multirun)
-    # a wish beside nothing typed still shows that it is a sweep
-    start = ["mixexp"] if typed or multirun else []
-    return " ".join([*start, *sweep, *map(in_shell, words)])
+    start = ["mixexp", *["-m"] * bool(multirun)] if typed else []
+    return " ".join([*start, *map(in_shell, words)])
