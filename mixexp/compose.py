@@ -77,7 +77,7 @@ def application(words: Sequence[str]) -> None:
 def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
     """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
     from mixexp.sweep.overrides import command as line_of
-    from mixexp.sweep.overrides import parse, refuse, refuse_several, spelled_out
+    from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several
     from mixexp.sweep.space import rewritten
 
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
@@ -89,7 +89,7 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
     if sweep or "MULTIRUN" in modes:
-        return [spelled_out(override, groups) for override in parsed]
+        return [word for override in parsed for word in of_each_cell(override, groups)]
     idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
         raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {line_of(typed, {}, multirun=True)}")

@@ -6,7 +6,7 @@ import functools
 import math
 import random
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -136,6 +136,32 @@ def spelled_out(override: Override, groups: Groups) -> str:
     return override.input_line if whole and len(found) > 1 else f"{override.get_key_element()}={','.join(found)}"
 
 
+def of_each_cell(override: Override, groups: Groups) -> list[str]:
+    """An override of a sweep as Hydra has to read it: what sets a value of a group's option is applied in the cells alone.
+
+    Hydra composes a configuration before it sweeps, which has the groups' default options and may lack the setting. A mapping for a
+    group is a word for each of its settings, as it would take the place of an axis over the group's options.
+    """
+    group, _, rest = override.key_or_group.partition(".")
+    if group not in groups or override.package is not None or override.is_delete():
+        return [spelled_out(override, groups)]
+    prefix = override.get_key_element()
+    if not rest:
+        named = _mapping(override)
+        return [f"{prefix}.{name}=choice({text})" for name, text in _settings(named)] if named else [spelled_out(override, groups)]
+    found = values(override, groups)
+    return [f"{prefix}=choice({found[0]})"] if len(found) == 1 else [spelled_out(override, groups)]
+
+
+def _settings(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value as it is typed) of what a mapping sets."""
+    for name, value in mapping.items():
+        if isinstance(value, dict) and value:
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", Override._get_value_element_as_str(value)
+
+
 def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
     """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken away.
 
@@ -145,7 +171,7 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
     for override in overrides:
         key = override.key_or_group
         group, _, rest = key.partition(".")
-        if group in groups and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
+        if group in groups and not override.is_delete() and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
             note(f"{group}: its class is another than that of its option; the run's choices and the tables name the option")
         if override.is_delete():
             _refuse_deletion(override, groups)
