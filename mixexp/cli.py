@@ -53,7 +53,11 @@ def main() -> None:
         elif words and words[0] in ("-h", "--help"):
             print(USAGE, end="")
         elif words and re.fullmatch(r"[a-z_]+", words[0]):
-            raise UserError(f"{words[0]}: no such command; there are {', '.join(commands)}.{closest(words[0], commands)}")
+            if words[1:] and words[1].startswith("="):
+                raise UserError(f"{' '.join(words[:3])}: an override is KEY=VALUE, without blanks around the =")
+            chosen = [f"{group}={words[0]}" for group, members in options([CONF]).items() if words[0] in members]
+            near = f" Did you mean {' or '.join(map(repr, chosen))}?" if chosen else closest(words[0], commands)
+            raise UserError(f"{words[0]}: no such command; there are {', '.join(commands)}.{near}")
         else:
             from mixexp.compose import application
 

@@ -55,7 +55,7 @@ def application(words: Sequence[str]) -> None:
     folders, words = own_folders(words)
     if len(folders) > 1:
         raise UserError(f"--config-dir {' '.join(map(str, folders))}: one folder at a time")
-    flags, overrides = _flags(words)
+    flags, overrides = _flags(words, folders)
     own = [f"--config-dir={folder}" for folder in folders]
     sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser wants the overrides in one piece
@@ -66,7 +66,7 @@ def application(words: Sequence[str]) -> None:
 
     def job(found: DictConfig) -> dict[str, Any] | None:
         sys.argv[:] = command  # a launcher's process has another one, and a run's record shows the user's
-        return _job(found)
+        return _job(found, overrides, folders, typed)
 
     with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
         # a folder that is not there
@@ -76,7 +76,8 @@ def application(words: Sequence[str]) -> None:
 
 def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
     """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
-    from mixexp.sweep.overrides import parse, refuse, refuse_several, spelled_out, values
+    from mixexp.sweep.overrides import command as line_of
+    from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several
     from mixexp.sweep.space import rewritten
 
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
@@ -88,10 +89,10 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
     if sweep or "MULTIRUN" in modes:
-        for override in parsed:
-            if override.is_discrete_sweep() and not override.key_or_group.startswith(("hydra/", "hydra.")):
-                values(override, groups)  # says which is empty
-        return [spelled_out(override) for override in parsed]
+        return [word for override in parsed for word in of_each_cell(override, groups)]
+    idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
+    if idle and not shown:
+        raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {line_of(typed, {}, multirun=True)}")
     several = [word for word in typed if not word.startswith("--cfg") and word not in ("-c", "job", "hydra", "all")]
     refuse_several(parsed, groups, several if shown else typed)
     return [override.input_line for override in parsed]
@@ -104,7 +105,7 @@ class _Flags(argparse.ArgumentParser):
         raise UserError(message)
 
 
-def _flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[str]]:
     """The options of a command line, in Hydra's meaning, and its overrides; raises UserError for options that do not go together."""
     parser = get_args_parser()
     parser.__class__ = _Flags  # Hydra makes it
@@ -127,6 +128,8 @@ def _flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             flags.insert(0, word)
     _refuse_flags(found, list(found.overrides), flags)
+    if found.config_name not in (None, "config") and not folders:
+        raise UserError(f"--config-name {found.config_name}: mixexp has one, config; {_OWN}")
     return flags, found.overrides
 
 
@@ -137,8 +140,9 @@ def _refuse_flags(found: argparse.Namespace, overrides: Sequence[str], flags: Se
     if once and (found.multirun or found.run):
         rest = [flag for flag in flags if not _is_multirun(flag) and flag not in ("-r", "--run")]
         groups = options([CONF])
-        first = [f"{each.get_key_element()}={values(each, groups)[0]}" if each.is_discrete_sweep() else each.input_line for each in parse(overrides, groups)]
-        line = command([*rest, *first], {})
+        parsed = parse(overrides, groups)
+        first = {each.key_or_group: values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
+        line = command([*rest, *overrides], first)
         raise UserError(f"--{once[0]} shows one configuration and runs nothing; leave {'-m' if found.multirun else '--run'} out: {line}")
     if found.run + found.multirun + found.shell_completion + len(once) > 1:
         raise UserError(f"{' '.join(flags)}: one of --run, --multirun, --cfg, --info and --shell-completion at a time")
@@ -152,8 +156,6 @@ def _refuse_flags(found: argparse.Namespace, overrides: Sequence[str], flags: Se
     for name, instead in (("experimental_rerun", "the same command again goes on with what is missing"), ("config_path", _OWN)):
         if getattr(found, name) is not None:
             raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
-    if found.config_name not in (None, "config") and found.config_dir is None and not any(flag.startswith("--config-dir") for flag in flags):
-        raise UserError(f"--config-name {found.config_name}: mixexp has one, config; {_OWN}")
 
 
 _OWN = "options and experiments of your own lie in a folder that --config-dir names, as DIR/experiment/NAME.yaml for experiment=NAME"
@@ -187,10 +189,10 @@ def _own_words(shown: bool) -> Iterator[None]:
         raise UserError(f"--package {name[1]}: the configuration has no such part.{near}" if name else text) from None
 
 
-def _job(found: DictConfig) -> dict[str, Any] | None:
+def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]) -> dict[str, Any] | None:
     """One run in this process, and its result, None where another process has the run.
 
-    Hydra calls it for a single run, and for each job of launchers other than ours.
+    Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
     from mixexp.sweep.cells import composed
     from mixexp.sweep.single import single
@@ -199,7 +201,8 @@ def _job(found: DictConfig) -> dict[str, Any] | None:
     alone = job.mode == RunMode.RUN
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
     try:
-        return single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
+        with explained(words, folders, typed):
+            return single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # out past Hydra, which would put a line of its own before the message
             sys.exit(say(str(error), error.exit_code))
@@ -229,7 +232,7 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
     except (HydraException, OmegaConfBaseException) as error:
         key = missing_key(error)
         if key is None:
-            raise UserError(explain(error, words, options([CONF, *folders]))) from error
+            raise UserError(explain(error, words, [CONF, *folders])) from error
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             raise UserError(setting_missing(NoSuchSetting(key, _chosen(words, folders), []), folders, typed)) from error
@@ -238,7 +241,7 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
     except Exception as error:
         if not leaked(error):
             raise
-        raise UserError(explain(error, words, options([CONF, *folders]))) from error
+        raise UserError(explain(error, words, [CONF, *folders])) from error
 
 
 def _warned(warning: UserWarning) -> str:
@@ -260,7 +263,9 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
 
 
 def is_sweep(word: str) -> bool:
-    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError."""
-    from mixexp.sweep.overrides import parse
+    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError for an empty one."""
+    from mixexp.sweep.overrides import parse, spelled_out
 
-    return parse([word], options([CONF]))[0].is_sweep_override()
+    groups = options([CONF])
+    (override,) = parse([word], groups)
+    return override.is_sweep_override() and bool(spelled_out(override, groups))

@@ -119,7 +119,7 @@ def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
 def _own_folder(name: str) -> Path:
     folder = Path(name)
     if not name or not folder.is_dir():
-        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if name and folder.parent.is_dir() else []
         what = "is a file, and a folder of options is needed" if folder.is_file() else f"no such folder in {Path.cwd()}"
         raise UserError(f"--config-dir {name or repr(name)}: {what}.{closest(folder.name, beside)}")
     for path in sorted(folder.glob("*/*.yaml")):

@@ -21,10 +21,11 @@ from hydra.errors import MissingConfigException
 
 from commands import mixexp, new_mixexp
 
-from mixexp.compose import PLUGINS, explained
+from mixexp.compose import explained
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.sweep.cells import Composed, Composer
+from mixexp.sweep.errors import PLUGINS
 from mixexp.sweep.handed import hand_over
 from mixexp.sweep.single import single
 

@@ -46,7 +46,7 @@ class SearchSweeper(Sweeper):
         from hydra_plugins.mixexp_launcher.pool import PlanLauncher, PoolLauncher
         from mixexp.errors import UserError
         from mixexp.sweep.cells import composer
-        from mixexp.sweep.overrides import loaded_groups, parse, refuse
+        from mixexp.sweep.overrides import loaded_groups, parse, refuse, spelled_out
         from mixexp.sweep.space import interval
 
         setup_globals()
@@ -64,8 +64,8 @@ class SearchSweeper(Sweeper):
         overrides = parse(arguments, loaded_groups())
         refuse(overrides, loaded_groups())
         searched = {override.key_or_group: interval(override) for override in overrides if override.is_interval_sweep()}
-        arguments = [override.input_line for override in overrides if not override.is_interval_sweep()]
-        _refuse_several([override for override in overrides if override.is_discrete_sweep()])
+        arguments = [spelled_out(override, loaded_groups()) for override in overrides if not override.is_interval_sweep()]
+        _refuse_several([override for override in parse(arguments, loaded_groups()) if override.is_discrete_sweep()])
         settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in self.settings.items()}
         if searched:
             settings["space"] = {**settings["space"], **searched}

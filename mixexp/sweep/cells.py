@@ -61,21 +61,37 @@ def _one_option_each(choices: dict[str, Any], config: DictConfig, found: DictCon
             choices[group] = None
         elif group not in choices:
             raise UserError(_several_in_a_file(group, choices.get("experiment"), found))
+    experiment = choices.get("experiment")
+    if "experiment" in config:
+        raise UserError(f"experiment={experiment}: its file has to open with the line '# @package _global_', or it sets nothing")
+    if experiment is not None:
+        entries = [key for entry in _defaults(experiment, _folders(found)) if isinstance(entry, dict) for key in entry]
+        if twice := [key for key in entries if entries.count(key) > 1]:
+            raise UserError(f"experiment={experiment}: its defaults list has '{twice[0]}' twice, and a run has one option")
     for choice in choices:
         group, _, place = choice.partition("@")
         if place in chosen_groups():
             raise UserError(f"{choice}: an option of {group} has its place at {group}, and one of {place} at {place}")
 
 
+def _folders(found: DictConfig) -> tuple[str, ...]:
+    return tuple(source.path for source in found.hydra.runtime.config_sources)
+
+
+@functools.cache
+def _defaults(experiment: str, folders: Sequence[str]) -> list[Any]:
+    """The defaults list of an experiment's file."""
+    files = [Path(folder) / "experiment" / f"{experiment}.yaml" for folder in folders]
+    loaded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
+    return (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
+
+
 def _several_in_a_file(group: str, experiment: str | None, found: DictConfig) -> str:
     """What to say of a list of options in a defaults list, of which Hydra merges all and records none."""
-    names: list[str] = []
+    entries = _defaults(experiment, _folders(found)) if experiment is not None else []
+    lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
+    names = next((list(map(str, value)) for value in lists if isinstance(value, list)), [])
     where = "a defaults list" if experiment is None else f"the defaults list of experiment={experiment}"
-    for source in found.hydra.runtime.config_sources:
-        path = Path(source.path) / "experiment" / f"{experiment}.yaml"
-        entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []) if path.is_file() else []
-        lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
-        names = next((list(map(str, value)) for value in lists if isinstance(value, list)), names)
     listed = ", ".join(names or ["A", "B"])
     text = f"{group}: {where} has a list, [{listed}], and a run has one option"
     text += f"\n    a run of each: {group}: [{listed}] in a block of hydra.sweeper.grid"
@@ -106,10 +122,10 @@ class Composer:
     def _read(self, word: str) -> Override:
         groups = loaded_groups()
         (override,) = parse([word], groups)
-        refuse([override], groups)
+        refuse([override], groups, grid=True)
         if override.is_sweep_override():
             key = override.key_or_group
-            raise UserError(f"{word}: one value is needed in a cell; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes in it")
+            raise UserError(f"{word}: a cell has one value; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes in it")
         return override
 
     def _chooses(self, override: Override) -> bool:

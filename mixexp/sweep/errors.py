@@ -11,10 +11,11 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, MissingMandatoryValue
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import closest
+from mixexp.options import options
 from mixexp.sweep.overrides import command
 from mixexp.sweep.unknown import NoSuchSetting, no_such_setting, partly_there
 
@@ -25,6 +26,13 @@ PLUGINS = {
     "ray": "hydra-ray-launcher",
 }
 """Launchers that are not always there, and where each comes from."""
+
+_WORDS = {
+    "int is not a ListConfig, list or tuple": "a list is needed",
+    "Cannot merge DictConfig with ListConfig": "a mapping stands where a list is needed; hydra.sweeper.grid is a list of blocks",
+    "Cannot merge ListConfig with DictConfig": "a list stands where a mapping is needed",
+}
+"""OmegaConf's words, and ours."""
 
 _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
@@ -70,32 +78,55 @@ def _hydras_setting(key: str, typed: Sequence[str]) -> str:
     return f"{key}: no such setting of Hydra's{there}.{closest(key, [f'{parent}.{name}' for name in known])}"
 
 
-def explain(error: Exception, words: Sequence[str], groups: Mapping[str, Collection[str]]) -> str:
+def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
     """One message for an error that is about no missing setting."""
     text = str(error)
     cause = error.__cause__
+    groups = options(folders)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
     for found in (error, cause):
         if isinstance(found, MissingMandatoryValue):
             return f"{found.full_key or found}: needs a value, {found.full_key or 'key'}=..."
         if isinstance(found, InterpolationResolutionError):
-            return f"{found.full_key or 'a setting'}: {' '.join(str(found).splitlines()[0].split())}"
+            where = found.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
+            return f"{where}: {' '.join(str(found).splitlines()[0].split())}"
+        if isinstance(found, GrammarParseError):
+            return f"a YAML file has a reference ${{...}} that cannot be read: {str(found).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):
-        return f"a YAML file is no text in UTF-8: {error.reason} at byte {error.start}"
+        return f"{_no_text(folders)} is no text in UTF-8: {error.reason} at byte {error.start}"
     if isinstance(error, KeyError) and "env_copy" in " ".join(words) and error.args[0] not in os.environ:
         return f"hydra.job.env_copy: no environment variable {error.args[0]} is set"
-    said = _missing_option(text, groups) or _defaults_list(text)
+    if strange := re.search(r"Key '[^']+' not in '\w+'\s+full_key: (hydra\.\S+)", f"{text}\n{cause or ''}"):
+        key, place = strange[1], re.match(r"In '([^']+)': ", text)
+        return f"{place[1]}.yaml: {_hydras_setting(key, ())}" if place else _hydras_setting(key, ())
+    if strange := re.search(r"target '\S*\.(\w+)'.*unexpected keyword argument '(\w+)'", text.replace("\n", " ")):
+        part = "sweeper" if "Sweeper" in strange[1] else "launcher"
+        return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
+    said = _missing_option(text, groups) or _defaults_list(text, groups)
     if said:
         return said
+    text = re.sub(r"In '([^']+)': \w+ raised while composing config:\s*", r"\1.yaml: ", text)
     lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
     if lines and (merging := re.fullmatch(r"Error merging override (.*)", lines[0])):
-        lines = [f"{merging[1]}: {lines[1] if len(lines) > 1 else 'it cannot be set'}".replace("int is not a ListConfig, list or tuple", "a list is needed")]
-    kept = [line for line in dict.fromkeys(lines) if not re.match(r"full_key: |object_type=|reference_type=|Config search path|provider=", line)]
+        lines = [f"{merging[1]}: {lines[1] if len(lines) > 1 else 'it cannot be set'}"]
+    for theirs, ours in _WORDS.items():
+        lines = [line.replace(theirs, ours) for line in lines]
+    aside = r"full_key:|object_type=|reference_type=|Config search path|provider="
+    kept = [line for line in dict.fromkeys(lines) if not re.match(aside, line)]
     if isinstance(error, ValueError | TypeError | KeyError | AttributeError | AssertionError):
         of_hydra = [word for word in words if word.lstrip("+~").startswith("hydra")]
         return f"{' '.join(of_hydra or words) or 'config.yaml'}: Hydra cannot take this ({'; '.join(kept)})"
     return "; ".join(kept)
+
+
+def _no_text(folders: Sequence[Path]) -> str:
+    for path in (path for folder in folders for path in sorted(folder.glob("*/*.yaml"))):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return str(path)
+    return "a YAML file"
 
 
 def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
@@ -106,34 +137,40 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
         group, option = missing.groups()
         if group == "hydra/launcher" and option in PLUGINS:
             return f"hydra/launcher = {option}: not installed; pip install {PLUGINS[option]}"
+        if place is not None and place[1].startswith("experiment/") and group == f"{place[1].rpartition('/')[0]}/{group.rpartition('/')[2]}" and "/" in group:
+            known = group.rpartition("/")[2]
+            return f"{place[1]}.yaml: a defaults list chooses another group's option with 'override /{known}: {option}'"
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
         if not choices:
             return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
         return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{closest(option, choices)}"
     if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
-        return f"{group} = {option}{where}: no such option; there are {', '.join(groups.get(group, ()))}.{closest(option, groups.get(group, ()))}"
+        known = list(groups.get(group, ()))
+        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{closest(option, known)}"
     if missing := re.search(r"Cannot find primary config '([^']+)'", text):
         return f"--config-name {missing[1]}: there is no {missing[1]}.yaml in the folder of --config-dir or in mixexp's own"
     return None
 
 
-def _defaults_list(text: str) -> str | None:
+def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
     """What to say of what the options' lists of defaults do not admit."""
     place = re.match(r"In '?([^':]+)'?: ", text)
     where = f"{place[1]}.yaml: " if place else ""
     if found := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):
         group, option = found.groups()
-        return f"~{group}{f'={option}' if option else ''}: this run has no {f'{group}={option}' if option else f'option of {group}'} to take away"
+        word = f"{group}={option}" if option else group
+        return f"~{word}: this run has no {word if option else f'option of {group}'} to take away"
     if found := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
         return f"~{found[1]}={found[3]}: the value is {found[2]}; ~{found[1]} takes it away whatever it is"
     if found := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
         group = found[1]
-        return f"{group}: every run has an option of it already; on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
+        ways = f"on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
+        return f"{group}: every run has an option of it already; {ways}"
     if found := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
         r"Could not override '([^']+)'\.\s+Did you mean", text
     ):
-        return f"{where}override {found[1]}: there is no such group to override"
+        return f"{where}override {found[1]}: no such group; there are {', '.join(groups)}.{closest(found[1], groups)}"
     if found := re.search(r"(\S+) appears more than once in the final defaults list", text):
         return f"{found[1]} is chosen twice in the defaults lists; a run has it once"
     if found := re.search(r"An item is already at '([^']+)'", text):

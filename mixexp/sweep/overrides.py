@@ -6,7 +6,7 @@ import functools
 import math
 import random
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +46,8 @@ def parse(words: Sequence[str], groups: Groups) -> list[Override]:
     found = []
     for word in words:
         try:
+            if word.startswith("="):
+                raise ValueError(word)
             found += parser.parse_overrides([word])
         except RecursionError:
             raise UserError(f"{word[:40]}...: nested too deeply") from None
@@ -55,7 +57,7 @@ def parse(words: Sequence[str], groups: Groups) -> list[Override]:
 
 
 def _unreadable(word: str, reason: str, groups: Groups) -> str:
-    if "=" not in word and not word.startswith("~"):
+    if word.startswith("=") or ("=" not in word and not word.startswith("~")):
         options = [f"{group}={word}" for group, members in groups.items() if word in members]
         near = f" Did you mean {' or '.join(map(in_shell, options))}?" if options else ""
         return f"{word or repr(word)}: an override is KEY=VALUE, without blanks around the =.{near}"
@@ -123,24 +125,54 @@ def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
     return [int(number) for number in numbers] if all(isinstance(end, int) for end in ends) else [float(number) for number in numbers]
 
 
-def spelled_out(override: Override) -> str:
-    """An override with its range of fractions as values, which are then the same to every sweeper."""
-    if isinstance(override._value, RangeSweep) and not all(
-        isinstance(end, int) for end in (override._value.start, override._value.stop, override._value.step)
-    ):
-        return f"{override.get_key_element()}={','.join(values(override, {}))}"
-    return override.input_line
+def spelled_out(override: Override, groups: Groups) -> str:
+    """An override as every sweeper reads it alike: a range of fractions as its values, an axis of one value as that one.
+
+    Raises UserError for an axis without values.
+    """
+    if not override.is_discrete_sweep() or override.is_hydra_override():
+        return override.input_line
+    found, sweep = values(override, groups), override._value
+    whole = not isinstance(sweep, RangeSweep) or all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
+    return override.input_line if whole and len(found) > 1 else f"{override.get_key_element()}={','.join(found)}"
 
 
-def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = ()) -> None:
+def of_each_cell(override: Override, groups: Groups) -> list[str]:
+    """An override of a sweep as Hydra has to read it: what sets a value of a group's option is applied in the cells alone.
+
+    Hydra composes a configuration before it sweeps, which has the groups' default options and may lack the setting. A mapping for a
+    group is a word for each of its settings, as it would take the place of an axis over the group's options.
+    """
+    group, _, rest = override.key_or_group.partition(".")
+    if group not in groups or override.package is not None or override.is_delete():
+        return [spelled_out(override, groups)]
+    prefix = override.get_key_element()
+    if not rest:
+        named = _mapping(override)
+        return [f"{prefix}.{name}=choice({text})" for name, text in _settings(named)] if named else [spelled_out(override, groups)]
+    found = values(override, groups)
+    return [f"{prefix}=choice({found[0]})"] if len(found) == 1 else [spelled_out(override, groups)]
+
+
+def _settings(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value as it is typed) of what a mapping sets."""
+    for name, value in mapping.items():
+        if isinstance(value, dict) and value:
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", Override._get_value_element_as_str(value)
+
+
+def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
     """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken away.
 
-    typed: the words of the whole command line, for the commands that messages suggest; none where the overrides come from a file.
+    typed: the words of the whole command line, for the commands that messages suggest; none where they are of another
+    kind. grid: the overrides come from the grid of a file.
     """
     for override in overrides:
         key = override.key_or_group
         group, _, rest = key.partition(".")
-        if group in groups and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
+        if group in groups and not override.is_delete() and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
             note(f"{group}: its class is another than that of its option; the run's choices and the tables name the option")
         if override.is_delete():
             _refuse_deletion(override, groups)
@@ -149,7 +181,7 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
         elif key in groups and override.value_type in (ValueType.ELEMENT, ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
             sweep = override.value()
             for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
-                _refuse_option(override, Override._convert_value(value), groups, typed)
+                _refuse_option(override, Override._convert_value(value), groups, typed, grid)
         elif key in groups and override.is_range_sweep():
             raise UserError(f"{override.input_line}: {_a_name(key, groups)}")
 
@@ -163,7 +195,7 @@ def _a_name(group: str, groups: Groups) -> str:
     return f"an option of {group} is a name; there are {', '.join(groups[group])}"
 
 
-def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str]) -> None:
+def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str], grid: bool) -> None:
     """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's option."""
     group, word = override.key_or_group, override.input_line
     if value is None and group == "experiment":
@@ -173,7 +205,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
     if value is None or value in ("", []):
         raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     if isinstance(value, list):
-        raise UserError(f"{word}: a run has one option of {group}{_meant(group, value, groups, typed)}")
+        raise UserError(f"{word}: a run has one option of {group}{_meant(group, value, groups, typed, grid)}")
     if isinstance(value, bool | int | float) or (isinstance(value, dict) and group == "experiment"):
         text = override.get_value_string()
         quoted = f"""; as a name: {in_shell(f"{group}='{text}'")}""" if text in groups[group] else ""
@@ -182,7 +214,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
         raise UserError(f"{word}: leave the ++ out, {in_shell(word.lstrip('+'))}")
 
 
-def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str]) -> str:
+def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str], grid: bool) -> str:
     """What a list for a group can mean, each as it has to be typed."""
     if not all(isinstance(name, str) for name in names):
         return f", and its name is one of {', '.join(groups[group])}"
@@ -191,7 +223,7 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
     if not unknown:
         several = len(names) > 1
         lines.append(("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several))
-        if not typed and several:
+        if grid and several:
             lines.append(f"in the grid of a file: {group}: [{', '.join(names)}]")
     if group in DRAWN and DRAWN[group][0] not in names:
         option, setting = DRAWN[group]
@@ -200,7 +232,8 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
     elif unknown:
         lines.append(f"{unknown[0]} is none of {', '.join(groups[group])}.{closest(unknown[0], groups[group])}")
     if group in TOGETHER and len(names) > 1:
-        lines.append(f"all at once in one run: an option that is made of them, as {group}={TOGETHER[group]} is (conf/{group}/{TOGETHER[group]}.yaml)")
+        example = TOGETHER[group]
+        lines.append(f"all at once in one run: an option that is made of them, as {group}={example} is (conf/{group}/{example}.yaml)")
     return "".join(f"\n    {line}" for line in lines)
 
 
@@ -220,11 +253,13 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
     if key in OPTIONAL or key == "experiment":
         return
     if key in groups:
-        raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, 'mixexp list {key}' names the others")
+        others = f"'mixexp list {key}' names the others"
+        raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, {others}")
     if key in _root():
         plain = isinstance(default, str) and "${" in default
         text = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        raise UserError(f"{word}: every run has this setting; " + ("leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"))
+        instead = "leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"
+        raise UserError(f"{word}: every run has this setting; {instead}")
     if key.endswith("._target_"):
         raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be taken away")
 
@@ -232,7 +267,8 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
 @functools.cache
 def chosen_groups() -> dict[str, str | None]:
     """Every group of a run, and the option that config.yaml chooses."""
-    return {group: option for entry in _config()["defaults"] if isinstance(entry, dict) for group, option in entry.items() if " " not in group}
+    entries = [entry for entry in _config()["defaults"] if isinstance(entry, dict)]
+    return {group: option for entry in entries for group, option in entry.items() if " " not in group}
 
 
 @functools.cache
@@ -280,7 +316,5 @@ def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: b
         else:
             words.append(word)
     words += [f"{key}={value}" for key, value in left.items() if value is not None]
-    sweep = ["-m"] * bool(multirun)
-    # a wish beside nothing typed still shows that it is a sweep
-    start = ["mixexp"] if typed or multirun else []
-    return " ".join([*start, *sweep, *map(in_shell, words)])
+    start = ["mixexp", *["-m"] * bool(multirun)] if typed else []
+    return " ".join([*start, *map(in_shell, words)])

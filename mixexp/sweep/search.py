@@ -39,7 +39,7 @@ from mixexp.sweep.space import Choices, Range, space_of
 from mixexp.sweep.study import Claim, Study
 from mixexp.sweep.survey import at_work
 from mixexp.sweep.unknown import compose_all
-from mixexp.text import escaped
+from mixexp.text import escaped, in_shell
 from mixexp.train import Progress
 
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
@@ -135,6 +135,9 @@ class Search:
 
 def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> Search:
     """A search from the command line's overrides and what hydra.sweeper holds; raises UserError for all that cannot run."""
+    if given["space"] == {}:
+        example = in_shell("hydra.sweeper.space.optimizer.lr={low:0.001,high:0.1,log:true}")
+        raise UserError(f"hydra.sweeper.space: it is empty, so there is nothing to search for; such as {example}")
     errors = schema_errors(Settings, given, "hydra.sweeper")
     if not errors and given["pruner"] is not None:
         errors = schema_errors(Pruner, given["pruner"], "hydra.sweeper.pruner")

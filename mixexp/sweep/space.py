@@ -104,6 +104,8 @@ def rewritten(override: Override) -> str:
     `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any other override
     stays as it is. Raises UserError for a part that neither a range nor choices have.
     """
+    if override.key_or_group == PREFIX[:-1] and isinstance(override.value(), dict):
+        return f"++{override.input_line.lstrip('+')}"
     if not override.key_or_group.startswith(PREFIX):
         return override.input_line
     word, key = override.input_line, override.key_or_group.removeprefix(PREFIX)
@@ -119,8 +121,9 @@ def rewritten(override: Override) -> str:
         setting = setting if part in PARTS else key
         raise UserError(f"{word}: choices are a list, {in_shell(f'{PREFIX}{setting}.choices=[{text}]')}")
     if part not in PARTS:
-        low, high = (f"{PREFIX}{key}.{end}=..." for end in ("low", "high"))
-        raise UserError(f"{word}: of a setting there are {', '.join(PARTS)}, such as {low} {high}.{closest(part, PARTS)}")
+        example = in_shell(f"{PREFIX}{key}={{low:...,high:...}}")
+        near = closest(part, PARTS)
+        raise UserError(f"{word}: a setting's space has {', '.join(PARTS)}{f'.{near}' if near else f', such as {example}'}")
     return _entry(setting, f"{part}:{text}")
 
 
