@@ -126,19 +126,19 @@ def test_what_is_not_there_is_named_with_what_is(words: tuple[str, ...], says: l
         ("seed", 1.5, "1.5: needs a whole number from 0 to 2**63-1"),
         ("seed", True, "true: needs a whole number from 0 to 2**63-1"),
         ("data_seed", 2**63, "9223372036854775808: needs a whole number from 0 to 2**63-1"),
-        ("epochs", 0, "0: needs a whole number of 1 or more, or null"),
-        ("steps", -1, "-1: needs a whole number of 1 or more, or null"),
-        ("steps", "", "the value is left empty; it needs a whole number of 1 or more, or null"),
-        ("steps", "None", "None: needs a whole number of 1 or more, or null. Did you mean 'steps=null'?"),
-        ("batch_size", "128", "\"128\": needs a whole number of 1 or more. Did you mean 'batch_size=128'?"),
-        ("batch_size", {}, "{}: needs a whole number of 1 or more"),
+        ("epochs", 0, "0: needs a whole number from 1 to 2**63-1, or null"),
+        ("steps", -1, "-1: needs a whole number from 1 to 2**63-1, or null"),
+        ("steps", "", "the value is left empty; it needs a whole number from 1 to 2**63-1, or null"),
+        ("steps", "None", "None: needs a whole number from 1 to 2**63-1, or null. Did you mean 'steps=null'?"),
+        ("batch_size", "128", "\"128\": needs a whole number from 1 to 2**63-1. Did you mean 'batch_size=128'?"),
+        ("batch_size", {}, "{}: needs a whole number from 1 to 2**63-1"),
         ("drop_last", "yes", "yes: needs true or false. Did you mean 'drop_last=true'?"),
         ("drop_last", None, "null: needs true or false"),
         ("validation", 1.0, "1.0: needs a number of 0 or more and below 1"),
         ("precision", "float23", "float23: needs auto, float32 or bfloat16. Did you mean 'precision=float32'?"),
         ("precision", "BFloat16", "BFloat16: needs auto, float32 or bfloat16. Did you mean 'precision=bfloat16'?"),
         ("channels_last", "maybe", "maybe: needs auto, true or false"),
-        ("runs_per_device", 0, "0: needs auto, or a whole number of 1 or more"),
+        ("runs_per_device", 0, "0: needs auto, or a whole number from 1 to 2**63-1"),
         ("retry", "fail", "fail: needs failed or null. Did you mean 'retry=failed'?"),
         ("name", "a/b", f"a/b: needs {FOLDER}"),
         ("name", "..", f"\"..\": needs {FOLDER}"),
@@ -193,7 +193,7 @@ def test_an_unknown_root_setting_is_answered_with_the_closest() -> None:
 def test_a_missing_root_setting_is_needed() -> None:
     given = config()
     del given["batch_size"]
-    assert validate(given) == ["batch_size: needs a value, a whole number of 1 or more"]
+    assert validate(given) == ["batch_size: needs a value, a whole number from 1 to 2**63-1"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
