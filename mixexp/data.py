@@ -137,7 +137,8 @@ def placed(node: Any, trusted: Any) -> Any:
     if not isinstance(node, Mapping) or not isinstance(node.get("root"), str):
         return node
     try:
-        kind = getattr(locate(node.get("_target_"), trusted if isinstance(trusted, list) else ()), "path", None)
+        modules = [name for name in trusted if isinstance(name, str)] if isinstance(trusted, list) else []
+        kind = getattr(locate(node.get("_target_"), modules), "path", None)
     except UserError:  # the check of the configuration says so
         return node
     name = node.get(kind)

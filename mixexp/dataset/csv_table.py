@@ -142,7 +142,8 @@ class CsvTable(Table):
             repeated = first.codes()[np.sort(np.unique(first.codes(), return_index=True)[1])]
             counts = np.bincount(first.codes())
             file.refuse_row_names(list(first.codes_of)[next(code for code in repeated if counts[code] > 1)])
-        empty = {name for name in map(file.names.__getitem__, file.nameless) if (gap := columns[name].found("missing")) and gap.count == columns[name].rows}
+        nameless = [columns[file.names[place]] for place in file.nameless]
+        empty = {column.name for column in nameless if (gap := column.found("missing")) and gap.count == column.rows}
         return {name: columns[name] for name in used if name not in empty or name == self.label}, copies
 
     def _unused(
@@ -165,7 +166,8 @@ class CsvTable(Table):
             elif how == "in its own way" and column.rows >= FEW:
                 telling.append(name)
         if telling:
-            note(f"{file.path}: {', '.join(map(_shown, telling))}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
+            listed = ", ".join(map(_shown, telling[:SHOWN]))
+            note(f"{file.path}: {listed}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
         return found
 
     def _said(self, unused: dict[str, str]) -> str:
@@ -216,7 +218,8 @@ class CsvTable(Table):
             elif column.numbers:
                 header = not self.header and other.row == other.count == 1
                 hint = f"; if row 1 has the columns' names type {override('dataset.header', True)}" if header else aside
-                _refuse(path, column, other, "no number, as others are", f"{hint}; if its values are names type {self._more('categorical', [name])}")
+                hint += f"; if its values are names type {self._more('categorical', [name])}"
+                _refuse(path, column, other, "no number, as others are", hint)
         _refuse(path, column, column.found("infinite"), "no finite number", aside)
         if len(column.units) > 1:
             first, second = list(column.units.values())[:2]

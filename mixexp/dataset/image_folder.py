@@ -41,7 +41,8 @@ class ImageFolder(Dataset):
     A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
     images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
     drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
-    A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train and test folders.
+    A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train
+    and test folders.
     bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
     """
 

@@ -90,7 +90,8 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     raw = json.dumps(OmegaConf.to_container(own, resolve=False))
     used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
     found = settled(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
-    found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
+    if "dataset" in found:  # it can be taken away on the command line, which the check says
+        found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
     return {**found, "choices": dict(cell.choices)}, used
 
 
