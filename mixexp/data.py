@@ -178,7 +178,8 @@ def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarra
     """Raise ValueError where a setting leaves images of a single class, among which there is nothing to tell apart."""
     if len(present := np.unique(labels)) == 1:
         name, advice = sanitize(splits.classes[present[0]]), ADVICE.get(setting, "")
-        raise ValueError(f"{setting}: it leaves {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}")
+        verb = "has" if setting == "dataset" else "leaves"
+        raise ValueError(f"{setting}: it {verb} {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}")
 
 
 def missing_classes(splits: Splits, choice: Choice) -> list[str]:

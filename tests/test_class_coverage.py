@@ -69,8 +69,8 @@ SORTED = [0] * 6 + [1] * 6 + [2] * 6
          "or as many of every class with subset=balanced"),
         (SORTED, [0, 1], {"subset": Head(1)}, "subset: it leaves 1 training images, all of the class cat; two classes are needed; take more images, "
          "or as many of every class with subset=balanced"),
-        ([1] * 4, [0, 1], {}, "dataset: it leaves 4 training images, all of the class dog; two classes are needed"),
-        (SORTED, [2, 2], {}, "dataset: it leaves 2 test images, all of the class ox; two classes are needed"),
+        ([1] * 4, [0, 1], {}, "dataset: it has 4 training images, all of the class dog; two classes are needed"),
+        (SORTED, [2, 2], {}, "dataset: it has 2 test images, all of the class ox; two classes are needed"),
         (SORTED, [0, 1, 2], {"imbalance": Emptied("training")}, "imbalance: it leaves 6 training images, all of the class cat; two classes are needed"),
         (SORTED, [0, 1, 2], {"imbalance": Emptied("test")}, "imbalance: it leaves 1 test images, all of the class cat; two classes are needed"),
         ([0, 1, 0], [0, 1], {"validation": 0.6}, "validation: it leaves 1 training images, all of the class cat; two classes are needed; "
