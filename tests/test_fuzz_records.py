@@ -21,7 +21,7 @@ from commands import IMPORTED, mixexp
 from mixexp import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS, WAITING = 10, 60
+SECONDS, WAITING = 10, 180
 """Of this process's own time that a command may take, and of anybody's, on a machine however busy."""
 RUNS = 2
 TRAINED = ("seed=0,1", "model.width=2", "epochs=1", "subset=head", "subset.n=100", "keep_checkpoint=true")
