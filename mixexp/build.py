@@ -195,7 +195,8 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
     made = target if inspect.isclass(target) else split(hints.get("return"))[0]
     if not (inspect.isclass(made) and issubclass(made, tuple(kinds))):
         names = " or ".join(found.__name__ for found in kinds)
-        function = "" if inspect.isclass(target) else f", for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
+        says = f"for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
+        function = "" if inspect.isclass(target) else f", {says}"
         return f"makes no {names}{function}. {contract(kinds[0], path, GIVEN.get(path, ()))}"
     if inspect.isabstract(target) and (missing := lacking(made)):
         return f"is not complete: it has to define {missing}.{example(kinds[0], path)}"
@@ -221,8 +222,8 @@ def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str,
     if key not in fields:
         out = f" ({in_shell(f'~{name}')} takes it out if an experiment set it)" if path else ""
         near = next(iter(resembling(key, fields)), None)
-        beside = f"{path}.{near}" if path else near
-        meant = "" if near is None else f" Did you mean {typed(beside, value)}?" if re.fullmatch(r"[\w.]*", path) else f" Did you mean '{near}'?"
+        word = typed(f"{path}.{near}" if path else str(near), value) if re.fullmatch(r"[\w.]*", path) else f"'{near}'"
+        meant = "" if near is None else f" Did you mean {word}?"
         return f"{one_line(name)}: no such setting; there are {listed(fields, key) or 'none'}.{meant}{out}"
     hint = _hint(fields[key])
     return f"{name}: needs a value, {allowed(hint)}" if errors[0]["type"] == "missing" else complaint(name, value, hint, errors)

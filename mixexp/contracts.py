@@ -1,4 +1,4 @@
-"""What a class of the user's own has to be in its place: read off the contract's class, with the smallest class of the program as an example."""
+"""What a class of the user's own has to be in its place: read off the contract's class, with a short class as an example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
     parts = [*(f"{name}: {text}" for name, text in declared(kind).items()), *(signature(kind, name) for name in abstract(kind))]
     defines = f" and defines {'; '.join(parts)}" if parts else ""
     gets = f". The program calls it with {', '.join(given)} beside its settings" if given else ""
-    return f"It has to be a class that derives from {dotted(kind)}{defines}; or a function that says '-> {kind.__name__}'{gets}.{example(kind, path)}"
+    function = f"or a function that says '-> {kind.__name__}'"
+    return f"It has to be a class that derives from {dotted(kind)}{defines}; {function}{gets}.{example(kind, path)}"
 
 
 def lacking(made: type) -> str:

@@ -86,7 +86,10 @@ Auto = Literal["auto"]
 
 
 Text = Annotated[str, Field(min_length=1)]
-Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets")]
+Module = Annotated[
+    str,
+    Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets"),
+]
 
 
 class Settings(BaseModel):

@@ -124,8 +124,8 @@ def _length(limits: Mapping[str, Any]) -> str:
 
 def _count(least: int, most: int | None) -> str:
     """The limits of a list's length."""
-    parts = [", not empty,"] * (least == 1) + [f", of at least {least} items,"] * (least > 1) + [f", of at most {most} items,"] * (most is not None)
-    return "".join(parts)
+    few = ["", ", not empty,"][least] if least < 2 else f", of at least {least} items,"
+    return few + (f", of at most {most} items," if most is not None else "")
 
 
 def head(name: str, value: Any) -> str:

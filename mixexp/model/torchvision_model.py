@@ -9,6 +9,7 @@ from torch import nn
 
 from mixexp.errors import closest
 from mixexp.model import Body
+from mixexp.text import listed
 
 
 class TorchvisionModel(Body):
@@ -108,7 +109,7 @@ def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         hint = closest(name, names)
-        raise ValueError(f"model.name = {name!r}: torchvision has no such classification model.{hint} It has {', '.join(names)}")
+        raise ValueError(f"model.name = {name!r}: torchvision has no such classification model.{hint} It has {listed(names, name)}")
     idle = sorted({"weights", "num_classes", "progress"} & arguments.keys())
     if idle:
         raise ValueError(f"model.arguments: {', '.join(idle)} would do nothing: nothing is loaded, the loss brings the head")
@@ -121,7 +122,7 @@ def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
 def _submodule(network: nn.Module, option: str, path: str) -> nn.Module:
     modules = dict(network.named_modules())
     if not path or path not in modules:
-        children = ", ".join(child for child, _ in network.named_children())
+        children = listed((child for child, _ in network.named_children()), path)
         hint = closest(path, modules)
         raise ValueError(f"model.{option}: there is no submodule {path!r}.{hint} The network's children: {children}")
     return modules[path]

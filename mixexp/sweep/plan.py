@@ -144,7 +144,7 @@ def _task(config: Mapping[str, Any]) -> Task:
 def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
     """epochs asked for where steps rules: it would do nothing."""
     given = [word for word in cell if word.lstrip("+").startswith("epochs=") and word.partition("=")[2] != "null"]
-    if not given or config["steps"] is None:
+    if not given or not isinstance(config["steps"], int):
         return []
     return [f"{given[0]}: the budget here is steps = {config['steps']}, beside which epochs does nothing; give steps, or steps=null"]
 

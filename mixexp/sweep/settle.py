@@ -27,14 +27,14 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
     for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
-        if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
+        if not isinstance(holder, DictConfig) or name not in holder:
+            continue
+        if OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
             continue
         hint = _hints(holder if parent else None, trusted).get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
-        if key not in typed_here and not _reads(typed, value):
-            continue  # another file has the last word
         settled = settle(hint, value, typed)
-        if settled is not value:
+        if settled is not value and (key in typed_here or _reads(typed, value)):  # else another file has the last word
             OmegaConf.update(config, key, settled, merge=False)
 
 

@@ -16,12 +16,15 @@ from hydra.grammar.gen.OverrideParser import OverrideParser
 
 def characters(words: Sequence[str]) -> dict[str, Any]:
     """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has none: None."""
-    found: dict[str, Any] = {}
-    for word in words:
-        tree = _parsed(word)
-        if tree.key() is not None and tree.value() is not None and tree.value().element() is not None:
-            found |= _leaves(tree.key().getText(), _characters(tree.value().element(), word))
-    return found
+    return {key: text for word in words for key, text in _of_word(word)}
+
+
+@functools.lru_cache(maxsize=4096)  # a sweep's cells have most words in common
+def _of_word(word: str) -> tuple[tuple[str, Any], ...]:
+    tree = _parsed(word)
+    if tree.key() is None or tree.value() is None or tree.value().element() is None:
+        return ()
+    return tuple(_leaves(tree.key().getText(), _characters(tree.value().element(), word)))
 
 
 def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
