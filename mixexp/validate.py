@@ -376,8 +376,8 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         smallest = min(rows, batch, 2)
         errors += _batches(config, mix, built["schedule"], rows, batch)
     errors += _attempt(lambda: mix.check(np.array(counts)))
-    wrong_kinds = _kinds(found.kind, augment=built["augment"], mix=mix.blend)
-    errors += wrong_kinds or _attempt(lambda: built["augment"].check(found.shape))
+    errors += _kinds(found.kind, augment=built["augment"]) or _attempt(lambda: built["augment"].check(found.shape))
+    errors += _kinds(found.kind, mix=mix.blend)
     if mix.needs_repeats and not sampling.repeats:
         errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
     if mix.mixes_labels and not loss.accepts_mixed:
