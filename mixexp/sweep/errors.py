@@ -137,7 +137,7 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
         group, option = missing.groups()
         if group == "hydra/launcher" and option in PLUGINS:
             return f"hydra/launcher = {option}: not installed; pip install {PLUGINS[option]}"
-        if place is not None and place[1].startswith("experiment/") and group == f"{place[1].rpartition('/')[0]}/{group.rpartition('/')[2]}" and "/" in group:
+        if place is not None and place[1].startswith("experiment/") and group.startswith("experiment/"):
             known = group.rpartition("/")[2]
             return f"{place[1]}.yaml: a defaults list chooses another group's option with 'override /{known}: {option}'"
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
