@@ -13,7 +13,6 @@ from typing import Any
 
 import hydra
 import numpy as np
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from scipy.io import wavfile
 
@@ -23,6 +22,7 @@ from mixexp.record import RunFolder
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composer
 from mixexp.sweep.identity import canonical
+from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.plan import resolve
 from mixexp.train import train
 from mixexp.validate import validate
@@ -97,7 +97,7 @@ def needs(*overrides: str) -> list[str]:
 @functools.cache
 def _composer() -> Composer:
     """Hydra composes each choice of options once in a process; test_cells.py sees that cells made so are Hydra's own."""
-    groups = GlobalHydra.instance().config_loader().list_groups("")
+    groups = loaded_groups()
     return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
 

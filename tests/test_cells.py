@@ -34,6 +34,7 @@ from mixexp.sweep import plan as planning
 from mixexp.sweep.cells import Composed, Composer, composed
 from mixexp.sweep.grid import block_cells
 from mixexp.sweep.outcomes import sort_out
+from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.plan import Plan, plan, resolve
 from mixexp.train import train
 from mixexp.validate import Cost, cost
@@ -74,8 +75,7 @@ def by_hydra(words: Sequence[str]) -> Composed:
 
 def new_composer(loading: Any = load, *further_groups: str) -> Composer:
     with hydra_on():
-        groups = GlobalHydra.instance().config_loader().list_groups("")
-    return Composer(loading, [*groups, *further_groups])
+        return Composer(loading, {**loaded_groups(), **dict.fromkeys(further_groups, ())})
 
 
 @functools.cache
@@ -178,12 +178,8 @@ def test_the_first_and_last_cells_of_an_experiments_grid(name):
         ("+new.deep=[1,{a: null}]", "new.deep=2"),
         ("+optimizer.extra=0.1",),
         ("++alpha=3", "++new.deep=x", "++model.width=5"),
-        ("~alpha",),
-        ("~alpha=1.0", "~optimizer.momentum"),
+        ("~optimizer.momentum",),
         ("+new=1", "~new"),
-        ("~alpha", "+alpha=${seed}"),
-        ("~mix",),
-        ("~mix=none", "~optimizer"),
         # references
         ("alpha=${seed}",),
         ("mix=mixup", "alpha=${optimizer.lr}"),
@@ -196,7 +192,6 @@ def test_the_first_and_last_cells_of_an_experiments_grid(name):
         ("hydra/launcher=basic", "seed=1"),
         ("hydra.sweeper.grid=[{mix: none}]", "experiment=quickstart", "seed=1"),
         ("experiment=quickstart", "hydra.sweeper.grid=[{mix: [none,bc]}]"),
-        ("mix=[mixup,bc]",),
         ("+mix@second=bc", "second.step_size=8"),
     ],
     ids=" ".join,
@@ -218,13 +213,6 @@ def test_values_of_every_form(words):
         ("+alpha=2",),
         ("+optimizer.lr=2",),
         ("~nothing",),
-        ("~steps",),
-        ("~alpha=2",),
-        ("~mix=mixup",),
-        ("~model={width: 3}",),
-        ("mix=null",),
-        ("optimizer=3",),
-        ("++mix=bc",),
         ("+mix=bc",),
         ("mix@elsewhere=bc",),
         ("seed@elsewhere=1",),
@@ -234,19 +222,6 @@ def test_values_of_every_form(words):
         ("alpha=${nowhere}",),
         ("alpha=${alpha}",),
         ("name=${oc.env:NO_SUCH_VARIABLE_HERE}",),
-        # several values are a sweep's, and a cell has one
-        ("seed=1,2",),
-        ("+new=1,2",),
-        ("schedule=steps", "schedule.milestones=0.4,0.6"),
-        ("mix=bc,mixup",),
-        ("seed=range(3)",),
-        ("seed=choice(1,2)",),
-        ("alpha=interval(0,1)",),
-        # no overrides at all
-        ("seed",),
-        ("name=~/x",),
-        ("name=a b=c",),
-        ("name='a",),
     ],
     ids=" ".join,
 )
@@ -254,12 +229,47 @@ def test_what_hydra_refuses_is_refused_in_the_same_words(words):
     assert same(*words)[0] == "error"
 
 
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        # what every run has
+        (("~alpha", "+alpha=${seed}"), "~alpha: every run has this setting; its default is alpha=1.0"),
+        (("~alpha=2",), "~alpha=2: every run has this setting; its default is alpha=1.0"),
+        (("~steps",), "~steps: every run has this setting; its default is steps=null"),
+        (("~mix", "~optimizer"), "~mix: every run has an option of mix; mix=none is the default, 'mixexp list mix' names the others"),
+        (("~model={width: 3}",), "~model={width: 3}: every run has an option of model; model=small_cnn is the default, 'mixexp list model' names the others"),
+        # what is no option
+        (("mix=[mixup,bc]",), "mix=[mixup,bc]: a run has one option of mix"),
+        (("mix=null",), "mix=null: an option is needed"),
+        (("optimizer=3",), "optimizer=3: an option of optimizer is a name; there are adam, sgd"),
+        (("++mix=bc",), "++mix=bc: leave the ++ out, mix=bc"),
+        # several values are a sweep's, and a cell has one
+        (("seed=1,2",), "seed=1,2: a cell has one value"),
+        (("+new=1,2",), "+new=1,2: a cell has one value"),
+        (("schedule=steps", "schedule.milestones=0.4,0.6"), "schedule.milestones=0.4,0.6: a cell has one value"),
+        (("mix=bc,mixup",), "mix=bc,mixup: a cell has one value"),
+        (("seed=range(3)",), "seed=range(3): a cell has one value"),
+        (("seed=choice(1,2)",), "seed=choice(1,2): a cell has one value"),
+        (("alpha=interval(0,1)",), "alpha=interval(0,1): a cell has one value"),
+        # no overrides at all
+        (("seed",), "seed: an override is KEY=VALUE"),
+        (("name=~/x",), "name=~/x: cannot be read"),
+        (("name=a b=c",), "name=a b=c: cannot be read"),
+        (("name='a",), "name='a: cannot be read"),
+    ],
+    ids=str,
+)
+def test_what_no_run_can_mean_is_refused_before_hydra_composes(words, reason):
+    kind, name, text = outcome(shared_composer(), words)
+    assert (kind, name) == ("error", "UserError") and text.startswith(reason)
+
+
 CHOICES = (
     *("mix=mixup", "mix=bc", "loss=kl", "loss=focal", "optimizer=adam", "schedule=steps"),
     *("experiment=quickstart", "+experiment=quickstart"),
 )
 VALUES = (
-    *("alpha=0.5", "alpha=${seed}", "++alpha=null", "~alpha", "+alpha=2", "seed=3", "seed=4", "name='a b'", "steps=3", "epochs=null"),
+    *("alpha=0.5", "alpha=${seed}", "++alpha=null", "+alpha=2", "seed=3", "seed=4", "name='a b'", "steps=3", "epochs=null"),
     *("mix.ratio.fold=true", "mix.ratio={alpha: 2}", "optimizer.lr=0.3", "optimizer={lr: 0.7}", "~optimizer.lr", "optimizer.beta1=0.5"),
     *("loss.class_weights=[1,2]", "loss.gamma=1", "schedule.milestones=[0.1]", "table=null"),
     *("+new.a=1", "new.a=2", "++new={b: [1]}", "~new"),
@@ -555,7 +565,7 @@ CHANGES = ("", "model=cnn11 model.dropout=0.1 epochs=3 batch_size=32", "optimize
 @pytest.mark.parametrize("name", COMPARED)
 def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_composition(name, monkeypatch):
     """Without data: a plan that refuses nothing and costs nothing."""
-    monkeypatch.setattr(planning, "validate", lambda config: [])
+    monkeypatch.setattr(planning, "validate", lambda config, here: [])
     monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
     monkeypatch.setattr(planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides)))
     grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
@@ -580,7 +590,7 @@ def test_the_distance_names_what_was_changed():
 
 
 def test_a_setting_that_is_searched_for_departs_from_its_experiment_where_it_is_outside_the_space(monkeypatch):
-    monkeypatch.setattr(planning, "validate", lambda config: [])
+    monkeypatch.setattr(planning, "validate", lambda config, here: [])
     monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
     search = "experiment=affinity_search"
     inside, outside = plan_of(f"{search} loss.margin=0.2 loss.centres=7", f"{search} loss.margin=1.2 loss.sigma=20 epochs=3").runs

@@ -40,7 +40,7 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
 @functools.cache
 def composer() -> Composer:
     """One for all grids of a process: the same options are composed once, whatever the seed."""
-    return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), list(options([CONF])))
+    return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), options([CONF]))
 
 
 @functools.cache

@@ -15,7 +15,6 @@ from typing import Any
 import hydra
 import pytest
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import MissingConfigException
 
@@ -27,6 +26,7 @@ from mixexp.errors import RunsFailed, UserError
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.errors import PLUGINS
 from mixexp.sweep.handed import hand_over
+from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.single import single
 
 LAUNCHERS = {
@@ -137,7 +137,7 @@ def composing(cells: Sequence[str]) -> Iterator[tuple[list[Composed], list[list[
     """Cells and their words, as the sweeper gives them."""
     words = [cell.split() for cell in cells]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        groups = GlobalHydra.instance().config_loader().list_groups("")
+        groups = loaded_groups()
         composer = Composer(lambda given: hydra.compose("config", overrides=given, return_hydra_config=True), groups)
         yield [composer(cell) for cell in words], words
 

@@ -35,6 +35,7 @@ from mixexp.report.load import load_runs
 from mixexp.report.write import write_report
 from mixexp.sweep import search as searching
 from mixexp.sweep.cells import Composer
+from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.search import Settings, search, show_plan
 from mixexp.sweep.search_report import Trial, best_of, history, importance, slices
 from mixexp.sweep.single import single
@@ -74,7 +75,7 @@ def place(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def composing() -> Iterator[Composer]:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        groups = GlobalHydra.instance().config_loader().list_groups("")
+        groups = loaded_groups()
         yield Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
 from mixexp.sweep.identity import OPTIONAL
-from mixexp.sweep.overrides import DRAWN, chosen_groups, loaded_groups, parse, refuse
+from mixexp.sweep.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ def _several_in_a_file(group: str, experiment: str | None, found: DictConfig) ->
 class Composer:
     """Composes cells, a hundred times faster than Hydra's own composition where they differ in values and not in options.
 
-    load: Hydra's composition of overrides. The result is the same, as Hydra too sets values only after it has merged the options.
+    load: Hydra's composition of overrides; groups: every group and its options. The result is the same, as Hydra too sets values only after it has merged the options.
     """
 
-    def __init__(self, load: Callable[[list[str]], DictConfig], groups: Sequence[str]) -> None:
+    def __init__(self, load: Callable[[list[str]], DictConfig], groups: Groups) -> None:
         self._load = functools.cache(lambda words: composed(load(list(words))))
-        self._groups = frozenset(groups)
+        self._groups = groups
         self._parse = functools.cache(self._read)
 
     def __call__(self, words: Sequence[str]) -> Composed:
@@ -120,9 +120,8 @@ class Composer:
         return Composed(config, base.choices, base.grid, base.space, base.folders)
 
     def _read(self, word: str) -> Override:
-        groups = loaded_groups()
-        (override,) = parse([word], groups)
-        refuse([override], groups, grid=True)
+        (override,) = parse([word], self._groups)
+        refuse([override], self._groups, grid=True)
         if override.is_sweep_override():
             key = override.key_or_group
             raise UserError(f"{word}: a cell has one value; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes in it")
@@ -138,4 +137,4 @@ class Composer:
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Composer:
     """The composer of a sweep's cells, from what Hydra gives a launcher or sweeper."""
-    return Composer(lambda words: loader.load_sweep_config(config, words), loader.list_groups(""))
+    return Composer(lambda words: loader.load_sweep_config(config, words), loaded_groups())

@@ -11,7 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import yaml
+from hydra._internal.config_repository import IConfigRepository
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
 from hydra.errors import HydraException
@@ -36,8 +38,13 @@ TOGETHER = {"logger": "several", "probe": "robustness"}
 
 def loaded_groups() -> dict[str, list[str]]:
     """Every group and its options, as Hydra finds them while it is at work."""
-    loader = GlobalHydra.instance().config_loader()
-    return {group: loader.get_group_options(group) for group in loader.list_groups("") if group != "hydra"}
+    return _groups_of(GlobalHydra.instance().config_loader().repository)
+
+
+@functools.lru_cache(maxsize=8)  # half a second of reading files; a repository is compared by identity
+def _groups_of(repository: IConfigRepository) -> dict[str, list[str]]:
+    groups = repository.get_group_options("", ObjectType.GROUP)
+    return {group: repository.get_group_options(group, ObjectType.CONFIG) for group in groups if group != "hydra"}
 
 
 def parse(words: Sequence[str], groups: Groups) -> list[Override]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,6 +24,7 @@ from mixexp.report.load import lookup
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
+from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.pace import Task
 from mixexp.sweep.settle import set_texts, settled
 from mixexp.sweep.space import space_of
@@ -197,10 +197,7 @@ class _References:
     """Experiments as their files have them, composed once for every cell of their grids."""
 
     def __init__(self) -> None:
-        loader = GlobalHydra.instance().config_loader()
-        self._compose = Composer(
-            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loader.list_groups("")
-        )
+        self._compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
         self._cells: list[dict[str, tuple[str, Any]]] | None = None
         self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
