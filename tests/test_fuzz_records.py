@@ -219,3 +219,32 @@ def _meets_everything(place: Path, turn: int, answers: Callable[..., str]) -> No
 def _outside(place: Path) -> dict[str, str]:
     found = [path for folder in (place, place.parent) for path in folder.iterdir()]
     return {path.name: path.read_text() if path.is_file() else "" for path in found}
+
+
+MENDED = {"emptied": "result.json", "a pipe": "metrics.csv", "a folder": "config.yaml", "extreme": "environment.json", "deep": "result.json"}
+"""Damages that the same sweep meets, each in another file of a run."""
+
+
+def test_the_same_sweep_again_makes_what_is_damaged(made, tmp_path):
+    for what, name in MENDED.items():
+        place = shutil.copytree(made, tmp_path / what / "work")
+        run = sorted(path.parent for path in (place / "outputs" / "runs").glob("*/config.yaml"))[0]
+        DAMAGES[what](run / name)
+        before = _outside(place)
+        done = mixexp("-m", *TRAINED, "model.width=2", cwd=place)
+        assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr, (what, done.stdout, done.stderr)
+        assert f"{RUNS} runs, {RUNS} done" in done.stdout, (what, done.stdout)
+        assert _outside(place) == before
+
+
+def test_an_experiment_is_reproduced_again_over_damaged_records(tmp_path):
+    words = ("reproduce", "quickstart", "mix=none", "seed=0,1", "epochs=1", "model.width=2")
+    assert mixexp(*words, cwd=tmp_path).returncode == 0
+    first, second = sorted(path.parent for path in (tmp_path / "outputs" / "quickstart").glob("*/config.yaml"))
+    _pipe(first / "metrics.csv")
+    _extreme(second / "result.json")
+    _folder(tmp_path / "outputs" / "quickstart" / "report" / "table.md")
+    done = mixexp(*words, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr == "mixexp: outputs/quickstart/report/table.md: Is a directory\n"
+    for run in (first, second):
+        assert json.loads((run / "result.json").read_text())["outcome"] == "finished"
