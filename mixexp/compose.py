@@ -18,6 +18,7 @@ import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -85,7 +86,7 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     groups = options([CONF, *folders])
     parsed = parse([rewritten(override) for override in parse(overrides, groups)], groups)
     refuse(parsed, groups, typed)
-    modes = {override.value() for override in parsed if override.key_or_group == "hydra.mode"}
+    modes = {_mode(override) for override in parsed if override.key_or_group == "hydra.mode"}
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
     if sweep or "MULTIRUN" in modes:
@@ -96,6 +97,13 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     several = [word for word in typed if not word.startswith("--cfg") and word not in ("-c", "job", "hydra", "all")]
     refuse_several(parsed, groups, several if shown else typed)
     return [override.input_line for override in parsed]
+
+
+def _mode(override: Override) -> str:
+    """The value of hydra.mode; raises UserError for any other than the two there are."""
+    if str(override.value()) not in ("RUN", "MULTIRUN"):
+        raise UserError(f"{override.input_line}: needs RUN or MULTIRUN, which -m stands for")
+    return str(override.value())
 
 
 class _Flags(argparse.ArgumentParser):

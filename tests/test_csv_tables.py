@@ -17,7 +17,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from running import config_of
 
-from mixexp import errors
+from mixexp import errors, sizes
 from mixexp.build import build, check
 from mixexp.compose import compose
 from mixexp.dataset import Dataset, columns, table
@@ -450,8 +450,10 @@ def test_a_table_beyond_the_machine_and_a_column_of_too_many_texts_are_refused(t
     monkeypatch.setattr(columns, "MOST_TEXTS", 10)
     assert "column 'c' holds texts, more than 10" in refusal(csv(tmp_path, content)).replace("10,000", "10")
     monkeypatch.undo()
-    monkeypatch.setattr(table.os, "sysconf", lambda name: 90)
-    assert refusal(csv(tmp_path, content)) == "t.csv: 30 rows of 13 columns need 0 GB of memory, and this machine has 0; 'c' makes 12 of them."
+    monkeypatch.setattr(sizes, "memory", lambda device=None: 8100)
+    assert refusal(csv(tmp_path, content)) == (
+        "t.csv: 30 rows of 13 columns; 'c' makes 12 of them: too large; it needs 9.1 KiB of memory at least, and this machine has 7.9 KiB"
+    )
 
 
 # --- identity ---

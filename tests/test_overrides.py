@@ -422,11 +422,7 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
     ],
 )
 def test_a_setting_that_is_not_there(refusal: Callable[..., str], words: list[str], message: str) -> None:
-    found = refusal(*words)
-    if words[0] == "-m" and words[1].startswith("loss="):
-        assert found.endswith("Did you mean 'loss.gamma'?") and "label_smoothing" not in found
-    else:
-        assert found == message
+    assert refusal(*words) == message
 
 
 @pytest.mark.parametrize(
@@ -591,6 +587,9 @@ OPTIONS = (
         (["-cd", "fodler/"], "--config-dir fodler/: no such folder in {here}. Did you mean 'folder'?"),
         (["--config-dir", "folder", "--config-name", "mine"], "--config-name mine: there is no mine.yaml in the folder of --config-dir or in mixexp's own"),
         (["-m", "hydra.mode=RUN"], "hydra.mode=RUN: -m makes it a sweep; leave one of them out"),
+        (["hydra.mode=[RUN]"], "hydra.mode=[RUN]: needs RUN or MULTIRUN, which -m stands for"),
+        (["hydra.mode={a:1}"], "hydra.mode={a:1}: needs RUN or MULTIRUN, which -m stands for"),
+        (["hydra.mode=RUN,MULTIRUN"], "hydra.mode=RUN,MULTIRUN: needs RUN or MULTIRUN, which -m stands for"),
         (["-m", "hydra/launcher=pool,plan"], "hydra/launcher=pool,plan: one value is needed, as a sweep has one launcher and one sweeper"),
         (["hydra/launcher=pol"], "hydra/launcher = pol: no such option; there are {launchers}. Did you mean 'pool'?"),
         (["hydra.job.nmae=x"], "hydra.job.nmae: no such setting of Hydra's; hydra.job has {job}. Did you mean 'hydra.job.name'?"),
@@ -627,18 +626,15 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(refusal: Cal
         (["epochs=1", "mnist"], "mnist: an override is KEY=VALUE, without blanks around the =. Did you mean dataset=mnist?"),
         (["=1"], "=1: an override is KEY=VALUE, without blanks around the =."),
         (["seed=["], "seed=[: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"),
-        (["seed=int(x)"], "seed=int(x): ValueError: invalid literal for int() with base 10: 'x'"),
+        (["seed=int(x)"], "seed=int(x): int(x) is no number"),
         (["seed=${foo}"], "seed=${foo}: Interpolation key 'foo' not found"),
         (["seed=???"], "seed: needs a value, seed=..."),
         (["+seed=1"], "seed: it is there already; leave the + out"),
     ],
 )
 def test_what_is_no_override(refusal: Callable[..., str], words: list[str], message: str) -> None:
-    found = refusal(*words)
-    if "int(x)" in words[0]:
-        assert found.startswith("seed=int(x): ") and "\n" not in found
-    else:
-        assert found == message.replace("{commands}", "reproduce, plan, status, report, compare, leaderboard, probe, log, list, data")
+    commands = "reproduce, plan, status, report, compare, leaderboard, probe, log, list, data"
+    assert refusal(*words) == message.replace("{commands}", commands)
 
 
 # --- files of one's own ---
@@ -656,8 +652,8 @@ def test_what_is_no_override(refusal: Callable[..., str], words: list[str], mess
         ("_target_: ${a.b\n", "a YAML file has a reference \\$\\{...\\} that cannot be read: .*"),
         ("_target_: ???\n", "mix._target_: needs a value, mix._target_=..."),
         ("\udcff", "own/mix/mine.yaml is no text in UTF-8: invalid start byte at byte 0"),
-        ("- a\n", "mix: .*"),
-        ("", "mix: .*"),
+        ("- a\n", "mix = \\[a\\]: needs a Mix: a mapping with the _target_ of a class and its settings"),
+        ("", "mix = \\{\\}: needs a Mix: a mapping with the _target_ of a class and its settings"),
     ],
 )
 def test_an_option_of_ones_own_that_cannot_be_read(refusal: Callable[..., str], tmp_path: Path, text: str, message: str) -> None:

@@ -519,9 +519,11 @@ def test_two_reports_of_one_folder_wait_for_each_other(tmp_path, capsys):
         (home / name).mkdir()
     with ThreadPoolExecutor(1) as other:
         with FileLock(home / ".lock"):
-            waiting = other.submit(write_report, [tmp_path / "runs"])
-            time.sleep(0.5)
+            waiting, said, deadline = other.submit(write_report, [tmp_path / "runs"]), "", time.monotonic() + 60
+            while not said and time.monotonic() < deadline:
+                time.sleep(0.05)
+                said = capsys.readouterr().err
+            assert said == f"note: {home}: another process writes a report there, and this one waits for it\n"
             assert not waiting.done() and (home / "curves.png").exists()
         assert {path.name: path.read_bytes() for path in waiting.result(60)} == whole
-    assert capsys.readouterr().err == f"note: {home}: another process writes a report there, and this one waits for it\n"
     assert not (home / ".lock").exists() and not list(home.glob("*.part*"))

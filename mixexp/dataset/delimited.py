@@ -17,6 +17,8 @@ from typing import IO
 from mixexp.errors import UserError
 from mixexp.text import override, sanitize
 
+csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
+
 CELLS = 200_000
 """Fields that are looked at together."""
 _SIGNS = {"tab": "\t", r"\t": "\t", "blanks": " "}

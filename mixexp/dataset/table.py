@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import abc
-import os
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from mixexp import sizes
 from mixexp.dataset import Dataset, Splits
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
@@ -67,11 +67,8 @@ class Table(Dataset):
 
 
 def refuse_too_large(source: object, rows: int, columns: int, why: str = "") -> None:
-    """Raise UserError for a table that the machine's memory cannot hold while it is made ready."""
-    needed, there = 24 * rows * columns, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        gigabytes = f"{needed / 1e9:,.0f} GB of memory, and this machine has {there / 1e9:,.0f}"
-        raise UserError(f"{source}: {rows:,} rows of {columns:,} columns need {gigabytes}{why}.")
+    """Raise TooLarge for a table that the machine's memory cannot hold while it is made ready."""
+    sizes.require_memory(f"{source}: {rows:,} rows of {columns:,} columns{why}", 24.0 * rows * columns)
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:

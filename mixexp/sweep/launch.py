@@ -25,8 +25,8 @@ def begun(
     """
     sweep = plan(cells, words, here)
     sweep.check()
-    if len(sweep.runs) < sweep.cells - sum(len(refusal.cells) for refusal in sweep.too_large):
-        print(f"{sweep.cells} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    if len(sweep.runs) < sweep.kept:
+        print(f"{sweep.kept} cells are {len(sweep.runs)} different runs: cells that act alike run once")
     print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
     if sweep.cells == 1:
         print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
@@ -47,7 +47,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     sweep = plan(cells, words)
     if sweep.runs:
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
-        show(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.cells))
+        show(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.kept))
     sweep.check()
     if sweep.too_large:
         raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))

@@ -69,6 +69,8 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
         near = f" Did you mean {' or '.join(map(in_shell, options))}?" if options else ""
         return f"{word or repr(word)}: an override is KEY=VALUE, without blanks around the =.{near}"
     if called := re.search(r"while evaluating '(.*)': (.*)", reason):
+        if "invalid literal" in called[2] or "could not convert" in called[2]:
+            return f"{word}: {called[1]} is no number"
         return f"{word}: {'it is empty, so a sweep has no cells' if 'empty choice' in called[2] else called[2]}"
     return f"{word}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
 
@@ -151,14 +153,19 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
     group is a word for each of its settings, as it would take the place of an axis over the group's options.
     """
     group, _, rest = override.key_or_group.partition(".")
-    if group not in groups or override.package is not None or override.is_delete():
+    if group not in groups or override.package is not None or override.is_delete() or override.is_interval_sweep():
         return [spelled_out(override, groups)]
     prefix = override.get_key_element()
     if not rest:
         named = _mapping(override)
-        return [f"{prefix}.{name}=choice({text})" for name, text in _settings(named)] if named else [spelled_out(override, groups)]
+        return [_axis_of_one(f"{prefix}.{name}", text) for name, text in _settings(named)] if named else [spelled_out(override, groups)]
     found = values(override, groups)
-    return [f"{prefix}=choice({found[0]})"] if len(found) == 1 else [spelled_out(override, groups)]
+    return [_axis_of_one(prefix, found[0])] if len(found) == 1 else [spelled_out(override, groups)]
+
+
+def _axis_of_one(key: str, text: str) -> str:
+    """A setting's only value as an axis; null as it is, since Hydra's choice takes none."""
+    return f"{key}=null" if text == "null" else f"{key}=choice({text})"
 
 
 def _settings(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -73,6 +73,11 @@ class Plan:
         if self.refusals or not self.runs:
             raise UserError("\n".join(_words(refusal, self.cells) for refusal in [*self.refusals, *self.too_large]))
 
+    @property
+    def kept(self) -> int:
+        """Cells that are not left out."""
+        return self.cells - len({cell for refusal in self.too_large for cell in refusal.cells})
+
     def left_out(self) -> list[str]:
         """A line for every reason why cells are left out of the sweep."""
         return [_words(refusal, self.cells) for refusal in self.too_large]

@@ -19,11 +19,15 @@ from mixexp.validate import Settings
 from mixexp.wording import arms, split
 
 
+_SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
+
+
 def set_texts(cell: Composed, words: Sequence[str]) -> None:
     """Give every setting of a cell that is a text and was typed without quotes the characters typed, in an override or a file."""
     config = cell.config
     trusted = OmegaConf.select(config, "trusted_modules")
     typed_here = characters(words)
+    hints: dict[str, Mapping[str, Any]] = {}
     for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
@@ -31,7 +35,11 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
             continue
         if OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
             continue
-        hint = _hints(holder if parent else None, trusted).get(name, Any)
+        if isinstance(holder._get_node(name)._value(), str):  # a text already
+            continue
+        if parent not in hints:
+            hints[parent] = _hints(holder if parent else None, trusted)
+        hint = hints[parent].get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
         settled = settle(hint, value, typed)
         if settled is not value and (key in typed_here or _reads(typed, value)):  # else another file has the last word
@@ -117,7 +125,7 @@ def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: An
 def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:
     """The types of a node's settings; None: of the run's own. None are known where the class cannot be found, which validate says."""
     if node is None:
-        return {name: field.annotation for name, field in Settings.model_fields.items()}
+        return _SETTINGS
     with contextlib.suppress(UserError):
         if "_target_" in node:
             return hints_of(locate(node["_target_"], trusted or ()))
