@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_readmes_example_and_others_like_it_pass_the_tests_that_discover_options(checkout: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "-k", "neighbour", *(f"tests/{name}" for name in DISCOVERING)]
+    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "-k", "neighbour", *(f"tests/{name}" for name in DISCOVERING)]
     done = subprocess.run(
         command, cwd=checkout, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(checkout)}, timeout=900
     )
