@@ -81,6 +81,13 @@ def _modules_beside() -> list[str]:
     return sorted({module.name for module in pkgutil.iter_modules([str(Path.cwd())]) if is_module(module.name)})
 
 
+def _has(module_name: str, rest: str) -> bool:
+    """Whether one of mixexp's modules has what a dotted rest names; of other modules, which this would import, nobody knows."""
+    if module_name.partition(".")[0] != "mixexp":
+        return True
+    return hasattr(importlib.import_module(module_name), rest.strip(".").partition(".")[0])
+
+
 def _imported(target: str, module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
@@ -91,7 +98,9 @@ def _imported(target: str, module_name: str) -> Any:
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else ()
         there = [f"{parent}.{found.name}" for found in pkgutil.iter_modules(path)] if parent else _modules_beside()
         rest = target.removeprefix(error.name)
-        raise UserError(f"_target_ {target}: {error}.{closest(target, [f'{name}{rest}' for name in there])}") from error
+        near = [f"{name}{rest}" for name in resembling(error.name, there) if _has(name, rest)]
+        known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
+        raise UserError(f"_target_ {target}: {error}.{closest(target, near) or known}") from error
     except SystemExit as error:  # it would end the program as if all were well
         raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
     except Exception as error:

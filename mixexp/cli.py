@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def main() -> None:
         "data": _data,
     }
     try:
+        words = _command_first(words, commands)
         if words and words[0] in commands:
             commands[words[0]](words[1:])
         elif words and words[0] in ("-h", "--help"):
@@ -71,6 +72,14 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a full disk, a folder without permission
         sys.exit(say(f"{error.filename or 'file'}: {error.strerror or error}"))
+
+
+def _command_first(words: list[str], commands: Collection[str]) -> list[str]:
+    """The words with a command at their beginning where only folders of options stand before it."""
+    if not words or words[0] in commands or not words[0].startswith(("--config-dir", "-cd")):
+        return words
+    folders, rest = own_folders(words)
+    return [*rest, *(f"--config-dir={folder}" for folder in folders)] if rest and rest[0] in commands else words
 
 
 def _list(words: list[str]) -> None:

@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.options import options, own_folders
+from mixexp.text import in_shell
 
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def application(words: Sequence[str]) -> None:
 def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
     """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
     from mixexp.sweep.overrides import command as line_of
-    from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several
+    from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several, values
     from mixexp.sweep.space import rewritten
 
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
@@ -89,13 +90,18 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     modes = {_mode(override) for override in parsed if override.key_or_group == "hydra.mode"}
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
+    if shown and "MULTIRUN" in modes:
+        raise UserError("hydra.mode=MULTIRUN: --cfg and --info show one configuration; leave it out")
     if sweep or "MULTIRUN" in modes:
         return [word for override in parsed for word in of_each_cell(override, groups)]
     idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
         raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {line_of(typed, {}, multirun=True)}")
-    several = [word for word in typed if not word.startswith("--cfg") and word not in ("-c", "job", "hydra", "all")]
-    refuse_several(parsed, groups, several if shown else typed)
+    if shown:
+        first = {each.get_key_element(): values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
+        if first:
+            raise UserError(f"{' '.join(first)}: several values, and --cfg and --info show one configuration: {line_of(typed, first)}")
+    refuse_several(parsed, groups, typed)
     return [override.input_line for override in parsed]
 
 
@@ -128,6 +134,8 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
     if unknown:
         name = unknown[0].partition("=")[0]
         long = [option for option in known if option.startswith("--")]
+        if "=" in unknown[0] and not closest(name.lower(), long):
+            raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
         raise UserError(f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}")
     flags, left = [], list(found.overrides)
     for word in reversed(words):  # an option's value may read like an override before it
@@ -229,10 +237,12 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
     words: the overrides. typed: the words of the whole command line, for the commands that messages suggest.
     """
     from mixexp.sweep.errors import explain, leaked, setting_missing
-    from mixexp.sweep.unknown import NoSuchSetting, missing_key
+    from mixexp.sweep.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
 
     try:
         yield
+    except NoSuchSettings as error:
+        raise UserError(options_apart(error, typed)) from error
     except NoSuchSetting as error:
         raise UserError(setting_missing(error, folders, typed)) from error
     except yaml.YAMLError as error:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from mixexp.cli import main
 from mixexp.conf_dir import CONF
 from mixexp.options import options
+from mixexp.sweep.identity import NOT_SCIENTIFIC
 
 PLAN = "hydra/launcher=plan"
 GROUPS = {group: sorted(members) for group, members in options([CONF]).items()}
@@ -207,10 +208,12 @@ def test_one_value_of_an_experiment_has_its_grid_however_it_is_written(command: 
 def test_a_list_for_a_group_is_refused_with_what_it_can_mean(refusal: Callable[..., str], group: str) -> None:
     first, second = (*GROUPS[group], *GROUPS[group])[:2] if len(GROUPS[group]) > 1 else GROUPS[group] * 2
     listed = f"[{first},{second}]"
+    counts = group not in NOT_SCIENTIFIC  # runs that differ in another group alone are one run
+    each = f"\n    a run of each: mixexp -m {group}={first},{second} epochs=1" if counts else ""
     for word, start in ((f"{group}={listed}", ()), (f"+{group}={listed}", ("-m",)), (f"{group}={first},{listed}", ("-m",))):
         message = refusal(*start, word, "epochs=1")
-        assert message.startswith(f"{word}: a run has one option of {group}\n    a run of each: mixexp -m {group}={first},{second} epochs=1")
-    assert refusal(f"{group}=[{first}]").splitlines()[1] == f"    this one: mixexp {group}={first}"
+        assert message.startswith(f"{word}: a run has one option of {group}{each}") and ("a run of each" in message) == counts
+    assert (f"\n    this one: mixexp {group}={first}" in refusal(f"{group}=[{first}]")) == counts
     assert refusal(f"{group}=[{first},nne]").splitlines()[0] == f"{group}=[{first},nne]: a run has one option of {group}"
     names = ", ".join(options([CONF])[group])
     assert refusal(f"{group}=[]") == f"{group}=[]: an option is needed; there are {names}"
@@ -627,7 +630,7 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(refusal: Cal
         (["=1"], "=1: an override is KEY=VALUE, without blanks around the =."),
         (["seed=["], "seed=[: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"),
         (["seed=int(x)"], "seed=int(x): int(x) is no number"),
-        (["seed=${foo}"], "seed=${foo}: Interpolation key 'foo' not found"),
+        (["seed=${foo}"], "seed=${foo}: there is no setting foo to refer to"),
         (["seed=???"], "seed: needs a value, seed=..."),
         (["+seed=1"], "seed: it is there already; leave the + out"),
     ],
@@ -647,8 +650,8 @@ def test_what_is_no_override(refusal: Callable[..., str], words: list[str], mess
         ("a: [\n", "a YAML file cannot be read: .*own/mix/mine.yaml.*"),
         ("defaults: [mixpu]\n", "mix = mixpu, which mix/mine.yaml names: no such option; there are .* Did you mean 'mixup'\\?"),
         ("defaults:\n  - /los: kl\n", "los = kl, which mix/mine.yaml names: no such group; there are .* Did you mean 'loss'\\?"),
-        ("_target_: ${nowhere}\n", "mix._target_: Interpolation key 'nowhere' not found"),
-        ("_target_: ${oc.env:NOT_SET_HERE}\n", "mix._target_: .*Environment variable 'NOT_SET_HERE' not found.*"),
+        ("_target_: ${nowhere}\n", "mix._target_: there is no setting nowhere to refer to"),
+        ("_target_: ${oc.env:NOT_SET_HERE}\n", "mix._target_: there is no environment variable NOT_SET_HERE"),
         ("_target_: ${a.b\n", "a YAML file has a reference \\$\\{...\\} that cannot be read: .*"),
         ("_target_: ???\n", "mix._target_: needs a value, mix._target_=..."),
         ("\udcff", "own/mix/mine.yaml is no text in UTF-8: invalid start byte at byte 0"),
@@ -692,6 +695,60 @@ def test_an_experiment_of_ones_own_that_sets_nothing(refusal: Callable[..., str]
 
 
 def test_a_class_in_place_of_an_options_own_is_said(command: Command, tmp_path: Path) -> None:
-    code, _, errors = command("augment={_target_:mixexp.augment.none.NoAugment}", "epochs=1", "model.width=4")
+    code, output, _ = command("augment={_target_:mixexp.augment.none.NoAugment}", "epochs=1", "model.width=4")
     assert code == 0
-    assert errors == "note: augment: its class is another than that of its option; the run's choices and the tables name the option\n"
+    assert output.startswith("note: augment: its class is another than that of its option; the run's choices and the tables name the option\n")
+
+
+# --- what a tester met ---
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ["optimizer={lr:0.1,momentum:0.3}", "optimizer=adam"],
+            "optimizer.momentum: no such setting; there are optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay. "
+            "optimizer.momentum is a setting of optimizer=sgd: mixexp 'optimizer={lr:0.1,momentum:0.3}' optimizer=sgd",
+        ),
+        (
+            ["-m", "model=mlp,small_cnn", "model.width=2", "model.hidden=[3]"],
+            "model.width, model.hidden: no such settings in all cells; model=mlp has no model.width; model=small_cnn has no model.hidden; "
+            "sweep them apart:\n    mixexp -m model=mlp 'model.hidden=[3]'\n    mixexp -m model=small_cnn model.width=2",
+        ),
+        (
+            ["-m", "optimizer=sgd,adam", "optimizer.momentum=0.5", "optimizer.beta1=0.5"],
+            "optimizer.beta1, optimizer.momentum: no such settings in all cells; optimizer=sgd has no optimizer.beta1; "
+            "optimizer=adam has no optimizer.momentum; sweep them apart:\n    mixexp -m optimizer=sgd optimizer.momentum=0.5\n"
+            "    mixexp -m optimizer=adam optimizer.beta1=0.5",
+        ),
+        (["hydra.mode=MULTIRUN", "seed=0,1", "--cfg", "job"], "hydra.mode=MULTIRUN: --cfg and --info show one configuration; leave it out"),
+        (["--cfg", "job", "seed=0,1"], "seed: several values, and --cfg and --info show one configuration: mixexp --cfg job seed=0"),
+        (
+            ["logger=[tensorboard,mlflow]"],
+            "logger=[tensorboard,mlflow]: a run has one option of logger\n    all at once in one run: an option that is made of them, as "
+            "logger=several is (conf/logger/several.yaml)",
+        ),
+        (["-m", "seed=0,", "1"], "seed=0,: a value is missing beside a comma; values have commas and no blanks between them"),
+        (["-m", "mix=,bc"], "mix=,bc: a value is missing beside a comma; values have commas and no blanks between them"),
+        (["-m", "alpha=1,,2"], "alpha=1,,2: a value is missing beside a comma; values have commas and no blanks between them"),
+        (["mix={a:1}"], "mix.a: no such setting."),
+        (["--seed=1"], "--seed=1: settings have no dashes. Did you mean seed=1?"),
+        (["plan", "quickstart", "--model.width=2"], "--model.width=2: settings have no dashes. Did you mean model.width=2?"),
+        (["seed=${oc.env:NOT_SET_HERE}"], "seed=${oc.env:NOT_SET_HERE}: there is no environment variable NOT_SET_HERE"),
+    ],
+)
+def test_advice_keeps_what_was_typed_and_leads_somewhere(refusal: Callable[..., str], words: list[str], message: str) -> None:
+    assert refusal(*words) == message
+
+
+@pytest.mark.parametrize("words", [("dataset.mean=null",), ("dataset={mean:null}",), ("dataset.mean=null", "dataset.std=null")])
+def test_null_is_one_value_of_a_sweep(command: Command, words: tuple[str, ...]) -> None:
+    code, output, errors = command("-m", *words, "seed=0,1", "steps=3", PLAN)
+    assert (code, errors) == (0, "") and "2 runs: 2 missing" in output
+
+
+def test_an_option_may_stand_before_the_command(command: Command, tmp_path: Path) -> None:
+    own(tmp_path, mix__mine="# Mine.\ndefaults: [mixup]\n")
+    assert command("--config-dir", "own", "list", "mix") == command("list", "mix", "--config-dir", "own")
+    assert "mine" in command("--config-dir=own", "list", "mix")[1]

@@ -139,13 +139,15 @@ def test_mistakes_get_one_clear_message(words, said, run, capsys):
     assert code == 2 and said in message and "Traceback" not in message and contents(run) == before
 
 
-def test_code_that_a_configuration_names_runs_only_when_its_user_names_it_too(run, tmp_path, capsys):
+def test_code_that_a_configuration_names_runs_only_when_its_user_names_it_too(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('ran', 'w')")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["loss"] = {"_target_": "evil.Loss"}
     config["trusted_modules"] = ["evil"]
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     code, message = probe(capsys, run, "probe=fgsm")
-    assert code == 2 and "trusted_modules=[evil]" in message
+    assert code == 2 and "trusted_modules=[evil]" in message and not (tmp_path / "ran").exists()
     config["loss"] = {"_target_": "torch.hub.load", "repo_or_dir": "a/b", "model": "c"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     assert "makes no Loss" in probe(capsys, run, "probe=fgsm")[1]

@@ -524,7 +524,7 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
         (("validation=0",), {}, "metric = val_accuracy: .* with validation above 0 also val_loss"),
         ((), {"direction": "minimize"}, "direction = minimize: val_accuracy is better the higher it is"),
         ((), {"metric": "test_loss"}, "direction = maximize: test_loss is better the lower it is"),
-        ((), {"rule": "lst"}, "hydra.sweeper.rule = 'lst'.*Did you mean 'last'"),
+        ((), {"rule": "lst"}, "hydra.sweeper.rule = lst: .*Did you mean 'hydra.sweeper.rule=last'"),
         (("validation=0",), {"rule": "best_validation", "metric": "accuracy"}, "rule = best_validation: no part is held out"),
         ((), {"trials": 0}, "hydra.sweeper.trials = 0"),
         ((), {"pruner": {"startup_trials": 1}}, "hydra.sweeper.pruner.warmup_evaluations: needs a value"),

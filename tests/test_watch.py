@@ -348,6 +348,10 @@ def test_a_pipe_gets_no_escapes_and_no_torch_is_imported(tmp_path):
 def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
     assert seconds_between(["a"]) == (None, ["a"])
     assert seconds_between(["--watch", "a"]) == (2.0, ["a"])
+    assert seconds_between(["b", "--watch", "outputs/a"]) == (2.0, ["b", "outputs/a"]), "a folder that is yet to be made"
+    for words in (["a", "--watch", "2s"], ["--watch", "1m", "a"], ["a", "--watch", "abc"]):
+        with pytest.raises(UserError, match=r"status: --watch \w+: needs a number of seconds from 0.1 to 86400"):
+            seconds_between(words)
     assert seconds_between(["a", "--watch"]) == (2.0, ["a"])
     assert seconds_between(["--watch", "5", "a", "7"]) == (5.0, ["a", "7"])
     assert seconds_between(["a", "--watch=.5", "b"]) == (0.5, ["a", "b"])

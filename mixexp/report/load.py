@@ -196,6 +196,8 @@ def load_run(folder: Path) -> Run:
     state = load_state(folder)
     damage: list[str] = []
     config = _attempt(_read_config, folder / "config.yaml", damage)
+    if not damage and not isinstance(config.get("choices"), Mapping):  # which a run writes last
+        damage.append("config.yaml is no configuration of a run")
     environment = _attempt(read_json, folder / "environment.json", damage if state.over else [])
     if damage and state.outcome != "failed":
         problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])

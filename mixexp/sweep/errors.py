@@ -90,7 +90,12 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
             return f"{found.full_key or found}: needs a value, {found.full_key or 'key'}=..."
         if isinstance(found, InterpolationResolutionError):
             where = found.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
-            return f"{where}: {' '.join(str(found).splitlines()[0].split())}"
+            said = " ".join(str(found).splitlines()[0].split())
+            if variable := re.search(r"Environment variable '([^']+)' not found", str(found)):
+                said = f"there is no environment variable {variable[1]}"
+            elif key := re.match(r"Interpolation key '([^']+)' not found", said):
+                said = f"there is no setting {key[1]} to refer to"
+            return f"{where}: {said}"
         if isinstance(found, GrammarParseError):
             return f"a YAML file has a reference ${{...}} that cannot be read: {str(found).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):

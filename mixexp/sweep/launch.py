@@ -9,7 +9,7 @@ from mixexp.errors import RunsFailed, show
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.outcomes import sort_out, tell
 from mixexp.sweep.pace import past
-from mixexp.sweep.plan import Plan, idle_words, plan, stale
+from mixexp.sweep.plan import Plan, idle_words, other_classes, plan, stale
 from mixexp.sweep.pool import run_all, slots_for
 from mixexp.sweep.survey import Planned, announced, describe, look
 
@@ -27,7 +27,7 @@ def begun(
     sweep.check()
     if len(sweep.runs) < sweep.kept:
         print(f"{sweep.kept} cells are {len(sweep.runs)} different runs: cells that act alike run once")
-    print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
+    print("".join(f"{line}\n" for line in [*other_classes(sweep.runs), *stale(sweep.runs)]), end="")
     if sweep.cells == 1:
         print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
     with announced(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep), queue):

@@ -19,9 +19,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, 
 from hydra.errors import HydraException
 
 from mixexp.conf_dir import CONF
-from mixexp.errors import UserError, closest, note
+from mixexp.errors import UserError, closest
 from mixexp.sweep.grid import MOST_CELLS
-from mixexp.sweep.identity import OPTIONAL
+from mixexp.sweep.identity import NOT_SCIENTIFIC, OPTIONAL
 from mixexp.sweep.typed import typed_values
 from mixexp.text import in_shell
 
@@ -72,6 +72,9 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
         if "invalid literal" in called[2] or "could not convert" in called[2]:
             return f"{word}: {called[1]} is no number"
         return f"{word}: {'it is empty, so a sweep has no cells' if 'empty choice' in called[2] else called[2]}"
+    value = word.partition("=")[2]
+    if value.startswith(",") or value.endswith(",") or ",," in value:
+        return f"{word}: a value is missing beside a comma; values have commas and no blanks between them"
     return f"{word}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
 
 
@@ -185,9 +188,6 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
     """
     for override in overrides:
         key = override.key_or_group
-        group, _, rest = key.partition(".")
-        if group in groups and not override.is_delete() and (rest == "_target_" or (not rest and "_target_" in _mapping(override))):
-            note(f"{group}: its class is another than that of its option; the run's choices and the tables name the option")
         if override.is_delete():
             _refuse_deletion(override, groups)
         elif override.package is not None and key in groups:
@@ -234,7 +234,7 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
         return f", and its name is one of {', '.join(groups[group])}"
     lines = []
     unknown = [name for name in names if name not in groups[group]]
-    if not unknown:
+    if not unknown and group not in NOT_SCIENTIFIC:  # such runs would be one run
         several = len(names) > 1
         lines.append(("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several))
         if grid and several:
@@ -321,8 +321,11 @@ def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: b
     left = dict(changes)
     words = []
     for word in typed:
-        key = word.partition("=")[0].lstrip("+")
-        if key in left:
+        name, _, given = word.partition("=")
+        key = name.lstrip("+")
+        if key in changes and given.startswith("{"):  # which sets values of the group's option and chooses none
+            words.append(word)
+        elif key in left:
             value = left.pop(key)
             words += [] if value is None else [f"{key}={value}"]
         elif key in changes or (multirun is not None and word in ("-m", "--multirun", "-r", "--run")):

@@ -167,6 +167,18 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return problems
 
 
+def other_classes(runs: Sequence[Run]) -> list[str]:
+    """What to say of groups whose class an override has changed, while the run's choices go on naming the option."""
+    words = dict.fromkeys(word.lstrip("+") for run in runs for word in run.words if "_target_" in word)
+    settings = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
+    groups = [key.removesuffix("._target_") for key, value in settings if key.endswith("._target_") or value.startswith("{")]
+    return [
+        f"note: {group}: its class is another than that of its option; the run's choices and the tables name the option"
+        for group in dict.fromkeys(groups)
+        if "." not in group
+    ]
+
+
 def idle_words(run: Run) -> list[str]:
     """Which of the user's words change nothing in a run; in a sweep such cells collapse, and that is said."""
     given = {word.partition("=")[0] for word in run.words}

@@ -13,7 +13,7 @@ from mixexp.record import headline
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
-from mixexp.sweep.plan import Run, idle_words, plan, stale
+from mixexp.sweep.plan import Run, idle_words, other_classes, plan, stale
 from mixexp.text import escaped
 
 
@@ -26,7 +26,7 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
     planned.check()
     (run,) = planned.runs
     if alone:
-        print("".join(f"{line}\n" for line in [*idle_words(run), *stale([run])]), end="")
+        print("".join(f"{line}\n" for line in [*other_classes([run]), *idle_words(run), *stale([run])]), end="")
     if alone and run.config["table"] is not None:
         print("note: one run of the experiment; mixexp -m runs its grid")
     state = load_state(run.folder)

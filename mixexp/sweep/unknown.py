@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,14 @@ class NoSuchSetting(Exception):
     others: list[Composed]
 
 
+@dataclass
+class NoSuchSettings(Exception):
+    """Several settings of one group, each of which some of a sweep's options lack; lacking: option → those that it lacks."""
+
+    group: str
+    lacking: dict[str, list[str]]
+
+
 def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
     """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings."""
     found: list[Composed] = []
@@ -40,11 +49,38 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
             if key is None:
                 raise
             lacking.setdefault(key, []).append(words)
+    groups = {key.partition(".")[0] for key in lacking}
+    if len(groups) == 1:
+        (group,) = groups
+        by_option = _lacking(compose, jobs, group)
+        if len({*itertools.chain(*by_option.values())}) > 1:
+            raise NoSuchSettings(group, by_option)
     for key, cells in lacking.items():
         parser = OverridesParser.create()
         without = [[word for word in words if not _sets(parser, word, key)] for words in cells]
         raise NoSuchSetting(key, _composed(compose, without), found)
     return found
+
+
+def _lacking(compose: Composer, jobs: Sequence[Sequence[str]], group: str) -> dict[str, list[str]]:
+    """Option of a group → the settings that it lacks, over all of a sweep's cells."""
+    parser = OverridesParser.create()
+    found: dict[str, dict[str, None]] = {}
+    for words in jobs:
+        left, missing = list(words), []
+        while True:
+            try:
+                cell = compose(left)
+                break
+            except ConfigCompositionException as error:
+                key = missing_key(error)
+                if key is None or key in missing:
+                    raise
+                missing.append(key)
+                left = [word for word in left if not _sets(parser, word, key)]
+        of_group = [key for key in missing if key.startswith(f"{group}.")]
+        found.setdefault(str(cell.choices.get(group)), {}).update(dict.fromkeys(of_group))
+    return {option: list(keys) for option, keys in found.items()}
 
 
 def _sets(parser: OverridesParser, word: str, key: str) -> bool:
@@ -94,6 +130,16 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
     return head + "; sweep them apart:" + "".join(f"\n    {line}" for line in apart)
 
 
+def options_apart(missing: NoSuchSettings, typed: Sequence[str]) -> str:
+    """What to say of settings that options of one group lack: which lacks which, and a command for each option."""
+    group = missing.group
+    lacks = [f"{group}={option} has no {', '.join(keys)}" for option, keys in missing.lacking.items() if keys]
+    keys = dict.fromkeys(itertools.chain(*missing.lacking.values()))
+    head = f"{', '.join(keys)}: no such settings in all cells; {'; '.join(lacks)}; sweep them apart:"
+    lines = [command(typed, {group: option, **dict.fromkeys(lacked)}) for option, lacked in missing.lacking.items()]
+    return head + "".join(f"\n    {line}" for line in lines)
+
+
 def _key(word: str) -> str:
     return word.partition("=")[0].lstrip("+")
 
@@ -140,7 +186,7 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     near = difflib.get_close_matches(last, lasts, n=1)
     if near:
         return f"{key}: no such setting{there}. Did you mean '{lasts[near[0]]}'?"
-    return f"{key}: no such setting{there}.{_of_others(key, group, folders, typed) or closest(key, dict.fromkeys(known))}"
+    return f"{key}: no such setting{there}.{_of_others(key, group, folders, typed) or closest(key, [name for name in known if not key.startswith(f'{name}.')])}"
 
 
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:

@@ -94,7 +94,10 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
     while waiting:
         word = waiting.pop(0)
         if word == "--watch":
-            text = waiting.pop(0) if waiting and _NUMBER.fullmatch(waiting[0]) else str(SECONDS)
+            text = str(SECONDS)
+            others = [other for other in (*rest, *waiting[1:]) if not other.startswith("-")]
+            if waiting and (_NUMBER.fullmatch(waiting[0]) or (others and _no_folder(waiting[0]))):
+                text = waiting.pop(0)
         elif word.startswith("--watch="):
             text = word.partition("=")[2]
         else:
@@ -104,6 +107,11 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
     if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
         raise UserError(f"status: --watch {text}: needs a number of seconds from 0.1 to 86400")
     return None if text is None else float(text), rest
+
+
+def _no_folder(word: str) -> bool:
+    """Whether a word after --watch is neither an option nor a folder, nor looks like one that is yet to be made."""
+    return not word.startswith("-") and "/" not in word and not Path(word).exists()
 
 
 def watch(folders: Sequence[Path], seconds: float) -> None:
