@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import lzma
 import re
 import shlex
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -233,10 +235,78 @@ def test_rows_without_a_header_are_as_long_as_the_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", [True, False])
 def test_separators_at_line_ends_are_no_columns(header: bool, tmp_path: Path) -> None:
-    content = text(("x", SQUARES), ("kind", AB), header=header).replace("\n", ",\n")
+    cells = [str(n % 20) for n in ROWS]
+    content = text(("x", cells), ("kind", AB), header=header).replace("\n", ",\n")
     for changed in (content, content.replace(",\n", "\n", 1), content + ",,,\n", content.replace(",\n", ",,\n", 3)):
         found = csv(tmp_path, changed, header=header, label="kind" if header else "1").read()
-        assert found.columns == (("x",) if header else ("0",)) and found.values[:, 0].tolist() == [*map(float, SQUARES)]
+        assert found.columns == (("x",) if header else ("0",)) and found.values[:, 0].tolist() == [*map(float, cells)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_columns_without_a_header_do_not_depend_on_the_order_of_rows(order: int, tmp_path: Path) -> None:
+    lines = ["1,a,", "3,b,5", "4,a,6"][::order]
+    message = refusal(csv(tmp_path, "\n".join(lines), header=False, label="1"))
+    row = 1 if order == 1 else 3
+    assert message == f"t.csv: column '2' has no value in row {row}; to leave the column out type 'dataset.drop=[\"2\"]'"
+    lines = ["1,a,", "3,b,,", "4,a,", "2,b"]
+    for first in range(4):
+        turned = lines[first:] + lines[:first]
+        assert csv(tmp_path, "\n".join(turned), header=False, label="1").read().columns == ("0",)
+
+
+UNCLEAR = (
+    f"{CANNOT}every row has one field more than the header, and its last one is empty. Type dataset.row_names=true where the first one names "
+    "the row, and dataset.row_names=false where a ',' merely ends the row."
+)
+
+
+@pytest.mark.parametrize("names", [[str(n + 1) for n in ROWS], [f"Row {n}" for n in ROWS], [str(n * n) for n in ROWS]])
+def test_rows_that_end_in_a_separator_and_may_begin_with_a_name_are_asked_for(names: list[str], tmp_path: Path) -> None:
+    sizes, grades = [f"{n}.5" for n in ROWS], [str(n % 3) for n in ROWS]
+    lines = ["x,grade,kind,notes", *(",".join(row) + "," for row in zip(names, sizes, grades, AB, strict=True))]
+    for content in ("\n".join(lines), "\n".join([lines[0], *lines[:0:-1]])):
+        assert refusal(csv(tmp_path, content)) == UNCLEAR
+    named = csv(tmp_path, "\n".join(lines).replace(",notes", ""), row_names=True).read()
+    assert named.columns == ("x", "grade") and named.values[:, 0].tolist() == [*map(float, sizes)] and named.classes == ("a", "b")
+    ended = csv(tmp_path, "\n".join(lines), row_names=False, drop=["x"]).read()
+    assert ended.classes == ("0", "1", "2") and ended.columns == ("grade", "notes", "notes"), "the reading of another program"
+    plain = "\n".join([lines[0] + ",", *lines[1:]])
+    assert csv(tmp_path, plain, drop=["x"]).read().classes == ("0", "1", "2"), "a header that ends in a separator too is plain"
+    filled = "\n".join([*lines[:5], lines[5] + "late", *lines[6:]])
+    assert refusal(csv(tmp_path, filled)).startswith("t.csv: column 'notes' has no value in row 1 (and 28 more)"), "a note in any row tells"
+
+
+def test_fractions_before_a_separator_at_the_rows_ends_are_no_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [f"{n}.25" for n in ROWS]
+    content = text(("x", cells), ("kind", AB)).replace("\n", ",\n").replace(",\n", "\n", 1)
+    assert csv(tmp_path, content).read().values[:, 0].tolist() == [*map(float, cells)]
+    assert capsys.readouterr().err == (
+        f"note: {tmp_path}/t.csv: the separator at the end of every row is taken for no column; "
+        "where the first field names the row type dataset.row_names=true\n"
+    )
+
+
+@pytest.mark.parametrize("start", [2, 300, -1])
+def test_decimal_commas_without_quotes_are_no_names_of_rows(start: int, tmp_path: Path) -> None:
+    whole = [str(abs(start) * 3 * n) if start < 0 else str(n + start) for n in ROWS]
+    content = "temp,kind\n" + "\n".join(f"{whole[n]},{n % 10},{AB[n]}" for n in ROWS)
+    assert refusal(csv(tmp_path, content)) == (
+        f"{CANNOT}every row has one field more than the header, as a decimal comma without quotes makes, such as in {whole[0]},0: put quotes "
+        "around such numbers, or separate the fields by another sign. Type dataset.row_names=true where the first one names the row."
+    )
+    assert csv(tmp_path, content, row_names=True).read().values[:3, 0].tolist() == [0, 1, 2]
+    quoted = "temp,kind\n" + "\n".join(f'"{whole[n]},{n % 10}",{AB[n]}' for n in ROWS)
+    assert csv(tmp_path, quoted, decimal=",").read().values[1, 0] == float(f"{whole[1]}.1")
+    names = "temp,kind\n" + "\n".join(f'"{whole[n]}",{n % 10},{AB[n]}' for n in ROWS)
+    assert csv(tmp_path, names).read().values[:3, 0].tolist() == [0, 1, 2], "R quotes the names of rows"
+
+
+def test_names_of_rows_that_are_asked_for_have_to_be_there(tmp_path: Path) -> None:
+    content = text(("x", SQUARES), ("kind", AB))
+    for changed in ({}, {"header": False, "label": "1"}):
+        assert refusal(csv(tmp_path, content, row_names=True, **changed)) == (
+            f"{CANNOT}dataset.row_names=true, and not every row has one field more than a header."
+        )
 
 
 @pytest.mark.parametrize("separator", [" ", ",", "tab"])
@@ -282,6 +352,23 @@ def test_numbers_with_marks_are_refused_with_what_reads_them(cells: list[str], f
     found = csv(tmp_path, content, separator=";", **asked).read()
     assert found.columns == ("x",) and found.values[0, 0] == first and len(set(found.values[:, 0])) == 30
     assert len(csv(tmp_path, content, separator=";", categorical=["x"]).read().columns) == 30
+
+
+@pytest.mark.parametrize("whole", ["0", "-0", "00"])
+def test_a_group_of_thousands_does_not_begin_with_a_zero(whole: str, tmp_path: Path) -> None:
+    content = text(("x", [f"{whole},{n:03d}" if n else "1,250" for n in ROWS]), ("kind", AB), separator=";")
+    message = refusal(csv(tmp_path, content, separator=";"))
+    assert typed(message) == {"decimal": ",", "categorical": ["x"]}
+    found = csv(tmp_path, content, separator=";", decimal=",").read()
+    assert found.values[:2, 0].tolist() == [1.25, float(f"{whole}.001")]
+    assert " has no number in row 2 (and 28 more): " in refusal(csv(tmp_path, content, separator=";", numeric=["x"]))
+
+
+@pytest.mark.parametrize("number", ["1" * 100_000 + "x", "-" + "1" * 100_000 + "e", "1" * 50_000 + "," + "1" * 50_000 + "x"])
+def test_a_long_line_of_digits_is_decided_at_once(number: str) -> None:
+    start = time.perf_counter()
+    assert [columns.unmarked(number, decimal) for decimal in ".,"] == [None, None] and columns.in_order(["2", number[:90] + "x"])
+    assert time.perf_counter() - start < 1
 
 
 def test_what_a_comma_means_is_asked(tmp_path: Path) -> None:
@@ -393,6 +480,71 @@ def test_a_file_of_another_code_names_its_first_such_line(tmp_path: Path) -> Non
     assert refusal(csv(tmp_path, content)) == f"{CANNOT}line 5 is no UTF-8 text; save the file as UTF-8."
 
 
+def packed(folder: Path, *entries: str, protected: bool = False) -> CsvTable:
+    """A zip file with a table by every name, and whether its header says that a password is needed."""
+    with zipfile.ZipFile(folder / "t.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in entries:
+            file.writestr(name, "" if name.endswith("/") else text(("x", SQUARES), ("kind", AB)))
+    data = bytearray((folder / "t.zip").read_bytes())
+    if protected:
+        data[6] |= 1
+        data[data.index(b"PK\1\2") + 8] |= 1
+    (folder / "t.zip").write_bytes(data)
+    return CsvTable(str(folder), "t.zip", "kind")
+
+
+@pytest.mark.parametrize("entries", [("a.csv", "__MACOSX/._a.csv"), ("data/", "data/a.csv"), ("d/", "d/.DS_Store", "__MACOSX/", "d/._a.csv", "d/a.csv")])
+def test_what_a_mac_adds_to_a_zip_file_is_no_table(entries: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packed(tmp_path, *entries).read().values[:, 0].tolist() == [*map(float, SQUARES)]
+    with pytest.raises(UserError, match="it holds 2 files, and one is needed"):
+        packed(tmp_path, *entries, "b.csv").read()
+
+
+def test_a_zip_file_is_unpacked_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    taken: list[int] = []
+    inner = zipfile.ZipExtFile._read1
+    monkeypatch.setattr(zipfile.ZipExtFile, "_read1", lambda self, n: taken.append(len(data := inner(self, n))) or data)
+    rows = 200_000
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.csv", content := text(("x", [str(n % 97) for n in range(rows)]), ("kind", ["a", "b"] * (rows // 2))))
+    assert CsvTable(str(tmp_path), "t.zip", "kind").read().values.shape == (rows, 1)
+    assert sum(taken) < 1.5 * len(content) and max(taken) < len(content) // 4
+
+
+def test_damaged_and_protected_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    found = packed(tmp_path, "a.tsv", protected=True)
+    assert refusal(found) == "t.zip cannot be read as a CSV file with separator ',': File 'a.tsv' is encrypted, password required for extraction."
+    packed(tmp_path, "a.csv")
+    data = bytearray((tmp_path / "t.zip").read_bytes())
+    data[8] = data[data.index(b"PK\1\2") + 10] = 97
+    assert "compression method is not supported" in refusal(csv(tmp_path, bytes(data), name="t.csv.zip"))
+    content = text(("x", [str(n * n) for n in range(3000)]), ("kind", ["a", "b"] * 1500)).encode()
+    for suffix, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
+        whole = pack(content)
+        for name in (f"t.csv{suffix}", f"t.tsv{suffix}"):
+            for damaged in (whole[:60], whole[:40] + b"\xff" * 40 + whole[80:], whole[:14] + b"\0\xff" * 20 + whole[54:], content):
+                assert re.match(rf"{re.escape(name)} cannot be read as a CSV file with separator .*\.", refusal(csv(tmp_path, damaged, name=name)))
+
+
+def test_rows_of_several_lines_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = ["u", "v", '"foo', "u", 'foo"', "v"] * 5
+    content = "x,kind,c\n" + "\n".join(f"{n % 7}.5,{AB[n]},{cells[n]}" for n in ROWS)
+    assert len(csv(tmp_path, content).read().labels) == 20, "five quotes join three lines each"
+    assert capsys.readouterr().err == (
+        f"note: {tmp_path}/t.csv: quotes hold line breaks in 5 rows, the first in lines 4 to 6; a stray quote joins rows too\n"
+    )
+    content = text(("x", [f"{n}.5" for n in ROWS]), ("kind", AB)).replace("\n7.5,b", '\n"7.5\n",b')
+    assert len(csv(tmp_path, content).read().labels) == 30
+    assert "quotes hold line breaks in 1 row, the first in lines 9 to 10; " in capsys.readouterr().err
+
+
+def test_a_quote_that_is_not_closed_in_a_long_file_is_named(tmp_path: Path) -> None:
+    lines = [f"{n % 9}.25,text {n % 3},{'ab'[n % 2]}" for n in range(20_000)]
+    lines[99] = '1.5,"text,a'
+    assert refusal(csv(tmp_path, "x,c,kind\n" + "\n".join(lines))) == f"{CANNOT}a quote that is opened in line 101 is not closed."
+
+
 # --- 8b: extremes ---
 
 
@@ -471,8 +623,8 @@ def test_settings_that_came_later_leave_runs_the_runs_they_were() -> None:
     assert identity("dataset.file=flowers.csv") == "d612067567a4"
     assert identity(*packed) == "4344aefc2d93"
     assert identity(*third, "alpha=0.2") == "79025fd93eb2"
-    others = ("keep=[x]", "missing=[NA]", "decimal=','", "categorical=[x]", "numeric=[x]", "keep=[]")
-    assert len({identity("dataset.file=flowers.csv", *(f"dataset.{word}" for word in words)) for words in ((), *((word,) for word in others))}) == 7
+    others = ("keep=[x]", "missing=[NA]", "decimal=','", "categorical=[x]", "numeric=[x]", "keep=[]", "row_names=true", "row_names=false")
+    assert len({identity("dataset.file=flowers.csv", *(f"dataset.{word}" for word in words)) for words in ((), *((word,) for word in others))}) == 9
 
 
 def test_a_run_from_before_a_setting_is_of_the_same_data_set(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 MOST_TEXTS = 10_000
 """Different texts of a feature that are kept; as many columns of zeros and ones would say nothing."""
 _NUMBER = {
-    ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
-    ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
+    ".": re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
+    ",": re.compile(r"[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS = " \u00a0\u2007\u2009\u202f"
 _GROUPED = {  # digits in groups of three with one and the same sign between all of them
-    ".": re.compile(rf"\d{{1,3}}([,'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:\.\d+)?", re.ASCII),
-    ",": re.compile(rf"\d{{1,3}}([.'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:,\d+)?", re.ASCII),
+    ".": re.compile(rf"[1-9]\d{{0,2}}([,'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:\.\d+)?", re.ASCII),
+    ",": re.compile(rf"[1-9]\d{{0,2}}([.'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:,\d+)?", re.ASCII),
 }
 _MONEY = re.compile(r"(?:A\$|C\$|R\$|US\$|AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|KRW|SEK|NOK|DKK|PLN|USD)(?![^\W\d_])")
 _ALLOWED = {mark: f"0123456789{mark}eE+- \t\r\n".encode() for mark in ".,"}

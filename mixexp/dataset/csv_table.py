@@ -37,11 +37,11 @@ class CsvTable(Table):
     they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they would not be used.
     missing: texts that stand for no value, as an empty field always does. decimal: the mark in numbers, "." unless said. categorical:
     columns of texts though they look like numbers. numeric: columns of numbers though they have currency or per cent signs or marks of
-    thousands, all in one unit.
+    thousands, all in one unit. row_names: whether a first field that the header has no name for names its row, where the rows do not tell.
     """
 
     path = "file"
-    added = ("keep", "missing", "decimal", "categorical", "numeric")
+    added = ("keep", "missing", "decimal", "categorical", "numeric", "row_names")
 
     def __init__(
         self,
@@ -59,9 +59,11 @@ class CsvTable(Table):
         decimal: Literal[".", ","] | None = None,
         categorical: list[str] | None = None,
         numeric: list[str] | None = None,
+        row_names: bool | None = None,
     ) -> None:
         super().__init__(test_fraction, split_seed, standardise)
         self.root, self.file, self.label, self.separator, self.header = root, file, label.strip(), separator, header
+        self.row_names = row_names
         self.drop, self.keep, self.categorical, self.numeric = (
             [name.strip() for name in names or ()] for names in (drop, keep, categorical, numeric)
         )
@@ -70,7 +72,7 @@ class CsvTable(Table):
     def read(self) -> Rows:
         """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first is 1)."""
         path = find_path("file", self.file, self.root)
-        file = Delimited(path, self.separator, self.header)
+        file = Delimited(path, self.separator, self.header, self.row_names)
         self._check_names(file)
         columns, copies = self._columns(file)
         label = columns.pop(self.label)
@@ -137,6 +139,12 @@ class CsvTable(Table):
             refuse_too_large(file.path, label.rows, len(used))
         if not label.rows:
             raise UserError(f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its header.")
+        if file.spanning:
+            first, last = file.spanning[0]
+            note(
+                f"{file.path}: quotes hold line breaks in {len(file.spanning)} row{'s' * (len(file.spanning) > 1)}, "
+                f"the first in lines {first} to {last}; a stray quote joins rows too"
+            )
         first = columns[file.names[0]]
         if file.row_names and first.name in used and len(first.codes_of) < first.rows:
             repeated = first.codes()[np.sort(np.unique(first.codes(), return_index=True)[1])]

@@ -8,13 +8,16 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from mixexp.errors import UserError
+from mixexp.dataset.row_names import LongerRows, both_readings, either_number, filled
+from mixexp.errors import UserError, note
 from mixexp.text import override, sanitize
 
 csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
@@ -23,43 +26,84 @@ CELLS = 200_000
 """Fields that are looked at together."""
 _SIGNS = {"tab": "\t", r"\t": "\t", "blanks": " "}
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_EXCEL = re.compile("sep=.")
+"""A first line that tells Excel the separator, and is no row."""
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
+
+
+_UNREADABLE = (OSError, TypeError, ValueError, EOFError, csv.Error, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError)
+"""What reading a damaged file can raise; a RuntimeError of a zip file that a password protects, or that is packed in an unknown way."""
 
 
 class Delimited:
     """A file's columns: their names, and its rows in chunks.
 
     separator: one character, "tab", or "blanks" for any run of blanks and tabs; a comma, the default, is a tab in a .tsv file without
-    commas. Blanks around fields and lines without a field are no part of the table, nor are empty fields beyond the last column.
+    commas. Blanks around fields and lines without a field are no part of the table, nor are empty fields beyond the last column, nor a
+    first line "sep=;".
     names: without blanks around them; a repeated name gets ".1", ".2" and so on, a missing one is "Unnamed: " and its place from 0. Where
-    every row has one field more than the header, these are names of rows (row_names), and the first column is without a name.
-    nameless: the places of such columns.
+    every row has one field more than the header, these are names of rows (row_names), and the first column is without a name; as an
+    argument, whether they are, None to see it by all of the rows, or raise UserError where these do not tell.
+    nameless: the places of such columns. spanning: the first and last lines of rows of several lines, once all were read.
     """
 
-    def __init__(self, path: Path, separator: str, header: bool) -> None:
-        self.path, self.header = path, header
-        self.separator = "tab" if separator == "," and _tabs_instead(path) else separator
+    def __init__(self, path: Path, separator: str, header: bool, row_names: bool | None = None) -> None:
+        self.path, self.header, self.separator = path, header, separator
+        self.spanning: list[tuple[int, int]] = []
         with self._explained():
+            self.separator = "tab" if separator == "," and _tabs_instead(path) else separator
             rows = self._rows()
-            line, self.first = next(rows, (0, []))
-            self._second = next(rows, (0, [])) if header else (0, [])
-        if not line:
+            self._line, self.first = next(rows, (0, []))
+            below = next(rows, (0, []))[1]
+        if not self._line:
             raise self._fault("it is empty.")
-        self._line, second = line, self._second[1]
-        # the fields at a line's end that are empty are no columns, so that any row may come first
-        given = self.first if header else [str(place) for place in range(_filled(self.first))]
-        self.row_names = header and len(second) > len(given) and _filled(second) == _filled(given) + 1
+        with self._explained():
+            self.row_names = header and len(below) > len(self.first) and self._has_row_names(row_names)
+            # the fields at a line's end that are empty are no columns, so that any row may come first
+            given = self.first if header else [str(place) for place in range(self._width())]
+            if row_names and not self.row_names:
+                raise ValueError("dataset.row_names=true, and not every row has one field more than a header")
         self.names, self.nameless = _names([""] * self.row_names + list(given))
 
     def chunks(self) -> Iterator[list[Sequence[str]]]:
         """The columns of the first rows, of the next and so on; raises UserError for a row with too many or too few fields."""
         width = len(self.names)
+        self.spanning = []
         with self._explained():
-            rows = self._rows()
+            rows = self._rows(self.spanning)
             if self.header:
                 next(rows)
             while chunk := list(islice(rows, max(1, CELLS // width))):
                 yield list(zip(*(row if len(row) == width else self._trimmed(line, row) for line, row in chunk), strict=True))
+
+    def _width(self) -> int:
+        """The columns of a file without a header: its first row's fields, but for empty ones at its end that no row fills."""
+        if filled(self.first) == len(self.first):
+            return len(self.first)
+        return min(len(self.first), max(filled(row) for _, row in self._rows()))
+
+    def _has_row_names(self, wanted: bool | None) -> bool:
+        """Whether every row's first field is its name, in a file whose second row is longer than the header."""
+        longer = LongerRows(self.first, (row for _, row in islice(self._rows(), 1, None)))
+        if wanted is not None:
+            return wanted and (longer.named or longer.one_longer)
+        if longer.named:
+            if self._sign() == "," and (number := longer.decimal_comma()) and not self._quoted():
+                raise ValueError(either_number(number))
+            return True
+        if longer.unclear and not longer.measured:
+            raise ValueError(both_readings(self._sign()))
+        if longer.unclear:
+            note(
+                f"{self.path}: the separator at the end of every row is taken for no column; "
+                f"where the first field names the row type {override('dataset.row_names', True)}"
+            )
+        return False
+
+    def _quoted(self) -> bool:
+        """Whether the first line below the header begins with a quote."""
+        with _text(self.path) as file:
+            return next((line.startswith('"') for line in islice(file, self._line, None) if line.strip()), False)
 
     def other_separator(self, wanted: str) -> str:
         """What separates the first line's fields instead, as a sentence, where one of the names would then be the wanted one; or ""."""
@@ -83,11 +127,9 @@ class Delimited:
         """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
         width = len(self.names)
         named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
-        if len(row) >= named and _filled(row) <= width:
+        if len(row) >= named and filled(row) <= width:
             return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
-        if self.row_names and len(row) == len(self.first):  # the row below the header was too long, and no sign of names
-            line, row = self._second
         hint = f"; a {self._sign()!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
@@ -98,8 +140,8 @@ class Delimited:
             f"{sanitize(repr(name))} repeats. A {self._sign()!r} inside a field needs quotes around the field."
         )
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(line, fields) of every row that has any, not yet stripped."""
+    def _rows(self, spanning: list[tuple[int, int]] | None = None) -> Iterator[tuple[int, list[str]]]:
+        """(line, fields) of every row that has any, not yet stripped; `spanning` takes the lines of rows that have several."""
         with _text(self.path) as file:
             ended = False
 
@@ -115,7 +157,10 @@ class Delimited:
             for row in reader:
                 if ended:  # the reader asks for another line within quotes only
                     raise self._fault(f"a quote that is opened in line {above + 1} is not closed.")
-                if row and (row[0].strip() or any(field.strip() for field in row)):
+                if spanning is not None and reader.line_num > above + 1:
+                    spanning.append((above + 1, reader.line_num))
+                excel = above == 0 and _EXCEL.fullmatch(sign.join(row))
+                if row and not excel and (row[0].strip() or any(field.strip() for field in row)):
                     yield reader.line_num, row
                 above = reader.line_num
 
@@ -126,27 +171,27 @@ class Delimited:
             yield
         except UnicodeDecodeError:
             raise self._fault(f"line {_undecodable(self.path)} is no UTF-8 text; save the file as UTF-8.") from None
-        except (OSError, TypeError, ValueError, EOFError, csv.Error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise self._fault(f"{error}.") from error
 
     def _fault(self, what: str) -> UserError:
         return UserError(f"{self.path} cannot be read as a CSV file with separator {self.separator!r}: {what}")
 
 
-def _filled(row: Sequence[str]) -> int:
-    """How many fields a row has without the empty ones at its end."""
-    return max((place for place, field in enumerate(row, start=1) if field.strip()), default=0)
-
-
 def _binary(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked where its name says that it is packed."""
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as packed:
-            names = packed.namelist()
-            if len(names) != 1:
-                raise ValueError(f"it holds {len(names)} files, and one is needed")
-            return io.BytesIO(packed.read(names[0]))
-    return _PACKED.get(path.suffix.lower(), open)(path, "rb")
+    """The file's bytes, unpacked while they are read where its name says that it is packed."""
+    if path.suffix.lower() != ".zip":
+        return _PACKED.get(path.suffix.lower(), open)(path, "rb")
+    with zipfile.ZipFile(path) as packed:
+        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _of_a_mac(entry.filename)]
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} files, and one is needed")
+        return packed.open(names[0])  # it keeps the file open
+
+
+def _of_a_mac(name: str) -> bool:
+    """Whether a file is one that a Mac adds to what it packs."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(("._", ".DS_Store"))
 
 
 def _text(path: Path) -> IO[str]:
@@ -170,11 +215,8 @@ def _tabs_instead(path: Path) -> bool:
     """Whether a file's name says that tabs separate it, and its first line does not say otherwise."""
     if not {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}:
         return False
-    try:
-        with _text(path) as file:
-            line = file.readline(100_000)
-    except (OSError, ValueError, EOFError):  # reading it says so
-        return False
+    with _text(path) as file:
+        line = file.readline(100_000)
     return "\t" in line or "," not in line
 
 

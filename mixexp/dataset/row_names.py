@@ -1,0 +1,82 @@
+"""Rows with one field more than their header: names of rows, a separator at every row's end, or a decimal comma without quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from mixexp.text import one_line, override
+
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
+
+
+def filled(row: Sequence[str]) -> int:
+    """How many fields a row has without the empty ones at its end."""
+    return max((place for place, field in enumerate(row, start=1) if field.strip()), default=0)
+
+
+class LongerRows:
+    """What the rows of a file have in common that may have one field more than its header, whichever of them comes first.
+
+    all_longer: every row has more fields than the header. one_longer: exactly one more, empty ones counted. most: the most fields of a row
+    without the empty ones at its end. digits: the places where every row has digits alone. first: the first fields.
+    """
+
+    def __init__(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        self.header, self.first = header, list[str]()
+        self.most, self.all_longer, self.one_longer = 0, True, True
+        self.digits = set(range(len(header) + 1))
+        for row in rows:
+            if len(row) <= len(header):
+                self.all_longer = self.one_longer = False
+                return
+            self.one_longer = self.one_longer and len(row) == len(header) + 1
+            self.most = max(self.most, filled(row))
+            self.digits = {place for place in self.digits if _DIGITS.fullmatch(row[place].strip())}
+            self.first.append(row[0].strip())
+            if len(self.first) == 1:
+                self.example = row
+
+    @property
+    def named(self) -> bool:
+        """Whether every row has a value more than the header has names, so that the first may name the row."""
+        return self.all_longer and self.most == filled(self.header) + 1
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the last field is empty in all rows: a column without values behind names of rows, or a separator at every row's end."""
+        return self.one_longer and filled(self.header) == len(self.header) >= self.most and self._different
+
+    @property
+    def measured(self) -> bool:
+        """Whether the first fields are fractions, as names of rows hardly are."""
+        return all(map(_FRACTION.fullmatch, self.first))
+
+    @property
+    def _different(self) -> bool:
+        return len(set(self.first)) == len(self.first)
+
+    def decimal_comma(self) -> str | None:
+        """Two fields with a comma between them that may be one number with a decimal comma, as the first ones do not count the rows."""
+        if not {0, 1} <= self.digits or not self._different:
+            return None
+        numbers = sorted(map(int, self.first)) if max(map(len, self.first)) < 20 else []
+        counting = numbers and numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
+        return None if counting else one_line(f"{self.example[0].strip()},{self.example[1].strip()}")
+
+
+def both_readings(sign: str) -> str:
+    """What a refusal says of rows whose first field may be a name and whose last one may be none."""
+    return (
+        f"every row has one field more than the header, and its last one is empty. Type {override('dataset.row_names', True)} where the "
+        f"first one names the row, and {override('dataset.row_names', False)} where a {sign!r} merely ends the row"
+    )
+
+
+def either_number(number: str) -> str:
+    """What a refusal says of fields that may be the halves of a number."""
+    return (
+        f"every row has one field more than the header, as a decimal comma without quotes makes, such as in {number}: put quotes around such "
+        f"numbers, or separate the fields by another sign. Type {override('dataset.row_names', True)} where the first one names the row"
+    )
