@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixexp.text import escaped, in_shell, one_line, override, resembling
+from mixexp.text import escaped, in_shell, override, resembling, unbroken
 
 
 class UserError(Exception):
@@ -35,7 +35,7 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
         word = override(key.removesuffix("[]"), [match] if key.endswith("[]") else match)
     else:
         word = in_shell(match)
-    return f" Did you mean {one_line(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
+    return f" Did you mean {unbroken(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
 
 
 def say(message: str, code: int = 2) -> int:
@@ -54,7 +54,7 @@ def show(text: str) -> None:
 def note(text: str) -> None:
     """Print one line to standard error: what the user may want to know and need not mend."""
     sys.stdout.flush()
-    print(f"note: {one_line(text)}", file=sys.stderr)
+    print(f"note: {unbroken(text)}", file=sys.stderr)
 
 
 def warnings_as_notes() -> None:

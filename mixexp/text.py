@@ -17,6 +17,8 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
+
 SHOWN = 60
 """Letters of a value that a message shows."""
 LISTED, LISTED_OF_MANY = 30, 10
@@ -42,6 +44,12 @@ def escaped(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line, fit to be shown."""
     return printable(sanitize(" ".join(text.split())))
+
+
+def unbroken(text: str) -> str:
+    """The text on one line, fit to be shown, with its blanks as they are: what in it is to be typed can be copied."""
+    line = sanitize(_BREAKS.sub(" ", text.strip()))
+    return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line)
 
 
 def printable(line: str) -> str:

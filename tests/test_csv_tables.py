@@ -73,6 +73,14 @@ UNUSED = {
     "from 0": (("id", [f"{n}" for n in ROWS]), "id (numbers the rows)", "[id]"),
     "from 1": (("sample no", [f"{n + 1}" for n in ROWS]), "sample no (numbers the rows)", '["sample no"]'),
     "shuffled": (("rank", [f"{n * 7 % 30:02d}" for n in ROWS]), "rank (numbers the rows)", "[rank]"),
+    "from 1001": (("sample", [f"{n * 7 % 30 + 1001}" for n in ROWS]), "sample (numbers the rows)", "[sample]"),
+    "floats": (("sample", [f"{n}.0" for n in ROWS]), "sample (numbers the rows)", "[sample]"),
+    "exponents": (("sample", [f"{n}e0" if n % 2 else f"{n}." for n in ROWS]), "sample (numbers the rows)", "[sample]"),
+    "filtered": (("Index", [f"{n * 2}" for n in ROWS]), "Index (a number for each row)", "[Index]"),
+    "of a database": (("ID", [f"{n * n * 977 % 9973}" for n in ROWS]), "ID (a number for each row)", "[ID]"),
+    "readr": (("...1", [f"{n * 9 + 4}.0" for n in ROWS]), "...1 (a number for each row)", '["...1"]'),
+    "numbers for classes": (("target", ["5" if name == "a" else "6" for name in AB]), "target (other names of the classes)", "[target]"),
+    "truths for classes": (("good", ["true" if name == "a" else "false" for name in AB]), "good (other names of the classes)", "[good]"),
     "repeated header": (("kind", AB), "kind.1 (a copy of the label)", "[kind.1]"),
     "copy by another name": (("target", AB), "target (a copy of the label)", "[target]"),
     "other names": (("species", ["cat" if name == "a" else "dog" for name in AB]), "species (other names of the classes)", "[species]"),
@@ -100,19 +108,69 @@ def test_a_number_copy_of_the_label_is_no_feature(tmp_path: Path, capsys: pytest
     assert found.columns == ("x",) and "y (other names of the classes)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cells"), [["5" if name == "a" else "6" for name in AB], ["true" if name == "a" else "false" for name in AB]])
-def test_numbers_and_truths_that_tell_the_class_are_used_and_said(cells: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = csv(tmp_path, text(("code", cells), ("x", SQUARES), ("kind", AB))).read()
-    assert found.columns == ("code", "x")
+def test_the_label_by_other_names_is_no_feature_whichever_of_both_is_the_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers, names = [str(n % 3) for n in ROWS], [f"species {'cab'[n % 3]}" for n in ROWS]
+    content = text(("target", numbers), ("x", SQUARES), ("species", names))
+    for label, other in (("species", "target"), ("target", "species")):
+        assert csv(tmp_path, content, label=label).read().columns == ("x",)
+        said = capsys.readouterr().err
+        assert f"not used: {other} (other names of the classes); to use it type 'dataset.keep=[{other}]'" in said
+        assert other in csv(tmp_path, content, label=label, keep=[other]).read().columns
+
+
+@pytest.mark.parametrize("rows", [8, 21])
+def test_what_may_rename_the_classes_by_chance_is_used(rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = ["b" if n == 1 else "a" for n in range(rows)]
+    parts = ("code", ["5" if kind == "a" else "6" for kind in kinds]), ("x", [f"{n}.5" for n in range(rows)]), ("kind", kinds)
+    assert csv(tmp_path, text(*parts)).read().columns == ("code", "x")
+    said = f"note: {tmp_path}/t.csv: code: tells the class of every row; to leave it out type 'dataset.drop=[code]'\n"
+    assert capsys.readouterr().err == (said if rows >= 10 else "")
+
+
+def test_a_code_of_zeros_and_ones_for_the_label_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = ["abc"[n % 3] for n in ROWS]
+    codes = [(f"is_{name}", [str(int(kind == name)) if name != "b" else str(kind == name) for kind in kinds]) for name in "abc"]
+    found = csv(tmp_path, text(*codes, ("some", [str(int(n % 6 == 0)) for n in ROWS]), ("kind", kinds))).read()
+    assert found.columns == ("is_a", "is_b", "is_c", "some")
     assert capsys.readouterr().err == (
-        f"note: {tmp_path}/t.csv: code: tells the class of every row; to leave it out type 'dataset.drop=[code]'\n"
+        f"note: {tmp_path}/t.csv: is_a, is_b, is_c: tell which rows are of one class; "
+        "to leave them out type 'dataset.drop=[is_a,is_b,is_c]'\n"
     )
 
 
-@pytest.mark.parametrize("cells", [[str(n) for n in range(-1, 29)], [str(n + 0.0) for n in ROWS], [str(n * 2) for n in ROWS], [str(n % 29) for n in ROWS]])
+@pytest.mark.parametrize("cells", [[str(n) for n in range(-1, 29)], [f"{n}.5" for n in ROWS], SQUARES, [str(n % 29) for n in ROWS]])
 def test_other_whole_numbers_are_features(cells: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = csv(tmp_path, text(("x", cells), ("kind", AB))).read()
     assert found.values[:, 0].tolist() == [*map(float, cells)] and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_whole_numbers_that_may_number_the_rows_are_used_and_said(order: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample, run = [str(n * 2 + 1000) for n in ROWS], [f"{n * 11 % 30 * 3}.0" for n in ROWS]
+    found = csv(tmp_path, text(("sample", sample[::order]), ("run", run[::order]), ("kind", AB))).read()
+    assert found.columns == ("sample", "run")
+    assert capsys.readouterr().err == (
+        f"note: {tmp_path}/t.csv: sample, run: tell rows apart, as whole numbers that may number them; "
+        "to leave them out type 'dataset.drop=[sample,run]'\n"
+    )
+
+
+def test_of_very_many_copies_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv(tmp_path, text(("x", SQUARES), ("kind", AB), *((f"copy {n}", AB) for n in range(300)))).read()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert typed(line) == {"keep": [f"copy {n}" for n in range(10)]} and line.endswith(" and 290 more") and len(line) < 700
+
+
+@pytest.mark.parametrize(("name", "called"), [("a  b", "a  b"), ("a\u00a0 b", "a\u00a0 b"), ("Länge\u202f[cm]", "Länge\u202f[cm]"), ("a\n b", "a b"), ("a\tb", "a b")])
+def test_a_name_in_a_note_can_be_typed(name: str, called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = text((f'"{name}"', [str(n) for n in ROWS]), ("x", SQUARES), ("kind", AB))
+    csv(tmp_path, content).read()
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert typed(line) == {"keep": [called]}
+    assert set(csv(tmp_path, content, keep=typed(line)["keep"]).read().columns) == {called, "x"}
+    assert csv(tmp_path, content, keep=[name]).read().columns[0] == called
+    message = refusal(csv(tmp_path, content, label=f"{called}x"))
+    assert typed(message) == {"label": called}
 
 
 def test_nothing_is_left_to_learn_from_beside_an_index(tmp_path: Path) -> None:
@@ -443,6 +501,51 @@ def test_a_wrong_separator_is_told_the_right_one(sign: str, named: str, setting:
     assert f" They seem to be separated by {named}: " in message and typed(message) == {"separator": setting}
     found = csv(tmp_path, content, header=header, label=label, separator=setting).read()
     assert found.values[:, 0].tolist() == [*map(float, SQUARES)]
+
+
+@pytest.mark.parametrize("first", ["# created by tool", "@relation iris", "all of it on one line"])
+def test_a_sentence_is_not_separated_by_blanks(first: str, tmp_path: Path) -> None:
+    message = refusal(csv(tmp_path, f"{first}\n" + text(("x", SQUARES), ("kind", AB))))
+    assert "separated" not in message and typed(message) == {}, message
+    assert "separated" not in refusal(csv(tmp_path, first))
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolon"), (",", "comma"), ("|", "pipe"), ("\t", "tab")])
+def test_a_first_line_that_tells_excel_the_separator_is_no_row(sign: str, name: str, tmp_path: Path) -> None:
+    content = f"sep={sign}\n" + text(("x", SQUARES), ("kind", AB), separator=sign)
+    if sign != ",":
+        assert typed(refusal(csv(tmp_path, content))) == {"separator": "tab" if sign == "\t" else sign}
+    for setting in (sign, name):
+        assert csv(tmp_path, content, separator=setting).read().values[:, 0].tolist() == [*map(float, SQUARES)]
+    wrong = refusal(csv(tmp_path, content + f"1{sign}a{sign}3\n", separator=sign))
+    assert f"line {len(ROWS) + 3} has 3 fields" in wrong, "the line still counts"
+
+
+def test_a_decimal_comma_by_its_name(tmp_path: Path) -> None:
+    content = text(("x", [f"{n},5" for n in ROWS]), ("kind", AB), separator=";")
+    assert csv(tmp_path, content, separator="semicolon", decimal="comma").read().values[1, 0] == 1.5
+    node = compose(["dataset=csv", "dataset.separator=pipe", "dataset.decimal=point", "dataset.file=t.csv", "dataset.label=kind"])["dataset"]
+    assert check(node, "dataset", Dataset) == []
+
+
+def test_aligned_columns_are_separated_by_blanks(tmp_path: Path) -> None:
+    content = "x      kind\n" + "\n".join(f"{cell:6} {name}" for cell, name in zip(SQUARES, AB, strict=True))
+    message = refusal(csv(tmp_path, content, separator=" "))
+    assert typed(message) == {"separator": "blanks"}
+    assert csv(tmp_path, content, separator="blanks").read().columns == ("x",)
+
+
+def test_a_single_text_is_not_several(tmp_path: Path) -> None:
+    message = refusal(csv(tmp_path, text(("x", ["1,000", *SQUARES[1:]]), ("kind", AB), separator=";"), separator=";"))
+    assert message.startswith("t.csv: column 'x' holds texts, a single one in 30 rows, such as '1,000'; ")
+
+
+def test_capitals_do_not_hide_the_nearest_name(tmp_path: Path) -> None:
+    content = text(("X", SQUARES), ("kind", AB))
+    assert typed(refusal(csv(tmp_path, content, label="KIND"))) == {"label": "kind"}
+    assert typed(refusal(csv(tmp_path, content, drop=["x"]))) == {"drop": ["X"]}
+    csv(tmp_path, content, name="DATA.CSV")
+    assert "DATA.CSV" in refusal(CsvTable(str(tmp_path), "data.csv", "kind")).partition("Did you mean")[2]
 
 
 def test_a_wrong_separator_among_decimal_commas_is_told_too(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_path_may_begin_with_the_home_folder(typed: Path, monkeypatch: pytest.
     assert done.returncode == 0 and done.stdout.startswith("csv: 16 training"), done.stderr
     wrong = mixexp("data", "csv", "dataset.file=~/table.csv", "dataset.label=kind", "dataset.keep=x", "dataset.decimal=x", cwd=typed)
     assert wrong.returncode == 2 and "dataset.keep = x: needs a list of texts, or null. Did you mean 'dataset.keep=[x]'?" in wrong.stderr
-    assert 'dataset.decimal = x: needs ".", "," or null' in wrong.stderr and "Traceback" not in wrong.stderr
+    assert 'dataset.decimal = x: needs ".", ",", point, comma or null' in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 @settings(max_examples=200, deadline=None)

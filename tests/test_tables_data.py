@@ -66,7 +66,7 @@ def test_a_network_sees_the_table_as_it_was_loaded() -> None:
 
 
 def test_a_csv_file_is_read_as_it_says(tmp_path: Path) -> None:
-    lines = ["id,size,colour,kind,wild"] + [f"{i},{i / 4},{'green' if i % 3 else 'blue'},{'b' if i % 2 else 'a'},{i % 2 == 0}" for i in range(12)]
+    lines = ["id,size,colour,kind,wild"] + [f"{i},{i / 4},{'green' if i % 3 else 'blue'},{'b' if i % 2 else 'a'},{i % 4 == 0}" for i in range(12)]
     table = csv(tmp_path, "\n".join(lines), drop=["id"], standardise=False, test_fraction=0.5)
     found = table.load()
     assert found.classes == ("a", "b") and found.train_images.shape == (6, 4, 1, 1)
@@ -74,7 +74,7 @@ def test_a_csv_file_is_read_as_it_says(tmp_path: Path) -> None:
     labels = torch.cat([found.train_labels, found.test_labels])
     for size, blue, green, wild in everything.tolist():
         i = round(size * 4)
-        assert (blue, green, wild) == (i % 3 == 0, i % 3 != 0, i % 2 == 0)
+        assert (blue, green, wild) == (i % 3 == 0, i % 3 != 0, i % 4 == 0)
     assert torch.equal(labels, (everything[:, 0] * 4).round().long() % 2)
     assert table.mean == [0.0] * 4 and table.std == [1.0] * 4
 

@@ -25,7 +25,6 @@ _GROUPED = {  # digits in groups of three with one and the same sign between all
 }
 _MONEY = re.compile(r"(?:A\$|C\$|R\$|US\$|AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|KRW|SEK|NOK|DKK|PLN|USD)(?![^\W\d_])")
 _ALLOWED = {mark: f"0123456789{mark}eE+- \t\r\n".encode() for mark in ".,"}
-_WHOLE = b"0123456789 \t\r\n"
 _TRUE, _FALSE = frozenset({"True", "TRUE", "true"}), frozenset({"False", "FALSE", "false"})
 
 
@@ -98,8 +97,8 @@ class Column:
         """How many rows have a text that is no number; of very many different texts, the first."""
         self.units: dict[str, str] = {}
         """Every unit of marked numbers, and a text with it."""
-        self.whole, self.fractions = not texts, False
-        """Whether all of its numbers are written in digits alone, and whether any has a decimal mark."""
+        self.fractions = False
+        """Whether any of its numbers has a decimal mark."""
         self._found: dict[str, Found] = {}
         self._values: list[np.ndarray] = []
         self._codes: list[np.ndarray] = []
@@ -162,7 +161,6 @@ class Column:
             values = np.array(list(map(float, (f.replace(",", ".") for f in fields) if self.decimal == "," else fields)))
         except ValueError:
             return None
-        self.whole = self.whole and not raw.translate(None, _WHOLE)
         self.fractions = self.fractions or self.decimal.encode() in raw
         if self.marked:
             self.units.setdefault("", fields[0].strip())
@@ -177,7 +175,6 @@ class Column:
             self._encode(fields, counts)
             return
         read = {text: self._number(text) for text in counts if text not in self.missing}
-        self.whole = self.whole and all(text.isdecimal() and text.isascii() for text in read)
         for text, value in read.items():
             if value is None:
                 self._note("other", places[text], text, counts[text])

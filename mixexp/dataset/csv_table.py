@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,16 +11,15 @@ import numpy as np
 from pydantic import Field
 
 from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
-from mixexp.dataset.delimited import Delimited
+from mixexp.dataset.delimited import Delimited, plain_name
 from mixexp.dataset.folders import SHOWN, find_path
+from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
 from mixexp.dataset.table import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
-from mixexp.text import one_line, override, sanitize
+from mixexp.text import one_line, override, resembling, sanitize
 
-FEW = 10
-"""Rows below which columns that number the rows or rename the classes are taken for chance."""
 _LONGEST = 60
-_NAMELESS = re.compile(r"Unnamed: 0(\.\d+)*")  # a first column without a name, also in a file that pandas has read and written again
+_DECIMALS = {"point": ".", "comma": ","}
 
 
 class CsvTable(Table):
@@ -31,8 +28,9 @@ class CsvTable(Table):
     Classes are the label column's values as they are written, without blanks around them: in the order of the numbers where all are
     numbers, else of the letters. A column of texts becomes one column for each of its values, ordered likewise, 1 where a row has the
     value and else 0; a column of true and false is one of 1 and 0. What a column is does not depend on the order of the rows.
-    Not used, which a note says: a first column without a name, a column of 0..N-1 or 1..N in any order of the rows (from 10 rows on), and
-    one of texts that rename the classes.
+    Not used, which a note says: a first column without a name and a copy of the label; from 10 rows on, consecutive whole numbers from any
+    start, whole numbers all different in a column called id, index, row, row names or by no name, and, with 2 rows of each class or more, a
+    column of numbers or texts that is the label by other names. A note says too which other columns may be such, and these are used.
     file: a relative one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else
     they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they would not be used.
     missing: texts that stand for no value, as an empty field always does. decimal: the mark in numbers, "." unless said. categorical:
@@ -48,7 +46,7 @@ class CsvTable(Table):
         root: str,
         file: str,
         label: str,
-        separator: Literal["tab", r"\t", "blanks"] | Annotated[str, Field(min_length=1, max_length=1)] = ",",
+        separator: Literal["tab", r"\t", "blanks", "comma", "semicolon", "pipe"] | Annotated[str, Field(min_length=1, max_length=1)] = ",",
         header: bool = True,
         drop: list[str] = [],  # never written to
         test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
@@ -56,18 +54,19 @@ class CsvTable(Table):
         standardise: bool = True,
         keep: list[str] | None = None,
         missing: list[str] | None = None,
-        decimal: Literal[".", ","] | None = None,
+        decimal: Literal[".", ",", "point", "comma"] | None = None,
         categorical: list[str] | None = None,
         numeric: list[str] | None = None,
         row_names: bool | None = None,
     ) -> None:
         super().__init__(test_fraction, split_seed, standardise)
-        self.root, self.file, self.label, self.separator, self.header = root, file, label.strip(), separator, header
+        self.root, self.file, self.label, self.separator, self.header = root, file, plain_name(label), separator, header
         self.row_names = row_names
         self.drop, self.keep, self.categorical, self.numeric = (
-            [name.strip() for name in names or ()] for names in (drop, keep, categorical, numeric)
+            [plain_name(name) for name in names or ()] for names in (drop, keep, categorical, numeric)
         )
-        self.missing, self.decimal = [text.strip() for text in missing or ()], decimal or "."
+        self.missing = [text.strip() for text in missing or ()]
+        self.decimal = _DECIMALS.get(decimal or "point", decimal)
 
     def read(self) -> Rows:
         """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first is 1)."""
@@ -112,7 +111,7 @@ class CsvTable(Table):
 
     def _nearest(self, option: str, names: Sequence[str] | None, wrong: str, there: Sequence[str]) -> str:
         """A sentence with the override that names the column most like a wrong name, or that there is no header; "" without any."""
-        near = difflib.get_close_matches(wrong, there, n=1)
+        near = resembling(wrong, there)
         if not near:
             headless = self.header and wrong.isdecimal()
             return " Without a header, columns are called 0, 1 and so on: dataset.header=false" if headless else ""
@@ -159,23 +158,34 @@ class CsvTable(Table):
     ) -> dict[str, str]:
         """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
-        found, telling = {}, []
+        found: dict[str, str] = {}
+        renaming, coding, counting = [], [], []
         for name, column in columns.items():
             if name in wanted:
                 continue
-            if _NAMELESS.fullmatch(name):
+            if NAMELESS.fullmatch(name):
                 found[name] = "names of the rows" if file.row_names else "no name"
             elif name in copies:
                 found[name] = "a copy of the label"
-            elif _numbers_rows(column):
-                found[name] = "numbers the rows"
-            elif (how := _tells_classes(column, labels, classes)) == "by names":
+            elif (number := numbers_rows(column)) not in ("no", "maybe"):
+                found[name] = number
+            elif (how := tells_classes(column, labels, classes)) == "renames":
                 found[name] = "other names of the classes"
-            elif how == "in its own way" and column.rows >= FEW:
-                telling.append(name)
-        if telling:
-            listed = ", ".join(map(_shown, telling[:SHOWN]))
-            note(f"{file.path}: {listed}: tells the class of every row; to leave it out type {self._more('drop', telling)}")
+            elif how == "may rename" and column.rows >= FEW:
+                renaming.append(name)
+            elif tells_one_class(column, labels):
+                coding.append(name)
+            elif number == "maybe":
+                counting.append(name)
+        for what, names in (
+            ("the class of every row", renaming),
+            ("which rows are of one class", coding),
+            ("rows apart, as whole numbers that may number them", counting),
+        ):
+            if names:
+                listed = ", ".join(map(_shown, names[:SHOWN])) + _and_more(names)
+                them, s = ("them", "") if len(names) > 1 else ("it", "s")
+                note(f"{file.path}: {listed}: tell{s} {what}; to leave {them} out type {self._more('drop', names)}")
         return found
 
     def _said(self, unused: dict[str, str]) -> str:
@@ -183,12 +193,11 @@ class CsvTable(Table):
         if not unused:
             return ""
         listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
-        more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
-        return f"{listed}{more}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
+        return f"{listed}{_and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
 
     def _more(self, option: str, names: Sequence[str]) -> str:
-        """The override that adds names to a setting's list."""
-        return override(f"dataset.{option}", [*getattr(self, option), *names])
+        """The override that adds names to a setting's list; of very many, the first."""
+        return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + _and_more(names)
 
     def _features(self, path: Path, columns: dict[str, Column], labels: np.ndarray, classes: tuple[str, ...]) -> Rows:
         widths = {}
@@ -231,12 +240,16 @@ class CsvTable(Table):
         _refuse(path, column, column.found("infinite"), "no finite number", aside)
         if len(column.units) > 1:
             first, second = list(column.units.values())[:2]
-            raise UserError(f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them in one.")
+            raise UserError(
+                f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them in one."
+            )
         distinct = len(column.codes_of)
-        if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):  # names of rows: a column for each would say nothing
+        # names of rows: a column for each would say nothing
+        if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):
             count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
             raise UserError(
-                f"{path}: column {name!r} holds texts, {count} different ones in {column.rows} rows, such as {_shown(other.text, quoted=True)}; "
+                f"{path}: column {name!r} holds texts, {_count(count)} in {column.rows} rows, "
+                f"such as {_shown(other.text, quoted=True)}; "
                 f"what names its row is left out by {self._more('drop', [name])}"
             )
 
@@ -264,9 +277,18 @@ class CsvTable(Table):
             if self.decimal == "." and None not in comma and not any(number.marked for number in comma):
                 how += f", or where the comma is a decimal one {override('dataset.decimal', ',')}"
         raise UserError(
-            f"{path}: column {name!r} holds texts, {distinct} different ones in {column.rows} rows, such as {_shown(text, quoted=True)}; {how}; "
+            f"{path}: column {name!r} holds texts, {_count(distinct)} in {column.rows} rows, "
+            f"such as {_shown(text, quoted=True)}; {how}; "
             f"if they are names type {self._more('categorical', [name])}"
         )
+
+
+def _and_more(names: Sized) -> str:
+    return f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+
+
+def _count(distinct: int | str) -> str:
+    return "a single one" if distinct == 1 else f"{distinct} different ones"
 
 
 def _shown(text: str, quoted: bool = False) -> str:
@@ -297,32 +319,3 @@ def _note_alike(path: Path, classes: Sequence[str]) -> None:
     if several := [names for names in alike.values() if len(names) > 1]:
         listed = "; ".join(", ".join(_shown(name, quoted=True) for name in names) for names in several[:SHOWN])
         note(f"{path}: classes that differ in capitals, blanks or the code of a letter alone: {listed}")
-
-
-def _numbers_rows(column: Column) -> bool:
-    """Whether its values are 0..N-1 or 1..N, in whatever order."""
-    if not column.whole or column.rows < FEW or column.found("missing"):
-        return False
-    values = column.values()
-    low = values.min()
-    return low in (0, 1) and values.max() - low == len(values) - 1 and len(np.unique(values)) == len(values)
-
-
-def _tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["not", "by names", "in its own way"]:
-    """Whether every class has one value of its own: other texts, or the number that its name is, or numbers or truths that may mean more."""
-    if column.found("missing") or (column.others and column.numbers) or column.too_many:
-        return "not"
-    if column.codes_of:
-        count, own = len(column.codes_of), column.codes()
-    else:
-        values = column.values()
-        if len(np.unique(values[:1000])) > len(classes):
-            return "not"
-        distinct, own = np.unique(values, return_inverse=True)
-        count = len(distinct)
-    if count != len(classes) or len(pairs := np.unique(own.astype(np.int64) * count + labels)) != count:
-        return "not"
-    if column.codes_of:
-        return "by names" if column.rows >= FEW and column.truths() is None else "in its own way"
-    numbers = [Column.number_of(name) for name in classes]
-    return "by names" if all(distinct[pair // count] == numbers[pair % count] for pair in pairs) else "in its own way"

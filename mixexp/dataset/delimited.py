@@ -22,12 +22,15 @@ from mixexp.text import override, sanitize
 
 csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
 
+LOOKED_AT = 5
+"""Lines of which the separator is guessed."""
 CELLS = 200_000
 """Fields that are looked at together."""
-_SIGNS = {"tab": "\t", r"\t": "\t", "blanks": " "}
+_SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t", "blanks": " "}
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _EXCEL = re.compile("sep=.")
 """A first line that tells Excel the separator, and is no row."""
+_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
 
 
@@ -108,14 +111,19 @@ class Delimited:
     def other_separator(self, wanted: str) -> str:
         """What separates the first line's fields instead, as a sentence, where one of the names would then be the wanted one; or ""."""
         with self._explained(), _text(self.path) as file:
-            line = file.readline(100_000).strip("\r\n")
+            lines = [line for line in (file.readline(100_000).strip(" \r\n") for _ in range(LOOKED_AT)) if line]
+        lines = lines[bool(_EXCEL.fullmatch(lines[0])) :]
         counts = {}
         for sign in (",", ";", "\t", "|", " "):
-            fields = [field.strip() for field in next(csv.reader([line], delimiter=sign, skipinitialspace=True), [])]
-            if len(fields) > 1 and (wanted in fields or len(self.first) == 1):
+            apart = [line.replace("\t", sign) if sign == " " else line for line in lines]
+            rows = [next(csv.reader([line], delimiter=sign, skipinitialspace=True)) for line in apart]
+            fields = [field.strip() for field in rows[0]] if rows else []
+            # blanks are in sentences too
+            table = sign != " " or (len(rows) > 1 and len({len(row) for row in rows}) == 1)
+            if len(fields) > 1 and table and (wanted in fields or len(self.first) == 1):
                 counts[sign] = (wanted in fields, sign != " ", len(fields))
         best = max(counts, default=None, key=counts.__getitem__)
-        if best is None or best == self._sign():
+        if best is None or (best == self._sign() and (best != " " or self.separator == "blanks")):
             return ""
         name = _NAMED.get(best, best)
         return f" They seem to be separated by {name if name != best else repr(best)}: {override('dataset.separator', name)}"
@@ -131,10 +139,12 @@ class Delimited:
             return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
         hint = f"; a {self._sign()!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
+        if self._sign() == " " and self.separator != "blanks" and not all(map(str.strip, row)):
+            hint = f"; for fields that several blanks separate type {override('dataset.separator', 'blanks')}"
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
     def refuse_row_names(self, name: str) -> None:
-        """Raise UserError as every row has one field more than the header, though the first ones, as the repeated name says, are no names."""
+        """Raise UserError as every row has one field more than the header, though the first ones are no names, as one of them repeats."""
         raise self._fault(
             f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no names of rows, as "
             f"{sanitize(repr(name))} repeats. A {self._sign()!r} inside a field needs quotes around the field."
@@ -220,9 +230,14 @@ def _tabs_instead(path: Path) -> bool:
     return "\t" in line or "," not in line
 
 
+def plain_name(name: str) -> str:
+    """A column's name without blanks around it, and on one line, on which it can be typed."""
+    return _BREAKS.sub(" ", name.strip())
+
+
 def _names(given: Iterable[str]) -> tuple[list[str], set[int]]:
     """Names without blanks around them, all different, and the places of those that were missing."""
-    stripped = [name.strip() for name in given]
+    stripped = [plain_name(name) for name in given]
     nameless = {place for place, name in enumerate(stripped) if not name}
     wanted = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]
     counts = dict.fromkeys(wanted, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from mixexp.dataset.file_tree import FileTree
 from mixexp.errors import UserError, note
-from mixexp.text import override, sanitize
+from mixexp.text import override, resembling, sanitize
 
 SHOWN = 10
 """As many names as an error message lists."""
@@ -46,7 +45,7 @@ def find_path(kind: Literal["file", "folder"], name: str, root: str) -> Path:
     if _EXISTS[kind](path):
         return path
     places = [path] if path == here else [here, path]
-    near = difflib.get_close_matches(path.name, [p.name for place in places for p in _siblings(place) if _EXISTS[kind](p)], n=1)
+    near = resembling(path.name, [p.name for place in places for p in _siblings(place) if _EXISTS[kind](p)])
     match = f" Did you mean {override(f'dataset.{kind}', str(Path(name).with_name(near[0])))}?" if near else ""
     if path == here:
         raise UserError(f"There is no {kind} {path}: set dataset.{kind}, absolute or relative to data_dir.{match}")

@@ -20,13 +20,13 @@ class LongerRows:
     """What the rows of a file have in common that may have one field more than its header, whichever of them comes first.
 
     all_longer: every row has more fields than the header. one_longer: exactly one more, empty ones counted. most: the most fields of a row
-    without the empty ones at its end. digits: the places where every row has digits alone. first: the first fields.
+    without the empty ones at its end. digits: of the first two places, those where every row has digits alone. first: the first fields.
     """
 
     def __init__(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         self.header, self.first = header, list[str]()
         self.most, self.all_longer, self.one_longer = 0, True, True
-        self.digits = set(range(len(header) + 1))
+        self.digits = {0, 1}
         for row in rows:
             if len(row) <= len(header):
                 self.all_longer = self.one_longer = False
@@ -77,6 +77,7 @@ def both_readings(sign: str) -> str:
 def either_number(number: str) -> str:
     """What a refusal says of fields that may be the halves of a number."""
     return (
-        f"every row has one field more than the header, as a decimal comma without quotes makes, such as in {number}: put quotes around such "
-        f"numbers, or separate the fields by another sign. Type {override('dataset.row_names', True)} where the first one names the row"
+        f"every row has one field more than the header, as a decimal comma without quotes makes, such as in {number}: put quotes around "
+        f"such numbers, or separate the fields by another sign. Type {override('dataset.row_names', True)} where the first "
+        "one names the row"
     )
