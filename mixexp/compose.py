@@ -87,6 +87,9 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     groups = options([CONF, *folders])
     parsed = parse([rewritten(override) for override in parse(overrides, groups)], groups)
     refuse(parsed, groups, typed)
+    if place := [override.input_line for override in parsed if override.key_or_group.startswith("hydra.run.")]:
+        # Hydra would make the folder before anything is checked
+        raise UserError(f"{place[0]}: a run's folder is RUN_ID in OUTPUT_DIR/NAME; output_dir=... and name=... say where that is")
     modes = {_mode(override) for override in parsed if override.key_or_group == "hydra.mode"}
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")

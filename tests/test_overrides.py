@@ -590,6 +590,7 @@ OPTIONS = (
         (["-cd", "fodler/"], "--config-dir fodler/: no such folder in {here}. Did you mean 'folder'?"),
         (["--config-dir", "folder", "--config-name", "mine"], "--config-name mine: there is no mine.yaml in the folder of --config-dir or in mixexp's own"),
         (["-m", "hydra.mode=RUN"], "hydra.mode=RUN: -m makes it a sweep; leave one of them out"),
+        (["hydra.run.dir=x"], "hydra.run.dir=x: a run's folder is RUN_ID in OUTPUT_DIR/NAME; output_dir=... and name=... say where that is"),
         (["hydra.mode=[RUN]"], "hydra.mode=[RUN]: needs RUN or MULTIRUN, which -m stands for"),
         (["hydra.mode={a:1}"], "hydra.mode={a:1}: needs RUN or MULTIRUN, which -m stands for"),
         (["hydra.mode=RUN,MULTIRUN"], "hydra.mode=RUN,MULTIRUN: needs RUN or MULTIRUN, which -m stands for"),
