@@ -359,6 +359,25 @@ def test_decimal_commas_without_quotes_are_no_names_of_rows(start: int, tmp_path
     assert csv(tmp_path, names).read().values[:3, 0].tolist() == [0, 1, 2], "R quotes the names of rows"
 
 
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_decimal_comma_further_on_may_make_names_of_rows_too(place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[f"s{n}", f"{n}.5", AB[n]] for n in ROWS]
+    for n, row in enumerate(rows):
+        row.insert(place, f"{n * n},{n % 10}")
+    header = ["id", "y", "kind"]
+    header.insert(place, "temp")
+    content = "\n".join([",".join(header), *map(",".join, rows)])
+    said = (
+        f"note: {tmp_path}/t.csv: the first field of every row is taken for its name, as the header has a field less; "
+        "where a comma such as in 0,0 is a decimal one put quotes around such numbers\n"
+    )
+    csv(tmp_path, content).read()
+    assert said in capsys.readouterr().err
+    csv(tmp_path, content, row_names=True).read()
+    csv(tmp_path, re.sub(r"^(s\d+)", r'"\1"', content, flags=re.MULTILINE)).read()
+    assert "taken for its name" not in capsys.readouterr().err, "where it is sure"
+
+
 def test_names_of_rows_that_are_asked_for_have_to_be_there(tmp_path: Path) -> None:
     content = text(("x", SQUARES), ("kind", AB))
     for changed in ({}, {"header": False, "label": "1"}):

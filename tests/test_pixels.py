@@ -229,14 +229,32 @@ def test_a_data_set_of_fewer_bits_is_noted_once(tmp_path: Path, capsys: pytest.C
     assert made.load().train_images.max() < 64, "as dark as the file says"
     most = 2**bits - 1
     assert capsys.readouterr().err == (
-        f"note: {tmp_path}: no value in its 4 images of 16 bits is above {most:,}, so they may be of {bits} bits and are dark as they "
-        f"are: dataset.bits={bits} makes {most:,} white, dataset.bits=16 leaves them so\n"
+        f"note: {tmp_path}: no value in its 4 images of 16 bits is above {most:,}, so they may be of {bits} bits and have little "
+        f"contrast: dataset.bits={bits} makes {most:,} the full value, dataset.bits=16 leaves them so\n"
     )
     made.bits = bits
     assert made.load().train_images.max() == round(255 * highest / most) or made.load().test_images.max() == round(255 * highest / most)
     made.bits = 16
     assert made.load().train_images.max() < 64
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("bits", [12, 10, 14])
+def test_white_is_the_least_of_the_bits_where_a_file_says_so(tmp_path: Path, bits: int, capsys: pytest.CaptureFixture[str]) -> None:
+    most = 2**bits - 1
+    values = (GREY % most).astype("<u2")
+    values[1, 1] = most
+    (tmp_path / "a.tif").write_bytes(tiff(values, photometric=0))
+    assert np.array_equal(read(tmp_path / "a.tif", True, bits).image, eight(most - values.astype(int), most))
+    assert np.array_equal(read(tmp_path / "a.tif", True, None).image, eight(65535 - values.astype(int), 65535)), "as it was"
+    data_set(tmp_path / "set", tiff(values, photometric=0), tiff(values, photometric=0), ending="tif").load()
+    assert f"they may be of {bits} bits and have little contrast: dataset.bits={bits} makes {most:,} the full value, " in capsys.readouterr().err
+    refused = data_set(tmp_path / "other", tiff(values), tiff(values), ending="tif")
+    (tmp_path / "other" / "b" / "1.tif").write_bytes(tiff(GREY.astype("<u2"), photometric=0))
+    refused.bits = bits
+    with pytest.raises(UserError) as caught:
+        refused.load()
+    assert f"  {tmp_path}/other/b/1.tif: its largest value is 65,535, and dataset.bits={bits} goes to {most:,}\n" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,14 @@ class Delimited:
         if wanted is not None:
             return wanted and (longer.named or longer.one_longer)
         if longer.named:
-            if self._sign() == "," and (number := longer.decimal_comma()) and not self._quoted():
-                raise ValueError(either_number(number))
+            if self._sign() == "," and (comma := longer.decimal_comma()) and not self._quoted():
+                number, first = comma
+                if first:
+                    raise ValueError(either_number(number))
+                note(
+                    f"{self.path}: the first field of every row is taken for its name, as the header has a field less; "
+                    f"where a comma such as in {number} is a decimal one put quotes around such numbers"
+                )
             return True
         if longer.unclear and not longer.measured:
             raise ValueError(both_readings(self._sign()))

@@ -139,8 +139,8 @@ class ImageFolder(Dataset):
         bits = next((bits for bits in (8, 10, 12, 14) if 0 < max(peaks, default=0) < 2**bits), None)
         if bits is not None:
             note(
-                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of {bits} bits and are "
-                f"dark as they are: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} white, dataset.bits=16 leaves them so"
+                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of {bits} bits and have "
+                f"little contrast: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} the full value, dataset.bits=16 leaves them so"
             )
 
 

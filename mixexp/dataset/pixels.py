@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +67,15 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
 
 @dataclass(frozen=True)
 class _Deep:
-    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can have."""
+    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can have.
+
+    inverted: whether that largest one is black.
+    """
 
     values: np.ndarray
     mode: str
     limit: int
+    inverted: bool = False
 
     @property
     def peak(self) -> int | None:
@@ -88,7 +92,7 @@ class _Deep:
             limit = 2**bits - 1
             if self.peak > limit:
                 raise ValueError(f"its largest value is {self.peak:,}, and dataset.bits={bits} goes to {limit:,}")
-        scaled = _eight_bits(self.values, limit)
+        scaled = _eight_bits(limit - self.values if self.inverted else self.values, limit)
         if self.mode in ("LA", "RGBA", "RGBa") and (opacity := self.values[..., -1]).max() > limit:
             scaled[..., -1] = _eight_bits(opacity, FULL)
         drawn = Image.frombytes(self.mode, (scaled.shape[1], scaled.shape[0]), scaled.tobytes())
@@ -121,7 +125,7 @@ def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
 
 def _grey(values: np.ndarray, tags: dict) -> _Deep:
     limit = _stated(tags, int(values.max()))
-    return _Deep((limit - values if tags.get(_PHOTOMETRIC) == 0 else values)[..., None], "L", limit)
+    return _Deep(values[..., None], "L", limit, inverted=tags.get(_PHOTOMETRIC) == 0)
 
 
 def _stated(tags: dict, peak: int) -> int:
@@ -174,7 +178,7 @@ def _transparent(deep: _Deep, colour: int | tuple[int, ...] | None) -> _Deep:
     if not isinstance(colour, int | tuple) or deep.mode not in ("L", "RGB"):
         return deep
     opaque = (deep.values != np.array(colour)).any(2, keepdims=True)
-    return _Deep(np.concatenate([deep.values, opaque * np.uint16(FULL)], axis=2), f"{deep.mode}A", deep.limit)
+    return replace(deep, values=np.concatenate([deep.values, opaque * np.uint16(FULL)], axis=2), mode=f"{deep.mode}A")
 
 
 def _from_floats(image: Image.Image) -> Image.Image:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from mixexp.text import one_line, override
 
-_DIGITS = re.compile(r"\d+", re.ASCII)
 _FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
 
 
@@ -20,20 +19,20 @@ class LongerRows:
     """What the rows of a file have in common that may have one field more than its header, whichever of them comes first.
 
     all_longer: every row has more fields than the header. one_longer: exactly one more, empty ones counted. most: the most fields of a row
-    without the empty ones at its end. digits: of the first two places, those where every row has digits alone. first: the first fields.
+    without the empty ones at its end. digits: the places where every row has digits alone. first: the first fields.
     """
 
     def __init__(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         self.header, self.first = header, list[str]()
         self.most, self.all_longer, self.one_longer = 0, True, True
-        self.digits = {0, 1}
+        self.digits = set(range(len(header) + 1))
         for row in rows:
             if len(row) <= len(header):
                 self.all_longer = self.one_longer = False
                 return
             self.one_longer = self.one_longer and len(row) == len(header) + 1
             self.most = max(self.most, filled(row))
-            self.digits = {place for place in self.digits if _DIGITS.fullmatch(row[place].strip())}
+            self.digits = {place for place in self.digits if (field := row[place].strip()).isdecimal() and field.isascii()}
             self.first.append(row[0].strip())
             if len(self.first) == 1:
                 self.example = row
@@ -57,13 +56,20 @@ class LongerRows:
     def _different(self) -> bool:
         return len(set(self.first)) == len(self.first)
 
-    def decimal_comma(self) -> str | None:
-        """Two fields with a comma between them that may be one number with a decimal comma, as the first ones do not count the rows."""
-        if not {0, 1} <= self.digits or not self._different:
+    def decimal_comma(self) -> tuple[str, bool] | None:
+        """Two fields with a comma between them that may be one number with a decimal comma, and whether they are the first of each row.
+
+        First fields that count the rows are no such numbers.
+        """
+        place = next((place for place in sorted(self.digits) if place + 1 in self.digits and (place or not self._counting)), None)
+        if place is None or not self._different:
             return None
+        return one_line(f"{self.example[place].strip()},{self.example[place + 1].strip()}"), place == 0
+
+    @property
+    def _counting(self) -> bool:
         numbers = sorted(map(int, self.first)) if max(map(len, self.first)) < 20 else []
-        counting = numbers and numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
-        return None if counting else one_line(f"{self.example[0].strip()},{self.example[1].strip()}")
+        return bool(numbers) and numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
 
 
 def both_readings(sign: str) -> str:

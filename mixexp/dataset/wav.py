@@ -56,7 +56,7 @@ def read(path: Path) -> Sound:
     there = len(content) - start
     if length > there and length < UNKNOWN:
         raise ValueError(f"it is cut short: its sound has {length:,} bytes, of which {there:,} are there")
-    body = content[start : start + min(length, there)]
+    body = memoryview(content)[start : start + min(length, there)]  # no copy
     samples = _samples(body[: len(body) // form.frame * form.frame], form, order)
     if len(samples) == 0:
         raise ValueError("it has no samples")
@@ -84,10 +84,18 @@ def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
 
 
 def _unknown_as_rest(content: bytes, order: str, start: int, size: int) -> int:
-    """The sound's length, all the rest where it is said to be 0 and the file's own length shows that nobody filled it in."""
+    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that it is unknown."""
     whole = struct.unpack_from(f"{order}I", content, 4)[0]
     streamed = whole <= start - 8 or whole >= UNKNOWN
-    return len(content) - start if size == 0 and streamed else size
+    return len(content) - start if size == 0 and (streamed or not _chunks_alone(content, order, start)) else size
+
+
+def _chunks_alone(content: bytes, order: str, place: int) -> bool:
+    """Whether from a place on there is nothing, or a chunk that ends within the file: samples are not a name and such a length."""
+    if place + 8 > len(content):
+        return True
+    named = re.fullmatch(rb"[ -~]{4}", content[place : place + 4])
+    return bool(named) and place + 8 + struct.unpack_from(f"{order}I", content, place + 4)[0] <= len(content)
 
 
 def _next_chunk(content: bytes, end: int) -> int:
@@ -120,7 +128,7 @@ def _form(chunk: bytes, order: str) -> _Form:
     return _Form(kind, channels, rate, width * channels)
 
 
-def _samples(body: bytes, form: _Form, order: str) -> np.ndarray:
+def _samples(body: memoryview, form: _Form, order: str) -> np.ndarray:
     width = form.frame // form.channels
     if form.kind == _FLOAT:
         samples = _floats(np.frombuffer(body, f"{order}f{width}").astype(np.float64))
