@@ -176,10 +176,14 @@ def _data(words: list[str]) -> None:
 
 
 def _check_data(config: Mapping[str, Any], name: str) -> None:
-    from mixexp.build import check
+    from mixexp.build import check, schema_errors
     from mixexp.data import load
     from mixexp.dataset import Dataset
+    from mixexp.validate import Settings
 
+    trusted = {"trusted_modules": config["trusted_modules"]}
+    if errors := [error for error in schema_errors(Settings, trusted, "") if error.startswith("trusted_modules")]:
+        raise UserError("\n".join(errors))
     if errors := check(config["dataset"], "dataset", Dataset, tuple(config["trusted_modules"])):
         raise UserError("\n".join(errors))
     _, splits = load(config["dataset"], tuple(config["trusted_modules"]))

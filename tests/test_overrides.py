@@ -184,7 +184,7 @@ def test_an_empty_axis_is_named_on_every_way_to_a_sweep(refusal: Callable[..., s
         ("grid: [{seed: [0, 1]}, {mix: []}]", "hydra.sweeper.grid: mix: [] is empty, so its block has no cells; give it values or take it out"),
         ("params: {seed: 'range(3,0)'}", f"seed=range(3,0): {EMPTY}; 3 is not below 0, and a range leaves its end out. Did you mean 'seed=range(3,0,-1)'?"),
         ("grid: [seed]", "hydra.sweeper.grid = ['seed']: a grid is a list of blocks, such as [{mix: [none, mixup], seed: 0}]"),
-        ("grid: {seed: 0}", "experiment/e.yaml: a mapping stands where a list is needed; hydra.sweeper.grid is a list of blocks"),
+        ("grid: {seed: 0}", "experiment/e.yaml: a mapping stands where a list is needed"),
         (
             "grid: [{alpha: 'range(0.1,0.5,0.1)'}]",
             "alpha=range(0.1,0.5,0.1): a cell has one value; in a grid, alpha: [A, B] is an axis, and a text with commas has quotes in it",
@@ -704,6 +704,9 @@ def test_a_class_in_place_of_an_options_own_is_said(command: Command, tmp_path: 
 # --- what a tester met ---
 
 
+TRUSTED = "trusted_modules = {}: needs a list of values, each the name of a module as an import has it, such as own.nets"
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -734,6 +737,10 @@ def test_a_class_in_place_of_an_options_own_is_said(command: Command, tmp_path: 
         (["-m", "mix=,bc"], "mix=,bc: a value is missing beside a comma; values have commas and no blanks between them"),
         (["-m", "alpha=1,,2"], "alpha=1,,2: a value is missing beside a comma; values have commas and no blanks between them"),
         (["mix={a:1}"], "mix.a: no such setting."),
+        (["data", "two_moons", "trusted_modules=5"], TRUSTED.format("5")),
+        (["trusted_modules=true"], TRUSTED.format("true")),
+        (["-m", "trusted_modules=1e3", "seed=0,1"], TRUSTED.format("1000.0") + "\n    in 2 of 2 cells, first: trusted_modules=1e3 seed=0"),
+        (["trusted_modules={a:1}"], "trusted_modules={a:1}: a mapping stands where a list is needed"),
         (["--seed=1"], "--seed=1: settings have no dashes. Did you mean seed=1?"),
         (["plan", "quickstart", "--model.width=2"], "--model.width=2: settings have no dashes. Did you mean model.width=2?"),
         (["seed=${oc.env:NOT_SET_HERE}"], "seed=${oc.env:NOT_SET_HERE}: there is no environment variable NOT_SET_HERE"),

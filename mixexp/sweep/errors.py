@@ -29,7 +29,7 @@ PLUGINS = {
 
 _WORDS = {
     "int is not a ListConfig, list or tuple": "a list is needed",
-    "Cannot merge DictConfig with ListConfig": "a mapping stands where a list is needed; hydra.sweeper.grid is a list of blocks",
+    "Cannot merge DictConfig with ListConfig": "a mapping stands where a list is needed",
     "Cannot merge ListConfig with DictConfig": "a list stands where a mapping is needed",
 }
 """OmegaConf's words, and ours."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mixexp.build import hints_of, locate
 from mixexp.errors import UserError
@@ -128,5 +128,5 @@ def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:
         return _SETTINGS
     with contextlib.suppress(UserError):
         if "_target_" in node:
-            return hints_of(locate(node["_target_"], trusted or ()))
+            return hints_of(locate(node["_target_"], trusted if isinstance(trusted, list | tuple | ListConfig) else ()))
     return {}
