@@ -23,8 +23,9 @@ COLUMNS = ("4", "007", "1e3", "1_000", "true", "null", "x")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a table whose columns have the names of numbers; each of the first six could be the classes."""
+    monkeypatch.delenv("MIXEXP_DATA", raising=False)  # where its data folder would not be looked for
     rows = [",".join([*(f"c{n * (2 * k + 3) % 11 % 2}" for k in range(len(COLUMNS) - 1)), str(n * 5 % 13 / 7)]) for n in range(40)]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "numbers.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n", encoding="utf-8")
