@@ -45,7 +45,7 @@ def begun(folder: Path, steps: int = 100, rows: tuple[int, ...] = (), task: Task
     """A run as its process leaves it when it is killed."""
     run = RunFolder(folder)
     about = {"label": f"seed={folder.name}", "task": task._asdict(), "steps": steps, "process": 4711, "host": "there"}
-    run.start({"seed": 1}, {**about, "continued_at_step": 0, **facts}, validation=False)
+    run.start({"seed": 1, "choices": {}}, {**about, "continued_at_step": 0, **facts}, validation=False)
     for step in rows:
         run.append(row(step))
     return run
@@ -546,7 +546,7 @@ def test_a_plan_says_what_became_of_the_runs(command, tmp_path):
         (("plan", "experiment=quickstart,small_data"), ["one experiment at a time"]),
         (("plan", "quickstart", "small_data"), ["one experiment at a time"]),
         (("plan", "quickstart", "output_dir=afile/x"), ["cannot write", "27 of 27 cells"]),
-        (("plan", "seed=0,"), ["seed=0,", "quotes"]),
+        (("plan", "seed=0,"), ["seed=0,", "a value is missing beside a comma"]),
         (("plan", "--config-dir", "nowhere", "quickstart"), ["nowhere"]),
         (("pln", "quickstart"), ["pln", "Did you mean 'plan'?"]),
         (("status",), ["outputs/quickstart"]),
