@@ -458,18 +458,23 @@ def test_a_metric_that_no_run_has_is_named_with_the_reason(tmp_path):
     assert why("accuracy", "best_validation").endswith("since none held a part of its training set out (validation=0.1)")
 
 
-@pytest.mark.parametrize("way", ["all failed", "emptied", "cut", "without a seed"])
+@pytest.mark.parametrize("way", ["all failed", "emptied", "cut", "cut where it is YAML", "without a seed"])
 def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
     if way == "all failed":
         failed(tmp_path / "runs" / "r0", "RuntimeError: it broke")
     else:
         config = leave(tmp_path / "runs" / "r0") / "config.yaml"
-        text = {"emptied": "", "cut": config.read_text()[:30] + "\n  a: [", "without a seed": "choices: {mix: none}\n"}[way]
+        cut = config.read_text()[:20]  # name and seed
+        text = {"emptied": "", "cut": cut + "\n  a: [", "cut where it is YAML": cut, "without a seed": "choices: {mix: none}\n"}[way]
         config.write_text(text)
     written = write_report([tmp_path / "runs"])
     page = next(path for path in written if path.suffix == ".html").read_text()
     table = next(path for path in written if path.name == "table.md").read_text()
-    reason = {"all failed": "failed | r0 |  | RuntimeError: it broke |", "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |"}
+    reason = {
+        "all failed": "failed | r0 |  | RuntimeError: it broke |",
+        "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |",
+        "cut where it is YAML": "damaged | r0 |  | config.yaml is no configuration of a run |",
+    }
     assert "r0" in page and reason.get(way, "r0" if way == "cut" else "50.00") in table
 
 
