@@ -473,7 +473,7 @@ def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
     reason = {
         "all failed": "failed | r0 |  | RuntimeError: it broke |",
         "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |",
-        "cut where it is YAML": "damaged | r0 |  | config.yaml is no configuration of a run |",
+        "cut where it is YAML": "| damaged | r0 | all runs / accuracy, seed – | config.yaml is no configuration of a run |",
     }
     assert "r0" in page and reason.get(way, "r0" if way == "cut" else "50.00") in table
 
