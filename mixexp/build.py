@@ -108,9 +108,10 @@ def _imported(target: str, module_name: str) -> Any:
         raise UserError(f"_target_ {target}: {module_name} cannot be imported: {reason}{_where(error)}") from error
 
 
-def _where(error: Exception) -> str:
-    """The line that raised."""
+def _where(error: Exception, file: str | None = None) -> str:
+    """The line that raised, or the one of a file that called what raised."""
     frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in frames if frame.filename == file] or frames
     if isinstance(error, SyntaxError) or not frames:
         return ""  # Python's own words name the line
     return f" ({frames[-1].filename}, line {frames[-1].lineno})"
@@ -130,7 +131,10 @@ def _not_there(module: Any, name: str) -> str:
 
 
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
-    """The object a configuration node describes, inner nodes first; of `given`, it gets what its signature asks for."""
+    """The object a configuration node describes, inner nodes first; of `given`, it gets what its signature asks for.
+
+    Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its arguments.
+    """
     target = locate(node["_target_"], trusted)
     wanted = _parameters(target)
     arguments = {
@@ -140,6 +144,12 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
         return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
+        if node["_target_"].partition(".")[0] in OWN_MODULES or isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = one_line(f"{type(error).__name__}: {error}")
+        file = getattr(sys.modules.get(target.__module__ or ""), "__file__", None)
+        raise UserError(f"_target_ {node['_target_']}: making it raised {reason}{_where(error, file)}") from error
 
 
 def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:

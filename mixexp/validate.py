@@ -482,8 +482,9 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
                 network(torch.zeros(shape))
             with sizes.bounded(nodes, ""), once.counting():
                 loss.penalty(network.head)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"model: cannot be trained on batches of shape {shape}: {error}") from error
+        except Exception as error:  # whatever a model of the user's own may raise
+            reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
     parameters = sum(parameter.numel() for parameter in network.parameters())
     flops = counter.get_total_flops() / shape[0]
     kept_by_one = kept.bytes / shape[0]

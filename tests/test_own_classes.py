@@ -69,6 +69,26 @@ class Limited(MLP):
         super().__init__(in_channels, image_size, hidden=[4])
 
 
+class Failing(MLP):
+    def __init__(self, in_channels, image_size, *, fault: str) -> None:
+        super().__init__(in_channels, image_size, hidden=[4])
+        {"type": lambda: "a" + 1, "key": lambda: {}["width"], "attribute": lambda: self.nothing, "run": self.run, "check": self.check}[fault]()
+
+    def run(self):
+        raise RuntimeError("no luck")
+
+    def check(self):
+        assert False, "never"
+
+
+class Lost(MLP):
+    def __init__(self, in_channels, image_size) -> None:
+        super().__init__(in_channels, image_size, hidden=[4])
+
+    def forward(self, x):
+        return x.nothing
+
+
 class Silent(Loss):
     def forward(self, outputs, labels):
         return outputs.sum(1)
@@ -190,6 +210,30 @@ def test_a_module_that_cannot_be_imported_is_one_line(text: str, says: str, tmp_
     monkeypatch.chdir(tmp_path)
     (line,) = check({"_target_": f"{name}.Net"}, "model", GROUPS["model"], [name])
     assert re.fullmatch(rf"model: _target_ {name}\.Net: {name} cannot be imported: {says}", line), line
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("type", 'TypeError: can only concatenate str (not "int") to str'),
+        ("key", "KeyError: 'width'"),
+        ("attribute", "AttributeError: 'Failing' object has no attribute 'nothing'"),
+        ("run", "RuntimeError: no luck"),
+        ("check", "AssertionError: never"),
+    ],
+)
+def test_a_constructor_that_fails_is_one_message_with_its_line(fault: str, says: str, module: str) -> None:
+    config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
+    config["model"] = {"_target_": f"{module}.Failing", "fault": fault}
+    (line,) = validate(config)
+    assert re.search(rf"_target_ {module}\.Failing: making it raised {re.escape(says)} \(.*{module}\.py, line \d+\)$", line), line
+
+
+def test_a_network_that_fails_on_a_batch_is_one_message(module: str) -> None:
+    config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
+    config["model"] = {"_target_": f"{module}.Lost"}
+    (line,) = validate(config)
+    assert re.search(r"model: cannot be trained on batches of shape .*: AttributeError: 'Tensor' object has no attribute 'nothing'$", line), line
 
 
 def test_a_module_of_a_name_that_python_has_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

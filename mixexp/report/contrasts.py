@@ -11,6 +11,7 @@ from mixexp.errors import closest
 from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired
 from mixexp.report.load import Run, other_data
 from mixexp.report.tables import UNSET, Entry, Table
+from mixexp.text import in_shell, listed
 
 AT_MOST = 6
 """Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can bear."""
@@ -66,7 +67,8 @@ def baseline_problem(table: Table) -> str:
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in labels:
-        return f"The baseline {name!r} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {', '.join(labels[:12])}."
+        there = listed(map(in_shell, labels), name)
+        return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
     axis = _axis(table)
     testable = any(len(members) >= FEWEST for members in table.cells.values())
     if not name and testable and len(getattr(table, axis)) > AT_MOST:
