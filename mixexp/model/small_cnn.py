@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -18,12 +18,15 @@ class SmallCNN(Body):
     both after their pool, sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features [B, 4 width].
 
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
+        (mixexp.model.keras).
 
     Source: ours, for the digits, the tests and quick sweeps.
     Differs from the paper: nothing.
     """
 
     kinds = ("image", "spectrogram")
+    added = ("layer_defaults",)
 
     def __init__(
         self,
@@ -32,8 +35,10 @@ class SmallCNN(Body):
         *,
         width: Annotated[int, Field(gt=0)] = 16,
         final_batchnorm: bool = False,
+        layer_defaults: Literal["torch", "keras"] = "torch",
     ) -> None:
         super().__init__()
+        self.layer_defaults = layer_defaults
         side = min(image_size)
 
         def halve(side: int) -> nn.Module:
