@@ -310,7 +310,7 @@ def test_an_embedding_is_one_linear_layer_of_the_network_without() -> None:
     torch.testing.assert_close(body(x), plain(x) @ body.embed.weight.T + body.embed.bias)
 
 
-@pytest.mark.parametrize("name", ["cnn10", "mnist_cnn", "mnist_cnn_2d"])
+@pytest.mark.parametrize("name", ["cnn10", "mnist_cnn", "mnist_cnn_2d", "small_cnn"])
 def test_layers_begin_as_kerass_do_the_heads_too(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
