@@ -42,7 +42,7 @@ def leave(
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     record = {"differs_from_edition" if edition else "differs_from_experiment": differs or {}}
-    (folder / "environment.json").write_text(json.dumps({"device_name": "a chip", "data_contents": contents, "started": "2026-01-01", **record}))
+    (folder / "environment.json").write_text(json.dumps({"device_name": "a chip", "data_contents": contents, "versions": {"torch": "2"}, "started": "2026-01-01", **record}))
     rows = [f"{step},{step},0.1,{loss},{value},1" for step, (value, loss) in enumerate(zip(series, losses or [1.0] * len(series), strict=True), start=1)]
     (folder / "metrics.csv").write_text("\n".join(["step,epoch,lr,train_loss,accuracy,seconds", *rows]) + "\n")
     if outcome in ("finished", "diverged"):

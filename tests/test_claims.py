@@ -323,7 +323,7 @@ def command(capsys, *words: str) -> str:
 def test_the_command_shows_every_claim_by_article(own, capsys):
     text = command(capsys)
     assert "## Article d: mixup with little data" in text
-    assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%) | +4.22 [" in text
+    assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt; mix=none | +4.22 [" in text
     assert "| little.best | It is so. (small_data_mixup, table) | laptop | supported |" in text
     assert text.count("little.best") == 1, "the edition without runs is not shown where there is another one"
     assert "| cannot be decided here: No GPU. |" in text

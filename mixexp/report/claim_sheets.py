@@ -26,7 +26,7 @@ ORDER = {"decimals": 2}
 
 def sheet(answers: Sequence[Answer]) -> Sheet:
     """A row for each claim and edition that has runs; of a claim without any, one row."""
-    head = ["claim", "what it says", "edition", "verdict", "measured", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
+    head = ["claim", "what it says", "edition", "verdict", "compared", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
     return Sheet(head, [row for one in _told(answers) for row in [_row(*one)]], 5)
 
 
@@ -52,7 +52,7 @@ def totals(decided: Decided) -> list[str]:
     for edition, found in counts(decided.answers).items():
         told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
         lines.append(f"{edition}: {told}" if edition else told)
-    return [*lines, *no_evidence(decided)]
+    return [*(lines or ["no claim"]), *no_evidence(decided)]
 
 
 def no_evidence(decided: Decided) -> list[str]:
@@ -102,17 +102,18 @@ def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
 
 def _row(one: Answer, edition: str) -> list[str]:
     says = f"{one.says} ({one.source})"
+    compared = f"{one.quantity}: {one.test.words}" if one.test else ""
     reason = _reason(one)
     verdict = f"{one.verdict}: {reason}" if reason else one.verdict
     if one.evidence is None:
-        return [one.name, says, edition, verdict, one.quantity, "", str(one.seeds) if one.test else "", "", ""]
+        return [one.name, says, edition, verdict, compared, "", str(one.seeds) if one.test else "", "", ""]
     spec = ORDER if one.test.kind == "order" else one.spec
     found = one.evidence
     effect = number(found.effect, spec) if one.test.level or one.test.kind == "order" else signed(found.effect, spec)
     if found.interval is not None:
         effect += f" {span(found.interval.low, found.interval.high, spec)}"
     least = one.detectable
-    return [one.name, says, edition, verdict, one.quantity, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
+    return [one.name, says, edition, verdict, compared, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
 
 
 def _reason(one: Answer) -> str:
