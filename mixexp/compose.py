@@ -42,7 +42,10 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
     refuse_several(parsed, groups, ())
     words = [*overrides, *search_path(folders)]
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
+        found = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
+    if found.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
+        found["name"] = f"{found['name']}_{found['edition']}"  # beside the experiment's own runs
+    return found
 
 
 def search_path(folders: Sequence[Path]) -> list[str]:
@@ -95,7 +98,9 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
     if shown and "MULTIRUN" in modes:
         raise UserError("hydra.mode=MULTIRUN: --cfg and --info show one configuration; leave it out")
-    if sweep or "MULTIRUN" in modes:
+    sweep = sweep or "MULTIRUN" in modes
+    parsed += parse(_name_of_edition(parsed, folders, None if sweep or shown else typed), groups)
+    if sweep:
         return [word for override in parsed for word in of_each_cell(override, groups)]
     idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
@@ -106,6 +111,27 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
             raise UserError(f"{' '.join(first)}: several values, and --cfg and --info show one configuration: {line_of(typed, first)}")
     refuse_several(parsed, groups, typed)
     return [override.input_line for override in parsed]
+
+
+def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone: Sequence[str] | None) -> list[str]:
+    """The override for the name of an edition's sweep, none where no edition is chosen or a name is typed.
+
+    alone: the words of the command line of a single run. Raises UserError for an edition that is not there, and for one of a single run.
+    """
+    from mixexp.sweep.overrides import command
+
+    words = {override.key_or_group: override for override in parsed if override.key_or_group in ("edition", "experiment", "name")}
+    chosen = words.get("edition")
+    if chosen is None or chosen.is_delete() or (not chosen.is_sweep_override() and not isinstance(chosen.value(), str)):
+        return []
+    if chosen.is_sweep_override():
+        raise UserError(f"{chosen.input_line}: one edition at a time, each has its own grid")
+    if "experiment" in words and words["experiment"].is_sweep_override():
+        return []  # which the sweep refuses
+    name = compose([override.input_line for key, override in words.items() if key != "name"], folders)["name"]
+    if alone is not None:
+        raise UserError(f"{chosen.input_line}: an edition is a sweep, and this is one run: {command(alone, {}, multirun=True)}")
+    return [] if "name" in words else [f"name={name}"]
 
 
 def _mode(override: Override) -> str:

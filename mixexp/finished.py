@@ -10,7 +10,7 @@ from mixexp.errors import UserError
 from mixexp.files import read_json, read_json_or_nothing, read_yaml
 from mixexp.text import one_line
 
-YOUNGER = ("probe", "gan", "logger")
+YOUNGER = ("probe", "gan", "logger", "claims", "editions", "edition", "checks")
 """Settings that older records lack, which then were null."""
 
 

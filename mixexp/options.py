@@ -46,7 +46,30 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
     name = group if group in found else group.removesuffix("s")
     if name not in found:
         raise UserError(f"list {group}: no such group; there are {', '.join(found)}.{closest(group, found)}")
-    return "\n\n".join("\n  ".join([option, *lines]) for option, lines in found[name].items())
+    more = {option: _of_editions(option, names) for option, names in editions(folders).items()} if name == "experiment" else {}
+    return "\n\n".join("\n  ".join([option, *lines, *more.get(option, ())]) for option, lines in found[name].items())
+
+
+def _of_editions(experiment: str, names: Mapping[str, str]) -> list[str]:
+    return [f"Edition {name}: {why} mixexp reproduce {experiment} edition={name}" for name, why in names.items()]
+
+
+def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot be read."""
+    import yaml  # mixexp list starts without it
+
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not re.search(r"^editions:", text, re.MULTILINE):  # most have none, and reading YAML takes time
+            continue
+        try:
+            described = yaml.safe_load(text)["editions"]
+        except (TypeError, yaml.YAMLError):
+            continue
+        if isinstance(described, dict):
+            found[path.stem] = {str(name): str(own.get("why", "")) if isinstance(own, dict) else "" for name, own in described.items()}
+    return {experiment: names for experiment, names in found.items() if names}
 
 
 def expand_home(word: str) -> str:

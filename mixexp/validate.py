@@ -128,6 +128,10 @@ class Settings(BaseModel):
     output_dir: Text
     trusted_modules: list[Module]
     table: dict[str, Any] | None
+    claims: dict[str, Any] | None
+    editions: dict[str, Any] | None
+    edition: Text | None
+    checks: dict[str, Any] | None
     choices: dict[str, Any]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from commands import mixexp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.errors import UserError
+from mixexp.sweep.editions import Edition
 from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
 EXPERIMENTS = [
@@ -159,3 +163,136 @@ def test_every_cell_has_what_the_command_line_asked_for(blocks: list[dict[str, o
     found = cells(blocks, wanted, {"a", "seed"})
     for cell, (key, values) in itertools.product(found, wanted.items()):
         assert dict(word.split("=") for word in cell)[key] in values
+
+
+# --- editions ---
+
+ON_DIGITS = """# @package _global_
+# Mixing on the digits.
+defaults:
+  - override /dataset: digits
+  - override /subset: head
+  - override /mix: mixup
+  - override /probe: training_error
+
+name: on_digits
+epochs: 3
+data_seed: ${seed}
+
+hydra:
+  sweeper:
+    params: {seed: "0,1,2"}
+    grid:
+      - {subset.n: [1000, 500], mix: [none, mixup]}
+      - {subset.n: 200, steps: 100, mix: [none, mixup]}
+
+table: {title: mixing, metric: accuracy, rows: {label: images, key: subset.n}, columns: {label: mixing, key: mix}}
+
+claims:
+  gain: {source: ours, says: It helps., test: {higher: {mix: mixup}, lower: {mix: none}}}
+
+editions:
+  laptop:
+    why: Seconds in place of hours.
+    params: {seed: "0,1", model.width: 4, epochs: 2}
+    grid: [{subset.n: [100, 60], mix: [none, mixup]}]
+    checks: {fits: {says: It fits., test: {below: 1.0, of: {mix: none}}}}
+  short:
+    why: Fewer steps.
+    params: {seed: 0, epochs: 1, steps: null, alpha: 0.2}
+  wrong:
+    param: {seed: "0"}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """The word for a folder with an experiment that has editions."""
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "digits.yaml").write_text(ON_DIGITS)
+    return "--config-dir=own"
+
+
+def edition(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """The cells of an edition of a small experiment, each as one line."""
+    blocks = [{"mix": ["none", "mixup"], "epochs": 9}]
+    found = Edition("laptop", params, grid, None).cells(blocks, {"seed": "0", "batch_size": "64"}, {"seed", "epochs", "alpha"}, {})
+    return [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in found]
+
+
+def test_an_editions_params_win_over_the_experiments_and_narrow_its_grid() -> None:
+    assert edition({"seed": "3,4", "epochs": 1}) == [f"seed={seed} batch_size=64 mix={mix} epochs=1" for mix in ("none", "mixup") for seed in (3, 4)]
+    assert edition({"mix": "mixup"}) == ["seed=0 batch_size=64 mix=mixup epochs=9"]
+
+
+def test_an_editions_grid_takes_the_place_of_the_experiments() -> None:
+    assert edition({"alpha": 1.0}, [{"a": [1, 2]}]) == ["seed=0 batch_size=64 alpha=1.0 a=1", "seed=0 batch_size=64 alpha=1.0 a=2"]
+
+
+def test_a_value_of_any_kind_and_a_reference_are_an_editions_params() -> None:
+    (cell,) = edition({"data_seed": "${seed}", "schedule.milestones": [0.3, 0.6], "steps": None}, [{"mix": "none"}])
+    assert cell == "seed=0 batch_size=64 data_seed=${seed} schedule.milestones=[0.3,0.6] steps=null mix=none"
+
+
+def test_an_edition_is_trained_recorded_and_reported_beside_the_experiments_own_runs(tmp_path: Path, own: str) -> None:
+    done = mixexp("reproduce", "digits", "edition=laptop", "subset.n=60", own, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs").iterdir()
+    configs = [yaml.safe_load(path.read_text()) for path in folder.glob("*/config.yaml")]
+    assert folder.name == "on_digits_laptop"
+    assert sorted((c["choices"]["mix"], c["seed"], c["data_seed"]) for c in configs) == [(m, s, s) for m in ("mixup", "none") for s in (0, 1)]
+    described = yaml.safe_load(ON_DIGITS)
+    for config in configs:
+        assert (config["name"], config["subset"]["n"], config["epochs"], config["model"]["width"]) == ("on_digits_laptop", 60, 2, 4)
+        assert (config["edition"], config["editions"], config["claims"]) == ("laptop", None, described["claims"])
+        assert config["checks"] == described["editions"]["laptop"]["checks"]
+    for path in folder.glob("*/environment.json"):
+        about = json.loads(path.read_text())
+        assert set(about["differs_from_experiment"]) == {"epochs", "model.width", "subset.n"} and about["differs_from_edition"] == {}
+    reduced = "**Reduced: edition laptop: epochs 2 instead of 3; model.width 4 instead of 16; subset.n 60 instead of 1000**"
+    assert reduced in (folder / "report" / "table.md").read_text()
+    # the same settings by hand are the same runs, of no edition
+    by_hand = mixexp("plan", "digits", "seed=0,1", "subset.n=60", "model.width=4", "epochs=2", "steps=null", "name=on_digits_laptop", own, cwd=tmp_path)
+    assert "4 done" in by_hand.stdout
+    assert mixexp("plan", "digits", "edition=laptop", own, cwd=tmp_path).stdout.count("missing  ") == 4
+
+
+def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_path: Path, own: str) -> None:
+    words = ("-m", "experiment=digits", "edition=laptop", "subset.n=60", "mix=none", "seed=0,7", "epochs=1", "name=mine", own)
+    assert mixexp(*words, cwd=tmp_path).returncode == 0
+    folder = tmp_path / "outputs" / "mine"
+    found = [json.loads(path.read_text())["differs_from_edition"] for path in folder.glob("*/environment.json")]
+    assert found == [{"epochs": [1, 2]}] * 2, "another seed is another repetition"
+    assert mixexp("report", "outputs/mine", cwd=tmp_path).returncode == 0
+    assert "; not as the edition has it: epochs 1 instead of 2**" in (folder / "report" / "table.md").read_text()
+
+
+def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narrows_it(tmp_path: Path, own: str) -> None:
+    done = mixexp("plan", "digits", "edition=short", own, cwd=tmp_path)
+    assert "on_digits_short: 6 runs: 6 missing" in done.stdout
+    assert "on_digits_short: 1 run: 1 missing" in mixexp("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
+    shown = mixexp("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
+    assert "name: on_digits_laptop\n" in shown and "edition: laptop\n" in shown
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("plan", "digits", "edition=lapto"), "edition=lapto: experiment=digits has no such edition; there are laptop, short, wrong. Did you mean 'edition=laptop'?"),
+        (("plan", "edition=laptop"), "edition=laptop: it is one of an experiment's, and no experiment is chosen; these have: .*digits (laptop, short, wrong)"),
+        (("plan", "quickstart", "edition=laptop"), "edition=laptop: experiment=quickstart has no editions; these have: .*digits (laptop, short, wrong)"),
+        (("experiment=digits", "edition=laptop"), "edition=laptop: an edition is a sweep, and this is one run: mixexp -m --config-dir=own experiment=digits edition=laptop"),
+        (("-m", "experiment=digits", "edition=laptop,short"), "edition=laptop,short: one edition at a time, each has its own grid"),
+        (("plan", "digits", "edition=wrong"), "editions.wrong.why: needs a value, .*editions.wrong.param: no such setting; there are why, params, grid, checks. Did you mean"),
+    ],
+)
+def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(tmp_path: Path, own: str, words: tuple[str, ...], message: str) -> None:
+    done = mixexp(*words, own, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    beginning, _, end = message.partition(".*")
+    assert done.stderr.startswith(f"mixexp: {beginning}") and end in done.stderr and not (tmp_path / "outputs").exists()
+
+
+def test_the_list_of_experiments_names_their_editions(tmp_path: Path, own: str) -> None:
+    listed = mixexp("list", "experiments", own, cwd=tmp_path).stdout
+    assert "digits\n  Mixing on the digits.\n  Edition laptop: Seconds in place of hours. mixexp reproduce digits edition=laptop\n" in listed

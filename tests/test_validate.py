@@ -147,6 +147,8 @@ def test_what_is_not_there_is_named_with_what_is(words: tuple[str, ...], says: l
         ("output_dir", "", "the value is left empty; it needs a text that is not empty"),
         ("trusted_modules", "mine", "mine: needs a list of values, each the name of a module as an import has it, such as own.nets. Did you mean 'trusted_modules=[mine]'?"),
         ("table", "small", "small: needs a mapping, as in {name: value}, or null"),
+        ("claims", "small", "small: needs a mapping, as in {name: value}, or null"),
+        ("edition", 1, "1: needs a text that is not empty, or null. Did you mean 'edition=\"1\"'?"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(key: str, value: Any, says: str) -> None:

@@ -31,16 +31,20 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
+        from mixexp.sweep.editions import chosen
         from mixexp.sweep.grid import cells
         from mixexp.sweep.overrides import loaded_groups, parse, refuse, values
 
         groups = loaded_groups()
-        params, typed = (parse(words, groups) for words in (self._parse_config(), arguments))
-        refuse(params, groups)
-        # what comes later wins: an axis on the command line replaces the experiment's
-        axes = {override.get_key_element(): values(override, groups) for override in [*params, *typed]}
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
-        jobs = cells(blocks, axes, root={key for key in self.config if key != "hydra"})
+        root = {key for key in self.config if key != "hydra"}
+        params = parse(self._parse_config(), groups)
+        refuse(params, groups)
+        if edition := chosen(self.config):  # its cells are the grid, in which the experiment's params are settled
+            blocks, params = edition.cells(blocks, self.params, root, groups), []
+        # what comes later wins: an axis on the command line replaces the experiment's
+        axes = {override.get_key_element(): values(override, groups) for override in [*params, *parse(arguments, groups)]}
+        jobs = cells(blocks, axes, root)
         if not isinstance(self.launcher, PoolLauncher):
             return self._hand_over(jobs)
         returns = self.launcher.launch(jobs, initial_job_idx=0)

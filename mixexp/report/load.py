@@ -24,10 +24,12 @@ MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "err
 REPEATS = ("seed", "data_seed")
 # Where and under which name a run was made does not change what it measured.
 CIRCUMSTANCES = (
-    *("name", "experiment", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+    *("name", "experiment", "edition", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
     *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
     *("dataset.data_dir", "dataset.download"),
 )
+DESCRIPTIONS = ("table", "claims", "editions", "checks")
+"""What a configuration says of the sweep that it is of, and no run does."""
 ASIDE = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
 """What makes no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
@@ -251,12 +253,12 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as dotted keys, the chosen option of a group under the group's name, without the table."""
+    """The configuration as dotted keys, the chosen option of a group under the group's name, without the descriptions."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if key == "choices" and isinstance(value, Mapping):
             flat.update({str(group): option for group, option in value.items()})
-        elif key != "table":
+        elif key not in DESCRIPTIONS:
             flat.update(_leaves(str(key), value))
     return flat
 

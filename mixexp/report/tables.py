@@ -265,11 +265,23 @@ def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, A
 
 
 def reductions(runs: Iterable[Run]) -> str:
-    """What the runs used instead of their experiment's own values, empty when all are full size."""
+    """What the runs used instead of their experiment's own values, empty when all are full size; of an edition with its name."""
     known = [run for run in runs if run.environment]
+    text = _differing(known, "differs_from_experiment")
+    of_edition = [run for run in known if "differs_from_edition" in run.environment]
+    if not of_edition:
+        return text
+    names = " or ".join(dict.fromkeys(label(run.config.get("edition")) for run in of_edition))
+    part = "" if len(of_edition) == len(known) else f" (in {len(of_edition)} of {len(known)} runs)"
+    by_hand = _differing(of_edition, "differs_from_edition")
+    return f"edition {names}{part}{f': {text}' if text else ''}{f'; not as the edition has it: {by_hand}' if by_hand else ''}"
+
+
+def _differing(runs: Sequence[Run], record: str) -> str:
+    """The values that runs used instead of others, as one of the records in their environment.json has them."""
     used: dict[tuple[str, str], dict[str, int]] = {}
-    for run in known:
-        differences = run.environment.get("differs_from_experiment")
+    for run in runs:
+        differences = run.environment.get(record)
         differences = differences if isinstance(differences, Mapping) else {}
         for key, pair in differences.items():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
@@ -281,7 +293,7 @@ def reductions(runs: Iterable[Run]) -> str:
     texts = []
     for (key, instead), counts in used.items():
         touched = sum(counts.values())
-        part = "" if touched == len(known) else f" (in {touched} of {len(known)} runs)"
+        part = "" if touched == len(runs) else f" (in {touched} of {len(runs)} runs)"
         texts.append(f"{key} {' or '.join(counts)}{instead}{part}")
     return "; ".join(texts)
 

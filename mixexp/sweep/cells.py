@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
+from mixexp.sweep.editions import chosen
+from mixexp.sweep.grid import Cell
 from mixexp.sweep.identity import OPTIONAL
 from mixexp.sweep.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 
@@ -24,7 +26,7 @@ from mixexp.sweep.overrides import DRAWN, Groups, chosen_groups, loaded_groups, 
 class Composed:
     """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space.
 
-    folders: where options come from, the first first.
+    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one.
     """
 
     config: DictConfig
@@ -32,6 +34,7 @@ class Composed:
     grid: Sequence[Mapping[str, Any]] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    edition: Sequence[Cell] = ()
 
 
 def composed(found: DictConfig) -> Composed:
@@ -44,12 +47,22 @@ def composed(found: DictConfig) -> Composed:
         raise UserError(f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME")
     _one_option_each(choices, config, found)
     grid, space = (sweeper.get(name) for name in ("grid", "space"))
+    blocks = OmegaConf.to_container(grid) if grid is not None else ()
+    edition: Sequence[Cell] = ()
+    if (named := chosen(found)) is not None:
+        if grid is None:
+            raise UserError(f"edition={named.name}: its cells are a grid's; leave hydra/sweeper={found.hydra.runtime.choices['hydra/sweeper']} out")
+        edition = named.cells(blocks, sweeper.params or {}, set(config), loaded_groups())
+        config.checks = named.checks
+    if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
+        config.editions = None
     return Composed(
         config,
         choices,
-        OmegaConf.to_container(grid) if grid is not None else (),
+        blocks,
         OmegaConf.to_container(space) if space is not None else {},
-        tuple(source.path for source in found.hydra.runtime.config_sources),
+        _folders(found),
+        edition,
     )
 
 
@@ -117,7 +130,7 @@ class Composer:
         base = self._load(tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override)))
         config = copy.deepcopy(base.config)
         ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
-        return Composed(config, base.choices, base.grid, base.space, base.folders)
+        return replace(base, config=config)
 
     def _read(self, word: str) -> Override:
         (override,) = parse([word], self._groups)
@@ -130,7 +143,7 @@ class Composer:
     def _chooses(self, override: Override) -> bool:
         """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""
         key = override.key_or_group
-        if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] == "hydra":
+        if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] in ("hydra", "edition"):
             return True
         return key in self._groups and not isinstance(override.value(), dict)  # a mapping sets values of the group's option
 

@@ -84,6 +84,7 @@ def turns(
             "family": run.family,
             "task": run.task._asdict(),
             "differs_from_experiment": run.differs_from_experiment,
+            **({} if run.differs_from_edition is None else {"differs_from_edition": run.differs_from_edition}),
         }
         try:
             with contextlib.closing(_loop(run, folder, facts)) as steps:

@@ -75,6 +75,12 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the key instead:
     in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError when no cell is left.
     """
+    found = combined(blocks, axes, root)
+    return [[key if key.startswith("~") else f"{key}={value}" for key, value in cell.items()] for cell in found]
+
+
+def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[Cell]:
+    """The same cells as mappings; raises what `cells` raises."""
     if len(axes.get("experiment", ())) > 1:
         names = " ".join(axes["experiment"])
         raise UserError(f"one experiment at a time, each has its own grid; for several: mixexp reproduce {names}")
@@ -93,7 +99,7 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
         else:
             new.append(key)
     if not grid:
-        words = " ".join(f"{key}={','.join(values)}" for key, values in axes.items() if key != "experiment")
+        words = " ".join(f"{key}={','.join(values)}" for key, values in axes.items() if any(key in cell for cell in full))
         raise UserError(f"{words}: no cell of the experiment's grid has all of these values")
     for key in new:
         grid = replace(grid, key, axes[key], everywhere=key in root)
@@ -101,5 +107,4 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     if (number := len(grid) * math.prod(map(len, outer.values()))) > MOST_CELLS:
         raise UserError(f"{number:,} cells; a sweep has {MOST_CELLS:,} at most")
     products = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
-    words = ({**common, **cell} for cell in grid for common in products)
-    return [[key if key.startswith("~") else f"{key}={value}" for key, value in word.items()] for word in words]
+    return [{**common, **cell} for cell in grid for common in products]

@@ -11,7 +11,8 @@ from mixexp.build import build, telling
 
 NOT_SCIENTIFIC = frozenset(
     {
-        *("name", "choices", "table", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
+        *("name", "choices", "table", "claims", "editions", "edition", "checks"),
+        *("device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
         *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
     }
 )

@@ -35,12 +35,14 @@ from mixexp.validate import TooLarge, cost, validate
 class Run:
     """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
 
-    family: the same in all runs that differ in their budget alone. words: the overrides of the first of its cells.
+    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in their budget
+    alone. words: the overrides of the first of its cells.
     """
 
     config: dict[str, Any]
     folder: Path
     differs_from_experiment: dict[str, list[Any]]
+    differs_from_edition: dict[str, list[Any]] | None
     label: str
     task: Task
     family: str
@@ -129,8 +131,10 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         name = run_id(config)
         if name not in runs:
             label = " ".join(word for word in overrides if word not in common) or config["name"]
-            differs, family = references.differences(cell, config), run_id({**config, "epochs": None, "steps": None})
-            runs[name] = Run(config, _folder(config) / name, differs, label, _task(config), family, tuple(overrides))
+            differs = references.differences(cell, config)
+            beside = references.differences(cell, config, edition=True) if cell.edition else None
+            family = run_id({**config, "epochs": None, "steps": None})
+            runs[name] = Run(config, _folder(config) / name, differs, beside, label, _task(config), family, tuple(overrides))
     refusals, too_large = ([Refusal(reason, cells) for reason, cells in found.items()] for found in (reasons, sizes))
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
@@ -211,29 +215,30 @@ def _words(refusal: Refusal, total: int) -> str:
 
 
 class _References:
-    """Experiments as their files have them, composed once for every cell of their grids."""
+    """Experiments as their files have them, and editions of them, composed once for every cell of their grids."""
 
     def __init__(self) -> None:
         self._compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
-        self._cells: list[dict[str, tuple[str, Any]]] | None = None
+        self._cells: dict[bool, list[dict[str, tuple[str, Any]]]] = {}
         self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def differences(self, cell: Composed, config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment.
 
-        A setting that the experiment searches for departs where it is outside the space.
+        edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is outside the space.
         """
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
-        if self._cells is None:  # a sweep has one experiment
-            self._cells = [{key: (text, value_of(text)) for key, text in c.items()} for c in block_cells(cell.grid)]
-        has = {key: lookup(config, key) for c in self._cells for key in c}
+        if edition not in self._cells:  # a sweep has one experiment and one edition
+            grid = cell.edition if edition else block_cells(cell.grid)
+            self._cells[edition] = [{key: (text, value_of(text)) for key, text in c.items()} for c in grid]
+        has = {key: lookup(config, key) for c in self._cells[edition] for key in c}
 
         def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
             return sum(1 if has[key] in (value, text) else -1 for key, (text, value) in grid_cell.items())
 
-        nearest = max(self._cells, default={}, key=likeness)
+        nearest = max(self._cells[edition], default={}, key=likeness)
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]

@@ -1,0 +1,79 @@
+"""Editions of an experiment: other sweeps that ask its questions, such as one that two cores train in half an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field
+
+from mixexp.build import schema_errors
+from mixexp.errors import UserError, closest
+from mixexp.options import editions
+from mixexp.sweep.grid import Cell, as_override, combined
+from mixexp.sweep.overrides import Groups, parse, refuse, values
+from mixexp.text import listed
+
+
+class _Edition(BaseModel):
+    """What a file says of an edition."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    why: Annotated[str, Field(min_length=1)]
+    params: dict[str, Any] = {}
+    grid: list[dict[str, Any]] | None = None
+    checks: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A chosen edition: the axes and the grid that it has in place of the experiment's own, and what its runs have to show."""
+
+    name: str
+    params: Mapping[str, Any]
+    grid: Sequence[Mapping[str, Any]] | None
+    checks: Mapping[str, Any] | None
+
+    def cells(self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups) -> list[Cell]:
+        """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that every run has."""
+        words = [f"{key}={as_override(value)}" for key, value in {**params, **self.params}.items()]
+        overrides = parse(words, groups)
+        refuse(overrides, groups)
+        axes = {override.get_key_element(): values(override, groups) for override in overrides}
+        return combined(blocks if self.grid is None else self.grid, axes, root)
+
+
+def chosen(found: DictConfig) -> Edition | None:
+    """The edition that a configuration as Hydra composes it asks for, None where it asks for none; raises UserError for one that is not there."""
+    name = found.get("edition")
+    if not isinstance(name, str):
+        return None
+    experiment = found.hydra.runtime.choices.get("experiment")
+    if experiment is None:
+        raise UserError(f"edition={name}: it is one of an experiment's, and no experiment is chosen; {_there_are(found)}")
+    described = found.get("editions")
+    if not described:
+        raise UserError(f"edition={name}: experiment={experiment} has no editions; {_there_are(found)}")
+    if not isinstance(described, DictConfig):
+        raise UserError(f"editions: in experiment={experiment} it is no mapping of names to editions, as in {{laptop: {{why: ..., params: ...}}}}")
+    if name not in described:
+        near = closest(name, described, "edition")
+        raise UserError(f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}")
+    # a reference such as ${seed} is an override's, to be resolved in its run
+    own = OmegaConf.to_container(described, resolve=False)[name]
+    errors = schema_errors(_Edition, own, f"editions.{name}") if isinstance(own, dict) else [f"editions.{name}: needs a mapping with why and params"]
+    if errors:
+        raise UserError("\n".join(errors))
+    edition = _Edition.model_validate(own)
+    return Edition(name, edition.params, edition.grid, edition.checks)
+
+
+def _there_are(found: DictConfig) -> str:
+    """The experiments that have editions, in words."""
+    folders = [Path(source.path) for source in found.hydra.runtime.config_sources if source.path]
+    named = [f"{experiment} ({listed(names)})" for experiment, names in editions(folders).items()]
+    return f"these have: {listed(named)}" if named else "no experiment has any"
