@@ -23,6 +23,7 @@ mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
+mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
 mixexp list [GROUP]                every option of every group with its description
@@ -42,6 +43,7 @@ def main() -> None:
         "report": _report,
         "compare": _compare,
         "leaderboard": _leaderboard,
+        "claims": _claims,
         "probe": _probe,
         "log": _log,
         "list": _list,
@@ -105,6 +107,15 @@ def _leaderboard(words: list[str]) -> None:
     from mixexp.report.commands import leaderboard
 
     leaderboard(words)
+
+
+def _claims(words: list[str]) -> None:
+    from mixexp.options import known
+    from mixexp.report.commands import claims
+
+    own, words = own_folders(words)
+    folders = [CONF, *own]
+    claims(words, folders, lambda groups: known(folders, groups))
 
 
 def _probe(words: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mixexp.model import Body
+from mixexp.model.keras import take_keras_defaults
 
 
 def layers(body: Body) -> list[str]:
@@ -41,6 +42,8 @@ class Network(nn.Module):
     def __init__(self, body: Body, head: nn.Module) -> None:
         super().__init__()
         self.body, self.head = body, head
+        if body.layer_defaults == "keras":
+            take_keras_defaults(self)
         self._blending = _Blending()
         for stage, path in body.stages.items():
             body.get_submodule(path).register_forward_hook(self._blending.hook_at(stage))

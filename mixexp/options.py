@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,11 @@ def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
 
 def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> dict[str, Any]:
     """An option's file over the options of its defaults list; empty where it cannot be read."""
-    import yaml  # mixexp list starts without it
+    from mixexp.files import parse_yaml  # mixexp list starts without it
 
     try:
-        found = yaml.safe_load(files[option].read_text(encoding="utf-8"))
-    except (KeyError, OSError, ValueError, yaml.YAMLError):
+        found = parse_yaml(files[option].read_text(encoding="utf-8"))
+    except (KeyError, OSError, ValueError):
         return {}
     if not isinstance(found, dict) or option in above:
         return {}
@@ -151,3 +151,15 @@ def _own_folder(name: str) -> Path:
             option = f"{path.parent.name}={path.stem}"
             raise UserError(f"{path}: the program has an option {option} and would use that one; give yours another name")
     return folder
+
+
+def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:
+    """The settings that a run can have by their dotted keys, with the options of a group and None for any other setting.
+
+    of: the groups whose own settings are wanted.
+    """
+    from mixexp.files import parse_yaml  # mixexp list starts without it
+
+    root, groups = parse_yaml((CONF / "config.yaml").read_text(encoding="utf-8")), options(folders)
+    below = {f"{group}.{name}": None for group in groups if group in of for names in settings(folders, group).values() for name in names}
+    return {**{key: None for key in root if key not in ("defaults", "hydra")}, **below, **{group: list(members) for group, members in groups.items()}}

@@ -10,12 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import ndimage, stats
 from torch import Tensor
 from running import option
 
 from mixexp import streams
 from mixexp.augment import Augment
+from mixexp.augment.continuous import Continuous
 from mixexp.augment.noise import Noise
 from mixexp.augment.standard import Standard
 from mixexp.build import build
@@ -135,10 +136,43 @@ def test_flip_mirrors_width_only() -> None:
     assert 0 < draws["flip"].sum() < 200
 
 
-IDLE = [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), augment_of("none")]
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.sampled_from([(1, 5, 7), (3, 7, 5), (2, 4, 4), (1, 1, 3)]),
+    count=st.integers(1, 6),
+    height=st.sampled_from([0, 0.125, 0.3, 0.9]),
+    width=st.sampled_from([0, 0.125, 0.3, 0.9]),
+    flip=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_continuous_shifts_against_scipy(shape, count: int, height: float, width: float, flip: bool, seed: int) -> None:
+    """Image after image and channel after channel, as Keras does it: an affine map of order 1 that fills with the nearest pixel."""
+    augment, images = Continuous(flip, height, width), some_images(count, *shape, seed)
+    normalize, draws = normalize_of(images), drawn(augment, count, seed)
+    moved = np.empty(images.shape, np.float32)
+    for image, (down, across), mirrored, result in zip(images.numpy(), draws["shift"].tolist(), draws["flip"].tolist(), moved, strict=True):
+        shift = (-height * shape[1] * down, -width * shape[2] * across)  # scipy's moves the image, ours the place that is read
+        for channel, values in zip(image.astype(np.float64), result, strict=True):
+            found = ndimage.shift(channel, shift, order=1, mode="nearest")
+            values[:] = found[:, ::-1] if mirrored else found
+    torch.testing.assert_close(augment(images, draws, normalize), normalize(torch.from_numpy(moved)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("augment", IDLE, ids=["before", "after", "none"])
+def test_continuous_shifts_are_uniform_over_4_pixels_of_32_and_the_flip_a_coin() -> None:
+    augment, rows = augment_of("continuous"), 20_000
+    draws = drawn(augment, rows)
+    pixels = 32 * augment.height * draws["shift"].double()
+    assert pixels.min() < -3.99 and pixels.max() > 3.99 and augment.width == augment.height
+    for axis in (0, 1):
+        assert stats.kstest(pixels[:, axis].numpy(), stats.uniform(-4, 8).cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(pixels.numpy().T)[0, 1]) < 0.03
+    assert draws["flip"].float().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / rows**0.5)
+
+
+IDLE = [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), Continuous(False, 0, 0), augment_of("none")]
+
+
+@pytest.mark.parametrize("augment", IDLE, ids=["before", "after", "continuous", "none"])
 def test_nothing_to_do_is_the_identity(augment: Augment) -> None:
     images = some_images(50, 3, 4, 6)
     found = augment(images, drawn(augment, 50), normalize_of(images))

@@ -98,6 +98,7 @@ def test_small_data_has_the_articles_budgets():
     assert budgets == {(n, None, 100) for n in (50000, 20000, 10000, 5000, 1000)} | {(500, 117000, None), (250, 117000, None)} | {
         (100, 40000, None)
     }
+    assert {c["choices"]["augment"] for c in configs_of("small_data")} == {"standard"}, "our inference"
     ratios = {c["choices"]["mix"]: build(c["mix"]) for c in configs_of("small_data")}
     assert (ratios["data_mix"].ratio.alpha, ratios["data_mix"].ratio.first_plus) == (1, 1), "Beta(2, 1)"
     assert (ratios["mixup"].ratio.alpha, ratios["mixup"].ratio.first_plus) == (1, 0), "Beta(1, 1)"
@@ -114,9 +115,10 @@ def test_bc_learning_has_the_articles_six_cases():
         ("bc", 1024, 128, "constant", "none"),
         ("bc", 1024, 1024, "constant", "none"),
         ("bc", 128, None, "steps", "none"),
-        ("bc", 128, None, "steps", "standard"),
+        ("bc", 128, None, "steps", "continuous"),
     ]
     assert all(c["mix"]["ratio"]["fold"] for c in configs_of("bc_learning")[1:])
+    assert [c["mix"]["pairing"]["replace"] for c in configs_of("bc_learning")[1:]] == [False, True, False, False, False]
 
 
 def test_final_layer_mixup_draws_one_ratio_an_epoch():
@@ -131,10 +133,28 @@ def test_final_layer_mixup_draws_one_ratio_an_epoch():
 def test_affinity_grids_have_the_articles_constants(name, sigma, margin, batch):
     configs = configs_of(name)
     affinity = [c["loss"] for c in configs if c["choices"]["loss"] == "affinity"]
-    assert {(loss["sigma"], loss["margin"], loss["centres"]) for loss in affinity} == {(sigma, margin, 1), (sigma, margin, 5)}
+    mnists = {(10, 0.75, 1)}
+    assert {(loss["sigma"], loss["margin"], loss["centres"]) for loss in affinity} == {(sigma, margin, 1), (sigma, margin, 5)} | mnists
     assert {c["batch_size"] for c in configs} == {batch}
-    assert all(c["data_seed"] == c["seed"] and c["model"]["final_batchnorm"] for c in configs)
     assert {c["imbalance"]["n"] for c in configs} == {500, 200, 100, 50, 20, 10}
+
+
+KERAS = ("affinity_mnist", "affinity_cifar10", "affinity_embedding")
+"""Experiments whose source is code in Keras."""
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_what_comes_from_keras_is_as_it_was_there(name):
+    for config in configs_of(name):
+        assert config["model"]["layer_defaults"] == "keras"
+        assert set(config["dataset"]["mean"]) == {0} and set(config["dataset"]["std"]) == {1}, "pixels divided by 255 alone"
+        assert config["choices"]["optimizer"] != "adam" or config["optimizer"]["eps"] == 1e-7
+        assert not config["model"]["final_batchnorm"], "the affinity loss brings its own"
+        loss = config["loss"].get("affinity", config["loss"])
+        if "sigma" in loss:
+            assert loss["init"] in ("keras_he", "colliding")
+        if "n" in config["imbalance"]:
+            assert config["imbalance"]["which"] == "first" and config["data_seed"] == 0
 
 
 def test_the_command_line_narrows_and_changes_a_grid():
@@ -149,7 +169,9 @@ TELLING = (
     *("optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "optimizer.nesterov", "optimizer.eps", "batch_size", "epochs", "steps"),
     *("alpha", "schedule.milestones", "schedule.drop", "schedule.warmup_epochs", "augment.shift", "augment.pad", "model.dropout"),
     *("label_noise.rate", "label_noise.among", "imbalance.n", "subset.n", "mix.pairing.k", "mix.ratio.per", "mix.ratio.fold", "mix.from_epoch"),
+    *("mix.pairing.replace", "augment.height", "augment.width"),
     *("mix_layer.layers", "loss.sigma", "loss.margin", "loss.centres", "loss.label_smoothing", "loss.of", "probe.epsilon", "probe.steps"),
+    *("loss.batchnorm", "loss.init", "imbalance.which", "model.layer_defaults", "model.final_batchnorm"),
 )
 
 

@@ -421,6 +421,30 @@ def test_affinity_head_at_its_centres_and_its_start() -> None:
     assert own.max() <= 1 and torch.equal(own.argmax(1), torch.arange(20))
 
 
+@pytest.mark.parametrize(("centres", "deviation"), [(1, 0.4472), (5, 0.2)])
+def test_centres_start_as_wide_as_keras_makes_them(centres: int, deviation: float) -> None:
+    """sqrt(2 / (C m)) for any number of features: a normal distribution cut at two of its own deviations, 2.2737 of those left."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        w = loss_of("affinity", centres=centres, init="keras_he").head(4000, 10)[1].centres.detach().double()
+    assert w.shape == (10, centres, 4000)
+    assert w.std().item() == pytest.approx(deviation, rel=0.02) and abs(w.mean().item()) < 0.01
+    assert 0.98 * 2.2737 * deviation < w.abs().max().item() < 2.2738 * deviation
+    # a normal distribution cut there has P(|w| < s) = (2 Φ(1) − 1) / (2 Φ(2) − 1) = 0.7152 for its uncut deviation s
+    assert (w.abs() < deviation / 0.8796).double().mean().item() == pytest.approx(0.7152, abs=0.01)
+
+
+def test_colliding_centres_start_in_one_place_where_the_penalty_cannot_part_them() -> None:
+    loss = loss_of("affinity", init="colliding", centres=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = loss.head(8, 5)
+    w = head[1].centres
+    assert torch.equal(w[1], w[0]) and len(w.flatten(0, 1).unique(dim=0)) == 8
+    loss.penalty(head).backward()
+    torch.testing.assert_close(w.grad[1], w.grad[0])
+
+
 def test_affinity_heads_gradient() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

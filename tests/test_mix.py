@@ -303,10 +303,36 @@ def test_bc_partners(name: str, labels: list[int], count: int, seed: int) -> Non
             assert len(set(partners)) == min(count, available)
 
 
+@settings(max_examples=40, deadline=None)
+@given(labels=label_vectors, count=st.sampled_from([1, 2, 5]), seed=st.integers(0, 1000))
+def test_bc_partners_with_replacement_against_a_loop(labels: list[int], count: int, seed: int) -> None:
+    mix = mix_of("bc", step_size=len(labels), pairing__replace=True)
+    draws = epoch_of(mix, len(labels), count * len(labels), seed)
+    assert draws["place"].shape == (len(labels), count)
+    partners = mix.plan(torch.tensor(labels), draws).rows[1].view(-1, count)
+    for i, own in enumerate(labels):
+        others = [j for j, label in enumerate(labels) if label != own]
+        expected = [others[int(place * len(others))] if others else i for place in draws["place"][i].numpy()]
+        assert partners[i].tolist() == expected
+
+
+def test_partners_drawn_with_replacement_are_independent() -> None:
+    """Any two of the four others are as likely, the same one twice included, which does not happen without replacement."""
+    y, epochs = [0, 1, 1, 2, 2], 4000
+    mix = mix_of("bc", step_size=5, pairing__replace=True)
+    both = np.zeros((5, 5))
+    for _, plan, _ in batches(mix, torch.tensor(y * epochs), 10):
+        first, second = plan.rows[1].view(5, 2)[0].tolist()
+        both[first, second] += 1
+    assert both[0].sum() == both[:, 0].sum() == 0 and both.sum() == epochs
+    assert stats.chisquare(both[1:, 1:].flatten()).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("name", BC)
-def test_a_sample_without_another_class_stays_as_it_is(name: str) -> None:
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_sample_without_another_class_stays_as_it_is(name: str, replace: bool) -> None:
     images = some_images(5)
-    plan = only(mix_of(name), torch.full((5,), 2))
+    plan = only(mix_of(name, pairing__replace=replace), torch.full((5,), 2))
     torch.testing.assert_close(plan.apply(images), images)
     assert plan.labels.soft(CLASSES)[:, 2].eq(1).all()
 

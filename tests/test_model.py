@@ -19,6 +19,7 @@ from running import option
 from mixexp.model import Body
 from mixexp.model._blocks import AvgPool2x2
 from mixexp.model.torchvision_model import TorchvisionModel
+from mixexp.network import Network
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -305,6 +306,35 @@ def test_an_embedding_is_one_linear_layer_of_the_network_without() -> None:
     plain.load_state_dict({name: values for name, values in body.state_dict().items() if not name.startswith("embed")})
     x = torch.randn(5, 1, 28, 28)
     torch.testing.assert_close(body(x), plain(x) @ body.embed.weight.T + body.embed.bias)
+
+
+@pytest.mark.parametrize("name", ["cnn10", "mnist_cnn", "mnist_cnn_2d"])
+def test_layers_begin_as_kerass_do_the_heads_too(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        body = build(name, changes={"layer_defaults": "keras", "final_batchnorm": False})
+        network = Network(body, nn.Sequential(nn.BatchNorm1d(body.num_features), nn.Linear(body.num_features, 1000)))
+    fans = {"Conv2d": lambda w: [9 * w.shape[1], 9 * w.shape[0]], "Linear": lambda w: [w.shape[1], w.shape[0]]}
+    for module in network.modules():
+        if fan := fans.get(type(module).__name__):
+            limit = (6 / sum(fan(module.weight))) ** 0.5
+            assert 0.97 * limit < module.weight.abs().max() <= limit
+            assert module.weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.1 if module.weight.numel() > 500 else 0.2)
+            assert module.bias is None or not module.bias.any()
+        elif "BatchNorm" in type(module).__name__:
+            assert (round(1 - module.momentum, 9), module.eps) == (0.99, 1e-3)
+            assert (module.weight == 1).all() and not module.bias.any()
+    assert {type(module).__name__ for module in network.modules()} >= {"Conv2d", "Linear", "BatchNorm2d", "BatchNorm1d"}
+
+
+def test_with_torchs_layers_a_network_draws_what_it_drew_before_there_was_a_choice() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(build("cnn10"), nn.Linear(256, 10))
+        torch.manual_seed(0)
+        conv = nn.Conv2d(3, 64, 3, bias=False)
+    assert torch.equal(network.body.layer1[0][0].weight, conv.weight)
+    assert {(m.momentum, m.eps) for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {(0.1, 1e-5)}
 
 
 def test_dropout_sits_between_the_convolutions_of_each_block() -> None:

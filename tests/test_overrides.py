@@ -29,8 +29,9 @@ GROUPS = {group: sorted(members) for group, members in options([CONF]).items()}
 CONFIG = yaml.safe_load((CONF / "config.yaml").read_text())
 DEFAULTS = {group: option for entry in CONFIG["defaults"] if isinstance(entry, dict) for group, option in entry.items() if " " not in group}
 SETTINGS = [key for key in CONFIG if key not in ("defaults", "hydra", *DEFAULTS)]
+DESCRIBED = ("table", "claims", "editions", "edition", "checks")
 ROOTS = ", ".join(
-    dict.fromkeys([*(group for group, option in DEFAULTS.items() if option), *SETTINGS[: SETTINGS.index("table")], "gan", "probe", "logger", "table"])
+    dict.fromkeys([*(group for group, option in DEFAULTS.items() if option), *SETTINGS[: SETTINGS.index("table")], "gan", "probe", "logger", *DESCRIBED])
 )
 
 Command = Callable[..., tuple[int, str, str]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import option
 
@@ -195,6 +195,31 @@ def test_minority_cuts_the_even_classes_as_article_b_does(name: str, per_test: i
     train, test = counts(source.train_labels.numpy()), counts(source.test_labels.numpy())
     assert counts(choice.train_labels) == [per_test * n if c % 2 == 0 else train[c] for c in range(10)]
     assert counts(source.test_labels.numpy()[choice.test]) == [n if c % 2 == 0 else test[c] for c in range(10)]
+
+
+@given(LABELS, LABELS, st.integers(0, 3), st.integers(0, 9))
+@FEW
+def test_minority_keeps_the_first_images_of_a_class_whatever_the_seed(train, test, c: int, seed: int) -> None:
+    """Against a walk through the images that counts those of the class."""
+    train, test = (np.append(labels, range(4)) for labels in (np.tile(train, 2), test))
+    n = int((test == c).sum() + 1) // 2
+    per_test = len(train) / len(test)
+    assume(0 < round(n * per_test) <= (train == c).sum())
+    choice = choose(splits(train, test, 4), imbalance=Minority(n, [c], which="first"), data_seed=seed)
+    for labels, most, found in ((train, round(n * per_test), choice.train), (test, n, choice.test)):
+        kept, met = [], 0
+        for row, label in enumerate(labels):
+            met += label == c
+            if label != c or met <= most:
+                kept.append(row)
+        assert found.tolist() == kept
+
+
+def test_the_first_minority_images_are_the_subsets_first() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    choice = choose(source, subset=Balanced(300), imbalance=Minority(2, which="first"), data_seed=3)
+    rows = Balanced(300).select(source.train_labels.numpy(), 10, streams.generator(3, "subset"))
+    assert choice.train[choice.train % 10 == 4].tolist() == rows[rows % 10 == 4][:12].tolist()
 
 
 def test_minority_leaves_the_test_set_whole_when_told_to() -> None:

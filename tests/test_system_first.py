@@ -43,7 +43,7 @@ def test_final_layer_mixup_the_input_gets_worse_with_alpha_and_the_last_layer_le
 
 
 def test_small_data_without_mixing_the_training_loss_vanishes_and_with_it_it_never_settles(tmp_path):
-    words = ("subset.n=100", "steps=150", "batch_size=50", "model.width=8", "optimizer.lr=0.05", "evaluations=5")
+    words = ("augment=none", "subset.n=100", "steps=150", "batch_size=50", "model.width=8", "optimizer.lr=0.05", "evaluations=5")
     none, data_mix, label_mix = (trained(tmp_path, "small_data", *words, f"mix={mix}") for mix in ("none", "data_mix", "mixup"))
     assert last(none, "train_loss") < 0.05 < 0.3 < last(label_mix, "train_loss")
     assert last(data_mix, "train_loss") > 4 * last(none, "train_loss")
@@ -52,13 +52,22 @@ def test_small_data_without_mixing_the_training_loss_vanishes_and_with_it_it_nev
 def test_bc_learning_test_images_are_easier_than_the_blends_that_are_trained_on(tmp_path):
     words = ("epochs=10", "drop_last=false", "optimizer.lr=3e-3", "evaluations=2", "model.width=8", "augment=none", "schedule=constant")
     blended = trained(tmp_path, "bc_learning", *words, "mix=bc", "mix.ratio.fold=true", "loss=kl", "batch_size=64")
-    many = trained(tmp_path, "bc_learning", *words, "mix=bc", "mix.ratio.fold=true", "mix.step_size=64", "loss=kl", "batch_size=512")
+    eight = ("mix.step_size=64", "mix.pairing.replace=true", "batch_size=512")
+    many = trained(tmp_path, "bc_learning", *words, "mix=bc", "mix.ratio.fold=true", "loss=kl", *eight)
     plain = trained(tmp_path, "bc_learning", *words, "mix=none", "loss=cross_entropy", "batch_size=64")
     assert last(plain, "train_loss") < last(plain, "test_loss"), "images seen before are easier than new ones"
     # KL has the labels' entropy taken off, so that a blend's loss could be 0 as well
     assert last(blended, "train_loss") > last(blended, "test_loss")
     assert last(many, "step") == last(blended, "step"), "eight blends an image, and as many steps"
     assert last(many, "accuracy") > 0.9
+
+
+def test_bc_learning_shifts_make_training_harder_than_none(tmp_path):
+    words = ("mix=bc", "mix.ratio.fold=true", "loss=kl", "schedule=steps", "epochs=6", "drop_last=false", "optimizer.lr=3e-3")
+    words = (*words, "evaluations=1", "model.width=8", "batch_size=64")
+    plain, shifted = (trained(tmp_path, "bc_learning", *words, f"augment={name}") for name in ("none", "continuous"))
+    assert last(shifted, "train_loss") > 1.1 * last(plain, "train_loss")
+    assert last(shifted, "accuracy") > 0.5
 
 
 @pytest.mark.parametrize(("name", "sigma"), [("affinity_mnist", 10), ("affinity_cifar10", 90)])

@@ -8,7 +8,10 @@ import numpy as np
 
 
 class Imbalance(abc.ABC):
-    """Cuts classes to fewer images: which ones stay is drawn from rng (data_seed)."""
+    """Cuts classes to fewer images; which ones stay is drawn by data_seed unless in_order says otherwise."""
+
+    in_order: bool = False
+    """Whether a class keeps its first images, whatever the data_seed."""
 
     @abc.abstractmethod
     def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
@@ -22,3 +25,8 @@ def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator) -> np.nd
     """Sorted indices, int64, of keep[c] images of every class c drawn without replacement from labels, int64 [N]."""
     chosen = [rng.choice(np.flatnonzero(labels == c), k, replace=False) for c, k in enumerate(keep)]
     return np.sort(np.concatenate(chosen))
+
+
+def first(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Sorted indices, int64, of the first keep[c] images of every class c in labels, int64 [N]."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:k] for c, k in enumerate(keep)]))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -11,17 +11,22 @@ from mixexp.imbalance import Imbalance
 class Minority(Imbalance):
     """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (article b).
 
-    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole.
-    Differs from the paper: nothing in the counts; which images stay is not stated there, here data_seed draws them.
+    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the images that stay
+    are drawn by data_seed, or the first of each class in the official order, the same in every trial, as in the article's code.
+    Differs from the paper: nothing with which = first.
     """
+
+    added = ("which",)
 
     def __init__(
         self,
         n: Annotated[int, Field(gt=0)],
         classes: list[Annotated[int, Field(ge=0)]] | None = None,
         reduce_test: bool = True,
+        which: Literal["drawn", "first"] = "drawn",
     ) -> None:
         self.n, self.classes, self.reduce_test = n, classes, reduce_test
+        self.in_order = which == "first"
 
     def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
         num_classes = len(train_counts)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,34 @@ from mixexp.loss import Loss
 from mixexp.mixed import Mixed
 
 
+Start = Literal["he", "keras_he", "colliding"]
+TRUNCATED = 0.87962566103423978
+"""Standard deviation of a standard normal variable that is drawn again outside ±2."""
+
+
+def keras_he_normal(classes: int, centres: int, features: int) -> Tensor:
+    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2 / (C·m)), cut at 2 / 0.8796 of its deviations.
+
+    Keras takes a weight of three axes for a convolution's, so its fan_in is C·m, and not the h that a sample meets.
+    """
+    deviation = (2 / (classes * centres)) ** 0.5 / TRUNCATED
+    return nn.init.trunc_normal_(torch.empty(classes, centres, features), std=deviation, a=-2 * deviation, b=2 * deviation)
+
+
 class AffinityHead(nn.Module):
     """Affinity of features to learnable class centres, d(f, w_j) = max_t exp(−‖f − w_jt‖² / σ) (Hayat et al. 2019, eq. 4 and 8).
 
-    features: float [B, h] → float32 [B, C] in (0, 1]. centres: float32 [C, m, h], He-normal.
+    features: float [B, h] → float32 [B, C] in (0, 1]. centres: float32 [C, m, h], whose start init says (Affinity).
     """
 
-    def __init__(self, num_features: int, num_classes: int, sigma: float, centres: int) -> None:
+    def __init__(self, num_features: int, num_classes: int, sigma: float, centres: int, init: Start = "he") -> None:
         super().__init__()
         self.sigma = sigma
-        self.centres = nn.Parameter(torch.randn(num_classes, centres, num_features) * (2 / num_features) ** 0.5)
+        shape = num_classes, centres, num_features
+        self.centres = nn.Parameter(torch.randn(shape) * (2 / num_features) ** 0.5 if init == "he" else keras_he_normal(*shape))
+        if init == "colliding":
+            with torch.no_grad():
+                self.centres[1] = self.centres[0]
 
     def forward(self, features: Tensor) -> Tensor:
         # distances in float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
@@ -36,11 +54,13 @@ class Affinity(Loss):
     Its penalty is the diversity term R(w), which makes all centres equidistant (eq. 7): the mean over pairs of centres of
     (‖w_j − w_k‖² − μ)², μ the mean of those squared distances. Mixed labels: the average of the two labels' losses.
     sigma: σ; margin: λ; centres: m centres a class; diversity: weight of R; batchnorm: a BatchNorm before the head, which helps in
-    low dimension (article b).
+    low dimension (article b). init: where centres start: he, N(0, 2/h); keras_he, as wide as in article b's code (keras_he_normal);
+    colliding, like that, but class 1's where class 0's are, the saddle that article b warns of.
     Differs from the paper: the optimiser and σ, λ, m are article b's where an experiment says so; R counts once, with weight 1.
     """
 
     linear_in_target = False
+    added = ("init",)
 
     def __init__(
         self,
@@ -49,13 +69,15 @@ class Affinity(Loss):
         centres: Annotated[int, Field(gt=0)] = 1,
         diversity: Annotated[float, Field(ge=0)] = 1.0,
         batchnorm: bool = False,
+        init: Start = "he",
     ) -> None:
         super().__init__()
         self.sigma, self.margin, self.centres, self.diversity, self.batchnorm = sigma, margin, centres, diversity, batchnorm
+        self.init = init
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
         before = nn.BatchNorm1d(num_features) if self.batchnorm else nn.Identity()
-        return nn.Sequential(before, AffinityHead(num_features, num_classes, self.sigma, self.centres))
+        return nn.Sequential(before, AffinityHead(num_features, num_classes, self.sigma, self.centres, self.init))
 
     def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
         def loss_of(y: Tensor) -> Tensor:

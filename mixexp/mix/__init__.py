@@ -48,6 +48,10 @@ class Pairing(abc.ABC):
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
         """Random numbers for a whole epoch, one row an image: name → array [rows, …]; order: the epoch's training rows, int64 [rows]."""
 
+    def draw_for(self, rng: np.random.Generator, order: np.ndarray, count: int) -> dict[str, np.ndarray]:
+        """The same where an image has `count` partners, of which all but the first follow from the draws, unless a pairing draws more."""
+        return self.draw(rng, order)
+
     @abc.abstractmethod
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
         """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with guests], are given."""

@@ -14,8 +14,8 @@ from mixexp.mix import Blend, Label, Mix, Pairing, Plan, Ratio
 class Pairs(Mix):
     """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
 
-    step_size: images a batch is made of; each is blended with batch_size / step_size different partners (article c). None:
-    as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
+    step_size: images a batch is made of; each is blended with batch_size / step_size partners (article c), which the pairing
+    chooses. None: as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
     from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section 3.3, five epochs), numbered from 0.
     A sample whose partner is itself stays as it is too.
     """
@@ -54,8 +54,9 @@ class Pairs(Mix):
         return self.step_size
 
     def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
-        draws = self.pairing.draw(streams.generator(seed, "pairing", epoch), order)
-        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), origins, batch_size // origins)
+        count = batch_size // origins
+        draws = self.pairing.draw_for(streams.generator(seed, "pairing", epoch), order, count)
+        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), origins, count)
         if self.needs_repeats:
             lam[np.unique(order, return_index=True)[1]] = 1.0
         if epoch < self.from_epoch:

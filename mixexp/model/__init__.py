@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import nn
@@ -25,6 +26,8 @@ class Body(nn.Module, abc.ABC):
     stages: Mapping[str, str]
     kinds: tuple[str, ...] | None = None
     """The kinds of data its architecture is made for; None: any. On others it can be trained, which the run notes."""
+    layer_defaults: Literal["torch", "keras"] = "torch"
+    """Whose initial weights and BatchNorm constants its layers have, and those of the head that the loss brings."""
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:

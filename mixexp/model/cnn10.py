@@ -18,13 +18,16 @@ class CNN10(Body):
 
     pool : what halves the map after layer1 and layer2.
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
+        (mixexp.model.keras), in which the article's code is written.
 
     Source: koshian2's articles on between-class learning and (with final_batchnorm) on the affinity loss.
-    Differs from the paper: PyTorch's BatchNorm constants and initial weights instead of Keras'; there the convolutions also
-    have a bias, which BatchNorm cancels.
+    Differs from the paper: there the convolutions also have a bias, which BatchNorm cancels; with layer_defaults torch, PyTorch's
+    initial weights and BatchNorm constants.
     """
 
     kinds = ("image", "spectrogram")
+    added = ("layer_defaults",)
     num_features = 256
 
     def __init__(
@@ -34,8 +37,10 @@ class CNN10(Body):
         *,
         pool: Literal["avg", "max"] = "avg",
         final_batchnorm: bool = False,
+        layer_defaults: Literal["torch", "keras"] = "torch",
     ) -> None:
         super().__init__()
+        self.layer_defaults = layer_defaults
         require_size("cnn10", image_size, halvings=2)
         halve = {"avg": AvgPool2x2, "max": lambda: nn.MaxPool2d(2)}[pool]
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 64, 64, 64), halve())

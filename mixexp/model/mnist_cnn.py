@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -20,13 +20,16 @@ class MnistCNN(Body):
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
     embedding : units of a linear layer between pool and BatchNorm, which are then the features, [B, embedding]; None: no such layer.
         The article's pictures have 2.
+    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
+        (mixexp.model.keras), in which the article's code is written.
 
     Source: koshian2's article on the affinity loss and koshian2/affinity-loss.
-    Differs from the paper: PyTorch's BatchNorm constants and initial weights instead of Keras'; there the convolutions also
-    have a bias, which BatchNorm cancels.
+    Differs from the paper: there the convolutions also have a bias, which BatchNorm cancels; with layer_defaults torch, PyTorch's
+    initial weights and BatchNorm constants.
     """
 
     kinds = ("image", "spectrogram")
+    added = ("layer_defaults",)
 
     def __init__(
         self,
@@ -35,8 +38,10 @@ class MnistCNN(Body):
         *,
         final_batchnorm: bool = True,
         embedding: Annotated[int, Field(gt=0)] | None = None,
+        layer_defaults: Literal["torch", "keras"] = "torch",
     ) -> None:
         super().__init__()
+        self.layer_defaults = layer_defaults
         require_size("mnist_cnn", image_size, halvings=2)
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), AvgPool2x2())
         self.layer2 = nn.Sequential(conv_bn_relu(32, 64), AvgPool2x2())

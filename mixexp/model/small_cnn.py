@@ -18,12 +18,14 @@ class SmallCNN(Body):
     both after their pool, sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features [B, 4 width].
 
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
+    dropout : probability of dropping a unit before the second and before the third convolution.
 
     Source: ours, for the digits, the tests and quick sweeps.
     Differs from the paper: nothing.
     """
 
     kinds = ("image", "spectrogram")
+    added = ("dropout",)
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class SmallCNN(Body):
         *,
         width: Annotated[int, Field(gt=0)] = 16,
         final_batchnorm: bool = False,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         side = min(image_size)
@@ -43,8 +46,9 @@ class SmallCNN(Body):
         self.layer1 = nn.Sequential(conv_bn_relu(in_channels, width), halve(side))
         self.layer2 = nn.Sequential(conv_bn_relu(width, 2 * width), halve(side // 2))
         self.layer3 = conv_bn_relu(2 * width, 4 * width)
+        self.dropout = nn.Dropout(dropout)
         self.normalise = nn.BatchNorm1d(self.num_features) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.normalise(global_average(self.layer3(self.layer2(self.layer1(x)))))
+        return self.normalise(global_average(self.layer3(self.dropout(self.layer2(self.dropout(self.layer1(x)))))))

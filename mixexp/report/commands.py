@@ -1,23 +1,29 @@
-"""The commands that read runs and show them: mixexp report, compare and leaderboard."""
+"""The commands that read runs and show them: mixexp report, compare, leaderboard and claims."""
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mixexp.errors import UserError, closest, show
+from mixexp.report import claim_sheets
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
+from mixexp.report.claimed import groups_in
+from mixexp.report.claims import articles, decide, only, problems_of
 from mixexp.report.described import of_metric
+from mixexp.report.experiments import Experiment, experiments, places
 from mixexp.report.load import everywhere
 from mixexp.report.scores import RULES
 from mixexp.report.write import as_csv, write_files, write_report
+from mixexp.text import listed
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +93,42 @@ def leaderboard(words: list[str]) -> None:
     if arguments.out:
         records = as_csv(board.records(rows, arguments.metric, arguments.rule))
         show("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+
+
+def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
+    """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of some groups in full."""
+    parser = _Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
+    parser.add_argument("name", nargs="*", help="experiments, or single claims as EXPERIMENT.CLAIM (default: all)")
+    parser.add_argument("--runs", nargs="+", type=Path, metavar="DIR", help="where the runs are (default: the experiments' folders in outputs and outputs/published)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(words)
+    if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
+        raise UserError(f"claims: {', '.join(missing)} is no folder")
+    stated = {name: one for name, one in experiments(folders).items() if one.claims is not None}
+    if problems := [problem for one in stated.values() for problem in problems_of(one, known(groups_in([one.claims, one.editions])))]:
+        raise UserError("\n".join(problems))
+    asked = _asked(stated, arguments.name)
+    letters = {letter for name in asked or stated for letter in articles(stated[name.partition(".")[0]])}
+    family = [one for one in stated.values() if letters & set(articles(one))]
+    found = decide(family, everywhere(arguments.runs or places(family, Path("outputs"))))
+    if asked:  # the correction is over all claims of an article, whichever are shown
+        found = only(found, asked)
+    if arguments.json:
+        told = {"claims": claim_sheets.records(found), "checks": claim_sheets.check_records(found.checks), "left_out": found.left_out}
+        show(json.dumps(told, indent=1, allow_nan=False))
+    else:
+        show(claim_sheets.document(found, "Claims"))
+
+
+def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
+    """The names of experiments and claims that were typed; raises UserError for one that is not there."""
+    if not stated:
+        raise UserError("claims: no experiment makes any")
+    there = [*stated, *(f"{name}.{claim}" for name, one in stated.items() for claim in one.claims)]
+    for name in names:
+        if name not in there:
+            raise UserError(f"claims {name}: no such experiment with claims, and no such claim.{closest(name, there)} There are {listed(stated, name)}.")
+    return list(names)
 
 
 def show_table() -> Callable[[Path], None]:

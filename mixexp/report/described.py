@@ -22,13 +22,16 @@ def of_metric(metric: str) -> dict[str, Any]:
     return {**DEFAULTS, "metric": metric, "scale": scale, "decimals": decimals, "better": "lower" if lower else "higher"}
 
 
-def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with a ``table:`` block, a sentence for each key of it that is; empty when nothing is."""
+def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]:
+    """What is wrong with a ``table:`` block, a sentence for each key of it that is; empty when nothing is.
+
+    axes: whether it has to have rows and columns, as all but the part of it that a claim has do.
+    """
     problems = {str(key): f"table has no key {key!r}.{closest(key, DEFAULTS)}" for key in spec if key not in DEFAULTS}
     for key, allowed in (("rule", RULES), ("statistic", STATISTICS), ("better", ("higher", "lower"))):
         if key in spec and (not isinstance(spec[key], str) or spec[key] not in allowed):
             problems[key] = f"table.{key} is {spec[key]!r}; {', '.join(allowed)} are known.{closest(spec[key], allowed)}"
-    for axis in ("rows", "columns"):
+    for axis in ("rows", "columns") if axes else ():
         given = spec.get(axis) if isinstance(spec.get(axis), Mapping) else {}
         keyed = isinstance(given.get("key"), str)
         explicit = [name for name in ("values", "measures") if _mapping_of_mappings(given.get(name))]
@@ -38,13 +41,13 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
                 "its metric each)."
             )
         elif explicit == ["measures"]:
-            problems |= {axis: problem for problem in map(_measure_problem, given["measures"].values()) if problem}
+            problems |= {axis: problem for problem in map(measure_problem, given["measures"].values()) if problem}
     if all("measures" in (spec.get(axis) or {}) for axis in ("rows", "columns")):
         problems["columns"] = "table.rows and table.columns both have measures; one of them can."
     published = spec.get("published") or {}
     if not isinstance(published, Mapping) or not all(isinstance(column, Mapping) for column in published.values()):
         problems["published"] = "table.published needs, for each column, the rows and their values."
-    elif not all(value is None or _number(value) for column in published.values() for value in column.values()):
+    elif not all(value is None or number(value) for column in published.values() for value in column.values()):
         problems["published"] = "table.published has a value that is not a number."
     kinds: list[tuple[Any, str, list[str]]] = [(int | float, "a number", ["scale"]), (int, "a whole number", ["decimals"])]
     kinds += [(str, "text", ["metric", "baseline"]), (list, "a list", ["notes", "figures"])]
@@ -54,15 +57,15 @@ def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
                 problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
     if "decimals" not in problems and not 0 <= (spec.get("decimals") or 0) <= 12:
         problems["decimals"] = f"table.decimals is {spec['decimals']}; 0 to 12 can be shown."
-    if "scale" not in problems and spec.get("scale") is not None and not (_number(spec["scale"]) and spec["scale"]):
+    if "scale" not in problems and spec.get("scale") is not None and not (number(spec["scale"]) and spec["scale"]):
         problems["scale"] = f"table.scale is {spec['scale']!r}, by which no number can be multiplied."
     if "metric" not in problems and (problem := _metric_problem(spec.get("metric"))):
         problems["metric"] = problem
     return problems
 
 
-def _number(value: Any) -> bool:
-    """Whether it is a number that sums and squares of do not burst."""
+def number(value: Any) -> bool:
+    """Whether a value is a number that sums and squares of do not burst."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
@@ -75,8 +78,8 @@ def _mapping_of_mappings(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(inner, Mapping) for inner in value.values())
 
 
-def _measure_problem(measure: Mapping[str, Any]) -> str:
-    """What is wrong with one of an axis's measures, empty when nothing is."""
+def measure_problem(measure: Mapping[str, Any]) -> str:
+    """What is wrong with one of an axis's measures or with a cell's, empty when nothing is."""
     known = ("metric", "rule", "where", "better", "scale")
     strange = [key for key in measure if key not in known]
     if strange:
@@ -85,7 +88,7 @@ def _measure_problem(measure: Mapping[str, Any]) -> str:
         return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
     if problem := _metric_problem(measure["metric"]):
         return problem
-    if "scale" in measure and not (_number(measure["scale"]) and measure["scale"]):
+    if "scale" in measure and not (number(measure["scale"]) and measure["scale"]):
         return f"a measure's scale is {measure['scale']!r}, by which no number can be multiplied."
     for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):
         if key in measure and (not isinstance(measure[key], str) or measure[key] not in allowed):

@@ -67,13 +67,13 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
     always the same ones), which skewed values do not mislead; of fewer, Student's t.
     median: between order statistics (David and Nagaraja 2003, eq. 7.1.2), which needs six values.
     """
-    if len(values) < FEWEST or _alike(values, values):
+    if len(values) < FEWEST or alike(values, values):
         return None
     if statistic == "median":
         return _of_median(sorted(values))
     centre, error = statistics.fmean(values), deviation(values) / math.sqrt(len(values))
     if not _many(values):
-        return _students(centre, error, len(values) - 1)
+        return students(centre, error, len(values) - 1)
     low, high = _studentised(np.asarray(values, dtype=float))
     return Interval(centre - high * error, centre - low * error, "bootstrap-t")
 
@@ -85,10 +85,10 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     There is no p where there are too few pairs for one below 1 − LEVEL, or where all differences are the same.
     Raises ValueError where the two differ in length or are empty.
     """
-    differences = _ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
+    differences = ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
     centre = statistics.median(differences) if statistic == "median" else statistics.fmean(differences)
     n = len(differences)
-    if n < FEWEST or _alike(differences, (*ours, *theirs)):
+    if n < FEWEST or alike(differences, (*ours, *theirs)):
         # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
         return Paired(n, centre)
     error = deviation(differences) / math.sqrt(n)
@@ -98,7 +98,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
         return Paired(n, centre, interval(differences, statistic), _wilcoxon(differences) if testable else None)
     p = 2 * float(special.stdtr(n - 1, -abs(centre) / error))
     bootstrapped = interval(differences, statistic) if _many(differences) else None
-    return Paired(n, centre, _students(centre, error, n - 1), p, _detectable(n, error, tests), bootstrapped)
+    return Paired(n, centre, students(centre, error, n - 1), p, detectable(n, error, tests), bootstrapped)
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -107,13 +107,13 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     Raises statistics.StatisticsError where either is empty.
     """
     centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
-    if n < FEWEST or (_alike(ours, ours) and _alike(theirs, theirs)):
+    if n < FEWEST or (alike(ours, ours) and alike(theirs, theirs)):
         return Paired(n, centre)
     parts = [deviation(values) ** 2 / len(values) for values in (ours, theirs)]
     error = math.sqrt(sum(parts))
     freedom = error**4 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
     p = 2 * float(special.stdtr(freedom, -abs(centre) / error))
-    return Paired(n, centre, _students(centre, error, freedom, "Welch's t"), p)
+    return Paired(n, centre, students(centre, error, freedom, "Welch's t"), p)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -125,7 +125,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _students(centre: float, error: float, freedom: float, method: str = "Student's t") -> Interval:
+def students(centre: float, error: float, freedom: float, method: str = "Student's t") -> Interval:
     reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
     return Interval(centre - reach, centre + reach, method)
 
@@ -135,12 +135,12 @@ def _many(values: Sequence[float]) -> bool:
     return len(values) >= BOOTSTRAPPED and max(Counter(values).values()) <= len(values) / 2
 
 
-def _alike(values: Sequence[float], scale: Sequence[float]) -> bool:
+def alike(values: Sequence[float], scale: Sequence[float]) -> bool:
     """Whether values differ by nothing but rounding, beside the numbers they come from."""
     return max(values) - min(values) <= NOTHING * max(map(abs, scale))
 
 
-def _ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
+def ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
     """The values with those that differ by nothing but rounding made equal, for a test that ranks them."""
     step = NOTHING * max(map(abs, scale), default=0.0)
     return [round(value / step) * step for value in values] if step else list(values)
@@ -177,7 +177,7 @@ def _wilcoxon(differences: Sequence[float]) -> float:
     return float(stats.wilcoxon(differences).pvalue)
 
 
-def _detectable(n: int, error: float, tests: int) -> float:
-    """The difference at which the paired t-test has POWER, where the standard error is the one seen; of the noncentral t."""
+def detectable(n: int, error: float, tests: int, power: float = POWER) -> float:
+    """The difference at which the paired t-test has the power, where the standard error is the one seen; of the noncentral t."""
     threshold = float(special.stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * tests)))
-    return float(special.nctdtrinc(n - 1, 1 - POWER, threshold)) * error
+    return float(special.nctdtrinc(n - 1, 1 - power, threshold)) * error

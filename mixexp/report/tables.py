@@ -222,7 +222,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     for run in runs:
         found, problem = scored(run, spec) if run.outcome == "finished" else ({}, run.problem)
         if found and measures:
-            pairs = {name: scored(run, _spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
+            pairs = {name: scored(run, spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
             measured[run.folder] = {name: figures for name, (figures, _) in pairs.items()}
             if not any(measured[run.folder].values()):
                 problem = next(text for _, text in pairs.values())
@@ -258,7 +258,7 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
     return find
 
 
-def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
+def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
     """The table's description for one of its measures: each has its own metric, and losses are shown as they are."""
     metric = measure["metric"]
     return {**spec, "metric": metric, "better": measure.get("better") or better(spec, metric), "scale": measure.get("scale", scale(spec, metric))}

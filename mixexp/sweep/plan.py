@@ -19,7 +19,10 @@ from mixexp import finished
 from mixexp.data import load, placed
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
+from mixexp.options import known
+from mixexp.report.claimed import check_problems, claim_problems, groups_in
 from mixexp.report.described import table_problems
+from mixexp.report.experiments import experiment
 from mixexp.report.load import lookup
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of
@@ -120,6 +123,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             good.append((canonical(config, used), cell, overrides))
     for problem in _table([config for config, _ in resolved]):
         reasons[problem] = [" ".join(overrides) for overrides in words]
+    for problem in _claims(cells[0], resolved[0][0]):
+        reasons[problem] = [" ".join(overrides) for overrides in words]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
         reason = f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ..."
@@ -169,6 +174,18 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         if key and all(lookup(config, key) is None for config in configs) and key not in ALIASES:
             problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, dict(flatten(configs[0])))}")
     return problems
+
+
+def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the claims that the runs are to decide, and with their edition's checks."""
+    claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
+    if not claims and not checks:
+        return []
+    folders = [Path(folder) for folder in cell.folders if Path(folder).is_absolute()]
+    settings = known(folders, groups_in([claims, checks]))
+    files = [folder / "experiment" / f"{cell.choices.get('experiment')}.yaml" for folder in folders]
+    editions = next((experiment(path).editions for path in files if path.is_file()), {})
+    return [*claim_problems(claims, editions, settings).values(), *check_problems(checks, settings).values()]
 
 
 def other_classes(runs: Sequence[Run]) -> list[str]:

@@ -1,0 +1,25 @@
+"""What Keras's layers begin with where a source in Keras says nothing else."""
+
+from __future__ import annotations
+
+from torch import nn
+
+MOMENTUM = 0.99
+"""Weight of the old value in BatchNorm's running mean and variance; torch's `momentum` is that of the new one."""
+EPSILON = 1e-3
+"""What BatchNorm adds to a variance."""
+
+
+def take_keras_defaults(network: nn.Module) -> None:
+    """Give a network's layers what Keras gives them by default: initial weights and BatchNorm's constants.
+
+    Weights of convolutions and linear layers: U(±√(6 / (fan_in + fan_out))) (Glorot and Bengio 2010, eq. 16), biases 0. BatchNorm:
+    momentum 0.99 and epsilon 1e-3; its scale and shift start at 1 and 0 in torch too. Parameters of other modules stay.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum, module.eps = 1 - MOMENTUM, EPSILON

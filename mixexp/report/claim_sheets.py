@@ -1,0 +1,143 @@
+"""Decided claims as tables of text, as a document and as records."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mixexp.report.articles import ARTICLES
+from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
+from mixexp.report.inference import POWER
+from mixexp.report.markdown import grid, plain
+from mixexp.report.sheets import Sheet, chance, number, signed, span
+
+METHOD = (
+    "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "
+    "slopes and levels by the t-test on a number for each seed, of equivalences by two one-sided t-tests, of orders by Page's trend test, of the best "
+    "by the weakest of its comparisons. p (Holm) is corrected over the tested claims of an article in an edition; below 0.05 a claim is supported or "
+    f"contradicted. Detectable: the smallest effect that these runs would have shown with probability {POWER} at the first step of Holm's correction."
+)
+ORDER = {"decimals": 2}
+"""How rank correlations are shown."""
+
+
+def sheet(answers: Sequence[Answer]) -> Sheet:
+    """A row for each claim and edition that has runs; of a claim without any, one row."""
+    head = ["claim", "what it says", "edition", "verdict", "measured", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
+    return Sheet(head, [row for one in _told(answers) for row in [_row(*one)]], 5)
+
+
+def checks(found: Iterable[Check]) -> list[str]:
+    """A sentence for each check: met or not, with its numbers."""
+    return [f"{one.name}, {one.edition}: {one.says} {_standing(one)}" for one in found]
+
+
+def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
+    """A heading, the checks and the sheet for each article that has claims."""
+    found = []
+    for letter in sorted({one.article for one in decided.answers}):
+        answers = [one for one in decided.answers if one.article == letter]
+        own = {one.name.partition(".")[0] for one in answers}
+        heading = f"Article {letter}: {ARTICLES[letter]}" if letter in ARTICLES else "Others"
+        found.append((heading, checks(one for one in decided.checks if one.name.partition(".")[0] in own), sheet(answers)))
+    return found
+
+
+def document(decided: Decided, title: str) -> str:
+    """The claims as Markdown, grouped by article, with how many there are of each verdict at the end."""
+    parts = [f"# {title}"]
+    for heading, premises, table in sections(decided):
+        parts += [f"## {plain(heading)}", *premise_list(premises), *grid(table)]
+    parts += ["## In all", "\n".join(f"- {plain(line)}" for line in totals(decided)), plain(METHOD)]
+    return "\n\n".join(parts) + "\n"
+
+
+def premise_list(premises: Sequence[str]) -> list[str]:
+    """The checks as a Markdown list under its heading, nothing without any."""
+    return ["Premises:", "\n".join(f"- {plain(text)}" for text in premises)] if premises else []
+
+
+def totals(decided: Decided) -> list[str]:
+    """How many claims have which verdict in each edition, and how many runs were no evidence."""
+    lines = []
+    for edition, found in counts(decided.answers).items():
+        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
+        lines.append(f"{edition}: {told}" if edition else told)
+    many = decided.left_out != 1
+    left = f"{decided.left_out} run{'s' * many} depart{'s' * (not many)} by hand from {'their' if many else 'its'} experiment or edition and {'are' if many else 'is'} no evidence."
+    return [*lines, *([left] if decided.left_out else [])]
+
+
+def records(decided: Decided) -> list[dict[str, Any]]:
+    """One record for each claim and edition, in displayed units."""
+    found = []
+    for one in decided.answers:
+        known = one.evidence
+        interval = known.interval if known else None
+        record = {
+            "claim": one.name, "article": one.article, "source": one.source, "says": one.says, "edition": one.edition, "verdict": one.verdict,
+            "reason": _reason(one), "compared": one.test.words if one.test else None, "measured": one.quantity, "rule": one.spec["rule"],
+            "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
+        }  # fmt: skip
+        rounded = {key: round(value, one.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
+        chances = {"p": _six(known and known.p), "p_holm": _six(one.adjusted), "tests": one.tests if known else None}
+        found.append({**rounded, "n": one.seeds, **chances, "detectable": _six(one.detectable), "runs_without_a_number": one.lost})
+    return found
+
+
+def check_records(found: Iterable[Check]) -> list[dict[str, Any]]:
+    """One record for each check."""
+    return [
+        {"check": one.name, "edition": one.edition, "says": one.says, "compared": one.test.words, "met": one.met, "values": list(one.values), "reason": one.problem}
+        for one in found
+    ]
+
+
+def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
+    """The answers that are shown, each with the names of its editions."""
+    found = []
+    for name in dict.fromkeys(one.name for one in answers):
+        own = [one for one in answers if one.name == name]
+        told = [one for one in own if one.seeds or one.verdict in (CANNOT, UNCLEAR)]
+        waiting = [one for one in own if one not in told]
+        found += [(one, one.edition) for one in told]
+        if waiting and not any(one.edition for one in told):
+            found.append((waiting[0], ", ".join(one.edition for one in waiting)))
+    return found
+
+
+def _row(one: Answer, edition: str) -> list[str]:
+    says = f"{one.says} ({one.source})"
+    reason = _reason(one)
+    verdict = f"{one.verdict}: {reason}" if reason else one.verdict
+    if one.evidence is None:
+        return [one.name, says, edition, verdict, one.quantity, "", str(one.seeds) if one.test else "", "", ""]
+    spec = ORDER if one.test.kind == "order" else one.spec
+    found = one.evidence
+    effect = number(found.effect, spec) if one.test.level or one.test.kind == "order" else signed(found.effect, spec)
+    if found.interval is not None:
+        effect += f" {span(found.interval.low, found.interval.high, spec)}"
+    least = one.detectable
+    return [one.name, says, edition, verdict, one.quantity, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
+
+
+def _reason(one: Answer) -> str:
+    """What is to be said beside a verdict."""
+    same = "all seeds give the same number" if one.verdict == UNDECIDED and one.evidence is not None and not one.evidence.spread else ""
+    lost = f"{one.lost} run{'s' * (one.lost != 1)} without a number" if one.lost else ""
+    return "; ".join(filter(None, [one.problem, same, lost]))
+
+
+def _standing(one: Check) -> str:
+    if one.met is None:
+        return f"– {one.problem}."
+    seeds = f"{len(one.values)} seed{'s' * (len(one.values) != 1)}"
+    shown = [number(value, one.spec) for value in (statistics.fmean(one.values), min(one.values), max(one.values))] if one.values else []
+    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else ""
+    return f"– {'met' if one.met else 'not met'}{numbers}."
+
+
+def _six(value: float | None) -> float | None:
+    """A number to six figures; the last ones depend on the library that found it."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,276 @@
+"""The `claims:` block of a configuration: what it may hold, what is wrong with one, and each test as cells and weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixexp.errors import closest
+from mixexp.report.articles import CITED, key_of
+from mixexp.report.described import measure_problem, number, table_problems
+from mixexp.report.load import canonical
+from mixexp.text import listed, shown
+
+LIKE_THE_TABLE = ("metric", "rule", "scale", "decimals", "better")
+"""Keys of a claim in whose place the table's stand."""
+FORMS: dict[str, dict[str, str]] = {
+    "higher": {"higher": "cell", "lower": "cell"},
+    "larger": {"larger": "pair", "than": "pair"},
+    "rises": {"rises": "cell", "with": "key", "over": "numbers", "scale": "scale?", "minus": "cell?"},
+    "falls": {"falls": "cell", "with": "key", "over": "numbers", "scale": "scale?", "minus": "cell?"},
+    "above": {"above": "number", "of": "cell"},
+    "below": {"below": "number", "of": "cell"},
+    "same": {"same": "pair", "within": "margin"},
+    "not_lower": {"not_lower": "cell", "than": "cell", "within": "margin"},
+    "not_higher": {"not_higher": "cell", "than": "cell", "within": "margin"},
+    "increasing": {"increasing": "row"},
+    "decreasing": {"decreasing": "row"},
+    "highest": {"highest": "cell", "among": "cells"},
+    "lowest": {"lowest": "cell", "among": "cells"},
+}
+"""The forms of a test by the key that names each: every key of the form and what it holds; those with a question mark may be left out."""
+SCALES = ("linear", "log")
+_NAME = re.compile(r"\w[\w-]*")
+_FEWEST = {"pair": 2, "row": 3, "cells": 1}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs by their settings, dotted key → value, and the quantity of them where it is not the claim's: metric, rule, where, scale."""
+
+    conditions: Mapping[str, Any]
+    measure: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        said = [f"{key}={shown(value)}" for key, value in self.conditions.items()]
+        if self.measure is not None:
+            where = [f"{key} {shown(value)}" for key, value in (self.measure.get("where") or {}).items()]
+            said.append(" ".join([self.measure["metric"], *where]))
+        return ", ".join(said) or "all runs"
+
+
+@dataclass(frozen=True)
+class Test:
+    """A claim's test: cells of which each seed gives a number, and what is said of these numbers.
+
+    kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order (sign × the numbers
+    rise from cell to cell) or best (sign × the first number is above sign × each other). level: a contrast of one cell with a number.
+    per: of a slope, what of the setting its numbers are for.
+    """
+
+    kind: str
+    cells: tuple[Cell, ...]
+    words: str
+    sign: int = 1
+    weights: tuple[float, ...] = ()
+    boundary: float = 0.0
+    level: bool = False
+    per: str = ""
+
+
+# --- what is wrong with a block ---
+
+
+def claim_problems(claims: Any, editions: Collection[str] = (), known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
+    """What is wrong with a ``claims:`` block, a sentence for each claim that has something wrong; empty when nothing is.
+
+    editions: those of the experiment. known: as for ``check_problems``.
+    """
+    return _problems("claims", claims, ("laptop", *editions), known)
+
+
+def check_problems(checks: Any, known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
+    """The same for the ``checks:`` of an edition, which have no source.
+
+    known: every setting that a cell may name, and the options where it is a group; None where these are not looked up.
+    """
+    return _problems("checks", checks, None, known)
+
+
+def _problems(block: str, claims: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> dict[str, str]:
+    if claims is None:
+        return {}
+    if not isinstance(claims, Mapping):
+        return {"": f"{block} is {shown(claims)}; it needs a mapping of names and what is said under each, or null."}
+    found = {str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "") for name, claim in claims.items()}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> Iterator[str]:
+    """The things wrong with a claim, or with a check where editions are None; the first is told."""
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        yield f"{place}: the name of a claim is a text of letters, digits and underscores."
+    if not isinstance(claim, Mapping):
+        yield f"{place} is {shown(claim)}; it needs {'source, ' if editions is not None else ''}says, and test or cannot."
+        return
+    own = ("says", *LIKE_THE_TABLE, "test", *(("source", "cannot", *editions) if editions is not None else ()))
+    for key in claim:
+        if key not in own:
+            yield f"{place} has no key {key!r}.{closest(key, own)} There are {listed(dict.fromkeys(own))}."
+    for key in ("source", "says", "cannot"):
+        if (key in claim or (key in own and key != "cannot")) and not (isinstance(claim.get(key), str) and claim[key].strip()):
+            yield f"{place}.{key} is {shown(claim.get(key))}; it needs a text."
+    if editions is not None:
+        cited = key_of(claim["source"])
+        if cited not in CITED:
+            yield f"{place}.source: {cited!r} is no citation key.{closest(cited, CITED)} There are {listed(CITED, cited)}."
+    like = {key: claim[key] for key in LIKE_THE_TABLE if key in claim}
+    yield from (f"{place}: {problem.replace('table.', '', 1)}" for problem in table_problems(like, axes=False).values())
+    if editions is not None and ("test" in claim) == ("cannot" in claim):
+        yield f"{place} needs either test or cannot, the reason why no run here can decide it{', and has both' if 'test' in claim else ''}."
+    elif "test" not in claim and "cannot" not in claim:
+        yield f"{place} needs a test."
+    for key in ("test", *(editions or ())):
+        if key in claim and not (key != "test" and claim[key] is None):
+            yield from _of_test(f"{place}.{key}", claim[key], known)
+
+
+def _of_test(place: str, test: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
+    forms = [key for key in FORMS if isinstance(test, Mapping) and key in test]
+    if not isinstance(test, Mapping) or not forms:
+        near = closest(next(iter(test), ""), FORMS) if isinstance(test, Mapping) else ""
+        yield f"{place} is {shown(test)}; it needs one of {listed(FORMS)}.{near}"
+        return
+    if len(forms) > 1:
+        yield f"{place} has {' and '.join(forms)}, and a test has one form."
+    form = FORMS[forms[0]]
+    for key in test:
+        if key not in form:
+            yield f"{place} has no key {key!r} beside {forms[0]}.{closest(key, form)} There are {listed(form)}."
+    for key, kind in form.items():
+        if key in test:
+            yield from _of_value(f"{place}.{key}", kind.removesuffix("?"), test[key], known)
+        elif not kind.endswith("?"):
+            yield f"{place} needs {key} beside {forms[0]}."
+    if "over" in form:
+        if any(value <= 0 for value in test["over"]) and test.get("scale") == "log":
+            yield f"{place}.over is {shown(test['over'])}; a logarithmic scale needs numbers above 0."
+        for key in ("rises", "falls", "minus"):
+            if test["with"] in test.get(key, {}):
+                yield f"{place}.{key} has {test['with']}, whose values are those of over."
+    if "among" in form and _spelled(test[forms[0]]) in map(_spelled, test["among"]):
+        yield f"{place}.among has the cell that is to be the {forms[0]}; it needs the others."
+
+
+def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
+    if kind == "cell":
+        yield from _of_cell(place, value, known)
+    elif kind in _FEWEST:
+        few = _FEWEST[kind]
+        if not isinstance(value, list) or len(value) < few or (kind == "pair" and len(value) > few):
+            yield f"{place} is {shown(value)}; it needs a list of {'two' if kind == 'pair' else f'{few} or more'} cells."
+            return
+        for count, one in enumerate(value, start=1):
+            yield from _of_cell(f"{place}, its cell {count},", one, known)
+    elif kind == "key":
+        if not isinstance(value, str) or not value:
+            yield f"{place} is {shown(value)}; it needs a dotted key."
+        else:
+            yield from _of_condition(place, value, None, known)
+    elif kind == "numbers":
+        if not isinstance(value, list) or not all(map(number, value)) or len(set(value)) < max(2, len(value)):
+            yield f"{place} is {shown(value)}; it needs a list of two or more different numbers."
+    elif kind == "scale":
+        if value not in SCALES:
+            yield f"{place} is {shown(value)}; {', '.join(SCALES)} are known.{closest(value, SCALES)}"
+    elif not number(value) or (kind == "margin" and value <= 0):
+        yield f"{place} is {shown(value)}; it needs a number{' above 0' if kind == 'margin' else ''}."
+
+
+def _of_cell(place: str, cell: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
+    if not isinstance(cell, Mapping):
+        yield f"{place} is {shown(cell)}; a cell is a mapping of settings and their values, such as {{mix: mixup}}."
+        return
+    for key, value in cell.items():
+        if key == "measure":
+            if not isinstance(value, Mapping):
+                yield f"{place}.measure is {shown(value)}; it needs a mapping with a metric."
+            elif not isinstance(value.get("where", {}), Mapping):
+                yield f"{place}.measure.where is {shown(value['where'])}; it needs a mapping of a probe's columns and their values."
+            elif problem := measure_problem(value):
+                yield f"{place}.measure: {problem}"
+        elif not isinstance(key, str) or not key:
+            yield f"{place} has the key {key!r}; a cell has dotted keys."
+        elif isinstance(value, Mapping):
+            yield f"{place}: {key} is {shown(value)}; a condition has one value, and a setting below another one a dotted key."
+        else:
+            yield from _of_condition(place, key, value, known)
+
+
+def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
+    if known is None:
+        return
+    if key not in known:
+        yield f"{place}: there is no setting {key!r}.{closest(key, known)}"
+    elif known[key] is not None and value is not None and str(value) not in known[key]:
+        yield f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are {listed(known[key], value)}."
+
+
+def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell as it is compared with another one."""
+    return {key: canonical(value) for key, value in cell.items()}
+
+
+def groups_in(block: Any) -> set[str]:
+    """The first parts of all dotted keys that a block names, of which a group has settings of its own."""
+    if isinstance(block, Mapping):
+        keys = [*block, *(value for key, value in block.items() if key == "with")]
+        return {key.partition(".")[0] for key in keys if isinstance(key, str) and "." in key}.union(*map(groups_in, block.values()))
+    return set().union(*map(groups_in, block)) if isinstance(block, list) else set()
+
+
+# --- a sound test, as cells and weights ---
+
+
+def test_of(test: Mapping[str, Any]) -> Test:
+    """A test of a block that nothing is wrong with."""
+    form = next(key for key in FORMS if key in test)
+    cell = _cell(test[form]) if FORMS[form][form] == "cell" else None
+    if form == "higher":
+        lower = _cell(test["lower"])
+        return Test("contrast", (cell, lower), f"{cell} > {lower}", 1, (1, -1))
+    if form == "larger":
+        first, second, third, fourth = map(_cell, (*test["larger"], *test["than"]))
+        words = f"({first}) − ({second}) > ({third}) − ({fourth})"
+        return Test("contrast", (first, second, third, fourth), words, 1, (1, -1, -1, 1))
+    if form in ("rises", "falls"):
+        return _slope(form, cell, test)
+    if form in ("above", "below"):
+        of, sign = _cell(test["of"]), 1 if form == "above" else -1
+        return Test("contrast", (of,), f"{of} {'>' if sign > 0 else '<'} {test[form]:g}", sign, (1,), test[form], level=True)
+    if form == "same":
+        first, second = map(_cell, test["same"])
+        return Test("equivalence", (first, second), f"{first} = {second} within ±{test['within']:g}", 1, (1, -1), test["within"])
+    if form in ("not_lower", "not_higher"):
+        than, sign = _cell(test["than"]), 1 if form == "not_lower" else -1
+        words = f"{cell} {'>' if sign > 0 else '<'} {than} {'−' if sign > 0 else '+'} {test['within']:g}"
+        return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"])
+    if form in ("increasing", "decreasing"):
+        cells, sign = tuple(map(_cell, test[form])), 1 if form == "increasing" else -1
+        return Test("order", cells, f" {'<' if sign > 0 else '>'} ".join(f"({one})" for one in cells), sign)
+    others, sign = tuple(map(_cell, test["among"])), 1 if form == "highest" else -1
+    words = f"{cell} {'>' if sign > 0 else '<'} each of {'; '.join(f'({one})' for one in others)}"
+    return Test("best", (cell, *others), words, sign)
+
+
+def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
+    """The least-squares slope as weights of the cells: (x − mean x) / Σ (x − mean x)²."""
+    key, log = test["with"], test.get("scale") == "log"
+    places = [math.log10(value) if log else float(value) for value in test["over"]]
+    middle = math.fsum(places) / len(places)
+    weights = [(x - middle) / math.fsum((other - middle) ** 2 for other in places) for x in places]
+    cells = [Cell({**cell.conditions, key: value}, cell.measure) for value in test["over"]]
+    words = f"{cell} {form} with {'the logarithm of ' if log else ''}{key} over {shown(test['over'])}"
+    if "minus" in test:
+        beside = _cell(test["minus"])
+        cells += [Cell({**beside.conditions, key: value}, beside.measure) for value in test["over"]]
+        weights += [-weight for weight in weights]
+        words = f"({cell}) − ({beside}){words.removeprefix(str(cell))}"
+    return Test("contrast", tuple(cells), words, 1 if form == "rises" else -1, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
+
+
+def _cell(cell: Mapping[str, Any]) -> Cell:
+    return Cell({key: value for key, value in cell.items() if key != "measure"}, cell.get("measure"))

@@ -1,0 +1,149 @@
+"""What the numbers of several seeds say of a claim: its effect, the evidence for it and against it, and what is left open."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from mixexp.report.inference import FEWEST, LEVEL, POWER, Interval, alike, detectable, students, ties
+from mixexp.report.scores import deviation
+
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What n seeds say: the effect with its interval, and p for and against the claim, each one-sided.
+
+    error: the standard error of the effect; 0 where all seeds give the same number, and the test is the sign test.
+    noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items: of an order, how many.
+    """
+
+    n: int
+    effect: float
+    interval: Interval | None
+    supporting: float
+    opposing: float
+    error: float
+    noticed: str = "contrast"
+    items: int = 0
+
+    @property
+    def p(self) -> float:
+        """Two-sided: twice the smaller of both."""
+        return min(1.0, 2 * min(self.supporting, self.opposing))
+
+    @property
+    def spread(self) -> bool:
+        """Whether the seeds differ, so that there is a test by their spread."""
+        return self.error > 0
+
+    def verdict(self, adjusted: float) -> str:
+        """What is said of the claim, from p after the correction for several tests."""
+        if adjusted >= 1 - LEVEL:
+            return UNDECIDED
+        return SUPPORTED if self.supporting < self.opposing else CONTRADICTED
+
+    def detectable(self, tests: int) -> float | None:
+        """The smallest effect that so many seeds would have shown with probability POWER at the first of Holm's steps over all tests.
+
+        Of a contrast, its distance from the boundary; of an equivalence, the smallest margin within which two equal cells would have been
+        shown to be; of an order, the mean rank correlation, by the normal approximation of its distribution without an order (mean 0,
+        variance 1 / (n (items − 1)); Page 1963). None where nothing could have been shown.
+        """
+        if self.noticed == "order":
+            normal = special.ndtri(1 - (1 - LEVEL) / (2 * tests)) + special.ndtri(POWER)
+            perfect = 2 / float(math.factorial(self.items)) ** self.n
+            return min(1.0, float(normal) / math.sqrt(self.n * (self.items - 1))) if perfect < (1 - LEVEL) / tests else None
+        if not self.spread:
+            return None
+        both = self.noticed == "equivalence"  # has to pass at both ends
+        return detectable(self.n, self.error, tests, power=(1 + POWER) / 2 if both else POWER)
+
+
+def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0) -> Evidence:
+    """Whether sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
+
+    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. Where there is no spread, the
+    sign test stands in, whose p is 2⁻ⁿ: a t-test would call the smallest difference certain. Raises ValueError for fewer than FEWEST values.
+    """
+    _require(values)
+    above, below = _sides(values, scale, boundary)
+    supporting, opposing = (above, below) if sign > 0 else (below, above)
+    return Evidence(len(values), statistics.fmean(values), _interval(values, scale), supporting, opposing, _error(values, scale))
+
+
+def equivalence(values: Sequence[float], scale: Sequence[float], margin: float) -> Evidence:
+    """Whether the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987), and beyond it: either of the others.
+
+    Raises ValueError for fewer than FEWEST values.
+    """
+    _require(values)
+    (above_low, below_low), (above_high, below_high) = (_sides(values, scale, boundary) for boundary in (-margin, margin))
+    inside, outside = max(above_low, below_high), min(below_low, above_high)
+    return Evidence(len(values), statistics.fmean(values), _interval(values, scale), inside, outside, _error(values, scale), "equivalence")
+
+
+def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
+    """Whether sign × the numbers of a seed, a row, rise from item to item: Page's trend test (1963) with rows as blocks, run both ways.
+
+    The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose numbers are all the same.
+    Where all rows have the same numbers, seeds change nothing, and the sign test stands in. Raises ValueError for fewer than FEWEST rows.
+    """
+    from scipy import stats  # a second of importing, which only orders have to pay
+
+    _require(rows)
+    wanted = [[sign * value for value in ties(row, row)] for row in rows]
+    places = range(1, len(wanted[0]) + 1)
+    effect = statistics.fmean(0.0 if max(row) == min(row) else float(stats.spearmanr(row, places).statistic) for row in wanted)
+    if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
+        supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
+        return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
+    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in wanted]).pvalue) for step in (1, -1))
+    return Evidence(len(rows), effect, None, supporting, opposing, math.inf, "order", len(places))
+
+
+def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
+    """Whether sign × values are above sign × each of the rivals', seed by seed: an intersection-union test (Berger 1982).
+
+    p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by Bonferroni's correction.
+    The effect is the difference to the nearest rival. Raises ValueError for fewer than FEWEST values.
+    """
+    _require(values)
+    scale = [*values, *(value for rival in rivals for value in rival)]
+    found = [contrast([a - b for a, b in zip(values, rival, strict=True)], scale, sign) for rival in rivals]
+    nearest = min(found, key=lambda one: sign * one.effect)
+    opposing = min(1.0, len(found) * min(one.opposing for one in found))
+    return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in found), opposing, nearest.error)
+
+
+def _require(values: Sequence) -> None:
+    if len(values) < FEWEST:
+        raise ValueError(f"{len(values)} seeds; a test needs {FEWEST}")
+
+
+def _sides(values: Sequence[float], scale: Sequence[float], boundary: float) -> tuple[float, float]:
+    """One-sided p of the mean's being above the boundary, and of its being below."""
+    n, centre = len(values), statistics.fmean(values) - boundary
+    if error := _error(values, scale):
+        return float(special.stdtr(n - 1, -centre / error)), float(special.stdtr(n - 1, centre / error))
+    at = alike([centre, 0.0], [*scale, boundary])
+    return _same_sign(n, centre > 0 and not at), _same_sign(n, centre < 0 and not at)
+
+
+def _same_sign(n: int, all_of_them: bool) -> float:
+    """The sign test's one-sided p where n values are all on one side, or none is."""
+    return 0.5**n if all_of_them else 1.0
+
+
+def _error(values: Sequence[float], scale: Sequence[float]) -> float:
+    return 0.0 if alike(values, scale) else deviation(values) / math.sqrt(len(values))
+
+
+def _interval(values: Sequence[float], scale: Sequence[float]) -> Interval | None:
+    error = _error(values, scale)
+    return students(statistics.fmean(values), error, len(values) - 1) if error else None
