@@ -1,7 +1,8 @@
-"""Keep sweeps' finished runs under outputs/published, and write the page that shows all that is kept there.
+"""Keep sweeps' finished runs under outputs/published, and write the pages that show all that is kept there and what it says of the claims.
 
     python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/ where nothing is reduced
-    python scripts/publish.py                                draws all reports again, and writes the page
+    python scripts/publish.py outputs/small_data_laptop      keeps an edition as outputs/published/laptop/small_data_laptop
+    python scripts/publish.py                                draws all reports again, and writes the pages
 
 Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names this machine.
 What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
@@ -10,35 +11,36 @@ What somebody reads from a table is written by hand into reading.md beside it; t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
-from mixexp.report.load import Run, load_run, load_runs
-from mixexp.report.markdown import markdown
+from mixexp.report.articles import ARTICLES
+from mixexp.report.claims import FULL, decide, evidence
+from mixexp.report.experiments import experiment, experiments
+from mixexp.report.load import Run, everywhere, load_run, load_runs, lookup, run_folders
+from mixexp.report.markdown import claims_document, markdown
 from mixexp.report.tables import build_tables, reductions
-from mixexp.report.write import write_table
+from mixexp.report.write import claims_of, write_table
 
-PUBLISHED = Path(__file__).resolve().parent.parent / "outputs" / "published"
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED, DOCS = ROOT / "outputs" / "published", ROOT / "docs"
+REDUCED = "reduced"
 KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
 PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
 """Settings that name folders of a machine, and what stands for them."""
 BESIDE, SEARCH = ("reading.md", "trials.csv"), "search_"
 """What no table of runs makes: a search leaves its trials and its figures in its report."""
 HERE = ("host", "process", "platform")
-ARTICLES = {
-    "a": "Mixing at the last layer; manifold mixup",
-    "b": "Affinity loss",
-    "c": "Between-class learning",
-    "d": "mixup with little data",
-    "e": "The mixup paper",
-}
 
 
 def without_machine(value: Any) -> Any:
@@ -84,7 +86,7 @@ def publish(folder: Path) -> Path:
     if not finished:
         raise UserError(f"{folder}: none of its {len(runs)} runs is finished")
     name = str(finished[0].config["name"])
-    home = PUBLISHED / ("reduced" if reductions(finished) else "full") / name
+    home = PUBLISHED / kind_of(finished) / name
     shutil.rmtree(home / "runs", ignore_errors=True)
     for run in finished:
         keep(run.folder, home / "runs" / run.folder.name)
@@ -94,6 +96,12 @@ def publish(folder: Path) -> Path:
     return home
 
 
+def kind_of(runs: Sequence[Run]) -> str:
+    """Full size, an edition, or reduced by hand: runs that are no evidence for a claim are of the last kind."""
+    found = evidence(runs)
+    return next(iter(found)) if len(found) == 1 and "" not in found else REDUCED
+
+
 def draw(home: Path) -> None:
     """Make a kept sweep's report again from its runs."""
     for old in home.iterdir():
@@ -101,14 +109,21 @@ def draw(home: Path) -> None:
             shutil.rmtree(old)
         elif old.is_file() and old.name not in BESIDE and not old.name.startswith(SEARCH):
             old.unlink()
-    for number, table in enumerate(build_tables(load_runs(home / "runs"))):
-        for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}"):
+    tables = build_tables(load_runs(home / "runs"))
+    for number, (table, claims) in enumerate(zip(tables, claims_of(tables), strict=True)):
+        for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}", claims):
             if path.suffix in (".svg", ".pdf"):  # as large as all CSVs together where they draw points; a report has them
                 path.unlink()
 
 
+def kinds() -> list[str]:
+    """Full size first, editions then, reduced ones last."""
+    editions = sorted(path.name for path in PUBLISHED.iterdir() if path.is_dir() and path.name not in (FULL, REDUCED))
+    return [FULL, *editions, REDUCED]
+
+
 def homes(kind: str) -> list[Path]:
-    """The sweeps that are kept, full or reduced."""
+    """The sweeps that are kept of a kind."""
     return sorted(path for path in (PUBLISHED / kind).glob("*") if (path / "runs").is_dir())
 
 
@@ -135,18 +150,19 @@ def section(home: Path) -> str:
     return "\n\n".join(parts + ([reading.read_text(encoding="utf-8").strip()] if reading.exists() else []))
 
 
+@functools.cache
 def article_of(home: Path) -> str:
-    """The letter of the article that an experiment is of."""
-    lines = (Path(__file__).resolve().parent.parent / "conf" / "experiment" / f"{home.name}.yaml").read_text(encoding="utf-8").splitlines()
-    letter = next((line.split()[2].rstrip(":,") for line in lines if line.startswith("# Article ")), "")
-    return ARTICLES.get(letter, "Others")
+    """What the article is about that a kept sweep's experiment is of."""
+    name = lookup(load_run(run_folders(home / "runs")[0]).config, "experiment")
+    return ARTICLES.get(experiment(CONF / "experiment" / f"{name}.yaml").article, "Others")
 
 
 def page() -> str:
-    """The page: full-size sweeps first, then the reduced ones, by article."""
+    """The page: full-size sweeps first, then those of editions and the reduced ones, by article."""
     parts = ["# Results that are kept", "Written by `python scripts/publish.py` from the runs in this folder; the readings are by hand."]
-    for kind, words in (("full", "full size"), ("reduced", "reduced")):
-        if kind == "full":
+    for kind in kinds():
+        words = {FULL: "full size", REDUCED: "reduced"}.get(kind, f"{kind} edition")
+        if kind == FULL:
             parts.append("At full size there are those that need no GPU; no other has been run so yet.")
         for article in (*ARTICLES.values(), "Others"):
             own = [home for home in homes(kind) if article_of(home) == article]
@@ -157,6 +173,14 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def claims_page() -> str:
+    """The page of all claims, as the runs that are kept decide them."""
+    stated = [one for one in experiments([CONF]).values() if one.claims is not None]
+    text = claims_document(decide(stated, everywhere([PUBLISHED])), "What the articles claim, and what the runs that are kept say of it")
+    heading, _, rest = text.partition("\n\n")
+    return f"{heading}\n\nWritten by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`.\n\n{rest}"
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path, help="folders of sweeps, such as outputs/small_data")
@@ -164,9 +188,11 @@ if __name__ == "__main__":
         folders = parser.parse_args().folder
         for each in folders:
             print(publish(each))
-        for each in () if folders else [*homes("full"), *homes("reduced")]:
+        for each in () if folders else [home for kind in kinds() for home in homes(kind)]:
             draw(each)
+        DOCS.mkdir(exist_ok=True)
         write_atomically(PUBLISHED / "README.md", page())
+        write_atomically(DOCS / "claims.md", claims_page())
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    print(PUBLISHED / "README.md")
+    print(f"{PUBLISHED / 'README.md'}\n{DOCS / 'claims.md'}")

@@ -139,7 +139,7 @@ def test_affinity_grids_have_the_articles_constants(name, sigma, margin, batch):
     assert {c["imbalance"]["n"] for c in configs} == {500, 200, 100, 50, 20, 10}
 
 
-KERAS = ("affinity_mnist", "affinity_cifar10", "affinity_embedding")
+KERAS = [name for name in EXPERIMENTS if name.startswith("affinity_") or name == "bc_learning"]
 """Experiments whose source is code in Keras."""
 
 

@@ -31,7 +31,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnn10 max batchnorm": ("cnn10", {"pool": "max", "final_batchnorm": True}),
     "mnist_cnn no batchnorm": ("mnist_cnn", {"final_batchnorm": False}),
     "densenet 16-3": ("densenet_bc190", {"depth": 16, "growth": 3}),
+    "mnist_cnn narrow": ("mnist_cnn", {"width": 3}),
     "small_cnn narrow": ("small_cnn", {"width": 3}),
+    "small_cnn dropout": ("small_cnn", {"dropout": 0.3}),
     "wide_resnet 10-1 dropout": ("wide_resnet28_10", {"depth": 10, "widen": 1, "dropout": 0.3}),
     "wide_resnet 16-2": ("wide_resnet28_10", {"depth": 16, "widen": 2}),
     "mobilenet_v3_small": (
@@ -308,7 +310,7 @@ def test_an_embedding_is_one_linear_layer_of_the_network_without() -> None:
     torch.testing.assert_close(body(x), plain(x) @ body.embed.weight.T + body.embed.bias)
 
 
-@pytest.mark.parametrize("name", ["cnn10", "mnist_cnn", "mnist_cnn_2d"])
+@pytest.mark.parametrize("name", ["cnn10", "mnist_cnn", "mnist_cnn_2d", "small_cnn"])
 def test_layers_begin_as_kerass_do_the_heads_too(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -338,7 +340,7 @@ def test_with_torchs_layers_a_network_draws_what_it_drew_before_there_was_a_choi
 
 
 def test_dropout_sits_between_the_convolutions_of_each_block() -> None:
-    for variant, blocks in [("preact_resnet18 dropout", 8), ("wide_resnet 10-1 dropout", 3)]:
+    for variant, blocks in [("preact_resnet18 dropout", 8), ("wide_resnet 10-1 dropout", 3), ("small_cnn dropout", 1)]:
         body, x = ready(variant)
         dropouts = [module for module in body.modules() if isinstance(module, nn.Dropout)]
         assert [module.p for module in dropouts] == [0.3] * blocks

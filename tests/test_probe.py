@@ -24,10 +24,12 @@ PROBES = sorted(options([CONF])["probe"])
 
 # where a probe has a meaning, if that is not the digits
 FITTING = {
+    "entangled_samples": ("dataset=two_moons", "model=mlp"),
     "features": ("model=mnist_cnn_2d",),
     "intrusion": ("mix=mixup",),
     "mixed_samples": ("dataset=two_moons", "model=mlp", "mix=mixup"),
     "mixing": ("dataset=two_moons", "model=mlp", "mix=mixup"),
+    "plane": ("dataset=two_moons", "model=mlp"),
 }
 
 

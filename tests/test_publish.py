@@ -8,9 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from claim_runs import claim, leave
 from running import trained
 
 from mixexp.errors import UserError
+from mixexp.report.experiments import Experiment
 from mixexp.report.load import load_runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,9 +70,30 @@ def test_nothing_finished_is_an_error_and_leaves_what_was_kept(script, tmp_path)
     assert len(load_runs(home / "runs")) == 2
 
 
+def test_an_edition_is_kept_apart_and_decides_claims(script, tmp_path, monkeypatch):
+    for mix, values in {"none": (50, 51, 52), "mixup": (60, 61, 63)}.items():
+        for seed, value in enumerate(values):
+            leave(tmp_path / "sweep" / f"{mix}{seed}", value / 100, seed=seed, mix=mix, edition="laptop", experiment="quickstart", model={"width": 8}, output_dir=str(tmp_path))
+    home = script.publish(tmp_path / "sweep")
+    assert home == tmp_path / "published" / "laptop" / "quickstart"
+    assert "## Others: laptop edition" in script.page()
+    test = {"higher": {"mix": "mixup"}, "lower": {"mix": "none"}}
+    stated = Experiment("quickstart", "quickstart", "a", {}, {"helps": claim(test)}, {"laptop": {}})
+    monkeypatch.setattr(script, "experiments", lambda folders: {"quickstart": stated})
+    page = script.claims_page()
+    assert page.startswith("# What the articles claim") and "| quickstart.helps | It is so. (small_data_mixup, table) | laptop | supported |" in page
+
+
+def test_runs_that_depart_by_hand_are_kept_as_reduced(script, tmp_path):
+    for seed in range(2):
+        leave(tmp_path / "sweep" / f"run{seed}", 0.5, seed=seed, edition="laptop", experiment="quickstart", differs={"epochs": [1, 2]} if seed else None)
+    assert script.publish(tmp_path / "sweep") == tmp_path / "published" / "reduced" / "quickstart"
+
+
 def test_every_kept_experiment_is_on_the_page_as_its_runs_say():
     """The page that is committed is the one that the script writes from the runs beside it."""
     spec = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (module.PUBLISHED / "README.md").read_text(encoding="utf-8") == module.page()
+    assert (module.DOCS / "claims.md").read_text(encoding="utf-8") == module.claims_page()

@@ -72,7 +72,7 @@ def test_bc_learning_shifts_make_training_harder_than_none(tmp_path):
 
 @pytest.mark.parametrize(("name", "sigma"), [("affinity_mnist", 10), ("affinity_cifar10", 90)])
 def test_the_affinity_loss_makes_its_centres_equidistant(name, sigma, tmp_path):
-    words = ("loss=affinity", f"loss.sigma={sigma}", "loss.margin=0.75", "model.final_batchnorm=true", "imbalance.n=5", "batch_size=64")
+    words = ("loss=affinity", f"loss.sigma={sigma}", "loss.margin=0.75", "loss.batchnorm=true", "loss.init=keras_he", "imbalance.n=5", "batch_size=64")
     spread = {}
     for epochs in (1, 12):
         record = trained(tmp_path, name, *words, f"epochs={epochs}", "optimizer.lr=5e-3", "evaluations=1", "keep_checkpoint=true")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ from mixexp.validate import validate
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")
 SMALL = (*DIGITS, "model=small_cnn", "model.width=8")
+QUICK = ("model.layer_defaults=torch",)
+"""A few dozen steps are too few for Keras's running averages, which forget a hundredth a step."""
 STILL = ("augment=standard", "augment.flip=false", "augment.shift=0")
 """No augmentation, for experiments whose settings of augment=standard no other option has."""
 
@@ -137,6 +140,8 @@ def test_manifold_svhn_shifts_and_never_mirrors(tmp_path):
 # --- article b ---
 
 EVEN = [0, 2, 4, 6, 8]
+KERAS = ("loss.batchnorm=true", "loss.init=keras_he")
+"""How the grids start the affinity loss."""
 
 
 def test_affinity_baselines_find_more_of_the_small_classes_than_softmax(tmp_path):
@@ -152,7 +157,7 @@ def test_affinity_baselines_find_more_of_the_small_classes_than_softmax(tmp_path
 
 
 def test_affinity_joint_trains_one_network_with_two_opinions(tmp_path):
-    words = (*SMALL, "imbalance.n=20", "epochs=12")
+    words = (*SMALL, *QUICK, "imbalance.n=20", "epochs=12")
     both = [trained(tmp_path, "affinity_joint", *words, f"loss.predicts={head}") for head in ("softmax", "affinity")]
     assert last(both[0], "train_loss") == last(both[1], "train_loss") and last(both[0], "test_loss") == last(both[1], "test_loss")
     assert all(last(record, "accuracy") > 0.8 for record in both)
@@ -160,7 +165,7 @@ def test_affinity_joint_trains_one_network_with_two_opinions(tmp_path):
 
 
 def test_affinity_cifar10_augmented_makes_training_harder(tmp_path):
-    words = (*SMALL, "model.final_batchnorm=true", "imbalance.n=20", "epochs=8", "loss.sigma=90", "loss.margin=0.43")
+    words = (*SMALL, "loss.batchnorm=true", "imbalance.n=20", "epochs=8", "loss.sigma=90", "loss.margin=0.43")
     augmented, plain = (
         trained(tmp_path, "affinity_cifar10_augmented", *words, f"augment={name}") for name in ("standard", "none")
     )
@@ -180,7 +185,7 @@ def test_affinity_embedding_large_lambda_gives_compact_clouds(tmp_path):
     words = (*DIGITS, "imbalance.n=10", "epochs=30", "evaluations=2")
     spreads = {}
     for margin in (0.01, 0.75):
-        rows = probed(trained(tmp_path, "affinity_embedding", *words, "loss.sigma=5", f"loss.margin={margin}"), "features")
+        rows = probed(trained(tmp_path, "affinity_embedding", *words, "loss.sigma=5", f"loss.margin={margin}", *KERAS), "features")
         assert len({row["step"] for row in rows}) == 2 and {row["part"] for row in rows} == {"train", "test"}
         final = [row for row in rows if row["step"] == rows[-1]["step"] and row["part"] == "train"]
         points = np.array([[float(row["x"]), float(row["y"])] for row in final])
@@ -249,15 +254,44 @@ def test_bc_where_blends_what_the_named_layer_makes(tmp_path, blends):
     assert len(losses) == len(shapes)
 
 
+# --- article d ---
+
+
+def test_small_data_doubts_classes_of_one_size_and_each_seed_its_own(tmp_path):
+    words = (*(word for word in SMALL if word != "seed=0"), "augment=none", "subset.n=100", "steps=60", "optimizer.lr=0.05")
+    facts, loss = {}, {}
+    for name, seed, mix in (("balanced", 0, "none"), ("balanced", 1, "mixup"), ("head", 0, "none"), ("head", 1, "mixup")):
+        record = trained(tmp_path, "small_data_doubts", *words, f"subset={name}", f"seed={seed}", f"mix={mix}")
+        facts[name, seed] = json.loads((record.path / "environment.json").read_text())
+        loss[name, mix] = last(record, "train_loss")
+    assert all(loss[name, "none"] < loss[name, "mixup"] for name in ("balanced", "head"))
+    counts, hashes = ({key: found[name] for key, found in facts.items()} for name in ("train_counts", "data_hash"))
+    assert set(counts["balanced", 0]) == {10} and len(set(counts["head", 0])) > 1
+    assert hashes["balanced", 0] != hashes["balanced", 1] and hashes["head", 0] == hashes["head", 1]
+
+
 # --- article e ---
 
 
-def test_mixup_cifar_both_formulations_of_the_loss_train_alike(tmp_path):
-    words = (*SMALL, "augment=none", "epochs=2", "optimizer.lr=0.02", "evaluations=2")
-    average, soft = (trained(tmp_path, "mixup_cifar", *words, f"loss={name}") for name in ("cross_entropy", "soft_cross_entropy"))
+@pytest.mark.parametrize("mix", ["mixup", "mixup_two_loaders"])
+def test_mixup_formulations_both_losses_train_alike(mix, tmp_path):
+    words = (*SMALL, "augment=none", "epochs=2", "optimizer.lr=0.02", "evaluations=2", f"mix={mix}")
+    average, soft = (trained(tmp_path, "mixup_formulations", *words, f"loss={name}") for name in ("cross_entropy", "soft_cross_entropy"))
     for one, other in zip(rows_of(average), rows_of(soft), strict=True):
         assert float(one["train_loss"]) == pytest.approx(float(other["train_loss"]), rel=1e-3)
         assert float(one["test_loss"]) == pytest.approx(float(other["test_loss"]), rel=1e-2)
+
+
+def test_mixup_formulations_a_second_loader_is_as_good_as_the_batch_shuffled(tmp_path, blends):
+    """Its partners come from outside the batch, and the network learns as much from them."""
+    words = (*SMALL, "augment=none", "epochs=12", "optimizer.lr=0.05")
+    accuracy, outside = {}, {}
+    for mix in ("mixup", "mixup_two_loaders"):
+        blends.clear()
+        accuracy[mix] = last(trained(tmp_path, "mixup_formulations", *words, f"mix={mix}"), "accuracy")
+        outside[mix] = [bool((plan.rows[1] >= len(plan.rows[0])).all()) for plan, _ in blends]
+    assert not any(outside["mixup"]) and all(outside["mixup_two_loaders"])
+    assert min(accuracy.values()) > 0.9 and abs(accuracy["mixup"] - accuracy["mixup_two_loaders"]) < 0.05
 
 
 @pytest.mark.parametrize(

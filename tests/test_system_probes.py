@@ -82,6 +82,53 @@ def test_toy_pairs_a_sandwich_has_bad_pairs_which_cost_accuracy(tmp_path):
     assert found["sandwich", "mixup_same_class"][1] < found["sandwich", "bc"][1]
 
 
+def test_toy_entanglement_rises_from_apart_to_on_each_other(tmp_path):
+    losses = {}
+    for temperature in (0.1, 1, 10):
+        for noise in (0.1, 0.3, 0.6, 1.2, 5):
+            words = (f"dataset.noise={noise}", f"probe.entanglement.temperature={temperature}")
+            record = run(tmp_path / f"{temperature} {noise}", "toy_entanglement", *words)
+            (row,) = last_rows(record, "entanglement")
+            assert row["layer"] == "input" and len(last_rows(record, "mixed_samples")) == 500
+            losses.setdefault(temperature, []).append(row["loss"])
+    assert all(found == sorted(found) for found in losses.values())
+    assert losses[0.1][0] < losses[1][0] < 0.05 < 0.4 < losses[10][0], "a large T has all points as neighbours"
+    assert losses[10][-1] == pytest.approx(math.log(2), rel=0.05) and losses[0.1][-1] > 2, "a small one the nearest alone"
+
+
+def test_toy_boundary_mixup_is_unsure_over_more_of_the_plane(tmp_path):
+    for name in ("two_blobs", "two_moons"):
+        unsure = {}
+        for mix in ("none", "mixup"):
+            record = run(tmp_path / name / mix, "toy_boundary", f"dataset={name}", f"mix={mix}", "epochs=40")
+            (row,) = last_rows(record, "unsure")
+            unsure[mix] = row["unsure"]
+            assert float(rows_of(record)[-1]["accuracy"]) > 0.8
+        assert unsure["mixup"] > 1.5 * unsure["none"]
+
+
+def test_bc_pictures_show_one_image_or_two_of_other_classes_with_their_label(tmp_path):
+    words = (*SMALL[:-1], "optimizer.lr=1e-3", "probe.samples=30")
+    cells = {"none": ("mix=none",), "bc": ("mix=bc", "mix.ratio.fold=true"), "bc_plus": ("mix=bc_plus",)}
+    rows = {name: last_rows(run(tmp_path / name, "bc_pictures", *words, *cell), "mixed_images") for name, cell in cells.items()}
+    classes = {name: {len(row["labels"].split(", ")) for row in found if isinstance(row["labels"], str)} for name, found in rows.items()}
+    assert {row["lam"] for row in rows["none"]} == {1} and classes["none"] == {1}
+    assert min(row["lam"] for row in rows["bc"]) >= 0.5 and classes["bc"] == {2}
+    assert min(row["lam"] for row in rows["bc_plus"]) < 0.5 and classes["bc_plus"] == {2}
+    assert len({row["image"] for found in rows.values() for row in found}) == 90
+
+
+def test_mixup_between_training_images_mixup_misses_less_and_its_gradient_is_smaller(tmp_path):
+    half = {}
+    for mix in ("none", "mixup"):
+        record = run(tmp_path / mix, "mixup_between", *SMALL, "epochs=12", f"mix={mix}", "probe.pairs=300")
+        rows = {row["lam"]: row for row in last_rows(record, "between")}
+        assert len(rows) == 11 and rows[1]["miss"] < rows[0.5]["miss"], "half way is further from what it was trained on"
+        half[mix] = rows[0.5]
+    assert half["mixup"]["miss"] < half["none"]["miss"]
+    assert half["mixup"]["gradient_norm"] < half["none"]["gradient_norm"]
+
+
 def test_manifold_fgsm_attacks_hurt_and_more_reach_hurts_more(tmp_path):
     record = run(tmp_path, "manifold_fgsm", *SMALL, "epochs=6", "mix_layer.layers=[input,layer1,layer2]", "probe.epsilon=[4,16]")
     error = {(row["attack"], row["epsilon"]): row["error"] for row in last_rows(record, "fgsm")}
@@ -126,6 +173,7 @@ def test_mixup_alpha_a_large_alpha_keeps_the_network_from_fitting(tmp_path):
     [
         *("entanglement", "final_features", "toy_mixup", "toy_pairs"),
         *("manifold_fgsm", "mixup_adversarial", "mixup_alpha", "manifold_deformations"),
+        *("mixup_between", "bc_pictures", "toy_boundary"),
     ],
 )
 def test_every_cell_stands_and_every_measure_is_of_a_column_that_its_probe_writes(name, tmp_path):

@@ -17,8 +17,8 @@ from mixexp.sweep.search import search
 
 SPACE = "++hydra.sweeper.space={optimizer.lr: {low: 1.0e-07, high: 0.03, log: true}}"
 WORDS = (
-    *("experiment=affinity_search", SPACE, "dataset=digits", "imbalance.n=20", "model=small_cnn", "model.width=4", "validation=0.3"),
-    *("epochs=8", "batch_size=64", "loss.margin=0.43", "loss.sigma=60", "loss.centres=2"),
+    *("experiment=affinity_search", SPACE, "dataset=digits", "dataset.mean=null", "dataset.std=null", "imbalance.n=20", "model=small_cnn", "model.width=4", "validation=0.3"),
+    *("model.layer_defaults=torch", "epochs=8", "batch_size=64", "loss.margin=0.43", "loss.sigma=60", "loss.centres=2"),
 )
 SMALL, TRIALS = 1e-4, 10
 

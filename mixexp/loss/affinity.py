@@ -17,7 +17,7 @@ TRUNCATED = 0.87962566103423978
 
 
 def keras_he_normal(classes: int, centres: int, features: int) -> Tensor:
-    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2 / (C·m)), cut at 2 / 0.8796 of its deviations.
+    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2/(C·m)), cut at 2 / 0.8796 of its deviations.
 
     Keras takes a weight of three axes for a convolution's, so its fan_in is C·m, and not the h that a sample meets.
     """

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,8 @@ class LeNet(Body):
     Input [B, in_channels, H, W]; stages layer1 [B, channels[0], H/2, W/2] and layer2 [B, channels[1], H/4, W/4], sizes rounded down,
     fc [B, hidden]; features [B, hidden]. Raises ValueError below 4×4 pixels.
 
-    channels : of the two convolutions. hidden : width of the fully connected layer.
+    channels : of the two convolutions. hidden : width of the fully connected layer. layer_defaults : whose initial weights all layers
+    have, the head's too: torch's or Keras's (mixexp.model.keras).
 
     Source: LeCun et al. 1998, in the shape of Caffe's LeNet (20 and 50 channels, 500 units); Zhang et al. 2018, Figure 4, which says
     no more than "two convolutional and two fully-connected layers".
@@ -24,6 +25,7 @@ class LeNet(Body):
     """
 
     kinds = ("image", "spectrogram")
+    added = ("layer_defaults",)
 
     def __init__(
         self,
@@ -32,8 +34,10 @@ class LeNet(Body):
         *,
         channels: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)],
         hidden: Annotated[int, Field(gt=0)] = 500,
+        layer_defaults: Literal["torch", "keras"] = "torch",
     ) -> None:
         super().__init__()
+        self.layer_defaults = layer_defaults
         require_size("lenet", image_size, halvings=2)
 
         def layer(inward: int, outward: int) -> nn.Sequential:

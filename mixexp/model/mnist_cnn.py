@@ -17,6 +17,7 @@ class MnistCNN(Body):
     layer1 [B, 32, H/2, W/2] and layer2 [B, 64, H/4, W/4], both after their pool, sizes rounded down, layer3
     [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
 
+    width : channels of the first convolution, 32 in the article; the others have 2 and 4 times as many.
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
     embedding : units of a linear layer between pool and BatchNorm, which are then the features, [B, embedding]; None: no such layer.
         The article's pictures have 2.
@@ -29,13 +30,14 @@ class MnistCNN(Body):
     """
 
     kinds = ("image", "spectrogram")
-    added = ("layer_defaults",)
+    added = ("layer_defaults", "width")
 
     def __init__(
         self,
         in_channels: int,
         image_size: tuple[int, int],
         *,
+        width: Annotated[int, Field(gt=0)] = 32,
         final_batchnorm: bool = True,
         embedding: Annotated[int, Field(gt=0)] | None = None,
         layer_defaults: Literal["torch", "keras"] = "torch",
@@ -43,11 +45,11 @@ class MnistCNN(Body):
         super().__init__()
         self.layer_defaults = layer_defaults
         require_size("mnist_cnn", image_size, halvings=2)
-        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, 32), AvgPool2x2())
-        self.layer2 = nn.Sequential(conv_bn_relu(32, 64), AvgPool2x2())
-        self.layer3 = conv_bn_relu(64, 128)
-        self.num_features = 128 if embedding is None else embedding
-        self.embed = nn.Identity() if embedding is None else nn.Linear(128, embedding)
+        self.layer1 = nn.Sequential(conv_bn_relu(in_channels, width), AvgPool2x2())
+        self.layer2 = nn.Sequential(conv_bn_relu(width, 2 * width), AvgPool2x2())
+        self.layer3 = conv_bn_relu(2 * width, 4 * width)
+        self.num_features = 4 * width if embedding is None else embedding
+        self.embed = nn.Identity() if embedding is None else nn.Linear(4 * width, embedding)
         self.normalise = nn.BatchNorm1d(self.num_features) if final_batchnorm else nn.Identity()
         self.stages = {name: name for name in ("layer1", "layer2", "layer3")}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -19,13 +19,15 @@ class SmallCNN(Body):
 
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
     dropout : probability of dropping a unit before the second and before the third convolution.
+    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
+        (mixexp.model.keras).
 
     Source: ours, for the digits, the tests and quick sweeps.
     Differs from the paper: nothing.
     """
 
     kinds = ("image", "spectrogram")
-    added = ("dropout",)
+    added = ("dropout", "layer_defaults")
 
     def __init__(
         self,
@@ -35,8 +37,10 @@ class SmallCNN(Body):
         width: Annotated[int, Field(gt=0)] = 16,
         final_batchnorm: bool = False,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        layer_defaults: Literal["torch", "keras"] = "torch",
     ) -> None:
         super().__init__()
+        self.layer_defaults = layer_defaults
         side = min(image_size)
 
         def halve(side: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Decided claims as tables of text, as a document and as records."""
+"""Decided claims as tables of text and as records; markdown and the page only set them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 from mixexp.report.articles import ARTICLES
 from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
 from mixexp.report.inference import POWER
-from mixexp.report.markdown import grid, plain
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 
 METHOD = (
     "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "
     "slopes and levels by the t-test on a number for each seed, of equivalences by two one-sided t-tests, of orders by Page's trend test, of the best "
     "by the weakest of its comparisons. p (Holm) is corrected over the tested claims of an article in an edition; below 0.05 a claim is supported or "
-    f"contradicted. Detectable: the smallest effect that these runs would have shown with probability {POWER} at the first step of Holm's correction."
+    f"contradicted. Detectable: what these runs would have shown with probability {POWER} at the first step of Holm's correction: of a difference the "
+    "smallest, counted from the margin or the number where the claim has one, of an equivalence the smallest margin for two equal cells, of an order "
+    "the smallest mean rank correlation."
 )
+IN_A_REPORT = "Here these are the claims of the report's own runs; mixexp claims corrects over all of an article's, so that its p can be larger."
 ORDER = {"decimals": 2}
 """How rank correlations are shown."""
 
 
 def sheet(answers: Sequence[Answer]) -> Sheet:
     """A row for each claim and edition that has runs; of a claim without any, one row."""
-    head = ["claim", "what it says", "edition", "verdict", "measured", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
+    head = ["claim", "what it says", "edition", "verdict", "compared", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
     return Sheet(head, [row for one in _told(answers) for row in [_row(*one)]], 5)
 
 
@@ -44,29 +46,20 @@ def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
     return found
 
 
-def document(decided: Decided, title: str) -> str:
-    """The claims as Markdown, grouped by article, with how many there are of each verdict at the end."""
-    parts = [f"# {title}"]
-    for heading, premises, table in sections(decided):
-        parts += [f"## {plain(heading)}", *premise_list(premises), *grid(table)]
-    parts += ["## In all", "\n".join(f"- {plain(line)}" for line in totals(decided)), plain(METHOD)]
-    return "\n\n".join(parts) + "\n"
-
-
-def premise_list(premises: Sequence[str]) -> list[str]:
-    """The checks as a Markdown list under its heading, nothing without any."""
-    return ["Premises:", "\n".join(f"- {plain(text)}" for text in premises)] if premises else []
-
-
 def totals(decided: Decided) -> list[str]:
     """How many claims have which verdict in each edition, and how many runs were no evidence."""
     lines = []
     for edition, found in counts(decided.answers).items():
         told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
         lines.append(f"{edition}: {told}" if edition else told)
+    return [*(lines or ["no claim"]), *no_evidence(decided)]
+
+
+def no_evidence(decided: Decided) -> list[str]:
+    """What to say of runs that are none, nothing where all are."""
     many = decided.left_out != 1
     left = f"{decided.left_out} run{'s' * many} depart{'s' * (not many)} by hand from {'their' if many else 'its'} experiment or edition and {'are' if many else 'is'} no evidence."
-    return [*lines, *([left] if decided.left_out else [])]
+    return [left] if decided.left_out else []
 
 
 def records(decided: Decided) -> list[dict[str, Any]]:
@@ -109,17 +102,18 @@ def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
 
 def _row(one: Answer, edition: str) -> list[str]:
     says = f"{one.says} ({one.source})"
+    compared = f"{one.quantity}: {one.test.words}" if one.test else ""
     reason = _reason(one)
     verdict = f"{one.verdict}: {reason}" if reason else one.verdict
     if one.evidence is None:
-        return [one.name, says, edition, verdict, one.quantity, "", str(one.seeds) if one.test else "", "", ""]
+        return [one.name, says, edition, verdict, compared, "", str(one.seeds) if one.test else "", "", ""]
     spec = ORDER if one.test.kind == "order" else one.spec
     found = one.evidence
     effect = number(found.effect, spec) if one.test.level or one.test.kind == "order" else signed(found.effect, spec)
     if found.interval is not None:
         effect += f" {span(found.interval.low, found.interval.high, spec)}"
     least = one.detectable
-    return [one.name, says, edition, verdict, one.quantity, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
+    return [one.name, says, edition, verdict, compared, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
 
 
 def _reason(one: Answer) -> str:

@@ -225,7 +225,7 @@ def groups_in(block: Any) -> set[str]:
 # --- a sound test, as cells and weights ---
 
 
-def test_of(test: Mapping[str, Any]) -> Test:
+def read_test(test: Mapping[str, Any]) -> Test:
     """A test of a block that nothing is wrong with."""
     form = next(key for key in FORMS if key in test)
     cell = _cell(test[form]) if FORMS[form][form] == "cell" else None

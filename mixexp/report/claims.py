@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.report.articles import article_of
-from mixexp.report.claimed import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, test_of
+from mixexp.report.claimed import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, read_test
 from mixexp.report.described import DEFAULTS, of_metric, table_problems
 from mixexp.report.experiments import Experiment
 from mixexp.report.inference import FEWEST, holm
@@ -158,7 +158,7 @@ def evidence(runs: Iterable[Run]) -> dict[str, list[Run]]:
         edition = run.config.get("edition")
         departs = run.environment.get("differs_from_experiment") if edition is None else run.environment.get("differs_from_edition", {})
         found.setdefault(str(edition or FULL) if departs == {} else "", []).append(run)
-    return {edition: once(members, CIRCUMSTANCES) for edition, members in found.items()}
+    return {edition: once(members, CIRCUMSTANCES, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
@@ -178,7 +178,7 @@ def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping
     for edition in (FULL, *one.editions):
         stated = claim.get("test") if edition == FULL else claim.get(edition, claim.get("test"))
         if stated is not None:
-            yield _answer(dataclasses.replace(shown, edition=edition, test=test_of(stated)), runs.get(edition, []))
+            yield _answer(dataclasses.replace(shown, edition=edition, test=read_test(stated)), runs.get(edition, []))
 
 
 def _answer(empty: Answer, runs: Sequence[Run]) -> Answer:
@@ -228,7 +228,7 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
 
 def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
     """Whether every seed shows what a check says: no p, since a premise is a matter of these runs and not of others like them."""
-    test, spec = test_of(check["test"]), _spec(one, check)
+    test, spec = read_test(check["test"]), _spec(one, check)
     found = _seeds(test, runs, spec)
     empty = Check(f"{one.name}.{name}", check["says"], edition, spec, test, None)
     if found.problem or not found.n:

@@ -21,6 +21,7 @@ from mixexp.report.claims import articles, decide, only, problems_of
 from mixexp.report.described import of_metric
 from mixexp.report.experiments import Experiment, experiments, places
 from mixexp.report.load import everywhere
+from mixexp.report.markdown import claims_document
 from mixexp.report.scores import RULES
 from mixexp.report.write import as_csv, write_files, write_report
 from mixexp.text import listed
@@ -117,7 +118,7 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         told = {"claims": claim_sheets.records(found), "checks": claim_sheets.check_records(found.checks), "left_out": found.left_out}
         show(json.dumps(told, indent=1, allow_nan=False))
     else:
-        show(claim_sheets.document(found, "Claims"))
+        show(claims_document(found, "Claims"))
 
 
 def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError
-from mixexp.files import parse_yaml, read_text
+from mixexp.files import parse_yaml, plain_name, read_text
+from mixexp.report.load import Run, lookup
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,27 @@ class Experiment:
 def experiments(folders: Iterable[Path]) -> dict[str, Experiment]:
     """Every experiment of some folders of options, by name; raises UserError for a file that cannot be read."""
     return {path.stem: experiment(path) for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
+
+
+def of_runs(runs: Iterable[Run], folders: Iterable[Path]) -> list[Experiment]:
+    """The experiments that runs are of: as a file in one of the folders of options has them, else as the newest run does."""
+    newest: dict[str, Run] = {}
+    for run in runs:
+        name = lookup(run.config, "experiment")
+        if plain_name(name) and str(run.environment.get("started")) >= str(newest.get(name, run).environment.get("started")):
+            newest[name] = run
+    found = []
+    for name, run in newest.items():
+        files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
+        found.append(next((experiment(path) for path in files if path.is_file()), None) or _as_run(name, run))
+    return found
+
+
+def _as_run(name: str, run: Run) -> Experiment:
+    """An experiment as far as a run's configuration says what it is."""
+    edition, checks = run.config.get("edition"), run.config.get("checks")
+    editions = {str(edition): {"checks": checks}} if edition is not None else {}
+    return Experiment(name, str(run.config.get("name")), "", run.table, run.config.get("claims"), editions)
 
 
 def places(found: Iterable[Experiment], outputs: Path) -> list[Path]:

@@ -6,7 +6,8 @@ import re
 from html import escape
 from typing import Any
 
-from mixexp.report import sheets
+from mixexp.report import claim_sheets, sheets
+from mixexp.report.claims import Decided
 from mixexp.report.contrasts import contrasts
 from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
@@ -14,8 +15,8 @@ from mixexp.report.tables import Table, label, reductions
 from mixexp.text import sanitize
 
 
-def markdown(table: Table) -> str:
-    """What is reduced or missing first, then the headline table, all selection rules, the comparisons by seed, and the notes."""
+def markdown(table: Table, claims: Decided | None = None) -> str:
+    """What is reduced or missing first, then the headline table, all selection rules, the comparisons by seed, claims, and the notes."""
     spec = table.spec
     parts = [f"# {plain(spec['title'])}"]
     if spec["source"]:
@@ -32,8 +33,20 @@ def markdown(table: Table) -> str:
     parts += sheets.warnings(table, table.rule)
     parts += [f"## The selection rules side by side: {table.unit}, {STATISTICS[spec['statistic']]}", *grid(sheets.rules(table))]
     parts += _differences(table)
+    if claims is not None and claims.answers:
+        parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
+        parts += [plain(text) for text in (*claim_sheets.no_evidence(claims), f"{claim_sheets.METHOD} {claim_sheets.IN_A_REPORT}")]
     if notes := [*spec["notes"], *table.remarks]:
         parts += ["## Notes", _list(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def claims_document(decided: Decided, title: str) -> str:
+    """Decided claims by article, with how many there are of each verdict at the end."""
+    parts = [f"# {title}"]
+    for article, premises, sheet in claim_sheets.sections(decided):
+        parts += [f"## {plain(article)}", *_premises(premises), *grid(sheet)]
+    parts += ["## In all", _list(claim_sheets.totals(decided)), plain(claim_sheets.METHOD)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -61,6 +74,10 @@ def _differences(table: Table) -> list[str]:
     if any(one.found.p is not None for one in found):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
     return [why] if (why := sheets.untested(found, table.spec["statistic"])) else []
+
+
+def _premises(texts: list[str]) -> list[str]:
+    return ["Premises:", _list(texts)] if texts else []
 
 
 def _list(texts: list[str]) -> str:

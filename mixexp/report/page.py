@@ -15,7 +15,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mixexp.report import sheets
+from mixexp.report import claim_sheets, sheets
+from mixexp.report.claims import Decided
 from mixexp.report.contrasts import STAR, contrasts
 from mixexp.report.latex import latex
 from mixexp.report.link import link
@@ -55,6 +56,7 @@ class Part:
     files: Sequence[Path]
     pictures: Sequence[Picture]
     remarks: Sequence[str] = ()
+    claims: Decided | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),
         "statistic": STATISTICS[table.spec["statistic"]],
+        "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
+        "claims_legend": [*([] if part.claims is None else claim_sheets.no_evidence(part.claims)), f"{claim_sheets.METHOD} {claim_sheets.IN_A_REPORT}"],
         "notes": [*table.spec["notes"], *table.remarks],
         "files": [(path.name, link(path, home)) for path in part.files],
         "figures": [_figure(picture, home) for picture in part.pictures],

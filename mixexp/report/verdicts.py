@@ -99,7 +99,7 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     _require(rows)
     wanted = [[sign * value for value in ties(row, row)] for row in rows]
     places = range(1, len(wanted[0]) + 1)
-    effect = statistics.fmean(0.0 if max(row) == min(row) else float(stats.spearmanr(row, places).statistic) for row in wanted)
+    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(wanted, axis=1).tolist())
     if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
         supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
         return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
@@ -119,6 +119,11 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     nearest = min(found, key=lambda one: sign * one.effect)
     opposing = min(1.0, len(found) * min(one.opposing for one in found))
     return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in found), opposing, nearest.error)
+
+
+def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:
+    """Spearman's: the correlation of a row's ranks with its places; 0 where all share a rank."""
+    return 0.0 if max(ranks) == min(ranks) else statistics.correlation(ranks, places)
 
 
 def _require(values: Sequence) -> None:

@@ -15,18 +15,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
+from mixexp.report.claim_sheets import records as claim_records
+from mixexp.report.claims import Decided, decide
 from mixexp.report.contrasts import baseline_problem, contrasts
+from mixexp.report.experiments import of_runs
 from mixexp.report.latex import latex, latex_differences
-from mixexp.report.load import gather, run_folders
+from mixexp.report.load import gather, lookup, run_folders
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.scores import RULES
 from mixexp.report.tables import Table, build_tables, reductions
 
-TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex")
+TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
 PAGE = "report.html"
 LOCK, WAIT_SECONDS = ".lock", 600
 
@@ -62,11 +66,27 @@ def write_report(
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
+    claims = claims_of(tables)
     with _alone(home):
         if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
             for name in TABLE_FILES:
                 (home / name).unlink(missing_ok=True)
-        return _write_all(tables, folders, home, directories, wrote)
+        return _write_all(tables, claims, folders, home, directories, wrote)
+
+
+def claims_of(tables: Sequence[Table]) -> list[Decided]:
+    """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several are at its first.
+
+    What is wrong with claims becomes a remark of the table that they would be at.
+    """
+    runs = list({run.folder: run for table in tables for run in table.runs}.values())
+    waiting = {one.name: one for one in of_runs(runs, [CONF])}
+    found = []
+    for table in tables:
+        names = dict.fromkeys(str(lookup(run.config, "experiment")) for run in table.runs)
+        found.append(decide([waiting.pop(name) for name in names if name in waiting], runs))
+        table.remarks.extend(f"Left out: {problem}" for problem in found[-1].problems)
+    return found
 
 
 @contextlib.contextmanager
@@ -93,7 +113,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _write_all(
-    tables: Sequence[Table], folders: Sequence[Path], home: Path, directories: Sequence[Path], wrote: Callable[[Path], None]
+    tables: Sequence[Table], claims: Sequence[Decided], folders: Sequence[Path], home: Path, directories: Sequence[Path], wrote: Callable[[Path], None]
 ) -> list[Path]:
     """Write each table into its folder, and the page into ``home``; the paths, as ``write_report`` gives them."""
     written: dict[Path, None] = {}
@@ -104,14 +124,14 @@ def _write_all(
             wrote(path)
 
     texts = []
-    for table, folder in zip(tables, folders, strict=True):
-        texts.append(write_texts(table, folder))
+    for table, own, folder in zip(tables, claims, folders, strict=True):
+        texts.append(write_texts(table, folder, own))
         tell(texts[-1])
     parts = []
-    for table, folder, files in zip(tables, folders, texts, strict=True):
+    for table, own, folder, files in zip(tables, claims, folders, texts, strict=True):
         pictures, problems = _figures(table, folder)
-        tell(_with_figures(table, folder, pictures, problems))
-        parts.append(Part(table, _name(table), files, pictures, problems))
+        tell(_with_figures(table, folder, own, pictures, problems))
+        parts.append(Part(table, _name(table), files, pictures, problems, own))
     tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
     return list(written)
 
@@ -121,22 +141,24 @@ def common(directories: Sequence[Path]) -> Path:
     return directories[0] if len(directories) == 1 else Path(os.path.commonpath([directory.resolve() for directory in directories]))
 
 
-def write_table(table: Table, folder: Path) -> list[Path]:
+def write_table(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table into ``folder``, with the figures that it asks for and no others."""
-    return list(dict.fromkeys([*write_texts(table, folder), *_with_figures(table, folder, *_figures(table, folder, others=False))]))
+    drawn = _figures(table, folder, others=False)
+    return list(dict.fromkeys([*write_texts(table, folder, claims), *_with_figures(table, folder, claims, *drawn)]))
 
 
-def write_texts(table: Table, folder: Path) -> list[Path]:
-    """Write one table as Markdown, LaTeX and CSV into ``folder``; what an earlier report had and this one has not goes."""
+def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
+    """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
     found, name = contrasts(table), _name(table)
     texts = {
-        "table.md": markdown(table),
+        "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
         "table.csv": as_csv(tidy(table)),
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
+        "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
         "differences.tex": latex_differences(table, found, name) if any(one.found.p is not None for one in found) else "",
     }
     for stale in (name for name, text in texts.items() if not text):
@@ -162,11 +184,11 @@ def _name(table: Table) -> str:
     return distinct_names([title])[0] + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
 
 
-def _with_figures(table: Table, folder: Path, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:
+def _with_figures(table: Table, folder: Path, claims: Decided | None, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:
     """Put figures that were drawn, and why others were not, at the end of the table's Markdown; the figures' paths and its own."""
     paths = [path for picture in pictures for path in picture.paths]
     shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
-    text = "\n\n".join([markdown(table).rstrip("\n"), *remarks, *shown]) + "\n"
+    text = "\n\n".join([markdown(table, claims).rstrip("\n"), *remarks, *shown]) + "\n"
     return [*paths, *([_write(folder / "table.md", text)] if remarks or shown else [])]
 
 
