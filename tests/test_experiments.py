@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.build import build
 from mixexp.conf_dir import CONF
-from mixexp.options import options
+from mixexp.options import editions, options
 from mixexp.sweep.cells import Composer
 from mixexp.sweep.grid import cells
 from mixexp.sweep.identity import canonical, run_id
@@ -91,6 +91,20 @@ def test_every_cell_of_the_published_table_has_its_runs(name):
     assert published <= set(placed)
     baseline = table.get("baseline")
     assert baseline is None or baseline in {label for place in placed for label in place}, "what others are compared with is a row or a column"
+
+
+@pytest.mark.parametrize(("name", "edition"), [(name, edition) for name, named in editions([CONF]).items() for edition in named])
+def test_an_edition_has_five_seeds_or_more_that_no_pilot_has_and_as_many_runs_as_its_table_says(name, edition):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        base = composer()([f"experiment={name}", f"edition={edition}"])
+        words = [[f"experiment={name}", f"edition={edition}", *(f"{key}={value}" for key, value in cell.items())] for cell in base.edition]
+        runs = {run_id(config): config for config in (canonical(*resolve(composer()(cell), cell)) for cell in words)}
+    seeds = {config["seed"] for config in runs.values()}
+    assert len(seeds) >= 5 and max(seeds) < 1000, "pilots have the seeds from 1000 on"
+    assert all(len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) == len(seeds) for mix in {c["choices"]["mix"] for c in runs.values()})
+    assert base.config.checks, "what the network fits without the method is shown"
+    (row,) = [line for line in (CONF.parent / "docs" / "editions.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    assert row.split("|")[4].strip() == str(len(runs)) and float(row.split("|")[5]) <= 40
 
 
 def test_small_data_has_the_articles_budgets():
