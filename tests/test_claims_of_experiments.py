@@ -35,7 +35,7 @@ def configs_of_edition(name: str, edition: str) -> list[dict[str, Any]]:
     return list({run_id(config): config for config in found}.values())
 
 
-def tests_of(one: Experiment) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def stated_by(one: Experiment) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """The name, the edition and the test of every claim and check of an experiment."""
     for name, claim in one.claims.items():
         for edition in (FULL, *one.editions):
@@ -60,7 +60,7 @@ def test_claims_are_sound(name):
 @pytest.mark.parametrize("name", STATED)
 def test_every_cell_of_a_claim_is_one_run_a_seed(name):
     problems = []
-    for claim, edition, test in tests_of(STATED[name]):
+    for claim, edition, test in stated_by(STATED[name]):
         for cell in read_test(test).cells:
             found = members(cell, configs_of_edition(name, edition))
             seeds = {tuple(canonical(config[key]) for key in REPEATS) for config in found}
