@@ -171,6 +171,16 @@ def test_what_comes_from_keras_is_as_it_was_there(name):
             assert config["imbalance"]["which"] == "first" and config["data_seed"] == 0
 
 
+def test_affinity_batchnorm_compares_networks_that_differ_in_it_alone():
+    seen = {}
+    for config in configs_of("affinity_batchnorm", "seed=0"):
+        loss = {key: value for key, value in config["loss"].items() if key != "batchnorm"}
+        rest = json.dumps({**config, "loss": loss, "choices": None}, sort_keys=True)
+        seen.setdefault((config["choices"]["model"], rest), []).append(config["loss"]["batchnorm"])
+    assert [model for model, _ in seen] == ["mnist_cnn_2d", "mnist_cnn", "cnn10"]
+    assert list(seen.values()) == [[True, False]] * 3
+
+
 def test_the_command_line_narrows_and_changes_a_grid():
     assert len(grid_of("small_data", "mix=none", "subset.n=500,100")) == 2
     assert len(grid_of("small_data", "steps=10")) == 24, "a root setting goes to every cell"

@@ -193,6 +193,16 @@ def test_affinity_embedding_large_lambda_gives_compact_clouds(tmp_path):
     assert spreads[0.75] < 0.8 * spreads[0.01]
 
 
+def test_affinity_saddle_centres_of_one_place_part_under_adam(tmp_path):
+    words = (*DIGITS, *QUICK, "loss.init=colliding", "imbalance.n=10", "optimizer.lr=1e-2", "keep_checkpoint=true")
+    apart = {}
+    for steps in (1, 200):
+        record = trained(tmp_path, "affinity_saddle", *words, f"steps={steps}")
+        centres = torch.load(record.path / "checkpoint.pt", weights_only=True)["network"]["head.1.centres"][:, 0]
+        apart[steps] = ((centres[0] - centres[1]).norm() / torch.pdist(centres).mean()).item()
+    assert apart[1] < 0.01 and apart[200] > 0.1
+
+
 # --- article c ---
 
 
