@@ -77,7 +77,11 @@ def adam(
     eps: Annotated[float, Field(gt=0)] = 1e-8,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015); weight decay is an L2 term in the gradient, as in the original."""
+    """Adam (Kingma & Ba 2015); weight decay is an L2 term in the gradient.
+
+    eps stands beside the corrected root of the mean square, as in the paper's Algorithm 1; Keras's stands beside the uncorrected one,
+    which makes its 1e-7 as large as 1e-7 / √(1 − β₂ᵗ) here at step t.
+    """
     parameters = list(parameters)
     return torch.optim.Adam(
         parameters,
