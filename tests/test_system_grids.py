@@ -254,6 +254,18 @@ def test_bc_where_blends_what_the_named_layer_makes(tmp_path, blends):
     assert len(losses) == len(shapes)
 
 
+def test_bc_proposals_a_small_beta_leaves_images_nearly_alone_and_a_large_one_blends_them_half_and_half(tmp_path, blends):
+    words = (*SMALL, "epochs=6", "drop_last=false", "optimizer.lr=3e-3", "mix.ratio.fold=true")
+    lam, loss = {}, {}
+    for alpha in (0.2, 1, 20):
+        blends.clear()
+        loss[alpha] = last(trained(tmp_path, "bc_proposals", *words, f"mix.ratio.alpha={alpha}"), "train_loss")
+        lam[alpha] = float(torch.cat([plan.weights[0] for plan, _ in blends]).mean())
+    assert lam[0.2] > 0.85 > lam[1] > 0.7 > 0.65 > lam[20] > 0.5 and lam[1] == pytest.approx(0.75, abs=0.02)
+    rates = rows_of(trained(tmp_path, "bc_proposals", *words, "schedule=cosine"))
+    assert float(rates[-1]["lr"]) < 1e-5
+
+
 # --- article d ---
 
 

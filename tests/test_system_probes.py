@@ -118,6 +118,16 @@ def test_bc_pictures_show_one_image_or_two_of_other_classes_with_their_label(tmp
     assert len({row["image"] for found in rows.values() for row in found}) == 90
 
 
+def test_bc_features_training_drives_the_classes_apart_where_the_classifier_sees_them(tmp_path):
+    words = (*SMALL[:3], "batch_size=64", "optimizer.lr=0.02", "dataset.mean=null", "dataset.std=null", "epochs=8")
+    words = (*words, "augment=standard", "augment.flip=false", "augment.shift=0", "probe.samples=500")
+    for mix, loss in (("none", "cross_entropy"), ("bc", "kl")):
+        record = run(tmp_path / mix, "bc_features", *words, f"mix={mix}", f"loss={loss}")
+        rows = {row["layer"]: row for row in last_rows(record, "fisher")}
+        assert rows["final"]["criterion"] > 2 * rows["input"]["criterion"]
+        assert all(row["criterion"] == pytest.approx(row["between"] / row["within"], rel=1e-4) for row in rows.values())
+
+
 def test_mixup_between_training_images_mixup_misses_less_and_its_gradient_is_smaller(tmp_path):
     half = {}
     for mix in ("none", "mixup"):
