@@ -80,7 +80,7 @@ def test_affinity_divides_by_5_after_50_and_80_epochs(name: str, rows: int) -> N
 
 def test_bc_learning_divides_by_5_after_100_150_and_200_of_250_epochs() -> None:
     config = experiment("bc_learning")
-    (cell,) = (cell for cell in config["hydra"]["sweeper"]["grid"] if "standard" in cell["augment"])
+    (cell,) = (cell for cell in config["hydra"]["sweeper"]["grid"] if "continuous" in cell["augment"])
     milestones = yaml.safe_load(cell["schedule.milestones"])
     schedule = schedule_of("bc_learning", milestones=milestones, drop=cell["schedule.drop"])
     per_epoch = steps_per_epoch(50000, config["batch_size"], config["drop_last"])
