@@ -12,7 +12,7 @@ BORDER = 0.1
 
 
 class Plane(Probe):
-    """What a network of two classes in the plane answers on a square grid over its training points: the probability of class 1.
+    """What a network of two classes in the plane answers on a grid over its training points: the probability of class 1.
 
     side: points of the grid in each direction. unsure: a point where the probability is between this and 1 less this counts as unsure.
     Rows of plane: x, y, as the network sees them; probability, of class 1, softmax of the loss's scores.
