@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from claim_runs import TABLE, answered, cells, claim, decided, leave
+from commands import mixexp
 from scipy import stats
 
 from mixexp import cli
@@ -313,8 +316,6 @@ def own(tmp_path, monkeypatch) -> Path:
 
 
 def command(capsys, *words: str) -> str:
-    import sys
-
     sys.argv = ["mixexp", "claims", *words, "--config-dir", "conf"]
     cli.main()
     return capsys.readouterr().out
@@ -368,6 +369,11 @@ def test_a_wrong_claim_is_told_before_anything_is_read(own, capsys):
     assert "little: claims.best.test.among, its cell 2,: mix has no option 'bcc'. Did you mean 'bc'?" in said
 
 
+def test_the_command_starts_without_torch_and_hydra(own):
+    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'claims', '--config-dir', 'conf']; c.main(); sys.exit(bool({'torch', 'hydra'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=own, capture_output=True, text=True).returncode == 0
+
+
 # --- in reports ---
 
 
@@ -411,3 +417,30 @@ def test_an_experiments_file_counts_more_than_what_a_run_has(own, monkeypatch):
     cells(place, {"none": BASE, "mixup": NUMBERS["mixup"]}, claims={"old": claim({"higher": NONE, "lower": MIXUP})}, subset__n=500)
     text = {path.name: path for path in write_report([place])}["table.md"].read_text()
     assert "little.old" not in text and "little.helps" in text
+
+
+# --- before work starts ---
+
+
+def test_a_sweep_whose_claims_or_checks_are_wrong_trains_nothing(tmp_path):
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    wrong = {"typo": claim({"higher": {"mix": "mixup"}, "lower": {"subset.m": 5}}), "cited": claim({"above": 1, "of": NONE}, source="smal_data_mixup")}
+    sound = {"sound": claim({"higher": MIXUP, "lower": NONE}, desktop=None)}
+    editions = {"desktop": {"why": "faster"}}
+    (folder / "wrong.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"claims": {**sound, **wrong}, "editions": editions}))
+    (folder / "sound.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"name": "sound", "claims": sound, "editions": editions}))
+    checks = {"checks": {"fits": {"says": "It fits.", "test": {"below": "one", "of": NONE}}}}
+    (folder / "checked.yaml").write_text("# @package _global_\n" + yaml.safe_dump(checks))
+    short = ("epochs=1", "model.width=2", "mix=none", "--config-dir=conf")
+    done = mixexp("-m", "experiment=wrong", *short, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "claims.typo.test.lower: there is no setting 'subset.m'." in done.stderr
+    assert "claims.cited.source: 'smal_data_mixup' is no citation key. Did you mean 'small_data_mixup'?" in done.stderr
+    done = mixexp("-m", "experiment=checked", *short, cwd=tmp_path)
+    assert done.returncode == 2 and "checks.fits.test.below is one; it needs a number." in done.stderr
+    assert not list(tmp_path.glob("outputs/*/*"))
+    done = mixexp("-m", "experiment=sound", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (config,) = tmp_path.glob("outputs/sound/*/config.yaml")
+    assert yaml.safe_load(config.read_text())["claims"] == sound

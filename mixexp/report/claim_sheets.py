@@ -49,7 +49,7 @@ def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
 def totals(decided: Decided) -> list[str]:
     """How many claims have which verdict in each edition, and how many runs were no evidence."""
     lines = []
-    for edition, found in counts(decided.answers).items():
+    for edition, found in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
         told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
         lines.append(f"{edition}: {told}" if edition else told)
     return [*(lines or ["no claim"]), *no_evidence(decided)]
