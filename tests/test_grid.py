@@ -189,7 +189,7 @@ hydra:
 table: {title: mixing, metric: accuracy, rows: {label: images, key: subset.n}, columns: {label: mixing, key: mix}}
 
 claims:
-  gain: {source: ours, says: It helps., test: {higher: {mix: mixup}, lower: {mix: none}}}
+  gain: {source: "zhang2018_mixup, table 2", says: It helps., test: {higher: {mix: mixup}, lower: {mix: none}}}
 
 editions:
   laptop:
