@@ -322,7 +322,8 @@ def command(capsys, *words: str) -> str:
 
 
 def test_the_command_shows_every_claim_by_article(own, capsys):
-    text = command(capsys)
+    assert "## Article a: " in command(capsys), "the project's own experiments make claims too"
+    text = command(capsys, "little")
     assert "## Article d: mixup with little data" in text
     assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt; mix=none | +4.22 [" in text
     assert "| little.best | It is so. (small_data_mixup, table) | laptop | supported |" in text
@@ -345,7 +346,7 @@ def test_a_selection_is_corrected_over_the_whole_article(own, capsys):
 
 
 def test_runs_are_looked_for_where_it_is_said(own, capsys):
-    text = command(capsys, "--runs", "outputs/little_laptop")
+    text = command(capsys, "little", "--runs", "outputs/little_laptop")
     assert "- full: 2 not run\n- laptop: 2 supported" in text
     with pytest.raises(SystemExit):
         command(capsys, "--runs", "nowhere")
