@@ -225,6 +225,15 @@ def test_runs_that_depart_by_hand_are_no_evidence(tmp_path):
     assert found.left_out == 21
 
 
+def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop")
+    for path in tmp_path.rglob("environment.json"):
+        record = {key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("differs_from")}
+        path.write_text(json.dumps(record))
+    found = decided(tmp_path, {"helps": claim({"higher": MIXUP, "lower": NONE})})
+    assert (found.left_out, [one.verdict for one in found.answers]) == (10, [NOT_RUN])
+
+
 def test_an_edition_has_its_own_runs_and_may_have_its_own_test(tmp_path):
     cells(tmp_path / "full", {"none": BASE, "mixup": NUMBERS["mixup"]})
     cells(tmp_path / "laptop", {"none": BASE, "mixup": NUMBERS["smote"]}, edition="laptop", subset__n=100)

@@ -123,8 +123,8 @@ def test_a_folder_that_is_no_finished_run_with_weights_is_refused_with_its_reaso
     "words, said",
     [
         (("probe=fgms",), "Did you mean 'fgsm'?"),
-        ((), "there are deformation"),
-        (("probe=null",), "there are deformation"),
+        ((), "there are attacks_and_fit"),
+        (("probe=null",), "there are attacks_and_fit"),
         (("probe=fgsm", "probe.epsilom=[4]"), "Did you mean 'probe.epsilon'?"),
         (("probe=fgsm", "alpha=3"), "leaves the run as it is"),
         (("probe=fgsm", "probe.steps=0"), "probe.steps = 0"),

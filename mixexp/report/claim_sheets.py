@@ -14,7 +14,8 @@ from mixexp.report.sheets import Sheet, chance, number, signed, span
 METHOD = (
     "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "
     "slopes and levels by the t-test on a number for each seed, of equivalences by two one-sided t-tests, of orders by Page's trend test, of the best "
-    "by the weakest of its comparisons. p (Holm) is corrected over the tested claims of an article in an edition; below 0.05 a claim is supported or "
+    "by the weakest of its comparisons. An order is of the ranks on the whole: two neighbours can stand the other way round. Seeds differ in what "
+    "training draws and not in the images, of which all intervals and p are therefore no statement. p (Holm) is corrected over the tested claims of an article in an edition; below 0.05 a claim is supported or "
     f"contradicted. Detectable: what these runs would have shown with probability {POWER} at the first step of Holm's correction: of a difference the "
     "smallest, counted from the margin or the number where the claim has one, of an equivalence the smallest margin for two equal cells, of an order "
     "the smallest mean rank correlation."

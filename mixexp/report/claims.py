@@ -151,12 +151,12 @@ def problems_of(one: Experiment, known: Mapping[str, Any] | None = None) -> list
 def evidence(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Edition → its runs, each once; under "" those that are no evidence, since they depart from their experiment or edition by hand.
 
-    Without an edition, a run's record has to say that it departs in nothing.
+    A run's record has to say that it departs in nothing.
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
         edition = run.config.get("edition")
-        departs = run.environment.get("differs_from_experiment") if edition is None else run.environment.get("differs_from_edition", {})
+        departs = run.environment.get("differs_from_experiment" if edition is None else "differs_from_edition")
         found.setdefault(str(edition or FULL) if departs == {} else "", []).append(run)
     return {edition: once(members, CIRCUMSTANCES, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}
 
