@@ -25,3 +25,11 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     recall = hits[true > 0] / true[true > 0]
     accuracy = float(hits.sum() / total)
     return {"accuracy": accuracy, "macro_f1": float(f1.mean()), "micro_f1": accuracy, "balanced_accuracy": float(recall.mean())}
+
+
+def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Of each class the number of images (int [C]) and recall, precision and F1 (float [C]), 0 where there is nothing to divide by."""
+    confusion = np.asarray(confusion, dtype=np.int64)
+    hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    ratios = {"recall": (hits, true), "precision": (hits, predicted), "f1": (2 * hits, true + predicted)}
+    return {"images": true, **{name: np.divide(above, below, out=np.zeros(len(hits)), where=below > 0) for name, (above, below) in ratios.items()}}

@@ -83,6 +83,9 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
         config["dataset"] = {**run["dataset"], "data_dir": data_dir}
     if errors := validate(config):
         raise UserError("\n".join(f"{folder}: {error}" for error in errors))
+    for source in build(config["probe"], config["trusted_modules"]).others:
+        if Path(source).resolve() == folder.resolve():
+            raise UserError(f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's folder, or probe.source=null")
     wanted = dict(_settings(config["probe"], config["trusted_modules"]))
     there = {name for name in wanted if (folder / f"probe_{name}.csv").exists()}
     made = {name: _made_with(folder, name, run, config["trusted_modules"]) for name in there}

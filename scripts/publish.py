@@ -98,8 +98,11 @@ def publish(folder: Path) -> Path:
 
 def kind_of(runs: Sequence[Run]) -> str:
     """Full size, an edition, or reduced by hand: runs that are no evidence for a claim are of the last kind."""
-    found = evidence(runs)
-    return next(iter(found)) if len(found) == 1 and "" not in found else REDUCED
+    path = CONF / "experiment" / f"{lookup(runs[0].config, 'experiment')}.yaml"
+    if not path.is_file():
+        return REDUCED
+    found, others = evidence(experiment(path), runs)
+    return next(iter(found)) if len(found) == 1 and not others else REDUCED
 
 
 def draw(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,12 @@ from commands import mixexp
 from scipy import stats
 
 from mixexp import cli
+from mixexp.conf_dir import CONF
 from mixexp.report import write
-from mixexp.report.claims import CANNOT, CONTRADICTED, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED
+from mixexp.report.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
+from mixexp.report.experiments import Experiment, experiment, experiments
+from mixexp.report.load import everywhere
+from mixexp.report.markdown import claims_document
 from mixexp.report.write import write_report
 
 NONE, MIXUP, BC, SMOTE = ({"mix": mix} for mix in ("none", "mixup", "bc", "smote"))
@@ -196,16 +201,19 @@ def test_copies_of_a_run_count_once(tmp_path):
     assert (one.seeds, one.verdict) == (5, SUPPORTED)
 
 
-def test_runs_without_a_number_are_counted(tmp_path):
+def test_runs_that_diverged_are_not_passed_over(tmp_path):
+    """Left out, they would favour what made them diverge; one that failed, on the other hand, is still to be made."""
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"][:3]})
-    leave(tmp_path / "m3", 0.9, seed=3, mix="mixup", outcome="diverged")
     (leave(tmp_path / "m4", 0.9, seed=4, mix="mixup", outcome="failed") / "error.txt").write_text("RuntimeError: x\n")
     leave(tmp_path / "m5", 0.9, seed=5, mix="mixup", outcome="unfinished")
-    leave(tmp_path / "m6", float("nan"), seed=6, mix="mixup")
+    assert answered(tmp_path, {"higher": MIXUP, "lower": NONE}).verdict == SUPPORTED
+    leave(tmp_path / "m3", 0.9, seed=3, mix="mixup", outcome="diverged")
     one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
-    assert (one.seeds, one.lost) == (3, 3)
+    assert (one.verdict, one.seeds, one.lost, one.problem) == (UNCLEAR, 3, 1, "1 run diverged or has no such number")
+    leave(tmp_path / "m6", float("nan"), seed=6, mix="mixup")
     (record,) = claim_records(tmp_path)
-    assert record["reason"] == "3 runs without a number" and record["runs_without_a_number"] == 3
+    assert record["reason"] == "2 runs diverged or have no such number" and record["runs_without_a_number"] == 2
+    assert answered(tmp_path, {"above": 1, "of": NONE}).verdict == SUPPORTED, "of which none is missing"
 
 
 def claim_records(place: Path) -> list[dict[str, Any]]:
@@ -222,7 +230,7 @@ def test_runs_that_depart_by_hand_are_no_evidence(tmp_path):
     (tmp_path / "d" / "environment.json").write_text("{}")  # of which nobody knows
     found = decided(tmp_path, {"one": claim({"higher": MIXUP, "lower": NONE})}, {"laptop": {}})
     assert [(one.edition, one.verdict, one.seeds) for one in found.answers] == [("full", NOT_RUN, 0), ("laptop", NOT_RUN, 0)]
-    assert found.left_out == 21
+    assert found.left_out == {BY_HAND: 21}
 
 
 def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
@@ -231,7 +239,47 @@ def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
         record = {key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("differs_from")}
         path.write_text(json.dumps(record))
     found = decided(tmp_path, {"helps": claim({"higher": MIXUP, "lower": NONE})})
-    assert (found.left_out, [one.verdict for one in found.answers]) == (10, [NOT_RUN])
+    assert (found.left_out, [one.verdict for one in found.answers]) == ({BY_HAND: 10}, [NOT_RUN])
+
+
+LAPTOP = {"params": {"seed": "0,1,2,3,4", "subset.n": 100}, "grid": [{"mix": ["none", "mixup"]}]}
+
+
+def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
+    """The answer of the edition to whether mixup is ahead, and what is no evidence."""
+    found = decided(place, {"one": claim({"higher": MIXUP, "lower": NONE})}, {"laptop": {**LAPTOP, **block}})
+    return found.answers[1], found.left_out
+
+
+def test_runs_of_an_earlier_state_of_the_file_are_no_evidence(tmp_path):
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop", subset__n=100)
+    assert of_laptop(tmp_path)[0].verdict == SUPPORTED
+    for changed in ({"params": {"seed": "0,1,2,3,4", "subset.n": 250}}, {"params": {**LAPTOP["params"], "steps": 9}}, {"grid": [{"mix": "bc"}]}):
+        one, left_out = of_laptop(tmp_path, **changed)
+        assert (one.verdict, one.seeds, left_out) == (NOT_RUN, 0, {NOT_STATED: 10})
+    one, left_out = of_laptop(tmp_path, grid=[{"mix": ["none", "bc"]}])
+    assert (one.verdict, left_out) == (NOT_RUN, {NOT_STATED: 5}), "the runs with mixup are no part of it any more"
+
+
+def test_an_editions_verdict_waits_for_its_own_seeds_and_counts_no_others(tmp_path):
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"][:4]}, edition="laptop", subset__n=100)
+    one, _ = of_laptop(tmp_path)
+    assert (one.verdict, one.problem, one.seeds) == (NOT_RUN, "4 of 5 seeds", 4), "or a sweep could be stopped where its verdict pleases"
+    for mix in ("none", "mixup"):
+        leave(tmp_path / f"more_{mix}", 0.9, seed=5, mix=mix, edition="laptop", subset__n=100)
+    one, left_out = of_laptop(tmp_path)
+    assert (one.problem, left_out) == ("4 of 5 seeds", {NOT_STATED: 2})
+    leave(tmp_path / "last", 0.55, seed=4, mix="mixup", edition="laptop", subset__n=100)
+    one, left_out = of_laptop(tmp_path)
+    assert (one.verdict, one.seeds, left_out) == (SUPPORTED, 5, {NOT_STATED: 2})
+
+
+def test_of_an_article_with_one_seed_any_seeds_are_evidence(tmp_path):
+    """Its own one could decide nothing."""
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]})
+    one = Experiment("little", "little", "d", TABLE, {"one": claim({"higher": MIXUP, "lower": NONE})}, {}, {"hydra": {"sweeper": {"params": {"seed": "0"}}}})
+    found = decide([one], everywhere([tmp_path]))
+    assert (found.answers[0].verdict, found.answers[0].seeds, found.left_out) == (SUPPORTED, 5, {})
 
 
 def test_an_edition_has_its_own_runs_and_may_have_its_own_test(tmp_path):
@@ -256,17 +304,45 @@ def test_an_edition_has_its_own_runs_and_may_have_its_own_test(tmp_path):
     assert {one.tests for one in found.values() if one.edition == "laptop"} == {3}, "a family for each edition"
 
 
-def test_p_is_corrected_over_the_tested_claims_of_an_article(runs):
+def test_p_is_corrected_over_the_claims_of_an_article_run_or_not(runs):
     tests = [test for test, _ in EXAMPLES[:6]]
-    stated = {f"c{place}": claim(test) for place, test in enumerate(tests)} | {"untested": claim({"higher": {"mix": "bc_plus"}, "lower": NONE})}
+    waiting = {f"w{count}": claim({"higher": {"mix": "bc_plus"}, "lower": {"mix": f"m{count}"}}) for count in range(3)}
+    stated = {f"c{place}": claim(test) for place, test in enumerate(tests)} | waiting | {"gpu": {"source": "small_data_mixup", "says": "So.", "cannot": "No."}}
     found = [one for one in decided(runs, stated).answers if one.evidence]
     ps = [p_of(test) for test in tests]
     ranked, largest, expected = sorted(range(6), key=ps.__getitem__), 0.0, {}
     for rank, place in enumerate(ranked):
-        largest = max(largest, min(1, (6 - rank) * ps[place]))
+        largest = max(largest, min(1, (9 - rank) * ps[place]))
         expected[place] = largest
     assert [one.adjusted for one in found] == pytest.approx([expected[place] for place in range(6)])
-    assert {one.tests for one in found} == {6}
+    assert {one.tests for one in found} == {9}, "those that wait too, not what no run can decide"
+
+
+def test_a_verdict_stays_when_more_is_run(tmp_path, runs):
+    """What waits counts as p = 1, so that p can only fall when it is run."""
+    stated = {f"c{place}": claim(test) for place, (test, _) in enumerate(EXAMPLES)}
+    before = {one.name: one for one in decided(runs, stated).answers}
+    cells(tmp_path / "some", {mix: NUMBERS[mix] for mix in ("none", "mixup")})
+    some = [one for one in decided(tmp_path, stated).answers if one.evidence]
+    assert 5 < len(some) < len(EXAMPLES)
+    for one in some:
+        assert before[one.name].adjusted <= one.adjusted + 1e-12
+        assert one.verdict in (before[one.name].verdict, UNDECIDED)
+
+
+@pytest.mark.parametrize("value, step, verdict", [(0.0, 1.0, SUPPORTED), (0.0, None, UNDECIDED), (4.0, 1.0, UNDECIDED), (8.0, 0.2, CONTRADICTED)])
+def test_numbers_that_are_the_same_in_all_seeds_spread_by_their_step(tmp_path, value, step, verdict):
+    """Five times no error among a hundred images is certain to be below 5 %, which the sign test, p = 1/16, cannot say."""
+    cells(tmp_path, {"none": [100 - value] * 5})
+    one = answered(tmp_path, {"below": 5, "of": {**NONE, "measure": {"metric": "error"}}, **({"step": step} if step else {})})
+    assert one.verdict == verdict
+    if step:
+        expected = stats.t.sf(abs(5 - value) / (step / np.sqrt(5)), 4) * 2
+        assert one.evidence.p == pytest.approx(expected) and one.detectable > 0
+    assert (one.evidence.interval is None) == (step is None)
+    differ = answered(tmp_path, {"same": [NONE, NONE], "within": 4, **({"step": step} if step else {})})
+    if step:
+        assert differ.evidence.p == pytest.approx(2 * stats.t.sf(4 / (step * np.sqrt(2 / 5)), 4)), "a step in each of both cells"
 
 
 def test_checks_are_met_where_each_seed_shows_it(tmp_path):
@@ -285,6 +361,8 @@ def test_checks_are_met_where_each_seed_shows_it(tmp_path):
     assert met({"same": [NONE, NONE], "within": 1}) is True
     assert met({"increasing": [NONE, NONE, NONE]}) is False
     assert met({"highest": NONE, "among": [{**NONE, "measure": {"metric": "error"}}]}) is True
+    leave(tmp_path / "diverged", 0.99, seed=3, edition="laptop", outcome="diverged")
+    assert met({"below": 2, "of": of}) is False, "as a run that diverged shows nothing"
 
 
 def test_what_is_wrong_is_left_out_and_said(runs):
@@ -301,7 +379,7 @@ def test_wild_numbers_are_none(tmp_path, wild):
     for seed in range(5):
         leave(tmp_path / f"w{seed}", wild, seed=seed, mix="mixup")
     one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
-    assert (one.verdict, one.lost) == (NOT_RUN, 5)
+    assert (one.verdict, one.lost) == (UNCLEAR, 5)
 
 
 # --- the command ---
@@ -331,15 +409,25 @@ def command(capsys, *words: str) -> str:
 
 
 def test_the_command_shows_every_claim_by_article(own, capsys):
-    assert "## Article a: " in command(capsys), "the project's own experiments make claims too"
-    text = command(capsys, "little")
+    assert "Article a: " in command(capsys), "the project's own experiments make claims too"
+    text = " ".join(command(capsys, "little").split())
+    assert text.startswith("in all: full: 1 supported, 1 not run laptop: 2 supported 1 cannot be decided here 5 runs, no evidence since each departs by hand")
+    assert "Article d: mixup with little data premises: 1 of 1 are met supported, full (1) little.helps: It is so. accuracy (%): +4.22 [" in text
+    assert "not run, full (1) little.best: It is so. 0 seeds in common, and 3 are needed; no run with mix=bc source: " in text
+    assert "cannot be decided here (1) little.gpu: It is so. No GPU. source: small_data_mixup, table" in text
+    assert "compared, last: mix=mixup > mix=none" in text
+
+
+def test_the_page_of_claims_has_a_row_for_each(own):
+    found = decide([experiment(own / "conf" / "experiment" / "little.yaml")], everywhere([own / "outputs"]))
+    text = claims_document(found, "Claims")
     assert "## Article d: mixup with little data" in text
     assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt; mix=none | +4.22 [" in text
     assert "| little.best | It is so. (small_data_mixup, table) | laptop | supported |" in text
     assert text.count("little.best") == 1, "the edition without runs is not shown where there is another one"
     assert "| cannot be decided here: No GPU. |" in text
     assert "- little.level, laptop: It learns. – met: 55.26 on average, 54.10 to 57.00, 5 seeds." in text
-    assert "- full: 1 supported, 1 not run\n- laptop: 2 supported\n- 1 cannot be decided here\n- 5 runs depart by hand from their experiment or edition and are no evidence." in text
+    assert "- full: 1 supported, 1 not run\n- laptop: 2 supported\n- 1 cannot be decided here\n- 5 runs, no evidence since each departs by hand" in text
 
 
 def test_a_selection_is_corrected_over_the_whole_article(own, capsys):
@@ -347,16 +435,18 @@ def test_a_selection_is_corrected_over_the_whole_article(own, capsys):
     assert [(one["claim"], one["edition"]) for one in found["claims"]] == [("little.helps", "full"), ("little.helps", "laptop")]
     full, laptop = found["claims"]
     expected = stats.ttest_rel(NUMBERS["mixup"], BASE)
-    assert full["p"] == pytest.approx(expected.pvalue, rel=1e-5) and full["tests"] == 1
-    assert laptop["p_holm"] == pytest.approx(2 * expected.pvalue, rel=1e-5) and laptop["tests"] == 2
+    others = experiments([CONF]).values()
+    full_of_d = sum(one.article == "d" and "test" in claim for one in others for claim in (one.claims or {}).values())
+    assert full["p"] == pytest.approx(expected.pvalue, rel=1e-5) and full["tests"] == full_of_d + 2
+    assert laptop["p_holm"] == pytest.approx(laptop["tests"] * expected.pvalue, rel=1e-5) and 2 < laptop["tests"] < full["tests"]
     assert full["effect"] == pytest.approx(4.22) and full["interval_low"] == pytest.approx(expected.confidence_interval().low, abs=1e-5)
-    assert full["n"] == 5 and full["compared"] == "mix=mixup > mix=none" and found["left_out"] == 5
+    assert full["n"] == 5 and full["compared"] == "mix=mixup > mix=none" and found["left_out"] == {BY_HAND: 5}
     assert found["checks"][0]["met"] is True
 
 
 def test_runs_are_looked_for_where_it_is_said(own, capsys):
     text = command(capsys, "little", "--runs", "outputs/little_laptop")
-    assert "- full: 2 not run\n- laptop: 2 supported" in text
+    assert "full: 2 not run\n        laptop: 2 supported" in text
     with pytest.raises(SystemExit):
         command(capsys, "--runs", "nowhere")
     assert "claims: nowhere is no folder" in capsys.readouterr().err
@@ -397,7 +487,7 @@ def test_a_report_has_the_claims_of_its_runs(own):
     assert text.index("## Claims") > text.index("## The selection rules")
     assert "helps,d," in files["claims.csv"].read_text()
     page = files["report.html"].read_text()
-    assert '<a href="#claims-1">Claims</a>' in page and "little.helps" in page and "mixexp claims corrects over all" in page
+    assert '<a href="#claims-1">Claims</a>' in page and "little.helps" in page and "mixexp claims has those of the article" in page
 
 
 def test_a_report_says_the_premises_and_leaves_wrong_claims_out(own):
@@ -454,3 +544,22 @@ def test_a_sweep_whose_claims_or_checks_are_wrong_trains_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     (config,) = tmp_path.glob("outputs/sound/*/config.yaml")
     assert yaml.safe_load(config.read_text())["claims"] == sound
+
+
+# --- the command's text ---
+
+
+def test_a_terminal_is_told_the_totals_and_what_is_decided_at_full_length(own, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = command(capsys)
+    assert text.startswith("in all: full: ") and max(map(len, text.splitlines())) <= 80
+    assert "|" not in text, "a table's lines are longer than any terminal"
+    folded = text[text.index("Article d: mixup with little data") :]
+    assert re.search(r"not run, full \(\d+\)\n    small_data \(\d+\), small_data_doubts \(\d+\), little \(1\)", folded), "what is not run is counted"
+    assert "premises: 1 of 1 are met" in folded
+
+
+def test_a_premise_that_is_not_met_is_told(own, capsys):
+    leave(own / "outputs" / "little_laptop" / "low", 0.4, seed=9, mix="mixup", edition="laptop")
+    text = " ".join(command(capsys, "little").split())
+    assert "premises: 0 of 1 are met not met: little.level, laptop: It learns. – not met: 52.72 on average, 40.00 to 57.00, 6 seeds." in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -15,7 +16,7 @@ from mixexp.options import known
 from mixexp.report.claimed import Cell, groups_in, read_test
 from mixexp.report.claims import FULL, problems_of
 from mixexp.report.experiments import Experiment, experiments
-from mixexp.report.load import REPEATS, canonical, lookup
+from mixexp.report.load import REPEATS, Run, canonical, lookup
 from mixexp.sweep.identity import canonical as one_spelling
 from mixexp.sweep.identity import run_id
 from mixexp.sweep.plan import resolve
@@ -67,3 +68,34 @@ def test_every_cell_of_a_claim_is_one_run_a_seed(name):
             if not found or len(seeds) < len(found):
                 problems.append(f"{claim}, {edition}: {cell} are {len(found)} runs of {len(seeds)} seeds")
     assert problems == []
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_the_runs_that_a_file_states_are_those_that_it_plans(name):
+    """Read without composing, a file has to say the same as Hydra makes of it: each planned run is stated, and none with another setting."""
+    one = STATED[name]
+    for edition in (FULL, *one.editions):
+        asked, configs = one.stated(edition), configs_of_edition(name, edition)
+        assert [config["choices"] for config in configs if not asked.has(as_run(config))] == []
+        for key, value in (("batch_size", 77), ("alpha", 77), ("steps", 77), ("seed", 77)):
+            others = [config for config in configs if asked.has(as_run({**config, key: value}))]
+            says = all(key in block for block in asked.blocks) and not (key == "seed" and not asked.seeds({}))
+            assert not (says and others), (edition, key)
+        assert not asked.has(as_run({**configs[0], "choices": {**configs[0]["choices"], "dataset": "another"}}))
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_seeds_of_every_claim_are_those_of_the_grid(name):
+    one = STATED[name]
+    for claim, edition, test in stated_by(one):
+        cells = read_test(test).cells
+        wanted = frozenset.intersection(*(one.stated(edition).seeds(cell.conditions) for cell in cells))
+        shared = set.intersection(*({canonical(config["seed"]) for config in members(cell, configs_of_edition(name, edition))} for cell in cells))
+        if edition != FULL:
+            assert wanted == shared and len(wanted) >= 5, claim
+        else:
+            assert not wanted or wanted == shared, claim
+
+
+def as_run(config: Mapping[str, Any]) -> Run:
+    return Run(Path("run"), "finished", config=dict(config))

@@ -101,7 +101,7 @@ def test_an_edition_has_five_seeds_or_more_that_no_pilot_has_and_as_many_runs_as
         runs = {run_id(config): config for config in (canonical(*resolve(composer()(cell), cell)) for cell in words)}
     seeds = {config["seed"] for config in runs.values()}
     assert len(seeds) >= 5 and max(seeds) < 1000, "pilots have the seeds from 1000 on"
-    assert all(len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) == len(seeds) for mix in {c["choices"]["mix"] for c in runs.values()})
+    assert all(len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) >= 5 for mix in {c["choices"]["mix"] for c in runs.values()})
     assert base.config.checks, "what the network fits without the method is shown"
     (row,) = [line for line in (CONF.parent / "docs" / "editions.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
     assert row.split("|")[4].strip() == str(len(runs)) and float(row.split("|")[5]) <= 40

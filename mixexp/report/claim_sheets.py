@@ -1,9 +1,9 @@
-"""Decided claims as tables of text and as records; markdown and the page only set them."""
+"""Decided claims as tables of text and as records; markdown, the page and claim_text only set them."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.articles import ARTICLES
@@ -15,12 +15,12 @@ METHOD = (
     "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "
     "slopes and levels by the t-test on a number for each seed, of equivalences by two one-sided t-tests, of orders by Page's trend test, of the best "
     "by the weakest of its comparisons. An order is of the ranks on the whole: two neighbours can stand the other way round. Seeds differ in what "
-    "training draws and not in the images, of which all intervals and p are therefore no statement. p (Holm) is corrected over the tested claims of an article in an edition; below 0.05 a claim is supported or "
+    "training draws and not in the images, of which all intervals and p are therefore no statement. p (Holm) is corrected over all claims of an article that the edition is to decide, where one that is not run counts as p = 1; below 0.05 a claim is supported or "
     f"contradicted. Detectable: what these runs would have shown with probability {POWER} at the first step of Holm's correction: of a difference the "
     "smallest, counted from the margin or the number where the claim has one, of an equivalence the smallest margin for two equal cells, of an order "
     "the smallest mean rank correlation."
 )
-IN_A_REPORT = "Here these are the claims of the report's own runs; mixexp claims corrects over all of an article's, so that its p can be larger."
+IN_A_REPORT = "Here only the report's own runs count; mixexp claims has those of the article's other experiments too, so that its p can be smaller."
 ORDER = {"decimals": 2}
 """How rank correlations are shown."""
 
@@ -33,18 +33,21 @@ def sheet(answers: Sequence[Answer]) -> Sheet:
 
 def checks(found: Iterable[Check]) -> list[str]:
     """A sentence for each check: met or not, with its numbers."""
-    return [f"{one.name}, {one.edition}: {one.says} {_standing(one)}" for one in found]
+    return [f"{one.name}, {one.edition}: {one.says} {standing(one)}" for one in found]
 
 
-def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
-    """A heading, the checks and the sheet for each article that has claims."""
-    found = []
+def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check]]]:
+    """A heading, the answers and the checks of each article that has claims."""
     for letter in sorted({one.article for one in decided.answers}):
         answers = [one for one in decided.answers if one.article == letter]
         own = {one.name.partition(".")[0] for one in answers}
         heading = f"Article {letter}: {ARTICLES[letter]}" if letter in ARTICLES else "Others"
-        found.append((heading, checks(one for one in decided.checks if one.name.partition(".")[0] in own), sheet(answers)))
-    return found
+        yield heading, answers, [one for one in decided.checks if one.name.partition(".")[0] in own]
+
+
+def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
+    """A heading, what is said of the checks, and the sheet for each article that has claims."""
+    return [(heading, checks(premises), sheet(answers)) for heading, answers, premises in by_article(decided)]
 
 
 def totals(decided: Decided) -> list[str]:
@@ -57,10 +60,8 @@ def totals(decided: Decided) -> list[str]:
 
 
 def no_evidence(decided: Decided) -> list[str]:
-    """What to say of runs that are none, nothing where all are."""
-    many = decided.left_out != 1
-    left = f"{decided.left_out} run{'s' * many} depart{'s' * (not many)} by hand from {'their' if many else 'its'} experiment or edition and {'are' if many else 'is'} no evidence."
-    return [left] if decided.left_out else []
+    """A sentence for each reason why runs are no evidence, nothing where all are."""
+    return [f"{number} run{'s' * (number != 1)}, no evidence since each {reason}." for reason, number in sorted(decided.left_out.items())]
 
 
 def records(decided: Decided) -> list[dict[str, Any]]:
@@ -71,7 +72,7 @@ def records(decided: Decided) -> list[dict[str, Any]]:
         interval = known.interval if known else None
         record = {
             "claim": one.name, "article": one.article, "source": one.source, "says": one.says, "edition": one.edition, "verdict": one.verdict,
-            "reason": _reason(one), "compared": one.test.words if one.test else None, "measured": one.quantity, "rule": one.spec["rule"],
+            "reason": reason_of(one), "compared": one.test.words if one.test else None, "measured": one.quantity, "rule": one.spec["rule"],
             "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
         }  # fmt: skip
         rounded = {key: round(value, one.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
@@ -104,32 +105,42 @@ def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
 def _row(one: Answer, edition: str) -> list[str]:
     says = f"{one.says} ({one.source})"
     compared = f"{one.quantity}: {one.test.words}" if one.test else ""
-    reason = _reason(one)
+    reason = reason_of(one)
     verdict = f"{one.verdict}: {reason}" if reason else one.verdict
     if one.evidence is None:
         return [one.name, says, edition, verdict, compared, "", str(one.seeds) if one.test else "", "", ""]
-    spec = ORDER if one.test.kind == "order" else one.spec
-    found = one.evidence
+    return [one.name, says, edition, verdict, compared, effect_of(one), str(one.evidence.n), chance(one.adjusted), detectable_of(one)]
+
+
+def effect_of(one: Answer) -> str:
+    """A tested claim's effect with its interval."""
+    spec, found = _shown(one), one.evidence
     effect = number(found.effect, spec) if one.test.level or one.test.kind == "order" else signed(found.effect, spec)
-    if found.interval is not None:
-        effect += f" {span(found.interval.low, found.interval.high, spec)}"
-    least = one.detectable
-    return [one.name, says, edition, verdict, compared, effect, str(found.n), chance(one.adjusted), "" if least is None else number(least, spec)]
+    return effect if found.interval is None else f"{effect} {span(found.interval.low, found.interval.high, spec)}"
 
 
-def _reason(one: Answer) -> str:
+def detectable_of(one: Answer) -> str:
+    """The smallest effect that would have been shown, empty where there is none."""
+    return "" if one.detectable is None else number(one.detectable, _shown(one))
+
+
+def _shown(one: Answer) -> Mapping[str, Any]:
+    return ORDER if one.test.kind == "order" else one.spec
+
+
+def reason_of(one: Answer) -> str:
     """What is to be said beside a verdict."""
     same = "all seeds give the same number" if one.verdict == UNDECIDED and one.evidence is not None and not one.evidence.spread else ""
-    lost = f"{one.lost} run{'s' * (one.lost != 1)} without a number" if one.lost else ""
-    return "; ".join(filter(None, [one.problem, same, lost]))
+    return "; ".join(filter(None, [one.problem, same]))
 
 
-def _standing(one: Check) -> str:
+def standing(one: Check) -> str:
+    """Whether a check is met, with its numbers."""
     if one.met is None:
         return f"– {one.problem}."
     seeds = f"{len(one.values)} seed{'s' * (len(one.values) != 1)}"
     shown = [number(value, one.spec) for value in (statistics.fmean(one.values), min(one.values), max(one.values))] if one.values else []
-    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else ""
+    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else f": {one.problem}" if one.problem else ""
     return f"– {'met' if one.met else 'not met'}{numbers}."
 
 

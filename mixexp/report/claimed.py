@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,15 +18,15 @@ from mixexp.text import listed, shown
 LIKE_THE_TABLE = ("metric", "rule", "scale", "decimals", "better")
 """Keys of a claim in whose place the table's stand."""
 FORMS: dict[str, dict[str, str]] = {
-    "higher": {"higher": "cell", "lower": "cell"},
-    "larger": {"larger": "pair", "than": "pair"},
+    "higher": {"higher": "cell", "lower": "cell", "step": "margin?"},
+    "larger": {"larger": "pair", "than": "pair", "step": "margin?"},
     "rises": {"rises": "cell", "with": "key", "over": "numbers", "scale": "scale?", "minus": "cell?"},
     "falls": {"falls": "cell", "with": "key", "over": "numbers", "scale": "scale?", "minus": "cell?"},
-    "above": {"above": "number", "of": "cell"},
-    "below": {"below": "number", "of": "cell"},
-    "same": {"same": "pair", "within": "margin"},
-    "not_lower": {"not_lower": "cell", "than": "cell", "within": "margin"},
-    "not_higher": {"not_higher": "cell", "than": "cell", "within": "margin"},
+    "above": {"above": "number", "of": "cell", "step": "margin?"},
+    "below": {"below": "number", "of": "cell", "step": "margin?"},
+    "same": {"same": "pair", "within": "margin", "step": "margin?"},
+    "not_lower": {"not_lower": "cell", "than": "cell", "within": "margin", "step": "margin?"},
+    "not_higher": {"not_higher": "cell", "than": "cell", "within": "margin", "step": "margin?"},
     "increasing": {"increasing": "row"},
     "decreasing": {"decreasing": "row"},
     "highest": {"highest": "cell", "among": "cells"},
@@ -58,7 +59,7 @@ class Test:
 
     kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order (sign × the numbers
     rise from cell to cell) or best (sign × the first number is above sign × each other). level: a contrast of one cell with a number.
-    per: of a slope, what of the setting its numbers are for.
+    per: of a slope, what of the setting its numbers are for. step: what one image or one mode more makes of a cell's number, 0 where nothing says it.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Test:
     boundary: float = 0.0
     level: bool = False
     per: str = ""
+    step: float = 0.0
 
 
 # --- what is wrong with a block ---
@@ -227,6 +229,10 @@ def groups_in(block: Any) -> set[str]:
 
 def read_test(test: Mapping[str, Any]) -> Test:
     """A test of a block that nothing is wrong with."""
+    return dataclasses.replace(_read(test), step=float(test.get("step", 0)))
+
+
+def _read(test: Mapping[str, Any]) -> Test:
     form = next(key for key in FORMS if key in test)
     cell = _cell(test[form]) if FORMS[form][form] == "cell" else None
     if form == "higher":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence,
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN, UNCLEAR, CANNOT)
+BY_HAND = "departs by hand from its experiment or edition, or has no record of it"
+NOT_STATED = "has settings or a seed that its experiment's file does not state today"
 FULL = "full"
 """The edition of the runs that are as their experiment has them."""
 HUGE = 1e100
@@ -81,20 +84,37 @@ class Check:
 
 @dataclass(frozen=True)
 class Decided:
-    """All answers, the editions' checks, what is wrong with claims that are left out, and how many runs were no evidence."""
+    """All answers and the editions' checks.
+
+    wrong: experiment → what is wrong with claims of it that are left out. no_evidence: experiment → why runs of it are no evidence → how many.
+    """
 
     answers: list[Answer]
     checks: list[Check]
-    problems: list[str] = field(default_factory=list)
-    left_out: int = 0
+    wrong: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    no_evidence: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with claims, of all experiments."""
+        return [problem for problems in self.wrong.values() for problem in problems]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Why runs of any experiment are no evidence → how many."""
+        return dict(sum((Counter(reasons) for reasons in self.no_evidence.values()), Counter()))
 
 
 @dataclass(frozen=True)
 class _Seeds:
-    """The numbers of a test's cells in the seeds that all have, a list for each cell."""
+    """The numbers of a test's cells in the seeds that all have, a list for each cell.
+
+    lost: runs that are over and have no number. there: the seeds. problem: why there is nothing to test.
+    """
 
     numbers: list[list[float]]
     lost: int = 0
+    there: frozenset = frozenset()
     problem: str = ""
 
     @property
@@ -103,8 +123,9 @@ class _Seeds:
 
 
 def decide(found: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
-    """The claims of some experiments decided by the runs of theirs among these; Holm's correction is over an article's claims in an edition.
+    """The claims of some experiments decided by the runs of theirs among these.
 
+    Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
     A claim that has something wrong with it is left out, and what it is said among the problems.
     """
     runs = list(runs)
@@ -113,12 +134,11 @@ def decide(found: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
         of.setdefault(str(lookup(run.config, "experiment")), []).append(run)
     answers: list[Answer] = []
     checks: list[Check] = []
-    problems: list[str] = []
-    left_out = 0
+    all_wrong: dict[str, list[str]] = {}
+    no_evidence: dict[str, Counter[str]] = {}
     for one in found:
-        own = evidence(of.get(one.name, ()))
-        left_out += len(own.pop("", ()))
-        problems += problems_of(one)
+        own, no_evidence[one.name] = evidence(one, of.get(one.name, ()))
+        all_wrong[one.name] = problems_of(one)
         wrong = claim_problems(one.claims, one.editions)
         sound = {name: claim for name, claim in one.claims.items() if name not in wrong} if isinstance(one.claims, Mapping) else {}
         for name, claim in sound.items():
@@ -127,19 +147,30 @@ def decide(found: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
             wrong, stated = check_problems(block.get("checks")), block.get("checks")
             sound = {name: check for name, check in stated.items() if name not in wrong} if isinstance(stated, Mapping) else {}
             checks += [_check(one, name, edition, check, own.get(edition, [])) for name, check in sound.items()]
-    return Decided(_corrected(answers), checks, problems, left_out)
+    return Decided(_corrected(answers), checks, all_wrong, no_evidence)
 
 
 def only(decided: Decided, names: Collection[str]) -> Decided:
     """The part on some experiments, or on single claims, each called EXPERIMENT.CLAIM."""
     own = {name.partition(".")[0] for name in names}
     kept = [one for one in decided.answers if one.name in names or one.name.partition(".")[0] in names]
-    return dataclasses.replace(decided, answers=kept, checks=[one for one in decided.checks if one.name.partition(".")[0] in own])
+    checks = [one for one in decided.checks if one.name.partition(".")[0] in own]
+    return Decided(kept, checks, *({name: block[name] for name in block if name in own} for block in (decided.wrong, decided.no_evidence)))
 
 
-def articles(one: Experiment) -> list[str]:
+def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Experiment]:
+    """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same articles."""
+    own = {one.name: one for one in some}
+    letters = set().union(*map(_articles, own.values()))
+    return [*own.values(), *(one for one in known if one.name not in own and letters & _articles(one))]
+
+
+def _articles(one: Experiment) -> set[str]:
     """The letters of the articles that an experiment's claims are counted to: its own, or of none those of its sources."""
-    return [one.article] if one.article else sorted({article_of(claim["source"]) for claim in one.claims.values()})
+    if one.article:
+        return {one.article}
+    claims = one.claims.values() if isinstance(one.claims, Mapping) else ()
+    return {article_of(claim["source"]) for claim in claims if isinstance(claim, Mapping) and isinstance(claim.get("source"), str)}
 
 
 def problems_of(one: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
@@ -148,17 +179,23 @@ def problems_of(one: Experiment, known: Mapping[str, Any] | None = None) -> list
     return [f"{one.name}: {problem}" for block in blocks for problem in block.values()]
 
 
-def evidence(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Edition → its runs, each once; under "" those that are no evidence, since they depart from their experiment or edition by hand.
+def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
+    """Edition → the runs of an experiment that are evidence in it, each once; and of how many others why they are none.
 
-    A run's record has to say that it departs in nothing.
+    A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its runs today.
     """
     found: dict[str, list[Run]] = {}
+    others: Counter[str] = Counter()
+    asked = {edition: one.stated(str(edition)) for edition in (None, *one.editions)}
     for run in runs:
         edition = run.config.get("edition")
-        departs = run.environment.get("differs_from_experiment" if edition is None else "differs_from_edition")
-        found.setdefault(str(edition or FULL) if departs == {} else "", []).append(run)
-    return {edition: once(members, CIRCUMSTANCES, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}
+        if run.environment.get("differs_from_experiment" if edition is None else "differs_from_edition") != {}:
+            others[BY_HAND] += 1
+        elif edition not in asked or not asked[edition].has(run):
+            others[NOT_STATED] += 1
+        else:
+            found.setdefault(str(edition or FULL), []).append(run)
+    return {edition: once(members, CIRCUMSTANCES, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}, others
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
@@ -178,19 +215,26 @@ def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping
     for edition in (FULL, *one.editions):
         stated = claim.get("test") if edition == FULL else claim.get(edition, claim.get("test"))
         if stated is not None:
-            yield _answer(dataclasses.replace(shown, edition=edition, test=read_test(stated)), runs.get(edition, []))
+            test = read_test(stated)
+            wanted = frozenset.intersection(*(one.stated(edition).seeds(cell.conditions) for cell in test.cells))
+            yield _answer(dataclasses.replace(shown, edition=edition, test=test), runs.get(edition, []), wanted)
 
 
-def _answer(empty: Answer, runs: Sequence[Run]) -> Answer:
+def _answer(empty: Answer, runs: Sequence[Run], wanted: frozenset) -> Answer:
+    """The answer of some runs before the correction; wanted: the seeds that all have to be there, none where any will do."""
     test = empty.test
     found = _seeds(test, runs, empty.spec)
     answer = dataclasses.replace(empty, seeds=found.n, lost=found.lost, problem=found.problem)
     if found.problem:
         return dataclasses.replace(answer, verdict=UNCLEAR)
-    if found.n < FEWEST:
-        cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
-        absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
-        return dataclasses.replace(answer, problem=f"{found.n} seed{'s' * (found.n != 1)} in common, and {FEWEST} are needed{absent}" if runs else "no run")
+    if found.lost:  # leaving out a run that diverged would favour what made it diverge
+        many = found.lost != 1
+        return dataclasses.replace(answer, verdict=UNCLEAR, problem=f"{found.lost} run{'s' * many} diverged or {'have' if many else 'has'} no such number")
+    cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
+    absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
+    if found.n < FEWEST or not wanted <= found.there:
+        needed = f"{found.n} of {len(wanted)} seeds" if wanted else f"{found.n} seed{'s' * (found.n != 1)} in common, and {FEWEST} are needed"
+        return dataclasses.replace(answer, problem=f"{needed}{absent}" if runs else "no run")
     return dataclasses.replace(answer, evidence=_evidence(test, found.numbers))
 
 
@@ -200,9 +244,10 @@ def _evidence(test: Test, numbers: Sequence[Sequence[float]]) -> Evidence:
     if test.kind == "best":
         return best(numbers[0], numbers[1:], test.sign)
     values, terms = _combined(test, numbers)
+    step = test.step * math.hypot(*test.weights)
     if test.kind == "equivalence":
-        return equivalence(values, terms, test.boundary)
-    return contrast(values, terms, test.sign, test.boundary)
+        return equivalence(values, terms, test.boundary, step)
+    return contrast(values, terms, test.sign, test.boundary, step)
 
 
 def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
@@ -212,17 +257,17 @@ def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[floa
 
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with p adjusted over the tested claims of each article in each edition, and their verdicts."""
+    """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run counts as p = 1."""
     families: dict[tuple[str, str], list[int]] = {}
     for place, one in enumerate(answers):
-        if one.evidence is not None:
+        if one.test is not None:
             families.setdefault((one.article, one.edition), []).append(place)
     found = list(answers)
     for places in families.values():
-        adjusted = holm([answers[place].evidence.p for place in places])
-        for place, p in zip(places, adjusted, strict=True):
-            verdict = answers[place].evidence.verdict(p)
-            found[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=verdict)
+        known = [answers[place].evidence for place in places]
+        for place, evidence, p in zip(places, known, holm([1.0 if one is None else one.p for one in known]), strict=True):
+            if evidence is not None:
+                found[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p))
     return found
 
 
@@ -233,6 +278,8 @@ def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], r
     empty = Check(f"{one.name}.{name}", check["says"], edition, spec, test, None)
     if found.problem or not found.n:
         return dataclasses.replace(empty, problem=found.problem or "no run")
+    if found.lost:
+        return dataclasses.replace(empty, met=False, problem=f"{found.lost} of its runs diverged or have no such number")
     rows = list(zip(*found.numbers, strict=True))
     if test.kind in ("order", "best"):
         wanted = [[test.sign * value for value in row] for row in rows]
@@ -259,12 +306,12 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any]) -> _Seeds:
             value = _number(cell, run, spec)
             if value is not None:
                 numbers[_seed(run)] = run, value
-            elif run.outcome != "unfinished":
+            elif run.outcome in ("finished", "diverged"):
                 lost.add(run.folder)
         sides.append(numbers)
     shared = [seed for seed in sides[0] if all(seed in side for side in sides)]
     sound = [seed for seed in shared if not any(other_data(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
-    return _Seeds([[side[seed][1] for seed in sound] for side in sides], len(lost))
+    return _Seeds([[side[seed][1] for seed in sound] for side in sides], len(lost), frozenset(seed[0] for seed in sound))
 
 
 def _in(cell: Cell, run: Run) -> bool:

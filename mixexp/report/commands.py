@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mixexp.errors import UserError, closest, show
-from mixexp.report import claim_sheets
+from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.claimed import groups_in
-from mixexp.report.claims import articles, decide, only, problems_of
+from mixexp.report.claims import decide, family, only, problems_of
 from mixexp.report.described import of_metric
 from mixexp.report.experiments import Experiment, experiments, places
 from mixexp.report.load import everywhere
-from mixexp.report.markdown import claims_document
 from mixexp.report.scores import RULES
 from mixexp.report.write import as_csv, write_files, write_report
 from mixexp.text import listed
@@ -109,16 +108,15 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
     if problems := [problem for one in stated.values() for problem in problems_of(one, known(groups_in([one.claims, one.editions])))]:
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
-    letters = {letter for name in asked or stated for letter in articles(stated[name.partition(".")[0]])}
-    family = [one for one in stated.values() if letters & set(articles(one))]
-    found = decide(family, everywhere(arguments.runs or places(family, Path("outputs"))))
+    relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
+    found = decide(relatives, everywhere(arguments.runs or places(relatives, Path("outputs"))))
     if asked:  # the correction is over all claims of an article, whichever are shown
         found = only(found, asked)
     if arguments.json:
         told = {"claims": claim_sheets.records(found), "checks": claim_sheets.check_records(found.checks), "left_out": found.left_out}
         show(json.dumps(told, indent=1, allow_nan=False))
     else:
-        show(claims_document(found, "Claims"))
+        show(claim_text.text(found, asked))
 
 
 def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:

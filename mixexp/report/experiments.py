@@ -11,13 +11,14 @@ from typing import Any
 from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
 from mixexp.report.load import Run, lookup
+from mixexp.report.stated import Stated, stated
 
 
 @dataclass(frozen=True)
 class Experiment:
     """What an experiment's file says beside the runs' settings; sweep: the folder of its runs; article: a letter, or none.
 
-    editions: name → its block.
+    editions: name → its block. settings: all that the file says, empty where there is none.
     """
 
     name: str
@@ -26,6 +27,11 @@ class Experiment:
     table: Mapping[str, Any] = field(default_factory=dict)
     claims: Any = None
     editions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def stated(self, edition: str) -> Stated:
+        """What the runs of an edition have to be, or of the experiment itself where no edition is called so."""
+        return stated(self.settings, self.editions.get(edition))
 
 
 def experiments(folders: Iterable[Path]) -> dict[str, Experiment]:
@@ -73,4 +79,4 @@ def experiment(path: Path) -> Experiment:
     letter = re.search(r"^# Article ([a-z])\b", text, re.MULTILINE)
     table, editions = (found.get(key) if isinstance(found.get(key), Mapping) else {} for key in ("table", "editions"))
     named = {str(name): block for name, block in editions.items() if isinstance(block, Mapping)}
-    return Experiment(path.stem, str(found.get("name") or path.stem), letter[1] if letter else "", table, found.get("claims"), named)
+    return Experiment(path.stem, str(found.get("name") or path.stem), letter[1] if letter else "", table, found.get("claims"), named, found)

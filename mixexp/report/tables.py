@@ -194,7 +194,10 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """What a run used instead of its experiment's values, apart from the keys that the table's rows and columns show, and what is under them."""
+    """What a run used instead of its experiment's values, apart from the keys that the table's rows and columns show, and what is under them.
+
+    Of a run of an edition, its edition and what it used instead of the edition's values: these differ from cell to cell as a grid's do.
+    """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
         if isinstance(axis, Mapping):
@@ -202,8 +205,9 @@ def _departures(run: Run) -> dict[str, str]:
             values = axis.get("values")
             conditions = values.values() if isinstance(values, Mapping) else ()
             shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
-    differences = run.environment.get("differs_from_experiment")
-    pairs = differences.items() if isinstance(differences, Mapping) else ()
+    of_edition = "differs_from_edition" in run.environment
+    differences = run.environment.get("differs_from_edition" if of_edition else "differs_from_experiment")
+    pairs = [*([("edition", run.config.get("edition"))] if of_edition else []), *(differences.items() if isinstance(differences, Mapping) else ())]
     return {str(key): label(pair[0] if isinstance(pair, list) and pair else pair) for key, pair in pairs if not under(str(key), shown)}
 
 

@@ -19,7 +19,7 @@ SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 class Evidence:
     """What n seeds say: the effect with its interval, and p for and against the claim, each one-sided.
 
-    error: the standard error of the effect; 0 where all seeds give the same number, and the test is the sign test.
+    error: the standard error of the effect; 0 where all seeds give the same number and nothing tells its step, and the test is the sign test.
     noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items: of an order, how many.
     """
 
@@ -65,27 +65,31 @@ class Evidence:
         return detectable(self.n, self.error, tests, power=(1 + POWER) / 2 if both else POWER)
 
 
-def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0) -> Evidence:
+def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0) -> Evidence:
     """Whether sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
 
-    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. Where there is no spread, the
-    sign test stands in, whose p is 2⁻ⁿ: a t-test would call the smallest difference certain. Raises ValueError for fewer than FEWEST values.
+    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. Where there is no spread, a t-test
+    would call the smallest difference certain. Then the values' step, if they are counted in steps, is taken for their standard deviation:
+    normal values that are all rounded to one multiple of a step spread by less (with a confidence of 94 % from three values on). Without
+    a step the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than FEWEST values.
     """
     _require(values)
-    above, below = _sides(values, scale, boundary)
+    error = _error(values, scale, step)
+    above, below = _sides(values, scale, boundary, error)
     supporting, opposing = (above, below) if sign > 0 else (below, above)
-    return Evidence(len(values), statistics.fmean(values), _interval(values, scale), supporting, opposing, _error(values, scale))
+    return Evidence(len(values), statistics.fmean(values), _interval(values, error), supporting, opposing, error)
 
 
-def equivalence(values: Sequence[float], scale: Sequence[float], margin: float) -> Evidence:
+def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
     """Whether the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987), and beyond it: either of the others.
 
-    Raises ValueError for fewer than FEWEST values.
+    step: as for ``contrast``. Raises ValueError for fewer than FEWEST values.
     """
     _require(values)
-    (above_low, below_low), (above_high, below_high) = (_sides(values, scale, boundary) for boundary in (-margin, margin))
+    error = _error(values, scale, step)
+    (above_low, below_low), (above_high, below_high) = (_sides(values, scale, boundary, error) for boundary in (-margin, margin))
     inside, outside = max(above_low, below_high), min(below_low, above_high)
-    return Evidence(len(values), statistics.fmean(values), _interval(values, scale), inside, outside, _error(values, scale), "equivalence")
+    return Evidence(len(values), statistics.fmean(values), _interval(values, error), inside, outside, error, "equivalence")
 
 
 def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
@@ -131,10 +135,10 @@ def _require(values: Sequence) -> None:
         raise ValueError(f"{len(values)} seeds; a test needs {FEWEST}")
 
 
-def _sides(values: Sequence[float], scale: Sequence[float], boundary: float) -> tuple[float, float]:
+def _sides(values: Sequence[float], scale: Sequence[float], boundary: float, error: float) -> tuple[float, float]:
     """One-sided p of the mean's being above the boundary, and of its being below."""
     n, centre = len(values), statistics.fmean(values) - boundary
-    if error := _error(values, scale):
+    if error:
         return float(special.stdtr(n - 1, -centre / error)), float(special.stdtr(n - 1, centre / error))
     at = alike([centre, 0.0], [*scale, boundary])
     return _same_sign(n, centre > 0 and not at), _same_sign(n, centre < 0 and not at)
@@ -145,10 +149,10 @@ def _same_sign(n: int, all_of_them: bool) -> float:
     return 0.5**n if all_of_them else 1.0
 
 
-def _error(values: Sequence[float], scale: Sequence[float]) -> float:
-    return 0.0 if alike(values, scale) else deviation(values) / math.sqrt(len(values))
+def _error(values: Sequence[float], scale: Sequence[float], step: float) -> float:
+    """The standard error of the mean."""
+    return (step if alike(values, scale) else deviation(values)) / math.sqrt(len(values))
 
 
-def _interval(values: Sequence[float], scale: Sequence[float]) -> Interval | None:
-    error = _error(values, scale)
+def _interval(values: Sequence[float], error: float) -> Interval | None:
     return students(statistics.fmean(values), error, len(values) - 1) if error else None

@@ -19,9 +19,9 @@ from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.report.claim_sheets import records as claim_records
-from mixexp.report.claims import Decided, decide
+from mixexp.report.claims import Decided, decide, family, only
 from mixexp.report.contrasts import baseline_problem, contrasts
-from mixexp.report.experiments import of_runs
+from mixexp.report.experiments import experiments, of_runs
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.load import gather, lookup, run_folders
 from mixexp.report.markdown import markdown
@@ -80,11 +80,13 @@ def claims_of(tables: Sequence[Table]) -> list[Decided]:
     What is wrong with claims becomes a remark of the table that they would be at.
     """
     runs = list({run.folder: run for table in tables for run in table.runs}.values())
-    waiting = {one.name: one for one in of_runs(runs, [CONF])}
-    found = []
+    stated = {one.name: one for one in of_runs(runs, [CONF])}
+    all_found = decide(family(stated.values(), experiments([CONF]).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
+    found, waiting = [], set(stated)
     for table in tables:
-        names = dict.fromkeys(str(lookup(run.config, "experiment")) for run in table.runs)
-        found.append(decide([waiting.pop(name) for name in names if name in waiting], runs))
+        names = {str(lookup(run.config, "experiment")) for run in table.runs} & waiting
+        waiting -= names
+        found.append(only(all_found, names))
         table.remarks.extend(f"Left out: {problem}" for problem in found[-1].problems)
     return found
 

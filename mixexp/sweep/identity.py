@@ -78,9 +78,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
 
-    Seeds do not count: they are repetitions, and a report states how many there are. Where steps rules, epochs says nothing.
+    Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes the last bits of
+    sums alone. Where steps rules, epochs says nothing.
     """
-    silent = {"seed", "data_seed", *(["epochs"] if config["steps"] is not None else [])}
+    silent = {"seed", "data_seed", "threads", *(["epochs"] if config["steps"] is not None else [])}
     found: dict[str, list[Any]] = {}
     for group, option in config["choices"].items():
         if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):
