@@ -74,12 +74,13 @@ def test_an_edition_is_kept_apart_and_decides_claims(script, tmp_path, monkeypat
     for mix, values in {"none": (50, 51, 52), "mixup": (60, 61, 63)}.items():
         for seed, value in enumerate(values):
             leave(tmp_path / "sweep" / f"{mix}{seed}", value / 100, seed=seed, mix=mix, edition="laptop", experiment="quickstart", model={"width": 8}, output_dir=str(tmp_path))
+    test = {"higher": {"mix": "mixup"}, "lower": {"mix": "none"}}
+    stated = Experiment("quickstart", "quickstart", "", {}, {"helps": claim(test)}, {"laptop": {"params": {"seed": "0,1,2"}}})
+    monkeypatch.setattr(script, "experiments", lambda folders: {"quickstart": stated})
+    monkeypatch.setattr(script, "experiment", lambda path: stated)
     home = script.publish(tmp_path / "sweep")
     assert home == tmp_path / "published" / "laptop" / "quickstart"
     assert "## Others: laptop edition" in script.page()
-    test = {"higher": {"mix": "mixup"}, "lower": {"mix": "none"}}
-    stated = Experiment("quickstart", "quickstart", "a", {}, {"helps": claim(test)}, {"laptop": {}})
-    monkeypatch.setattr(script, "experiments", lambda folders: {"quickstart": stated})
     page = script.claims_page()
     assert page.startswith("# What the articles claim") and "| quickstart.helps | It is so. (small_data_mixup, table) | laptop | supported |" in page
 
