@@ -25,7 +25,7 @@ from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
 from mixexp.report.articles import ARTICLES
-from mixexp.report.claims import FULL, decide, evidence
+from mixexp.report.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
 from mixexp.report.experiments import experiment, experiments
 from mixexp.report.load import Run, everywhere, load_run, load_runs, lookup, run_folders
 from mixexp.report.markdown import claims_document, markdown
@@ -33,7 +33,8 @@ from mixexp.report.tables import build_tables, reductions
 from mixexp.report.write import claims_of, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED, DOCS = ROOT / "outputs" / "published", ROOT / "docs"
+PUBLISHED, DOCS, README = ROOT / "outputs" / "published", ROOT / "docs", ROOT / "README.md"
+MARKS = "<!-- verdicts: written by scripts/publish.py -->", "<!-- end of verdicts -->"
 REDUCED = "reduced"
 KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
 PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
@@ -176,12 +177,30 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def claims_page() -> str:
-    """The page of all claims, as the runs that are kept decide them."""
+def decided() -> Decided:
+    """All claims, as the runs that are kept decide them."""
     stated = [one for one in experiments([CONF]).values() if one.claims is not None]
-    text = claims_document(decide(stated, everywhere([PUBLISHED])), "What the articles claim, and what the runs that are kept say of it")
+    return decide(stated, everywhere([PUBLISHED]))
+
+
+def claims_page(found: Decided) -> str:
+    """The page of all claims."""
+    text = claims_document(found, "What the articles claim, and what the runs that are kept say of it")
     heading, _, rest = text.partition("\n\n")
     return f"{heading}\n\nWritten by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`.\n\n{rest}"
+
+
+def with_counts(readme: str, found: Decided) -> str:
+    """The README with its table of verdicts, between two marks, as these claims have it."""
+    before, _, rest = readme.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)
+    lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
+    for letter, about in ARTICLES.items():
+        for edition, verdicts in counts(one for one in found.answers if one.article == letter and one.edition).items():
+            size = "full size" if edition == FULL else f"{edition} edition"
+            lines.append(f"| {letter}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
+    return f"{before}{MARKS[0]}\n{chr(10).join(lines)}\n{MARKS[1]}{after}"
 
 
 if __name__ == "__main__":
@@ -195,7 +214,9 @@ if __name__ == "__main__":
             draw(each)
         DOCS.mkdir(exist_ok=True)
         write_atomically(PUBLISHED / "README.md", page())
-        write_atomically(DOCS / "claims.md", claims_page())
+        found = decided()
+        write_atomically(DOCS / "claims.md", claims_page(found))
+        write_atomically(README, with_counts(README.read_text(encoding="utf-8"), found))
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    print(f"{PUBLISHED / 'README.md'}\n{DOCS / 'claims.md'}")
+    print(f"{PUBLISHED / 'README.md'}\n{DOCS / 'claims.md'}\n{README}")

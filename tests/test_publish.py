@@ -81,7 +81,7 @@ def test_an_edition_is_kept_apart_and_decides_claims(script, tmp_path, monkeypat
     home = script.publish(tmp_path / "sweep")
     assert home == tmp_path / "published" / "laptop" / "quickstart"
     assert "## Others: laptop edition" in script.page()
-    page = script.claims_page()
+    page = script.claims_page(script.decided())
     assert page.startswith("# What the articles claim") and "| quickstart.helps | It is so. (small_data_mixup, table) | laptop | supported |" in page
 
 
@@ -97,4 +97,7 @@ def test_every_kept_experiment_is_on_the_page_as_its_runs_say():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (module.PUBLISHED / "README.md").read_text(encoding="utf-8") == module.page()
-    assert (module.DOCS / "claims.md").read_text(encoding="utf-8") == module.claims_page()
+    found = module.decided()
+    assert (module.DOCS / "claims.md").read_text(encoding="utf-8") == module.claims_page(found)
+    readme = module.README.read_text(encoding="utf-8")
+    assert readme == module.with_counts(readme, found) and readme.count("| full size |") == 5
