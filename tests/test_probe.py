@@ -24,8 +24,10 @@ PROBES = sorted(options([CONF])["probe"])
 
 # where a probe has a meaning, if that is not the digits
 FITTING = {
+    "clouds": ("model=mnist_cnn_2d",),
     "entangled_samples": ("dataset=two_moons", "model=mlp"),
     "features": ("model=mnist_cnn_2d",),
+    "features_and_clouds": ("model=mnist_cnn_2d",),
     "intrusion": ("mix=mixup",),
     "mixed_samples": ("dataset=two_moons", "model=mlp", "mix=mixup"),
     "mixing": ("dataset=two_moons", "model=mlp", "mix=mixup"),
