@@ -94,7 +94,8 @@ def _list(words: list[str]) -> None:
 def _report(words: list[str]) -> None:
     from mixexp.report.commands import report
 
-    report(words)
+    own, words = own_folders(words)
+    report(words, [CONF, *own])
 
 
 def _compare(words: list[str]) -> None:
@@ -250,7 +251,7 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            show("\n".join(map(str, write_report([folder], wrote=show_table()))))
+            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *folders]))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -192,6 +192,8 @@ def claims_page(found: Decided) -> str:
 
 def with_counts(readme: str, found: Decided) -> str:
     """The README with its table of verdicts, between two marks, as these claims have it."""
+    if [readme.count(mark) for mark in MARKS] != [1, 1] or readme.index(MARKS[0]) > readme.index(MARKS[1]):
+        raise UserError(f"{README}: it needs {MARKS[0]} and, behind it, {MARKS[1]}, once each; the table of verdicts comes between")
     before, _, rest = readme.partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
     shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)

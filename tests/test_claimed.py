@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mixexp.conf_dir import CONF
 from mixexp.options import known
 from mixexp.report.articles import ARTICLES, CITED
-from mixexp.report.claimed import FORMS, check_problems, claim_problems, groups_in, read_test
+from mixexp.report.claimed import FORMS, check_problems, claim_problems, edition_problems, groups_in, read_test
 
 A, B, C, D = ({"mix": "mixup", "subset.n": n} for n in (100, 200, 500, 1000))
 SOUND: dict[str, dict[str, Any]] = {
@@ -96,11 +96,11 @@ def test_no_form_goes_without_one_of_its_keys_or_with_another_one(form):
         ({"metric": "probe.x"}, "claims.one: probe.x: a probe's measure is probe.<file>.<column>."),
         ({"cannot": "No GPU."}, "claims.one needs either test or cannot, the reason why no run here can decide it, and has both."),
         ({"laptop": {"higher": A}}, "claims.one.laptop needs lower beside higher."),
-        ({"desktop": {"higher": A}}, "claims.one has no key 'desktop'."),
+        ({"desktop": {"higher": A}}, "claims.one has no key 'desktop' ('desktop' is no edition of the experiment)."),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_and_the_nearest_choice(change, says):
-    found = claim_problems({"one": {**claim(SOUND["higher"]), **change}}, known=SETTINGS)
+    found = claim_problems({"one": {**claim(SOUND["higher"]), **change}}, ["laptop"], SETTINGS)
     assert list(found) == ["one"]
     assert says in found["one"]
 
@@ -108,11 +108,51 @@ def test_what_is_wrong_is_said_with_its_place_and_the_nearest_choice(change, say
 def test_a_claim_that_no_run_decides_says_why_and_may_have_a_test_in_an_edition():
     stated = {"source": "zhang2018_mixup, Table 1", "says": "It is so.", "cannot": "Needs ImageNet."}
     assert claim_problems({"one": stated}) == {}
-    assert claim_problems({"one": {**stated, "laptop": SOUND["higher"]}}) == {}
-    assert claim_problems({"one": claim(SOUND["higher"], laptop=None)}) == {}
+    assert claim_problems({"one": {**stated, "laptop": SOUND["higher"]}}, ["laptop"]) == {}
+    assert claim_problems({"one": claim(SOUND["higher"], laptop=None)}, ["laptop"]) == {}
+    assert claim_problems({"one": claim(SOUND["higher"], laptop=None)})["one"].startswith("claims.one has no key 'laptop' ('laptop' is no edition of the experiment).")
     assert claim_problems({"one": claim(SOUND["higher"], desktop=None)}, editions=["desktop"]) == {}
     del stated["cannot"]
     assert claim_problems({"one": stated})["one"] == "claims.one needs either test or cannot, the reason why no run here can decide it."
+
+
+@pytest.mark.parametrize(
+    "test, said",
+    [
+        ({"higher": A, "lower": A}, "claims.one.test compares {mix:mixup,subset.n:100} with itself; each cell has to be another one."),
+        ({"same": [A, A], "within": 1}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"not_lower": A, "than": A, "within": 1}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"increasing": [A, B, A]}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"highest": B, "among": [A, A]}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"larger": [A, A], "than": [A, B]}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"larger": [A, B], "than": [A, B]}, "claims.one.test compares a difference with itself."),
+        ({"rises": A, "with": "alpha", "over": [1, 2], "minus": A}, "compares {mix:mixup,subset.n:100} with itself"),
+        ({"rises": A, "with": "alpha", "over": [1e-300, 2e-300]}, "these numbers lie too close together for a slope."),
+        ({"above": 1, "of": {"measure": {"metric": "accuracy", "where": {"labels": "all"}}}}, "a measure's where chooses among a probe's rows, and accuracy is a column of metrics.csv"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_says_nothing_is_refused(test, said):
+    assert said in problem(test)
+
+
+def test_two_gains_over_the_same_cell_are_a_claim():
+    assert problem({"larger": [A, B], "than": [{"mix": "bc"}, B]}) == ""
+
+
+@pytest.mark.parametrize(
+    "block, problem",
+    [
+        ([1], "editions is [1]; it needs a mapping of names"),
+        ({"full": {}}, "editions.full: a claim has the key 'full' for something else; the edition needs another name."),
+        ({"says": {}}, "editions.says: a claim has the key 'says'"),
+        ({"laptop": 3}, "editions.laptop is 3; it needs a mapping with why and params."),
+        ({"laptop": {"params": {"name": "other"}}}, "editions.laptop.params has name, which says where a sweep lies"),
+    ],
+)
+def test_editions_that_cannot_be_are_said(block, problem):
+    assert problem in next(iter(edition_problems(block).values()))
+    assert edition_problems(None) == edition_problems({"laptop": {"params": {"seed": 1}}}) == {}
 
 
 def test_a_check_has_no_source():

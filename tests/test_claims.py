@@ -194,6 +194,42 @@ def test_runs_on_other_contents_of_the_data_are_not_compared(tmp_path):
     assert answered(mixed, {"above": 1, "of": NONE}).problem == "the runs with mix=none differ in the contents of the data set's files"
 
 
+def test_a_kept_copy_has_its_data_in_another_folder(tmp_path):
+    cells(tmp_path / "outputs", {"none": BASE, "mixup": NUMBERS["mixup"]}, dataset__root="/home/me/data")
+    cells(tmp_path / "published", {"none": BASE, "mixup": NUMBERS["mixup"]}, dataset__root="data")
+    one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
+    assert (one.seeds, one.verdict) == (5, SUPPORTED)
+
+
+def test_a_run_that_is_not_over_says_nothing_yet(tmp_path):
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]})
+    leave(tmp_path / "another", 0.5, seed=5, mix="mixup", outcome="unfinished", optimizer__lr=5)
+    assert answered(tmp_path, {"higher": MIXUP, "lower": NONE}).verdict == SUPPORTED
+
+
+def test_a_seed_of_one_cell_alone_is_no_seed_of_the_test(tmp_path):
+    """Such as the source of attacks, which has no numbers of an attack by itself."""
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]})
+    leave(tmp_path / "source", float("nan"), seed=8, mix="none")
+    one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
+    assert (one.verdict, one.seeds, one.lost) == (SUPPORTED, 5, 0)
+    assert answered(tmp_path, {"above": 1, "of": NONE}).lost == 1, "here it is one"
+
+
+def test_a_metric_that_no_run_has_is_named(tmp_path):
+    cells(tmp_path, {"none": BASE})
+    one = answered(tmp_path, {"above": 50, "of": NONE}, metric="acuracy")
+    assert (one.verdict, one.problem) == (UNCLEAR, "5 runs without a number: metrics.csv has no column 'acuracy'. Did you mean 'accuracy'?")
+
+
+def test_a_loss_has_more_decimals_than_the_tables_accuracy(tmp_path):
+    for seed in range(3):
+        leave(tmp_path / f"run{seed}", 0.5, seed=seed, losses=[0.0011 + seed / 1e4])
+    loss = answered(tmp_path, {"below": 0.1, "of": {**NONE, "measure": {"metric": "train_loss"}}})
+    assert loss.spec["decimals"] == 4
+    assert answered(tmp_path, {"below": 60, "of": NONE}).spec["decimals"] == 2
+
+
 def test_copies_of_a_run_count_once(tmp_path):
     for place in ("outputs", "published"):
         cells(tmp_path / place, {"none": BASE, "mixup": NUMBERS["mixup"]})
@@ -209,10 +245,10 @@ def test_runs_that_diverged_are_not_passed_over(tmp_path):
     assert answered(tmp_path, {"higher": MIXUP, "lower": NONE}).verdict == SUPPORTED
     leave(tmp_path / "m3", 0.9, seed=3, mix="mixup", outcome="diverged")
     one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
-    assert (one.verdict, one.seeds, one.lost, one.problem) == (UNCLEAR, 3, 1, "1 run diverged or has no such number")
-    leave(tmp_path / "m6", float("nan"), seed=6, mix="mixup")
+    assert (one.verdict, one.seeds, one.lost, one.problem) == (UNCLEAR, 3, 1, "1 run without a number: it diverged")
+    leave(tmp_path / "m6", float("nan"), seed=4, mix="mixup")
     (record,) = claim_records(tmp_path)
-    assert record["reason"] == "2 runs diverged or have no such number" and record["runs_without_a_number"] == 2
+    assert record["reason"] == "2 runs without a number: it diverged" and record["runs_without_a_number"] == 2
     assert answered(tmp_path, {"above": 1, "of": NONE}).verdict == SUPPORTED, "of which none is missing"
 
 
@@ -245,6 +281,73 @@ def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
 LAPTOP = {"params": {"seed": "0,1,2,3,4", "subset.n": 100}, "grid": [{"mix": ["none", "mixup"]}]}
 
 
+SEEDS = ["0,1,2,3,4", "range(5)", "range(0,5)", "range(0,5,1)", "choice(0,1,2,3,4)", "shuffle(range(5))", "sort(4,3,2,1,0)", " 0, 1,2 ,3,4"]
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_all_stated_seeds_are_waited_for_however_they_are_written(tmp_path, seeds):
+    block = {"params": {"seed": seeds, "subset.n": 100}}
+    cells(tmp_path / "some", {"none": BASE, "mixup": NUMBERS["mixup"][:3]}, edition="laptop", subset__n=100)
+    one, _ = of_laptop(tmp_path, **block)
+    assert (one.verdict, one.problem) == (NOT_RUN, "3 of 5 seeds")
+    for seed in (3, 4):
+        leave(tmp_path / f"m{seed}", 0.55, seed=seed, mix="mixup", edition="laptop", subset__n=100)
+    assert of_laptop(tmp_path, **block)[0].verdict == SUPPORTED
+
+
+def test_seeds_with_data_seeds_are_pairs(tmp_path):
+    block = {"params": {"seed": "0,1", "data_seed": "0,1", "subset.n": 100}}
+    for mix, base in (("none", 0.5), ("mixup", 0.6)):
+        for seed, data_seed in ((0, 0), (1, 0), (0, 1)):
+            leave(tmp_path / f"{mix}{seed}{data_seed}", base + seed / 100 + data_seed / 50, seed=seed, mix=mix, edition="laptop", subset__n=100, data_seed=data_seed)
+    assert of_laptop(tmp_path, **block)[0].problem == "3 of 4 seeds"
+    for mix, base in (("none", 0.5), ("mixup", 0.61)):
+        leave(tmp_path / f"{mix}11", base, seed=1, mix=mix, edition="laptop", subset__n=100, data_seed=1)
+    assert of_laptop(tmp_path, **block)[0].seeds == 4
+
+
+def test_a_budget_in_epochs_is_none_in_steps(tmp_path):
+    cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop", subset__n=100, steps=1000, epochs=None)
+    for params, sound in (({"steps": 1000}, True), ({"steps": 1000, "epochs": 80}, True), ({"epochs": 80}, False)):
+        one, left_out = of_laptop(tmp_path, params={**LAPTOP["params"], **params})
+        assert (one.verdict == SUPPORTED, left_out) == (sound, {} if sound else {NOT_STATED: 10})
+
+
+@pytest.mark.parametrize(
+    "params, grid",
+    [
+        ({"mix.ratio.per": "sample"}, [{"mix": "none"}, {"mix": "mixup", "mix.ratio.per": ["epoch", "batch"]}]),
+        ({"mix": "glob(m*)"}, [{"mix": ["none", "mixup"]}]),
+        ({"optimizer.nesterov": "True", "logger": "NULL"}, [{"mix": ["none", "mixup"]}]),
+        ({"optimizer": "{lr:0.3}"}, [{"mix": ["none", "mixup"]}]),
+        ({"subset.n": "choice(100,50)"}, [{"subset.n": [1000, 500], "mix": ["none", "mixup"]}]),
+        ({"mix": "none,mixup"}, []),
+    ],
+    ids=["a setting of one option", "glob", "Hydra's spelling", "a mapping", "choice in place of a grid", "no grid"],
+)
+def test_runs_that_a_sweep_plans_are_stated(tmp_path, params, grid):
+    for mix in ("none", "mixup"):
+        own = {"mix__ratio__per": "sample"} if mix == "mixup" and "mix.ratio.per" in params else {}
+        for seed in range(5):
+            leave(tmp_path / f"{mix}{seed}", 0.5 + (mix == "mixup") / 10 + seed / 100, seed=seed, mix=mix, edition="laptop", subset__n=100, optimizer={"lr": 0.3, "nesterov": True}, **own)
+    _, left_out = of_laptop(tmp_path, params={"seed": "range(5)", "subset.n": 100, **params}, grid=grid)
+    assert left_out == {}
+
+
+def test_an_experiment_built_on_another_makes_its_claims_too(tmp_path):
+    for folder, name, text in (
+        ("theirs", "little", "name: little\nalpha: 1.0\nhydra: {sweeper: {params: {seed: '0,1,2'}, grid: [{mix: [none, mixup]}]}}\nclaims: {a: {source: ours, says: So., test: {above: 1, of: {}}}}"),
+        ("mine", "bigger", "defaults: [little, {override /model: mlp}]\nname: bigger\nhydra: {sweeper: {params: {seed: '0,1,2,3'}}}\nclaims: {b: {source: ours, says: So., test: {above: 2, of: {}}}}"),
+    ):
+        path = tmp_path / folder / "experiment" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"# @package _global_\n# Article d: {name}\n{text}\n")
+    found = experiments([tmp_path / "theirs", tmp_path / "mine"])["bigger"]
+    assert (found.name, found.sweep, found.article, list(found.claims)) == ("bigger", "bigger", "d", ["a", "b"])
+    (first, second) = found.stated("full").blocks[0], found.stated("full").blocks[0]
+    assert first["mix"] == {"none", "mixup"} and first["seed"] == {0, 1, 2, 3} and second["model"] == {"mlp"} and second["alpha"] == {1}
+
+
 def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
     """The answer of the edition to whether mixup is ahead, and what is no evidence."""
     found = decided(place, {"one": claim({"higher": MIXUP, "lower": NONE})}, {"laptop": {**LAPTOP, **block}})
@@ -254,11 +357,12 @@ def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
 def test_runs_of_an_earlier_state_of_the_file_are_no_evidence(tmp_path):
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop", subset__n=100)
     assert of_laptop(tmp_path)[0].verdict == SUPPORTED
-    for changed in ({"params": {"seed": "0,1,2,3,4", "subset.n": 250}}, {"params": {**LAPTOP["params"], "steps": 9}}, {"grid": [{"mix": "bc"}]}):
+    for changed in ({"params": {"seed": "0,1,2,3,4", "subset.n": 250}}, {"params": {**LAPTOP["params"], "steps": 9}}, {"params": {**LAPTOP["params"], "epochs": 9}}):
         one, left_out = of_laptop(tmp_path, **changed)
         assert (one.verdict, one.seeds, left_out) == (NOT_RUN, 0, {NOT_STATED: 10})
     one, left_out = of_laptop(tmp_path, grid=[{"mix": ["none", "bc"]}])
-    assert (one.verdict, left_out) == (NOT_RUN, {NOT_STATED: 5}), "the runs with mixup are no part of it any more"
+    assert (one.verdict, left_out) == (UNCLEAR, {NOT_STATED: 5}), "the runs with mixup are no part of it any more"
+    assert one.problem == "the file states 0 seeds that all its cells have, and 3 are needed"
 
 
 def test_an_editions_verdict_waits_for_its_own_seeds_and_counts_no_others(tmp_path):
@@ -340,7 +444,8 @@ def test_numbers_that_are_the_same_in_all_seeds_spread_by_their_step(tmp_path, v
         expected = stats.t.sf(abs(5 - value) / (step / np.sqrt(5)), 4) * 2
         assert one.evidence.p == pytest.approx(expected) and one.detectable > 0
     assert (one.evidence.interval is None) == (step is None)
-    differ = answered(tmp_path, {"same": [NONE, NONE], "within": 4, **({"step": step} if step else {})})
+    cells(tmp_path, {"mixup": [100 - value] * 5})
+    differ = answered(tmp_path, {"same": [NONE, MIXUP], "within": 4, **({"step": step} if step else {})})
     if step:
         assert differ.evidence.p == pytest.approx(2 * stats.t.sf(4 / (step * np.sqrt(2 / 5)), 4)), "a step in each of both cells"
 
@@ -358,9 +463,14 @@ def test_checks_are_met_where_each_seed_shows_it(tmp_path):
     assert met({"below": 2, "of": of}) is True
     assert met({"below": 1, "of": of}) is False, "as one seed shows"
     assert met({"below": 1, "of": {"mix": "mixup"}}) is None
-    assert met({"same": [NONE, NONE], "within": 1}) is True
-    assert met({"increasing": [NONE, NONE, NONE]}) is False
+    loss = {**NONE, "measure": {"metric": "train_loss", "scale": 99}}
+    assert met({"same": [NONE, loss], "within": 2}) is True
+    assert met({"same": [NONE, loss], "within": 0.5}) is False
+    assert met({"increasing": [of, loss, NONE]}) is False
     assert met({"highest": NONE, "among": [{**NONE, "measure": {"metric": "error"}}]}) is True
+    waits = {"laptop": {"params": {"seed": "0,1,2,3"}, "checks": {"fits": {"says": "It fits.", "test": {"below": 2, "of": of}}}}}
+    check = decided(tmp_path, {"one": claim({"above": 1, "of": NONE})}, waits).checks[0]
+    assert (check.met, check.problem) == (None, "3 of 4 seeds")
     leave(tmp_path / "diverged", 0.99, seed=3, edition="laptop", outcome="diverged")
     assert met({"below": 2, "of": of}) is False, "as a run that diverged shows nothing"
 

@@ -101,3 +101,11 @@ def test_every_kept_experiment_is_on_the_page_as_its_runs_say():
     assert (module.DOCS / "claims.md").read_text(encoding="utf-8") == module.claims_page(found)
     readme = module.README.read_text(encoding="utf-8")
     assert readme == module.with_counts(readme, found) and readme.count("| full size |") == 5
+
+
+def test_a_readme_without_its_marks_is_left_alone(script):
+    found = script.decided()
+    for readme in ("", script.MARKS[0], script.MARKS[1] + script.MARKS[0], script.MARKS[0] * 2 + script.MARKS[1]):
+        with pytest.raises(UserError, match="once each; the table of verdicts comes between"):
+            script.with_counts(readme, found)
+    assert script.with_counts(f"a{script.MARKS[0]}x{script.MARKS[1]}b", found).startswith(f"a{script.MARKS[0]}\n| article |")

@@ -34,8 +34,11 @@ FORMS: dict[str, dict[str, str]] = {
 }
 """The forms of a test by the key that names each: every key of the form and what it holds; those with a question mark may be left out."""
 SCALES = ("linear", "log")
+RESERVED = ("full", "source", "says", "test", "cannot", *LIKE_THE_TABLE)
+"""What no edition can be called: `full` is the experiment as it is, and the others are keys of a claim, beside which an edition's name stands."""
 _NAME = re.compile(r"\w[\w-]*")
 _FEWEST = {"pair": 2, "row": 3, "cells": 1}
+_NO_AXES = ("name", "experiment", "edition", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,29 @@ class Test:
 # --- what is wrong with a block ---
 
 
+def edition_problems(editions: Any) -> dict[str, str]:
+    """What is wrong with the names and the form of an ``editions:`` block, a sentence for each that has something wrong."""
+    if editions is None or isinstance(editions, Mapping):
+        found = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
+        return {name: problem for name, problem in found.items() if problem}
+    return {"": f"editions is {shown(editions)}; it needs a mapping of names and what each has instead of the experiment, or null."}
+
+
+def _of_edition(name: str, block: Any) -> str:
+    if name in RESERVED:
+        return f"editions.{name}: a claim has the key {name!r} for something else; the edition needs another name."
+    if not isinstance(block, Mapping):
+        return f"editions.{name} is {shown(block)}; it needs a mapping with why and params."
+    sweeps = [key for key in (block.get("params") if isinstance(block.get("params"), Mapping) else {}) if str(key).lstrip("+") in _NO_AXES]
+    return f"editions.{name}.params has {sweeps[0]}, which says where a sweep lies or what it is of; an edition cannot change it." if sweeps else ""
+
+
 def claim_problems(claims: Any, editions: Collection[str] = (), known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
     """What is wrong with a ``claims:`` block, a sentence for each claim that has something wrong; empty when nothing is.
 
     editions: those of the experiment. known: as for ``check_problems``.
     """
-    return _problems("claims", claims, ("laptop", *editions), known)
+    return _problems("claims", claims, tuple(editions), known)
 
 
 def check_problems(checks: Any, known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
@@ -111,7 +131,8 @@ def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None,
     own = ("says", *LIKE_THE_TABLE, "test", *(("source", "cannot", *editions) if editions is not None else ()))
     for key in claim:
         if key not in own:
-            yield f"{place} has no key {key!r}.{closest(key, own)} There are {listed(dict.fromkeys(own))}."
+            of = f" ({key!r} is no edition of the experiment)" if isinstance(claim[key], Mapping | None) and editions is not None else ""
+            yield f"{place} has no key {key!r}{of}.{closest(key, own)} There are {listed(dict.fromkeys(own))}."
     for key in ("source", "says", "cannot"):
         if (key in claim or (key in own and key != "cannot")) and not (isinstance(claim.get(key), str) and claim[key].strip()):
             yield f"{place}.{key} is {shown(claim.get(key))}; it needs a text."
@@ -150,11 +171,14 @@ def _of_test(place: str, test: Any, known: Mapping[str, Any] | None) -> Iterator
     if "over" in form:
         if any(value <= 0 for value in test["over"]) and test.get("scale") == "log":
             yield f"{place}.over is {shown(test['over'])}; a logarithmic scale needs numbers above 0."
+        if not _spread(test["over"], test.get("scale") == "log"):
+            yield f"{place}.over is {shown(test['over'])}; these numbers lie too close together for a slope."
         for key in ("rises", "falls", "minus"):
             if test["with"] in test.get(key, {}):
                 yield f"{place}.{key} has {test['with']}, whose values are those of over."
     if "among" in form and _spelled(test[forms[0]]) in map(_spelled, test["among"]):
         yield f"{place}.among has the cell that is to be the {forms[0]}; it needs the others."
+    yield from _twice(place, list(_compared(form, test)))
 
 
 def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
@@ -209,6 +233,30 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
         yield f"{place}: there is no setting {key!r}.{closest(key, known)}"
     elif known[key] is not None and value is not None and str(value) not in known[key]:
         yield f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are {listed(known[key], value)}."
+
+
+def _compared(form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
+    """The cells of a test that are compared with each other: those of each list, or all that stand alone."""
+    single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
+    yield from [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
+
+
+def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """A cell that is compared with itself, or a difference with the same one."""
+    spelled = [[_spelled(cell) for cell in cells] for cells in compared]
+    for cells, own in zip(compared, spelled, strict=True):
+        for cell in (cell for count, cell in enumerate(cells) if own[count] in own[:count]):
+            yield f"{place} compares {shown(cell)} with itself; each cell has to be another one."
+    pairs = [own for own in spelled if len(own) == 2]
+    if len(pairs) == 2 and pairs[0] == pairs[1]:
+        yield f"{place} compares a difference with itself."
+
+
+def _spread(over: Sequence[float], log: bool) -> bool:
+    """Whether numbers lie far enough apart to fit a line through."""
+    places = [math.log10(value) if log else float(value) for value in over]
+    middle = math.fsum(places) / len(places)
+    return math.fsum((x - middle) ** 2 for x in places) > 0
 
 
 def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.report.articles import article_of
-from mixexp.report.claimed import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, read_test
+from mixexp.report.claimed import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
 from mixexp.report.described import DEFAULTS, of_metric, table_problems
 from mixexp.report.experiments import Experiment
 from mixexp.report.inference import FEWEST, holm
 from mixexp.report.load import ASIDE, CIRCUMSTANCES, REPEATS, Run, canonical, lookup, once, other_data, unlike, varying
 from mixexp.report.scores import better, scale, unit
+from mixexp.report.stated import Repeats, missing, states
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 
@@ -26,6 +27,8 @@ BY_HAND = "departs by hand from its experiment or edition, or has no record of i
 NOT_STATED = "has settings or a seed that its experiment's file does not state today"
 FULL = "full"
 """The edition of the runs that are as their experiment has them."""
+SAME = (*CIRCUMSTANCES, "dataset.root")
+"""Settings in which copies of a run may differ: a kept one has another folder of data, with contents that its record tells."""
 HUGE = 1e100
 """Magnitude from which on a number counts as none, so that no square of a sum bursts."""
 
@@ -109,12 +112,14 @@ class Decided:
 class _Seeds:
     """The numbers of a test's cells in the seeds that all have, a list for each cell.
 
-    lost: runs that are over and have no number. there: the seeds. problem: why there is nothing to test.
+    there: these seeds, each with its data_seed. lost: runs of seeds that all cells should have which are over and have no number, and
+    why_lost of the first. problem: why there is nothing to test.
     """
 
     numbers: list[list[float]]
-    lost: int = 0
     there: frozenset = frozenset()
+    lost: int = 0
+    why_lost: str = ""
     problem: str = ""
 
     @property
@@ -176,7 +181,7 @@ def _articles(one: Experiment) -> set[str]:
 def problems_of(one: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
     """What is wrong with the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
     blocks = [claim_problems(one.claims, one.editions, known), *(check_problems(block.get("checks"), known) for block in one.editions.values())]
-    return [f"{one.name}: {problem}" for block in blocks for problem in block.values()]
+    return [f"{one.name}: {problem}" for block in (edition_problems(one.settings.get("editions")), *blocks) for problem in block.values()]
 
 
 def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
@@ -195,7 +200,7 @@ def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]]
             others[NOT_STATED] += 1
         else:
             found.setdefault(str(edition or FULL), []).append(run)
-    return {edition: once(members, CIRCUMSTANCES, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}, others
+    return {edition: once(members, SAME, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}, others
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
@@ -216,23 +221,32 @@ def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping
         stated = claim.get("test") if edition == FULL else claim.get(edition, claim.get("test"))
         if stated is not None:
             test = read_test(stated)
-            wanted = frozenset.intersection(*(one.stated(edition).seeds(cell.conditions) for cell in test.cells))
-            yield _answer(dataclasses.replace(shown, edition=edition, test=test), runs.get(edition, []), wanted)
+            answer = dataclasses.replace(shown, edition=edition, test=test, spec=_shown_as(shown.spec, test))
+            yield _answer(answer, runs.get(edition, []), _wanted(one, edition, test))
 
 
-def _answer(empty: Answer, runs: Sequence[Run], wanted: frozenset) -> Answer:
-    """The answer of some runs before the correction; wanted: the seeds that all have to be there, none where any will do."""
+def _wanted(one: Experiment, edition: str, test: Test) -> Repeats | None:
+    """The seeds that the file states for all cells of a test, each with its data_seed; None where any will do."""
+    found = [one.stated(edition).repeats(cell.conditions) for cell in test.cells]
+    return None if None in found else frozenset.intersection(*found)
+
+
+def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answer:
+    """The answer of some runs before the correction; wanted: the seeds that all have to be there, None where any will do."""
     test = empty.test
-    found = _seeds(test, runs, empty.spec)
+    if wanted is not None and len(wanted) < FEWEST:
+        said = f"the file states {len(wanted)} seed{'s' * (len(wanted) != 1)} that all its cells have, and {FEWEST} are needed"
+        return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
+    found = _seeds(test, runs, empty.spec, wanted)
     answer = dataclasses.replace(empty, seeds=found.n, lost=found.lost, problem=found.problem)
     if found.problem:
         return dataclasses.replace(answer, verdict=UNCLEAR)
     if found.lost:  # leaving out a run that diverged would favour what made it diverge
-        many = found.lost != 1
-        return dataclasses.replace(answer, verdict=UNCLEAR, problem=f"{found.lost} run{'s' * many} diverged or {'have' if many else 'has'} no such number")
+        problem = f"{found.lost} run{'s' * (found.lost != 1)} without a number: {found.why_lost}"
+        return dataclasses.replace(answer, verdict=UNCLEAR, problem=problem)
     cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
     absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
-    if found.n < FEWEST or not wanted <= found.there:
+    if found.n < FEWEST or (wanted is not None and missing(wanted, found.there)):
         needed = f"{found.n} of {len(wanted)} seeds" if wanted else f"{found.n} seed{'s' * (found.n != 1)} in common, and {FEWEST} are needed"
         return dataclasses.replace(answer, problem=f"{needed}{absent}" if runs else "no run")
     return dataclasses.replace(answer, evidence=_evidence(test, found.numbers))
@@ -274,12 +288,15 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
 def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
     """Whether every seed shows what a check says: no p, since a premise is a matter of these runs and not of others like them."""
     test, spec = read_test(check["test"]), _spec(one, check)
-    found = _seeds(test, runs, spec)
-    empty = Check(f"{one.name}.{name}", check["says"], edition, spec, test, None)
+    wanted = _wanted(one, edition, test)
+    found = _seeds(test, runs, spec, wanted)
+    empty = Check(f"{one.name}.{name}", check["says"], edition, _shown_as(spec, test), test, None)
+    if found.lost:
+        return dataclasses.replace(empty, met=False, problem=f"{found.lost} of its runs without a number: {found.why_lost}")
     if found.problem or not found.n:
         return dataclasses.replace(empty, problem=found.problem or "no run")
-    if found.lost:
-        return dataclasses.replace(empty, met=False, problem=f"{found.lost} of its runs diverged or have no such number")
+    if wanted is not None and missing(wanted, found.there):
+        return dataclasses.replace(empty, problem=f"{found.n} of {len(wanted)} seeds")
     rows = list(zip(*found.numbers, strict=True))
     if test.kind in ("order", "best"):
         wanted = [[test.sign * value for value in row] for row in rows]
@@ -293,25 +310,20 @@ def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], r
 # --- from runs to numbers ---
 
 
-def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any]) -> _Seeds:
+def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], wanted: Repeats | None) -> _Seeds:
     """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the data are left out."""
-    sides: list[dict[tuple, tuple[Run, float]]] = []
-    lost: set[Path] = set()
+    sides: list[dict[tuple, tuple[Run, float | None, str]]] = []
     for cell in test.cells:
-        members = [run for run in runs if _in(cell, run)]
+        members = [run for run in runs if _in(cell, run) and run.outcome in ("finished", "diverged")]
         if problem := _mixed(cell, members):
             return _Seeds([], problem=problem)
-        numbers = {}
-        for run in members:
-            value = _number(cell, run, spec)
-            if value is not None:
-                numbers[_seed(run)] = run, value
-            elif run.outcome in ("finished", "diverged"):
-                lost.add(run.folder)
-        sides.append(numbers)
-    shared = [seed for seed in sides[0] if all(seed in side for side in sides)]
-    sound = [seed for seed in shared if not any(other_data(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
-    return _Seeds([[side[seed][1] for seed in sound] for side in sides], len(lost), frozenset(seed[0] for seed in sound))
+        sides.append({_seed(run): (run, *_number(cell, run, spec)) for run in members})
+    shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (wanted is None or states(wanted, seed))]
+    without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
+    whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
+    sound = [seed for seed in whole if not any(other_data(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
+    numbers = [[side[seed][1] for seed in sound] for side in sides]
+    return _Seeds(numbers, frozenset(sound), len(without), next(iter(without.values()), ""))
 
 
 def _in(cell: Cell, run: Run) -> bool:
@@ -325,21 +337,24 @@ def _seed(run: Run) -> tuple:
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
     """What to say of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
     several = len({_seed(run) for run in members}) < len(members)
-    keys = varying(members, (*ASIDE, *REPEATS)) or (varying(members, (*CIRCUMSTANCES, *REPEATS)) if several else [])
+    keys = varying(members, (*ASIDE, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
         return ""
     told = [f"{key} ({', '.join(dict.fromkeys(label(lookup(run.config, key)) for run in members))})" for key in keys[:3]] or unlike(members)
     return f"the runs with {cell} differ in {', '.join(told) or 'nothing that their records tell'}"
 
 
-def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> float | None:
-    """A run's number in a cell, None where it has none."""
+def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None, str]:
+    """A run's number in a cell, or None and why it has none."""
     if run.outcome != "finished":
-        return None
+        return None, f"it {run.outcome}"
     measure = cell.measure or {}
     own = _spec_of(spec, measure) if measure else spec
-    value = scored(run, own, measure.get("where"))[0].get(own["rule"])
-    return value if value is not None and abs(value) < HUGE else None
+    figures, problem = scored(run, own, measure.get("where"))
+    value = figures.get(own["rule"])
+    if value is None:
+        return None, problem or f"it has no number by the rule {own['rule']}"
+    return (value, "") if abs(value) < HUGE else (None, f"{own['metric']} is {value:g}")
 
 
 def _spec(one: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
@@ -352,6 +367,14 @@ def _spec(one: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
         usual = of_metric(metric)
         spec |= {"scale": scale(spec, metric), "better": better(spec, metric), "decimals": usual["decimals"]}
     return {**spec, **own}
+
+
+def _shown_as(spec: Mapping[str, Any], test: Test) -> Mapping[str, Any]:
+    """How a test's numbers are shown: losses with more decimals than the fractions of the table have."""
+    metrics = {(cell.measure or spec)["metric"] for cell in test.cells}
+    if spec["metric"] in metrics or not all(metric.endswith("loss") for metric in metrics):
+        return spec
+    return {**spec, "decimals": of_metric("loss")["decimals"]}
 
 
 def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,8 +35,8 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
 
 
-def report(words: list[str]) -> None:
-    """Write the report of some folders; its tables are printed before its figures are drawn."""
+def report(words: list[str], options: Sequence[Path]) -> None:
+    """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of options."""
     parser = _Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
@@ -45,7 +45,7 @@ def report(words: list[str]) -> None:
     arguments = parser.parse_args(words)
     gc.disable()  # it would look through ten thousand runs again and again
     try:
-        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table())
+        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options)
         show("\n".join(map(str, written)))
     finally:
         gc.enable()

@@ -88,6 +88,8 @@ def measure_problem(measure: Mapping[str, Any]) -> str:
         return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
     if problem := _metric_problem(measure["metric"]):
         return problem
+    if measure.get("where") and not measure["metric"].startswith("probe."):
+        return f"a measure's where chooses among a probe's rows, and {measure['metric']} is a column of metrics.csv, which has none to choose."
     if "scale" in measure and not (number(measure["scale"]) and measure["scale"]):
         return f"a measure's scale is {measure['scale']!r}, by which no number can be multiplied."
     for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,30 +34,30 @@ class Experiment:
         return stated(self.settings, self.editions.get(edition))
 
 
-def experiments(folders: Iterable[Path]) -> dict[str, Experiment]:
+def experiments(folders: Sequence[Path]) -> dict[str, Experiment]:
     """Every experiment of some folders of options, by name; raises UserError for a file that cannot be read."""
-    return {path.stem: experiment(path) for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
+    return {path.stem: experiment(path, folders) for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
 
 
-def of_runs(runs: Iterable[Run], folders: Iterable[Path]) -> list[Experiment]:
+def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
     """The experiments that runs are of: as a file in one of the folders of options has them, else as the newest run does."""
-    newest: dict[str, Run] = {}
+    members: dict[str, list[Run]] = {}
     for run in runs:
         name = lookup(run.config, "experiment")
-        if plain_name(name) and str(run.environment.get("started")) >= str(newest.get(name, run).environment.get("started")):
-            newest[name] = run
+        if plain_name(name):
+            members.setdefault(name, []).append(run)
     found = []
-    for name, run in newest.items():
+    for name, own in members.items():
         files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
-        found.append(next((experiment(path) for path in files if path.is_file()), None) or _as_run(name, run))
+        found.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, own))
     return found
 
 
-def _as_run(name: str, run: Run) -> Experiment:
-    """An experiment as far as a run's configuration says what it is."""
-    edition, checks = run.config.get("edition"), run.config.get("checks")
-    editions = {str(edition): {"checks": checks}} if edition is not None else {}
-    return Experiment(name, str(run.config.get("name")), "", run.table, run.config.get("claims"), editions)
+def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
+    """An experiment, of which there is no file, as far as its runs' configurations say what it is; the newest says what it claims."""
+    runs = sorted(runs, key=lambda run: str(run.environment.get("started")))
+    editions = {str(run.config["edition"]): {"checks": run.config.get("checks")} for run in runs if run.config.get("edition") is not None}
+    return Experiment(name, str(runs[-1].config.get("name")), "", runs[-1].table, runs[-1].config.get("claims"), editions)
 
 
 def places(found: Iterable[Experiment], outputs: Path) -> list[Path]:
@@ -67,8 +67,19 @@ def places(found: Iterable[Experiment], outputs: Path) -> list[Path]:
     return [path for path in candidates if path.is_dir()]
 
 
-def experiment(path: Path) -> Experiment:
-    """The experiment in a file; raises UserError where it cannot be read."""
+def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
+    """The experiment in a file, with what it takes from those in `folders` that its defaults name; raises UserError where one cannot be read."""
+    found, letter = _read(path, folders, ())
+    table, editions = (found.get(key) if isinstance(found.get(key), Mapping) else {} for key in ("table", "editions"))
+    return Experiment(path.stem, str(found.get("name") or path.stem), letter, table, found.get("claims"), _named(editions), found)
+
+
+def _named(editions: Mapping[Any, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(name): block for name, block in editions.items() if isinstance(block, Mapping)}
+
+
+def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple[Mapping[str, Any], str]:
+    """The settings of a file over those of the experiments that it is built on, and the letter of its article; above: the files that led here."""
     try:
         text = read_text(path)
         found = parse_yaml(text)
@@ -76,7 +87,25 @@ def experiment(path: Path) -> Experiment:
         raise UserError(f"{path}: cannot be read ({error})") from error
     if not isinstance(found, Mapping):
         raise UserError(f"{path}: an experiment's file holds a mapping of settings")
-    letter = re.search(r"^# Article ([a-z])\b", text, re.MULTILINE)
-    table, editions = (found.get(key) if isinstance(found.get(key), Mapping) else {} for key in ("table", "editions"))
-    named = {str(name): block for name, block in editions.items() if isinstance(block, Mapping)}
-    return Experiment(path.stem, str(found.get("name") or path.stem), letter[1] if letter else "", table, found.get("claims"), named, found)
+    stated_letter = re.search(r"^# Article ([a-z])\b", text, re.MULTILINE)
+    letter = stated_letter[1] if stated_letter else ""
+    for entry in reversed(found.get("defaults") or () if isinstance(found.get("defaults"), list) else ()):
+        name = entry.removeprefix("/experiment/") if isinstance(entry, str) else ""
+        base = next((place for folder in (path.parent.parent, *folders) if (place := folder / "experiment" / f"{name}.yaml").is_file()), None)
+        if name and base is not None and base not in (*above, path):
+            below, its_letter = _read(base, folders, (*above, path))
+            found, letter = _over(below, found), letter or its_letter
+    return found, letter
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over others, as Hydra lays them: mappings are merged, and of defaults all count."""
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            merged[key] = _over(below[key], value)
+        elif key == "defaults" and isinstance(value, list) and isinstance(below.get(key), list):
+            merged[key] = [*below[key], *value]
+        else:
+            merged[key] = value
+    return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,17 +10,20 @@ from typing import Any
 
 from mixexp.files import parse_yaml
 from mixexp.report.inference import FEWEST
-from mixexp.report.load import ASIDE, DESCRIPTIONS, Run, canonical, flatten, under
+from mixexp.report.load import ASIDE, DESCRIPTIONS, REPEATS, Run, canonical, flatten, under
 
 ANYTHING = None
 """The values of a setting that are not read here: a reference, or a sweep that only Hydra expands."""
-SETTLED = ("alpha", "epochs", "mix_layer")
+SETTLED = ("alpha", "mix_layer")
 """Settings that a run has as null where they would change nothing."""
-_RANGE = re.compile(r"range\((\d+),\s*(\d+)\)")
+_RANGE = re.compile(r"range\((-?\d+)(?:,\s*(-?\d+))?(?:,\s*(\d+))?\)")
+_AROUND = re.compile(r"(?:choice|shuffle|sort)\((.*)\)")
 _GROUP = re.compile(r"(?:override )?/?([a-z_]+)")
 
 Block = Mapping[str, frozenset | None]
 """Dotted key → the values that it may have, as they are compared; ANYTHING for those that are not read here."""
+Repeats = frozenset[tuple]
+"""Seeds with data_seeds, ANYTHING in place of a data_seed that the file does not state."""
 
 
 @dataclass(frozen=True)
@@ -29,54 +33,82 @@ class Stated:
     blocks: tuple[Block, ...]
 
     def has(self, run: Run) -> bool:
-        """Whether a run has the settings of one of the blocks; its seed counts where the file states seeds enough for a test."""
+        """Whether a run has the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
         return any(all(self._agrees(run, key, values) for key, values in block.items()) for block in self.blocks)
 
-    def seeds(self, conditions: Mapping[str, Any]) -> frozenset:
-        """The seeds of the blocks that a cell with these conditions lies in; empty where any seed counts."""
+    def repeats(self, conditions: Mapping[str, Any]) -> Repeats | None:
+        """The seeds of the blocks that a cell with these conditions lies in; None where any seed counts."""
         if not self._counts_seeds:
-            return frozenset()
-        found = [block["seed"] for block in self.blocks if all(_admits(block, key, value) for key, value in conditions.items())]
-        return frozenset().union(*filter(None, found))
+            return None
+        lain_in = [block for block in self.blocks if all(_admits(block, key, value) for key, value in conditions.items())]
+        return frozenset().union(*map(_repeats, lain_in))
 
     @property
     def _counts_seeds(self) -> bool:
-        """Whether the seeds are stated in all blocks, and are enough for a test: an article's own one seed is none to hold a run to."""
-        found = [block.get("seed") for block in self.blocks]
-        return None not in found and len(frozenset().union(*found)) >= FEWEST
+        """Whether seeds are stated in all blocks, and are enough for a test: an article's own one seed is none to hold a run to."""
+        if any(block.get("seed") is ANYTHING for block in self.blocks):
+            return False
+        return len(frozenset().union(*map(_repeats, self.blocks))) >= FEWEST
 
     def _agrees(self, run: Run, key: str, values: frozenset | None) -> bool:
-        if values is ANYTHING or (key == "seed" and not self._counts_seeds):
+        if values is ANYTHING or (key in REPEATS and not self._counts_seeds):
             return True
         value = run.setting(key)
         return value in values or (value is None and key in SETTLED) or (key.startswith("mix_layer.") and run.setting("mix_layer") is None)
 
 
+def states(wanted: Repeats, repeat: tuple) -> bool:
+    """Whether a run's seed and data_seed are among those that are stated."""
+    return any(repeat[0] == seed and data in (ANYTHING, repeat[1]) for seed, data in wanted)
+
+
+def missing(wanted: Repeats, there: frozenset[tuple]) -> int:
+    """How many of the stated repeats have no run among those that are there, each a seed with its data_seed."""
+    return sum(not any(states(frozenset({one}), repeat) for repeat in there) for one in wanted)
+
+
 def stated(settings: Mapping[str, Any], edition: Mapping[str, Any] | None = None) -> Stated:
     """What an experiment's file says, as parsed, or with an edition's block in it that edition; of nothing one block without settings.
 
-    Where both the file's grid and the params set a key, these narrow the grid if it has their values, and else replace them, as in a sweep.
+    Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace them, as in a sweep.
     """
     sweeper = _inner(_inner(settings, "hydra"), "sweeper")
     params = {**_inner(sweeper, "params"), **_inner(edition or {}, "params")}
-    grid = (edition or {}).get("grid") or sweeper.get("grid") or [{}]
-    axes = {key.lstrip("+"): _typed(value) for key, value in params.items()}
-    blocks = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in grid if isinstance(block, Mapping)]
-    for key, values in axes.items():
-        there = [block[key] for block in blocks if block.get(key) is not ANYTHING]
-        if values is ANYTHING or not there:
+    own = (edition or {}).get("grid")
+    grid = sweeper.get("grid") if own is None else own
+    blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in grid or () if isinstance(block, Mapping)]
+    blocks = blocks or [{}]
+    for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
+        there = [block[key] for block in blocks if key in block]
+        if not there:
             blocks = [{key: values, **block} for block in blocks]
-        elif values <= frozenset().union(*there):
-            blocks = [{**block, key: block[key] & values} for block in blocks if key in block and block[key] is not ANYTHING and block[key] & values]
-        else:
-            blocks = [{**block, key: values} for block in blocks]
+        elif ANYTHING not in (values, *there) and values <= frozenset().union(*there):
+            blocks = [{**block, key: block[key] & values} for block in blocks if key in block and block[key] & values]
+        else:  # a setting of a group's option belongs to the blocks that have it; any other one to all
+            blocks = [{**block, key: values} if key in block or "." not in key else block for block in blocks]
     common = dict(_settings(settings))
-    return Stated(tuple({key: values for key, values in {**common, **block}.items() if not under(key, ASIDE)} for block in blocks))
+    return Stated(tuple(_whole({**common, **block}) for block in blocks))
+
+
+def _whole(block: Block) -> Block:
+    """A block without what makes no other result, and with one budget: beside steps, epochs says nothing."""
+    unread = [f"{key}." for key, values in block.items() if values is ANYTHING]
+    kept = {key: values for key, values in block.items() if not under(key, ASIDE) and not key.startswith(tuple(unread))}
+    if kept.get("steps", frozenset({None})) != {None}:
+        kept.pop("epochs", None)
+    elif "epochs" in kept:
+        kept.setdefault("steps", frozenset({None}))
+    return kept
+
+
+def _repeats(block: Block) -> Repeats:
+    """The seeds of a block with its data_seeds."""
+    return frozenset(itertools.product(block.get("seed") or (), block.get("data_seed") or (ANYTHING,)))
 
 
 def _admits(block: Block, key: str, value: Any) -> bool:
     values = block.get(key, ANYTHING)
-    return values is ANYTHING or canonical(value) in values
+    return values is ANYTHING or canonical(value) in values or (value is None and key in SETTLED)
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, frozenset | None]]:
@@ -99,14 +131,19 @@ def _listed(value: Any, whole: bool = False) -> frozenset | None:
 
 
 def _typed(value: Any) -> frozenset | None:
-    """The values of a sweep's parameter as Hydra reads it: commas part them, and range counts."""
+    """The values of a sweep's parameter as Hydra reads it: commas part them, choice, shuffle and sort stand around them, and range counts."""
     if not isinstance(value, str):
         return _listed(value, whole=True)
-    if (counted := _RANGE.fullmatch(value.strip())) is not None:
-        return frozenset(map(canonical, range(int(counted[1]), int(counted[2]))))
-    if re.search(r"[(\[{'\"$\\]", value):
+    text = value.strip()
+    while (inside := _AROUND.fullmatch(text)) is not None:
+        text = inside[1].strip()
+    if (counted := _RANGE.fullmatch(text)) is not None:
+        first, last, step = counted.groups()
+        return frozenset(map(canonical, range(0 if last is None else int(first), int(first if last is None else last), int(step or 1))))
+    if re.search(r"[(\[{'\"$\\=]", text):
         return ANYTHING
-    return frozenset(canonical(None if one in ("null", "") else one) for one in map(str.strip, value.split(",")))
+    words = [word.lower() if word.lower() in ("null", "true", "false") else word for word in map(str.strip, text.split(","))]
+    return frozenset(canonical(None if word == "null" else word) for word in words)
 
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -68,10 +68,10 @@ class Evidence:
 def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0) -> Evidence:
     """Whether sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
 
-    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. Where there is no spread, a t-test
-    would call the smallest difference certain. Then the values' step, if they are counted in steps, is taken for their standard deviation:
-    normal values that are all rounded to one multiple of a step spread by less (with a confidence of 94 % from three values on). Without
-    a step the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than FEWEST values.
+    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where the values are
+    counted in steps, at least the standard deviation that is reckoned with, as values that are all rounded to one multiple of it may spread
+    by as much (less, with a confidence of 94 % from three values on). Where there is neither step nor spread, a t-test would call the
+    smallest difference certain, and the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than FEWEST values.
     """
     _require(values)
     error = _error(values, scale, step)
@@ -151,7 +151,7 @@ def _same_sign(n: int, all_of_them: bool) -> float:
 
 def _error(values: Sequence[float], scale: Sequence[float], step: float) -> float:
     """The standard error of the mean."""
-    return (step if alike(values, scale) else deviation(values)) / math.sqrt(len(values))
+    return max(step, 0.0 if alike(values, scale) else deviation(values)) / math.sqrt(len(values))
 
 
 def _interval(values: Sequence[float], error: float) -> Interval | None:

@@ -41,12 +41,14 @@ def write_report(
     baseline: str | None = None,
     out: Path | None = None,
     wrote: Callable[[Path], None] = lambda path: None,
+    options: Sequence[Path] | None = None,
 ) -> list[Path]:
     """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables first, the page last.
 
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
-    baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer.
+    baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer. ``options``: the
+    folders with the files of experiments, which state their claims; None for the program's.
     Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, and for folders in different places without ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
@@ -66,7 +68,7 @@ def write_report(
         table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
-    claims = claims_of(tables)
+    claims = claims_of(tables, options)
     with _alone(home):
         if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
             for name in TABLE_FILES:
@@ -74,14 +76,16 @@ def write_report(
         return _write_all(tables, claims, folders, home, directories, wrote)
 
 
-def claims_of(tables: Sequence[Table]) -> list[Decided]:
+def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) -> list[Decided]:
     """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several are at its first.
 
+    options: the folders that experiments' files are in; None for the program's.
     What is wrong with claims becomes a remark of the table that they would be at.
     """
     runs = list({run.folder: run for table in tables for run in table.runs}.values())
-    stated = {one.name: one for one in of_runs(runs, [CONF])}
-    all_found = decide(family(stated.values(), experiments([CONF]).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
+    options = options or [CONF]
+    stated = {one.name: one for one in of_runs(runs, options)}
+    all_found = decide(family(stated.values(), experiments(options).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
     found, waiting = [], set(stated)
     for table in tables:
         names = {str(lookup(run.config, "experiment")) for run in table.runs} & waiting

@@ -13,12 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.options import editions
+from mixexp.report.claimed import edition_problems
 from mixexp.sweep.grid import Cell, as_override, combined
 from mixexp.sweep.overrides import Groups, parse, refuse, values
 from mixexp.text import listed
-
-RESERVED = ("full", "source", "says", "test", "cannot", "metric", "rule", "scale", "decimals", "better")
-"""What no edition can be called: `full` is the experiment as it is, and the others are keys of a claim, beside which an edition's name stands."""
 
 
 class _Edition(BaseModel):
@@ -66,11 +64,10 @@ def chosen(found: DictConfig) -> Edition | None:
     if name not in described:
         near = closest(name, described, "edition")
         raise UserError(f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}")
-    if name in RESERVED:
-        raise UserError(f"edition={name}: a claim has the key {name!r} for something else; the edition needs another name")
     # a reference such as ${seed} is an override's, to be resolved in its run
     own = OmegaConf.to_container(described, resolve=False)[name]
-    errors = schema_errors(_Edition, own, f"editions.{name}") if isinstance(own, dict) else [f"editions.{name}: needs a mapping with why and params"]
+    problem = edition_problems({name: own}).get(name)
+    errors = [problem] if problem else schema_errors(_Edition, own, f"editions.{name}")
     if errors:
         raise UserError("\n".join(errors))
     edition = _Edition.model_validate(own)

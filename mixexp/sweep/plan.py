@@ -184,7 +184,7 @@ def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
     folders = [Path(folder) for folder in cell.folders if Path(folder).is_absolute()]
     settings = known(folders, groups_in([claims, checks]))
     files = [folder / "experiment" / f"{cell.choices.get('experiment')}.yaml" for folder in folders]
-    editions = next((experiment(path).editions for path in files if path.is_file()), {})
+    editions = next((experiment(path, folders).editions for path in files if path.is_file()), {})
     return [*claim_problems(claims, editions, settings).values(), *check_problems(checks, settings).values()]
 
 
