@@ -18,7 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.errors import UserError
 from mixexp.report.claimed import LIKE_THE_TABLE
-from mixexp.sweep.editions import RESERVED, Edition
+from mixexp.report.claimed import RESERVED
+from mixexp.sweep.editions import Edition
 from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
 EXPERIMENTS = [
@@ -299,7 +300,7 @@ def test_an_edition_cannot_have_the_name_of_a_claims_key(tmp_path: Path) -> None
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "taken.yaml").write_text("# @package _global_\neditions: {full: {why: Seconds in place of hours.}}\n", encoding="utf-8")
     done = mixexp("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "mixexp: edition=full: a claim has the key 'full' for something else; the edition needs another name\n")
+    assert (done.returncode, done.stderr) == (2, "mixexp: editions.full: a claim has the key 'full' for something else; the edition needs another name.\n")
 
 
 def test_the_list_of_experiments_names_their_editions(tmp_path: Path, own: str) -> None:
