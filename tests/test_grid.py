@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.errors import UserError
-from mixexp.report.claimed import LIKE_THE_TABLE
-from mixexp.report.claimed import RESERVED
+from mixexp.report.claimed import LIKE_THE_TABLE, RESERVED
 from mixexp.sweep.editions import Edition
 from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
