@@ -105,6 +105,12 @@ def test_equal_differences_within_a_margin():
     assert equivalence([3.0] * 8, [80.0] * 8, 1.0).verdict(0.01) == CONTRADICTED
 
 
+def test_equal_numbers_without_a_step_need_six_seeds_and_twelve_for_the_first_of_63_claims():
+    """As the README has it."""
+    decided = {tests: next(n for n in range(3, 20) if contrast([1.0] * n, [1.0]).p < 0.05 / tests) for tests in (1, 63)}
+    assert decided == {1: 6, 63: 12}
+
+
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_seeds_are_no_evidence(n):
     for attempt in (lambda: contrast([1.0] * n, [1.0]), lambda: equivalence([1.0] * n, [1.0], 1), lambda: order([[1, 2, 3]] * n), lambda: best([1.0] * n, [[1.0] * n])):
