@@ -11,7 +11,7 @@ from typing import Any
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
-from mixexp.options import describe, expand_home, options, own_folders
+from mixexp.plan.options import describe, expand_home, options, own_folders
 
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
@@ -62,7 +62,7 @@ def main() -> None:
             near = f" Did you mean {' or '.join(map(repr, chosen))}?" if chosen else closest(words[0], commands)
             raise UserError(f"{words[0]}: no such command; there are {', '.join(commands)}.{near}")
         else:
-            from mixexp.compose import application
+            from mixexp.sweep.application import application
 
             application(["--help" if word == "--help-hydra" else word for word in words])
     except UserError as error:
@@ -111,7 +111,7 @@ def _leaderboard(words: list[str]) -> None:
 
 
 def _claims(words: list[str]) -> None:
-    from mixexp.options import known
+    from mixexp.plan.options import known
     from mixexp.report.commands import claims
 
     own, words = own_folders(words)
@@ -120,7 +120,7 @@ def _claims(words: list[str]) -> None:
 
 
 def _probe(words: list[str]) -> None:
-    from mixexp.compose import compose
+    from mixexp.plan.compose import compose
 
     folders, words = own_folders(words)
     known = options([CONF, *folders]).get("probe", {})
@@ -150,7 +150,7 @@ def _probe(words: list[str]) -> None:
 
 
 def _log(words: list[str]) -> None:
-    from mixexp.compose import compose
+    from mixexp.plan.compose import compose
 
     folders, words = own_folders(words)
     names = [word for word in words if "=" not in word and not word.startswith("-")]
@@ -179,7 +179,7 @@ def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[
 
 
 def _data(words: list[str]) -> None:
-    from mixexp.compose import compose
+    from mixexp.plan.compose import compose
 
     folders, words = own_folders(words)
     names, overrides = _split(words, "data", "dataset")
@@ -191,7 +191,7 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
     from mixexp.build import check, schema_errors
     from mixexp.data import load
     from mixexp.dataset import Dataset
-    from mixexp.validate import Settings
+    from mixexp.run.spec import Settings
 
     trusted = {"trusted_modules": config["trusted_modules"]}
     if errors := [error for error in schema_errors(Settings, trusted, "") if error.startswith("trusted_modules")]:
@@ -204,7 +204,7 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
 
 
 def _plan(words: list[str]) -> None:
-    from mixexp.compose import application
+    from mixexp.sweep.application import application
 
     folders, words = own_folders(words)
     names = [word for word in words if re.fullmatch(r"\w+", word)]
@@ -231,9 +231,10 @@ def _status(words: list[str]) -> None:
 
 
 def _reproduce(words: list[str]) -> None:
-    from mixexp.compose import application, compose, is_sweep
+    from mixexp.plan.compose import compose, is_sweep
     from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
+    from mixexp.sweep.application import application
 
     folders, words = own_folders(words)
     names, overrides = _split(words, "reproduce", "experiment")

@@ -13,10 +13,10 @@ from mixexp import finished
 from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
+from mixexp.plan.checks import validate
 from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
 from mixexp.record import rows_text
-from mixexp.validate import validate
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 """Settings that a measurement may have of its own; all others are the run's."""

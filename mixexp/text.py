@@ -7,7 +7,7 @@ import itertools
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LONGEST = 4000
@@ -136,3 +136,28 @@ def resembling(value: object, choices: Iterable[object], count: int = 1) -> list
 def in_shell(word: str) -> str:
     """An override as it must be typed in a shell."""
     return shlex.quote(word)
+
+
+def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: bool | None = None) -> str:
+    """A command line with other values for some keys, None taking a word away, as it must be typed in a shell.
+
+    typed: the words of a whole command line; where there are none, the result is the changed words alone. multirun: with -m or
+    without; by default as it was.
+    """
+    left = dict(changes)
+    words = []
+    for word in typed:
+        name, _, given = word.partition("=")
+        key = name.lstrip("+")
+        if key in changes and given.startswith("{"):  # which sets values of the group's option and chooses none
+            words.append(word)
+        elif key in left:
+            value = left.pop(key)
+            words += [] if value is None else [f"{key}={value}"]
+        elif key in changes or (multirun is not None and word in ("-m", "--multirun", "-r", "--run")):
+            continue
+        else:
+            words.append(word)
+    words += [f"{key}={value}" for key, value in left.items() if value is not None]
+    start = ["mixexp", *["-m"] * bool(multirun)] if typed else []
+    return " ".join([*start, *map(in_shell, words)])

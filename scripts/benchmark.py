@@ -48,11 +48,11 @@ from torchvision import transforms
 from mixexp import data
 from mixexp.batches import Batches, Epoch
 from mixexp.build import build
-from mixexp.compose import compose
 from mixexp.dataset import Dataset, Splits
 from mixexp.device import has_bfloat16
 from mixexp.errors import UserError
 from mixexp.network import Network
+from mixexp.plan.compose import compose
 from mixexp.record import RunFolder
 from mixexp.sweep.execute import settle
 from mixexp.sweep.interleave import Lane

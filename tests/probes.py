@@ -9,12 +9,12 @@ from typing import Any
 from running import config_of
 
 from mixexp.build import build
-from mixexp.compose import compose
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
 from mixexp.prepare import prepare
 from mixexp.probe import Probe, Rows, Subject, measuring
 from mixexp.record import RunFolder
 from mixexp.train import train
-from mixexp.validate import validate
 
 
 def subject_of(*words: str) -> Subject:

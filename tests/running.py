@@ -17,15 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from scipy.io import wavfile
 
 from mixexp.conf_dir import CONF
-from mixexp.options import options
+from mixexp.plan.checks import validate
+from mixexp.plan.composer import Composer
+from mixexp.plan.identity import canonical
+from mixexp.plan.options import options
+from mixexp.plan.overrides import loaded_groups
+from mixexp.plan.plan import resolve
 from mixexp.record import RunFolder
 from mixexp.report.load import load_state
-from mixexp.sweep.cells import Composer
-from mixexp.sweep.identity import canonical
-from mixexp.sweep.overrides import loaded_groups
-from mixexp.sweep.plan import resolve
 from mixexp.train import train
-from mixexp.validate import validate
 
 TINY = ("model.width=4", "epochs=2", "batch_size=64")
 

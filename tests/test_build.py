@@ -19,14 +19,14 @@ from pydantic import Field
 
 from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
-from mixexp.compose import compose
 from mixexp.contracts import undefined
 from mixexp.errors import UserError
 from mixexp.mix.beta import Beta
 from mixexp.mix.pairs import Pairs
+from mixexp.plan.compose import compose
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.schedule import Constant, Cosine
 from mixexp.text import in_hydra, shown
-from mixexp.validate import GROUPS, OPTIONAL_GROUPS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")

@@ -27,17 +27,17 @@ from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.network import Network
-from mixexp.options import options
+from mixexp.plan.composer import Composed, Composer, composed
+from mixexp.plan.cost import Cost, cost
+from mixexp.plan.grid import block_cells
+from mixexp.plan.options import options
+from mixexp.plan.overrides import loaded_groups
+from mixexp.plan.plan import Plan, plan, resolve
 from mixexp.prepare import prepare
 from mixexp.record import RunFolder
 from mixexp.sweep import plan as planning
-from mixexp.sweep.cells import Composed, Composer, composed
-from mixexp.sweep.grid import block_cells
 from mixexp.sweep.outcomes import sort_out
-from mixexp.sweep.overrides import loaded_groups
-from mixexp.sweep.plan import Plan, plan, resolve
 from mixexp.train import train
-from mixexp.validate import Cost, cost
 
 OPTIONS = options([CONF])
 COMPARED = sorted(OPTIONS["experiment"])[::4]

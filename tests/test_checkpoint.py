@@ -32,16 +32,16 @@ from running import config_of, mixes_and_losses
 from mixexp import checkpoint as checkpoints
 from mixexp import finished
 from mixexp.checkpoint import Checkpoint, code_hash
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
-from mixexp.options import options
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.composer import composed
+from mixexp.plan.options import options
+from mixexp.plan.plan import plan
 from mixexp.record import LOCK, RunFolder
-from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute
-from mixexp.sweep.plan import plan
 from mixexp.train import train
-from mixexp.validate import validate
 
 OPTIONS = options([CONF])
 

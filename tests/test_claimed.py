@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixexp.conf_dir import CONF
-from mixexp.options import known
+from mixexp.plan.options import known
 from mixexp.report.articles import ARTICLES, CITED
 from mixexp.report.claimed import FORMS, check_problems, claim_problems, edition_problems, groups_in, read_test
 

@@ -14,14 +14,14 @@ from claim_runs import leave
 from test_experiments import composer, configs_of
 
 from mixexp.conf_dir import CONF
-from mixexp.options import known
+from mixexp.plan.identity import canonical as one_spelling
+from mixexp.plan.identity import run_id
+from mixexp.plan.options import known
+from mixexp.plan.plan import resolve
 from mixexp.report.claimed import Cell, groups_in, read_test
 from mixexp.report.claims import FULL, SUPPORTED, decide, evidence, problems_of
 from mixexp.report.experiments import Experiment, experiments
 from mixexp.report.load import REPEATS, Run, canonical, everywhere, load_runs, lookup
-from mixexp.sweep.identity import canonical as one_spelling
-from mixexp.sweep.identity import run_id
-from mixexp.sweep.plan import resolve
 
 STATED = {name: one for name, one in experiments([CONF]).items() if one.claims is not None}
 

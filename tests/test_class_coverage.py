@@ -12,7 +12,6 @@ from PIL import Image
 from running import sounds
 
 from mixexp import data
-from mixexp.compose import compose
 from mixexp.dataset import Splits
 from mixexp.dataset.image_folder import ImageFolder
 from mixexp.errors import note
@@ -21,10 +20,11 @@ from mixexp.imbalance.none import NoImbalance
 from mixexp.imbalance.profile import Profile
 from mixexp.label_noise import LabelNoise
 from mixexp.label_noise.none import NoNoise
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
 from mixexp.sampling.equal import Equal
 from mixexp.subset.full import Full
 from mixexp.subset.head import Head
-from mixexp.validate import validate
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import yaml
 from commands import mixexp, new_mixexp
 
 from mixexp.conf_dir import CONF
-from mixexp.options import options
+from mixexp.plan.options import options
 
 SMALL = ("model.width=4", "epochs=1")
 

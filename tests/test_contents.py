@@ -16,11 +16,11 @@ from running import config_of
 from mixexp import data
 from mixexp.dataset import Splits
 from mixexp.errors import UserError
+from mixexp.plan.plan import stale
 from mixexp.prepare import restored
 from mixexp.record import RunFolder
 from mixexp.report.load import load_runs
 from mixexp.report.tables import build_table
-from mixexp.sweep.plan import stale
 from mixexp.train import train
 
 

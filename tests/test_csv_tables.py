@@ -21,13 +21,13 @@ from running import config_of
 
 from mixexp import errors, sizes
 from mixexp.build import build, check
-from mixexp.compose import compose
 from mixexp.dataset import Dataset, columns, table
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.table import Rows
 from mixexp.errors import UserError
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import canonical, run_id
 from mixexp.prepare import another
-from mixexp.sweep.identity import canonical, run_id
 
 ROWS = range(30)
 AB = ["ab"[n % 2] for n in ROWS]

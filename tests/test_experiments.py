@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.build import build
 from mixexp.conf_dir import CONF
-from mixexp.options import editions, options
-from mixexp.sweep.cells import Composer
-from mixexp.sweep.grid import cells
-from mixexp.sweep.identity import canonical, run_id
-from mixexp.sweep.plan import resolve
+from mixexp.plan.composer import Composer
+from mixexp.plan.grid import cells
+from mixexp.plan.identity import canonical, run_id
+from mixexp.plan.options import editions, options
+from mixexp.plan.plan import resolve
 
 EXPERIMENTS = sorted(options([CONF])["experiment"])
 

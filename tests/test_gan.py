@@ -21,7 +21,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from mixexp import streams
 from mixexp.build import build
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.data import load
 from mixexp.dataset.gaussians import Gaussians
@@ -34,10 +33,12 @@ from mixexp.gan.shuffled import Shuffled
 from mixexp.gan.unmixed import Unmixed
 from mixexp.mix.beta import Beta
 from mixexp.mix.uniform import Uniform
-from mixexp.options import options
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.cost import cost
+from mixexp.plan.identity import canonical, run_id
+from mixexp.plan.options import options
 from mixexp.record import RunFolder
-from mixexp.sweep.identity import canonical, run_id
-from mixexp.validate import cost, validate
 
 ALPHA = frozenset({"alpha"})
 TINY = (

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 from commands import mixexp
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.errors import UserError
+from mixexp.plan.editions import Edition
+from mixexp.plan.grid import as_override, block_cells, cells, replace
 from mixexp.report.claimed import LIKE_THE_TABLE, RESERVED
-from mixexp.sweep.editions import Edition
-from mixexp.sweep.grid import as_override, block_cells, cells, replace
 
 EXPERIMENTS = [
     path

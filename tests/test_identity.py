@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixexp.compose import compose
-from mixexp.sweep.identity import ALIASES, NOT_SCIENTIFIC, OPTIONAL, canonical, differences, flatten, run_id, scientific
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import ALIASES, NOT_SCIENTIFIC, OPTIONAL, canonical, differences, flatten, run_id, scientific
 
 ALPHA = frozenset({"alpha"})
 WHERE_AND_HOW_FAST = {

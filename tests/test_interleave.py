@@ -20,12 +20,13 @@ import pytest
 import torch
 
 from mixexp.conf_dir import CONF
+from mixexp.plan.composer import composed
+from mixexp.plan.plan import plan
+from mixexp.run.spec import RunSpec
 from mixexp.sweep import pool
-from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute
 from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
-from mixexp.sweep.plan import Run, plan
 from mixexp.sweep.slot import Slot, warm_up
 
 MY_LOSS = """
@@ -71,7 +72,7 @@ def shared(monkeypatch) -> None:
     monkeypatch.setattr(pool, "_slots", slots)
 
 
-def runs_of(folder: Path, *cells: Sequence[str]) -> list[Run]:
+def runs_of(folder: Path, *cells: Sequence[str]) -> list[RunSpec]:
     words = [(*WORDS, "runs_per_device=3", "device=cpu", f"output_dir={folder}", *cell) for cell in cells]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         made = [composed(hydra.compose("config", overrides=list(w), return_hydra_config=True)) for w in words]
@@ -85,11 +86,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
-def process_of(run: Run) -> int:
+def process_of(run: RunSpec) -> int:
     return json.loads((run.folder / "environment.json").read_text())["process"]
 
 
-def sweep(runs: Sequence[Run]) -> Outcomes:
+def sweep(runs: Sequence[RunSpec]) -> Outcomes:
     outcomes = Outcomes()
     warm_up(threads=1)  # as a sweep's launcher does: no slot imports torch for itself
     pool.run_all(runs, outcomes, Pace())

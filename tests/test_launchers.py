@@ -15,18 +15,17 @@ from typing import Any
 import hydra
 import pytest
 import yaml
+from commands import mixexp, new_mixexp
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import MissingConfigException
 
-from commands import mixexp, new_mixexp
-
-from mixexp.compose import explained
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
-from mixexp.sweep.cells import Composed, Composer
-from mixexp.sweep.errors import PLUGINS
+from mixexp.plan.compose import explained
+from mixexp.plan.composer import Composed, Composer
+from mixexp.plan.hydra_errors import PLUGINS
+from mixexp.plan.overrides import loaded_groups
 from mixexp.sweep.handed import hand_over
-from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.single import single
 
 LAUNCHERS = {

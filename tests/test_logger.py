@@ -31,7 +31,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto import wandb_internal_pb2
 
 from mixexp import cli
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.logger import Account, Logger, Outcome, Row
@@ -41,13 +40,15 @@ from mixexp.logger.several import Several
 from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
 from mixexp.mirror import account
-from mixexp.options import options
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.composer import composed
+from mixexp.plan.options import options
+from mixexp.plan.plan import plan
 from mixexp.report.load import CIRCUMSTANCES, load_runs, varying
+from mixexp.run.spec import RunSpec
 from mixexp.sweep import afterwards
-from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute, turns
-from mixexp.sweep.plan import Run, plan
-from mixexp.validate import validate
 
 NAMES = ("tensorboard", "mlflow", "wandb")
 SMALL = ("model.width=2", "subset=head", "subset.n=160", "batch_size=32", "epochs=3", "checkpoint_seconds=0")
@@ -69,7 +70,7 @@ def _tables() -> Path:
     return folder / "mlflow.db"
 
 
-def run_of(output: Path, *words: str) -> Run:
+def run_of(output: Path, *words: str) -> RunSpec:
     """A run on the digits, unless words say otherwise."""
     output.mkdir(exist_ok=True)
     if not (output / "mlflow.db").exists():
@@ -81,7 +82,7 @@ def run_of(output: Path, *words: str) -> Run:
     return made.runs[0]
 
 
-def trained(run: Run, stop_after: int | None = None) -> list[str]:
+def trained(run: RunSpec, stop_after: int | None = None) -> list[str]:
     """Train a run, to its end or to a stop after so many steps; what the user is told."""
     notes: list[str] = []
     stop = threading.Event()

@@ -13,9 +13,9 @@ import torch
 from commands import new_mixexp
 
 from mixexp import device, errors, sizes
-from mixexp.compose import compose
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
 from mixexp.sweep.pool import slots_for
-from mixexp.validate import validate
 
 NOTE = "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"
 CAPPED = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}

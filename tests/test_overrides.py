@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from mixexp.cli import main
 from mixexp.conf_dir import CONF
-from mixexp.options import options
-from mixexp.sweep.identity import NOT_SCIENTIFIC
+from mixexp.plan.identity import NOT_SCIENTIFIC
+from mixexp.plan.options import options
 
 PLAN = "hydra/launcher=plan"
 GROUPS = {group: sorted(members) for group, members in options([CONF]).items()}
@@ -134,7 +134,7 @@ def test_so_has_a_range_in_an_experiments_params() -> None:
 @settings(max_examples=100, deadline=None)
 @given(start=st.integers(-999, 999), step=st.integers(1, 99), count=st.integers(1, 12), places=st.integers(1, 4), down=st.booleans())
 def test_every_range_is_what_decimal_arithmetic_gives(start: int, step: int, count: int, places: int, down: bool) -> None:
-    from mixexp.sweep.overrides import parse, values
+    from mixexp.plan.overrides import parse, values
 
     unit, sign = Decimal(1).scaleb(-places), -1 if down else 1
     numbers = [unit * (start + sign * step * index) for index in range(count + 1)]

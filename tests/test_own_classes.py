@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from mixexp.build import check, locate
-from mixexp.compose import compose
 from mixexp.contracts import abstract, declared
 from mixexp.mix import Blend, Label, Pairing, Ratio
-from mixexp.validate import GROUPS, OPTIONAL_GROUPS, validate
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 
 ALL = {**GROUPS, **OPTIONAL_GROUPS}
 KINDS = {**ALL, "mix.blend": Blend, "mix.label": Label, "mix.pairing": Pairing, "mix.ratio": Ratio}

@@ -17,11 +17,11 @@ from PIL import Image
 from running import write_tones
 
 from mixexp import data, errors
-from mixexp.compose import compose
-from mixexp.options import expand_home
-from mixexp.sweep.identity import run_id
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import run_id
+from mixexp.plan.options import expand_home
 from mixexp.text import override
-from mixexp.validate import validate
 
 TABLE = "x,kind\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20))
 CSV = ("dataset=csv", "dataset.file=table.csv", "dataset.label=kind", "model=mlp")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixexp.compose import compose
 from mixexp.dataset.image_folder import ImageFolder
 from mixexp.dataset.pixels import read
 from mixexp.errors import UserError, note
-from mixexp.sweep.identity import run_id
-from mixexp.validate import validate
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import run_id
 
 RNG = np.random.default_rng(0)
 GREY, COLOUR, FOUR, TWO = (RNG.integers(0, 65536, shape) for shape in ((4, 5), (4, 5, 3), (4, 5, 4), (4, 5, 2)))

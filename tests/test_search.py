@@ -28,18 +28,18 @@ from hypothesis import strategies as st
 from test_faults import MY_FAULTS, STOPPED, WORDS, begin, end, mixexp, stamps, table, until
 
 from hydra_plugins.mixexp_sweeper.search import SearchSweeper
-from mixexp.compose import explained
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
+from mixexp.plan.compose import explained
+from mixexp.plan.composer import Composer
+from mixexp.plan.overrides import loaded_groups
 from mixexp.report.load import load_runs
 from mixexp.report.write import write_report
 from mixexp.sweep import search as searching
-from mixexp.sweep.cells import Composer
-from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.search import Settings, search, show_plan
 from mixexp.sweep.search_report import Trial, best_of, history, importance, slices
 from mixexp.sweep.single import single
-from mixexp.sweep.space import DIGITS, Range, rounded, space_of
+from mixexp.plan.space import DIGITS, Range, rounded, space_of
 from mixexp.sweep.study import Study
 from mixexp.sweep.survey import status
 

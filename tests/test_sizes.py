@@ -14,8 +14,8 @@ from commands import mixexp
 
 from mixexp import sizes
 from mixexp.build import build
-from mixexp.compose import compose
-from mixexp.validate import TooLarge, validate
+from mixexp.plan.checks import TooLarge, validate
+from mixexp.plan.compose import compose
 
 HAS = "this machine has 16.0 GiB"
 NEVER = "too large; no memory can hold it"

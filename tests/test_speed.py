@@ -23,11 +23,11 @@ from mixexp.batches import Batches, Epoch
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
-from mixexp.options import options
+from mixexp.plan.checks import validate
+from mixexp.plan.options import options
 from mixexp.record import RunFolder
 from mixexp.sweep.execute import settle
 from mixexp.train import train
-from mixexp.validate import validate
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 GROUPS = options([CONF])

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from mixexp.build import build, locate
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
-from mixexp.options import header, options
+from mixexp.plan.compose import compose
+from mixexp.plan.options import header, options
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mixexp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -25,8 +25,9 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"text", "files", "metrics", "streams", "mixed", "conf_dir"},
     {"errors"},
+    {"run"},
     {"wording", "contracts"},
-    {"options", "build", "device", "record", "sizes"},
+    {"build", "device", "record", "sizes"},
     {"checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "finished", "logger"},
     {"data", "network", "batches", "computer", "mirror"},
@@ -35,10 +36,9 @@ LEVELS = [
     {"prepare"},
     {"train"},
     {"gan"},
-    {"validate"},
+    {"plan"},
     {"probing"},
     {"sweep"},
-    {"compose"},
     {"cli"},
     {"__main__"},
 ]
@@ -75,13 +75,13 @@ def test_imports_go_one_way(path):
         elif here != there and here != "__init__" and there != "report":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "report":
-            assert here in {"cli", "sweep"}, "a sweep checks the table it is for before it trains"
+            assert here in {"cli", "plan", "sweep"}, "a sweep checks the table it is for before it trains"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_hydra_stays_at_the_door(path):
     if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path)):
-        assert place(path) in {"compose", "sweep"}
+        assert place(path) in {"plan", "sweep"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -119,7 +119,7 @@ def test_a_group_has_a_plain_option(group):
     assert plain & set(options([CONF])[group])
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics"])
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics"])
 def test_what_must_start_fast_imports_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import mixexp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from commands import mixexp
 from running import config_of, trained
 
 from mixexp import cli
 from mixexp.errors import UserError
+from mixexp.plan.identity import run_id
 from mixexp.record import COLUMNS, LOCK, RunFolder
+from mixexp.run.spec import Task
 from mixexp.sweep import launch, slot, survey
-from mixexp.sweep.identity import run_id
-from mixexp.sweep.pace import Pace, Task, duration, past
+from mixexp.sweep.pace import Pace, duration, past
 from mixexp.sweep.survey import ORDER, Planned, Seen, describe, keep_plan, look, status
 
 SMALL = ("model.width=2", "epochs=1")

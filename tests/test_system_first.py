@@ -8,11 +8,11 @@ import pytest
 import torch
 from running import rows_of
 
-from mixexp.compose import compose
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import canonical
 from mixexp.record import RunFolder
-from mixexp.sweep.identity import canonical
 from mixexp.train import train
-from mixexp.validate import validate
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "model=small_cnn", "seed=0", "precision=float32")
 

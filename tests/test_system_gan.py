@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from commands import mixexp
 
-from mixexp.compose import compose
 from mixexp.dataset.gaussians import Gaussians
 from mixexp.gan.play import play
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
 from mixexp.record import RunFolder
 from mixexp.sweep.survey import status
-from mixexp.validate import validate
 
 SMALL = ("gan.width=32", "steps=300", "evaluations=3", "gan.samples=400", "gan.frame_points=400", "gan.snapshots=[1]")
 CENTRES = Gaussians("ring", 8).centres.tolist()

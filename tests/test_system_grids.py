@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import rows_of
 from torch import Tensor
 from torchvision.utils import save_image
-from running import rows_of
 
 from mixexp import train as loop
 from mixexp.build import build
-from mixexp.compose import compose
 from mixexp.mix import Plan
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import canonical, run_id
 from mixexp.record import RunFolder
-from mixexp.sweep.identity import canonical, run_id
 from mixexp.train import train
-from mixexp.validate import validate
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")
 SMALL = (*DIGITS, "model=small_cnn", "model.width=8")

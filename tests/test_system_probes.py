@@ -13,13 +13,13 @@ from probes import csv_rows
 from running import rows_of
 
 from mixexp import cli
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.grid import block_cells
+from mixexp.plan.identity import canonical
 from mixexp.record import RunFolder
-from mixexp.sweep.grid import block_cells
-from mixexp.sweep.identity import canonical
 from mixexp.train import train
-from mixexp.validate import validate
 
 SMALL = ("dataset=digits", "model=small_cnn", "model.width=8", "augment=none", "batch_size=64", "optimizer.lr=0.05")
 

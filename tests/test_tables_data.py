@@ -12,12 +12,12 @@ from running import config_of, option, rows_of, trained
 from sklearn import datasets
 
 from mixexp.build import build
-from mixexp.compose import compose
 from mixexp.data import Normalize, load
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.sklearn_table import SklearnTable
 from mixexp.errors import UserError
-from mixexp.validate import validate
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
 
 SIZES = {"iris": (150, 4, 3), "wine": (178, 13, 3), "breast_cancer": (569, 30, 2)}
 

@@ -12,10 +12,11 @@ from commands import mixexp
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import Field
 
-from mixexp.compose import compose
-from mixexp.sweep.identity import run_id
-from mixexp.sweep.settle import settle
-from mixexp.sweep.typed import characters, typed_values as values
+from mixexp.plan.coerce import settle
+from mixexp.plan.compose import compose
+from mixexp.plan.identity import run_id
+from mixexp.plan.typed import characters
+from mixexp.plan.typed import typed_values as values
 
 CSV = ("dataset=csv", "dataset.file=flowers.csv", "dataset.label=species")
 SMALL = ("model=mlp", "model.hidden=[4]", "epochs=1", "dataset.file=numbers.csv")

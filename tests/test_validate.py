@@ -12,13 +12,15 @@ from typing import Any
 import hydra
 import pytest
 
-from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
+from mixexp.plan.checks import validate
+from mixexp.plan.compose import compose
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.plan.plan import plan
+from mixexp.run.spec import Settings
 from mixexp.sweep import cells
-from mixexp.sweep.plan import plan
 from mixexp.text import in_hydra
-from mixexp.validate import GROUPS, OPTIONAL_GROUPS, Settings, validate
 
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
 OWN_LOSS = '''

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from mixexp.build import GIVEN, check, hints_of, locate, schema_errors
 from mixexp.conf_dir import CONF
-from mixexp.options import options
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.plan.options import options
+from mixexp.run.spec import Settings
 from mixexp.text import shown
-from mixexp.validate import GROUPS, OPTIONAL_GROUPS, Settings
 from mixexp.wording import allowed
 
 ALL = {**GROUPS, **OPTIONAL_GROUPS}

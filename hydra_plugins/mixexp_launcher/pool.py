@@ -52,8 +52,8 @@ class PoolLauncher(Launcher):
         return launch(self._composed(job_overrides), job_overrides)
 
     def _composed(self, job_overrides: Sequence[Sequence[str]]) -> list[Any]:
-        from mixexp.sweep.cells import composer
-        from mixexp.sweep.unknown import compose_all
+        from mixexp.plan.composer import composer
+        from mixexp.plan.unknown import compose_all
 
         return compose_all(composer(self.hydra_context.config_loader, self.config), job_overrides)
 

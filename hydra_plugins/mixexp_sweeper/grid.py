@@ -31,9 +31,10 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
-        from mixexp.sweep.editions import chosen
-        from mixexp.sweep.grid import cells
-        from mixexp.sweep.overrides import loaded_groups, parse, refuse, values
+        from mixexp.plan.editions import chosen
+        from mixexp.plan.grid import cells
+        from mixexp.plan.overrides import loaded_groups, parse, values
+        from mixexp.plan.refusals import refuse
 
         groups = loaded_groups()
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
@@ -54,9 +55,9 @@ class GridSweeper(BasicSweeper):
         return returns
 
     def _hand_over(self, jobs: list[list[str]]) -> Any:
-        from mixexp.sweep.cells import composer
+        from mixexp.plan.composer import composer
+        from mixexp.plan.unknown import compose_all
         from mixexp.sweep.handed import hand_over
-        from mixexp.sweep.unknown import compose_all
 
         setup_globals()
         compose = composer(self.hydra_context.config_loader, self.config)

@@ -45,9 +45,10 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PlanLauncher, PoolLauncher
         from mixexp.errors import UserError
-        from mixexp.sweep.cells import composer
-        from mixexp.sweep.overrides import loaded_groups, parse, refuse, spelled_out
-        from mixexp.sweep.space import interval
+        from mixexp.plan.composer import composer
+        from mixexp.plan.overrides import loaded_groups, parse, spelled_out
+        from mixexp.plan.refusals import refuse
+        from mixexp.plan.space import interval
 
         setup_globals()
         try:
@@ -81,7 +82,7 @@ class SearchSweeper(Sweeper):
 def _refuse_several(several: list[Any]) -> None:
     """Raise UserError for settings with several values, with the words that search for them."""
     from mixexp.errors import UserError
-    from mixexp.sweep.overrides import loaded_groups, values
+    from mixexp.plan.overrides import loaded_groups, values
     from mixexp.text import in_shell
 
     if not several:

@@ -23,8 +23,8 @@ from mixexp.gan.play import play
 from mixexp.mirror import mirrored
 from mixexp.record import FILES, LOCK, RunFolder
 from mixexp.report.load import flatten, load_state
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.interleave import Lane
-from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 from mixexp.train import Progress, train
 
@@ -36,7 +36,7 @@ class Busy(Exception):
 
 
 def execute(
-    run: Run,
+    run: RunSpec,
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
     note: Callable[[str], None] = print,
@@ -53,7 +53,7 @@ def execute(
 
 
 def turns(
-    run: Run, stop: threading.Event, note: Callable[[str], None] = print, log: bool = False
+    run: RunSpec, stop: threading.Event, note: Callable[[str], None] = print, log: bool = False
 ) -> Generator[Progress, None, dict[str, Any]]:
     """A run's training, step by step, for somebody to deal its turns; returns its result, and raises what the training raised.
 
@@ -107,7 +107,7 @@ def turns(
         return load_state(run.folder).result
 
 
-def _loop(run: Run, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
+def _loop(run: RunSpec, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
     """The loop that a run is for."""
     if run.config["gan"] is not None:
         return play(run.config, folder, facts)
@@ -123,7 +123,7 @@ def settle(device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
 
 
-def _shorter(run: Run) -> list[Path]:
+def _shorter(run: RunSpec) -> list[Path]:
     """Folders of finished runs with their final state that differ from this one in their budget alone, the longest first."""
     found = []
     for path in run.folder.parent.glob("*/checkpoint.pt"):

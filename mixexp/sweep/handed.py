@@ -11,11 +11,11 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from mixexp.errors import UserError
+from mixexp.plan.composer import Composed
 from mixexp.report.load import load_state
-from mixexp.sweep.cells import Composed
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.launch import begun
 from mixexp.sweep.outcomes import Outcomes, sort_out, tell
-from mixexp.sweep.plan import Run
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
@@ -55,7 +55,7 @@ def _wherever_it_runs(cell: Composed) -> None:
         OmegaConf.update(cell.config, "device", "auto")
 
 
-def _enter(run: Run, job: JobReturn | None, outcomes: Outcomes) -> None:
+def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:
     """Enter how a job ended: what it returned or raised, else, without a word from it, what its folder says."""
     name = run.folder.name
     returned = job._return_value if job is not None else None  # its property would print a line of Hydra's before raising

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from mixexp.errors import RunsFailed, show
-from mixexp.sweep.cells import Composed
+from mixexp.plan.composer import Composed
+from mixexp.plan.plan import Plan, idle_words, other_classes, plan, stale
 from mixexp.sweep.outcomes import sort_out, tell
 from mixexp.sweep.pace import past
-from mixexp.sweep.plan import Plan, idle_words, other_classes, plan, stale
 from mixexp.sweep.pool import run_all, slots_for
 from mixexp.sweep.survey import Planned, announced, describe, look
 

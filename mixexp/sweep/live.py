@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from tqdm import tqdm
 
-from mixexp.sweep.pace import Pace, Task, duration
+from mixexp.run.spec import Task
+from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.slot import Slot
 from mixexp.text import escaped
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixexp.errors import RunsFailed, show
+from mixexp.plan.plan import Plan
 from mixexp.report.load import load_state
-from mixexp.sweep.plan import Plan, Run
+from mixexp.run.spec import RunSpec
 from mixexp.text import one_line
 
 
@@ -22,7 +23,7 @@ class Outcomes:
     failed_before: int = 0
 
 
-def sort_out(runs: Sequence[Run]) -> tuple[Outcomes, list[Run]]:
+def sort_out(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
     """What is over or has failed for good, and the runs to do, the longest first."""
     outcomes, waiting = Outcomes(), []
     for run in runs:

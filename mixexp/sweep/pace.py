@@ -6,22 +6,14 @@ import math
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from mixexp.files import quantity, read_json_or_nothing
+from mixexp.plan.cost import Task
 from mixexp.report.load import run_folders
 
 MOST_FLOPS = 1e30
 MOST_SECONDS = 1e10
 """What no run needs: centuries."""
-
-
-class Task(NamedTuple):
-    """What a run computes, as far as its duration depends on it: runs of one kind and device need time in proportion to flops."""
-
-    kind: str
-    device: str
-    flops: float
 
 
 class Pace:

@@ -14,10 +14,10 @@ import torch
 
 from mixexp.device import execution
 from mixexp.errors import UserError
+from mixexp.run.spec import RunSpec
 from mixexp.speed import CaptureFailed
 from mixexp.sweep.execute import Busy, turns
 from mixexp.sweep.interleave import Lane
-from mixexp.sweep.plan import Run
 from mixexp.train import Progress
 
 PROGRESS_SECONDS = 0.3
@@ -32,7 +32,7 @@ class Place:
         self.steps: Generator[Progress, None, dict[str, Any]] | None = None
         self.closed = False
         self._lane: Lane | None = None
-        self._run: Run | None = None
+        self._run: RunSpec | None = None
         self._last = 0.0
 
     def receive(self) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from mixexp.device import available
 from mixexp.record import headline
 from mixexp.report.load import load_state
+from mixexp.run.spec import RunSpec
 from mixexp.sizes import usable_processors
 from mixexp.sweep.live import Live
 from mixexp.sweep.outcomes import Outcomes
 from mixexp.sweep.pace import Pace
-from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
 
@@ -49,7 +49,7 @@ def _slots(configs: Sequence[Mapping[str, Any]]) -> list[Slot]:
     return slots
 
 
-def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:
+def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, pace: Pace) -> bool:
     """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast stopped it.
 
     A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. A run
@@ -70,14 +70,14 @@ def run_all(waiting: Sequence[Run], outcomes: Outcomes, pace: Pace) -> bool:
 class _Queue:
     """The runs not begun here: those nobody works on, and those found busy elsewhere, which are looked at again later."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[RunSpec]) -> None:
         self._free = deque(runs)
-        self._elsewhere: deque[tuple[float, Run]] = deque()
+        self._elsewhere: deque[tuple[float, RunSpec]] = deque()
         self._alone: set[Path] = set()
         self._errors = {run.folder: _error_stamp(run) for run in runs}
 
     @property
-    def free(self) -> list[Run]:
+    def free(self) -> list[RunSpec]:
         """Those that nobody works on, as far as is known."""
         return list(self._free)
 
@@ -86,7 +86,7 @@ class _Queue:
         """How many another process works on."""
         return len(self._elsewhere)
 
-    def next(self) -> Run | None:
+    def next(self) -> RunSpec | None:
         """The run to start now; None where there is none, or where all of them are busy elsewhere."""
         if self._free:
             return self._free.popleft()
@@ -94,29 +94,29 @@ class _Queue:
             return self._elsewhere.popleft()[1]
         return None
 
-    def is_elsewhere(self, run: Run) -> None:
+    def is_elsewhere(self, run: RunSpec) -> None:
         """Take back a run that another process works on."""
         self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
 
-    def again(self, run: Run) -> None:
+    def again(self, run: RunSpec) -> None:
         """Take back a run that did not end well among others in one process; last, when there may be more room for it."""
         self._alone.add(run.folder)
         (run.folder / "error.txt").unlink(missing_ok=True)  # what it has left so far is no verdict
         self._errors[run.folder] = ()
         self._free.append(run)
 
-    def wants_its_own_process(self, run: Run) -> bool:
+    def wants_its_own_process(self, run: RunSpec) -> bool:
         """Whether it has been taken back so."""
         return run.folder in self._alone
 
-    def failed_elsewhere(self, run: Run) -> str | None:
+    def failed_elsewhere(self, run: RunSpec) -> str | None:
         """Why a run has failed in another process since this sweep began, or None."""
         state = load_state(run.folder)
         new = state.outcome == "failed" and _error_stamp(run) != self._errors[run.folder]
         return state.problem if new else None
 
 
-def _error_stamp(run: Run) -> tuple[int, ...]:
+def _error_stamp(run: RunSpec) -> tuple[int, ...]:
     """What tells one error.txt from another, whatever the clocks of two machines say."""
     with contextlib.suppress(OSError):
         found = (run.folder / "error.txt").stat()
@@ -172,7 +172,7 @@ def _hangs(slot: Slot) -> str | None:
     return f"the run made no step for {limit:g} min (hang_minutes) and was ended"
 
 
-def _end_run(run: Run, kind: str, content: Any, outcomes: Outcomes, live: Live) -> None:
+def _end_run(run: RunSpec, kind: str, content: Any, outcomes: Outcomes, live: Live) -> None:
     if kind == "done":
         outcomes.results[run.folder.name] = content
         live.pace.observe(run.task, content["seconds"])

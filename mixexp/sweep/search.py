@@ -26,19 +26,20 @@ from tqdm import tqdm
 from mixexp.build import schema_errors
 from mixexp.errors import RunsFailed, UserError, closest, show
 from mixexp.metrics import NAMES
+from mixexp.plan.composer import Composed
+from mixexp.plan.grid import as_override
+from mixexp.plan.plan import plan
+from mixexp.plan.space import Choices, Range, space_of
+from mixexp.plan.unknown import compose_all
 from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
 from mixexp.report.scores import RULES, select
-from mixexp.sweep.cells import Composed
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
-from mixexp.sweep.grid import as_override
 from mixexp.sweep.pace import duration, past
-from mixexp.sweep.plan import Run, plan
 from mixexp.sweep.search_report import Trial, best_of, closing, write
-from mixexp.sweep.space import Choices, Range, space_of
 from mixexp.sweep.study import Claim, Study
 from mixexp.sweep.survey import at_work
-from mixexp.sweep.unknown import compose_all
 from mixexp.text import escaped, in_shell
 from mixexp.train import Progress
 
@@ -93,14 +94,14 @@ class Search:
     space: Mapping[str, Range | Choices]
     words: tuple[str, ...]
     compose: Compose
-    lower: Run
+    lower: RunSpec
 
     @property
     def folder(self) -> Path:
         """The folder of the runs."""
         return self.lower.folder.parent
 
-    def run(self, values: Mapping[str, Any]) -> Run:
+    def run(self, values: Mapping[str, Any]) -> RunSpec:
         """The run with these values; raises UserError where it cannot be."""
         drawn = _assigned(values)
         words = [*self.words, *drawn]
@@ -325,14 +326,14 @@ class _Worker:
         best = best_of(self._study.trials(), self._wanted.settings.direction)
         return self._say(run.label, f"{self._wanted.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s", run)
 
-    def _fail(self, claim: Claim, label: str, problem: str, run: Run | None = None) -> None:
+    def _fail(self, claim: Claim, label: str, problem: str, run: RunSpec | None = None) -> None:
         claim.note("problem", problem)
         claim.tell(TrialState.FAIL)
         self._say(label, f"FAILED {problem.splitlines()[-1]}", run)
         if self._wanted.lower.config["fail_fast"]:
             raise _Stopped("the search stopped at the first failure (fail_fast)")
 
-    def _train(self, claim: Claim, run: Run) -> dict[str, Any]:
+    def _train(self, claim: Claim, run: RunSpec) -> dict[str, Any]:
         """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint."""
         metrics, size = run.folder / "metrics.csv", -1
 
@@ -356,6 +357,6 @@ class _Worker:
         look(last=True)
         return result
 
-    def _say(self, label: str, text: str, run: Run | None) -> None:
+    def _say(self, label: str, text: str, run: RunSpec | None) -> None:
         over = sum(trial.over for trial in self._study.trials())
         show(f"[{over}/{self._wanted.settings.trials}] {label}: {text}  {run.folder.name if run is not None else ''}".rstrip())

@@ -9,11 +9,12 @@ from typing import Any
 from tqdm import tqdm
 
 from mixexp.errors import RunsFailed, show
+from mixexp.plan.composer import Composed
+from mixexp.plan.plan import idle_words, other_classes, plan, stale
 from mixexp.record import headline
 from mixexp.report.load import load_state
-from mixexp.sweep.cells import Composed
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
-from mixexp.sweep.plan import Run, idle_words, other_classes, plan, stale
 from mixexp.text import escaped
 
 
@@ -46,7 +47,7 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
     return result
 
 
-def _train(run: Run, alone: bool) -> dict[str, Any]:
+def _train(run: RunSpec, alone: bool) -> dict[str, Any]:
     hidden = None if alone else True  # None: where there is no terminal; the bars of several jobs would overwrite each other
     with stop_on_signals() as stop, tqdm(desc=run.label, unit="step", disable=hidden) as bar:
 

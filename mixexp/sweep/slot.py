@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from mixexp.files import read_ends
 from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
-from mixexp.sweep.plan import Run
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import handled
 
 LOOK_SECONDS = 0.05  # between two looks of a training process for runs in its idle places
@@ -123,7 +123,7 @@ class Slot:
 
     device: str
     together: Sequence[Slot] = ()
-    run: Run | None = None
+    run: RunSpec | None = None
     fraction: float = 0.0
     heard: float = 0.0
     """When the process last said something, on the monotonic clock."""
@@ -131,7 +131,7 @@ class Slot:
     _process: BaseProcess | None = None
     _shared: bool = False
 
-    def start(self, run: Run, alone: bool = False) -> None:
+    def start(self, run: RunSpec, alone: bool = False) -> None:
         """Send a run to the process, a new one where there is none; alone: to one that no other slot shares."""
         if alone and self._shared:
             self._leave()

@@ -17,9 +17,9 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mixexp.errors import UserError
-from mixexp.sweep.identity import differences, run_id
+from mixexp.plan.identity import differences, run_id
+from mixexp.plan.space import Choices, Range, rounded
 from mixexp.sweep.search_report import Trial
-from mixexp.sweep.space import Choices, Range, rounded
 
 FILE, NAME = "study.log", "search"
 LOCKS = ".search"

@@ -18,10 +18,18 @@ from typing import Any
 from filelock import FileLock
 
 from mixexp.errors import UserError
-from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
+from mixexp.files import (
+    held,
+    plain_name,
+    quantity,
+    read_json_or_nothing,
+    timestamp,
+    write_atomically,
+)
 from mixexp.record import LOCK, headline
 from mixexp.report.load import load_state, nothing_there, run_folders
-from mixexp.sweep.pace import MOST_FLOPS, Pace, Task, duration, past
+from mixexp.run.spec import Task
+from mixexp.sweep.pace import MOST_FLOPS, Pace, duration, past
 from mixexp.text import one_line, shorten
 
 SWEEPS = "sweeps"

@@ -21,7 +21,19 @@ from mixexp.record import headline
 from mixexp.report.load import is_run
 from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.survey import ORDER, TO_DO, Planned, Plans, Seen, Sweep, begun, counted, look, read_sweeps, totals
+from mixexp.sweep.survey import (
+    ORDER,
+    TO_DO,
+    Planned,
+    Plans,
+    Seen,
+    Sweep,
+    begun,
+    counted,
+    look,
+    read_sweeps,
+    totals,
+)
 from mixexp.text import one_line, printable, shorten
 
 FIRST = ("running", "failed", "damaged", "interrupted", "diverged", "done", "missing")

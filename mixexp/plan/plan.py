@@ -17,39 +17,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixexp import finished
 from mixexp.data import load, placed
-from mixexp.device import execution
 from mixexp.errors import UserError, closest
-from mixexp.options import known
+from mixexp.plan.checks import TooLarge, validate
+from mixexp.plan.coerce import set_texts, settled
+from mixexp.plan.composer import Composed, Composer
+from mixexp.plan.cost import task
+from mixexp.plan.grid import as_override, block_cells, value_of
+from mixexp.plan.identity import ALIASES, canonical, differences, flatten, run_id
+from mixexp.plan.options import known
+from mixexp.plan.overrides import loaded_groups
+from mixexp.plan.space import space_of
 from mixexp.report.claimed import check_problems, claim_problems, groups_in
 from mixexp.report.described import table_problems
 from mixexp.report.experiments import experiment
 from mixexp.report.load import lookup
-from mixexp.sweep.cells import Composed, Composer
-from mixexp.sweep.grid import as_override, block_cells, value_of
-from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
-from mixexp.sweep.overrides import loaded_groups
-from mixexp.sweep.pace import Task
-from mixexp.sweep.settle import set_texts, settled
-from mixexp.sweep.space import space_of
-from mixexp.validate import TooLarge, cost, validate
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
-
-    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in their budget
-    alone. words: the overrides of the first of its cells.
-    """
-
-    config: dict[str, Any]
-    folder: Path
-    differs_from_experiment: dict[str, list[Any]]
-    differs_from_edition: dict[str, list[Any]] | None
-    label: str
-    task: Task
-    family: str
-    words: tuple[str, ...]
+from mixexp.run.spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -69,7 +51,7 @@ class Plan:
 
     folder: Path
     cells: int
-    runs: list[Run]
+    runs: list[RunSpec]
     refusals: list[Refusal]
     too_large: list[Refusal] = field(default_factory=list)
 
@@ -130,7 +112,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         reason = f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ..."
         reasons[reason] = [" ".join(overrides) for overrides in words]
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    runs: dict[str, Run] = {}
+    runs: dict[str, RunSpec] = {}
     references = _References()
     for config, cell, overrides in good:
         name = run_id(config)
@@ -139,20 +121,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
-            runs[name] = Run(config, _folder(config) / name, differs, beside, label, _task(config), family, tuple(overrides))
+            runs[name] = RunSpec(config, _folder(config) / name, differs, beside, label, task(config), family, tuple(overrides))
     refusals, too_large = ([Refusal(reason, cells) for reason, cells in found.items()] for found in (reasons, sizes))
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
 
 def _folder(config: Mapping[str, Any]) -> Path:
     return Path(str(config["output_dir"])).absolute() / str(config["name"])
-
-
-def _task(config: Mapping[str, Any]) -> Task:
-    """How much a run has to compute, and what has to be alike for two runs to compute at the same pace."""
-    choices = config["choices"]
-    kind = f"{choices['dataset']} {choices['gan'] or choices['model']} batch {config['batch_size']} threads {config['threads']}"
-    return Task(kind, execution(config).device.type, cost(config).flops)
 
 
 def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
@@ -188,7 +163,7 @@ def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
     return [*claim_problems(claims, editions, settings).values(), *check_problems(checks, settings).values()]
 
 
-def other_classes(runs: Sequence[Run]) -> list[str]:
+def other_classes(runs: Sequence[RunSpec]) -> list[str]:
     """What to say of groups whose class an override has changed, while the run's choices go on naming the option."""
     words = dict.fromkeys(word.lstrip("+") for run in runs for word in run.words if "_target_" in word)
     settings = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
@@ -200,7 +175,7 @@ def other_classes(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def idle_words(run: Run) -> list[str]:
+def idle_words(run: RunSpec) -> list[str]:
     """Which of the user's words change nothing in a run; in a sweep such cells collapse, and that is said."""
     given = {word.partition("=")[0] for word in run.words}
     idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
@@ -208,7 +183,7 @@ def idle_words(run: Run) -> list[str]:
     return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
 
 
-def stale(runs: Sequence[Run]) -> list[str]:
+def stale(runs: Sequence[RunSpec]) -> list[str]:
     """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
     found, contents = [], {}
     for run in runs:

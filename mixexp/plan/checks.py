@@ -4,69 +4,41 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
-from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data, sizes
-from mixexp.augment import Augment
 from mixexp.build import build, check, is_module, locate, schema_errors
 from mixexp.conf_dir import CONF
-from mixexp.contracts import undefined
-from mixexp.dataset import Dataset
 from mixexp.device import NAMES, execution, precision_note, unknown_device
 from mixexp.errors import UserError, note
-from mixexp.gan.minimax import Minimax
-from mixexp.gan.play import flops, memory_of
-from mixexp.imbalance import Imbalance
-from mixexp.label_noise import LabelNoise
-from mixexp.logger import Logger
-from mixexp.loss import Loss
+from mixexp.gan.play import memory_of
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
-from mixexp.model import Body
-from mixexp.network import Network, layers
+from mixexp.plan.dry_run import (
+    DATA,
+    DataSummary,
+    cache_key,
+    data_summary,
+    network_summary,
+    optimizer_states,
+    require_complete,
+)
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.prepare import another
-from mixexp.probe import Facts, Probe
-from mixexp.sampling import Sampling
+from mixexp.probe import Facts
+from mixexp.run.spec import Settings
 from mixexp.schedule import Schedule
-from mixexp.speed import Speed
-from mixexp.subset import Subset
 from mixexp.text import in_shell, listed, resembling
-from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
+from mixexp.train import steps_per_epoch, total_steps
 from mixexp.wording import typed
-
-GROUPS: dict[str, type] = {
-    "dataset": Dataset,
-    "subset": Subset,
-    "imbalance": Imbalance,
-    "label_noise": LabelNoise,
-    "sampling": Sampling,
-    "augment": Augment,
-    "model": Body,
-    "mix": Mix,
-    "mix_layer": MixLayer,
-    "loss": Loss,
-    "optimizer": torch.optim.Optimizer,
-    "schedule": Schedule,
-    "speed": Speed,
-}
-"""Every group and what its options make."""
-
-DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
-"""What decides which images a run uses."""
-
-OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
-"""Groups of which a run may have no option."""
 
 FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
@@ -79,60 +51,6 @@ IDLE_IN_A_GAME = (
 
 MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
 """A small network for each kind of data."""
-
-Positive = Annotated[int, Field(gt=0, lt=2**63)]
-Natural = Annotated[int, Field(ge=0, lt=2**63)]
-Auto = Literal["auto"]
-
-
-Text = Annotated[str, Field(min_length=1)]
-Module = Annotated[
-    str,
-    Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets"),
-]
-
-
-class Settings(BaseModel):
-    """The run's scalars: every key of config.yaml that is not a group."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    name: Annotated[
-        str,
-        Field(
-            pattern=r"^[^./\\][^/\\]*$",
-            max_length=100,
-            description="the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point",
-        ),
-    ]
-    alpha: Annotated[float, Field(gt=0)]
-    seed: Natural
-    data_seed: Natural
-    epochs: Positive | None
-    steps: Positive | None
-    batch_size: Positive
-    drop_last: bool
-    validation: Annotated[float, Field(ge=0, lt=1)]
-    evaluations: Positive
-    device: str
-    precision: Literal["auto", "float32", "bfloat16"]
-    channels_last: Auto | bool
-    threads: Positive
-    runs_per_device: Auto | Positive
-    checkpoint_seconds: Annotated[float, Field(ge=0)]
-    keep_checkpoint: bool
-    retry: Literal["failed"] | None
-    fail_fast: bool
-    hang_minutes: Annotated[float, Field(gt=0)] | None
-    data_dir: Text
-    output_dir: Text
-    trusted_modules: list[Module]
-    table: dict[str, Any] | None
-    claims: dict[str, Any] | None
-    editions: dict[str, Any] | None
-    edition: Text | None
-    checks: dict[str, Any] | None
-    choices: dict[str, Any]
 
 
 class TooLarge(str):
@@ -173,10 +91,10 @@ def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     if config["gan"] is not None:
         return errors + _game(config, trusted)
     try:
-        found = _data(_key(config, *DATA), trusted)
+        found = data_summary(cache_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, _line(error)]
-    errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
+    errors += _fits(cache_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
     if here and not errors:
         errors += _attempt(lambda: _holds(config, found, trusted))
     if not errors:
@@ -186,7 +104,7 @@ def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     return errors or _others(config, trusted)
 
 
-def _note_oddities(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) -> None:
+def _note_oddities(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
     """Note classes that a part of the data lacks, and a network whose architecture is made for other data than these."""
     model, dataset = (config["choices"].get(group) or config[group]["_target_"] for group in ("model", "dataset"))
     for text in found.missing:
@@ -203,33 +121,23 @@ def _threads(threads: int) -> None:
         raise sizes.TooLarge(f"threads = {threads}: too large; this machine has {sizes.processors()} processors")
 
 
-def _holds(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) -> None:
+def _holds(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
     """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
 
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
     rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
-    shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
+    shape = network_summary(cache_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
     sizes.require_memory(f"dataset: its {len(found.counts)} classes", 8.0 * len(found.counts) ** 2)  # the table of confusions
-    state = 4 * shape.parameters * (2 + _states(_key(config, "optimizer"), trusted))
+    state = 4 * shape.parameters * (2 + optimizer_states(cache_key(config, "optimizer"), trusted))
     step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
     parts = {group: config[group] for group in ("model", "loss")}
     names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config['batch_size']}"]
     what = ", ".join(name for name in names if name) or f"model = {config['choices'].get('model')}"
     sizes.require_memory(what, state + step, run.device)
-
-
-@functools.lru_cache(maxsize=64)
-def _states(key: str, trusted: tuple[str, ...]) -> int:
-    """How many numbers an optimizer keeps for each parameter."""
-    parameters = [torch.nn.Parameter(torch.zeros(7))]
-    optimizer = build(json.loads(key)["optimizer"], trusted, parameters=parameters, params=parameters)
-    parameters[0].grad = torch.zeros(7)
-    optimizer.step()
-    return sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)) // 7
 
 
 def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
@@ -302,10 +210,6 @@ def _line(error: Exception) -> str:
     return TooLarge(error) if isinstance(error, sizes.TooLarge) else str(error)
 
 
-def _key(config: Mapping[str, Any], *names: str) -> str:
-    return json.dumps({name: config[name] for name in names}, sort_keys=True)
-
-
 @functools.lru_cache(maxsize=64)
 def _writable(name: str) -> None:
     """Raise UserError unless a file can be made there, or in the nearest folder above that exists; leaves no trace, at no moment."""
@@ -318,41 +222,8 @@ def _writable(name: str) -> None:
         raise UserError(f"output_dir/name = {name}: cannot write there ({error.strerror})") from error
 
 
-class _Data(NamedTuple):
-    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are.
-
-    missing: what parts of the data have no image of some classes, in words.
-    """
-
-    counts: tuple[int, ...]
-    shape: tuple[int, ...]
-    evaluated: int
-    tested: int
-    kind: str
-    missing: tuple[str, ...]
-
-
 @functools.lru_cache(maxsize=1024)
-def _data(key: str, trusted: tuple[str, ...]) -> _Data:
-    """What there is to know of a run's images; raises what is wrong with the real data."""
-    config = json.loads(key)
-    with sizes.bounded(config["dataset"], "dataset"):
-        dataset, splits = data.load(config["dataset"], trusted)
-    _complete("dataset", dataset)
-    if len(splits.classes) < 2:
-        raise ValueError("dataset: it has one class, and there is nothing to tell apart")
-    chosen = {group: config[group] for group in ("subset", "imbalance", "label_noise")}
-    with sizes.bounded(chosen, ""):
-        subset, imbalance, label_noise = (build(node, trusted) for node in chosen.values())
-        choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
-    counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
-    tested = len(choice.test)
-    shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
-    return _Data(tuple(counts.tolist()), shape, tested + len(choice.validation), tested, dataset.kind, missing)
-
-
-@functools.lru_cache(maxsize=1024)
-def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
+def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
     """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
     config = json.loads(key)
     counts = found.counts
@@ -362,7 +233,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         errors += _attempt(lambda: built.update({group: _bounded(config, group, trusted)}))
     errors += _attempt(lambda: built.update(loss=_bounded(config, "loss", trusted, class_counts=np.array(counts))))
     for group, part in built.items():
-        errors += _attempt(lambda: _complete(group, part))
+        errors += _attempt(lambda: require_complete(group, part))
     # the optimizer's own checks, on a parameter it does not train
     parameters = [torch.nn.Parameter(torch.zeros(1))]
     errors += _attempt(lambda: build(config["optimizer"], trusted, parameters=parameters, params=parameters))
@@ -389,19 +260,13 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
-        shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
+        shape = network_summary(cache_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
     except (UserError, ValueError) as error:
         return (*errors, _line(error))
     if "probe" in built:
         facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
         errors += _attempt(lambda: built["probe"].check(facts))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
-
-
-def _complete(group: str, part: Any) -> None:
-    """Raise ValueError where an object has not what its contract says that it has."""
-    if missing := undefined(part, {**GROUPS, **OPTIONAL_GROUPS}[group]):
-        raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
 
 
 def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
@@ -445,93 +310,3 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     return errors
 
 
-class _Shape(NamedTuple):
-    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
-
-    flops_before: the operations up to each of the layers. kept: the bytes that the pass of a sample keeps for its gradient;
-    kept_once: those that a step's penalty keeps.
-    """
-
-    layers: tuple[str, ...]
-    features: int
-    flops: float
-    flops_before: tuple[float, ...]
-    parameters: int
-    kept: float
-    kept_once: int
-
-
-@functools.lru_cache(maxsize=1024)
-def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trusted: tuple[str, ...]) -> _Shape:
-    """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
-    config = json.loads(key)
-    loss = build(config["loss"], trusted, class_counts=np.array(counts))
-    nodes = {group: config[group] for group in ("model", "loss")}
-    with torch.device("meta"):
-        with sizes.bounded(nodes, ""):
-            body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
-            _complete("model", body)
-            network = Network(body, loss.head(body.num_features, len(counts)))
-        counter = FlopCounterMode(display=False)
-        before = dict.fromkeys(layers(body), 0.0)
-
-        def reached(layer: str) -> Callable[..., None]:
-            return lambda *_: before.update({layer: counter.get_total_flops() / shape[0]})
-
-        for layer, path in {**body.stages, "final": ""}.items():  # the submodule of an empty path is the body
-            body.get_submodule(path).register_forward_hook(reached(layer))
-        kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
-        try:
-            with sizes.bounded(nodes, ""), counter, kept.counting():
-                network(torch.zeros(shape))
-            with sizes.bounded(nodes, ""), once.counting():
-                loss.penalty(network.head)
-        except Exception as error:  # whatever a model of the user's own may raise
-            reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
-            raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    flops = counter.get_total_flops() / shape[0]
-    kept_by_one = kept.bytes / shape[0]
-    return _Shape(tuple(before), body.num_features, flops, tuple(before.values()), parameters, kept_by_one, once.bytes)
-
-
-class Cost(NamedTuple):
-    """What a run has to compute: its steps, and all samples' forward passes together in floating-point operations."""
-
-    steps: int
-    flops: float
-
-
-def cost(config: Mapping[str, Any]) -> Cost:
-    """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones.
-
-    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
-    outside the batch; from there on, samples.
-    """
-    trusted = tuple(config["trusted_modules"])
-    if config["gan"] is not None:
-        return _cost_of_game(_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
-    found = _data(_key(config, *DATA), trusted)
-    mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
-    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
-    steps = total_steps(config, per_epoch)
-    shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
-    evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
-    epochs, rest = divmod(steps, per_epoch)
-    used = min(rows, per_epoch * batch)
-    images = epochs * used + min(rest * batch, used)
-    samples = images * (config["batch_size"] // batch)
-    mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
-    before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
-    forward = before * images * (2 if mix.guests else 1) + (shape.flops - before) * samples
-    return Cost(steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
-
-
-@functools.lru_cache(maxsize=1024)
-def _cost_of_game(key: str, trusted: tuple[str, ...]) -> Cost:
-    config = json.loads(key)
-    _, splits = data.load(config["dataset"], trusted)
-    evaluations = math.ceil(config["steps"] / evaluation_interval(config, 1, config["steps"]))
-    game = build(config["gan"], trusted)
-    return Cost(config["steps"], flops(game, splits.train_images[0].numel(), config["batch_size"], config["steps"], evaluations))

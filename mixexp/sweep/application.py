@@ -1,4 +1,4 @@
-"""Hydra's part: composing configurations, the application it runs, and its errors in our words."""
+"""The application that Hydra runs: a command line becomes one run or a sweep."""
 
 from __future__ import annotations
 
@@ -14,44 +14,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-import yaml
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
-from mixexp.options import options, own_folders
-from mixexp.text import in_shell
-
-
-def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
-    """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
-    from mixexp.sweep.cells import composed
-    from mixexp.sweep.overrides import parse, refuse, refuse_several
-    from mixexp.sweep.plan import resolve
-
-    groups = options([CONF, *folders])
-    parsed = parse(overrides, groups)
-    refuse(parsed, groups)
-    refuse_several(parsed, groups, ())
-    words = [*overrides, *search_path(folders)]
-    with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        found = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
-    if found.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
-        found["name"] = f"{found['name']}_{found['edition']}"  # beside the experiment's own runs
-    return found
-
-
-def search_path(folders: Sequence[Path]) -> list[str]:
-    """The override that lets Hydra find options in a user's folders, where there are any."""
-    paths = ",".join(f"'file://{folder.absolute()}'" for folder in folders)
-    return [f"hydra.searchpath=[{paths}]"] if folders else []
+from mixexp.plan.compose import compose, explained
+from mixexp.plan.composer import composed
+from mixexp.plan.options import options, own_folders
+from mixexp.plan.overrides import of_each_cell, parse, values
+from mixexp.plan.refusals import refuse, refuse_several
+from mixexp.plan.space import rewritten
+from mixexp.sweep.single import single
+from mixexp.text import command, in_shell
 
 
 def application(words: Sequence[str]) -> None:
@@ -65,12 +43,12 @@ def application(words: Sequence[str]) -> None:
     sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser wants the overrides in one piece
     typed = [*(["-m"] if sweep else []), *own, *(flag for flag in flags if flag not in sweep), *overrides]
-    command = [sys.argv[0], *typed]
+    command_line = [sys.argv[0], *typed]
     shown = _shows(flags)
     sys.argv[1:] = [*typed[: len(typed) - len(overrides)], *_checked(overrides, folders, typed, bool(sweep), shown)]
 
     def job(found: DictConfig) -> dict[str, Any] | None:
-        sys.argv[:] = command  # a launcher's process has another one, and a run's record shows the user's
+        sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
         return _job(found, overrides, folders, typed)
 
     with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
@@ -81,10 +59,6 @@ def application(words: Sequence[str]) -> None:
 
 def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
     """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
-    from mixexp.sweep.overrides import command as line_of
-    from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several, values
-    from mixexp.sweep.space import rewritten
-
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
         return list(overrides)
     groups = options([CONF, *folders])
@@ -104,11 +78,11 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
         return [word for override in parsed for word in of_each_cell(override, groups)]
     idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
-        raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {line_of(typed, {}, multirun=True)}")
+        raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {command(typed, {}, multirun=True)}")
     if shown:
         first = {each.get_key_element(): values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
         if first:
-            raise UserError(f"{' '.join(first)}: several values, and --cfg and --info show one configuration: {line_of(typed, first)}")
+            raise UserError(f"{' '.join(first)}: several values, and --cfg and --info show one configuration: {command(typed, first)}")
     refuse_several(parsed, groups, typed)
     return [override.input_line for override in parsed]
 
@@ -118,8 +92,6 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
 
     alone: the words of the command line of a single run. Raises UserError for an edition that is not there, and for one of a single run.
     """
-    from mixexp.sweep.overrides import command
-
     words = {override.key_or_group: override for override in parsed if override.key_or_group in ("edition", "experiment", "name")}
     chosen = words.get("edition")
     if chosen is None or chosen.is_delete() or (not chosen.is_sweep_override() and not isinstance(chosen.value(), str)):
@@ -179,8 +151,6 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
 
 
 def _refuse_flags(found: argparse.Namespace, overrides: Sequence[str], flags: Sequence[str]) -> None:
-    from mixexp.sweep.overrides import command, parse, values
-
     once = [name for name in ("cfg", "info") if getattr(found, name) is not None]
     if once and (found.multirun or found.run):
         rest = [flag for flag in flags if not _is_multirun(flag) and flag not in ("-r", "--run")]
@@ -239,9 +209,6 @@ def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed
 
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
-    from mixexp.sweep.cells import composed
-    from mixexp.sweep.single import single
-
     job = HydraConfig.get()
     alone = job.mode == RunMode.RUN
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
@@ -259,60 +226,3 @@ def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed
         raise RunsFailed(f"{type(error).__name__}: {error}") from None
 
 
-@contextlib.contextmanager
-def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str] = ()) -> Iterator[None]:
-    """Turns Hydra's and OmegaConf's errors into one UserError that names the value, the choices and the closest match.
-
-    words: the overrides. typed: the words of the whole command line, for the commands that messages suggest.
-    """
-    from mixexp.sweep.errors import explain, leaked, setting_missing
-    from mixexp.sweep.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
-
-    try:
-        yield
-    except NoSuchSettings as error:
-        raise UserError(options_apart(error, typed)) from error
-    except NoSuchSetting as error:
-        raise UserError(setting_missing(error, folders, typed)) from error
-    except yaml.YAMLError as error:
-        raise UserError(f"a YAML file cannot be read: {' '.join(str(error).split())}") from error
-    except (HydraException, OmegaConfBaseException) as error:
-        key = missing_key(error)
-        if key is None:
-            raise UserError(explain(error, words, [CONF, *folders])) from error
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            raise UserError(setting_missing(NoSuchSetting(key, _chosen(words, folders), []), folders, typed)) from error
-    except (UserError, UserWarning) as error:
-        raise error if isinstance(error, UserError) else UserError(_warned(error)) from error
-    except Exception as error:
-        if not leaked(error):
-            raise
-        raise UserError(explain(error, words, [CONF, *folders])) from error
-
-
-def _warned(warning: UserWarning) -> str:
-    place = re.search(r"path=(.*) is not available", str(warning))
-    return f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())
-
-
-def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
-    """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
-    from mixexp.sweep.cells import composed
-
-    groups = options([CONF, *folders])
-    own = search_path(folders)
-    chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
-    for tried in ([*chosen, *own], own):
-        with contextlib.suppress(HydraException, OmegaConfBaseException, UserError):
-            return [composed(hydra.compose("config", overrides=tried, return_hydra_config=True))]
-    return []
-
-
-def is_sweep(word: str) -> bool:
-    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError for an empty one."""
-    from mixexp.sweep.overrides import parse, spelled_out
-
-    groups = options([CONF])
-    (override,) = parse([word], groups)
-    return override.is_sweep_override() and bool(spelled_out(override, groups))

@@ -16,10 +16,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
-from mixexp.sweep.editions import chosen
-from mixexp.sweep.grid import Cell
-from mixexp.sweep.identity import OPTIONAL
-from mixexp.sweep.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
+from mixexp.plan.editions import chosen
+from mixexp.plan.grid import Cell
+from mixexp.plan.identity import OPTIONAL
+from mixexp.plan.overrides import Groups, chosen_groups, loaded_groups, parse
+from mixexp.plan.refusals import DRAWN, refuse
 
 
 @dataclass(frozen=True)

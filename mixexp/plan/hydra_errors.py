@@ -11,13 +11,17 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import GrammarParseError, InterpolationResolutionError, MissingMandatoryValue
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+)
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import closest
-from mixexp.options import options
-from mixexp.sweep.overrides import command
-from mixexp.sweep.unknown import NoSuchSetting, no_such_setting, partly_there
+from mixexp.plan.options import options
+from mixexp.plan.unknown import NoSuchSetting, no_such_setting, partly_there
+from mixexp.text import command
 
 PLUGINS = {
     "joblib": "hydra-joblib-launcher",

@@ -13,11 +13,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mixexp.build import hints_of, locate
 from mixexp.errors import UserError
-from mixexp.sweep.cells import Composed
-from mixexp.sweep.typed import characters, in_files
-from mixexp.validate import Settings
+from mixexp.plan.composer import Composed
+from mixexp.plan.typed import characters, in_files
+from mixexp.run.spec import Settings
 from mixexp.wording import arms, split
-
 
 _SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
 

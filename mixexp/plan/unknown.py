@@ -14,10 +14,10 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from mixexp.errors import closest
-from mixexp.options import commented, options, settings
-from mixexp.sweep.cells import Composed, Composer
-from mixexp.sweep.identity import flatten
-from mixexp.sweep.overrides import command
+from mixexp.plan.composer import Composed, Composer
+from mixexp.plan.identity import flatten
+from mixexp.plan.options import commented, options, settings
+from mixexp.text import command
 
 
 @dataclass

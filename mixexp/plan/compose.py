@@ -1,0 +1,102 @@
+"""A configuration composed by Hydra outside its application, and Hydra's errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from mixexp.conf_dir import CONF
+from mixexp.errors import UserError
+from mixexp.plan.composer import composed
+from mixexp.plan.hydra_errors import explain, leaked, setting_missing
+from mixexp.plan.options import options
+from mixexp.plan.overrides import parse, spelled_out
+from mixexp.plan.plan import resolve
+from mixexp.plan.refusals import refuse, refuse_several
+from mixexp.plan.unknown import (
+    NoSuchSetting,
+    NoSuchSettings,
+    missing_key,
+    options_apart,
+)
+
+
+def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
+    groups = options([CONF, *folders])
+    parsed = parse(overrides, groups)
+    refuse(parsed, groups)
+    refuse_several(parsed, groups, ())
+    words = [*overrides, *search_path(folders)]
+    with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        found = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
+    if found.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
+        found["name"] = f"{found['name']}_{found['edition']}"  # beside the experiment's own runs
+    return found
+
+
+def search_path(folders: Sequence[Path]) -> list[str]:
+    """The override that lets Hydra find options in a user's folders, where there are any."""
+    paths = ",".join(f"'file://{folder.absolute()}'" for folder in folders)
+    return [f"hydra.searchpath=[{paths}]"] if folders else []
+
+
+@contextlib.contextmanager
+def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str] = ()) -> Iterator[None]:
+    """Turns Hydra's and OmegaConf's errors into one UserError that names the value, the choices and the closest match.
+
+    words: the overrides. typed: the words of the whole command line, for the commands that messages suggest.
+    """
+    try:
+        yield
+    except NoSuchSettings as error:
+        raise UserError(options_apart(error, typed)) from error
+    except NoSuchSetting as error:
+        raise UserError(setting_missing(error, folders, typed)) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"a YAML file cannot be read: {' '.join(str(error).split())}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        key = missing_key(error)
+        if key is None:
+            raise UserError(explain(error, words, [CONF, *folders])) from error
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            raise UserError(setting_missing(NoSuchSetting(key, _chosen(words, folders), []), folders, typed)) from error
+    except (UserError, UserWarning) as error:
+        raise error if isinstance(error, UserError) else UserError(_warned(error)) from error
+    except Exception as error:
+        if not leaked(error):
+            raise
+        raise UserError(explain(error, words, [CONF, *folders])) from error
+
+
+def _warned(warning: UserWarning) -> str:
+    place = re.search(r"path=(.*) is not available", str(warning))
+    return f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())
+
+
+def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
+    """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
+    groups = options([CONF, *folders])
+    own = search_path(folders)
+    chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
+    for tried in ([*chosen, *own], own):
+        with contextlib.suppress(HydraException, OmegaConfBaseException, UserError):
+            return [composed(hydra.compose("config", overrides=tried, return_hydra_config=True))]
+    return []
+
+
+def is_sweep(word: str) -> bool:
+    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError for an empty one."""
+    groups = options([CONF])
+    (override,) = parse([word], groups)
+    return override.is_sweep_override() and bool(spelled_out(override, groups))
