@@ -32,7 +32,7 @@ SECONDS = 300  # that a command may take
 MEMORY: int | None = None  # bytes that a command and each of its processes may allocate
 IMPORTED = (
     *("torch._dynamo", "torchvision", "sklearn.datasets", "scipy.io", "scipy.stats", "pandas", "matplotlib.backends.backend_agg"),
-    *("mixexp.plan.compose", "mixexp.sweep.launch", "mixexp.sweep.single", "mixexp.sweep.place", "mixexp.sweep.watch"),
+    *("mixexp.sweep.application", "mixexp.sweep.launch", "mixexp.sweep.single", "mixexp.sweep.place", "mixexp.sweep.watch"),
     *("mixexp.sweep.afterwards", "mixexp.probing", "mixexp.report.commands", "mixexp.report.figures"),
 )
 

@@ -27,6 +27,7 @@ from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.network import Network
+from mixexp.plan import plan as planning
 from mixexp.plan.composer import Composed, Composer, composed
 from mixexp.plan.cost import Cost, cost
 from mixexp.plan.grid import block_cells
@@ -35,7 +36,6 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import Plan, plan, resolve
 from mixexp.prepare import prepare
 from mixexp.record import RunFolder
-from mixexp.sweep import plan as planning
 from mixexp.sweep.outcomes import sort_out
 from mixexp.train import train
 

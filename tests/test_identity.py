@@ -7,14 +7,27 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import hydra
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixexp.conf_dir import CONF
 from mixexp.plan.compose import compose
-from mixexp.plan.identity import ALIASES, NOT_SCIENTIFIC, OPTIONAL, canonical, differences, flatten, run_id, scientific
+from mixexp.plan.composer import composed
+from mixexp.plan.identity import (
+    ALIASES,
+    NOT_SCIENTIFIC,
+    OPTIONAL,
+    canonical,
+    differences,
+    flatten,
+    run_id,
+    scientific,
+)
+from mixexp.plan.plan import resolve
 
-ALPHA = frozenset({"alpha"})
+ALPHA, NOTHING = frozenset({"alpha"}), frozenset[str]()
 WHERE_AND_HOW_FAST = {
     "name": "other",
     "device": "cuda:1",
@@ -163,6 +176,19 @@ def test_alpha_counts_where_a_mix_refers_to_it_and_nowhere_else() -> None:
     assert identity("mix=bc", "alpha=0.2") == identity("mix=bc", "alpha=0.4")
     assert canonical(config("mix=bc", "alpha=0.2"), frozenset())["alpha"] is None
     assert canonical(config("mix=mixup", "alpha=0.2"), ALPHA)["alpha"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("reference", "used"),
+    [("${alpha}", ALPHA), ("${ alpha }", ALPHA), ("${oc.select:alpha}", ALPHA), ("${...alpha}", ALPHA), ("${batch_size}", NOTHING), ("1.5", NOTHING)],
+)
+def test_alpha_is_used_however_a_reference_to_it_is_written(reference: str, used: frozenset[str]) -> None:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cell = composed(hydra.compose("config", overrides=["mix=mixup", "alpha=0.2"], return_hydra_config=True))
+    cell.config.mix.ratio.alpha = reference
+    resolved, aliases = resolve(cell)
+    assert aliases == used
+    assert (float(resolved["mix"]["ratio"]["alpha"]) == 0.2) == (used == ALPHA)
 
 
 def test_the_spelling_through_alpha_and_in_place_is_one_run() -> None:

@@ -14,12 +14,12 @@ import pytest
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
+from mixexp.plan import composer
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.plan import plan
 from mixexp.run.spec import Settings
-from mixexp.sweep import cells
 from mixexp.text import in_hydra
 
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
@@ -295,7 +295,7 @@ def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed = hydra.compose("config", overrides=words, return_hydra_config=True)
         with pytest.raises(UserError, match="no layer 'layer4'"):
-            plan([cells.composed(composed)], [words]).check()
+            plan([composer.composed(composed)], [words]).check()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -327,7 +327,7 @@ def test_objects_that_their_constructors_refuse_are_named_together() -> None:
 def test_a_sweep_is_refused_whole_with_the_first_cell_of_each_fault() -> None:
     words = [["mix=mixup"], ["mix=mixup", "alpha=-1"], ["mix=mixup", "mix_layer=layer4"], ["mix=bc", "mix_layer=layer4"]]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = [cells.composed(hydra.compose("config", overrides=cell, return_hydra_config=True)) for cell in words]
+        composed = [composer.composed(hydra.compose("config", overrides=cell, return_hydra_config=True)) for cell in words]
         with pytest.raises(UserError) as raised:
             plan(composed, words).check()
     text = str(raised.value)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp import finished
@@ -79,12 +81,24 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     set_texts(cell, words)
     if isinstance(own.get("data_dir"), str) and own.data_dir:  # wherever it was started from, a run means the same folder
         own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
-    raw = json.dumps(OmegaConf.to_container(own, resolve=False))
-    used = frozenset(name for name in ALIASES if f"${{{name}}}" in raw)
+    used = frozenset(name for name in ALIASES if _refers(own, name))
     found = settled(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
     if "dataset" in found:  # it can be taken away on the command line, which the check says
         found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
     return {**found, "choices": dict(cell.choices)}, used
+
+
+def _refers(config: DictConfig, name: str) -> bool:
+    """Whether the value of any other setting depends on a root setting, however the reference is written."""
+    raw = json.dumps(OmegaConf.to_container(config, resolve=False))
+    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
+        return f"${{{name}}}" in raw
+    resolved = []
+    for value in (0.25, 0.75):  # two that are never both what is set
+        tried = copy.deepcopy(config)
+        tried[name] = value
+        resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})
+    return resolved[0] != resolved[1]
 
 
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool = True) -> Plan:
