@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
 from test_experiments import EXPERIMENTS, composer, grid_of
 
+from mixexp.build import locate
+from mixexp.class_names import NOW, stable, up_to_date
 from mixexp.conf_dir import CONF
 from mixexp.files import read_yaml
 from mixexp.options import options
@@ -34,21 +37,21 @@ def cells() -> Iterator[list[str]]:
         yield [*(f"{group}={name}" for group, name in chosen.items()), *NEEDED.get(chosen["dataset"], ())]
 
 
-def id_of(words: list[str]) -> str:
-    """The run_id of a cell, as a command makes it."""
-    words = [*words, *FOLDERS]
+def composed_cell(*words: str) -> dict[str, Any]:
+    """The canonical configuration of a cell, as a command makes it."""
+    words = (*words, *FOLDERS)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return run_id(canonical(*resolve(composer()(words), words)))
+        return canonical(*resolve(composer()(words), words))
 
 
 def make_golden() -> None:
     """Write the list; only a commit may do so whose run_ids are those that finished runs have."""
-    GOLDEN.write_text(json.dumps({" ".join(words): id_of(words) for words in cells()}, indent=0) + "\n", encoding="utf-8")
+    GOLDEN.write_text(json.dumps({" ".join(words): run_id(composed_cell(*words)) for words in cells()}, indent=0) + "\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("line, expected", json.loads(GOLDEN.read_text(encoding="utf-8")).items())
 def test_a_cell_keeps_the_run_id_that_it_had(line, expected):
-    assert id_of(line.split(" ")) == expected
+    assert run_id(composed_cell(*line.split(" "))) == expected
 
 
 @pytest.mark.parametrize("folder", ["outputs/published", "tests/frozen_runs"])
@@ -59,3 +62,29 @@ def test_a_folder_of_runs_is_called_as_its_configurations_say(folder):
     configs = {name: config for name, config in configs.items() if "folder" not in config["dataset"]}
     assert len(configs) >= (600 if folder == "outputs/published" else 20)
     assert {name: run_id(config) for name, config in configs.items()} == {name: name for name in configs}
+
+
+# --- the names that runs are made from ---
+
+
+def test_every_class_of_an_option_has_one_name_for_ever():
+    assert len(set(NOW.values())) == len(NOW)
+    for first, now in NOW.items():
+        assert locate(f"mixexp.{first}") is locate(f"mixexp.{now}")
+        assert stable(f"mixexp.{first}") == stable(f"mixexp.{now}") == f"mixexp.{first}"
+        assert first == now or now not in NOW, f"{now} was the first name of another class"
+
+
+def test_a_new_class_is_called_by_its_group_and_one_of_the_users_own_by_its_module():
+    assert stable("mixexp.mix.neighbour.Neighbour") == stable("mixexp.mix.elsewhere.Neighbour") == "mix/Neighbour"
+    assert [stable(name) for name in ("my_mixes.Neighbour", "torch.optim.SGD", 5)] == ["my_mixes.Neighbour", "torch.optim.SGD", 5]
+
+
+def test_a_class_that_moves_leaves_its_runs_what_they_were(monkeypatch):
+    config = composed_cell("mix=mixup", "dataset=digits")
+    before = run_id(config)
+    monkeypatch.setitem(NOW, "dataset.digits.Digits", "dataset.files.Numerals")
+    monkeypatch.setattr("mixexp.class_names._FIRST", {now: first for first, now in NOW.items()})
+    assert run_id(up_to_date(config)) == before and up_to_date(config)["dataset"]["_target_"] == "mixexp.dataset.files.Numerals"
+    monkeypatch.delitem(NOW, "dataset.digits.Digits")
+    assert run_id(config) != before
