@@ -8,8 +8,8 @@ from torch import nn
 
 from mixexp.data import Normalize, Part
 from mixexp.device import Execution
+from mixexp.labels import Mixed
 from mixexp.loss import Loss
-from mixexp.mixed import Mixed
 
 BATCH = 1000
 

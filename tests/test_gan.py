@@ -24,7 +24,7 @@ from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.data import load
-from mixexp.dataset.gaussians import Gaussians
+from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
 from mixexp.gan.coverage import coverage
@@ -32,8 +32,7 @@ from mixexp.gan.play import play
 from mixexp.gan.real_with_generated import RealWithGenerated
 from mixexp.gan.shuffled import Shuffled
 from mixexp.gan.unmixed import Unmixed
-from mixexp.mix.beta import Beta
-from mixexp.mix.uniform import Uniform
+from mixexp.mix.ratio import Beta, Uniform
 from mixexp.options import options
 from mixexp.record import RunFolder
 from mixexp.sweep.identity import canonical, run_id

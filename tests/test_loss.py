@@ -18,16 +18,12 @@ from torch import Tensor, nn
 from running import composed, option
 
 from mixexp.build import build
+from mixexp.labels import Mixed
 from mixexp.loss import Loss
-from mixexp.loss.affinity import Affinity, AffinityHead
+from mixexp.loss.affinity import Affinity, AffinityHead, Joint
 from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
-from mixexp.loss.class_weights import class_weights
-from mixexp.loss.cross_entropy import CrossEntropy
+from mixexp.loss.cross_entropy import KL, CrossEntropy, SoftCrossEntropy, make_class_weights
 from mixexp.loss.focal import Focal
-from mixexp.loss.joint import Joint
-from mixexp.loss.kl import KL
-from mixexp.loss.soft_cross_entropy import SoftCrossEntropy
-from mixexp.mixed import Mixed
 
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
@@ -344,15 +340,15 @@ def test_label_smoothing() -> None:
 
 
 def test_class_weights() -> None:
-    balanced = class_weights("balanced", COUNTS)
+    balanced = make_class_weights("balanced", COUNTS)
     assert balanced.tolist() == pytest.approx([120 / (5 * count) for count in COUNTS])
     assert (balanced * torch.from_numpy(COUNTS)).sum().item() == pytest.approx(COUNTS.sum())
-    assert class_weights("none", COUNTS) is None
-    assert class_weights([1, 2, 3, 4, 5.5], COUNTS).tolist() == [1, 2, 3, 4, 5.5]
+    assert make_class_weights("none", COUNTS) is None
+    assert make_class_weights([1, 2, 3, 4, 5.5], COUNTS).tolist() == [1, 2, 3, 4, 5.5]
     with pytest.raises(ValueError, match="2 weights for 5 classes"):
-        class_weights([1, 2], COUNTS)
+        make_class_weights([1, 2], COUNTS)
     with pytest.raises(ValueError, match="class 1 has no training image"):
-        class_weights("balanced", np.array([3, 0, 2]))
+        make_class_weights("balanced", np.array([3, 0, 2]))
     for name in ("cross_entropy", "focal"):
         assert [loss_of(name, class_weights=w).weighs_classes for w in ("none", "balanced", [1] * 5)] == [False, True, True]
 

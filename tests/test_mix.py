@@ -20,17 +20,13 @@ from running import composed
 
 from mixexp import streams
 from mixexp.build import build
+from mixexp.labels import Mixed
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
-from mixexp.mix.energy import Energy
-from mixexp.mix.first_label import FirstLabel
-from mixexp.mix.nearest_label import NearestLabel
-from mixexp.mix.linear import Linear
-from mixexp.mix.other_class import OtherClass
-from mixexp.mix.pairs import Pairs
-from mixexp.mix.permutation import Permutation
-from mixexp.mix.same_class import SameClass
-from mixexp.mixed import Mixed
+from mixexp.mix.blend import BCPlus, Linear
+from mixexp.mix.label import FirstLabel, NearestLabel
+from mixexp.mix.mixes import Pairs
+from mixexp.mix.pairing import OtherClass, Permutation, SameClass
 
 CONF = Path(__file__).parents[1] / "conf" / "mix"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -152,7 +148,7 @@ def naive_energy(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarra
 
 
 NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class, SameClass: naive_same_class}
-NAIVE_BLEND = {Linear: naive_linear, Energy: naive_energy}
+NAIVE_BLEND = {Linear: naive_linear, BCPlus: naive_energy}
 
 
 def has_reference(name: str) -> bool:
@@ -385,7 +381,7 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
 
 
 def energy(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
-    return Energy()([first, second], [lam, 1 - lam])
+    return BCPlus()([first, second], [lam, 1 - lam])
 
 
 def parts(first: Tensor, second: Tensor, blend: Tensor) -> tuple[float, float]:

@@ -18,12 +18,11 @@ from torchvision.ops import StochasticDepth
 from running import option
 
 from mixexp.build import build
+from mixexp.labels import Mixed
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
-from mixexp.mix.linear import Linear
-from mixexp.mix_layer import MixLayer
-from mixexp.mix_layer.one_of import OneOf
-from mixexp.mixed import Mixed
+from mixexp.mix.blend import Linear
+from mixexp.mix_layer import MixLayer, RandomLayer
 from mixexp.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -252,4 +251,4 @@ def test_what_the_named_options_are() -> None:
         "layer3": ["layer3"],
     }
     with pytest.raises(ValueError, match="named twice"):
-        OneOf(["input", "input"])
+        RandomLayer(["input", "input"])

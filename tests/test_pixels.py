@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mixexp.compose import compose
-from mixexp.dataset.image_folder import ImageFolder
+from mixexp.dataset.images import ImageFolder
 from mixexp.dataset.pixels import read
 from mixexp.errors import UserError, note
 from mixexp.sweep.identity import run_id

@@ -14,7 +14,7 @@ from running import composed, config_of, rows_of, trained
 
 from mixexp.build import locate
 from mixexp.conf_dir import CONF
-from mixexp.mixed import Mixed
+from mixexp.labels import Mixed
 from mixexp.options import options
 from mixexp.probe import Probe
 from mixexp.record import RunFolder

@@ -13,11 +13,10 @@ from scipy.stats import beta, kstest
 from sklearn.datasets import make_moons
 
 from mixexp import streams
-from mixexp.dataset.toy2d import Toy2D
+from mixexp.dataset.planes import Toy2D
 from mixexp.mix import Plan
-from mixexp.mix.beta import Beta
-from mixexp.probe.intrusion import Intrusion
-from mixexp.probe.mixed_samples import MixedSamples
+from mixexp.mix.ratio import Beta
+from mixexp.probe.blends import Intrusion, MixedSamples
 from mixexp.record import RunFolder
 from mixexp.train import train
 

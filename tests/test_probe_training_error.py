@@ -8,7 +8,7 @@ import torch
 from probes import csv_rows, measured, subject_of
 from running import rows_of, trained
 
-from mixexp.mixed import Mixed
+from mixexp.labels import Mixed
 from mixexp.probe.training_error import TrainingError
 
 

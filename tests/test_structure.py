@@ -23,7 +23,7 @@ OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
 GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
 LEVELS = [
-    {"text", "files", "metrics", "streams", "mixed", "conf_dir", "class_names"},
+    {"text", "files", "metrics", "streams", "labels", "conf_dir", "class_names"},
     {"errors"},
     {"wording", "contracts"},
     {"options", "build", "device", "record", "sizes"},

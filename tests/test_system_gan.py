@@ -12,7 +12,7 @@ import pytest
 from commands import mixexp
 
 from mixexp.compose import compose
-from mixexp.dataset.gaussians import Gaussians
+from mixexp.dataset.planes import Gaussians
 from mixexp.gan.play import play
 from mixexp.record import RunFolder
 from mixexp.sweep.survey import status

@@ -15,7 +15,7 @@ from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.data import Normalize, load
 from mixexp.dataset.csv_table import CsvTable
-from mixexp.dataset.sklearn_table import SklearnTable
+from mixexp.dataset.tables import SklearnTable
 from mixexp.errors import UserError
 from mixexp.validate import validate
 

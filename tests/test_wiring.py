@@ -12,9 +12,9 @@ from running import config_of, rows_of, trained
 
 from mixexp import data, streams
 from mixexp import train as loop
-from mixexp.augment.standard import Standard
+from mixexp.augment import Standard
 from mixexp.build import build
-from mixexp.mix.none import NoMix
+from mixexp.mix.mixes import NoMix
 from mixexp.record import RunFolder
 
 

@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor, nn
 
-from mixexp.mixed import Mixed
+from mixexp.labels import Mixed
 
 
 class Loss(nn.Module, abc.ABC):

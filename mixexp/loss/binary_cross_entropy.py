@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixexp.labels import Mixed
 from mixexp.loss import Loss
-from mixexp.mixed import Mixed
 
 
 class BinaryCrossEntropy(Loss):

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from mixexp.labels import Mixed
 from mixexp.loss import Loss
-from mixexp.loss.class_weights import class_weights as make_weights
-from mixexp.mixed import Mixed
+from mixexp.loss.cross_entropy import make_class_weights
 
 
 class Focal(Loss):
@@ -29,7 +29,7 @@ class Focal(Loss):
         super().__init__()
         self.gamma = gamma
         self.weighs_classes = class_weights != "none"
-        self.register_buffer("weights", make_weights(class_weights, class_counts))
+        self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
     def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
         log_p = outputs.log_softmax(1)

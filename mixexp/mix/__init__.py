@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mixexp.mixed import Mixed
+from mixexp.labels import Mixed
 
 
 def like(weight: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mixexp.data import Part
-from mixexp.mixed import Mixed
+from mixexp.labels import Mixed
 from mixexp.probe import BATCH, Probe, Rows, Subject
 
 

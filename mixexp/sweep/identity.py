@@ -25,7 +25,7 @@ OPTIONAL = frozenset({"probe", "gan", "logger"})
 ALIASES = frozenset({"alpha"})
 """Root settings that act only through the places which refer to them, and are counted there."""
 
-_AT_INPUT = {"_target_": "mixexp.mix_layer.one_of.OneOf", "layers": ["input"]}
+_AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 
 
 def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[str, Any]:
