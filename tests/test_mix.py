@@ -20,7 +20,7 @@ from running import composed
 
 from mixexp import streams
 from mixexp.build import build
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
 from mixexp.mix.blend import BCPlus, Linear
@@ -175,7 +175,7 @@ def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
                 blends.append(NAIVE_BLEND[type(mix.blend)](x[i], x[j], weight))
                 targets.append(naive_target(mix, y[i], y[j], weight))
         torch.testing.assert_close(plan.apply(images[now]), torch.tensor(np.array(blends), dtype=torch.float32))
-        torch.testing.assert_close(plan.labels.soft(CLASSES), torch.tensor(targets))
+        torch.testing.assert_close(plan.labels.to_one_hot(CLASSES), torch.tensor(targets))
 
 
 @settings(max_examples=15, deadline=None)
@@ -191,7 +191,7 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
     images = some_images(len(y))
     assume(accepts(mix, y))
     for now, plan, own in batches(mix, y, batch_size, seed, epoch=5):
-        blended, soft = plan.apply(joined(images, now, own)), plan.labels.soft(CLASSES)
+        blended, soft = plan.apply(joined(images, now, own)), plan.labels.to_one_hot(CLASSES)
         assert len(blended) == len(soft) == len(y[now])
         assert blended.dtype == images.dtype and blended.isfinite().all()
         torch.testing.assert_close(soft.sum(1), torch.ones(len(soft)))
@@ -330,7 +330,7 @@ def test_a_sample_without_another_class_stays_as_it_is(name: str, replace: bool)
     images = some_images(5)
     plan = only(mix_of(name, pairing__replace=replace), torch.full((5,), 2))
     torch.testing.assert_close(plan.apply(images), images)
-    assert plan.labels.soft(CLASSES)[:, 2].eq(1).all()
+    assert plan.labels.to_one_hot(CLASSES)[:, 2].eq(1).all()
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -377,7 +377,7 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
     assert sizes == [4, 4, 1]
     if not mix.guests:
         torch.testing.assert_close(plan.apply(images[8:]), images[8:])
-        assert plan.labels.soft(CLASSES)[0, labels[8]] == 1
+        assert plan.labels.to_one_hot(CLASSES)[0, labels[8]] == 1
 
 
 def energy(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
@@ -440,7 +440,7 @@ def test_mixup_agrees_with_torchvision(seed: int) -> None:
     order = torch.roll(torch.arange(size), -1).float()  # sorting by it gives torchvision's own pairing, each with the one before
     plan = mix_of("mixup").plan(labels, {"order": order, "lam": torch.full((size, 1), lam)})
     torch.testing.assert_close(plan.apply(images), expected_images)
-    torch.testing.assert_close(plan.labels.soft(CLASSES), expected_labels)
+    torch.testing.assert_close(plan.labels.to_one_hot(CLASSES), expected_labels)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
@@ -513,12 +513,12 @@ def test_the_ratio_does_not_depend_on_the_pairing_nor_follow_it() -> None:
 def test_mixed_record(rows: list[tuple[int, int, float]]) -> None:
     first, second, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
     table = torch.tensor([3.0, -1.0, 0.5, 20.0])
-    record = Mixed((first, second), (weight, 1 - weight))
-    for row, average, (a, b, w) in zip(record.soft(4).tolist(), record.average(lambda y: table[y]).tolist(), rows, strict=True):
+    record = MixedLabels((first, second), (weight, 1 - weight))
+    for row, average, (a, b, w) in zip(record.to_one_hot(4).tolist(), record.weighted_loss(lambda y: table[y]).tolist(), rows, strict=True):
         expected = [0.0] * 4
         expected[a] += w
         expected[b] += 1 - w
         assert row == pytest.approx(expected, abs=1e-6)
         assert average == pytest.approx(w * table[a].item() + (1 - w) * table[b].item(), abs=1e-5)
-    assert torch.equal(Mixed((first,)).average(lambda y: table[y]), table[first])
-    assert torch.equal(Mixed((first,)).soft(4).argmax(1), first)
+    assert torch.equal(MixedLabels((first,)).weighted_loss(lambda y: table[y]), table[first])
+    assert torch.equal(MixedLabels((first,)).to_one_hot(4).argmax(1), first)

@@ -18,7 +18,7 @@ from torchvision.ops import StochasticDepth
 from running import option
 
 from mixexp.build import build
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix.blend import Linear
@@ -78,7 +78,7 @@ def ready(name: str) -> tuple[Network, Tensor]:
 def plan_of(weight: float) -> Plan:
     lam = torch.full((4,), weight)
     own = torch.arange(4)
-    return Plan(Mixed((own, ORDER), (lam, 1 - lam)), (own, ORDER), (lam, 1 - lam), Linear())
+    return Plan(MixedLabels((own, ORDER), (lam, 1 - lam)), (own, ORDER), (lam, 1 - lam), Linear())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -130,7 +130,7 @@ def test_small_cnn_blended_by_hand(layer: str) -> None:
     network.eval()
     parts = {"input": nn.Identity(), **{name: network.body.get_submodule(name) for name in ("layer1", "layer2", "layer3")}}
     lam = torch.tensor([0.1, 0.7, 0.4, 1.0])
-    plan = Plan(Mixed((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
+    plan = Plan(MixedLabels((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
 
     def by_hand(x: Tensor) -> Tensor:
         return torch.stack([w * a + (1 - w) * b for w, a, b in zip(lam.tolist(), x, x[[2, 0, 3, 1]], strict=True)])

@@ -82,7 +82,7 @@ def test_clouds_are_what_the_loop_trains_on(monkeypatch, tmp_path):
             pass
     rows = measured(MixedSamples(samples=350), subject_of(*words))["mixed_samples"]
     points = torch.cat([x.flatten(1) for x, _ in seen])[:350]
-    weights = torch.cat([plan.labels.soft(2)[:, 1] for _, plan in seen])[:350]
+    weights = torch.cat([plan.labels.to_one_hot(2)[:, 1] for _, plan in seen])[:350]
     assert np.allclose([(row["x"], row["y"]) for row in rows], points.numpy(), atol=1e-6)
     assert np.allclose([row["weight"] for row in rows], weights.numpy())
 

@@ -376,7 +376,7 @@ def test_before_its_epoch_a_mix_leaves_samples_as_they_are() -> None:
         plan = mix.plan(labels, draws)
         if epoch < 2:
             assert torch.equal(plan.apply(x), x)
-            assert torch.equal(plan.labels.soft(4), torch.nn.functional.one_hot(labels, 4).float())
+            assert torch.equal(plan.labels.to_one_hot(4), torch.nn.functional.one_hot(labels, 4).float())
         else:
             assert not torch.equal(plan.apply(x), x)
             wanted = plain.draw(7, epoch, np.arange(12), 12, 12)

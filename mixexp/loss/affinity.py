@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 
 Start = Literal["he", "keras_he", "colliding"]
@@ -80,13 +80,13 @@ class Affinity(Loss):
         before = nn.BatchNorm1d(num_features) if self.batchnorm else nn.Identity()
         return nn.Sequential(before, AffinityHead(num_features, num_classes, self.sigma, self.centres, self.init))
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         def loss_of(y: Tensor) -> Tensor:
             own = outputs.gather(1, y.unsqueeze(1))
             hinge = F.relu(self.margin + outputs - own)
             return hinge.scatter(1, y.unsqueeze(1), 0.0).sum(1)
 
-        return labels.average(loss_of)
+        return labels.weighted_loss(loss_of)
 
     def scores(self, outputs: Tensor) -> Tensor:
         # −d²/σ: of affinities that are nearly 0 a softmax, such as an attack takes, would have no gradient
@@ -133,9 +133,9 @@ class Joint(Loss):
         logits, affinities = outputs.chunk(2, 1)
         return self.affinity.scores(affinities) if self.predicts == "affinity" else logits
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         logits, affinities = outputs.chunk(2, 1)
-        cross_entropy = labels.average(lambda y: F.cross_entropy(logits, y, reduction="none"))
+        cross_entropy = labels.weighted_loss(lambda y: F.cross_entropy(logits, y, reduction="none"))
         return cross_entropy + self.weight * self.affinity(affinities, labels)
 
     def penalty(self, head: nn.Module) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 
 
@@ -52,8 +52,8 @@ class CrossEntropy(Loss):
         self.weighs_classes = class_weights != "none"
         self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
-        return labels.average(
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        return labels.weighted_loss(
             lambda y: F.cross_entropy(outputs, y, self.weights, reduction="none", label_smoothing=self.label_smoothing)
         )
 
@@ -67,8 +67,8 @@ class SoftCrossEntropy(Loss):
 
     linear_in_target = True
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
-        return F.cross_entropy(outputs, labels.soft(outputs.shape[1]).to(outputs.dtype), reduction="none")
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        return F.cross_entropy(outputs, labels.to_one_hot(outputs.shape[1]).to(outputs.dtype), reduction="none")
 
 
 class KL(Loss):
@@ -80,6 +80,6 @@ class KL(Loss):
 
     linear_in_target = False
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
-        target = labels.soft(outputs.shape[1])
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        target = labels.to_one_hot(outputs.shape[1])
         return F.kl_div(outputs.log_softmax(1), target, reduction="none").sum(1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 
 
-def like(weight: Tensor, x: Tensor) -> Tensor:
+def broadcast_weights(weight: Tensor, x: Tensor) -> Tensor:
     """Weights, float [B], in a shape that multiplies x, float [B, …]."""
     return weight.view(-1, *[1] * (x.dim() - 1))
 
@@ -76,7 +76,7 @@ class Label(abc.ABC):
     """Whether that is a blend of labels."""
 
     @abc.abstractmethod
-    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
         """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B] each."""
 
 
@@ -87,7 +87,7 @@ class Plan:
     rows: int64 [B] for each part of a blend, none where nothing is blended; weights: as many float32 [B] that sum to 1.
     """
 
-    labels: Mixed
+    labels: MixedLabels
     rows: tuple[Tensor, ...] = ()
     weights: tuple[Tensor, ...] = ()
     blend: Blend | None = None

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mixexp.mix import Blend, like
+from mixexp.mix import Blend, broadcast_weights
 
 
 class Linear(Blend):
@@ -20,8 +20,8 @@ class Linear(Blend):
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         dtype = torch.promote_types(parts[0].dtype, weights[0].dtype)
         if len(parts) == 2:  # one pass, and exact where the two are the same
-            return torch.lerp(parts[1].to(dtype), parts[0].to(dtype), like(weights[0].to(dtype), parts[0]))
-        return sum(like(w.to(dtype), x) * x.to(dtype) for x, w in zip(parts, weights, strict=True))
+            return torch.lerp(parts[1].to(dtype), parts[0].to(dtype), broadcast_weights(weights[0].to(dtype), parts[0]))
+        return sum(broadcast_weights(w.to(dtype), x) * x.to(dtype) for x, w in zip(parts, weights, strict=True))
 
 
 class BCPlus(Blend):
@@ -43,8 +43,8 @@ class BCPlus(Blend):
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         if self.by_energy:
             weights = self._by_energy(parts, weights)
-        blend = sum(like(w, x) * x for x, w in zip(parts, weights, strict=True))
-        return blend / like(sum(w**2 for w in weights).sqrt(), blend) if self.normalise else blend
+        blend = sum(broadcast_weights(w, x) * x for x, w in zip(parts, weights, strict=True))
+        return blend / broadcast_weights(sum(w**2 for w in weights).sqrt(), blend) if self.normalise else blend
 
     @staticmethod
     def _by_energy(parts: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
@@ -86,8 +86,8 @@ class LoudnessBlend(Blend):
         # the quietest part is the unit, so that no factor is above 1
         shares = torch.stack(tuple(weights)) * 10 ** ((loudness.amin(0) - loudness) / 20)
         shares = shares / shares.sum(0)
-        blend = sum(like(p, x) * x for x, p in zip(parts, shares, strict=True))
-        return blend / like(shares.square().sum(0).sqrt(), blend)
+        blend = sum(broadcast_weights(p, x) * x for x, p in zip(parts, shares, strict=True))
+        return blend / broadcast_weights(shares.square().sum(0).sqrt(), blend)
 
     def loudness(self, x: Tensor) -> Tensor:
         """G in dB, float32 [B], of waveforms, float [B, …]."""

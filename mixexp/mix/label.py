@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.mix import Label
 
 
@@ -16,8 +16,8 @@ class MixedLabel(Label):
 
     mixes = True
 
-    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
-        return Mixed(tuple(labels), tuple(weights))
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
+        return MixedLabels(tuple(labels), tuple(weights))
 
 
 class FirstLabel(Label):
@@ -25,8 +25,8 @@ class FirstLabel(Label):
 
     mixes = False
 
-    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
-        return Mixed((labels[0],))
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
+        return MixedLabels((labels[0],))
 
 
 class NearestLabel(Label):
@@ -38,6 +38,6 @@ class NearestLabel(Label):
 
     mixes = False
 
-    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
         largest = torch.stack(tuple(weights)).argmax(0, keepdim=True)
-        return Mixed((torch.stack(tuple(labels)).gather(0, largest).squeeze(0),))
+        return MixedLabels((torch.stack(tuple(labels)).gather(0, largest).squeeze(0),))

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mixexp import streams
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.mix import Blend, Label, Mix, Pairing, Plan, Ratio
 
 
@@ -24,7 +24,7 @@ class NoMix(Mix):
         return {}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        return Plan(Mixed((labels,)))
+        return Plan(MixedLabels((labels,)))
 
 
 class Pairs(Mix):

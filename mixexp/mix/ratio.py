@@ -24,22 +24,23 @@ class Beta(Ratio):
         first_plus: Annotated[float, Field(ge=0)] = 0.0,
         fold: bool = False,
     ) -> None:
-        self.alpha, self.per, self.first_plus, self.fold = alpha, per, first_plus, fold
+        self.alpha, self.per = alpha, per
+        self.beta_a_offset, self.symmetric_max = first_plus, fold
 
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
         shapes = {"sample": (rows, count), "batch": (-(-rows // batch), 1), "epoch": (1, 1)}
-        lam = rng.beta(self.alpha + self.first_plus, self.alpha, size=shapes[self.per])
+        lam = rng.beta(self.alpha + self.beta_a_offset, self.alpha, size=shapes[self.per])
         if self.per == "batch":
             lam = np.repeat(lam, batch, axis=0)[:rows]
-        if self.fold:
+        if self.symmetric_max:
             lam = np.maximum(lam, 1 - lam)
         return np.broadcast_to(lam, (rows, count)).astype(np.float32)
 
     def density(self, lam: np.ndarray) -> np.ndarray:
         from scipy.stats import beta  # a second to import, which only drawings of it should cost
 
-        drawn = beta(self.alpha + self.first_plus, self.alpha)
-        return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.fold else drawn.pdf(lam)
+        drawn = beta(self.alpha + self.beta_a_offset, self.alpha)
+        return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.symmetric_max else drawn.pdf(lam)
 
 
 class Uniform(Ratio):

@@ -71,7 +71,7 @@ class MixedSamples(Probe):
         rows = []
         for chosen, plan in subject.mixed(self.epoch):
             points = plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1)
-            weights = plan.labels.soft(2)[:, 1]
+            weights = plan.labels.to_one_hot(2)[:, 1]
             lam = plan.weights[0] if plan.weights else torch.ones_like(weights)
             found = torch.column_stack([points, weights, lam])[: self.samples - len(rows)]
             rows += [dict(zip(("x", "y", "weight", "lam"), values, strict=True)) for values in found.tolist()]
@@ -124,7 +124,7 @@ class MixedImages(Probe):
         pixels = 255 * (samples[: len(lam)].float() * subject.normalize.std.to(samples) + subject.normalize.mean.to(samples))
         pixels = pixels + 127.5 * subject.normalize.zero_mean
         outside = ((pixels < -0.5) | (pixels > 255.5)).float().mean((1, 2, 3)).tolist()
-        labels = plan.labels.soft(len(subject.classes))[: len(lam)]
+        labels = plan.labels.to_one_hot(len(subject.classes))[: len(lam)]
         return [
             {
                 "sample": first + k,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mixexp.data import Part
-from mixexp.labels import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.probe import BATCH, Probe, Rows, Subject
 
 
@@ -45,5 +45,5 @@ def _judged(subject: Subject, part: Part, true_labels: Tensor) -> Tensor:
     for images, labels, true in zip(part.images.split(BATCH), part.labels.split(BATCH), true_labels.split(BATCH), strict=True):
         outputs = subject.outputs(subject.inputs(images))
         predicted = subject.loss.predict(outputs)
-        found.append(torch.stack([predicted != labels, predicted != true, subject.loss(outputs, Mixed((labels,)))]).cpu().double())
+        found.append(torch.stack([predicted != labels, predicted != true, subject.loss(outputs, MixedLabels((labels,)))]).cpu().double())
     return torch.cat(found, dim=1)
