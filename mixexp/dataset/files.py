@@ -186,16 +186,16 @@ def note_shared_parts(root: Path, noun: str, train: Iterable[Path], test: Iterab
         note(f"{root}: {len(both)} {noun}s are in the training and, by links, in the test part: {listed(both, root)}")
 
 
-def refuse_lonely(root: Path, noun: str, found: dict[str, list[Path]]) -> None:
+def refuse_lonely(root: Path, noun: str, paths_of: dict[str, list[Path]]) -> None:
     """Raise UserError where a class has a single file, which cannot be in the training and in the test part."""
-    if lonely := [name for name, paths in found.items() if len(paths) < 2]:
+    if lonely := [name for name, paths in paths_of.items() if len(paths) < 2]:
         raise UserError(f"{root}: a class needs 2 {noun}s, one for the test; these have one: {', '.join(lonely)}.")
 
 
-def flatten(found: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+def flatten(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
     """All paths, class by class, and their labels, int64 [N]."""
-    numbers = np.array([classes.index(name) for name in found], dtype=np.int64)
-    return [path for name in found for path in found[name]], np.repeat(numbers, [len(found[name]) for name in found])
+    numbers = np.array([classes.index(name) for name in paths_of], dtype=np.int64)
+    return [path for name in paths_of for path in paths_of[name]], np.repeat(numbers, [len(paths_of[name]) for name in paths_of])
 
 
 def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:

@@ -88,10 +88,10 @@ class ImageFolder(Dataset):
             test_paths, test_labels = flatten(test, classes)
             note_shared_parts(root, "image", train_paths, test_paths)
         else:
-            found = class_files(root, "image", IMAGE_SUFFIXES)
-            refuse_lonely(root, "image", found)
-            classes = tuple(found)
-            paths, labels = flatten(found, classes)
+            paths_of = class_files(root, "image", IMAGE_SUFFIXES)
+            refuse_lonely(root, "image", paths_of)
+            classes = tuple(paths_of)
+            paths, labels = flatten(paths_of, classes)
             held_in, held_out = stratified_split(labels, self.test_fraction, self.split_seed)
             train_paths, train_labels = [paths[i] for i in held_in], labels[held_in]
             test_paths, test_labels = [paths[i] for i in held_out], labels[held_out]

@@ -62,10 +62,10 @@ class ClassFolders(Layout):
         self.test_fraction, self.split_seed = test_fraction, split_seed
 
     def find(self, root: Path) -> Files:
-        found = class_files(root, "sound", SUFFIXES)
-        refuse_lonely(root, "sound", found)
-        classes = tuple(found)
-        paths, labels = flatten(found, classes)
+        paths_of = class_files(root, "sound", SUFFIXES)
+        refuse_lonely(root, "sound", paths_of)
+        classes = tuple(paths_of)
+        paths, labels = flatten(paths_of, classes)
         train, test = stratified_split(labels, self.test_fraction, self.split_seed)
         return Files([paths[i] for i in train], labels[train], [paths[i] for i in test], labels[test], classes)
 
@@ -80,18 +80,18 @@ class ListedTest(Layout):
         self.validation = validation
 
     def find(self, root: Path) -> Files:
-        own = ("_background_noise_", "testing_list.txt", "validation_list.txt", "README.md", "LICENSE")
-        found = class_files(root, "sound", SUFFIXES, without=own)
-        paths, labels = flatten(found, tuple(found))
+        no_sounds = ("_background_noise_", "testing_list.txt", "validation_list.txt", "README.md", "LICENSE")
+        paths_of = class_files(root, "sound", SUFFIXES, without=no_sounds)
+        paths, labels = flatten(paths_of, tuple(paths_of))
         places = {path.relative_to(root).as_posix(): place for place, path in enumerate(paths)}
         test, validation = (self._listed(root / f"{name}_list.txt", places) for name in ("testing", "validation"))
         if both := sorted(test & validation):
             raise UserError(f"{root}: {len(both)} files are in both lists, such as {paths[both[0]].name}.")
         train = sorted(set(range(len(paths))) - test - (validation if self.validation == "left_out" else set()))
-        if silent := sorted(set(found) - {tuple(found)[label] for label in labels[train]}):
+        if silent := sorted(set(paths_of) - {tuple(paths_of)[label] for label in labels[train]}):
             raise UserError(f"{root}: classes of which the lists leave nothing to train on: {', '.join(silent)}.")
         held_out = sorted(test)
-        return Files([paths[i] for i in train], labels[train], [paths[i] for i in held_out], labels[held_out], tuple(found))
+        return Files([paths[i] for i in train], labels[train], [paths[i] for i in held_out], labels[held_out], tuple(paths_of))
 
     @staticmethod
     def _listed(path: Path, places: dict[str, int]) -> set[int]:
@@ -214,8 +214,8 @@ def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
     """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples]: Hann, 20 ms every 10 ms."""
     hop = round(sample_rate / 100)
     window = torch.hann_window(2 * hop)
-    found = torch.stft(waves.flatten(1), 2 * hop, hop, window=window, center=True, pad_mode="constant", return_complex=True)
-    return found[:, None, 1:].abs().log1p()
+    transform = torch.stft(waves.flatten(1), 2 * hop, hop, window=window, center=True, pad_mode="constant", return_complex=True)
+    return transform[:, None, 1:].abs().log1p()
 
 
 def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:

@@ -61,10 +61,10 @@ class Table(Dataset):
         train, test = stratified_split(labels, self.test_fraction, self.split_seed)
         train = train[shuffled(len(train), np.random.Philox(key=self.split_seed))]
         with np.errstate(over="ignore"):
-            found = _standardised(values, train) if self.standardise else values.astype(np.float32)
-        _refuse_overflow(rows, found, self.standardise)
+            features = _standardised(values, train) if self.standardise else values.astype(np.float32)
+        _refuse_overflow(rows, features, self.standardise)
         self.mean, self.std = [0.0] * values.shape[1], [1.0] * values.shape[1]
-        images, targets = torch.from_numpy(found)[:, :, None, None], torch.from_numpy(labels)
+        images, targets = torch.from_numpy(features)[:, :, None, None], torch.from_numpy(labels)
         return Splits(images[train], targets[train], images[test], targets[test], classes)
 
 
@@ -79,7 +79,7 @@ def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
     A block of columns at a time, as the copies of a large table would fill a memory. Columns of extreme size are first brought to
     about 1 by a power of two, which changes no digit, for their squares not to overflow or vanish.
     """
-    found = np.empty(values.shape, dtype=np.float32)
+    features = np.empty(values.shape, dtype=np.float32)
     width = max(2, _BLOCK // len(values))
     starts = range(0, max(1, values.shape[1] - 1), width)  # no block of one column beside others: numpy would add it up in another order
     for start in starts:
@@ -92,13 +92,13 @@ def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
         part = block[train]
         mean, deviation, constant = part.mean(0), part.std(0), part.max(0) == part.min(0)
         mean, deviation = np.where(constant, part[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
-        found[:, place] = (block - mean) / deviation
-    return found
+        features[:, place] = (block - mean) / deviation
+    return features
 
 
-def _refuse_overflow(rows: Rows, found: np.ndarray, standardised: bool) -> None:
+def _refuse_overflow(rows: Rows, features: np.ndarray, standardised: bool) -> None:
     """Raise UserError naming column and row, the first of which is 1, of the first value that float32 cannot hold."""
-    sound = np.isfinite(found)
+    sound = np.isfinite(features)
     if not sound.all():
         row, column = (int(place) for place in np.argwhere(~sound)[0])
         name = rows.columns[column] if rows.columns else str(column)

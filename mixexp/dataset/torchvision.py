@@ -217,11 +217,11 @@ class FromTorchvision(Dataset):
             contents = {path: (root / path).read_bytes() for path in files if (root / path).is_file()}
         except OSError as error:
             raise UserError(f"{self.name}: its files in {root} cannot be read: {error}") from error
-        found = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in contents.items()}
+        sums = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in contents.items()}
         damaged = [
-            f"  {root / path}: {len(contents[path])} bytes, MD5 {found[path]}, expected {files[path]}"
+            f"  {root / path}: {len(contents[path])} bytes, MD5 {sums[path]}, expected {files[path]}"
             for path in contents
-            if found[path] != files[path]
+            if sums[path] != files[path]
         ]
         if damaged:
             raise UserError(

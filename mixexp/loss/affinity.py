@@ -82,8 +82,8 @@ class Affinity(Loss):
 
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         def loss_of(y: Tensor) -> Tensor:
-            own = outputs.gather(1, y.unsqueeze(1))
-            hinge = F.relu(self.margin + outputs - own)
+            label_affinity = outputs.gather(1, y.unsqueeze(1))
+            hinge = F.relu(self.margin + outputs - label_affinity)
             return hinge.scatter(1, y.unsqueeze(1), 0.0).sum(1)
 
         return labels.weighted_loss(loss_of)

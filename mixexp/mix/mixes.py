@@ -130,8 +130,8 @@ class DirichletMix(Mix):
         return {"order": pairing.random((len(order), most - 1), dtype=np.float32), "weights": weights.astype(np.float32)}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        own = torch.arange(len(labels), device=labels.device)
-        rows = [own]
+        themselves = torch.arange(len(labels), device=labels.device)
+        rows = [themselves]
         free = labels.unsqueeze(0) != labels.unsqueeze(1)  # [S, S]: who is of none of the classes a sample has so far
         for k in range(draws["order"].shape[1]):
             order = draws["order"][:, k].argsort(stable=True)
@@ -139,11 +139,11 @@ class DirichletMix(Mix):
             # a random start for each sample: its own place in the drawn order, as a fraction of those it can have
             start = (draws["order"][:, k].unsqueeze(1) * rank[:, -1:]).long().clamp(max=len(labels) - 1)
             column = torch.searchsorted(rank, start + 1).clamp(max=len(labels) - 1).squeeze(1)
-            partner = torch.where(rank[:, -1] > 0, order[column], own)
+            partner = torch.where(rank[:, -1] > 0, order[column], themselves)
             rows.append(partner)
             free = free & (labels[partner].unsqueeze(1) != labels.unsqueeze(0))
         # what a missing part would have weighed goes to the image itself
-        missing = torch.stack([partner == own for partner in rows[1:]], dim=1)
+        missing = torch.stack([partner == themselves for partner in rows[1:]], dim=1)
         others = draws["weights"][:, 1:].masked_fill(missing, 0.0)
         weights = [1 - others.sum(1), *others.unbind(1)]
         record = self.label([labels[part] for part in rows], weights)

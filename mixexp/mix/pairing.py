@@ -40,12 +40,12 @@ class SameClass(Pairing):
         # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every class
         shuffled = draws["order"].argsort(stable=True)
         random = shuffled[labels[shuffled].argsort(stable=True)]
-        own = labels.argsort(stable=True)
-        sizes = (labels.unsqueeze(0) == labels.unsqueeze(1)).sum(1)[own]
-        begins = torch.searchsorted(labels[own], labels[own], right=False)
+        by_class = labels.argsort(stable=True)
+        sizes = (labels.unsqueeze(0) == labels.unsqueeze(1)).sum(1)[by_class]
+        begins = torch.searchsorted(labels[by_class], labels[by_class], right=False)
         place = torch.arange(len(labels), device=labels.device) - begins
         rolled = torch.stack([random[begins + (place - k) % sizes] for k in range(count)], dim=1)
-        return torch.empty_like(rolled).index_copy_(0, own, rolled)
+        return torch.empty_like(rolled).index_copy_(0, by_class, rolled)
 
 
 class OtherClass(Pairing):
@@ -71,18 +71,18 @@ class OtherClass(Pairing):
         return {"order": rng.random(len(order), dtype=np.float32), "start": rng.random(len(order), dtype=np.float32)}
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        own = torch.arange(len(labels), device=labels.device)
-        order = own if self.replace else draws["order"].argsort(stable=True)
+        themselves = torch.arange(len(labels), device=labels.device)
+        order = themselves if self.replace else draws["order"].argsort(stable=True)
         other = labels[order].unsqueeze(0) != labels.unsqueeze(1)
         rank = other.cumsum(1)  # [S, S]: how many candidates, in that order, up to here
         available = rank[:, -1:]
         if self.replace:
-            wanted = (draws["place"] * available).long() + 1
+            rank_of_partner = (draws["place"] * available).long() + 1
         else:
             start = (draws["start"].unsqueeze(1) * available).long()
-            wanted = (start + torch.arange(count, device=labels.device)) % available.clamp(min=1) + 1
-        column = torch.searchsorted(rank, wanted).clamp(max=len(labels) - 1)
-        return torch.where(available > 0, order[column], own.unsqueeze(1))
+            rank_of_partner = (start + torch.arange(count, device=labels.device)) % available.clamp(min=1) + 1
+        column = torch.searchsorted(rank, rank_of_partner).clamp(max=len(labels) - 1)
+        return torch.where(available > 0, order[column], themselves.unsqueeze(1))
 
 
 class Guests(Pairing):
@@ -91,8 +91,8 @@ class Guests(Pairing):
     guests = True
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        own = len(draws["guests"])
-        return torch.arange(own, 2 * own, device=labels.device).unsqueeze(1)
+        images = len(draws["guests"])
+        return torch.arange(images, 2 * images, device=labels.device).unsqueeze(1)
 
 
 class SecondPass(Guests):
@@ -143,11 +143,11 @@ def nearest(points: Tensor, k: int) -> Tensor:
     """The k nearest other points of each point, int64 [N, k], nearest first, by Euclidean distance of points, float32 [N, D]."""
     points = points - points.mean(0)  # ‖a − b‖² is formed as ‖a‖² − 2ab + ‖b‖², which loses fewer digits near the origin
     squares = points.square().sum(1)
-    found = []
+    neighbours = []
     for start in range(0, len(points), _CHUNK):
         chunk = points[start : start + _CHUNK]
         distance = squares - 2 * chunk @ points.T
-        own = torch.arange(len(chunk), device=points.device)
-        distance[own, own + start] = float("inf")
-        found.append(distance.topk(k, dim=1, largest=False).indices)
-    return torch.cat(found)
+        row = torch.arange(len(chunk), device=points.device)
+        distance[row, row + start] = float("inf")
+        neighbours.append(distance.topk(k, dim=1, largest=False).indices)
+    return torch.cat(neighbours)

@@ -73,8 +73,8 @@ class MixedSamples(Probe):
             points = plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1)
             weights = plan.labels.to_one_hot(2)[:, 1]
             lam = plan.weights[0] if plan.weights else torch.ones_like(weights)
-            found = torch.column_stack([points, weights, lam])[: self.samples - len(rows)]
-            rows += [dict(zip(("x", "y", "weight", "lam"), values, strict=True)) for values in found.tolist()]
+            columns = torch.column_stack([points, weights, lam])[: self.samples - len(rows)]
+            rows += [dict(zip(("x", "y", "weight", "lam"), values, strict=True)) for values in columns.tolist()]
             if len(rows) == self.samples:
                 break
         return {"mixed_samples": rows, "ratio": ratio_rows(subject.mix, [row["lam"] for row in rows])}
@@ -205,10 +205,10 @@ class Intrusion(Probe):
     def _nearest(subject: Subject, points: torch.Tensor) -> torch.Tensor:
         """The row of the training image that is nearest to each of the points."""
         best = points.new_full((len(points),), math.inf)
-        found = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        nearest = torch.zeros(len(points), dtype=torch.int64, device=points.device)
         for start in range(0, len(subject.train), BATCH):
             images = subject.inputs(subject.train.images[start : start + BATCH]).flatten(1)
             distance, row = torch.cdist(points.flatten(1), images).min(1)
-            found = torch.where(distance < best, row + start, found)
+            nearest = torch.where(distance < best, row + start, nearest)
             best = torch.minimum(distance, best)
-        return found
+        return nearest

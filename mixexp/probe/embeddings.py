@@ -38,10 +38,10 @@ class Features(Probe):
         for part in ("train", "test"):
             chosen = subject.sample(part, self.samples)
             for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
-                found, outputs = subject.seen(images, ["final"])
+                layers, outputs = subject.seen(images, ["final"])
                 predicted = subject.loss.predict(outputs)
-                for (x, y), own, guess in zip(found["final"].tolist(), labels.tolist(), predicted.tolist(), strict=True):
-                    rows.append({"part": part, "x": x, "y": y, "label": subject.classes[own], "predicted": subject.classes[guess]})
+                for (x, y), label, guess in zip(layers["final"].tolist(), labels.tolist(), predicted.tolist(), strict=True):
+                    rows.append({"part": part, "x": x, "y": y, "label": subject.classes[label], "predicted": subject.classes[guess]})
         return {"features": rows}
 
 
@@ -75,13 +75,13 @@ def shapes(points: Tensor, labels: Tensor, names: tuple[str, ...]) -> Rows:
     points, labels = points.cpu().double(), labels.cpu()  # MPS has no float64
     means, rows = {}, []
     for label, name in enumerate(names):
-        own = points[labels == label]
-        if len(own) < 3:
+        cloud = points[labels == label]
+        if len(cloud) < 3:
             continue
-        small, large = torch.linalg.eigvalsh(torch.cov(own.T)).clamp(min=0).tolist()
+        small, large = torch.linalg.eigvalsh(torch.cov(cloud.T)).clamp(min=0).tolist()
         if large > 0:
-            means[name] = own.mean(0)
-            rows.append({"class": name, "images": len(own), "radius": math.sqrt(small + large), "elongation": math.sqrt(large / small) if small else math.inf})
+            means[name] = cloud.mean(0)
+            rows.append({"class": name, "images": len(cloud), "radius": math.sqrt(small + large), "elongation": math.sqrt(large / small) if small else math.inf})
     middle = sum(math.log(row["radius"]) for row in rows) / max(1, len(rows))
     for row in rows:
         nearest = min(((means[row["class"]] - mean).norm().item() for name, mean in means.items() if name != row["class"]), default=math.nan)
