@@ -209,7 +209,7 @@ def _holds(config: Mapping[str, Any], found: _Data, trusted: tuple[str, ...]) ->
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
@@ -373,7 +373,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     rows = sampling.epoch_size(np.array(counts))
     smallest = min(rows, 2)
     try:
-        batch = mix.origins(config["batch_size"])
+        batch = mix.source_images(config["batch_size"])
     except ValueError as error:
         errors.append(str(error))
     else:
@@ -513,7 +513,7 @@ def cost(config: Mapping[str, Any]) -> Cost:
         return _cost_of_game(_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
     found = _data(_key(config, *DATA), trusted)
     mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
@@ -524,7 +524,7 @@ def cost(config: Mapping[str, Any]) -> Cost:
     samples = images * (config["batch_size"] // batch)
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
-    forward = before * images * (2 if mix.guests else 1) + (shape.flops - before) * samples
+    forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
     return Cost(steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
 
 

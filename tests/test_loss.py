@@ -53,8 +53,8 @@ def mixed_by(name: str, count: int) -> MixedLabels:
     except ValueError:
         pytest.skip("validate.py refuses this mix of such labels")
     mix.prepare(torch.arange(count).view(-1, 1, 1, 1), labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.origins(count), count).items()}
-    return mix.plan(torch.cat([labels, labels[draws["guests"]]]) if mix.guests else labels, draws).labels
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()}
+    return mix.plan(torch.cat([labels, labels[draws["external"]]]) if mix.external else labels, draws).labels
 
 
 def outputs_of(loss: Loss, count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -47,13 +47,13 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
 
 
 PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
-STEPPED = [name for name in PAIRS if not mix_of(name).guests]
+STEPPED = [name for name in PAIRS if not mix_of(name).external]
 BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
 USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix)]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
-    draws = mix.draw(seed, epoch, np.arange(rows), mix.origins(batch_size), batch_size)
+    draws = mix.draw(seed, epoch, np.arange(rows), mix.source_images(batch_size), batch_size)
     assert all(len(values) == rows for values in draws.values())
     return {name: torch.from_numpy(values) for name, values in draws.items()}
 
@@ -75,18 +75,18 @@ def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int
     if not accepts(mix, labels):
         pytest.skip("validate.py refuses this mix of such labels")
     mix.prepare(some_images(len(labels)), labels)
-    origins, draws = mix.origins(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
+    source_images, draws = mix.source_images(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
     found = []
-    for start in range(0, len(labels), origins):
-        now = slice(start, start + origins)
+    for start in range(0, len(labels), source_images):
+        now = slice(start, start + source_images)
         own = {name: values[now] for name, values in draws.items()}
         found.append((now, mix.plan(joined(labels, now, own), own), own))
     return found
 
 
 def joined(values: Tensor, now: slice, draws: dict[str, Tensor]) -> Tensor:
-    """A batch's values, with those of its guests behind."""
-    return torch.cat([values[now], values[draws["guests"]]]) if "guests" in draws else values[now]
+    """A batch's values, with those of its external partners behind."""
+    return torch.cat([values[now], values[draws["external"]]]) if "external" in draws else values[now]
 
 
 def only(mix: Mix, labels: Tensor, batch_size: int | None = None, seed: int = 0) -> Plan:
@@ -207,7 +207,7 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
 @pytest.mark.parametrize("name", NAMES)
 def test_dtype_and_shape_of_any_representation_are_kept(name: str) -> None:
     mix = mix_of(name)
-    plan, present = only(mix, some_labels(6)), 12 if mix.guests else 6
+    plan, present = only(mix, some_labels(6)), 12 if mix.external else 6
     for dtype in (torch.float64, torch.bfloat16):
         for shape in ((5,), (2, 3, 3)):
             x = torch.arange(present * math.prod(shape), dtype=dtype).view(present, *shape)
@@ -351,7 +351,7 @@ def test_partners_are_uniform(name: str, which: int) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_128_images_with_8_partners_each(name: str) -> None:
     mix, labels = mix_of(name, step_size=128, ratio__per="sample"), some_labels(128)
-    assert mix.origins(1024) == 128
+    assert mix.source_images(1024) == 128
     plan = only(mix, labels, 1024)
     assert plan.apply(some_images(128)).shape == (1024, 2, 3, 3)
     assert plan.rows[0].bincount().eq(8).all()
@@ -364,7 +364,7 @@ def test_128_images_with_8_partners_each(name: str) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_step_size_that_does_not_divide(name: str, batch_size: int, step_size: int) -> None:
     with pytest.raises(ValueError, match=f"step_size = {step_size} does not divide batch_size = {batch_size}"):
-        mix_of(name, step_size=step_size).origins(batch_size)
+        mix_of(name, step_size=step_size).source_images(batch_size)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -375,7 +375,7 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
         sizes.append(len(plan.apply(joined(images, now, own))))
         assert len(plan.labels.labels[0]) == sizes[-1]
     assert sizes == [4, 4, 1]
-    if not mix.guests:
+    if not mix.external:
         torch.testing.assert_close(plan.apply(images[8:]), images[8:])
         assert plan.labels.to_one_hot(CLASSES)[0, labels[8]] == 1
 

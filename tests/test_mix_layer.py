@@ -181,14 +181,14 @@ def small_network(loss: Loss) -> Network:
 
 
 def batch_of(mix: Mix, batch_size: int) -> tuple[Tensor, Plan]:
-    rng, origins = np.random.default_rng(0), mix.origins(batch_size)
-    images = torch.from_numpy(rng.normal(size=(origins, 2, 8, 8)).astype(np.float32))
-    labels = torch.arange(origins) % 2
+    rng, source_images = np.random.default_rng(0), mix.source_images(batch_size)
+    images = torch.from_numpy(rng.normal(size=(source_images, 2, 8, 8)).astype(np.float32))
+    labels = torch.arange(source_images) % 2
     if hasattr(getattr(mix, "pairing", None), "k"):
         mix.pairing.k = 1
     mix.prepare(images, labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(origins), origins, batch_size).items()}
-    everybody = torch.cat([torch.arange(origins), draws["guests"]]) if mix.guests else torch.arange(origins)
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(source_images), source_images, batch_size).items()}
+    everybody = torch.cat([torch.arange(source_images), draws["external"]]) if mix.external else torch.arange(source_images)
     return images[everybody], mix.plan(labels[everybody], draws)
 
 
@@ -206,7 +206,7 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     assert without == []
 
 
-STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).guests]
+STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).external]
 
 
 @pytest.mark.parametrize("layer", PLACES)

@@ -73,13 +73,13 @@ def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
     pairing = Nearest(5)
     pairing.prepare(points(20).view(20, 4, 1, 1), torch.zeros(20, dtype=torch.int64))
     order = np.repeat(np.arange(20), 2000)
-    guests = pairing.draw(np.random.default_rng(0), order)["guests"]
+    external = pairing.draw(np.random.default_rng(0), order)["external"]
     for i in range(20):
-        counts = np.bincount(guests[order == i], minlength=20)
+        counts = np.bincount(external[order == i], minlength=20)
         assert counts.sum() == counts[pairing.neighbours[i]].sum() == 2000
         assert stats.chisquare(counts[pairing.neighbours[i]]).pvalue > 1e-4
-    again = pairing.draw(np.random.default_rng(1), order)["guests"]
-    assert 0.15 < (guests == again).mean() < 0.25
+    again = pairing.draw(np.random.default_rng(1), order)["external"]
+    assert 0.15 < (external == again).mean() < 0.25
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_more_neighbours_than_there_are_images_are_refused(same_class: bool, cou
 
 def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
     order = np.random.default_rng(0).permutation(200)[:150]
-    guests = SecondPass().draw(np.random.default_rng(1), order)["guests"]
-    assert sorted(guests) == sorted(order) and (guests != order).mean() > 0.95
-    fixed = [(SecondPass().draw(np.random.default_rng(seed), order)["guests"] == order).sum() for seed in range(300)]
+    external = SecondPass().draw(np.random.default_rng(1), order)["external"]
+    assert sorted(external) == sorted(order) and (external != order).mean() > 0.95
+    fixed = [(SecondPass().draw(np.random.default_rng(seed), order)["external"] == order).sum() for seed in range(300)]
     assert np.mean(fixed) == pytest.approx(1, abs=0.25), "an image meets itself once a pass on average, as two loaders have it"
 
 
 @pytest.mark.parametrize("mix", ["mixup_two_loaders", "mixup_knn"])
-def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = loop.forward_blended
 
@@ -122,11 +122,11 @@ def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: py
     parts = prepare(config_of(*words))
     parts.mix.prepare(parts.train.images, parts.train.labels)
     order = parts.sampling.order(parts.choice.train_labels, loop.streams.generator(0, "order", 0))
-    guests = parts.mix.draw(0, 0, order, 64, 64)["guests"]
+    external = parts.mix.draw(0, 0, order, 64, 64)["external"]
     start = 0
     for images, plan, blended in seen:
         size = len(blended)
-        rows = torch.from_numpy(np.concatenate([order[start : start + size], guests[start : start + size]]))
+        rows = torch.from_numpy(np.concatenate([order[start : start + size], external[start : start + size]]))
         start += size
         assert torch.equal(images, parts.normalize(parts.train.images[rows]))
         assert torch.equal(torch.cat(plan.labels.labels), parts.train.labels[rows])

@@ -17,10 +17,10 @@ from mixexp.mix import Blend, Label, Mix, Pairing, Plan, Ratio
 class NoMix(Mix):
     """Empirical risk minimisation: every sample is an image with its own label."""
 
-    def origins(self, batch_size: int) -> int:
+    def source_images(self, batch_size: int) -> int:
         return batch_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
         return {}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
@@ -46,11 +46,11 @@ class Pairs(Mix):
         only_repeats: bool = False,
         from_epoch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
-        if pairing.guests and step_size is not None:
+        if pairing.external and step_size is not None:
             raise ValueError(f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null")
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
         self.from_epoch = from_epoch
-        self.mixes_labels, self.guests, self.needs_repeats = label.mixes, pairing.guests, only_repeats
+        self.mixes_labels, self.external, self.needs_repeats = label.mixes, pairing.external, only_repeats
 
     def check(self, counts: np.ndarray) -> None:
         self.pairing.check(counts)
@@ -62,17 +62,17 @@ class Pairs(Mix):
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         self.pairing.prepare(images, labels)
 
-    def origins(self, batch_size: int) -> int:
+    def source_images(self, batch_size: int) -> int:
         if self.step_size is None:
             return batch_size
         if batch_size % self.step_size:
             raise ValueError(f"mix.step_size = {self.step_size} does not divide batch_size = {batch_size}")
         return self.step_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
-        count = batch_size // origins
+    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
+        count = batch_size // source_images
         draws = self.pairing.draw_for(streams.generator(seed, "pairing", epoch), order, count)
-        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), origins, count)
+        lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), source_images, count)
         if self.needs_repeats:
             lam[np.unique(order, return_index=True)[1]] = 1.0
         if epoch < self.from_epoch:
@@ -117,10 +117,10 @@ class DirichletMix(Mix):
         if max(self.classes) > present:
             raise ValueError(f"mix.classes = {self.classes}: the training set has {present} classes")
 
-    def origins(self, batch_size: int) -> int:
+    def source_images(self, batch_size: int) -> int:
         return batch_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
         rng, most = streams.generator(seed, "ratio", epoch), max(self.classes)
         parts = rng.choice(self.classes, size=len(order))
         weights = rng.standard_gamma(self.alpha, size=(len(order), most))

@@ -85,30 +85,30 @@ class OtherClass(Pairing):
         return torch.where(available > 0, order[column], themselves.unsqueeze(1))
 
 
-class Guests(Pairing):
+class ExternalPartners(Pairing):
     """Partners from outside the batch, one an image, which join the batch behind its own images."""
 
-    guests = True
+    external = True
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        images = len(draws["guests"])
+        images = len(draws["external"])
         return torch.arange(images, 2 * images, device=labels.device).unsqueeze(1)
 
 
-class SecondPass(Guests):
+class SecondPass(ExternalPartners):
     """Partners from a second pass over the training set in another order: mixup with two data loaders (Zhang et al. 2018, section 2).
 
     Both passes visit the same images an epoch, so every image is somebody's partner once.
     """
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        return {"guests": rng.permutation(order)}
+        return {"external": rng.permutation(order)}
 
 
 _CHUNK = 1024
 
 
-class Nearest(Guests):
+class Nearest(ExternalPartners):
     """Partners drawn anew each time from an image's k nearest neighbours in the training set, by Euclidean distance of raw pixels.
 
     same_class: only neighbours of its own (training) label count. The neighbours are computed once, before training.
@@ -136,7 +136,7 @@ class Nearest(Guests):
         self.neighbours = neighbours.cpu().numpy()
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        return {"guests": self.neighbours[order, rng.integers(self.k, size=len(order))]}
+        return {"external": self.neighbours[order, rng.integers(self.k, size=len(order))]}
 
 
 def nearest(points: Tensor, k: int) -> Tensor:
