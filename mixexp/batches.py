@@ -16,14 +16,14 @@ BLOCK_STEPS = 64
 class Epoch(NamedTuple):
     """What is drawn for an epoch: its order, int64 [rows], the draws of augmentation and mix, [rows, …] each, a layer per step.
 
-    guests: where the mix has any, the draws for their augmentation, and as "chosen" who they are.
+    external: where the mix has partners from outside the batch, the draws for their augmentation, and as "chosen" who they are.
     """
 
     order: np.ndarray
     augment: dict[str, np.ndarray]
     mix: dict[str, np.ndarray]
     layers: list[str]
-    guests: dict[str, np.ndarray] = {}
+    external: dict[str, np.ndarray] = {}
 
 
 class Batch(NamedTuple):
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     chosen: Tensor
     augment: dict[str, Tensor]
     mix: dict[str, Tensor]
-    guests: dict[str, Tensor] = {}
+    external: dict[str, Tensor] = {}
 
     def map(self, change: Callable[..., Tensor], *others: Batch) -> Batch:
         """The batch of change(tensor, the others' tensors of the same name)."""
@@ -43,12 +43,12 @@ class Batch(NamedTuple):
         return Batch(change(self.chosen, *(other.chosen for other in others)), *(each(part) for part in range(1, len(self))))
 
     def everybody(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rows of the images and, behind them, of the guests, with the draws for their augmentation."""
-        if not self.guests:
+        """The rows of the images and, behind them, of the external partners, with the draws for their augmentation."""
+        if not self.external:
             return self.chosen, self.augment
         return (
-            torch.cat([self.chosen, self.guests["chosen"]]),
-            {name: torch.cat([values, self.guests[name]]) for name, values in self.augment.items()},
+            torch.cat([self.chosen, self.external["chosen"]]),
+            {name: torch.cat([values, self.external[name]]) for name, values in self.augment.items()},
         )
 
 
@@ -75,7 +75,7 @@ class Batches:
         self._block = block
         epochs = [self._draw(epoch) for epoch in range(block * self._epochs, (block + 1) * self._epochs)]
         self._layers = [layer for epoch in epochs for layer in epoch.layers]
-        first, *others = [Batch(torch.from_numpy(e.order), _tensors(e.augment), _tensors(e.mix), _tensors(e.guests)) for e in epochs]
+        first, *others = [Batch(torch.from_numpy(e.order), _tensors(e.augment), _tensors(e.mix), _tensors(e.external)) for e in epochs]
         drawn = first.map(lambda *parts: torch.cat([part[: self._used] for part in parts]), *others)
         if self._device.type == "cuda":  # memory that the device can read while the host goes on
             drawn = drawn.map(lambda values: values.pin_memory())

@@ -22,6 +22,7 @@ import torch
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
+from mixexp.class_names import located
 from mixexp.contracts import contract, example, lacking
 from mixexp.errors import UserError, closest
 from mixexp.text import in_shell, listed, one_line, override, resembling, shown
@@ -38,7 +39,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
 
 
 def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
-    """The class or function a `_target_` names; raises UserError where it is not admitted, not there or not callable.
+    """The class or function a `_target_` names, today or in an older record; raises UserError where it is not admitted, not there or not callable.
 
     Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose (trusted_modules), which may
     also lie in the working directory. `check` admits of these what makes an object of the kind that its place needs, so that a
@@ -46,6 +47,7 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     """
     if not isinstance(target, str) or "." not in target or not is_module(target):
         raise UserError(f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class")
+    target = located(target)
     module_name, _, name = target.rpartition(".")
     admitted = (*OWN_MODULES, *filter(is_module, trusted))
     if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in admitted):

@@ -17,7 +17,7 @@ from torch import Tensor
 from mixexp import streams
 from mixexp.build import build, locate
 from mixexp.dataset import Dataset, Splits
-from mixexp.dataset.folders import place_name
+from mixexp.dataset.files import place_name
 from mixexp.errors import UserError
 from mixexp.imbalance import Imbalance, cut, first
 from mixexp.label_noise import LabelNoise

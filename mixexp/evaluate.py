@@ -8,8 +8,8 @@ from torch import nn
 
 from mixexp.data import Normalize, Part
 from mixexp.device import Execution
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.mixed import Mixed
 
 BATCH = 1000
 
@@ -30,7 +30,7 @@ def evaluate(
         with run.autocast():
             outputs = network(normalize(images).contiguous(memory_format=run.memory_format))
         outputs = outputs.float()
-        total += loss(outputs, Mixed((labels,))).sum()
+        total += loss(outputs, MixedLabels((labels,))).sum()
         # not bincount, which asks the device how large its result will be
         counts.scatter_add_(0, labels * num_classes + loss.predict(outputs), torch.ones_like(labels))
     network.train()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.checkpoint import State, read, reason_of
+from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
 from mixexp.files import read_json, read_json_or_nothing, read_yaml
 from mixexp.text import one_line
@@ -19,7 +20,7 @@ def configuration(folder: Path) -> dict[str, Any]:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml")
     try:
-        config = read_yaml(folder / "config.yaml")
+        config = up_to_date(read_yaml(folder / "config.yaml"))
         ended = (folder / "result.json").exists()
         outcome = read_json(folder / "result.json")["outcome"] if ended else None
         if not {"trusted_modules", "choices", "alpha"} <= config.keys() or not isinstance(config["choices"], dict):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.build import build
-from mixexp.logger import Account, Logger, Outcome, Row
-from mixexp.logger.guarded import Guarded
+from mixexp.logger import Account, Guarded, Logger, Outcome, Row
 from mixexp.record import RunFolder
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from mixexp import finished
 from mixexp.build import build, check
+from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
 from mixexp.plan.checks import validate
@@ -110,7 +111,7 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
     beside = folder / f"probe_{name}.yaml"
     try:
         if beside.exists():
-            return read_yaml(beside)
+            return up_to_date(read_yaml(beside))
         sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)  # a record may name anything
         return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
     except (OSError, ValueError, UserError):

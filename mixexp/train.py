@@ -87,7 +87,7 @@ def train(
     base_lr = config["optimizer"]["lr"]
 
     # -- budget
-    rows, batch = sampling.epoch_size(parts.counts), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(parts.counts), mix.source_images(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     evaluate_every = evaluation_interval(config, per_epoch, steps)
@@ -142,15 +142,15 @@ def train(
     def draw(epoch: int) -> Epoch:
         order = sampling.order(choice.train_labels, streams.generator(seed, "order", epoch))
         mixing = mix.draw(seed, epoch, order, batch, config["batch_size"])
-        guests = {}
-        if mix.guests:
-            guests = {**augment.draw(streams.generator(seed, "augment guests", epoch), rows), "chosen": mixing["guests"]}
+        external = {}
+        if mix.external:
+            external = {**augment.draw(streams.generator(seed, "augment guests", epoch), rows), "chosen": mixing["external"]}
         return Epoch(
             order,
             augment.draw(streams.generator(seed, "augment", epoch), rows),
             mixing,
             mix_layer.draw(streams.generator(seed, "mix_layer", epoch), per_epoch),
-            guests,
+            external,
         )
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,7 @@ from torch import Tensor
 from running import option
 
 from mixexp import streams
-from mixexp.augment import Augment
-from mixexp.augment.continuous import Continuous
-from mixexp.augment.noise import Noise
-from mixexp.augment.standard import Standard
+from mixexp.augment import Augment, Continuous, Noise, Standard
 from mixexp.build import build
 from mixexp.data import Normalize
 

@@ -21,8 +21,8 @@ from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
 from mixexp.contracts import undefined
 from mixexp.errors import UserError
-from mixexp.mix.beta import Beta
-from mixexp.mix.pairs import Pairs
+from mixexp.mix.mixes import Pairs
+from mixexp.mix.ratio import Beta
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.schedule import Constant, Cosine
@@ -41,7 +41,7 @@ MANDATORY = {
     "csv": {"file": "flowers.csv", "label": "species"},
 }
 """What the user has to give on purpose: settings that are ??? in their option."""
-UNSAID = {"mixexp.mix.pairs.Pairs": {"only_repeats", "from_epoch"}, "mixexp.model.mnist_cnn.MnistCNN": {"embedding"}}
+UNSAID = {"mixexp.mix.mixes.Pairs": {"only_repeats", "from_epoch"}, "mixexp.model.mnist_cnn.MnistCNN": {"embedding"}}
 """Arguments that options older than they are leave out, as another key would make another run."""
 
 
@@ -247,11 +247,11 @@ def test_code_that_nobody_named_is_refused(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("mixexp.mixx.none.NoMix", "No module named 'mixexp.mixx'. Did you mean 'mixexp.mix.none.NoMix'?"),
-        ("mixexp.mix.nonee.NoMix", "No module named 'mixexp.mix.nonee'. Did you mean 'mixexp.mix.none.NoMix'?"),
-        ("mixexp.mix.none.NoMx", "mixexp.mix.none has no such class or function; it has NoMix. Did you mean 'mixexp.mix.none.NoMix'?"),
-        ("mixexp.mix.none.nomix", "mixexp.mix.none has no such class or function; it has NoMix. Did you mean 'mixexp.mix.none.NoMix'?"),
-        ("mixexp.mix.none.zzzzzzzz", "mixexp.mix.none has no such class or function; it has NoMix."),
+        ("mixexp.mixx.mixes.NoMix", "No module named 'mixexp.mixx'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixess.NoMix", "No module named 'mixexp.mix.mixess'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixes.NoMx", "mixexp.mix.mixes has no such class or function; it has NoMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixes.nomix", "mixexp.mix.mixes has no such class or function; it has NoMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixes.zzzzzzzz", "mixexp.mix.mixes has no such class or function; it has NoMix."),
         ("mixexpert.mix.NoMix", "there is no module mixexpert in the working directory, nor is one installed. Did you mean 'mixexp.mix.NoMix'?"),
         ("torchx.load", "there is no module torchx in the working directory, nor is one installed. Did you mean 'torch.load'?"),
     ],
@@ -264,7 +264,7 @@ def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
 
 def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
-        "from mixexp.mix.none import NoMix\n\n\nclass Own(NoMix):\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
+        "from mixexp.mix.mixes import NoMix\n\n\nclass Own(NoMix):\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
     )
     module = own_module(tmp_path, text, monkeypatch)
     wanted = {"_target_": f"{module}.Own", "size": 3}
@@ -294,10 +294,10 @@ def test_inner_nodes_are_built_first() -> None:
 def test_inner_nodes_are_checked_with_their_whole_path() -> None:
     mix = option("mix/mixup")
     mix["ratio"] = {**mix["ratio"], "per": "bacth", "alpha": 0}
-    mix["blend"] = {"_target_": "mixexp.mix.linear.Lineer"}
+    mix["blend"] = {"_target_": "mixexp.mix.blend.Lineer"}
     lines = sorted(check(mix, "mix"))
     assert [line.split(" ")[0] for line in lines] == ["mix.blend:", "mix.ratio.alpha", "mix.ratio.per"]
-    assert "Did you mean 'mixexp.mix.linear.Linear'?" in lines[0] and "Did you mean 'mix.ratio.per=batch'?" in lines[2]
+    assert "Did you mean 'mixexp.mix.blend.Linear'?" in lines[0] and "Did you mean 'mix.ratio.per=batch'?" in lines[2]
 
 
 def test_an_inner_node_that_is_left_out_is_needed() -> None:
@@ -339,7 +339,7 @@ def test_keywords_of_any_name_are_allowed_where_the_signature_says_so(monkeypatc
         ("dataset", "torch.hub.load"),
         ("sampling", "torch.nn.Identity"),
         ("mix", "mixexp.record.Path"),
-        ("model", "mixexp.loss.kl.KL"),
+        ("model", "mixexp.loss.cross_entropy.KL"),
         ("optimizer", "mixexp.build.build"),
     ],
 )
@@ -350,10 +350,10 @@ def test_a_target_of_another_kind_is_refused(place: str, target: str) -> None:
 
 def test_inner_nodes_must_be_of_the_kind_their_place_needs() -> None:
     mix = option("mix/mixup")
-    mix["pairing"] = {"_target_": "mixexp.mix.linear.Linear"}
+    mix["pairing"] = {"_target_": "mixexp.mix.blend.Linear"}
     (line,) = check(mix, "mix")
-    assert line.startswith("mix.pairing: _target_ mixexp.mix.linear.Linear makes no Pairing. It has to be a class that derives from mixexp.mix.Pairing")
-    mix["extra"] = mix["pairing"] = {"_target_": "mixexp.mix.permutation.Permutation"}
+    assert line.startswith("mix.pairing: _target_ mixexp.mix.blend.Linear makes no Pairing. It has to be a class that derives from mixexp.mix.Pairing")
+    mix["extra"] = mix["pairing"] = {"_target_": "mixexp.mix.pairing.Permutation"}
     (line,) = check(mix, "mix")
     assert line.startswith("mix.extra: no such setting")
 

@@ -158,7 +158,7 @@ def test_the_first_and_last_cells_of_an_experiments_grid(name):
         # nested keys, in options and beside them
         ("optimizer.lr=0.5", "model.width=3"),
         ("mix=mixup", "mix.ratio.alpha=3", "mix.ratio.per=epoch"),
-        ("mix=bc", "mix.pairing={_target_: mixexp.mix.permutation.Permutation}"),
+        ("mix=bc", "mix.pairing={_target_: mixexp.mix.pairing.Permutation}"),
         ("mix=bc", "mix.ratio=null"),
         ("experiment=quickstart", "optimizer.lr=0.5", "table.title=x", "table.figures=[]"),
         # in any order: what Hydra applies later wins

@@ -675,7 +675,7 @@ def fresh_hash(*trusted: str) -> str:
     return code_hash(trusted)
 
 
-@pytest.mark.parametrize("name", ["train.py", "mix/pairs.py", "model/_blocks.py", "sweep/execute.py", "new.py", "mix/new.py"])
+@pytest.mark.parametrize("name", ["train.py", "mix/mixes.py", "model/blocks.py", "sweep/execute.py", "new.py", "mix/new.py"])
 def test_a_change_of_the_programs_code_is_seen(name, package):
     before = fresh_hash()
     assert fresh_hash() == before

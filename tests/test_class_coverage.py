@@ -13,18 +13,14 @@ from running import sounds
 
 from mixexp import data
 from mixexp.dataset import Splits
-from mixexp.dataset.image_folder import ImageFolder
+from mixexp.dataset.images import ImageFolder
 from mixexp.errors import note
-from mixexp.imbalance.minority import Minority
-from mixexp.imbalance.none import NoImbalance
-from mixexp.imbalance.profile import Profile
-from mixexp.label_noise import LabelNoise
-from mixexp.label_noise.none import NoNoise
+from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance
+from mixexp.label_noise import LabelNoise, NoNoise
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.sampling.equal import Equal
-from mixexp.subset.full import Full
-from mixexp.subset.head import Head
+from mixexp.sampling import BalancedSampling
+from mixexp.subset import Full, Head
 
 
 @pytest.fixture(autouse=True)
@@ -87,16 +83,16 @@ def test_what_leaves_one_class_is_refused_with_its_name(train: list[int], test: 
 
 
 def test_few_images_of_a_class_are_an_experiment() -> None:
-    choice = chosen(SORTED * 2, [0, 1, 2] * 4, imbalance=Minority(n=1, classes=[0, 1]))
+    choice = chosen(SORTED * 2, [0, 1, 2] * 4, imbalance=MinorityClasses(n=1, classes=[0, 1]))
     assert np.bincount(choice.train_labels).tolist() == [3, 3, 12]
     choice = chosen(SORTED, [0, 1, 2], subset=Head(7))
     assert np.bincount(choice.train_labels).tolist() == [6, 1]
-    assert Equal("smallest").epoch_size(np.array([6, 1, 0])) == 2, "undersampling leaves an empty class out, and one image of the others"
+    assert BalancedSampling("smallest").epoch_size(np.array([6, 1, 0])) == 2, "undersampling leaves an empty class out, and one image of the others"
 
 
 def test_a_profile_over_an_empty_class_says_which() -> None:
     with pytest.raises(ValueError) as caught:
-        chosen(SORTED, [0, 1, 2], subset=Head(7), imbalance=Profile("step", 2.0))
+        chosen(SORTED, [0, 1, 2], subset=Head(7), imbalance=LongTail("step", 2.0))
     assert str(caught.value) == (
         "imbalance.shape = step: class 2 has no training image, and the profile gives every class some; take more images"
     )

@@ -124,7 +124,7 @@ def test_list_names_every_option(tmp_path):
 def test_an_option_and_a_class_of_the_users_own(tmp_path):
     (tmp_path / "conf" / "mix").mkdir(parents=True)
     (tmp_path / "conf" / "mix" / "mine.yaml").write_text("# Mine: plain after all.\n_target_: my_mixes.Mine\n")
-    (tmp_path / "my_mixes.py").write_text("from mixexp.mix.none import NoMix\n\n\nclass Mine(NoMix):\n    pass\n")
+    (tmp_path / "my_mixes.py").write_text("from mixexp.mix.mixes import NoMix\n\n\nclass Mine(NoMix):\n    pass\n")
     own = ("--config-dir", "conf", "mix=mine", *SMALL)
     assert "trusted_modules=[my_mixes]" in mixexp(*own, cwd=tmp_path).stderr
     done = mixexp(*own, "trusted_modules=[my_mixes]", cwd=tmp_path)

@@ -21,9 +21,9 @@ from running import config_of
 
 from mixexp import errors, sizes
 from mixexp.build import build, check
-from mixexp.dataset import Dataset, columns, table
+from mixexp.dataset import Dataset, columns, tables
 from mixexp.dataset.csv_table import CsvTable
-from mixexp.dataset.table import Rows
+from mixexp.dataset.tables import Rows
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
@@ -697,13 +697,13 @@ def test_a_constant_column_is_zero_and_a_stranger_to_it_no_giant(value: str, tmp
     found = csv(tmp_path, text(("same", [value] * 30), ("x", SQUARES), ("kind", AB))).load()
     assert found.train_images[:, 0].eq(0).all() and found.test_images[:, 0].eq(0).all()
 
-    class Known(table.Table):
+    class Known(tables.Table):
         def read(self) -> Rows:
             values = np.full((30, 1), 0.1)
             values[test] = 0.2
             return Rows(values, np.array([0, 1] * 15), ("a", "b"))
 
-    _, test = table.stratified_split(np.array([0, 1] * 15), 0.2, 0)
+    _, test = tables.stratified_split(np.array([0, 1] * 15), 0.2, 0)
     shown = Known(0.2, 0, True).load()
     torch.testing.assert_close(shown.test_images, torch.full_like(shown.test_images, 0.1))
 
@@ -712,10 +712,10 @@ def test_blocks_of_columns_give_the_bits_of_the_whole(monkeypatch: pytest.Monkey
     values = np.random.default_rng(0).normal(size=(200, 7)) * 10.0 ** np.arange(-3, 4)
     train = np.arange(150)
     whole = ((values - values[train].mean(0)) / values[train].std(0)).astype(np.float32)
-    assert np.array_equal(table._standardised(values, train), whole)
+    assert np.array_equal(tables._standardised(values, train), whole)
     for width in (2, 3, 4, 6):
-        monkeypatch.setattr(table, "_BLOCK", width * 200)
-        assert np.array_equal(table._standardised(values, train), whole)
+        monkeypatch.setattr(tables, "_BLOCK", width * 200)
+        assert np.array_equal(tables._standardised(values, train), whole)
 
 
 def test_a_table_beyond_the_machine_and_a_column_of_too_many_texts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,12 @@ from running import option as composed_option
 from scipy.io import savemat
 from torchvision import datasets
 
-from mixexp.dataset import Dataset, Splits, check_statistics, from_torchvision
+from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset import torchvision as benchmarks
 from mixexp.dataset.digits import Digits
-from mixexp.dataset.from_torchvision import FromTorchvision
-from mixexp.dataset.image_folder import ImageFolder
+from mixexp.dataset.images import ImageFolder
 from mixexp.dataset.split import stratified_split
+from mixexp.dataset.torchvision import FromTorchvision
 from mixexp.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -364,7 +365,7 @@ def test_what_torchvision_prints_keeps_stdout_clean(tmp_path, cifar10, monkeypat
         print("Downloading")
         write_all(root / "cifar-10-batches-py", cifar10[0])
 
-    monkeypatch.setattr(from_torchvision._Cifar, "download", chatter)
+    monkeypatch.setattr(benchmarks._Cifar, "download", chatter)
     assert_is_small_cifar10(FromTorchvision("CIFAR10", str(tmp_path)).load())
     assert capsys.readouterr() == ("", "Downloading\n")
 
@@ -390,7 +391,7 @@ def test_a_complete_folder_is_only_read(tmp_path, cifar10, monkeypatch):
     def refuse(*arguments: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(from_torchvision, "FileLock", refuse)
+    monkeypatch.setattr(benchmarks, "FileLock", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert_is_small_cifar10(FromTorchvision("CIFAR10", str(tmp_path)).load())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifar-10-batches-py"]
@@ -462,7 +463,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, mirror, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(from_torchvision._Cifar, "download", interrupt)
+        patch.setattr(benchmarks._Cifar, "download", interrupt)
         FromTorchvision("CIFAR10", str(tmp_path)).load()
     assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == []
     # A killed process cannot tidy up; the next download does not trust what it left.
@@ -518,7 +519,7 @@ def test_two_processes_download_once(tmp_path, mirror, cifar10):
     program = (
         "import json, sys\n"
         "from torchvision import datasets\n"
-        "from mixexp.dataset.from_torchvision import FromTorchvision\n"
+        "from mixexp.dataset.torchvision import FromTorchvision\n"
         "for key, value in json.loads(sys.argv[1]).items(): setattr(datasets.CIFAR10, key, value)\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
@@ -600,7 +601,7 @@ def test_idx_archives_are_unpacked_and_read(tmp_path, monkeypatch, name):
         raw[f"{part}-labels-idx1-ubyte"] = np.array([0x0801, count], dtype=">i4").tobytes() + bytes([9, 0, 4][:count])
     packed = {f"{key}.gz": gzip.compress(content) for key, content in raw.items()}
     monkeypatch.setattr(getattr(datasets, name), "resources", [(key, md5(content)) for key, content in packed.items()])
-    monkeypatch.setattr(from_torchvision._FORMATS[name], "md5s", {key: md5(content) for key, content in raw.items()})
+    monkeypatch.setattr(benchmarks._FORMATS[name], "md5s", {key: md5(content) for key, content in raw.items()})
     write_all(tmp_path / name / "raw", packed)
     found = FromTorchvision(name, str(tmp_path)).load()
     assert np.array_equal(found.train_images[:, 0].numpy(), images) and found.train_labels.tolist() == [9, 0, 4]

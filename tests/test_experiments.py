@@ -114,8 +114,8 @@ def test_small_data_has_the_articles_budgets():
     }
     assert {c["choices"]["augment"] for c in configs_of("small_data")} == {"standard"}, "our inference"
     ratios = {c["choices"]["mix"]: build(c["mix"]) for c in configs_of("small_data")}
-    assert (ratios["data_mix"].ratio.alpha, ratios["data_mix"].ratio.first_plus) == (1, 1), "Beta(2, 1)"
-    assert (ratios["mixup"].ratio.alpha, ratios["mixup"].ratio.first_plus) == (1, 0), "Beta(1, 1)"
+    assert (ratios["data_mix"].ratio.alpha, ratios["data_mix"].ratio.beta_a_offset) == (1, 1), "Beta(2, 1)"
+    assert (ratios["mixup"].ratio.alpha, ratios["mixup"].ratio.beta_a_offset) == (1, 0), "Beta(1, 1)"
 
 
 def test_bc_learning_has_the_articles_six_cases():

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
-from mixexp.dataset.folders import class_files
-from mixexp.dataset.image_folder import ImageFolder
-from mixexp.dataset.sound_layouts import ClassFolders, ListedTest, NumberedNames
+from mixexp.dataset.files import class_files
+from mixexp.dataset.images import ImageFolder
+from mixexp.dataset.sounds import ClassFolders, ListedTest, NumberedNames
 from mixexp.errors import UserError, note
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.M
     def forbidden(folder: Path) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr("mixexp.dataset.file_tree.os.scandir", forbidden)
+    monkeypatch.setattr("mixexp.dataset.files.os.scandir", forbidden)
     assert refusal(root) == f"{root}/a: cannot be read (Permission denied)."
 
 

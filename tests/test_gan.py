@@ -17,13 +17,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from mixexp import streams
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.data import load
-from mixexp.dataset.gaussians import Gaussians
+from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
 from mixexp.gan.coverage import coverage
@@ -31,8 +34,7 @@ from mixexp.gan.play import play
 from mixexp.gan.real_with_generated import RealWithGenerated
 from mixexp.gan.shuffled import Shuffled
 from mixexp.gan.unmixed import Unmixed
-from mixexp.mix.beta import Beta
-from mixexp.mix.uniform import Uniform
+from mixexp.mix.ratio import Beta, Uniform
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.cost import cost

@@ -33,10 +33,8 @@ from wandb.proto import wandb_internal_pb2
 from mixexp import cli
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
-from mixexp.logger import Account, Logger, Outcome, Row
-from mixexp.logger.guarded import Guarded
+from mixexp.logger import Account, Guarded, Logger, Outcome, Row, Several
 from mixexp.logger.mlflow import MLflow
-from mixexp.logger.several import Several
 from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
 from mixexp.mirror import account
@@ -436,7 +434,7 @@ def test_every_option_is_valid_and_says_what_is_missing(tmp_path, monkeypatch, n
         (["+logger.tracking_url=x"], "logger.tracking_url: no such setting; there are tracking_uri. Did you mean 'logger.tracking_uri=x'?"),
         (["logger.tracking_uri=[3]"], "logger.tracking_uri = [3]: needs a text that is not empty, or null"),
         (["logger.tracking_uri=''"], "logger.tracking_uri=: the value is left empty; it needs a text that is not empty, or null"),
-        (["logger._target_=mixexp.mix.none.NoMix"], "logger: _target_ mixexp.mix.none.NoMix makes no Logger"),
+        (["logger._target_=mixexp.mix.mixes.NoMix"], "logger: _target_ mixexp.mix.mixes.NoMix makes no Logger"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_hint(words, said):

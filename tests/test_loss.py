@@ -18,16 +18,12 @@ from torch import Tensor, nn
 from running import composed, option
 
 from mixexp.build import build
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.loss.affinity import Affinity, AffinityHead
+from mixexp.loss.affinity import Affinity, AffinityHead, Joint
 from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
-from mixexp.loss.class_weights import class_weights
-from mixexp.loss.cross_entropy import CrossEntropy
+from mixexp.loss.cross_entropy import KL, CrossEntropy, SoftCrossEntropy, make_class_weights
 from mixexp.loss.focal import Focal
-from mixexp.loss.joint import Joint
-from mixexp.loss.kl import KL
-from mixexp.loss.soft_cross_entropy import SoftCrossEntropy
-from mixexp.mixed import Mixed
 
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
@@ -48,7 +44,7 @@ def mix_of(name: str) -> Any:
     return build(OmegaConf.to_container(config.mix, resolve=True))
 
 
-def mixed_by(name: str, count: int) -> Mixed:
+def mixed_by(name: str, count: int) -> MixedLabels:
     """Labels as a mix makes them."""
     labels = torch.from_numpy(np.random.default_rng(count).integers(CLASSES, size=count))
     mix = mix_of(name)
@@ -57,8 +53,8 @@ def mixed_by(name: str, count: int) -> Mixed:
     except ValueError:
         pytest.skip("validate.py refuses this mix of such labels")
     mix.prepare(torch.arange(count).view(-1, 1, 1, 1), labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.origins(count), count).items()}
-    return mix.plan(torch.cat([labels, labels[draws["guests"]]]) if mix.guests else labels, draws).labels
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()}
+    return mix.plan(torch.cat([labels, labels[draws["external"]]]) if mix.external else labels, draws).labels
 
 
 def outputs_of(loss: Loss, count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -69,12 +65,12 @@ def outputs_of(loss: Loss, count: int, seed: int = 0, dtype: torch.dtype = torch
         return head(2 * torch.randn(count, 6)).detach().to(dtype)
 
 
-def labels_of(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Mixed:
+def labels_of(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> MixedLabels:
     rng = np.random.default_rng(seed)
     first, second = (torch.from_numpy(rng.integers(CLASSES, size=count)) for _ in range(2))
     weight = torch.from_numpy(rng.random(count)).to(dtype)
     weight[:2] = torch.tensor([0.0, 1.0])[:count]
-    return Mixed((first, second), (weight, 1 - weight))
+    return MixedLabels((first, second), (weight, 1 - weight))
 
 
 def log_softmax(row: list[float]) -> list[float]:
@@ -159,7 +155,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 def test_against_a_loop(name: str, changes: dict[str, Any]) -> None:
     loss = loss_of(name, **changes)
     outputs, labels = outputs_of(loss, 40), labels_of(40)
-    plain = Mixed(labels.labels[:1])
+    plain = MixedLabels(labels.labels[:1])
     for record in (labels, plain):
         expected = []
         for i, row in enumerate(outputs.double().tolist()):
@@ -186,24 +182,24 @@ def test_accepts_what_every_mix_makes(name: str, changes: dict[str, Any], mix: s
     torch.testing.assert_close(torch.cat(one_by_one), losses)
 
 
-def row(labels: Mixed, i: int) -> Mixed:
-    return Mixed(*(tuple(values[i : i + 1] for values in part) for part in (labels.labels, labels.weights)))
+def row(labels: MixedLabels, i: int) -> MixedLabels:
+    return MixedLabels(*(tuple(values[i : i + 1] for values in part) for part in (labels.labels, labels.weights)))
 
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
 def test_the_two_labels_can_change_places(name: str, changes: dict[str, Any]) -> None:
     loss, labels = loss_of(name, **changes), labels_of(20)
     outputs = outputs_of(loss, 20)
-    swapped = Mixed(labels.labels[::-1], labels.weights[::-1])
+    swapped = MixedLabels(labels.labels[::-1], labels.weights[::-1])
     torch.testing.assert_close(loss(outputs, labels), loss(outputs, swapped))
-    same = Mixed((labels.labels[0],) * 2, labels.weights)
-    torch.testing.assert_close(loss(outputs, same), loss(outputs, Mixed(labels.labels[:1])))
+    same = MixedLabels((labels.labels[0],) * 2, labels.weights)
+    torch.testing.assert_close(loss(outputs, same), loss(outputs, MixedLabels(labels.labels[:1])))
 
 
 def gap_to_average(loss: Loss) -> Tensor:
     """Loss of the mixed labels less the average of the two labels' losses."""
     outputs, labels = outputs_of(loss, 50), labels_of(50)
-    first, second = loss(outputs, Mixed(labels.labels[:1])), loss(outputs, Mixed(labels.labels[1:]))
+    first, second = loss(outputs, MixedLabels(labels.labels[:1])), loss(outputs, MixedLabels(labels.labels[1:]))
     return loss(outputs, labels) - (labels.weights[0] * first + labels.weights[1] * second)
 
 
@@ -220,7 +216,7 @@ def test_the_losses_declared_not_linear_are_not() -> None:
     kl, focal, labels = loss_of("kl"), loss_of("focal"), labels_of(50)
     assert not kl.linear_in_target and gap_to_average(kl).abs().max() > 0.1
     outputs = outputs_of(focal, 50)
-    q = (labels.soft(CLASSES) * outputs.softmax(1)).sum(1)
+    q = (labels.to_one_hot(CLASSES) * outputs.softmax(1)).sum(1)
     assert not focal.linear_in_target and (focal(outputs, labels) + (1 - q) ** 2 * q.log()).abs().max() > 0.1
     assert not loss_of("affinity").linear_in_target
 
@@ -229,7 +225,7 @@ def test_both_formulations_of_mixups_loss_are_equal() -> None:
     """The blend of two losses and the loss of the blended label: same values, same gradients."""
     average, soft, labels = loss_of("cross_entropy"), loss_of("soft_cross_entropy"), labels_of(30)
     outputs = outputs_of(average, 30).requires_grad_()
-    torch.testing.assert_close(average(outputs, labels), -(labels.soft(CLASSES) * outputs.log_softmax(1)).sum(1))
+    torch.testing.assert_close(average(outputs, labels), -(labels.to_one_hot(CLASSES) * outputs.log_softmax(1)).sum(1))
     torch.testing.assert_close(average(outputs, labels), soft(outputs, labels))
     gradients = [torch.autograd.grad(loss(outputs, labels).sum(), outputs)[0] for loss in (average, soft)]
     torch.testing.assert_close(*gradients)
@@ -241,7 +237,7 @@ def test_binary_cross_entropy_of_softmax_is_torchs(target: str) -> None:
     """Manifold mixup's repository: nn.BCELoss()(nn.Softmax(dim=1)(output), target), the mean over batch and classes."""
     loss, labels = loss_of("binary_cross_entropy", target=target), labels_of(40)
     outputs = outputs_of(loss, 40, dtype=torch.float64)
-    wanted = labels.soft(CLASSES).double()
+    wanted = labels.to_one_hot(CLASSES).double()
     wanted = wanted if target == "mixed" else (wanted > 0).double()
     theirs = nn.BCELoss()(nn.Softmax(dim=1)(outputs), wanted)
     torch.testing.assert_close(loss(outputs, labels).mean(), theirs)
@@ -254,7 +250,7 @@ def test_a_class_of_no_weight_is_not_present() -> None:
     first, second = torch.tensor([1, 1, 1, 1]), torch.tensor([3, 3, 3, 1])
     weight = torch.tensor([1.0, 0.0, 1e-6, 0.4])
     outputs = torch.tensor([[0.0, 2.0, 0.0, -1.0, 0.0]]).expand(4, -1)
-    found = loss(outputs, Mixed((first, second), (weight, 1 - weight)))
+    found = loss(outputs, MixedLabels((first, second), (weight, 1 - weight)))
     for value, present in zip(found, [{1}, {3}, {1, 3}, {1}], strict=True):
         expected = sum(math.log1p(math.exp(-z if c in present else z)) for c, z in enumerate(outputs[0].tolist()))
         assert value.item() == pytest.approx(expected, rel=1e-5)
@@ -301,7 +297,7 @@ def test_joint_head_and_its_two_predictions() -> None:
 def test_kl_is_cross_entropy_less_the_labels_entropy() -> None:
     kl, labels = loss_of("kl"), labels_of(30)
     outputs = outputs_of(kl, 30).requires_grad_()
-    soft = labels.soft(CLASSES)
+    soft = labels.to_one_hot(CLASSES)
     entropy = -torch.xlogy(soft, soft).sum(1)
     cross_entropy = loss_of("cross_entropy")(outputs, labels)
     torch.testing.assert_close(kl(outputs, labels), cross_entropy - entropy)
@@ -311,7 +307,7 @@ def test_kl_is_cross_entropy_less_the_labels_entropy() -> None:
 
 def test_kl_vanishes_for_a_perfect_prediction_only() -> None:
     labels = labels_of(30)
-    perfect = labels.soft(CLASSES).clamp(min=1e-30).log()
+    perfect = labels.to_one_hot(CLASSES).clamp(min=1e-30).log()
     torch.testing.assert_close(loss_of("kl")(perfect, labels), torch.zeros(30))
     assert (loss_of("kl")(outputs_of(loss_of("kl"), 30), labels) > 0.01).all()
 
@@ -328,7 +324,7 @@ def test_focal_without_focus_is_cross_entropy() -> None:
 def test_focal_at_certainty(gamma: float) -> None:
     """p → 1 and p → 0: everything finite; a sure sample counts less than in cross-entropy, a lost one as much."""
     outputs = torch.tensor([[z, 0.0] for z in (1e3, 100.0, 30.0, 17.0, 16.0, 10.0, -10.0, -100.0, -1e3)], requires_grad=True)
-    losses = loss_of("focal", gamma=gamma)(outputs, Mixed((torch.zeros(9, dtype=torch.int64),)))
+    losses = loss_of("focal", gamma=gamma)(outputs, MixedLabels((torch.zeros(9, dtype=torch.int64),)))
     losses.sum().backward()
     assert losses.isfinite().all() and outputs.grad.isfinite().all() and (losses >= 0).all()
     p = 1 / (1 + math.exp(-10))
@@ -339,20 +335,20 @@ def test_focal_at_certainty(gamma: float) -> None:
 def test_label_smoothing() -> None:
     outputs = torch.tensor([[2.0, 0.0, -1.0, 0.5, 0.0]])
     log_p = log_softmax(outputs[0].tolist())
-    found = loss_of("cross_entropy", label_smoothing=0.1)(outputs, Mixed((torch.tensor([2]),))).item()
+    found = loss_of("cross_entropy", label_smoothing=0.1)(outputs, MixedLabels((torch.tensor([2]),))).item()
     assert found == pytest.approx(-(0.9 * log_p[2] + 0.02 * sum(log_p)), rel=1e-5)
 
 
 def test_class_weights() -> None:
-    balanced = class_weights("balanced", COUNTS)
+    balanced = make_class_weights("balanced", COUNTS)
     assert balanced.tolist() == pytest.approx([120 / (5 * count) for count in COUNTS])
     assert (balanced * torch.from_numpy(COUNTS)).sum().item() == pytest.approx(COUNTS.sum())
-    assert class_weights("none", COUNTS) is None
-    assert class_weights([1, 2, 3, 4, 5.5], COUNTS).tolist() == [1, 2, 3, 4, 5.5]
+    assert make_class_weights("none", COUNTS) is None
+    assert make_class_weights([1, 2, 3, 4, 5.5], COUNTS).tolist() == [1, 2, 3, 4, 5.5]
     with pytest.raises(ValueError, match="2 weights for 5 classes"):
-        class_weights([1, 2], COUNTS)
+        make_class_weights([1, 2], COUNTS)
     with pytest.raises(ValueError, match="class 1 has no training image"):
-        class_weights("balanced", np.array([3, 0, 2]))
+        make_class_weights("balanced", np.array([3, 0, 2]))
     for name in ("cross_entropy", "focal"):
         assert [loss_of(name, class_weights=w).weighs_classes for w in ("none", "balanced", [1] * 5)] == [False, True, True]
 
@@ -380,7 +376,7 @@ MARGIN_TABLES = {
 @pytest.mark.parametrize("margin", MARGIN_TABLES)
 def test_affinity_margin_tables(margin: float) -> None:
     pairs = torch.tensor([[right, wrong] for wrong in AFFINITIES for right in AFFINITIES])
-    found = loss_of("affinity", margin=margin)(pairs, Mixed((torch.zeros(25, dtype=torch.int64),))).view(5, 5)
+    found = loss_of("affinity", margin=margin)(pairs, MixedLabels((torch.zeros(25, dtype=torch.int64),))).view(5, 5)
     torch.testing.assert_close(found, torch.tensor(MARGIN_TABLES[margin]), rtol=0, atol=1e-6)
 
 
@@ -516,7 +512,7 @@ def test_batchnorm_before_the_affinity_head(batchnorm: bool) -> None:
 def test_gradcheck(name: str, changes: dict[str, Any]) -> None:
     loss = loss_of(name, **changes).double()
     outputs = outputs_of(loss, 6, dtype=torch.float64).requires_grad_()
-    for labels in (labels_of(6, dtype=torch.float64), Mixed(labels_of(6).labels[:1])):
+    for labels in (labels_of(6, dtype=torch.float64), MixedLabels(labels_of(6).labels[:1])):
         assert torch.autograd.gradcheck(lambda z, labels=labels: loss(z, labels), outputs)
 
 

@@ -20,17 +20,13 @@ from running import composed
 
 from mixexp import streams
 from mixexp.build import build
+from mixexp.labels import MixedLabels
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
-from mixexp.mix.energy import Energy
-from mixexp.mix.first_label import FirstLabel
-from mixexp.mix.nearest_label import NearestLabel
-from mixexp.mix.linear import Linear
-from mixexp.mix.other_class import OtherClass
-from mixexp.mix.pairs import Pairs
-from mixexp.mix.permutation import Permutation
-from mixexp.mix.same_class import SameClass
-from mixexp.mixed import Mixed
+from mixexp.mix.blend import BCPlus, Linear
+from mixexp.mix.label import FirstLabel, NearestLabel
+from mixexp.mix.mixes import Pairs
+from mixexp.mix.pairing import OtherClass, Permutation, SameClass
 
 CONF = Path(__file__).parents[1] / "conf" / "mix"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -51,13 +47,13 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
 
 
 PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
-STEPPED = [name for name in PAIRS if not mix_of(name).guests]
+STEPPED = [name for name in PAIRS if not mix_of(name).external]
 BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
 USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix)]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
-    draws = mix.draw(seed, epoch, np.arange(rows), mix.origins(batch_size), batch_size)
+    draws = mix.draw(seed, epoch, np.arange(rows), mix.source_images(batch_size), batch_size)
     assert all(len(values) == rows for values in draws.values())
     return {name: torch.from_numpy(values) for name, values in draws.items()}
 
@@ -79,18 +75,18 @@ def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int
     if not accepts(mix, labels):
         pytest.skip("validate.py refuses this mix of such labels")
     mix.prepare(some_images(len(labels)), labels)
-    origins, draws = mix.origins(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
+    source_images, draws = mix.source_images(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
     found = []
-    for start in range(0, len(labels), origins):
-        now = slice(start, start + origins)
+    for start in range(0, len(labels), source_images):
+        now = slice(start, start + source_images)
         own = {name: values[now] for name, values in draws.items()}
         found.append((now, mix.plan(joined(labels, now, own), own), own))
     return found
 
 
 def joined(values: Tensor, now: slice, draws: dict[str, Tensor]) -> Tensor:
-    """A batch's values, with those of its guests behind."""
-    return torch.cat([values[now], values[draws["guests"]]]) if "guests" in draws else values[now]
+    """A batch's values, with those of its external partners behind."""
+    return torch.cat([values[now], values[draws["external"]]]) if "external" in draws else values[now]
 
 
 def only(mix: Mix, labels: Tensor, batch_size: int | None = None, seed: int = 0) -> Plan:
@@ -152,7 +148,7 @@ def naive_energy(first: np.ndarray, second: np.ndarray, lam: float) -> np.ndarra
 
 
 NAIVE_PARTNERS = {Permutation: naive_permutation, OtherClass: naive_other_class, SameClass: naive_same_class}
-NAIVE_BLEND = {Linear: naive_linear, Energy: naive_energy}
+NAIVE_BLEND = {Linear: naive_linear, BCPlus: naive_energy}
 
 
 def has_reference(name: str) -> bool:
@@ -179,7 +175,7 @@ def test_plan_against_a_naive_loop(name: str, step_size: int | None) -> None:
                 blends.append(NAIVE_BLEND[type(mix.blend)](x[i], x[j], weight))
                 targets.append(naive_target(mix, y[i], y[j], weight))
         torch.testing.assert_close(plan.apply(images[now]), torch.tensor(np.array(blends), dtype=torch.float32))
-        torch.testing.assert_close(plan.labels.soft(CLASSES), torch.tensor(targets))
+        torch.testing.assert_close(plan.labels.to_one_hot(CLASSES), torch.tensor(targets))
 
 
 @settings(max_examples=15, deadline=None)
@@ -195,7 +191,7 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
     images = some_images(len(y))
     assume(accepts(mix, y))
     for now, plan, own in batches(mix, y, batch_size, seed, epoch=5):
-        blended, soft = plan.apply(joined(images, now, own)), plan.labels.soft(CLASSES)
+        blended, soft = plan.apply(joined(images, now, own)), plan.labels.to_one_hot(CLASSES)
         assert len(blended) == len(soft) == len(y[now])
         assert blended.dtype == images.dtype and blended.isfinite().all()
         torch.testing.assert_close(soft.sum(1), torch.ones(len(soft)))
@@ -211,7 +207,7 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
 @pytest.mark.parametrize("name", NAMES)
 def test_dtype_and_shape_of_any_representation_are_kept(name: str) -> None:
     mix = mix_of(name)
-    plan, present = only(mix, some_labels(6)), 12 if mix.guests else 6
+    plan, present = only(mix, some_labels(6)), 12 if mix.external else 6
     for dtype in (torch.float64, torch.bfloat16):
         for shape in ((5,), (2, 3, 3)):
             x = torch.arange(present * math.prod(shape), dtype=dtype).view(present, *shape)
@@ -334,7 +330,7 @@ def test_a_sample_without_another_class_stays_as_it_is(name: str, replace: bool)
     images = some_images(5)
     plan = only(mix_of(name, pairing__replace=replace), torch.full((5,), 2))
     torch.testing.assert_close(plan.apply(images), images)
-    assert plan.labels.soft(CLASSES)[:, 2].eq(1).all()
+    assert plan.labels.to_one_hot(CLASSES)[:, 2].eq(1).all()
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -355,7 +351,7 @@ def test_partners_are_uniform(name: str, which: int) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_128_images_with_8_partners_each(name: str) -> None:
     mix, labels = mix_of(name, step_size=128, ratio__per="sample"), some_labels(128)
-    assert mix.origins(1024) == 128
+    assert mix.source_images(1024) == 128
     plan = only(mix, labels, 1024)
     assert plan.apply(some_images(128)).shape == (1024, 2, 3, 3)
     assert plan.rows[0].bincount().eq(8).all()
@@ -368,7 +364,7 @@ def test_128_images_with_8_partners_each(name: str) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_step_size_that_does_not_divide(name: str, batch_size: int, step_size: int) -> None:
     with pytest.raises(ValueError, match=f"step_size = {step_size} does not divide batch_size = {batch_size}"):
-        mix_of(name, step_size=step_size).origins(batch_size)
+        mix_of(name, step_size=step_size).source_images(batch_size)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -379,13 +375,13 @@ def test_batch_of_one_and_last_partial_batch(name: str) -> None:
         sizes.append(len(plan.apply(joined(images, now, own))))
         assert len(plan.labels.labels[0]) == sizes[-1]
     assert sizes == [4, 4, 1]
-    if not mix.guests:
+    if not mix.external:
         torch.testing.assert_close(plan.apply(images[8:]), images[8:])
-        assert plan.labels.soft(CLASSES)[0, labels[8]] == 1
+        assert plan.labels.to_one_hot(CLASSES)[0, labels[8]] == 1
 
 
 def energy(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
-    return Energy()([first, second], [lam, 1 - lam])
+    return BCPlus()([first, second], [lam, 1 - lam])
 
 
 def parts(first: Tensor, second: Tensor, blend: Tensor) -> tuple[float, float]:
@@ -444,7 +440,7 @@ def test_mixup_agrees_with_torchvision(seed: int) -> None:
     order = torch.roll(torch.arange(size), -1).float()  # sorting by it gives torchvision's own pairing, each with the one before
     plan = mix_of("mixup").plan(labels, {"order": order, "lam": torch.full((size, 1), lam)})
     torch.testing.assert_close(plan.apply(images), expected_images)
-    torch.testing.assert_close(plan.labels.soft(CLASSES), expected_labels)
+    torch.testing.assert_close(plan.labels.to_one_hot(CLASSES), expected_labels)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
@@ -517,12 +513,12 @@ def test_the_ratio_does_not_depend_on_the_pairing_nor_follow_it() -> None:
 def test_mixed_record(rows: list[tuple[int, int, float]]) -> None:
     first, second, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
     table = torch.tensor([3.0, -1.0, 0.5, 20.0])
-    record = Mixed((first, second), (weight, 1 - weight))
-    for row, average, (a, b, w) in zip(record.soft(4).tolist(), record.average(lambda y: table[y]).tolist(), rows, strict=True):
+    record = MixedLabels((first, second), (weight, 1 - weight))
+    for row, average, (a, b, w) in zip(record.to_one_hot(4).tolist(), record.weighted_loss(lambda y: table[y]).tolist(), rows, strict=True):
         expected = [0.0] * 4
         expected[a] += w
         expected[b] += 1 - w
         assert row == pytest.approx(expected, abs=1e-6)
         assert average == pytest.approx(w * table[a].item() + (1 - w) * table[b].item(), abs=1e-5)
-    assert torch.equal(Mixed((first,)).average(lambda y: table[y]), table[first])
-    assert torch.equal(Mixed((first,)).soft(4).argmax(1), first)
+    assert torch.equal(MixedLabels((first,)).weighted_loss(lambda y: table[y]), table[first])
+    assert torch.equal(MixedLabels((first,)).to_one_hot(4).argmax(1), first)

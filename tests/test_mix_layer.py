@@ -18,12 +18,11 @@ from torchvision.ops import StochasticDepth
 from running import option
 
 from mixexp.build import build
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
-from mixexp.mix.linear import Linear
-from mixexp.mix_layer import MixLayer
-from mixexp.mix_layer.one_of import OneOf
-from mixexp.mixed import Mixed
+from mixexp.mix.blend import Linear
+from mixexp.mix_layer import MixLayer, RandomLayer
 from mixexp.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -79,7 +78,7 @@ def ready(name: str) -> tuple[Network, Tensor]:
 def plan_of(weight: float) -> Plan:
     lam = torch.full((4,), weight)
     own = torch.arange(4)
-    return Plan(Mixed((own, ORDER), (lam, 1 - lam)), (own, ORDER), (lam, 1 - lam), Linear())
+    return Plan(MixedLabels((own, ORDER), (lam, 1 - lam)), (own, ORDER), (lam, 1 - lam), Linear())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -131,7 +130,7 @@ def test_small_cnn_blended_by_hand(layer: str) -> None:
     network.eval()
     parts = {"input": nn.Identity(), **{name: network.body.get_submodule(name) for name in ("layer1", "layer2", "layer3")}}
     lam = torch.tensor([0.1, 0.7, 0.4, 1.0])
-    plan = Plan(Mixed((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
+    plan = Plan(MixedLabels((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
 
     def by_hand(x: Tensor) -> Tensor:
         return torch.stack([w * a + (1 - w) * b for w, a, b in zip(lam.tolist(), x, x[[2, 0, 3, 1]], strict=True)])
@@ -182,14 +181,14 @@ def small_network(loss: Loss) -> Network:
 
 
 def batch_of(mix: Mix, batch_size: int) -> tuple[Tensor, Plan]:
-    rng, origins = np.random.default_rng(0), mix.origins(batch_size)
-    images = torch.from_numpy(rng.normal(size=(origins, 2, 8, 8)).astype(np.float32))
-    labels = torch.arange(origins) % 2
+    rng, source_images = np.random.default_rng(0), mix.source_images(batch_size)
+    images = torch.from_numpy(rng.normal(size=(source_images, 2, 8, 8)).astype(np.float32))
+    labels = torch.arange(source_images) % 2
     if hasattr(getattr(mix, "pairing", None), "k"):
         mix.pairing.k = 1
     mix.prepare(images, labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(origins), origins, batch_size).items()}
-    everybody = torch.cat([torch.arange(origins), draws["guests"]]) if mix.guests else torch.arange(origins)
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(source_images), source_images, batch_size).items()}
+    everybody = torch.cat([torch.arange(source_images), draws["external"]]) if mix.external else torch.arange(source_images)
     return images[everybody], mix.plan(labels[everybody], draws)
 
 
@@ -207,7 +206,7 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     assert without == []
 
 
-STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).guests]
+STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).external]
 
 
 @pytest.mark.parametrize("layer", PLACES)
@@ -252,4 +251,4 @@ def test_what_the_named_options_are() -> None:
         "layer3": ["layer3"],
     }
     with pytest.raises(ValueError, match="named twice"):
-        OneOf(["input", "input"])
+        RandomLayer(["input", "input"])

@@ -18,14 +18,11 @@ from running import config_of, option, trained
 
 from mixexp import train as loop
 from mixexp.build import build
-from mixexp.mix import nearest as nearest_module
-from mixexp.mix.energy import Energy
-from mixexp.mix.mixed_label import MixedLabel
-from mixexp.mix.nearest import Nearest, nearest
-from mixexp.mix.nearest_label import NearestLabel
-from mixexp.mix.same_class import SameClass
-from mixexp.mix.second_pass import SecondPass
-from mixexp.mix.several import Several
+from mixexp.mix import pairing as pairings
+from mixexp.mix.blend import BCPlus
+from mixexp.mix.label import MixedLabel, NearestLabel
+from mixexp.mix.mixes import DirichletMix
+from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
 from mixexp.prepare import prepare
 
 
@@ -47,7 +44,7 @@ def brute_force(x: np.ndarray, k: int, labels: np.ndarray | None = None) -> list
 
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
 def test_neighbours_are_those_of_brute_force(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest_module, "_CHUNK", chunk)
+    monkeypatch.setattr(pairings, "_CHUNK", chunk)
     x = points(50) + 100  # far from the origin, where the squares' digits would be lost
     assert nearest(x, 6).tolist() == brute_force(x.double().numpy(), 6)
 
@@ -76,13 +73,13 @@ def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
     pairing = Nearest(5)
     pairing.prepare(points(20).view(20, 4, 1, 1), torch.zeros(20, dtype=torch.int64))
     order = np.repeat(np.arange(20), 2000)
-    guests = pairing.draw(np.random.default_rng(0), order)["guests"]
+    external = pairing.draw(np.random.default_rng(0), order)["external"]
     for i in range(20):
-        counts = np.bincount(guests[order == i], minlength=20)
+        counts = np.bincount(external[order == i], minlength=20)
         assert counts.sum() == counts[pairing.neighbours[i]].sum() == 2000
         assert stats.chisquare(counts[pairing.neighbours[i]]).pvalue > 1e-4
-    again = pairing.draw(np.random.default_rng(1), order)["guests"]
-    assert 0.15 < (guests == again).mean() < 0.25
+    again = pairing.draw(np.random.default_rng(1), order)["external"]
+    assert 0.15 < (external == again).mean() < 0.25
 
 
 @pytest.mark.parametrize(
@@ -103,14 +100,14 @@ def test_more_neighbours_than_there_are_images_are_refused(same_class: bool, cou
 
 def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
     order = np.random.default_rng(0).permutation(200)[:150]
-    guests = SecondPass().draw(np.random.default_rng(1), order)["guests"]
-    assert sorted(guests) == sorted(order) and (guests != order).mean() > 0.95
-    fixed = [(SecondPass().draw(np.random.default_rng(seed), order)["guests"] == order).sum() for seed in range(300)]
+    external = SecondPass().draw(np.random.default_rng(1), order)["external"]
+    assert sorted(external) == sorted(order) and (external != order).mean() > 0.95
+    fixed = [(SecondPass().draw(np.random.default_rng(seed), order)["external"] == order).sum() for seed in range(300)]
     assert np.mean(fixed) == pytest.approx(1, abs=0.25), "an image meets itself once a pass on average, as two loaders have it"
 
 
 @pytest.mark.parametrize("mix", ["mixup_two_loaders", "mixup_knn"])
-def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = loop.forward_blended
 
@@ -125,11 +122,11 @@ def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: py
     parts = prepare(config_of(*words))
     parts.mix.prepare(parts.train.images, parts.train.labels)
     order = parts.sampling.order(parts.choice.train_labels, loop.streams.generator(0, "order", 0))
-    guests = parts.mix.draw(0, 0, order, 64, 64)["guests"]
+    external = parts.mix.draw(0, 0, order, 64, 64)["external"]
     start = 0
     for images, plan, blended in seen:
         size = len(blended)
-        rows = torch.from_numpy(np.concatenate([order[start : start + size], guests[start : start + size]]))
+        rows = torch.from_numpy(np.concatenate([order[start : start + size], external[start : start + size]]))
         start += size
         assert torch.equal(images, parts.normalize(parts.train.images[rows]))
         assert torch.equal(torch.cat(plan.labels.labels), parts.train.labels[rows])
@@ -178,7 +175,7 @@ def test_the_nearest_label_is_that_of_the_nearest_image() -> None:
 
 
 def several(classes: list[int], labels: Tensor, alpha: float = 1.0, epoch: int = 0):
-    mix = Several(classes, alpha, Energy(), MixedLabel())
+    mix = DirichletMix(classes, alpha, BCPlus(), MixedLabel())
     draws = {name: torch.from_numpy(values) for name, values in mix.draw(0, epoch, np.arange(len(labels)), 0, 0).items()}
     return mix.plan(labels, draws), draws
 
@@ -208,7 +205,7 @@ def test_several_against_a_naive_loop(labels: list[int], classes: list[int], epo
 
 def test_weights_of_several_classes_are_a_dirichlet_distribution() -> None:
     def weights_of(classes: list[int]) -> np.ndarray:
-        return Several(classes, 1.0, Energy(), MixedLabel()).draw(0, 0, np.arange(18_000), 0, 0)["weights"]
+        return DirichletMix(classes, 1.0, BCPlus(), MixedLabel()).draw(0, 0, np.arange(18_000), 0, 0)["weights"]
 
     for part in weights_of([3]).T:
         assert stats.kstest(part, stats.beta(1, 2).cdf).pvalue > 1e-3, "a part of Dirichlet(1, 1, 1)"
@@ -233,7 +230,7 @@ def test_partners_of_several_classes_are_uniform() -> None:
 
 def test_more_classes_than_there_are_are_refused() -> None:
     with pytest.raises(ValueError, match=r"mix.classes = \[2, 3\]: the training set has 2 classes"):
-        Several([2, 3], 1.0, Energy(), MixedLabel()).check(np.array([5, 0, 5]))
+        DirichletMix([2, 3], 1.0, BCPlus(), MixedLabel()).check(np.array([5, 0, 5]))
 
 
 # --- BC+'s switches ---
@@ -244,7 +241,7 @@ def test_more_classes_than_there_are_are_refused() -> None:
 def test_each_part_of_bc_plus_can_be_left_out(normalise: bool, by_energy: bool, count: int) -> None:
     images = [(k + 1) * points(6, 12, seed=k).view(6, 3, 2, 2) for k in range(count)]
     weights = torch.from_numpy(np.random.default_rng(0).dirichlet(np.ones(count), size=6)).float()
-    found = Energy(normalise=normalise, by_energy=by_energy)(images, weights.unbind(1))
+    found = BCPlus(normalise=normalise, by_energy=by_energy)(images, weights.unbind(1))
     for i in range(6):
         parts = [x[i].double().numpy() for x in images]
         w = weights[i].double().numpy()
@@ -256,9 +253,9 @@ def test_each_part_of_bc_plus_can_be_left_out(normalise: bool, by_energy: bool, 
 
 def test_bc_plus_without_any_of_its_parts_is_bc() -> None:
     x, lam = [points(6).view(6, 4, 1, 1), points(6, seed=1).view(6, 4, 1, 1)], torch.linspace(0, 1, 6)
-    plain = Energy(zero_mean=False, normalise=False, by_energy=False)
+    plain = BCPlus(zero_mean=False, normalise=False, by_energy=False)
     torch.testing.assert_close(plain(x, [lam, 1 - lam]), build(option("mix", "bc")["blend"])(x, [lam, 1 - lam]))
-    assert not plain.zero_mean and Energy().zero_mean
+    assert not plain.zero_mean and BCPlus().zero_mean
 
 
 # --- SMOTE ---

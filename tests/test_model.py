@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth
 from running import option
 
 from mixexp.model import Body
-from mixexp.model._blocks import AvgPool2x2
+from mixexp.model.blocks import AvgPool2x2
 from mixexp.model.torchvision_model import TorchvisionModel
 from mixexp.network import Network
 

@@ -13,7 +13,7 @@ from mixexp.errors import note, warnings_as_notes
 LOUD = """
 import warnings
 
-from mixexp.augment.none import NoAugment
+from mixexp.augment import NoAugment
 
 
 class Loud(NoAugment):

@@ -311,7 +311,7 @@ def test_an_option_has_one_way_to_its_place(refusal: Callable[..., str], word: s
 
 
 def test_an_option_whose_name_is_a_number_is_chosen_in_quotes(refusal: Callable[..., str], command: Command, tmp_path: Path) -> None:
-    words = own(tmp_path, **{"augment__2024": "# Mine.\n_target_: mixexp.augment.none.NoAugment\n"})
+    words = own(tmp_path, **{"augment__2024": "# Mine.\n_target_: mixexp.augment.NoAugment\n"})
     (suggestion,) = re.findall(r"; as a name: (.*)$", refusal(*words, "augment=2024"))
     code, output, errors = command(*words, *shlex.split(suggestion), "--cfg", "job", "--package", "augment")
     assert (code, errors) == (0, "") and "NoAugment" in output
@@ -697,7 +697,7 @@ def test_an_experiment_of_ones_own_that_sets_nothing(refusal: Callable[..., str]
 
 
 def test_a_class_in_place_of_an_options_own_is_said(command: Command, tmp_path: Path) -> None:
-    code, output, _ = command("augment={_target_:mixexp.augment.none.NoAugment}", "epochs=1", "model.width=4")
+    code, output, _ = command("augment={_target_:mixexp.augment.NoAugment}", "epochs=1", "model.width=4")
     assert code == 0
     assert output.startswith("note: augment: its class is another than that of its option; the run's choices and the tables name the option\n")
 

@@ -179,12 +179,12 @@ def test_arguments_may_have_any_name(module: str, recwarn: pytest.WarningsRecord
 
 
 def test_what_is_given_for_an_argument_is_of_its_kind(module: str) -> None:
-    noise = {"_target_": "mixexp.augment.none.NoAugment"}
+    noise = {"_target_": "mixexp.augment.NoAugment"}
     assert refused(module, "Limited", base=3, before=noise) == []
     (line,) = refused(module, "Limited", base=noise)
-    assert line == "model.base: _target_ mixexp.augment.none.NoAugment is given for an argument without a type hint; annotate the argument with the class that it needs"
-    (line,) = refused(module, "Limited", base=3, before={"_target_": "mixexp.mix.none.NoMix"})
-    assert line.startswith("model.before: _target_ mixexp.mix.none.NoMix makes no Augment. It has to be ")
+    assert line == "model.base: _target_ mixexp.augment.NoAugment is given for an argument without a type hint; annotate the argument with the class that it needs"
+    (line,) = refused(module, "Limited", base=3, before={"_target_": "mixexp.mix.mixes.NoMix"})
+    assert line.startswith("model.before: _target_ mixexp.mix.mixes.NoMix makes no Augment. It has to be ")
 
 
 def test_a_module_that_is_here_and_not_trusted_is_named_beside_those_that_are(module: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixexp.dataset.image_folder import ImageFolder
+from mixexp.dataset.images import ImageFolder
 from mixexp.dataset.pixels import read
 from mixexp.errors import UserError, note
 from mixexp.plan.checks import validate

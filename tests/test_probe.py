@@ -14,7 +14,7 @@ from running import composed, config_of, rows_of, trained
 
 from mixexp.build import locate
 from mixexp.conf_dir import CONF
-from mixexp.mixed import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.plan.options import options
 from mixexp.probe import Probe
 from mixexp.record import RunFolder
@@ -139,5 +139,5 @@ def test_the_batches_that_a_probe_sees_are_the_loops(words, monkeypatch, tmp_pat
     ours = [plan for epoch in (0, 1) for _, plan in subject.mixed(epoch)]
     assert len(ours) == len(taken)
     for mine, theirs in zip(ours, taken, strict=True):
-        assert isinstance(mine.labels, Mixed)
+        assert isinstance(mine.labels, MixedLabels)
         assert all(map(torch.equal, mine.labels.labels + mine.labels.weights, theirs.labels.labels + theirs.labels.weights))

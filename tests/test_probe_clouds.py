@@ -10,7 +10,7 @@ import torch
 from probes import csv_rows, measured, refusals, subject_of
 from running import trained
 
-from mixexp.probe.clouds import Clouds, shapes
+from mixexp.probe.embeddings import Clouds, shapes
 
 NAMES = ("a", "b", "c", "d")
 

@@ -8,8 +8,7 @@ import torch
 from probes import csv_rows, measured, refusals, subject_of
 from running import trained
 
-from mixexp.probe.features import Features
-from mixexp.probe.tsne import Tsne
+from mixexp.probe.embeddings import Features, Tsne
 
 PLANE = ("model=mnist_cnn_2d",)
 

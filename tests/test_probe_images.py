@@ -13,9 +13,8 @@ from probes import measured, refusals, subject_of
 from running import config_of
 
 from mixexp import train as loop
-from mixexp.augment.standard import Standard
-from mixexp.probe._ratio import ratio_rows
-from mixexp.probe.mixed_images import LARGEST, MixedImages, _png
+from mixexp.augment import Standard
+from mixexp.probe.blends import LARGEST, MixedImages, _png, ratio_rows
 from mixexp.record import RunFolder
 
 

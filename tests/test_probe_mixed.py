@@ -13,11 +13,10 @@ from scipy.stats import beta, kstest
 from sklearn.datasets import make_moons
 
 from mixexp import streams
-from mixexp.dataset.toy2d import Toy2D
+from mixexp.dataset.planes import Toy2D
 from mixexp.mix import Plan
-from mixexp.mix.beta import Beta
-from mixexp.probe.intrusion import Intrusion
-from mixexp.probe.mixed_samples import MixedSamples
+from mixexp.mix.ratio import Beta
+from mixexp.probe.blends import Intrusion, MixedSamples
 from mixexp.record import RunFolder
 from mixexp.train import train
 
@@ -83,7 +82,7 @@ def test_clouds_are_what_the_loop_trains_on(monkeypatch, tmp_path):
             pass
     rows = measured(MixedSamples(samples=350), subject_of(*words))["mixed_samples"]
     points = torch.cat([x.flatten(1) for x, _ in seen])[:350]
-    weights = torch.cat([plan.labels.soft(2)[:, 1] for _, plan in seen])[:350]
+    weights = torch.cat([plan.labels.to_one_hot(2)[:, 1] for _, plan in seen])[:350]
     assert np.allclose([(row["x"], row["y"]) for row in rows], points.numpy(), atol=1e-6)
     assert np.allclose([row["weight"] for row in rows], weights.numpy())
 

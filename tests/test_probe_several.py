@@ -7,8 +7,8 @@ from probes import csv_rows, measured, probe_of, refusals, subject_of
 from running import trained
 
 from mixexp.errors import UserError
+from mixexp.probe.embeddings import Features
 from mixexp.probe.entanglement import Entanglement
-from mixexp.probe.features import Features
 from mixexp.probe.several import Several
 from mixexp.probe.training_error import TrainingError
 
@@ -40,7 +40,7 @@ def test_parts_have_to_be_probes_that_measure_at_the_same_times_into_files_of_th
         Several(one=Entanglement(1.0), two=Entanglement("minimum"))
     with pytest.raises(ValueError, match="names no probe"):
         Several()
-    assert "makes no Probe" in refusals("probe=robustness", "+probe.more={_target_: mixexp.mix.none.NoMix}")[0]
+    assert "makes no Probe" in refusals("probe=robustness", "+probe.more={_target_: mixexp.mix.mixes.NoMix}")[0]
     assert "probe.more = 3: needs a Probe: a mapping" in refusals("probe=robustness", "+probe.more=3")[0]
     assert "probe.fgsm.steps = 0" in refusals("probe=robustness", "probe.fgsm.steps=0")[0]
     assert "kind is table" in refusals("probe=robustness", "dataset=iris")[0]

@@ -8,7 +8,7 @@ import torch
 from probes import csv_rows, measured, subject_of
 from running import rows_of, trained
 
-from mixexp.mixed import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.probe.training_error import TrainingError
 
 
@@ -17,7 +17,7 @@ def test_it_is_counted_image_by_image():
     rows = {row["labels"]: row for row in measured(TrainingError(), subject)["training_error"]}
     with torch.no_grad():
         outputs = subject.network.eval()(subject.inputs(subject.train.images))
-    losses = subject.loss(outputs, Mixed((subject.train.labels,))).tolist()
+    losses = subject.loss(outputs, MixedLabels((subject.train.labels,))).tolist()
     counted = {name: [] for name in ("real", "corrupted", "all")}
     for guess, label, true, loss in zip(
         outputs.argmax(1).tolist(), subject.train.labels.tolist(), subject.true_labels.tolist(), losses, strict=True

@@ -16,18 +16,11 @@ from running import option
 from mixexp import data, streams
 from mixexp.build import build
 from mixexp.dataset import Splits
-from mixexp.dataset.from_torchvision import FromTorchvision
-from mixexp.imbalance import cut
-from mixexp.imbalance.minority import Minority
-from mixexp.imbalance.none import NoImbalance
-from mixexp.imbalance.profile import Profile
-from mixexp.label_noise.none import NoNoise
-from mixexp.label_noise.uniform import Uniform
-from mixexp.sampling.equal import Equal
-from mixexp.sampling.natural import Natural
-from mixexp.subset.balanced import Balanced
-from mixexp.subset.full import Full
-from mixexp.subset.head import Head
+from mixexp.dataset.torchvision import FromTorchvision
+from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
+from mixexp.label_noise import NoNoise, Uniform
+from mixexp.sampling import BalancedSampling, Natural
+from mixexp.subset import Balanced, Full, Head
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 REAL = {"MNIST": "MNIST/raw/t10k-images-idx3-ubyte", "CIFAR10": "cifar-10-batches-py/test_batch"}
@@ -191,7 +184,7 @@ def test_head_of_cifar10_has_the_known_uneven_classes() -> None:
 @pytest.mark.parametrize(("name", "per_test"), [("MNIST", 6), ("CIFAR10", 5)])
 def test_minority_cuts_the_even_classes_as_article_b_does(name: str, per_test: int, n: int) -> None:
     source = real(name)
-    choice = choose(source, imbalance=Minority(n))
+    choice = choose(source, imbalance=MinorityClasses(n))
     train, test = counts(source.train_labels.numpy()), counts(source.test_labels.numpy())
     assert counts(choice.train_labels) == [per_test * n if c % 2 == 0 else train[c] for c in range(10)]
     assert counts(source.test_labels.numpy()[choice.test]) == [n if c % 2 == 0 else test[c] for c in range(10)]
@@ -205,7 +198,7 @@ def test_minority_keeps_the_first_images_of_a_class_whatever_the_seed(train, tes
     n = int((test == c).sum() + 1) // 2
     per_test = len(train) / len(test)
     assume(0 < round(n * per_test) <= (train == c).sum())
-    choice = choose(splits(train, test, 4), imbalance=Minority(n, [c], which="first"), data_seed=seed)
+    choice = choose(splits(train, test, 4), imbalance=MinorityClasses(n, [c], which="first"), data_seed=seed)
     for labels, most, found in ((train, round(n * per_test), choice.train), (test, n, choice.test)):
         kept, met = [], 0
         for row, label in enumerate(labels):
@@ -217,19 +210,19 @@ def test_minority_keeps_the_first_images_of_a_class_whatever_the_seed(train, tes
 
 def test_the_first_minority_images_are_the_subsets_first() -> None:
     source = splits(even_labels(60), even_labels(10))
-    choice = choose(source, subset=Balanced(300), imbalance=Minority(2, which="first"), data_seed=3)
+    choice = choose(source, subset=Balanced(300), imbalance=MinorityClasses(2, which="first"), data_seed=3)
     rows = Balanced(300).select(source.train_labels.numpy(), 10, streams.generator(3, "subset"))
     assert choice.train[choice.train % 10 == 4].tolist() == rows[rows % 10 == 4][:12].tolist()
 
 
 def test_minority_leaves_the_test_set_whole_when_told_to() -> None:
-    train, test = Minority(5, reduce_test=False).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+    train, test = MinorityClasses(5, reduce_test=False).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
     assert train.tolist() == [30, 60] * 5
     assert test.tolist() == [10] * 10
 
 
 def test_minority_of_chosen_classes() -> None:
-    train, test = Minority(2, classes=[1, 7]).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+    train, test = MinorityClasses(2, classes=[1, 7]).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
     assert train.tolist() == [60, 12, 60, 60, 60, 60, 60, 12, 60, 60]
     assert test.tolist() == [10, 2, 10, 10, 10, 10, 10, 2, 10, 10]
 
@@ -237,7 +230,7 @@ def test_minority_of_chosen_classes() -> None:
 @pytest.mark.parametrize("classes", [[10], [1, 1], []])
 def test_minority_refuses_classes_that_are_not_there(classes: list[int]) -> None:
     with pytest.raises(ValueError, match=r"imbalance\.classes = .*: distinct class numbers from 0 to 9"):
-        Minority(2, classes=classes).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
+        MinorityClasses(2, classes=classes).keep_counts(np.full(10, 60), np.full(10, 10), 6.0)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +242,7 @@ def test_minority_refuses_classes_that_are_not_there(classes: list[int]) -> None
 )
 def test_minority_refuses_more_than_there_are_with_the_numbers(train: list[int], test: list[int], refusal: str) -> None:
     with pytest.raises(ValueError) as refused:
-        Minority(5).keep_counts(np.array(train), np.array(test), 6.0)
+        MinorityClasses(5).keep_counts(np.array(train), np.array(test), 6.0)
     assert str(refused.value) == refusal
 
 
@@ -264,13 +257,13 @@ def test_minority_refuses_more_than_there_are_with_the_numbers(train: list[int],
     ],
 )
 def test_profiles_have_the_published_counts(shape: str, ratio: float, expected: list[int]) -> None:
-    train, test = Profile(shape, ratio).keep_counts(np.full(10, 5000), np.full(10, 1000), 5.0)
+    train, test = LongTail(shape, ratio).keep_counts(np.full(10, 5000), np.full(10, 1000), 5.0)
     assert train.tolist() == expected
     assert test.tolist() == [1000] * 10
 
 
 def test_exact_quotients_are_not_lost_to_rounding() -> None:
-    train, _ = Profile("exponential", 512).keep_counts(np.full(10, 1024), np.full(10, 10), 5.0)
+    train, _ = LongTail("exponential", 512).keep_counts(np.full(10, 1024), np.full(10, 10), 5.0)
     assert train.tolist() == [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2]
 
 
@@ -279,7 +272,7 @@ def test_exact_quotients_are_not_lost_to_rounding() -> None:
 def test_the_exponential_profile_follows_its_formula(classes: int, largest: int, ratio: float, extra: int) -> None:
     have = np.full(classes, largest)
     have[0] += extra
-    keep, _ = Profile("exponential", ratio).keep_counts(have, np.full(classes, 10), 5.0)
+    keep, _ = LongTail("exponential", ratio).keep_counts(have, np.full(classes, 10), 5.0)
     exact = largest * ratio ** (-np.arange(classes) / (classes - 1))
     assert (keep <= exact + 1e-6).all() and (keep > exact - 1 - 1e-6).all()
     assert keep[0] == largest and (np.diff(keep) <= 0).all() and keep.min() >= 1
@@ -287,7 +280,7 @@ def test_the_exponential_profile_follows_its_formula(classes: int, largest: int,
 
 def test_a_profile_refuses_a_ratio_that_leaves_nothing() -> None:
     with pytest.raises(ValueError, match=r"imbalance\.ratio = 100: the smallest class has 99 images.* at most 99"):
-        Profile("step", 100).keep_counts(np.array([500, 99]), np.array([1, 1]), 5.0)
+        LongTail("step", 100).keep_counts(np.array([500, 99]), np.array([1, 1]), 5.0)
 
 
 def test_cut_draws_the_asked_counts_in_order_without_repeats() -> None:
@@ -331,7 +324,7 @@ def test_natural_sampling_visits_every_image_once(labels: np.ndarray, seed: int)
 @FEW
 @given(labels=LABELS, seed=st.integers(0, 2**32))
 def test_oversampling_visits_everything_and_repeats_as_evenly_as_can_be(labels: np.ndarray, seed: int) -> None:
-    visits = np.bincount(Equal("largest").order(labels, rng(seed)), minlength=len(labels))
+    visits = np.bincount(BalancedSampling("largest").order(labels, rng(seed)), minlength=len(labels))
     size = np.bincount(labels)
     for c in np.flatnonzero(size):
         of_class = visits[labels == c]
@@ -342,7 +335,7 @@ def test_oversampling_visits_everything_and_repeats_as_evenly_as_can_be(labels: 
 @FEW
 @given(labels=LABELS, seed=st.integers(0, 2**32))
 def test_undersampling_repeats_nothing_and_uses_the_smallest_class_whole(labels: np.ndarray, seed: int) -> None:
-    order = Equal("smallest").order(labels, rng(seed))
+    order = BalancedSampling("smallest").order(labels, rng(seed))
     size = np.bincount(labels)
     smallest = size[size > 0].min()
     assert len(set(order)) == len(order)
@@ -351,7 +344,7 @@ def test_undersampling_repeats_nothing_and_uses_the_smallest_class_whole(labels:
         assert set(np.flatnonzero(labels == c)) <= set(order)
 
 
-@pytest.mark.parametrize("sampling", [Natural(), Equal("largest"), Equal("smallest")], ids=["natural", "largest", "smallest"])
+@pytest.mark.parametrize("sampling", [Natural(), BalancedSampling("largest"), BalancedSampling("smallest")], ids=["natural", "largest", "smallest"])
 def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
     labels = np.repeat([0, 1], [200, 100])
     classes = labels[sampling.order(labels, rng())]
@@ -363,16 +356,16 @@ def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
 
 def test_choose_takes_the_subset_first_then_the_imbalance() -> None:
     source = splits(even_labels(60), even_labels(10))
-    choice = choose(source, subset=Head(300), imbalance=Minority(2))
+    choice = choose(source, subset=Head(300), imbalance=MinorityClasses(2))
     assert choice.train.max() < 300
     assert counts(source.train_labels.numpy()[choice.train]) == [12, 30] * 5
     with pytest.raises(ValueError, match=r"class 0 would need 36 training images and has 30"):
-        choose(source, subset=Head(300), imbalance=Minority(6))
+        choose(source, subset=Head(300), imbalance=MinorityClasses(6))
 
 
 def test_the_validation_part_is_taken_after_the_imbalance() -> None:
     source = splits(even_labels(60), even_labels(10))
-    choice = choose(source, imbalance=Minority(1), validation=0.5)
+    choice = choose(source, imbalance=MinorityClasses(1), validation=0.5)
     both = np.concatenate([choice.train, choice.validation])
     assert counts(source.train_labels.numpy()[both]) == [6, 60] * 5
 
@@ -391,8 +384,8 @@ def test_noise_is_put_on_the_remaining_training_labels_only() -> None:
 @given(seed=st.integers(0, 2**40), validation=st.sampled_from([0.0, 0.1, 0.25, 0.5]), n=st.integers(1, 8))
 def test_training_and_validation_part_the_chosen_images(seed: int, validation: float, n: int) -> None:
     source = splits(even_labels(60), even_labels(10))
-    choice = choose(source, Balanced(500), Minority(n), validation=validation, data_seed=seed)
-    whole = choose(source, Balanced(500), Minority(n), data_seed=seed)
+    choice = choose(source, Balanced(500), MinorityClasses(n), validation=validation, data_seed=seed)
+    whole = choose(source, Balanced(500), MinorityClasses(n), data_seed=seed)
     assert sorted([*choice.train, *choice.validation]) == whole.train.tolist()
     assert len(choice.validation) == round(validation * len(whole.train))
     assert counts(source.train_labels.numpy()[whole.train]) == [6 * n, 50] * 5
@@ -411,7 +404,7 @@ def test_the_data_seed_decides_every_draw() -> None:
     source = splits(even_labels(60), even_labels(10))
     whole = {
         "subset": {"subset": Balanced(100)},
-        "imbalance": {"imbalance": Minority(5)},
+        "imbalance": {"imbalance": MinorityClasses(5)},
         "validation": {"validation": 0.5},
         "noise": {"label_noise": Uniform(0.5)},
     }
@@ -422,10 +415,10 @@ def test_the_data_seed_decides_every_draw() -> None:
 
 def test_the_draws_are_independent_of_each_other() -> None:
     source = splits(even_labels(60), even_labels(10))
-    plain = choose(source, imbalance=Minority(5), validation=0.5)
-    noisy = choose(source, imbalance=Minority(5), validation=0.5, label_noise=Uniform(0.5))
+    plain = choose(source, imbalance=MinorityClasses(5), validation=0.5)
+    noisy = choose(source, imbalance=MinorityClasses(5), validation=0.5, label_noise=Uniform(0.5))
     assert plain.train.tolist() == noisy.train.tolist()
-    assert plain.test.tolist() == noisy.test.tolist() == choose(source, Head(500), Minority(5)).test.tolist()
+    assert plain.test.tolist() == noisy.test.tolist() == choose(source, Head(500), MinorityClasses(5)).test.tolist()
 
 
 def test_global_generators_change_nothing() -> None:
@@ -433,7 +426,7 @@ def test_global_generators_change_nothing() -> None:
     for seed in (1, 2):
         np.random.seed(seed)
         torch.manual_seed(seed)
-        digests.add(choose(source, Balanced(100), Minority(1), Uniform(0.5), 0.5).digest())
+        digests.add(choose(source, Balanced(100), MinorityClasses(1), Uniform(0.5), 0.5).digest())
     assert len(digests) == 1
 
 

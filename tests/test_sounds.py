@@ -16,14 +16,19 @@ from scipy import stats
 from scipy.io import wavfile
 from torch import Tensor
 
-from mixexp.augment.shift import Shift
+from mixexp.augment import Shift
 from mixexp.build import build
 from mixexp.data import load
-from mixexp.dataset.sound_folder import SoundFolder, spectrogram
-from mixexp.dataset.sound_layouts import ClassFolders, ListedTest, NumberedNames
+from mixexp.dataset.sounds import (
+    ClassFolders,
+    ListedTest,
+    NumberedNames,
+    SoundFolder,
+    spectrogram,
+)
 from mixexp.errors import UserError
 from mixexp.mix import Mix
-from mixexp.mix.sound import Sound, a_weighting
+from mixexp.mix.blend import LoudnessBlend, a_weighting
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 
@@ -267,12 +272,12 @@ def test_the_a_weighting_is_the_standards() -> None:
 
 @pytest.mark.parametrize(("rate", "n_fft"), [(8000, 1024), (16000, 2048), (22050, 2048), (44100, 4096), (48000, 4096)])
 def test_the_window_is_the_codes_at_its_two_rates(rate: int, n_fft: int) -> None:
-    assert Sound(rate).n_fft == n_fft
+    assert LoudnessBlend(rate).n_fft == n_fft
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_loudness_against_numpy(rate: int) -> None:
-    rng, blend = np.random.default_rng(0), Sound(rate)
+    rng, blend = np.random.default_rng(0), LoudnessBlend(rate)
     waves = [rng.normal(size=5 * blend.n_fft // 2 + 17) * scale for scale in (0.3, 0.01, 1e-6)]
     waves += [tone(1000, 0.3, rate), tone(100, 0.3, rate), np.concatenate([np.zeros(3000), tone(500, 0.2, rate)]), np.zeros(9000)]
     for wave in waves:
@@ -287,7 +292,7 @@ def test_two_sounds_are_blended_by_the_papers_formula(r: float) -> None:
     gains = [naive_gain(wave, RATE, 1024) for wave in (first, second)]
     p = 1 / (1 + 10 ** ((gains[0] - gains[1]) / 20) * (1 - r) / r)
     expected = (p * first + (1 - p) * second) / np.sqrt(p**2 + (1 - p) ** 2)
-    found = Sound(RATE)(as_parts(first, second), [torch.tensor([r]), torch.tensor([1 - r])])
+    found = LoudnessBlend(RATE)(as_parts(first, second), [torch.tensor([r]), torch.tensor([1 - r])])
     np.testing.assert_allclose(found.flatten(), expected, atol=2e-4)
 
 
@@ -298,7 +303,7 @@ def test_two_sounds_are_blended_by_the_papers_formula(r: float) -> None:
     frequencies=st.tuples(st.sampled_from([200, 700, 1500]), st.sampled_from([350, 1000, 3000])),
 )
 def test_a_blends_loudness_ratio_is_the_labels_whatever_the_gains(r: float, decibels: tuple, frequencies: tuple) -> None:
-    blend = Sound(RATE)
+    blend = LoudnessBlend(RATE)
     plain = [tone(f, 0.4) for f in frequencies]
     parts = as_parts(*(10 ** (db / 20) * wave for db, wave in zip(decibels, plain, strict=True)))
     for part, wave, db in zip(parts, as_parts(*plain), decibels, strict=True):
@@ -312,7 +317,7 @@ def test_a_blends_loudness_ratio_is_the_labels_whatever_the_gains(r: float, deci
 
 
 def test_limits_of_a_blend() -> None:
-    blend, ones, zeros = Sound(RATE), torch.ones(1), torch.zeros(1)
+    blend, ones, zeros = LoudnessBlend(RATE), torch.ones(1), torch.zeros(1)
     loud, quiet, silence = as_parts(tone(440, 0.3), tone(440, 0.3, strength=1e-3), np.zeros(2400))
     for first, second in [(loud, quiet), (quiet, loud), (loud, silence), (silence, loud), (silence, silence)]:
         torch.testing.assert_close(blend([first, second], [ones, zeros]), first)
@@ -327,7 +332,7 @@ def test_limits_of_a_blend() -> None:
 
 
 def test_of_three_sounds_each_is_heard_as_its_label_says() -> None:
-    blend = Sound(RATE)
+    blend = LoudnessBlend(RATE)
     parts = as_parts(tone(300, 0.4, strength=1.0), tone(900, 0.4, strength=0.03), tone(2500, 0.4, strength=0.2))
     weights = [torch.tensor([w]) for w in (0.5, 0.2, 0.3)]
     found = blend(parts, weights).flatten().double()
@@ -338,7 +343,7 @@ def test_of_three_sounds_each_is_heard_as_its_label_says() -> None:
 
 
 def test_every_pair_is_blended_on_its_own_and_a_short_sound_too() -> None:
-    rng, blend = np.random.default_rng(0), Sound(RATE)
+    rng, blend = np.random.default_rng(0), LoudnessBlend(RATE)
     for samples in (5, 1023, 1024, 4000):
         first, second = (torch.from_numpy(rng.normal(size=(4, 1, 1, samples)).astype(np.float32)) for _ in range(2))
         lam = torch.linspace(0.1, 0.9, 4)
@@ -377,7 +382,7 @@ def test_before_its_epoch_a_mix_leaves_samples_as_they_are() -> None:
         plan = mix.plan(labels, draws)
         if epoch < 2:
             assert torch.equal(plan.apply(x), x)
-            assert torch.equal(plan.labels.soft(4), torch.nn.functional.one_hot(labels, 4).float())
+            assert torch.equal(plan.labels.to_one_hot(4), torch.nn.functional.one_hot(labels, 4).float())
         else:
             assert not torch.equal(plan.apply(x), x)
             wanted = plain.draw(7, epoch, np.arange(12), 12, 12)

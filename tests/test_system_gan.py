@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import mixexp
 
-from mixexp.dataset.gaussians import Gaussians
+from mixexp.dataset.planes import Gaussians
 from mixexp.gan.play import play
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose

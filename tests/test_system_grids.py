@@ -231,7 +231,7 @@ def test_bc_labels_one_label_is_the_larger_part_of_the_ratio(tmp_path, blends):
     for mix in (("mix=bc_single", "loss=kl"), ("mix=bc_plus", "loss=kl"), multi):
         blends.clear()
         assert last(trained(tmp_path, "bc_labels", *words, *mix), "accuracy") > 0.8
-        targets.append(torch.cat([plan.labels.soft(10) for plan, _ in blends]))
+        targets.append(torch.cat([plan.labels.to_one_hot(10) for plan, _ in blends]))
     single, ratio, both = targets
     assert torch.equal(ratio, both) and ((ratio > 0).sum(1) == 2).all()
     assert torch.equal(single.max(1).values, torch.ones(len(single))) and torch.equal(single.argmax(1), ratio.argmax(1))
@@ -250,7 +250,7 @@ def test_bc_labels_one_label_is_the_larger_part_of_the_ratio(tmp_path, blends):
 )
 def test_bc_classes_blends_have_as_many_classes_as_they_say(words, numbers, tmp_path, blends):
     trained(tmp_path, "bc_classes", *SMALL, *STILL, "epochs=1", "subset=head", "subset.n=640", *words)
-    assert {n for plan, _ in blends for n in (plan.labels.soft(10) > 0).sum(1).tolist()} == numbers
+    assert {n for plan, _ in blends for n in (plan.labels.to_one_hot(10) > 0).sum(1).tolist()} == numbers
 
 
 def test_bc_where_blends_what_the_named_layer_makes(tmp_path, blends):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixexp import data
 from mixexp import train as loop
-from mixexp.mix.sound import Sound
+from mixexp.mix.blend import LoudnessBlend
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def test_bc_sounds_trains_on_blends_in_which_each_sound_is_heard_as_its_label_sa
         trained(tmp_path / mix, *words, f"mix={mix}")
         ((images, blends, plan),) = seen
         first, second = (images[rows].flatten(1) for rows in plan.rows)
-        factors = [10 ** (Sound(8000).loudness(part) / 20) for part in (first, second)]
+        factors = [10 ** (LoudnessBlend(8000).loudness(part) / 20) for part in (first, second)]
         columns = torch.stack([first, second], dim=2).double()
         shares = torch.linalg.lstsq(columns, blends.flatten(1).double()[:, :, None]).solution.squeeze(2)
         parts = [share * factor for share, factor in zip(shares.unbind(1), factors, strict=True)]
         r = plan.weights[0]
         heard[mix] = (parts[0] / sum(parts) - r).abs().mean().item()
-        torch.testing.assert_close(plan.labels.soft(10).max(1).values, torch.maximum(r, 1 - r))
+        torch.testing.assert_close(plan.labels.to_one_hot(10).max(1).values, torch.maximum(r, 1 - r))
     assert heard["bc_sound"] < 1e-3
     assert heard["bc"] > 0.1, "plain mixing of sounds whose gains differ by up to 40 dB is heard otherwise"
 

@@ -14,7 +14,7 @@ from sklearn import datasets
 from mixexp.build import build
 from mixexp.data import Normalize, load
 from mixexp.dataset.csv_table import CsvTable
-from mixexp.dataset.sklearn_table import SklearnTable
+from mixexp.dataset.tables import SklearnTable
 from mixexp.errors import UserError
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from mixexp.dataset.sound_folder import SoundFolder
-from mixexp.dataset.sound_layouts import ClassFolders
+from mixexp.dataset.sounds import ClassFolders, SoundFolder
 from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
 

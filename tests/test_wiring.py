@@ -12,9 +12,9 @@ from running import config_of, rows_of, trained
 
 from mixexp import data, streams
 from mixexp import train as loop
-from mixexp.augment.standard import Standard
+from mixexp.augment import Standard
 from mixexp.build import build
-from mixexp.mix.none import NoMix
+from mixexp.mix.mixes import NoMix
 from mixexp.record import RunFolder
 
 
@@ -118,15 +118,15 @@ def test_what_the_optimizer_group_says_is_what_trains(tmp_path: Path, monkeypatc
     assert optimizer.defaults["nesterov"] and optimizer.defaults["weight_decay"] == 0.5
 
 
-def test_guests_are_augmented_by_draws_of_their_own(tmp_path, monkeypatch):
+def test_external_partners_are_augmented_by_draws_of_their_own(tmp_path, monkeypatch):
     calls = watched(monkeypatch, Standard, "__call__")
     trained(tmp_path, "mix=mixup_two_loaders", "augment=standard", "augment.shift=1", "epochs=1", "drop_last=true")
     draws = [arguments[2] for arguments, _ in calls]
     halves = [{name: values.chunk(2) for name, values in found.items()} for found in draws]
     assert all(len(found["flip"]) == 2 * 64 for found in draws)
     for name in ("flip", "offset"):
-        hosts, guests = (torch.cat([half[name][k] for half in halves]).float() for k in (0, 1))
-        assert (hosts != guests).float().mean() > 0.3, "one row of draws for both would flip and shift them alike"
+        inside, external = (torch.cat([half[name][k] for half in halves]).float() for k in (0, 1))
+        assert (inside != external).float().mean() > 0.3, "one row of draws for both would flip and shift them alike"
 
 
 def test_a_longer_run_has_none_of_a_shorter_ones_measurements_at_its_end(tmp_path):

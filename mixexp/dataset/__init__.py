@@ -40,12 +40,12 @@ class Splits:
     @functools.cached_property
     def digest(self) -> str:
         """Hash of every image, label and class name: files that were edited in place give another one. About a second a GB."""
-        found = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
+        digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
         for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            found.update(f"{values.dtype} {list(values.shape)}".encode())
+            digest.update(f"{values.dtype} {list(values.shape)}".encode())
             # as they lie in memory where images are in channels_last, without a copy
-            found.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy())
-        return found.hexdigest()
+            digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy())
+        return digest.hexdigest()
 
 
 class Dataset(abc.ABC):

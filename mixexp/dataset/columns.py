@@ -204,11 +204,11 @@ class Column:
             if self.marked:
                 self.units.setdefault("", text)
             return float(text.replace(",", "."))
-        found = unmarked(text, self.decimal) if self.marked else None
-        if found is None:
+        number = unmarked(text, self.decimal) if self.marked else None
+        if number is None:
             return None
-        self.units.setdefault(found.unit, text)
-        return found.value
+        self.units.setdefault(number.unit, text)
+        return number.value
 
     def _note(self, what: str, place: int, text: str, count: int) -> None:
         """Count something, and keep where it is first."""

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
 from mixexp.dataset.delimited import Delimited, plain_name
-from mixexp.dataset.folders import SHOWN, find_path
+from mixexp.dataset.files import SHOWN, find_path
 from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
-from mixexp.dataset.table import Rows, Table, refuse_too_large
+from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
 from mixexp.text import one_line, override, resembling, sanitize
 
@@ -158,19 +158,19 @@ class CsvTable(Table):
     ) -> dict[str, str]:
         """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         renaming, coding, counting = [], [], []
         for name, column in columns.items():
             if name in wanted:
                 continue
             if NAMELESS.fullmatch(name):
-                found[name] = "names of the rows" if file.row_names else "no name"
+                reasons[name] = "names of the rows" if file.row_names else "no name"
             elif name in copies:
-                found[name] = "a copy of the label"
+                reasons[name] = "a copy of the label"
             elif (number := numbers_rows(column)) not in ("no", "maybe"):
-                found[name] = number
+                reasons[name] = number
             elif (how := tells_classes(column, labels, classes)) == "renames":
-                found[name] = "other names of the classes"
+                reasons[name] = "other names of the classes"
             elif how == "may rename" and column.rows >= FEW:
                 renaming.append(name)
             elif tells_one_class(column, labels):
@@ -186,7 +186,7 @@ class CsvTable(Table):
                 listed = ", ".join(map(_shown, names[:SHOWN])) + _and_more(names)
                 them, s = ("them", "") if len(names) > 1 else ("it", "s")
                 note(f"{file.path}: {listed}: tell{s} {what}; to leave {them} out type {self._more('drop', names)}")
-        return found
+        return reasons
 
     def _said(self, unused: dict[str, str]) -> str:
         """Which columns are not used, why, and what to type to use them."""
@@ -256,11 +256,11 @@ class CsvTable(Table):
     def _refuse_marks(self, path: Path, column: Column) -> None:
         """Raise UserError where a column would be one of numbers if their marks were taken away."""
         for decimal in (self.decimal, "," if self.decimal == "." else "."):
-            found = [unmarked(text, decimal) for text in column.others]
-            if column.marked or None in found or (decimal != self.decimal and column.fractions):
+            numbers = [unmarked(text, decimal) for text in column.others]
+            if column.marked or None in numbers or (decimal != self.decimal and column.fractions):
                 continue
-            units = {number.unit for number in found} | ({""} if column.numbers else set())
-            grouped = any(number.marked for number in found)
+            units = {number.unit for number in numbers} | ({""} if column.numbers else set())
+            grouped = any(number.marked for number in numbers)
             words = [override("dataset.decimal", decimal)] * (decimal != self.decimal) + [self._more("numeric", [column.name])] * grouped
             self._say_marks(path, column, " ".join(words), len(units) > 1)
 
@@ -297,12 +297,12 @@ def _shown(text: str, quoted: bool = False) -> str:
     return sanitize(repr(cut)) if quoted else one_line(cut)
 
 
-def _refuse(path: Path, column: Column, found: Found | None, what: str, hint: str = "") -> None:
+def _refuse(path: Path, column: Column, first: Found | None, what: str, hint: str = "") -> None:
     """Raise UserError where something was found in a column."""
-    if found is not None:
-        more = f" (and {found.count - 1} more)" if found.count > 1 else ""
-        text = f": {_shown(found.text)}" if found.text else ""
-        raise UserError(f"{path}: column {column.name!r} has {what} in row {found.row}{more}{text}{hint}")
+    if first is not None:
+        more = f" (and {first.count - 1} more)" if first.count > 1 else ""
+        text = f": {_shown(first.text)}" if first.text else ""
+        raise UserError(f"{path}: column {column.name!r} has {what} in row {first.row}{more}{text}{hint}")
 
 
 def _codes_in(order: Sequence[str], column: Column) -> np.ndarray:

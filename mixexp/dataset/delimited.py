@@ -114,8 +114,8 @@ class Delimited:
         with _text(self.path) as file:
             return next((line.startswith('"') for line in islice(file, self._line, None) if line.strip()), False)
 
-    def other_separator(self, wanted: str) -> str:
-        """What separates the first line's fields instead, as a sentence, where one of the names would then be the wanted one; or ""."""
+    def other_separator(self, column: str) -> str:
+        """What separates the first line's fields instead, as a sentence, where one of the names would then be the column's; or ""."""
         with self._explained(), _text(self.path) as file:
             lines = [line for line in (file.readline(100_000).strip(" \r\n") for _ in range(LOOKED_AT)) if line]
         lines = lines[bool(_EXCEL.fullmatch(lines[0])) :]
@@ -126,8 +126,8 @@ class Delimited:
             fields = [field.strip() for field in rows[0]] if rows else []
             # blanks are in sentences too
             table = sign != " " or (len(rows) > 1 and len({len(row) for row in rows}) == 1)
-            if len(fields) > 1 and table and (wanted in fields or len(self.first) == 1):
-                counts[sign] = (wanted in fields, sign != " ", len(fields))
+            if len(fields) > 1 and table and (column in fields or len(self.first) == 1):
+                counts[sign] = (column in fields, sign != " ", len(fields))
         best = max(counts, default=None, key=counts.__getitem__)
         if best is None or (best == self._sign() and (best != " " or self.separator == "blanks")):
             return ""
@@ -245,15 +245,15 @@ def _names(given: Iterable[str]) -> tuple[list[str], set[int]]:
     """Names without blanks around them, all different, and the places of those that were missing."""
     stripped = [plain_name(name) for name in given]
     nameless = {place for place, name in enumerate(stripped) if not name}
-    wanted = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]
-    counts = dict.fromkeys(wanted, 0)
-    found = []
-    for name in wanted:
+    named = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]
+    counts = dict.fromkeys(named, 0)
+    distinct = []
+    for name in named:
         unique = name
         while counts[name] and unique in counts:
             unique = f"{name}.{counts[name]}"
             counts[name] += 1
         counts[name] = counts[name] or 1
         counts.setdefault(unique, 1)
-        found.append(unique)
-    return found, nameless
+        distinct.append(unique)
+    return distinct, nameless

@@ -48,14 +48,14 @@ def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) ->
     if column.found("missing") or (column.others and column.numbers) or column.too_many:
         return "no"
     if column.codes_of:
-        count, own = len(column.codes_of), column.codes()
+        count, codes = len(column.codes_of), column.codes()
     else:
         values = column.values()
         if len(np.unique(values[:1000])) > len(classes):
             return "no"
-        distinct, own = np.unique(values, return_inverse=True)
+        distinct, codes = np.unique(values, return_inverse=True)
         count = len(distinct)
-    if count != len(classes) or len(pairs := np.unique(own.astype(np.int64) * count + labels)) != count:
+    if count != len(classes) or len(pairs := np.unique(codes.astype(np.int64) * count + labels)) != count:
         return "no"
     if column.rows >= FEW and np.bincount(labels).min() > 1:
         return "renames"

@@ -116,8 +116,8 @@ def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
         return _netpbm(path, image, offset, limit, plain=codec == "ppm_plain") if limit > 255 else None
     if image.mode.startswith("I;16"):
         return _transparent(_grey(np.asarray(image).astype(np.uint16), tags), image.info.get("transparency"))
-    if found := re.fullmatch(r"(RGB|RGBA|RGBa|RGBX|CMYK|LA);16([BLN])", rawmode):
-        return _transparent(_colours(image, path, found[1], found[2], tags), image.info.get("transparency"))
+    if mode := re.fullmatch(r"(RGB|RGBA|RGBa|RGBX|CMYK|LA);16([BLN])", rawmode):
+        return _transparent(_colours(image, path, mode[1], mode[2], tags), image.info.get("transparency"))
     if tags and max(tags.get(_BITS, (8,))) > 8 and image.mode not in ("I", "F"):
         raise ValueError("its channels of 16 bits lie apart in the file (planar): save it with them together, or with 8 bits a channel")
     return None

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.dataset import Dataset
-from mixexp.dataset.gaussians import Gaussians
+from mixexp.dataset.planes import Gaussians
 from mixexp.gan import Objective
 
 Positive = Annotated[int, Field(ge=1)]

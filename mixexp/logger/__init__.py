@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,3 +74,62 @@ class Logger(abc.ABC):
     @abc.abstractmethod
     def end(self, outcome: Outcome) -> None:
         """The run is over, or this attempt at it."""
+
+
+class Guarded(Logger):
+    """A logger whose first error is said, and is its last: the run goes on without it."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._note: Callable[[str], None] = print
+        self._on = True
+
+    def check(self) -> None:
+        self._logger.check()
+
+    def start(self, account: Account, rows: Sequence[Row]) -> None:
+        self._note = account.note
+        self._attempt(lambda: self._logger.start(account, rows))
+
+    def row(self, row: Row) -> None:
+        self._attempt(lambda: self._logger.row(row))
+
+    def end(self, outcome: Outcome) -> None:
+        self._attempt(lambda: self._logger.end(outcome))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        if not self._on:
+            return
+        try:
+            action()
+        except (Exception, SystemExit) as error:
+            self._on = False
+            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")[:300]
+            self._note(f"logger: {reason}; the run goes on without, and 'mixexp log' logs it when it is over")
+            with contextlib.suppress(Exception, SystemExit):  # what it holds open
+                self._logger.end("interrupted")
+
+
+class Several(Logger):
+    """Several loggers, each under a name of its own; what is wrong with one touches no other."""
+
+    def __init__(self, **loggers: Logger) -> None:
+        if not loggers:
+            raise ValueError("logger: names no logger that it is made of")
+        self._loggers = [Guarded(logger) for logger in loggers.values()]
+
+    def check(self) -> None:
+        for logger in self._loggers:
+            logger.check()
+
+    def start(self, account: Account, rows: Sequence[Row]) -> None:
+        for logger in self._loggers:
+            logger.start(account, rows)
+
+    def row(self, row: Row) -> None:
+        for logger in self._loggers:
+            logger.row(row)
+
+    def end(self, outcome: Outcome) -> None:
+        for logger in self._loggers:
+            logger.end(outcome)

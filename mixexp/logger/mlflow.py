@@ -45,19 +45,19 @@ class MLflow(Logger):
         with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):  # of many runs that begin at once, one makes the tables
             self._client = _client(self._tracking_uri or _local(output_dir))
             experiment = self._experiment()
-        wanted = {_point(metric): metric for metric in self._metrics(rows)}
-        found = self._client.search_runs([experiment], f"tags.run_id = '{account.run_id}'")
-        own = [run for run in found if run.data.tags.get("folder") == self._folder]
-        points = [_point(metric) for run in own for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
+        metrics = {_point(metric): metric for metric in self._metrics(rows)}
+        same_id = self._client.search_runs([experiment], f"tags.run_id = '{account.run_id}'")
+        earlier = [run for run in same_id if run.data.tags.get("folder") == self._folder]
+        points = [_point(metric) for run in earlier for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
         there = set(points)
-        if len(own) == 1 and len(there) == len(points) and wanted.keys() >= there:
-            self._run = own[0].info.run_id
+        if len(earlier) == 1 and len(there) == len(points) and metrics.keys() >= there:
+            self._run = earlier[0].info.run_id
             self._client.update_run(self._run, status="RUNNING")
         else:
-            for run in own:
+            for run in earlier:
                 self._client.delete_run(run.info.run_id)
             self._run, there = self._create(experiment), set()
-        self._send(metric for point, metric in wanted.items() if point not in there)
+        self._send(metric for point, metric in metrics.items() if point not in there)
         self._last = rows[-1].get("seconds", 0.0) if rows else 0.0
 
     def row(self, row: Row) -> None:
@@ -71,8 +71,8 @@ class MLflow(Logger):
     def _experiment(self) -> str:
         """The id of the experiment, made where there is none."""
         name = self._account.project
-        found = self._client.get_experiment_by_name(name)
-        return found.experiment_id if found is not None else self._client.create_experiment(name)
+        experiment = self._client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment is not None else self._client.create_experiment(name)
 
     def _create(self, experiment: str) -> str:
         """A new run with what does not change: its params and tags."""
@@ -81,8 +81,8 @@ class MLflow(Logger):
         environment = self._account.environment
         tags = {"run_id": self._account.run_id, "folder": self._folder, "device": environment.get("device")}
         tags |= {"commit": (environment.get("git") or {}).get("commit")}
-        told = {key: str(value) for key, value in tags.items() if value is not None}
-        made = self._client.create_run(experiment, self._milliseconds(0.0), told, self._account.label)
+        described = {key: str(value) for key, value in tags.items() if value is not None}
+        made = self._client.create_run(experiment, self._milliseconds(0.0), described, self._account.label)
         params = iter([Param(key, str(value)) for key, value in self._account.settings.items()])
         while some := list(itertools.islice(params, PARAMS_A_CALL)):
             self._client.log_batch(made.info.run_id, params=some)

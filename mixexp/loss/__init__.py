@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor, nn
 
-from mixexp.mixed import Mixed
+from mixexp.labels import MixedLabels
 
 
 class Loss(nn.Module, abc.ABC):
@@ -33,7 +33,7 @@ class Loss(nn.Module, abc.ABC):
         return self.scores(outputs).argmax(1)
 
     @abc.abstractmethod
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         """Loss of every sample, float32 [B], from outputs, float32 [B, C]."""
 
     def penalty(self, head: nn.Module) -> Tensor:

@@ -1,3 +1,5 @@
+"""The affinity loss, alone and with softmax trained alongside."""
+
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -7,9 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.mixed import Mixed
-
 
 Start = Literal["he", "keras_he", "colliding"]
 TRUNCATED = 0.87962566103423978
@@ -79,13 +80,13 @@ class Affinity(Loss):
         before = nn.BatchNorm1d(num_features) if self.batchnorm else nn.Identity()
         return nn.Sequential(before, AffinityHead(num_features, num_classes, self.sigma, self.centres, self.init))
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         def loss_of(y: Tensor) -> Tensor:
-            own = outputs.gather(1, y.unsqueeze(1))
-            hinge = F.relu(self.margin + outputs - own)
+            label_affinity = outputs.gather(1, y.unsqueeze(1))
+            hinge = F.relu(self.margin + outputs - label_affinity)
             return hinge.scatter(1, y.unsqueeze(1), 0.0).sum(1)
 
-        return labels.average(loss_of)
+        return labels.weighted_loss(loss_of)
 
     def scores(self, outputs: Tensor) -> Tensor:
         # −d²/σ: of affinities that are nearly 0 a softmax, such as an attack takes, would have no gradient
@@ -96,3 +97,46 @@ class Affinity(Loss):
         first, second = torch.triu_indices(len(centres), len(centres), offset=1, device=centres.device)
         squared = (centres[first] - centres[second]).square().sum(1)
         return self.diversity * (squared - squared.mean()).square().mean()
+
+
+class JointHead(nn.Module):
+    """A linear classifier and an affinity head on the same features: float [B, h] → [B, 2C], the logits before the affinities."""
+
+    def __init__(self, softmax: nn.Module, affinity: nn.Module) -> None:
+        super().__init__()
+        self.softmax, self.affinity = softmax, affinity
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([self.softmax(features), self.affinity(features)], 1)
+
+
+class Joint(Loss):
+    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network (article b's advice).
+
+    outputs: float [B, 2C], as JointHead gives them. affinity: the affinity loss, whose penalty counts with the same weight.
+    predicts: which of the two heads names the class. Mixed labels: as cross-entropy and the affinity loss each take them.
+    Differs from the paper: the article only says to train softmax alongside; weight and the two heads are ours.
+    """
+
+    linear_in_target = False
+
+    def __init__(
+        self, affinity: Affinity, weight: Annotated[float, Field(gt=0)] = 1.0, predicts: Literal["affinity", "softmax"] = "affinity"
+    ) -> None:
+        super().__init__()
+        self.affinity, self.weight, self.predicts = affinity, weight, predicts
+
+    def head(self, num_features: int, num_classes: int) -> nn.Module:
+        return JointHead(nn.Linear(num_features, num_classes), self.affinity.head(num_features, num_classes))
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        logits, affinities = outputs.chunk(2, 1)
+        return self.affinity.scores(affinities) if self.predicts == "affinity" else logits
+
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        logits, affinities = outputs.chunk(2, 1)
+        cross_entropy = labels.weighted_loss(lambda y: F.cross_entropy(logits, y, reduction="none"))
+        return cross_entropy + self.weight * self.affinity(affinities, labels)
+
+    def penalty(self, head: nn.Module) -> Tensor:
+        return self.weight * self.affinity.penalty(head.affinity)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.mixed import Mixed
 
 
 class BinaryCrossEntropy(Loss):
@@ -30,8 +30,8 @@ class BinaryCrossEntropy(Loss):
         self.of, self.target, self.over_classes = of, target, over_classes
         self.linear_in_target = target == "mixed"
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
-        target = labels.soft(outputs.shape[1])
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        target = labels.to_one_hot(outputs.shape[1])
         if self.target == "present":
             target = (target > 0).float()
         if self.of == "sigmoid":

@@ -1,15 +1,35 @@
+"""Cross-entropy: averaged over the labels of a blend, of the blended label, and as the divergence from it."""
+
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.loss.class_weights import class_weights as make_weights
-from mixexp.mixed import Mixed
+
+
+def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor | None:
+    """Weights per class, float32 [C]: None for "none", N/(C·n_c) for "balanced" (King & Zeng 2001), or the list as given.
+
+    counts: training images per class, int64 [C]. Raises ValueError for a list of another length or of zeros, and for a class without images.
+    """
+    if weights == "none":
+        return None
+    if weights == "balanced":
+        if counts.min() == 0:
+            raise ValueError(f"loss.class_weights = balanced: class {counts.argmin()} has no training image")
+        return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+    if len(weights) != len(counts):
+        raise ValueError(f"loss.class_weights: {len(weights)} weights for {len(counts)} classes")
+    if not any(weights):
+        raise ValueError(f"loss.class_weights = {weights}: at least one weight must be above 0")
+    return torch.tensor(weights, dtype=torch.float32)
 
 
 class CrossEntropy(Loss):
@@ -30,9 +50,36 @@ class CrossEntropy(Loss):
         super().__init__()
         self.label_smoothing = label_smoothing
         self.weighs_classes = class_weights != "none"
-        self.register_buffer("weights", make_weights(class_weights, class_counts))
+        self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
-        return labels.average(
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        return labels.weighted_loss(
             lambda y: F.cross_entropy(outputs, y, self.weights, reduction="none", label_smoothing=self.label_smoothing)
         )
+
+
+class SoftCrossEntropy(Loss):
+    """−Σ_c t_c·log softmax(outputs)_c of the blended label t itself: mixup's other formulation (Zhang et al. 2018, section 2).
+
+    Equal to CrossEntropy, which blends two losses, as the loss is linear in t; the numbers agree to rounding.
+    Differs from the paper: nothing.
+    """
+
+    linear_in_target = True
+
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        return F.cross_entropy(outputs, labels.to_one_hot(outputs.shape[1]).to(outputs.dtype), reduction="none")
+
+
+class KL(Loss):
+    """Kullback-Leibler divergence Σ_c t_c·(log t_c − log softmax(outputs)_c) (Tokozume et al. 2018, eq. 4).
+
+    Cross-entropy less the entropy of the label: same gradient, and 0 for a perfect prediction. Not linear in the target only by
+    that constant; it is computed on the soft label.
+    """
+
+    linear_in_target = False
+
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
+        target = labels.to_one_hot(outputs.shape[1])
+        return F.kl_div(outputs.log_softmax(1), target, reduction="none").sum(1)

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.loss.class_weights import class_weights as make_weights
-from mixexp.mixed import Mixed
+from mixexp.loss.cross_entropy import make_class_weights
 
 
 class Focal(Loss):
@@ -29,9 +29,9 @@ class Focal(Loss):
         super().__init__()
         self.gamma = gamma
         self.weighs_classes = class_weights != "none"
-        self.register_buffer("weights", make_weights(class_weights, class_counts))
+        self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
-    def forward(self, outputs: Tensor, labels: Mixed) -> Tensor:
+    def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         log_p = outputs.log_softmax(1)
 
         def loss_of(y: Tensor) -> Tensor:
@@ -40,4 +40,4 @@ class Focal(Loss):
             focus = (-log_p_y.expm1()).clamp(min=1e-12) ** self.gamma
             return -focus * log_p_y if self.weights is None else -self.weights[y] * focus * log_p_y
 
-        return labels.average(loss_of)
+        return labels.weighted_loss(loss_of)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mixexp.mixed import Mixed
+from mixexp.labels import MixedLabels
 
 
-def like(weight: Tensor, x: Tensor) -> Tensor:
+def broadcast_weights(weight: Tensor, x: Tensor) -> Tensor:
     """Weights, float [B], in a shape that multiplies x, float [B, …]."""
     return weight.view(-1, *[1] * (x.dim() - 1))
 
@@ -33,10 +33,10 @@ class Blend(abc.ABC):
 
 
 class Pairing(abc.ABC):
-    """Which samples are blended with which: partners within the batch, or guests that join it from the rest of the training set."""
+    """Which samples are blended with which: partners within the batch, or external ones that join it from the rest of the training set."""
 
-    guests: bool = False
-    """Whether its draws name `guests`, int64 [rows], rows of the training set: the partner of each image, outside its batch."""
+    external: bool = False
+    """Whether its draws name `external`, int64 [rows], rows of the training set: the partner of each image, outside its batch."""
 
     def check(self, counts: np.ndarray) -> None:
         """Raise ValueError where training images of these counts per class, int64 [C], have no such partners."""
@@ -54,7 +54,7 @@ class Pairing(abc.ABC):
 
     @abc.abstractmethod
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with guests], are given."""
+        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with external partners], are given."""
 
 
 class Ratio(abc.ABC):
@@ -76,7 +76,7 @@ class Label(abc.ABC):
     """Whether that is a blend of labels."""
 
     @abc.abstractmethod
-    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> Mixed:
+    def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
         """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B] each."""
 
 
@@ -87,7 +87,7 @@ class Plan:
     rows: int64 [B] for each part of a blend, none where nothing is blended; weights: as many float32 [B] that sum to 1.
     """
 
-    labels: Mixed
+    labels: MixedLabels
     rows: tuple[Tensor, ...] = ()
     weights: tuple[Tensor, ...] = ()
     blend: Blend | None = None
@@ -109,8 +109,8 @@ class Mix(abc.ABC):
     """None: samples are never blended, so the mix layer does not matter."""
     mixes_labels: bool = False
     """Whether a sample can carry several labels."""
-    guests: bool = False
-    """Whether its draws name `guests`, int64 [rows]: rows of the training set, one for each image, that join the image's batch."""
+    external: bool = False
+    """Whether its draws name `external`, int64 [rows]: rows of the training set, one for each image, that join the image's batch."""
     needs_repeats: bool = False
     """Whether it blends only images that an epoch visits again, of which there are none without oversampling."""
 
@@ -129,11 +129,11 @@ class Mix(abc.ABC):
         """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 
     @abc.abstractmethod
-    def origins(self, batch_size: int) -> int:
+    def source_images(self, batch_size: int) -> int:
         """Images S that a batch of batch_size samples is made of; raises ValueError where the two do not fit."""
 
     @abc.abstractmethod
-    def draw(self, seed: int, epoch: int, order: np.ndarray, origins: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
         """Random numbers for the batches of one epoch, one row an image: name → array [rows, …].
 
         order: the epoch's training rows, int64 [rows], in the order in which they are visited.
@@ -145,4 +145,4 @@ class Mix(abc.ABC):
 
     @abc.abstractmethod
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        """The plan for one batch, from its labels, int64 [S], with guests [2 S], their own behind, and its rows of the draws."""
+        """The plan for one batch, from its labels, int64 [S], with external partners [2 S], their own behind, and its rows of the draws."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import AvgPool2x2, conv_bn_relu, global_average, require_size
+from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average, require_size
 
 
 class CNN10(Body):

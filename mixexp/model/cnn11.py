@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv_bn_relu, he_normal, require_size
+from mixexp.model.blocks import conv_bn_relu, he_normal, require_size
 
 
 class CNN11(Body):

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import AvgPool2x2, conv3x3, global_average, require_size
+from mixexp.model.blocks import AvgPool2x2, conv3x3, global_average, require_size
 
 
 class _DenseLayer(nn.Module):

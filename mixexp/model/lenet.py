@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import require_size
+from mixexp.model.blocks import require_size
 
 
 class LeNet(Body):

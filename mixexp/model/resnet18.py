@@ -5,7 +5,7 @@ import torchvision
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv3x3, global_average
+from mixexp.model.blocks import conv3x3, global_average
 
 
 class ResNet18(Body):

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import AvgPool2x2, conv_bn_relu, global_average
+from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average
 
 
 class SmallCNN(Body):

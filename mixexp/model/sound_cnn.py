@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import global_average
+from mixexp.model.blocks import global_average
 
 
 class SoundCNN(Body):

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import conv_bn_relu, he_normal
+from mixexp.model.blocks import conv_bn_relu, he_normal
 
 
 class VGG11(Body):

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mixexp.model import Body
-from mixexp.model._blocks import PreActBlock, conv3x3, global_average, he_normal
+from mixexp.model.blocks import PreActBlock, conv3x3, global_average, he_normal
 
 
 class WideResNet(Body):

@@ -127,7 +127,7 @@ def _holds(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ..
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
     shape = network_summary(cache_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
@@ -244,7 +244,7 @@ def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, 
     rows = sampling.epoch_size(np.array(counts))
     smallest = min(rows, 2)
     try:
-        batch = mix.origins(config["batch_size"])
+        batch = mix.source_images(config["batch_size"])
     except ValueError as error:
         errors.append(str(error))
     else:

@@ -37,7 +37,7 @@ def cost(config: Mapping[str, Any]) -> Cost:
         return _cost_of_game(cache_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
     found = data_summary(cache_key(config, *DATA), trusted)
     mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
     per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
     steps = total_steps(config, per_epoch)
     shape = network_summary(cache_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
@@ -48,7 +48,7 @@ def cost(config: Mapping[str, Any]) -> Cost:
     samples = images * (config["batch_size"] // batch)
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
-    forward = before * images * (2 if mix.guests else 1) + (shape.flops - before) * samples
+    forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
     return Cost(steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
 
 

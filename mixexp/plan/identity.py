@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixexp.build import build, telling
+from mixexp.class_names import stable
 
 NOT_SCIENTIFIC = frozenset(
     {
@@ -24,7 +25,7 @@ OPTIONAL = frozenset({"probe", "gan", "logger"})
 ALIASES = frozenset({"alpha"})
 """Root settings that act only through the places which refer to them, and are counted there."""
 
-_AT_INPUT = {"_target_": "mixexp.mix_layer.one_of.OneOf", "layers": ["input"]}
+_AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 
 
 def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
 
     def prune(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: prune(inner) for key, inner in (telling(value, trusted) if "_target_" in value else value).items()}
+            node = {**telling(value, trusted), "_target_": stable(value["_target_"])} if "_target_" in value else value
+            return {key: prune(inner) for key, inner in node.items()}
         if isinstance(value, list):
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -142,17 +142,17 @@ class Subject:
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, str]]:
         """What a run draws for each batch of an epoch, and the layer that it blends at."""
         labels, device = self.train.labels, self.train.labels.device
-        origins = self.mix.origins(self.batch_size)
+        source_images = self.mix.source_images(self.batch_size)
         order = self.sampling.order(labels.cpu().numpy(), streams.generator(self.seed, "order", epoch))
-        rows = range(0, len(order), origins)
-        draws = self.mix.draw(self.seed, epoch, order, origins, self.batch_size)
-        guests = {}
-        if self.mix.guests:
-            guests = {**self.augment.draw(streams.generator(self.seed, "augment guests", epoch), len(order)), "chosen": draws["guests"]}
-        parts = (self.augment.draw(streams.generator(self.seed, "augment", epoch), len(order)), draws, guests)
+        rows = range(0, len(order), source_images)
+        draws = self.mix.draw(self.seed, epoch, order, source_images, self.batch_size)
+        external = {}
+        if self.mix.external:
+            external = {**self.augment.draw(streams.generator(self.seed, "augment guests", epoch), len(order)), "chosen": draws["external"]}
+        parts = (self.augment.draw(streams.generator(self.seed, "augment", epoch), len(order)), draws, external)
         epoch_of = Batch(torch.from_numpy(order), *({name: torch.from_numpy(values) for name, values in part.items()} for part in parts))
         for start, layer in zip(rows, self.mix_layer.draw(streams.generator(self.seed, "mix_layer", epoch), len(rows)), strict=True):
-            yield epoch_of.map(lambda values, start=start: values[start : start + origins].to(device)), layer
+            yield epoch_of.map(lambda values, start=start: values[start : start + source_images].to(device)), layer
 
     def part(self, name: Literal["train", "test"]) -> Part:
         """The images that a run is trained or tested on."""

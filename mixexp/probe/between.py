@@ -37,8 +37,8 @@ class Between(Probe):
         rows = []
         for lam in np.linspace(0, 1, self.points).tolist():
             misses, norms = 0, 0.0
-            for own, other in zip(first.split(BATCH), second.split(BATCH), strict=True):
-                missed, norm = _at(subject, own, other, lam)
+            for starts, ends in zip(first.split(BATCH), second.split(BATCH), strict=True):
+                missed, norm = _at(subject, starts, ends, lam)
                 misses += int(missed.sum())
                 norms += norm.double().sum().item()
             rows.append({"lam": round(lam, 6), "miss": misses / self.pairs, "gradient_norm": norms / self.pairs, "pairs": self.pairs})
@@ -56,9 +56,9 @@ class Between(Probe):
 
 def _at(subject: Subject, first: Tensor, second: Tensor, lam: float) -> tuple[Tensor, Tensor]:
     """Whether each pair's prediction is a miss, bool [B], and the norm of its gradient, float32 [B]."""
-    own, other = (subject.inputs(subject.train.gather(rows)) for rows in (first, second))
+    start, end = (subject.inputs(subject.train.gather(rows)) for rows in (first, second))
     with torch.enable_grad():
-        between = torch.lerp(other, own, lam).requires_grad_()
+        between = torch.lerp(end, start, lam).requires_grad_()
         scores = subject.loss.scores(subject.outputs(between)).log_softmax(1)
         most, predicted = scores.max(1)
         (gradient,) = torch.autograd.grad(most.sum(), between)

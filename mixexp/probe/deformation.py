@@ -72,8 +72,8 @@ class Deformation(Probe):
     @staticmethod
     def sheared(degrees: np.ndarray) -> Tensor:
         """The same by shears [N] along x."""
-        one = np.ones(len(degrees))
-        return _maps(one, np.tan(np.radians(degrees)), 0 * one, one)
+        ones = np.ones(len(degrees))
+        return _maps(ones, np.tan(np.radians(degrees)), 0 * ones, ones)
 
     @staticmethod
     def zoomed(percent: np.ndarray) -> Tensor:

@@ -71,8 +71,8 @@ class Entanglement(Probe):
         pieces = [subject.representations(images, layers) for images in chosen.images.split(BATCH)]
         rows = []
         for layer in layers:
-            found = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
-            rows.append({"layer": layer, **found._asdict()})
+            measured = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
+            rows.append({"layer": layer, **measured._asdict()})
         if any(row["minimum"] not in ("", INSIDE) for row in rows):
             note(
                 "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it "
@@ -146,6 +146,6 @@ def _smallest(distances: Tensor, alike: Tensor) -> Measured:
             left, inner = inner, outer
             outer = left + GOLDEN * (right - left)
             tried[outer] = at(outer)
-    found = min(tried, key=tried.__getitem__)
-    minimum = LOWEST if found - low <= WIDTH else HIGHEST if high - found <= WIDTH else INSIDE
-    return Measured(math.exp(found), tried[found], minimum)
+    position = min(tried, key=tried.__getitem__)
+    minimum = LOWEST if position - low <= WIDTH else HIGHEST if high - position <= WIDTH else INSIDE
+    return Measured(math.exp(position), tried[position], minimum)

@@ -60,15 +60,15 @@ class Fgsm(Probe):
         plain = images.float()
         reach = epsilon * top / GREY_LEVELS
         lowest, highest = (plain - reach).clamp(min=0), (plain + reach).clamp(max=top)
-        found = plain
+        changed = plain
         for _ in range(steps):
             with torch.enable_grad():
-                found = found.detach().requires_grad_()
-                scores = attacked.loss.scores(attacked.outputs(attacked.inputs(found)))
+                changed = changed.detach().requires_grad_()
+                scores = attacked.loss.scores(attacked.outputs(attacked.inputs(changed)))
                 loss = F.cross_entropy(scores, labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, found)
-            found = (found.detach() + reach / steps * gradient.sign()).clamp(lowest, highest)
-        return found
+            (gradient,) = torch.autograd.grad(loss, changed)
+            changed = (changed.detach() + reach / steps * gradient.sign()).clamp(lowest, highest)
+        return changed
 
 
 def _wrong(subject: Subject, outputs: Tensor, labels: Tensor) -> Tensor:

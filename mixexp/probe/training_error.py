@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mixexp.data import Part
-from mixexp.mixed import Mixed
+from mixexp.labels import MixedLabels
 from mixexp.probe import BATCH, Probe, Rows, Subject
 
 
@@ -41,9 +41,9 @@ class TrainingError(Probe):
 
 def _judged(subject: Subject, part: Part, true_labels: Tensor) -> Tensor:
     """For every image whether it is wrong by its own label, by the true one, and its loss, float64 [3, N]."""
-    found = []
+    judgements = []
     for images, labels, true in zip(part.images.split(BATCH), part.labels.split(BATCH), true_labels.split(BATCH), strict=True):
         outputs = subject.outputs(subject.inputs(images))
         predicted = subject.loss.predict(outputs)
-        found.append(torch.stack([predicted != labels, predicted != true, subject.loss(outputs, Mixed((labels,)))]).cpu().double())
-    return torch.cat(found, dim=1)
+        judgements.append(torch.stack([predicted != labels, predicted != true, subject.loss(outputs, MixedLabels((labels,)))]).cpu().double())
+    return torch.cat(judgements, dim=1)

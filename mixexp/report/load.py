@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest
 from mixexp.files import parse_yaml, read_ends, read_json, read_text, read_yaml
 from mixexp.text import one_line
@@ -346,13 +347,13 @@ def _read_config(path: Path) -> dict[str, Any]:
         parsed = []
     # what is not one entry after another, each with its own key, is read as the whole it is
     if not parsed or entries[0] or any(len(entry) != 1 for entry in parsed) or len({*itertools.chain(*parsed)}) < len(parsed):
-        return read_yaml(path)
+        return up_to_date(read_yaml(path))
     return {key: value for entry in parsed for key, value in entry.items()}
 
 
 @functools.lru_cache(maxsize=4096)
 def _entry(text: str) -> dict[str, Any]:
-    found = parse_yaml(text)
+    found = up_to_date(parse_yaml(text))
     return found if isinstance(found, dict) else {}
 
 

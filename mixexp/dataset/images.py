@@ -1,0 +1,157 @@
+"""A user's own images, one folder per class."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from pydantic import Field
+
+from mixexp import sizes
+from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset.file_warnings import noted
+from mixexp.dataset.files import (
+    class_files,
+    find_path,
+    flatten,
+    listed,
+    note_shared_parts,
+    refuse_broken_links,
+    refuse_faults,
+    refuse_lonely,
+    visible,
+    warn_of_ignored,
+)
+from mixexp.dataset.pixels import read
+from mixexp.dataset.split import shuffled, stratified_split
+from mixexp.errors import UserError, note
+from mixexp.text import in_shell
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+class ImageFolder(Dataset):
+    """Images in class folders, ``FOLDER/train/CLASS/…`` and ``FOLDER/test/CLASS/…``, or ``FOLDER/CLASS/…`` with a part held out.
+
+    A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
+    images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
+    drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
+    A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train
+    and test folders.
+    bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
+    """
+
+    path = "folder"
+    added = ("bits",)
+
+    def __init__(
+        self,
+        root: str,
+        folder: str,
+        height: Annotated[int, Field(ge=1)] = 32,
+        width: Annotated[int, Field(ge=1)] = 32,
+        grey: bool = False,
+        test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
+        split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+        mean: list[Annotated[float, Field(ge=0, le=1)]] | None = None,
+        std: list[Annotated[float, Field(gt=0)]] | None = None,
+        bits: Annotated[int, Field(ge=8, le=16)] | None = None,
+    ) -> None:
+        self.root = root
+        self.folder = folder
+        self.height = height
+        self.width = width
+        self.grey = grey
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        self.mean = None if mean is None else list(mean)
+        self.std = None if std is None else list(std)
+        self.bits = bits
+
+    def load(self) -> Splits:
+        """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
+        check_statistics(self.mean, self.std, 1 if self.grey else 3)
+        root = find_path("folder", self.folder, self.root)
+        refuse_broken_links(root, [root / "train", root / "test"])
+        if _has_own_split(root):
+            warn_of_ignored(root, "beside train/ and test/", [p for p in visible(root) if p.name not in ("train", "test")])
+            train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
+            if strangers := sorted(set(test) - set(train)):
+                raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
+            classes = tuple(train)
+            train_paths, train_labels = flatten(train, classes)
+            test_paths, test_labels = flatten(test, classes)
+            note_shared_parts(root, "image", train_paths, test_paths)
+        else:
+            paths_of = class_files(root, "image", IMAGE_SUFFIXES)
+            refuse_lonely(root, "image", paths_of)
+            classes = tuple(paths_of)
+            paths, labels = flatten(paths_of, classes)
+            held_in, held_out = stratified_split(labels, self.test_fraction, self.split_seed)
+            train_paths, train_labels = [paths[i] for i in held_in], labels[held_in]
+            test_paths, test_labels = [paths[i] for i in held_out], labels[held_out]
+        order = shuffled(len(train_paths), np.random.Philox(key=self.split_seed))
+        images = self._decode([train_paths[i] for i in order] + test_paths, root)
+        count = len(train_paths)
+        return Splits(
+            images[:count], torch.from_numpy(train_labels[order]), images[count:], torch.from_numpy(test_labels), classes
+        )
+
+    def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
+        """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
+        size = f"dataset.height = {self.height}, dataset.width = {self.width}"
+        sizes.require_memory(size, float(len(paths)) * self.height * self.width * (1 if self.grey else 3))
+        pixels = np.empty((len(paths), self.height, self.width, 1 if self.grey else 3), dtype=np.uint8)
+        faults: dict[int, str] = {}
+        peaks: dict[int, int] = {}
+
+        def decode(index: int) -> None:
+            warned.reading(paths[index])
+            try:
+                picture = read(paths[index], self.grey, self.bits)
+                fitted = ImageOps.fit(picture.image, (self.width, self.height), Image.Resampling.BILINEAR)
+                pixels[index] = np.asarray(fitted).reshape(pixels.shape[1:])
+                if picture.peak is not None:
+                    peaks[index] = picture.peak
+            except Exception as error:  # Pillow's decoders raise of every kind on a broken file
+                faults[index] = f"  {paths[index]}: {error}"
+
+        # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
+        with noted(root, "image") as warned, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            list(pool.map(decode, range(len(paths))))
+        refuse_faults("image", faults, len(paths))
+        self._judge_range(root, list(peaks.values()))
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+    def _judge_range(self, root: Path, peaks: list[int]) -> None:
+        """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no use."""
+        if self.bits is not None:
+            if not peaks:
+                raise UserError(
+                    f"dataset.bits = {self.bits}: has no effect, as each image in {root} has 8 bits or states its range; leave it out."
+                )
+            return
+        bits = next((bits for bits in (8, 10, 12, 14) if 0 < max(peaks, default=0) < 2**bits), None)
+        if bits is not None:
+            note(
+                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of {bits} bits and have "
+                f"little contrast: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} the full value, dataset.bits=16 leaves them so"
+            )
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _has_own_split(root: Path) -> bool:
+    """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
+    present = [name for name in ("train", "test") if (root / name).is_dir()]
+    # A class may be called "train"; then its folder holds images itself.
+    if len(present) == 1 and not any(_is_image(path) for path in visible(root / present[0])):
+        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {listed(visible(root))}.")
+    return len(present) == 2

@@ -1,0 +1,241 @@
+"""A user's own sounds: WAV files as waveforms or as spectrograms, and how a folder tells their classes and parts."""
+
+from __future__ import annotations
+
+import abc
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy.signal import resample_poly
+from torch import Tensor
+
+from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset.files import (
+    SHOWN,
+    class_files,
+    find_path,
+    flatten,
+    listed,
+    refuse_broken_links,
+    refuse_faults,
+    refuse_lonely,
+    visible,
+    warn_of_ignored,
+)
+from mixexp.dataset.split import shuffled, stratified_split
+from mixexp.dataset.wav import read
+from mixexp.errors import UserError, note
+
+SUFFIXES = frozenset({".wav"})
+
+
+class Files(NamedTuple):
+    """The files of both parts, with their labels, int64, and the classes' names."""
+
+    train: list[Path]
+    train_labels: np.ndarray
+    test: list[Path]
+    test_labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+class Layout(abc.ABC):
+    """A way in which WAV files lie in a folder."""
+
+    @abc.abstractmethod
+    def find(self, root: Path) -> Files:
+        """The files below a folder that exists, in the same order every time; raises UserError where they do not lie so."""
+
+
+class ClassFolders(Layout):
+    """``FOLDER/CLASS/…``, of which a part of each class, drawn once by split_seed, is held out for the test."""
+
+    def __init__(
+        self, test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2, split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    ) -> None:
+        self.test_fraction, self.split_seed = test_fraction, split_seed
+
+    def find(self, root: Path) -> Files:
+        paths_of = class_files(root, "sound", SUFFIXES)
+        refuse_lonely(root, "sound", paths_of)
+        classes = tuple(paths_of)
+        paths, labels = flatten(paths_of, classes)
+        train, test = stratified_split(labels, self.test_fraction, self.split_seed)
+        return Files([paths[i] for i in train], labels[train], [paths[i] for i in test], labels[test], classes)
+
+
+class ListedTest(Layout):
+    """``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt, which name files as CLASS/FILE: the speech-commands layout.
+
+    The folder ``_background_noise_`` is no class. validation: whether the files of the validation list are trained on or left out.
+    """
+
+    def __init__(self, validation: Literal["train", "left_out"]) -> None:
+        self.validation = validation
+
+    def find(self, root: Path) -> Files:
+        no_sounds = ("_background_noise_", "testing_list.txt", "validation_list.txt", "README.md", "LICENSE")
+        paths_of = class_files(root, "sound", SUFFIXES, without=no_sounds)
+        paths, labels = flatten(paths_of, tuple(paths_of))
+        places = {path.relative_to(root).as_posix(): place for place, path in enumerate(paths)}
+        test, validation = (self._listed(root / f"{name}_list.txt", places) for name in ("testing", "validation"))
+        if both := sorted(test & validation):
+            raise UserError(f"{root}: {len(both)} files are in both lists, such as {paths[both[0]].name}.")
+        train = sorted(set(range(len(paths))) - test - (validation if self.validation == "left_out" else set()))
+        if silent := sorted(set(paths_of) - {tuple(paths_of)[label] for label in labels[train]}):
+            raise UserError(f"{root}: classes of which the lists leave nothing to train on: {', '.join(silent)}.")
+        held_out = sorted(test)
+        return Files([paths[i] for i in train], labels[train], [paths[i] for i in held_out], labels[held_out], tuple(paths_of))
+
+    @staticmethod
+    def _listed(path: Path, places: dict[str, int]) -> set[int]:
+        """The places of the files that a list names; raises UserError where it, or a file that it names, is not there."""
+        if not path.is_file():
+            raise UserError(f"There is no {path}, which names files of this layout, one CLASS/FILE a line.")
+        names = path.read_text(encoding="utf-8").split()
+        if strangers := [name for name in names if name not in places]:
+            raise UserError(f"{path} names {len(strangers)} files that are not there: {', '.join(strangers[:SHOWN])}.")
+        return {places[name] for name in names}
+
+
+class NumberedNames(Layout):
+    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, as the Free Spoken Digit Dataset names its files; some INDEX of every speaker are the test."""
+
+    def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
+        self.test_indices = list(test_indices)
+
+    def find(self, root: Path) -> Files:
+        refuse_broken_links(root, visible(root))
+        named = {path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem) for path in visible(root) if path.suffix.lower() in SUFFIXES}
+        if strangers := [path for path, name in named.items() if name is None]:
+            raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {listed(strangers)}.")
+        if not named:
+            raise UserError(f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {listed(visible(root))}.")
+        warn_of_ignored(root, "that are no sounds", [path for path in visible(root) if path not in named])
+        classes = tuple(sorted({name[1] for name in named.values()}))
+        parts: tuple[list[Path], list[Path]] = ([], [])
+        for path, name in named.items():
+            parts[int(name[2]) in self.test_indices].append(path)
+        train, test = (np.array([classes.index(named[path][1]) for path in part], dtype=np.int64) for part in parts)
+        if missing := [classes[label] for label in range(len(classes)) if label not in train]:
+            raise UserError(f"{root}: classes of which test_indices leaves nothing to train on: {', '.join(missing)}.")
+        if not len(test):
+            raise UserError(f"{root}: no file has an INDEX among dataset.layout.test_indices = {self.test_indices}.")
+        return Files(parts[0], train, parts[1], test, classes)
+
+
+_CHUNK = 1024  # sounds turned into spectrograms at once
+
+
+class SoundFolder(Dataset):
+    """WAV files of 8 to 64 bits, integer, float or G.711, any rate and number of channels, as mono sounds of one length.
+
+    A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly) where its own rate
+    differs, padded with zeros about its centre or cut to its central part. Floats beyond full scale, −1…1, are kept. The training
+    sounds are shuffled once, always alike, so that the first N are of all classes. A relative folder is where the command is
+    typed, else below root (data_dir).
+    seconds: of a sound. representation: "waveform"; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10 ms,
+    the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018, section 3.3, states
+    the size alone; the rest is ours), silence being 0.
+    """
+
+    path = "folder"
+
+    def __init__(
+        self,
+        root: str,
+        folder: str,
+        layout: Layout,
+        representation: Literal["waveform", "spectrogram"],
+        sample_rate: Annotated[int, Field(ge=1000)],
+        seconds: Annotated[float, Field(gt=0)],
+        mean: list[float] | None = None,
+        std: list[Annotated[float, Field(gt=0)]] | None = None,
+    ) -> None:
+        self.root, self.folder, self.layout = root, folder, layout
+        self.sample_rate, self.seconds = sample_rate, seconds
+        self.kind = {"waveform": "sound", "spectrogram": "spectrogram"}[representation]
+        self.mean = None if mean is None else list(mean)
+        self.std = None if std is None else list(std)
+
+    def load(self) -> Splits:
+        """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot be used."""
+        check_statistics(self.mean, self.std, channels=1)
+        root = find_path("folder", self.folder, self.root)
+        samples = round(self.seconds * self.sample_rate)
+        if samples < 1:
+            raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")
+        files = self.layout.find(root)
+        order = shuffled(len(files.train), np.random.Philox(key=0))
+        sounds = self._read([files.train[i] for i in order] + files.test, samples, root)
+        train, test = sounds[: len(order)], sounds[len(order) :]
+        return Splits(train, torch.from_numpy(files.train_labels[order]), test, torch.from_numpy(files.test_labels), files.classes)
+
+    def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
+        """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together fill a memory."""
+        faults: dict[int, str] = {}
+        beyond: dict[Path, float] = {}
+        sounds: Tensor | None = None
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            waves = np.zeros((len(chunk), samples), dtype=np.float32)
+            for k, (path, wave) in enumerate(zip(chunk, waves, strict=True)):
+                try:
+                    sound, peak = _sound(path, self.sample_rate)
+                    _fit(sound, wave)
+                except OSError as error:
+                    faults[start + k] = f"  {path}: {error.strerror}"
+                except ValueError as error:
+                    faults[start + k] = f"  {path}: {error}"
+                else:
+                    beyond |= {path: peak} if peak > 1 else {}
+            part = torch.from_numpy(waves)[:, None, None]
+            part = spectrogram(part, self.sample_rate) if self.kind == "spectrogram" else part
+            if sounds is None:
+                sounds = torch.empty(len(paths), *part.shape[1:])
+            sounds[start : start + len(part)] = part
+        refuse_faults("sound", faults, len(paths))
+        if beyond:
+            loudest = max(beyond, key=beyond.__getitem__)
+            note(
+                f"{root}: {len(beyond)} sounds go beyond full scale, -1 to 1, and are kept as they are; "
+                f"the loudest is {loudest.relative_to(root)}, with {beyond[loudest]:.4g}"
+            )
+        return sounds
+
+
+def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
+    """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples]: Hann, 20 ms every 10 ms."""
+    hop = round(sample_rate / 100)
+    window = torch.hann_window(2 * hop)
+    transform = torch.stft(waves.flatten(1), 2 * hop, hop, window=window, center=True, pad_mode="constant", return_complex=True)
+    return transform[:, None, 1:].abs().log1p()
+
+
+def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
+    """A file's sound in one channel, float [samples], full scale being −1…1, and its largest sample of any channel.
+
+    Raises ValueError or OSError where it is none.
+    """
+    rate, channels = read(path)
+    peak = float(np.abs(channels).max())
+    sound = channels.mean(1)
+    common = math.gcd(rate, sample_rate)
+    if rate != sample_rate:  # the filter may overshoot
+        sound = resample_poly(sound, sample_rate // common, rate // common).clip(-max(peak, 1), max(peak, 1))
+    return sound, peak
+
+
+def _fit(sound: np.ndarray, out: np.ndarray) -> None:
+    """Put a sound's centre on the centre of `out`, which is all zeros."""
+    surplus = len(sound) - len(out)
+    if surplus >= 0:
+        out[:] = sound[surplus // 2 :][: len(out)]
+    else:
+        out[-surplus // 2 :][: len(sound)] = sound

@@ -1,0 +1,112 @@
+"""Contract and options of the imbalance group: how many images of each class stay."""
+
+from __future__ import annotations
+
+import abc
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+
+class Imbalance(abc.ABC):
+    """Cuts classes to fewer images; which ones stay is drawn by data_seed unless in_order says otherwise."""
+
+    in_order: bool = False
+    """Whether a class keeps its first images, whatever the data_seed."""
+
+    @abc.abstractmethod
+    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+        """Images to keep of each class in the training and the test set, int64 [C] each.
+
+        train_per_test is the ratio of the data set's official sizes (6 for MNIST, 5 for CIFAR-10). Raises ValueError.
+        """
+
+
+def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sorted indices, int64, of keep[c] images of every class c drawn without replacement from labels, int64 [N]."""
+    chosen = [rng.choice(np.flatnonzero(labels == c), k, replace=False) for c, k in enumerate(keep)]
+    return np.sort(np.concatenate(chosen))
+
+
+def first(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Sorted indices, int64, of the first keep[c] images of every class c in labels, int64 [N]."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:k] for c, k in enumerate(keep)]))
+
+
+class NoImbalance(Imbalance):
+    """Classes as the data set and the subset have them."""
+
+    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+        return train_counts, test_counts
+
+
+class MinorityClasses(Imbalance):
+    """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (article b).
+
+    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the images that stay
+    are drawn by data_seed, or the first of each class in the official order, the same in every trial, as in the article's code.
+    Differs from the paper: nothing with which = first.
+    """
+
+    added = ("which",)
+
+    def __init__(
+        self,
+        n: Annotated[int, Field(gt=0)],
+        classes: list[Annotated[int, Field(ge=0)]] | None = None,
+        reduce_test: bool = True,
+        which: Literal["drawn", "first"] = "drawn",
+    ) -> None:
+        self.n, self.classes, self.reduce_test = n, classes, reduce_test
+        self.in_order = which == "first"
+
+    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+        num_classes = len(train_counts)
+        chosen = list(range(0, num_classes, 2)) if self.classes is None else self.classes
+        unknown = [c for c in chosen if c >= num_classes]
+        if unknown or len(set(chosen)) < len(chosen) or not chosen:
+            raise ValueError(f"imbalance.classes = {chosen}: distinct class numbers from 0 to {num_classes - 1} are needed")
+        train, test = train_counts.copy(), test_counts.copy()
+        train[chosen] = round(self.n * train_per_test)
+        if self.reduce_test:
+            test[chosen] = self.n
+        for name, keep, have in (("training", train, train_counts), ("test", test, test_counts)):
+            impossible = np.flatnonzero((keep > have) | (keep == 0))
+            if len(impossible):
+                c = impossible[(have - keep)[impossible].argmin()]
+                raise ValueError(f"imbalance.n = {self.n}: class {c} would need {max(1, keep[c])} {name} images and has {have[c]}")
+        return train, test
+
+
+class LongTail(Imbalance):
+    """Long-tailed training set with the largest class `ratio` times the smallest (Cui et al. 2019; Cao et al. 2019).
+
+    exponential: n_c = n_max·ratio^(−c/(C−1)); step: the last half of the classes has n_max/ratio. n_max is the smallest class's
+    count, so that the profile is the same for every class; counts are rounded down, at least 1. The test set stays whole.
+    Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR; their imbalance factor is
+    sometimes written as 1/ratio.
+    """
+
+    def __init__(self, shape: Literal["exponential", "step"], ratio: Annotated[float, Field(ge=1)]) -> None:
+        self.shape, self.ratio = shape, ratio
+
+    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+        num_classes, largest = len(train_counts), int(train_counts.min())
+        if largest == 0:
+            raise ValueError(
+                f"imbalance.shape = {self.shape}: class {train_counts.argmin()} has no training image, and the profile gives every class "
+                "some; take more images"
+            )
+        if largest < self.ratio:
+            raise ValueError(
+                f"imbalance.ratio = {self.ratio}: the smallest class has {largest} images, so the ratio can be at most {largest}"
+            )
+        ranks = np.arange(num_classes)
+        if self.shape == "exponential":
+            exponent = ranks / max(1, num_classes - 1)
+        else:
+            exponent = (ranks >= num_classes // 2).astype(float)
+        # 1e-9 keeps an exact quotient such as 5000/100 from falling to 49 by a rounding error
+        keep = np.maximum(1, np.floor(largest * self.ratio**-exponent + 1e-9)).astype(np.int64)
+        return keep, test_counts

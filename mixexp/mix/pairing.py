@@ -1,0 +1,153 @@
+"""Who is blended with whom: partners in the batch, of any class, the same or another, and partners from outside of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mixexp.mix import Pairing
+
+
+class Permutation(Pairing):
+    """Partners by a random permutation of the batch itself (Zhang et al. 2018, section 2: works as well as a second loader).
+
+    Further partners are the same permutation rolled on, so that a sample's partners differ. Fixed points can occur.
+    """
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"order": rng.random(len(order), dtype=np.float32)}
+
+    def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
+        permutation = draws["order"].argsort(stable=True)
+        return torch.stack([permutation.roll(k) for k in range(count)], dim=1)
+
+
+class SameClass(Pairing):
+    """Partners by a random permutation of the batch's images of each class (Zhang et al. 2018, table 5, "SC + RP").
+
+    Further partners are the same permutation rolled on within the class. Fixed points can occur, and a sample that is alone in its
+    class is its own partner.
+    """
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"order": rng.random(len(order), dtype=np.float32)}
+
+    def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
+        # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every class
+        shuffled = draws["order"].argsort(stable=True)
+        random = shuffled[labels[shuffled].argsort(stable=True)]
+        by_class = labels.argsort(stable=True)
+        sizes = (labels.unsqueeze(0) == labels.unsqueeze(1)).sum(1)[by_class]
+        begins = torch.searchsorted(labels[by_class], labels[by_class], right=False)
+        place = torch.arange(len(labels), device=labels.device) - begins
+        rolled = torch.stack([random[begins + (place - k) % sizes] for k in range(count)], dim=1)
+        return torch.empty_like(rolled).index_copy_(0, by_class, rolled)
+
+
+class OtherClass(Pairing):
+    """Partners of another class, uniform among those of the batch (Tokozume et al. 2018, section 3.1).
+
+    replace false: a sample's partners differ as long as the batch has that many of other classes, and repeat beyond; true: each is
+    drawn among all of them, so that two can be the same (article c's code). A single partner is as likely to be anyone either way.
+    A sample for which the batch has none is its own partner.
+    Differs from the paper: its code draws both images from the whole training set; the batch, as in article c, needs no second read.
+    """
+
+    added = ("replace",)
+
+    def __init__(self, replace: bool = False) -> None:
+        self.replace = replace
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return self.draw_for(rng, order, 1)
+
+    def draw_for(self, rng: np.random.Generator, order: np.ndarray, count: int) -> dict[str, np.ndarray]:
+        if self.replace:
+            return {"place": rng.random((len(order), count), dtype=np.float32)}
+        return {"order": rng.random(len(order), dtype=np.float32), "start": rng.random(len(order), dtype=np.float32)}
+
+    def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
+        themselves = torch.arange(len(labels), device=labels.device)
+        order = themselves if self.replace else draws["order"].argsort(stable=True)
+        other = labels[order].unsqueeze(0) != labels.unsqueeze(1)
+        rank = other.cumsum(1)  # [S, S]: how many candidates, in that order, up to here
+        available = rank[:, -1:]
+        if self.replace:
+            rank_of_partner = (draws["place"] * available).long() + 1
+        else:
+            start = (draws["start"].unsqueeze(1) * available).long()
+            rank_of_partner = (start + torch.arange(count, device=labels.device)) % available.clamp(min=1) + 1
+        column = torch.searchsorted(rank, rank_of_partner).clamp(max=len(labels) - 1)
+        return torch.where(available > 0, order[column], themselves.unsqueeze(1))
+
+
+class ExternalPartners(Pairing):
+    """Partners from outside the batch, one an image, which join the batch behind its own images."""
+
+    external = True
+
+    def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
+        images = len(draws["external"])
+        return torch.arange(images, 2 * images, device=labels.device).unsqueeze(1)
+
+
+class SecondPass(ExternalPartners):
+    """Partners from a second pass over the training set in another order: mixup with two data loaders (Zhang et al. 2018, section 2).
+
+    Both passes visit the same images an epoch, so every image is somebody's partner once.
+    """
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"external": rng.permutation(order)}
+
+
+_CHUNK = 1024
+
+
+class Nearest(ExternalPartners):
+    """Partners drawn anew each time from an image's k nearest neighbours in the training set, by Euclidean distance of raw pixels.
+
+    same_class: only neighbours of its own (training) label count. The neighbours are computed once, before training.
+    Source: Zhang et al. 2018, section 3.8 and table 5, "KNN", k = 200; with same_class, k = 5 and unmixed repeats SMOTE
+    (Chawla et al. 2002). Raises ValueError where a class, or the whole set, has no k other images.
+    """
+
+    def __init__(self, k: Annotated[int, Field(gt=0)] = 200, same_class: bool = False) -> None:
+        self.k, self.same_class = k, same_class
+        self.neighbours: np.ndarray | None = None
+
+    def check(self, counts: np.ndarray) -> None:
+        least = int(counts[counts > 0].min() if self.same_class else counts.sum())
+        if self.k >= least:
+            where = "the smallest class" if self.same_class else "the training set"
+            raise ValueError(f"mix.pairing.k = {self.k}: {where} has {least} images, so k can be {least - 1} at most")
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        groups = [torch.arange(len(labels), device=labels.device)]
+        if self.same_class:
+            groups = [(labels == c).nonzero().flatten() for c in labels.unique()]
+        neighbours = torch.empty(len(labels), self.k, dtype=torch.int64, device=labels.device)
+        for members in groups:
+            neighbours[members] = members[nearest(images[members].flatten(1).float(), self.k)]
+        self.neighbours = neighbours.cpu().numpy()
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return {"external": self.neighbours[order, rng.integers(self.k, size=len(order))]}
+
+
+def nearest(points: Tensor, k: int) -> Tensor:
+    """The k nearest other points of each point, int64 [N, k], nearest first, by Euclidean distance of points, float32 [N, D]."""
+    points = points - points.mean(0)  # ‖a − b‖² is formed as ‖a‖² − 2ab + ‖b‖², which loses fewer digits near the origin
+    squares = points.square().sum(1)
+    neighbours = []
+    for start in range(0, len(points), _CHUNK):
+        chunk = points[start : start + _CHUNK]
+        distance = squares - 2 * chunk @ points.T
+        row = torch.arange(len(chunk), device=points.device)
+        distance[row, row + start] = float("inf")
+        neighbours.append(distance.topk(k, dim=1, largest=False).indices)
+    return torch.cat(neighbours)

@@ -1,0 +1,53 @@
+"""How much of the first sample there is in a blend."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mixexp.mix import Ratio
+
+
+class Beta(Ratio):
+    """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
+
+    first_plus 0 is mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in its code); 1 is the Beta(α+1, α) under which
+    unmixed labels have the same expected loss (Huszár's rewriting, article d). fold: lam becomes max(lam, 1 − lam).
+    """
+
+    def __init__(
+        self,
+        alpha: Annotated[float, Field(gt=0)],
+        per: Literal["sample", "batch", "epoch"],
+        first_plus: Annotated[float, Field(ge=0)] = 0.0,
+        fold: bool = False,
+    ) -> None:
+        self.alpha, self.per = alpha, per
+        self.beta_a_offset, self.symmetric_max = first_plus, fold
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        shapes = {"sample": (rows, count), "batch": (-(-rows // batch), 1), "epoch": (1, 1)}
+        lam = rng.beta(self.alpha + self.beta_a_offset, self.alpha, size=shapes[self.per])
+        if self.per == "batch":
+            lam = np.repeat(lam, batch, axis=0)[:rows]
+        if self.symmetric_max:
+            lam = np.maximum(lam, 1 - lam)
+        return np.broadcast_to(lam, (rows, count)).astype(np.float32)
+
+    def density(self, lam: np.ndarray) -> np.ndarray:
+        from scipy.stats import beta  # a second to import, which only drawings of it should cost
+
+        drawn = beta(self.alpha + self.beta_a_offset, self.alpha)
+        return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.symmetric_max else drawn.pdf(lam)
+
+
+class Uniform(Ratio):
+    """lam ~ Uniform(0, high), drawn once per sample."""
+
+    def __init__(self, high: Annotated[float, Field(gt=0, le=1)]) -> None:
+        self.high = high
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        return rng.uniform(0, self.high, size=(rows, count)).astype(np.float32)
