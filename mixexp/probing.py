@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from mixexp import finished
 from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
 from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
 from mixexp.record import rows_text
+from mixexp.run.reader import trained_config
 from mixexp.validate import validate
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
@@ -75,7 +75,7 @@ def _runs(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> Measurement:
-    run = finished.configuration(folder)
+    run = trained_config(folder)
     config = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
     config["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
     config |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine

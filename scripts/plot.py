@@ -16,11 +16,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mixexp.errors import UserError
-from mixexp.report.load import load_runs
+from mixexp.metrics import RULES
 from mixexp.report.markdown import markdown
-from mixexp.report.scores import RULES, band, centre
+from mixexp.report.scores import band, centre
 from mixexp.report.tables import Table, build_tables
 from mixexp.report.write import distinct_names
+from mixexp.run.reader import load_runs
 
 
 def plot(table: Table, path: Path) -> None:

@@ -19,7 +19,7 @@ from scipy.io import wavfile
 from mixexp.conf_dir import CONF
 from mixexp.options import options
 from mixexp.record import RunFolder
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.sweep.cells import Composer
 from mixexp.sweep.identity import canonical
 from mixexp.sweep.overrides import loaded_groups

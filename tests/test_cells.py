@@ -30,9 +30,9 @@ from mixexp.network import Network
 from mixexp.options import options
 from mixexp.prepare import prepare
 from mixexp.record import RunFolder
+from mixexp.spec.grid import block_cells
 from mixexp.sweep import plan as planning
 from mixexp.sweep.cells import Composed, Composer, composed
-from mixexp.sweep.grid import block_cells
 from mixexp.sweep.outcomes import sort_out
 from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.plan import Plan, plan, resolve

@@ -18,8 +18,8 @@ from mixexp.dataset import Splits
 from mixexp.errors import UserError
 from mixexp.prepare import restored
 from mixexp.record import RunFolder
-from mixexp.report.load import load_runs
 from mixexp.report.tables import build_table
+from mixexp.run.reader import load_runs
 from mixexp.sweep.plan import stale
 from mixexp.train import train
 

@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.options import editions, options
+from mixexp.spec.grid import cells
 from mixexp.sweep.cells import Composer
-from mixexp.sweep.grid import cells
 from mixexp.sweep.identity import canonical, run_id
 from mixexp.sweep.plan import resolve
 

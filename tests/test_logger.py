@@ -42,7 +42,9 @@ from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
 from mixexp.mirror import account
 from mixexp.options import options
-from mixexp.report.load import CIRCUMSTANCES, load_runs, varying
+from mixexp.report.runs import varying
+from mixexp.run.reader import load_runs
+from mixexp.settings import CIRCUMSTANCES
 from mixexp.sweep import afterwards
 from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute, turns

@@ -10,11 +10,12 @@ from test_report import TABLE, leave
 
 from mixexp.errors import UserError
 from mixexp.report.contrasts import baseline_problem, contrasts
-from mixexp.report.load import gather, load_runs
-from mixexp.report.markdown import markdown
 from mixexp.report.inference import holm, paired
+from mixexp.report.markdown import markdown
+from mixexp.report.runs import gather
 from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import write_report
+from mixexp.run.reader import load_runs
 
 NONE, MIXUP = (0.50, 0.53, 0.56, 0.51), (0.55, 0.59, 0.60, 0.57)
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixexp.report.inference import BOOTSTRAPPED, FEWEST, LEVEL, POWER, holm, interval, paired, welch
+from mixexp.report.inference import BOOTSTRAPPED, LEVEL, POWER, holm, interval, paired, welch
+from mixexp.settings import MIN_SEEDS
 
 OURS = [92.1, 93.4, 92.8, 93.9, 93.0, 92.2, 94.1, 92.6, 93.3, 95.0]
 THEIRS = [91.0, 93.1, 92.9, 92.7, 92.0, 91.8, 92.4, 93.5, 92.5, 92.3]
@@ -123,7 +124,7 @@ def test_interval_of_the_median_is_the_smallest_between_order_statistics_that_co
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(-1000, 1000), min_size=FEWEST, max_size=12), st.sampled_from(["mean", "median"]), st.integers(-5, 5), st.integers(1, 7))
+@given(st.lists(st.integers(-1000, 1000), min_size=MIN_SEEDS, max_size=12), st.sampled_from(["mean", "median"]), st.integers(-5, 5), st.integers(1, 7))
 def test_intervals_move_and_stretch_with_the_values(values, statistic, shift, factor):
     found, moved = (interval(v, statistic) for v in (values, [factor * v + shift for v in values]))
     assert (found is None) == (moved is None)

@@ -31,8 +31,8 @@ from hydra_plugins.mixexp_sweeper.search import SearchSweeper
 from mixexp.compose import explained
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
-from mixexp.report.load import load_runs
 from mixexp.report.write import write_report
+from mixexp.run.reader import load_runs
 from mixexp.sweep import search as searching
 from mixexp.sweep.cells import Composer
 from mixexp.sweep.overrides import loaded_groups

@@ -16,7 +16,7 @@ from mixexp import cli
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.record import RunFolder
-from mixexp.sweep.grid import block_cells
+from mixexp.spec.grid import block_cells
 from mixexp.sweep.identity import canonical
 from mixexp.train import train
 from mixexp.validate import validate

@@ -32,7 +32,7 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.sweep.editions import chosen
-        from mixexp.sweep.grid import cells
+        from mixexp.spec.grid import cells
         from mixexp.sweep.overrides import loaded_groups, parse, refuse, values
 
         groups = loaded_groups()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mixexp.metrics import RULES
 from mixexp.report.classes import chosen
 from mixexp.report.confusions import readable
 from mixexp.report.costs import devices
 from mixexp.report.pictures import kept
 from mixexp.report.plots import entries_of, outer_of, rule_of, said
-from mixexp.report.scores import RULES, unit
+from mixexp.report.scores import unit
 from mixexp.report.tables import Table, runs_of
 
 

@@ -11,24 +11,10 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
 from mixexp.report.confusions import Confusion, pooled, readable, training_counts
-from mixexp.report.load import Run
 from mixexp.report.plots import draw_line, entries_of, outer_of
-from mixexp.report.style import (
-    SMALL,
-    canvas,
-    colour,
-    grid,
-    legend,
-    named,
-    of,
-    place,
-    plain_log,
-    same_limits,
-    series,
-    text,
-    title,
-)
+from mixexp.report.style import SMALL, canvas, colour, grid, legend, named, of, place, plain_log, same_limits, series, text, title
 from mixexp.report.tables import Entry, Table, label, runs_of
+from mixexp.run.reader import Run
 
 CONFUSION: dict[str, Any] = {"only": None, "most": 6}
 PER_CLASS: dict[str, Any] = {"by": "columns", "each": "rows", "only": None}

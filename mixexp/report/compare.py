@@ -11,27 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.described import DEFAULTS
-from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
-from mixexp.report.load import (
-    ASIDE,
-    BESIDE_SETTINGS,
-    METHOD,
-    REPEATS,
-    Run,
-    everywhere,
-    lookup,
-    nothing_there,
-    once,
-    other_data,
-    under,
-    unlike,
-    varying,
-)
+from mixexp.metrics import RULES
+from mixexp.report.inference import LEVEL, Paired, holm, paired, welch
 from mixexp.report.markdown import grid, plain
-from mixexp.report.scores import RULES, band, centre, unit
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, unlike, varying
+from mixexp.report.scores import band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
+from mixexp.run.reader import Run, everywhere, nothing_there
+from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
+from mixexp.spec.table import DEFAULTS
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
 """Of a setting, as the summary counts them."""
@@ -61,9 +50,9 @@ class Change:
             return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
             return "identical"
-        if self.found.n < FEWEST:
+        if self.found.n < MIN_SEEDS:
             what = "seeds in common" if self.pairs else "runs on one side"
-            return f"open: {self.found.n} {what}, {FEWEST} are needed"
+            return f"open: {self.found.n} {what}, {MIN_SEEDS} are needed"
         if self.adjusted is None:
             return "no spread to judge by" if self.found.difference else "equal"
         if self.adjusted >= 1 - LEVEL:
@@ -115,7 +104,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is corrected by Holm.
     Copies of a run count once. Raises UserError where a side has no number.
     """
-    runs = once(runs[0], ASIDE), once(runs[1], ASIDE)
+    runs = once(runs[0], SAME_RESULT), once(runs[1], SAME_RESULT)
     scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
     kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
     for name, side, found in zip(names, runs, scores, strict=True):
@@ -126,7 +115,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
     # within a side, what differs throughout is the same, and tells nothing apart
-    keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*ASIDE, *REPEATS), METHOD)))
+    keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
     adjusted = iter(holm([one.found.p for one in found if one.found and one.found.p is not None]))
     changes = [replace(one, adjusted=next(adjusted)) if one.found and one.found.p is not None else one for one in found]
@@ -231,7 +220,7 @@ def _resolved(name: str) -> str:
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     """The keys of which all runs of one side have one value and all of the other another, without the circumstances."""
-    keys = varying([*first, *second], (*ASIDE, *REPEATS))
+    keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
     return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
 
 
@@ -240,7 +229,7 @@ def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, 
     different = set(changed)  # an option, and not what it is set to
     for run in runs:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*ASIDE, *REPEATS))))
+        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*SAME_RESULT, *REPEATS))))
         groups.setdefault(setting, []).append(run)
     return groups
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired
-from mixexp.report.load import Run, other_data
+from mixexp.report.inference import LEVEL, Paired, holm, paired
+from mixexp.report.runs import other_data
 from mixexp.report.tables import UNSET, Entry, Table
+from mixexp.run.reader import Run
+from mixexp.settings import MIN_SEEDS
 from mixexp.text import in_shell, listed
 
 AT_MOST = 6
@@ -70,7 +72,7 @@ def baseline_problem(table: Table) -> str:
         there = listed(map(in_shell, labels), name)
         return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
     axis = _axis(table)
-    testable = any(len(members) >= FEWEST for members in table.cells.values())
+    testable = any(len(members) >= MIN_SEEDS for members in table.cells.values())
     if not name and testable and len(getattr(table, axis)) > AT_MOST:
         return f"With more than {AT_MOST} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
     return ""

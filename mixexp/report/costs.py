@@ -12,21 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
-from mixexp.report.load import Run
+from mixexp.metrics import RULES
 from mixexp.report.plots import entries_of, score_of
-from mixexp.report.scores import RULES, centre, unit
-from mixexp.report.style import (
-    LETTERS_AN_INCH,
-    MOST_LINES,
-    SMALL,
-    canvas,
-    legend,
-    named,
-    plain_log,
-    series,
-    text,
-)
+from mixexp.report.scores import centre, unit
+from mixexp.report.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.run.reader import Run
 
 COST: dict[str, Any] = {"by": "columns"}
 FILLED = ("full", "none", "left", "right", "top", "bottom")

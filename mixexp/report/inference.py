@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from mixexp.report.scores import deviation
+from mixexp.settings import MIN_SEEDS
 
 FEWEST_OF_MEDIANS = 6
 """Seeds without which a median has no interval at LEVEL, and no p of Wilcoxon's test can be below 1 − LEVEL."""
@@ -20,8 +21,6 @@ LEVEL = 0.95
 """Coverage of every interval; tests are at 1 − LEVEL."""
 POWER = 0.8
 """Probability with which the smallest detectable difference would have been found."""
-FEWEST = 3
-"""Seeds without which there is neither interval nor test."""
 BOOTSTRAPPED = 10
 """Values from which on the bootstrap covers what it says, if no more than half of them are the same: below, and where accuracies on
 a small test set coincide, it covers 60 to 90 % in simulations, Student's t 93 to 97 %."""
@@ -67,7 +66,7 @@ def interval(values: Sequence[float], statistic: str) -> Interval | None:
     always the same ones), which skewed values do not mislead; of fewer, Student's t.
     median: between order statistics (David and Nagaraja 2003, eq. 7.1.2), which needs six values.
     """
-    if len(values) < FEWEST or alike(values, values):
+    if len(values) < MIN_SEEDS or alike(values, values):
         return None
     if statistic == "median":
         return _of_median(sorted(values))
@@ -88,7 +87,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], statistic: str, tests
     differences = ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
     centre = statistics.median(differences) if statistic == "median" else statistics.fmean(differences)
     n = len(differences)
-    if n < FEWEST or alike(differences, (*ours, *theirs)):
+    if n < MIN_SEEDS or alike(differences, (*ours, *theirs)):
         # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
         return Paired(n, centre)
     error = deviation(differences) / math.sqrt(n)
@@ -107,7 +106,7 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     Raises statistics.StatisticsError where either is empty.
     """
     centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
-    if n < FEWEST or (alike(ours, ours) and alike(theirs, theirs)):
+    if n < MIN_SEEDS or (alike(ours, ours) and alike(theirs, theirs)):
         return Paired(n, centre)
     parts = [deviation(values) ** 2 / len(values) for values in (ours, theirs)]
     error = math.sqrt(sum(parts))

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.contrasts import Contrast
 from mixexp.report.markdown import heading
-from mixexp.report.scores import RULES
 from mixexp.report.sheets import Sheet
 from mixexp.report.tables import Table, label, reductions
 from mixexp.text import sanitize

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.described import of_metric
+from mixexp.metrics import RULES
 from mixexp.report.inference import Interval, interval, paired
-from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, data_settings, lookup, once, under, varying
 from mixexp.report.markdown import grid, plain
-from mixexp.report.scores import RULES, centre, unit
+from mixexp.report.runs import METHOD, data_settings, once, varying
+from mixexp.report.scores import centre, unit
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
+from mixexp.run.reader import Run
+from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
+from mixexp.spec.table import of_metric
 
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
 """What a protocol can be called by."""
@@ -51,7 +54,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     if rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
     spec = of_metric(metric)
-    finished = [run for run in once(runs, ASIDE) if run.outcome == "finished"]
+    finished = [run for run in once(runs, SAME_RESULT) if run.outcome == "finished"]
     scores = {run.folder: found for run in finished if (found := scored(run, spec)[0].get(rule)) is not None}
     if not scores:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
@@ -121,19 +124,19 @@ def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *ASIDE, *REPEATS))}
+    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *SAME_RESULT, *REPEATS))}
     return hashlib.sha256(json.dumps({**kept, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
     """What each protocol is called: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
-    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *ASIDE, *REPEATS))}
+    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
     found = {digest: _called(run, keys) for digest, run in one_each.items()}
     for name in set(found.values()):
         alike = {digest: one_each[digest] for digest, other in found.items() if other == name}
-        more = telling(list(alike.values()), (*METHOD, *ASIDE, *REPEATS)) if len(alike) > 1 else []
+        more = telling(list(alike.values()), (*METHOD, *SAME_RESULT, *REPEATS)) if len(alike) > 1 else []
         for digest, run in alike.items():
             beside = [f"{fact} {value}" for fact, value in facts[run.folder].items()] if len(alike) > 1 else []
             found[digest] = ", ".join(filter(None, [name, named_by(run, more), *beside]))
@@ -153,7 +156,7 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
     # the methods by all they compute by, since two of the same name may differ in an option's own settings
     method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)) for run in members}
-    keys = [key for key in telling(members, (*ASIDE, *REPEATS), METHOD) if key != "mix"]
+    keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
     grouped: dict[tuple, list[Run]] = {}
     for run in members:
         grouped.setdefault(method_of[run.folder], []).append(run)

@@ -6,12 +6,13 @@ import re
 from html import escape
 from typing import Any
 
+from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.contrasts import contrasts
-from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
 from mixexp.report.tables import Table, label, reductions
+from mixexp.spec.table import STATISTICS
 from mixexp.text import sanitize
 
 

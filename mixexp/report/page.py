@@ -15,6 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.contrasts import STAR, contrasts
@@ -24,9 +25,9 @@ from mixexp.report.markdown import grid, heading, plain
 from mixexp.report.overview import facts, outcomes
 from mixexp.report.published import MARK
 from mixexp.report.runlist import listed, run_list
-from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
 from mixexp.report.tables import Table, label, reductions
+from mixexp.spec.table import STATISTICS
 from mixexp.text import sanitize
 
 ASSETS = Path(__file__).with_name("page")

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
-from mixexp.report.load import Run, canonical, lookup
-from mixexp.report.scores import RULES, band, better, centre, scale, unit
+from mixexp.metrics import RULES
+from mixexp.report.scores import band, better, centre, scale, unit
 from mixexp.report.style import (
     MOST_LINES,
     TALLEST,
@@ -32,6 +32,8 @@ from mixexp.report.style import (
     title,
 )
 from mixexp.report.tables import Entry, Table, label, runs_of, scored
+from mixexp.run.reader import Run
+from mixexp.settings import comparable, lookup
 
 AGAINST: dict[str, Any] = {
     "x": "",
@@ -175,7 +177,7 @@ def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
     for run in runs_of(table, entry):
         score = score_of(table, run, spec["y"] or table.spec["metric"])
         if score is not None:
-            points.setdefault(canonical(lookup(run.config, spec["x"])), []).append(score)
+            points.setdefault(comparable(lookup(run.config, spec["x"])), []).append(score)
     return points
 
 
@@ -198,7 +200,7 @@ def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words
     points = {}
     for other in table.rows if spec["by"] == "columns" else table.columns:
         value = table.published(other.label, name) if spec["by"] == "columns" else table.published(name, other.label)
-        x = canonical(other.conditions.get(spec["x"]))
+        x = comparable(other.conditions.get(spec["x"]))
         if value is not None and ((isinstance(x, float) and not words) or x in words):
             points[words.index(x) if words else x] = [value]
     return points

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS, Interval, interval
+from mixexp.report.inference import FEWEST_OF_MEDIANS, Interval, interval
 from mixexp.report.scores import band, centre
 from mixexp.report.tables import Table
+from mixexp.settings import MIN_SEEDS
 
 MARK = "†"
 """Beside a published value that lies outside our interval."""
@@ -51,7 +52,7 @@ def legend(standings: list[Standing], statistic: str) -> str:
     methods = list(dict.fromkeys(one.interval.method for one in compared if one.interval))
     words = f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our {statistic}"
     if not methods:
-        least = FEWEST if statistic == "mean" else FEWEST_OF_MEDIANS
+        least = MIN_SEEDS if statistic == "mean" else FEWEST_OF_MEDIANS
         return f"In brackets: ours − published. No cell beside a published value has the {least} seeds that an interval needs."
     few = sum(one.interval is None for one in compared if one.values)
     lacking = f"; {few} of {sum(bool(one.values) for one in compared)} cells have no interval, for want of seeds or of spread" if few else ""

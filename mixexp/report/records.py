@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixexp.report.contrasts import contrasts
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, canonical, lookup, varying
 from mixexp.report.published import standing
+from mixexp.report.runs import varying
 from mixexp.report.tables import Table
+from mixexp.run.reader import Run
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 
 
 def tidy(table: Table) -> list[dict[str, Any]]:
@@ -75,7 +77,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
 def told_by_group(key: str, runs: Iterable[Run]) -> bool:
     """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
     group = key.split(".")[0]
-    pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}
+    pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
     return key != group and len(pairs) == len({option for option, _ in pairs})
 
 

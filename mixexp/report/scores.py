@@ -7,28 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixexp import metrics
-
-RULES = {
-    "last": "last evaluation",
-    "median_last_10": "median of the last 10 evaluations",
-    "best": "best on test",
-    "best_validation": "at the best validation accuracy",
-}
-FRACTIONS = (*metrics.NAMES, *(f"val_{name}" for name in metrics.NAMES), "error")
-"""Metrics that are shown in per cent."""
-STATISTICS = {"mean": "mean ± sd over seeds (number of runs)", "median": "median [min–max] over seeds (number of runs)"}
-
-
-def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
-    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
-    if rule == "best_validation":
-        return values[held_out.index(max(held_out))]
-    if rule == "last":
-        return values[-1]
-    if rule == "median_last_10":
-        return statistics.median(values[-10:])
-    return max(values) if better == "higher" else min(values)
+from mixexp.metrics import FRACTIONS
 
 
 def centre(values: list[float], statistic: str) -> float:

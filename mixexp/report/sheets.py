@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixexp.metrics import RULES
 from mixexp.report.contrasts import STAR, Contrast
-from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS
-from mixexp.report.load import Run, lookup
+from mixexp.report.inference import FEWEST_OF_MEDIANS
 from mixexp.report.published import MARK, Standing, legend, standing
-from mixexp.report.scores import RULES
 from mixexp.report.tables import Table, label
+from mixexp.run.reader import Run
+from mixexp.settings import MIN_SEEDS, lookup
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def untested(found: list[Contrast], statistic: str) -> str:
     if not found:
         return ""
     most = max(one.found.n for one in found)
-    least = FEWEST if statistic == "mean" else FEWEST_OF_MEDIANS
+    least = MIN_SEEDS if statistic == "mean" else FEWEST_OF_MEDIANS
     why = f"at least {least} seeds in common are needed, and the most there are is {most}" if most < least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
 

@@ -16,9 +16,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
+from mixexp.settings import OPTIONAL
+from mixexp.spec.grid import Cell
 from mixexp.sweep.editions import chosen
-from mixexp.sweep.grid import Cell
-from mixexp.sweep.identity import OPTIONAL
 from mixexp.sweep.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.options import editions
-from mixexp.report.claimed import edition_problems
-from mixexp.sweep.grid import Cell, as_override, combined
+from mixexp.spec.claims import edition_problems
+from mixexp.spec.grid import Cell, as_override, combined
 from mixexp.sweep.overrides import Groups, parse, refuse, values
 from mixexp.text import listed
 

@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from mixexp.errors import UserError
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.launch import begun
 from mixexp.sweep.outcomes import Outcomes, sort_out, tell

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixexp.errors import RunsFailed, show
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.sweep.plan import Plan, Run
 from mixexp.text import one_line
 

@@ -20,8 +20,8 @@ from hydra.errors import HydraException
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest
-from mixexp.sweep.grid import MOST_CELLS
-from mixexp.sweep.identity import NOT_SCIENTIFIC, OPTIONAL
+from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL
+from mixexp.spec.grid import MOST_CELLS
 from mixexp.sweep.typed import typed_values
 from mixexp.text import in_shell
 

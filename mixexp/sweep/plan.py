@@ -15,18 +15,18 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixexp import finished
 from mixexp.data import load, placed
 from mixexp.device import execution
 from mixexp.errors import UserError, closest
 from mixexp.options import known
-from mixexp.report.claimed import check_problems, claim_problems, groups_in
-from mixexp.report.described import table_problems
-from mixexp.report.experiments import experiment
-from mixexp.report.load import lookup
+from mixexp.run.reader import read_environment
+from mixexp.settings import flatten, lookup
+from mixexp.spec.claims import check_problems, claim_problems, groups_in
+from mixexp.spec.experiments import experiment
+from mixexp.spec.grid import as_override, block_cells, value_of
+from mixexp.spec.table import table_problems
 from mixexp.sweep.cells import Composed, Composer
-from mixexp.sweep.grid import as_override, block_cells, value_of
-from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
+from mixexp.sweep.identity import ALIASES, canonical, differences, run_id
 from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.pace import Task
 from mixexp.sweep.settle import set_texts, settled
@@ -172,7 +172,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     for axis in ("rows", "columns"):
         key = (table.get(axis) or {}).get("key")
         if key and all(lookup(config, key) is None for config in configs) and key not in ALIASES:
-            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, dict(flatten(configs[0])))}")
+            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
     return problems
 
 
@@ -212,7 +212,7 @@ def stale(runs: Sequence[Run]) -> list[str]:
     """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
     found, contents = [], {}
     for run in runs:
-        trained_on = finished.environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
+        trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
         if trained_on is None:
             continue
         key = json.dumps(run.config["dataset"], sort_keys=True)

@@ -22,7 +22,7 @@ from mixexp.files import write_atomically
 from mixexp.options import own_folders
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
-from mixexp.sweep.grid import as_override
+from mixexp.spec.grid import as_override
 from mixexp.sweep.space import Choices, Range
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mixexp.errors import RunsFailed, show
 from mixexp.record import headline
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.plan import Run, idle_words, other_classes, plan, stale

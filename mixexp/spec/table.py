@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixexp.errors import closest
-from mixexp.report.scores import FRACTIONS, RULES, STATISTICS
+from mixexp.metrics import FRACTIONS, RULES
+
+STATISTICS = {"mean": "mean ± sd over seeds (number of runs)", "median": "median [min–max] over seeds (number of runs)"}
+"""Statistic of a cell's runs → how it is called."""
 
 DEFAULTS: dict[str, Any] = {
     "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",

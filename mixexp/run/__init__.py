@@ -1,0 +1,1 @@
+"""One run: its settings as objects, its folder, its session."""
