@@ -211,7 +211,7 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
 
 
 def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
-    from mixexp.report.contrasts import contrasts
+    from mixexp.report.summary import contrasts
 
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:

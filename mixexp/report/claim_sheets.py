@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
-from mixexp.report.inference import POWER
 from mixexp.report.sheets import Sheet, chance, number, signed, span
+from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
 
 METHOD = (

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.inference import holm
 from mixexp.report.runs import once, other_data, unlike, varying
-from mixexp.report.scores import better, scale, unit
+from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.run.reader import Run
@@ -20,7 +19,7 @@ from mixexp.spec.articles import article_of
 from mixexp.spec.claims import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
 from mixexp.spec.experiments import Experiment
 from mixexp.spec.stated import Repeats, missing, states
-from mixexp.spec.table import DEFAULTS, of_metric, table_problems
+from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN, UNCLEAR, CANNOT)

@@ -12,15 +12,14 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
-from mixexp.report.inference import LEVEL, Paired, holm, paired, welch
 from mixexp.report.markdown import grid, plain
 from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, unlike, varying
-from mixexp.report.scores import band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
+from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
 from mixexp.run.reader import Run, everywhere, nothing_there
 from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
-from mixexp.spec.table import DEFAULTS
+from mixexp.spec.table import DEFAULTS, unit
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
 """Of a setting, as the summary counts them."""
@@ -175,7 +174,7 @@ def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[
     """The changes as records, for a CSV."""
     records = []
     for one in found.changes:
-        first, second = (None if mixed else centre(values, "mean") for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
+        first, second = (None if mixed else MEAN.centre(values) for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
         difference = one.found or Paired(0, None)
         low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
@@ -246,7 +245,7 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
         return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
         pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
-        return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), len(shared), same)
+        return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
     return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
 
@@ -275,13 +274,13 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()
     }
     seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
-    times = {"seconds a run, median": tuple(f"{centre(side, 'median'):,.1f}" if side else "" for side in seconds)}
+    times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
     return {name: both for name, both in (told | times).items() if both[0] != both[1]}
 
 
 def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:
     if mixed:
         return f"unlike runs ({len(values)})"
-    spread = "" if len(values) < 2 else f" ± {number(band(values, 'mean')[0], spec)}"
-    return f"{number(centre(values, 'mean'), spec)}{spread} ({len(values)})"
+    spread = "" if len(values) < 2 else f" ± {number(MEAN.band(values)[0], spec)}"
+    return f"{number(MEAN.centre(values), spec)}{spread} ({len(values)})"
 

@@ -11,15 +11,14 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
-from mixexp.report.inference import Interval, interval, paired
 from mixexp.report.markdown import grid, plain
 from mixexp.report.runs import METHOD, data_settings, once, varying
-from mixexp.report.scores import centre, unit
 from mixexp.report.sheets import Sheet, chance, number, span
+from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
 from mixexp.run.reader import Run
 from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
-from mixexp.spec.table import of_metric
+from mixexp.spec.table import of_metric, unit
 
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
 """What a protocol can be called by."""
@@ -98,7 +97,7 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
     return [
         {
             "protocol": row.protocol, "protocol_in_words": row.words, "rank": row.rank, "method": row.method, "metric": metric, "rule": rule,
-            "mean": centre(row.values, "mean"), "n": len(row.values), "interval_low": row.interval and row.interval.low,
+            "mean": MEAN.centre(row.values), "n": len(row.values), "interval_low": row.interval and row.interval.low,
             "interval_high": row.interval and row.interval.high, "p_beside_the_first": row.behind, "seconds": row.seconds,
             "folders": " ".join(run.folder.as_posix() for run in row.runs),
         }
@@ -161,12 +160,12 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
     for run in members:
         grouped.setdefault(method_of[run.folder], []).append(run)
     sign = 1 if direction == "lower" else -1
-    order = sorted(grouped.values(), key=lambda runs: sign * centre([scores[run.folder] for run in runs], "mean"))
+    order = sorted(grouped.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
     # which is first was chosen by these very numbers, so that any two of them could have been compared
     pairs = len(order) * (len(order) - 1) // 2
     behind = [None, *(None if p is None else min(1.0, pairs * p) for p in against)]
-    means = [centre([scores[run.folder] for run in runs], "mean") for runs in order]
+    means = [MEAN.centre([scores[run.folder] for run in runs]) for runs in order]
     rows = []
     for runs, mean, p in zip(order, means, behind, strict=True):
         rank = means.index(mean) + 1  # equal ones share it
@@ -175,17 +174,17 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
         options = {key: lookup(runs[0].config, key) for key in keys}
         shown = [label(value) if key in METHOD[:2] else f"{key} {label(value)}" for key, value in options.items() if value is not None]
         name = ", ".join([label(lookup(runs[0].config, "mix")), *shown])
-        rows.append(Row(digest, words, rank, name, values, interval(values, "mean"), p, centre(seconds, "mean") if seconds else None, runs))
+        rows.append(Row(digest, words, rank, name, values, MEAN.interval(values), p, MEAN.centre(seconds) if seconds else None, runs))
     return rows
 
 
 def _beside(first: list[Run], other: list[Run], scores: Mapping[Any, float]) -> float | None:
     ours, theirs = ({(run.setting("seed"), run.setting("data_seed")): scores[run.folder] for run in runs} for runs in (first, other))
     shared = [seeds for seeds in ours if seeds in theirs]
-    return paired([ours[s] for s in shared], [theirs[s] for s in shared], "mean").p if shared else None
+    return MEAN.paired([ours[s] for s in shared], [theirs[s] for s in shared]).p if shared else None
 
 
 def _cells(row: Row, spec: Mapping[str, Any]) -> list[str]:
     between = span(row.interval.low, row.interval.high, spec) if row.interval else ""
     seconds = "" if row.seconds is None else f"{row.seconds:,.1f}"
-    return [str(row.rank), row.method, row.protocol, number(centre(row.values, "mean"), spec), str(len(row.values)), between, chance(row.behind), seconds]
+    return [str(row.rank), row.method, row.protocol, number(MEAN.centre(row.values), spec), str(len(row.values)), between, chance(row.behind), seconds]

@@ -66,7 +66,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             points = _points(runs, {**spec, "where": where})
-            draw_line(panel, names.index(name), text(name), points, table.spec["statistic"], outline=name in spec["steps"])
+            draw_line(panel, names.index(name), text(name), points, table.statistic, outline=name in spec["steps"])
         if len(entries) > 1:
             title(panel, of(table, spec["each"], entry))
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))

@@ -16,10 +16,10 @@ from mixexp.report import sheets
 from mixexp.report.link import encoded, link
 from mixexp.report.records import told_by_group
 from mixexp.report.runs import varying
-from mixexp.report.scores import scale, unit
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS
+from mixexp.spec.table import scale, unit
 from mixexp.text import sanitize
 
 OWN_COLUMNS = 5

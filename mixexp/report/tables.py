@@ -13,10 +13,10 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
 from mixexp.report.runs import BESIDE_SETTINGS, LARGEST, METHOD, data_settings, unlike, varying
-from mixexp.report.scores import better, scale, unit
+from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
-from mixexp.spec.table import DEFAULTS, table_problems
+from mixexp.spec.table import DEFAULTS, better, scale, table_problems, unit
 
 UNSET = "–"
 
@@ -57,6 +57,13 @@ class Table:
     unmatched: list[Run]
     remarks: list[str]
     measured: dict[Path, dict[str, dict[str, float]]] = field(default_factory=dict)
+    statistics: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What summary.py has computed of it, so that no writer computes it again."""
+
+    @property
+    def statistic(self) -> Statistic:
+        """How the runs of a cell become one number."""
+        return STATISTICS[self.spec["statistic"]]
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
         """The scores of a cell, one a run, in displayed units."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from mixexp.report.inference import LEVEL, POWER, Interval, alike, detectable, students, ties
-from mixexp.report.scores import deviation
+from mixexp.report.stats import LEVEL, POWER, Interval, alike, detectable, deviation, students, ties
 from mixexp.settings import MIN_SEEDS
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"

@@ -1,24 +1,41 @@
-"""Rows or columns of a table compared with one another, run by run with the same seed."""
+"""A table's statistics, each computed once: its cells beside what was published, and its settings compared run by run of the same seed."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.inference import LEVEL, Paired, holm, paired
 from mixexp.report.runs import other_data
+from mixexp.report.stats import LEVEL, Interval, Paired, Statistic, holm
 from mixexp.report.tables import UNSET, Entry, Table
 from mixexp.run.reader import Run
 from mixexp.settings import MIN_SEEDS
 from mixexp.text import in_shell, listed
 
-AT_MOST = 6
+MAX_PAIRWISE = 6
 """Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can bear."""
+MARK = "†"
+"""Beside a published value that lies outside our interval."""
 STAR = "*"
 """Beside a difference whose p, adjusted for all tests of the table, is below 1 − LEVEL."""
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """What a cell has by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
+
+    spread: the standard deviation, or largest − smallest beside a median; None for fewer than two runs.
+    """
+
+    values: list[float]
+    ours: float | None
+    spread: float | None
+    interval: Interval | None
+    published: float | None
+    difference: float | None
+    outside: bool | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,7 @@ class Contrast:
     theirs: str
     found: Paired
     unpaired: int
+    detectable: float | None = None
     adjusted: float | None = None
 
     @property
@@ -38,30 +56,68 @@ class Contrast:
         return self.adjusted is not None and self.adjusted < 1 - LEVEL
 
 
+def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
+    """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common number."""
+    key = (row, column, rule or table.rule)
+    if key not in table.statistics:
+        table.statistics[key] = _cell_summary(table, row, column, rule)
+    return table.statistics[key]
+
+
+def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> CellSummary:
+    values = [] if (row, column) in table.unlike else table.values(row, column, rule)
+    published = table.published(row, column)
+    if not values:
+        return CellSummary(values, None, None, None, published, None, None)
+    ours, interval = table.statistic.centre(values), table.statistic.interval(values)
+    difference = None if published is None else ours - published
+    outside = None if interval is None or published is None else not interval.holds(published)
+    return CellSummary(values, ours, table.statistic.spread(values), interval, published, difference, outside)
+
+
+def legend(cells: list[CellSummary], statistic: Statistic) -> str:
+    """What the published columns and the mark mean for these cells, empty where nothing is published."""
+    compared = [one for one in cells if one.published is not None]
+    if not compared:
+        return ""
+    methods = list(dict.fromkeys(one.interval.method for one in compared if one.interval))
+    words = f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our {statistic.name}"
+    if not methods:
+        return f"In brackets: ours − published. No cell beside a published value has the {statistic.least} seeds that an interval needs."
+    few = sum(one.interval is None for one in compared if one.values)
+    lacking = f"; {few} of {sum(bool(one.values) for one in compared)} cells have no interval, for want of seeds or of spread" if few else ""
+    return f"{words} ({', '.join(methods)}){lacking}."
+
+
 def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     """Every comparison the table calls for, with p adjusted over all of them that could be tested.
 
-    With table.baseline, each entry of its axis against it; without one, all pairs, where there are at most AT_MOST.
+    With table.baseline, each entry of its axis against it; without one, all pairs, where there are at most MAX_PAIRWISE.
     A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
     a cell of unlike runs is left out.
     """
+    key = rule or table.rule
+    if key not in table.statistics:
+        table.statistics[key] = _contrasts(table, rule)
+    return table.statistics[key]
+
+
+def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
     axis, pairs = _pairs(table)
     idle = _idle(table, axis)
-    found = []
+    raw = []
     for other in table.columns if axis == "rows" else table.rows:
         for ours, theirs in pairs:
-            scores = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
-            shared = [key for key in scores[0] if key in scores[1] and not other_data(scores[0][key][0], scores[1][key][0])]
+            sides = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
+            shared = [key for key in sides[0] if key in sides[1] and not other_data(sides[0][key][0], sides[1][key][0])]
             if shared:
-                sides = [[side[key][1] for key in shared] for side in scores]
-                alone = len(scores[0]) + len(scores[1]) - 2 * len(shared)
-                found.append((other.label, ours.label, theirs.label, sides, alone))
-    statistic = table.spec["statistic"]
-    first = [paired(*sides, statistic) for *_, sides, _ in found]
-    tests = sum(one.p is not None for one in first)
-    results = [Contrast(*labels, paired(*sides, statistic, max(tests, 1)), alone) for *labels, sides, alone in found]
-    adjusted = iter(holm([one.found.p for one in results if one.found.p is not None]))
-    return [one if one.found.p is None else dataclasses.replace(one, adjusted=next(adjusted)) for one in results]
+                found = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
+                raw.append(Contrast(other.label, ours.label, theirs.label, found, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
+    tested = [one for one in raw if one.found.p is not None]
+    adjusted = iter(holm([one.found.p for one in tested]))
+    return [
+        one if one.found.p is None else replace(one, detectable=one.found.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
+    ]
 
 
 def baseline_problem(table: Table) -> str:
@@ -73,8 +129,8 @@ def baseline_problem(table: Table) -> str:
         return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
     axis = _axis(table)
     testable = any(len(members) >= MIN_SEEDS for members in table.cells.values())
-    if not name and testable and len(getattr(table, axis)) > AT_MOST:
-        return f"With more than {AT_MOST} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
+    if not name and testable and len(getattr(table, axis)) > MAX_PAIRWISE:
+        return f"With more than {MAX_PAIRWISE} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
     return ""
 
 
@@ -95,7 +151,7 @@ def _pairs(table: Table) -> tuple[str, Iterable[tuple[Entry, Entry]]]:
     entries = getattr(table, axis) if _comparable(table, axis) else []
     if name:
         return axis, [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
-    return axis, [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= AT_MOST else []
+    return axis, [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else []
 
 
 def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, tuple[Run, float]]:
