@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from mixexp.errors import UserError
 from mixexp.files import atomically, opened, read_bytes
 from mixexp.text import one_line
 
@@ -90,6 +91,14 @@ def read(path: Path) -> tuple[dict[str, Any], State]:
     if not isinstance(state, dict) or not isinstance(state.get("made_by"), dict):
         raise ValueError("it is not the state of a run")
     return state.pop("made_by"), state
+
+
+def read_weights(folder: Path) -> State:
+    """What the checkpoint.pt of a run's folder holds, on the CPU, whatever version made it; raises UserError where it is damaged."""
+    try:
+        return read(folder / "checkpoint.pt")[1]
+    except Exception as error:  # whatever a cut or damaged file makes the reader raise
+        raise UserError(f"{folder / 'checkpoint.pt'}: cannot be read ({reason_of(error)})") from error
 
 
 def reason_of(error: Exception) -> str:

@@ -24,7 +24,6 @@ from mixexp.label_noise import LabelNoise
 from mixexp.subset import Subset
 from mixexp.text import sanitize
 
-
 SHOWN = 10
 """As many classes as a note names."""
 ADVICE = {

@@ -1,10 +1,22 @@
-"""Figures of merit from a confusion matrix; NumPy alone, so that reports need no torch."""
+"""A run's metrics, from confusion matrices and from its evaluations; NumPy alone, so that reports need no torch."""
 
 from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
 
 import numpy as np
 
 NAMES = ("accuracy", "macro_f1", "micro_f1", "balanced_accuracy")
+FRACTIONS = (*NAMES, *(f"val_{name}" for name in NAMES), "error")
+"""Metrics that are shown in per cent."""
+RULES = {
+    "last": "last evaluation",
+    "median_last_10": "median of the last 10 evaluations",
+    "best": "best on test",
+    "best_validation": "at the best validation accuracy",
+}
+"""Selection rule → how it is called."""
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
@@ -33,3 +45,14 @@ def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
     hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     ratios = {"recall": (hits, true), "precision": (hits, predicted), "f1": (2 * hits, true + predicted)}
     return {"images": true, **{name: np.divide(above, below, out=np.zeros(len(hits)), where=below > 0) for name, (above, below) in ratios.items()}}
+
+
+def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
+    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
+    if rule == "best_validation":
+        return values[held_out.index(max(held_out))]
+    if rule == "last":
+        return values[-1]
+    if rule == "median_last_10":
+        return statistics.median(values[-10:])
+    return max(values) if better == "higher" else min(values)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixexp import data, finished, streams
+from mixexp import data, streams
 from mixexp.augment import Augment
 from mixexp.build import build, telling
+from mixexp.checkpoint import read_weights
 from mixexp.data import Choice, Normalize, Part
 from mixexp.device import Execution, execution
 from mixexp.errors import UserError
@@ -21,6 +22,7 @@ from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.network import Network, layers
 from mixexp.probe import Probe, Subject
+from mixexp.run.reader import read_environment, trained_config
 from mixexp.sampling import Sampling
 
 
@@ -94,8 +96,8 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
-    state, parts = finished.weights(folder), prepare(config)
-    if (trained_on := finished.environment(folder).get("data_contents", parts.contents)) != parts.contents:
+    state, parts = read_weights(folder), prepare(config)
+    if (trained_on := read_environment(folder).get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
     try:
         parts.network.load_state_dict(state["network"])
@@ -111,7 +113,7 @@ def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
     Where the files of a data set lie does not count, as far as its class says so.
     """
-    found = finished.configuration(Path(source))
+    found = trained_config(Path(source))
     ours, theirs = (telling(node, config["trusted_modules"]) for node in (config["dataset"], found["dataset"]))
     if ours != theirs:
         raise UserError(f"{source}: its network is for another data set, {found['choices'].get('dataset')} with {theirs}")

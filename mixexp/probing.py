@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from mixexp import finished
 from mixexp.build import build, check
 from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
@@ -18,6 +17,7 @@ from mixexp.plan.checks import validate
 from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
 from mixexp.record import rows_text
+from mixexp.run.reader import trained_config
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 """Settings that a measurement may have of its own; all others are the run's."""
@@ -76,7 +76,7 @@ def _runs(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> Measurement:
-    run = finished.configuration(folder)
+    run = trained_config(folder)
     config = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
     config["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
     config |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine

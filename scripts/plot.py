@@ -16,25 +16,24 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mixexp.errors import UserError
-from mixexp.report.load import load_runs
+from mixexp.metrics import RULES
 from mixexp.report.markdown import markdown
-from mixexp.report.scores import RULES, band, centre
 from mixexp.report.tables import Table, build_tables
 from mixexp.report.write import distinct_names
+from mixexp.run.reader import load_runs
 
 
 def plot(table: Table, path: Path) -> None:
     """A line for each column of the table over its rows, with the spread over seeds."""
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    statistic = table.spec["statistic"]
     for column, style in zip(
         table.columns, ("o-", "s--", "^-.", "D:", "v-", "P--", "X-.", "*:") * len(table.columns), strict=False
     ):
         # values() has one number a run; table.cells[row, column] has the runs themselves: .config, .metrics, .result, .folder
         cells = [(place, table.values(row.label, column.label)) for place, row in enumerate(table.rows)]
         cells = [(place, values) for place, values in cells if values]
-        below, above = zip(*(band(values, statistic) for _, values in cells), strict=True) if cells else ((), ())
-        middle = [centre(values, statistic) for _, values in cells]
+        below, above = zip(*(table.statistic.band(values) for _, values in cells), strict=True) if cells else ((), ())
+        middle = [table.statistic.centre(values) for _, values in cells]
         axes.errorbar([place for place, _ in cells], middle, yerr=(below, above), fmt=style, capsize=2.5, label=column.label)
     axes.set_xticks(range(len(table.rows)), [row.label for row in table.rows])
     axes.set_xlabel(table.spec["rows"].get("label", ""))

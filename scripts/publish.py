@@ -24,13 +24,14 @@ import yaml
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
-from mixexp.report.articles import ARTICLES
 from mixexp.report.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
-from mixexp.report.experiments import experiment, experiments
-from mixexp.report.load import Run, everywhere, load_run, load_runs, lookup, run_folders
 from mixexp.report.markdown import claims_document, markdown
-from mixexp.report.tables import build_tables, reductions
+from mixexp.report.tables import build_tables
 from mixexp.report.write import claims_of, write_table
+from mixexp.run.reader import Run, everywhere, load_run, load_runs, run_folders
+from mixexp.settings import lookup
+from mixexp.spec.articles import ARTICLES
+from mixexp.spec.experiments import experiment, experiments
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED, DOCS, README = ROOT / "outputs" / "published", ROOT / "docs", ROOT / "README.md"

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from mixexp.report.claims import Answer, Decided, decide
-from mixexp.report.experiments import Experiment
-from mixexp.report.load import everywhere
+from mixexp.run.reader import everywhere
+from mixexp.spec.experiments import Experiment
 
 TABLE = {"title": "little data", "metric": "accuracy", "scale": 100, "decimals": 2, "rule": "last", "rows": {"key": "subset.n"}, "columns": {"key": "mix"}}
 

@@ -24,7 +24,7 @@ from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import resolve
 from mixexp.record import RunFolder
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.train import train
 
 TINY = ("model.width=4", "epochs=2", "batch_size=64")

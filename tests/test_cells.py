@@ -30,12 +30,12 @@ from mixexp.network import Network
 from mixexp.plan import plan as planning
 from mixexp.plan.composer import Composed, Composer, composed
 from mixexp.plan.cost import Cost, cost
-from mixexp.plan.grid import block_cells
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import Plan, plan, resolve
 from mixexp.prepare import prepare
 from mixexp.record import RunFolder
+from mixexp.spec.grid import block_cells
 from mixexp.sweep.outcomes import sort_out
 from mixexp.train import train
 

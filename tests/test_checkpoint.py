@@ -30,8 +30,7 @@ from hypothesis import strategies as st
 from running import config_of, mixes_and_losses
 
 from mixexp import checkpoint as checkpoints
-from mixexp import finished
-from mixexp.checkpoint import Checkpoint, code_hash
+from mixexp.checkpoint import Checkpoint, code_hash, read_weights
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.plan.checks import validate
@@ -626,7 +625,7 @@ def test_a_foreign_checkpoint_is_refused_in_our_own_words(what, tmp_path):
     assert Checkpoint(path, {"code": "x"}, 60).load(path, notes.append) is None
     assert notes == [f"checkpoint.pt cannot be read ({words}); the run starts afresh"]
     with pytest.raises(UserError) as raised:
-        finished.weights(tmp_path)
+        read_weights(tmp_path)
     assert str(raised.value) == f"{path}: cannot be read ({words})"
 
 

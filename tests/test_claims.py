@@ -20,10 +20,10 @@ from mixexp import cli
 from mixexp.conf_dir import CONF
 from mixexp.report import write
 from mixexp.report.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
-from mixexp.report.experiments import Experiment, experiment, experiments
-from mixexp.report.load import everywhere
 from mixexp.report.markdown import claims_document
 from mixexp.report.write import write_report
+from mixexp.run.reader import everywhere
+from mixexp.spec.experiments import Experiment, experiment, experiments
 
 NONE, MIXUP, BC, SMOTE = ({"mix": mix} for mix in ("none", "mixup", "bc", "smote"))
 BASE = [50.0, 51.5, 52.0, 50.5, 51.2]

@@ -18,10 +18,11 @@ from mixexp.plan.identity import canonical as one_spelling
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import known
 from mixexp.plan.plan import resolve
-from mixexp.report.claimed import Cell, groups_in, read_test
 from mixexp.report.claims import FULL, SUPPORTED, decide, evidence, problems_of
-from mixexp.report.experiments import Experiment, experiments
-from mixexp.report.load import REPEATS, Run, canonical, everywhere, load_runs, lookup
+from mixexp.run.reader import Run, everywhere, load_runs
+from mixexp.settings import REPEATS, comparable, lookup
+from mixexp.spec.claims import Cell, groups_in, read_test
+from mixexp.spec.experiments import Experiment, experiments
 
 STATED = {name: one for name, one in experiments([CONF]).items() if one.claims is not None}
 
@@ -51,7 +52,7 @@ def stated_by(one: Experiment) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def members(cell: Cell, configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [config for config in configs if all(canonical(lookup(config, key)) == canonical(value) for key, value in cell.conditions.items())]
+    return [config for config in configs if all(comparable(lookup(config, key)) == comparable(value) for key, value in cell.conditions.items())]
 
 
 @pytest.mark.parametrize("name", STATED)
@@ -66,7 +67,7 @@ def test_every_cell_of_a_claim_is_one_run_a_seed(name):
     for claim, edition, test in stated_by(STATED[name]):
         for cell in read_test(test).cells:
             found = members(cell, configs_of_edition(name, edition))
-            seeds = {tuple(canonical(config[key]) for key in REPEATS) for config in found}
+            seeds = {tuple(comparable(config[key]) for key in REPEATS) for config in found}
             if not found or len(seeds) < len(found):
                 problems.append(f"{claim}, {edition}: {cell} are {len(found)} runs of {len(seeds)} seeds")
     assert problems == []
@@ -93,7 +94,7 @@ def test_seeds_of_every_claim_are_those_of_the_grid(name):
         cells = read_test(test).cells
         stated = [one.stated(edition).repeats(cell.conditions) for cell in cells]
         wanted = None if None in stated else {seed for seed, _ in frozenset.intersection(*stated)}
-        shared = set.intersection(*({canonical(config["seed"]) for config in members(cell, configs_of_edition(name, edition))} for cell in cells))
+        shared = set.intersection(*({comparable(config["seed"]) for config in members(cell, configs_of_edition(name, edition))} for cell in cells))
         if edition != FULL:
             assert wanted == shared and len(wanted) >= 5, claim
         else:

@@ -19,8 +19,8 @@ from mixexp.errors import UserError
 from mixexp.plan.plan import stale
 from mixexp.prepare import restored
 from mixexp.record import RunFolder
-from mixexp.report.load import load_runs
 from mixexp.report.tables import build_table
+from mixexp.run.reader import load_runs
 from mixexp.train import train
 
 

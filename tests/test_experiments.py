@@ -14,10 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.plan.composer import Composer
-from mixexp.plan.grid import cells
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import editions, options
 from mixexp.plan.plan import resolve
+from mixexp.spec.grid import cells
 
 EXPERIMENTS = sorted(options([CONF])["experiment"])
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from mixexp.errors import UserError
 from mixexp.plan.editions import Edition
-from mixexp.plan.grid import as_override, block_cells, cells, replace
-from mixexp.report.claimed import LIKE_THE_TABLE, RESERVED
+from mixexp.spec.claims import LIKE_THE_TABLE, RESERVED
+from mixexp.spec.grid import as_override, block_cells, cells, replace
 
 EXPERIMENTS = [
     path

@@ -14,7 +14,7 @@ from test_survey import TASK, begun, ended, everything, held, keep_plan, planned
 
 from mixexp import record
 from mixexp.errors import UserError, say
-from mixexp.report.load import load_run
+from mixexp.run.reader import load_run, trained_config
 from mixexp.sweep.pace import past
 from mixexp.sweep.survey import look, status
 from mixexp.sweep.watch import Watched, frame
@@ -191,10 +191,8 @@ def test_the_version_of_a_checkout_that_is_not_installed_is_unknown(monkeypatch)
 
 
 def test_a_folder_of_a_run_whose_config_bursts_has_no_weights(tmp_path):
-    from mixexp import finished
-
     run = ended(tmp_path / "a")
     for text, words in (("a: " + "[" * 100_000, "nested too deeply"), ("choices: 3\ntrusted_modules: []\nalpha: 1\n", "no configuration of a run")):
         (run.path / "config.yaml").write_text(text)
         with pytest.raises(UserError, match=words):
-            finished.configuration(run.path)
+            trained_config(run.path)

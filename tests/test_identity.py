@@ -17,15 +17,13 @@ from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.identity import (
     ALIASES,
-    NOT_SCIENTIFIC,
-    OPTIONAL,
     canonical,
     differences,
-    flatten,
     run_id,
     scientific,
 )
 from mixexp.plan.plan import resolve
+from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALPHA, NOTHING = frozenset({"alpha"}), frozenset[str]()
 WHERE_AND_HOW_FAST = {
@@ -227,13 +225,13 @@ def test_canonical_is_idempotent() -> None:
 
 
 def test_flatten_names_every_leaf() -> None:
-    assert dict(flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}, "f": None})) == {"a.b": 1, "a.c.d": [2], "e": {}, "f": None}
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}, "f": None}) == {"a.b": 1, "a.c.d": [2], "e": {}, "f": None}
 
 
 def test_the_scientific_part_is_the_telling_leaves() -> None:
     unsaid = {name for name in OPTIONAL if RICH[name] is None}
     unsaid |= {"model.layer_defaults", "model.dropout", "imbalance.which"}  # they came when there were runs, and are at their defaults
-    assert {".".join(path) for path in TELLING} - unsaid == {name for name, _ in flatten(scientific(RICH))}
+    assert {".".join(path) for path in TELLING} - unsaid == flatten(scientific(RICH)).keys()
 
 
 def test_an_optional_setting_that_is_null_leaves_the_identity_as_it_was_before_there_was_any() -> None:

@@ -43,8 +43,10 @@ from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.options import options
 from mixexp.plan.plan import plan
-from mixexp.report.load import CIRCUMSTANCES, load_runs, varying
+from mixexp.report.runs import varying
+from mixexp.run.reader import load_runs
 from mixexp.run.spec import RunSpec
+from mixexp.settings import CIRCUMSTANCES
 from mixexp.sweep import afterwards
 from mixexp.sweep.execute import execute, turns
 

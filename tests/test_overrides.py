@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from mixexp.cli import main
 from mixexp.conf_dir import CONF
-from mixexp.plan.identity import NOT_SCIENTIFIC
 from mixexp.plan.options import options
+from mixexp.settings import NOT_SCIENTIFIC
 
 PLAN = "hydra/launcher=plan"
 GROUPS = {group: sorted(members) for group, members in options([CONF]).items()}

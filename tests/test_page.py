@@ -21,17 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import AGAINST, TABLE, leave
 
+from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.latex import latex
-from mixexp.report.load import Run, load_runs
+from mixexp.report.link import link
 from mixexp.report.overview import duration
 from mixexp.report.page import Part, page
 from mixexp.report.runlist import HEAD, TAIL, listed, run_list
-from mixexp.report.scores import RULES
-from mixexp.report.link import link
-from mixexp.text import LONGEST, sanitize
 from mixexp.report.tables import build_tables
 from mixexp.report.write import write_report
+from mixexp.run.reader import Run, load_runs
+from mixexp.text import LONGEST, sanitize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 Open = Callable[..., AbstractContextManager[Any]]
@@ -211,7 +211,7 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
 
 
 def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
-    from mixexp.report.contrasts import contrasts
+    from mixexp.report.summary import contrasts
 
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:

@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixexp.errors import UserError
-from mixexp.report import load
+from mixexp.metrics import select
 from mixexp.report.figures import draw, figure_problem
-from mixexp.report.load import canonical, load_run, load_runs, lookup
-from mixexp.report.described import table_problems
 from mixexp.report.markdown import markdown
 from mixexp.report.records import tidy
-from mixexp.report.scores import RULES, select
 from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
+from mixexp.run import reader
+from mixexp.run.reader import load_run, load_runs
+from mixexp.settings import comparable, lookup
+from mixexp.spec.table import table_problems
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "plot.py"
 
@@ -432,7 +433,7 @@ def test_lookup_and_equality_of_values():
         None,
         None,
     )
-    assert canonical(1) == canonical(1.0) == canonical("1") and canonical(True) != canonical(1) and canonical("nan") == "nan"
+    assert comparable(1) == comparable(1.0) == comparable("1") and comparable(True) != comparable(1) and comparable("nan") == "nan"
 
 
 def test_file_names_are_never_alike():
@@ -482,7 +483,7 @@ TREES = st.recursive(
 def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    assert load._read_config(path) == yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert reader._read_config(path) == yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -491,7 +492,7 @@ def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_facto
 )
 def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_path):
     (tmp_path / "config.yaml").write_text(text)
-    assert load._read_config(tmp_path / "config.yaml") == yaml.safe_load(text)
+    assert reader._read_config(tmp_path / "config.yaml") == yaml.safe_load(text)
 
 
 def test_a_setting_that_only_some_runs_have_parts_no_table(tmp_path):

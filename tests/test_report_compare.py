@@ -20,18 +20,17 @@ from test_report import leave
 from mixexp.errors import UserError
 from mixexp.report import pictures, probed
 from mixexp.report.compare import compare, document, metric_of, sides
-from mixexp.report.described import of_metric
-from mixexp.report.leaderboard import document as leaderboard_document
-from mixexp.report.leaderboard import leaderboard
-from mixexp.report.contrasts import contrasts
-from mixexp.report.load import everywhere, load_runs
+from mixexp.report.leaderboard import document as leaderboard_document, leaderboard
 from mixexp.report.markdown import markdown
 from mixexp.report.overview import facts
 from mixexp.report.plots import score_of
 from mixexp.report.probed import SCATTER
+from mixexp.report.stats import holm
+from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import write_report
-from mixexp.report.inference import holm
+from mixexp.run.reader import everywhere, load_runs
+from mixexp.spec.table import of_metric
 
 A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
 SPEC = of_metric("accuracy")

@@ -9,12 +9,13 @@ from scipy import stats
 from test_report import TABLE, leave
 
 from mixexp.errors import UserError
-from mixexp.report.contrasts import baseline_problem, contrasts
-from mixexp.report.load import gather, load_runs
 from mixexp.report.markdown import markdown
-from mixexp.report.inference import holm, paired
+from mixexp.report.runs import gather
+from mixexp.report.stats import MEAN, holm
+from mixexp.report.summary import baseline_problem, contrasts
 from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import write_report
+from mixexp.run.reader import load_runs
 
 NONE, MIXUP = (0.50, 0.53, 0.56, 0.51), (0.55, 0.59, 0.60, 0.57)
 
@@ -55,8 +56,8 @@ def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
     assert [one.adjusted for one in tested] == holm([one.found.p for one in tested])
     against = contrasts(build_table(load_runs(tmp_path), baseline="label-mix"))
     assert [(one.ours, one.theirs) for one in against if one.found.p is not None] == [("none", "label-mix"), ("other", "label-mix")]
-    expected = paired([100 * x for x in MIXUP], [100 * x for x in NONE], "mean", tests=3)
-    assert tested[0].found.detectable == pytest.approx(expected.detectable), "of three tests, the smallest p has to be below 0.05 / 3"
+    expected = MEAN.paired([100 * x for x in MIXUP], [100 * x for x in NONE])
+    assert tested[0].detectable == pytest.approx(expected.detectable(3)), "of three tests, the smallest p has to be below 0.05 / 3"
 
 
 def test_rows_are_compared_where_the_baseline_is_a_row_or_columns_are_measures(tmp_path):

@@ -28,9 +28,9 @@ from mixexp.errors import UserError
 from mixexp.report import style
 from mixexp.report.confusions import confusion_of
 from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard
-from mixexp.report.load import load_run, load_runs
 from mixexp.report.tables import Entry, Table, build_table, runs_of
 from mixexp.report.write import write_report
+from mixexp.run.reader import load_run, load_runs
 
 CLASSES = ("cat", "dog", "frog")
 HOSTILE = ("$x_1$ & <b>", "日本語の名前", "a" * 200, "_hidden", "tab\tnew\nline\x00")

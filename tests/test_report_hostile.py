@@ -14,12 +14,12 @@ import pytest
 from test_report import TABLE, leave
 
 from mixexp.report.compare import compare, metric_of
-from mixexp.report.described import of_metric, table_problems
 from mixexp.report.latex import escaped
 from mixexp.report.leaderboard import leaderboard
-from mixexp.report.load import everywhere, load_run
 from mixexp.report.markdown import plain
 from mixexp.report.write import as_csv, write_report
+from mixexp.run.reader import everywhere, load_run
+from mixexp.spec.table import of_metric, table_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12))])

@@ -25,7 +25,17 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_faults import MY_FAULTS, STOPPED, WORDS, begin, end, mixexp, stamps, table, until
+from test_faults import (
+    MY_FAULTS,
+    STOPPED,
+    WORDS,
+    begin,
+    end,
+    mixexp,
+    stamps,
+    table,
+    until,
+)
 
 from hydra_plugins.mixexp_sweeper.search import SearchSweeper
 from mixexp.conf_dir import CONF
@@ -33,13 +43,13 @@ from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composer
 from mixexp.plan.overrides import loaded_groups
-from mixexp.report.load import load_runs
+from mixexp.plan.space import DIGITS, Range, rounded, space_of
 from mixexp.report.write import write_report
+from mixexp.run.reader import load_runs
 from mixexp.sweep import search as searching
 from mixexp.sweep.search import Settings, search, show_plan
 from mixexp.sweep.search_report import Trial, best_of, history, importance, slices
 from mixexp.sweep.single import single
-from mixexp.plan.space import DIGITS, Range, rounded, space_of
 from mixexp.sweep.study import Study
 from mixexp.sweep.survey import status
 

@@ -16,9 +16,9 @@ from mixexp import cli
 from mixexp.conf_dir import CONF
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.plan.grid import block_cells
 from mixexp.plan.identity import canonical
 from mixexp.record import RunFolder
+from mixexp.spec.grid import block_cells
 from mixexp.train import train
 
 SMALL = ("dataset=digits", "model=small_cnn", "model.width=8", "augment=none", "batch_size=64", "optimizer.lr=0.05")

@@ -32,9 +32,9 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.plan.editions import chosen
-        from mixexp.plan.grid import cells
         from mixexp.plan.overrides import loaded_groups, parse, values
         from mixexp.plan.refusals import refuse
+        from mixexp.spec.grid import cells
 
         groups = loaded_groups()
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid

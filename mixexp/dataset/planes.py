@@ -53,7 +53,10 @@ class Toy2D(Dataset):
         return Splits(*parts[0], *parts[1], ("0", "1"))
 
     def _draw(self, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from sklearn.datasets import make_blobs, make_moons  # over a second to import, which only this data set should cost
+        from sklearn.datasets import (  # over a second to import, which only this data set should cost
+            make_blobs,
+            make_moons,
+        )
 
         if self.arrangement == "moons":
             points, labels = make_moons(count, noise=self.noise, random_state=seed)

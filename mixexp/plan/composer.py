@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
 from mixexp.plan.editions import chosen
-from mixexp.plan.grid import Cell
-from mixexp.plan.identity import OPTIONAL
 from mixexp.plan.overrides import Groups, chosen_groups, loaded_groups, parse
 from mixexp.plan.refusals import DRAWN, refuse
+from mixexp.settings import OPTIONAL
+from mixexp.spec.grid import Cell
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mixexp.build import build, telling
 from mixexp.class_names import stable
-
-NOT_SCIENTIFIC = frozenset(
-    {
-        *("name", "choices", "table", "claims", "editions", "edition", "checks"),
-        *("device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
-        *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
-    }
-)
-"""Root settings that say where, how labelled or how fast, not what."""
-
-OPTIONAL = frozenset({"probe", "gan", "logger"})
-"""Root settings that say nothing where they are null: a run without has the identity it had before there were any."""
+from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALIASES = frozenset({"alpha"})
 """Root settings that act only through the places which refer to them, and are counted there."""
@@ -68,15 +57,6 @@ def run_id(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(scientific(config), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every leaf."""
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
 
@@ -88,7 +68,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     for group, option in config["choices"].items():
         if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):
             found[group] = [option, reference["choices"].get(group)]
-    ours, theirs = (dict(flatten(scientific(c))) for c in (config, reference))
+    ours, theirs = (flatten(scientific(c)) for c in (config, reference))
     for name in ALIASES:
         pair = [config[name], reference[name]]
         if None not in pair and pair[0] != pair[1]:

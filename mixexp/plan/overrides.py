@@ -20,8 +20,8 @@ from hydra.errors import HydraException
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest
-from mixexp.plan.grid import MOST_CELLS
 from mixexp.plan.typed import typed_values
+from mixexp.spec.grid import MOST_CELLS
 from mixexp.text import in_shell
 
 Groups = Mapping[str, Collection[str]]

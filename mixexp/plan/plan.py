@@ -17,23 +17,23 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixexp import finished
 from mixexp.data import load, placed
 from mixexp.errors import UserError, closest
 from mixexp.plan.checks import TooLarge, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.cost import task
-from mixexp.plan.grid import as_override, block_cells, value_of
-from mixexp.plan.identity import ALIASES, canonical, differences, flatten, run_id
+from mixexp.plan.identity import ALIASES, canonical, differences, run_id
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
-from mixexp.report.claimed import check_problems, claim_problems, groups_in
-from mixexp.report.described import table_problems
-from mixexp.report.experiments import experiment
-from mixexp.report.load import lookup
+from mixexp.run.reader import read_environment
 from mixexp.run.spec import RunSpec
+from mixexp.settings import flatten, lookup
+from mixexp.spec.claims import check_problems, claim_problems, groups_in
+from mixexp.spec.experiments import experiment
+from mixexp.spec.grid import as_override, block_cells, value_of
+from mixexp.spec.table import table_problems
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     for axis in ("rows", "columns"):
         key = (table.get(axis) or {}).get("key")
         if key and all(lookup(config, key) is None for config in configs) and key not in ALIASES:
-            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, dict(flatten(configs[0])))}")
+            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
     return problems
 
 
@@ -201,7 +201,7 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
     """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
     found, contents = [], {}
     for run in runs:
-        trained_on = finished.environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
+        trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
         if trained_on is None:
             continue
         key = json.dumps(run.config["dataset"], sort_keys=True)

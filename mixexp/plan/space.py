@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
-from mixexp.plan.identity import NOT_SCIENTIFIC
+from mixexp.settings import NOT_SCIENTIFIC
 from mixexp.text import in_shell
 
 if TYPE_CHECKING:

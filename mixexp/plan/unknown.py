@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 
 from mixexp.errors import closest
 from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import flatten
 from mixexp.plan.options import commented, options, settings
+from mixexp.settings import flatten
 from mixexp.text import command
 
 
@@ -151,8 +151,7 @@ def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
 def _names(cell: Composed) -> list[str]:
     """Every setting of a cell, its groups and sections among them."""
     found = OmegaConf.to_container(cell.config, resolve=False)
-    leaves = [name for name, _ in flatten(found)]
-    return list(dict.fromkeys([*found, *leaves]))
+    return list(dict.fromkeys([*found, *flatten(found)]))
 
 
 def _siblings(cell: Composed, key: str) -> list[str]:

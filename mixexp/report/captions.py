@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mixexp.metrics import RULES
 from mixexp.report.classes import chosen
 from mixexp.report.confusions import readable
 from mixexp.report.costs import devices
 from mixexp.report.pictures import kept
 from mixexp.report.plots import entries_of, outer_of, rule_of, said
-from mixexp.report.scores import RULES, unit
 from mixexp.report.tables import Table, runs_of
+from mixexp.spec.table import unit
 
 
 def of_against(table: Table, spec: Mapping[str, Any]) -> str:
@@ -114,9 +115,7 @@ def _spread(table: Table, name: str) -> str:
     sizes = _sizes(table)
     if max(sizes, default=0) < 2:
         return f"single runs (n = 1), no {name}"
-    middle = "means over seeds" if table.spec["statistic"] == "mean" else "medians over seeds"
-    reach = "± the sample standard deviation" if table.spec["statistic"] == "mean" else "from the smallest to the largest run"
-    return f"{middle}, {name} {reach} ({_number(sizes)})"
+    return f"{table.statistic.centres}, {name} {table.statistic.reach} ({_number(sizes)})"
 
 
 def _sizes(table: Table) -> list[int]:

@@ -6,10 +6,19 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mixexp.report.articles import ARTICLES
-from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
-from mixexp.report.inference import POWER
+from mixexp.report.claims import (
+    CANNOT,
+    UNCLEAR,
+    UNDECIDED,
+    VERDICTS,
+    Answer,
+    Check,
+    Decided,
+    counts,
+)
 from mixexp.report.sheets import Sheet, chance, number, signed, span
+from mixexp.report.stats import POWER
+from mixexp.spec.articles import ARTICLES
 
 METHOD = (
     "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "

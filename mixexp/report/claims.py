@@ -7,19 +7,43 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from mixexp.report.articles import article_of
-from mixexp.report.claimed import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
-from mixexp.report.described import DEFAULTS, of_metric, table_problems
-from mixexp.report.experiments import Experiment
-from mixexp.report.inference import FEWEST, holm
-from mixexp.report.load import ASIDE, CIRCUMSTANCES, REPEATS, Run, canonical, lookup, once, other_data, unlike, varying
-from mixexp.report.scores import better, scale, unit
-from mixexp.report.stated import Repeats, missing, states
+from mixexp.report.runs import once, other_data, unlike, varying
+from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
-from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
+from mixexp.report.verdicts import (
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDED,
+    Evidence,
+    best,
+    contrast,
+    equivalence,
+    order,
+)
+from mixexp.run.reader import Run
+from mixexp.settings import (
+    CIRCUMSTANCES,
+    MIN_SEEDS,
+    REPEATS,
+    SAME_RESULT,
+    comparable,
+    lookup,
+)
+from mixexp.spec.articles import article_of
+from mixexp.spec.claims import (
+    LIKE_THE_TABLE,
+    Cell,
+    Test,
+    check_problems,
+    claim_problems,
+    edition_problems,
+    read_test,
+)
+from mixexp.spec.experiments import Experiment
+from mixexp.spec.stated import Repeats, missing, states
+from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN, UNCLEAR, CANNOT)
@@ -234,8 +258,8 @@ def _wanted(one: Experiment, edition: str, test: Test) -> Repeats | None:
 def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answer:
     """The answer of some runs before the correction; wanted: the seeds that all have to be there, None where any will do."""
     test = empty.test
-    if wanted is not None and len(wanted) < FEWEST:
-        said = f"the file states {len(wanted)} seed{'s' * (len(wanted) != 1)} that all its cells have, and {FEWEST} are needed"
+    if wanted is not None and len(wanted) < MIN_SEEDS:
+        said = f"the file states {len(wanted)} seed{'s' * (len(wanted) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
         return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
     found = _seeds(test, runs, empty.spec, wanted)
     answer = dataclasses.replace(empty, seeds=found.n, lost=found.lost, problem=found.problem)
@@ -246,8 +270,8 @@ def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answe
         return dataclasses.replace(answer, verdict=UNCLEAR, problem=problem)
     cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
     absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
-    if found.n < FEWEST or (wanted is not None and missing(wanted, found.there)):
-        needed = f"{found.n} of {len(wanted)} seeds" if wanted else f"{found.n} seed{'s' * (found.n != 1)} in common, and {FEWEST} are needed"
+    if found.n < MIN_SEEDS or (wanted is not None and missing(wanted, found.there)):
+        needed = f"{found.n} of {len(wanted)} seeds" if wanted else f"{found.n} seed{'s' * (found.n != 1)} in common, and {MIN_SEEDS} are needed"
         return dataclasses.replace(answer, problem=f"{needed}{absent}" if runs else "no run")
     return dataclasses.replace(answer, evidence=_evidence(test, found.numbers))
 
@@ -327,7 +351,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], wanted: Rep
 
 
 def _in(cell: Cell, run: Run) -> bool:
-    return all(run.setting(key) == canonical(value) for key, value in cell.conditions.items())
+    return all(run.setting(key) == comparable(value) for key, value in cell.conditions.items())
 
 
 def _seed(run: Run) -> tuple:
@@ -337,7 +361,7 @@ def _seed(run: Run) -> tuple:
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
     """What to say of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
     several = len({_seed(run) for run in members}) < len(members)
-    keys = varying(members, (*ASIDE, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
+    keys = varying(members, (*SAME_RESULT, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
         return ""
     told = [f"{key} ({', '.join(dict.fromkeys(label(lookup(run.config, key)) for run in members))})" for key in keys[:3]] or unlike(members)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
 from mixexp.report.confusions import Confusion, pooled, readable, training_counts
-from mixexp.report.load import Run
 from mixexp.report.plots import draw_line, entries_of, outer_of
+from mixexp.report.stats import Statistic
 from mixexp.report.style import (
     SMALL,
     canvas,
@@ -29,6 +29,7 @@ from mixexp.report.style import (
     title,
 )
 from mixexp.report.tables import Entry, Table, label, runs_of
+from mixexp.run.reader import Run
 
 CONFUSION: dict[str, Any] = {"only": None, "most": 6}
 PER_CLASS: dict[str, Any] = {"by": "columns", "each": "rows", "only": None}
@@ -146,7 +147,7 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
             if even:
                 _dots(panel, index, recalls, names, named(table, spec["by"], line), len(inner))
             else:
-                _sizes(panel, index, recalls, named(table, spec["by"], line), table.spec["statistic"])
+                _sizes(panel, index, recalls, named(table, spec["by"], line), table.statistic)
         if len(found) > 1:
             title(panel, of(table, spec["each"], outer))
         panel.set_ylabel("accuracy of the class (%)")
@@ -179,7 +180,7 @@ def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
 
 
-def _sizes(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], name: str, statistic: str) -> None:
+def _sizes(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], name: str, statistic: Statistic) -> None:
     ordered = sorted(recalls.values(), key=lambda pair: pair[0])
     groups: list[list[tuple[float, list[float]]]] = []
     for size, values in ordered:

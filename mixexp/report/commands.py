@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mixexp.errors import UserError, closest, show
+from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
-from mixexp.report.claimed import groups_in
 from mixexp.report.claims import decide, family, only, problems_of
-from mixexp.report.described import of_metric
-from mixexp.report.experiments import Experiment, experiments, places
-from mixexp.report.load import everywhere
-from mixexp.report.scores import RULES
 from mixexp.report.write import as_csv, write_files, write_report
+from mixexp.run.reader import everywhere
+from mixexp.spec.claims import groups_in
+from mixexp.spec.experiments import Experiment, experiments, places
+from mixexp.spec.table import of_metric
 from mixexp.text import listed
 
 

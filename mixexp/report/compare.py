@@ -11,27 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.described import DEFAULTS
-from mixexp.report.inference import FEWEST, LEVEL, Paired, holm, paired, welch
-from mixexp.report.load import (
-    ASIDE,
+from mixexp.metrics import RULES
+from mixexp.report.markdown import grid, plain
+from mixexp.report.runs import (
     BESIDE_SETTINGS,
     METHOD,
-    REPEATS,
-    Run,
-    everywhere,
-    lookup,
-    nothing_there,
     once,
     other_data,
-    under,
     unlike,
     varying,
 )
-from mixexp.report.markdown import grid, plain
-from mixexp.report.scores import RULES, band, centre, unit
 from mixexp.report.sheets import Sheet, chance, number, signed, span
-from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
+from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
+from mixexp.report.tables import (
+    label,
+    named_by,
+    scored,
+    telling,
+    usual_metric,
+    why_no_number,
+)
+from mixexp.run.reader import Run, everywhere, nothing_there
+from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
+from mixexp.spec.table import DEFAULTS, unit
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
 """Of a setting, as the summary counts them."""
@@ -61,9 +63,9 @@ class Change:
             return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
             return "identical"
-        if self.found.n < FEWEST:
+        if self.found.n < MIN_SEEDS:
             what = "seeds in common" if self.pairs else "runs on one side"
-            return f"open: {self.found.n} {what}, {FEWEST} are needed"
+            return f"open: {self.found.n} {what}, {MIN_SEEDS} are needed"
         if self.adjusted is None:
             return "no spread to judge by" if self.found.difference else "equal"
         if self.adjusted >= 1 - LEVEL:
@@ -115,7 +117,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is corrected by Holm.
     Copies of a run count once. Raises UserError where a side has no number.
     """
-    runs = once(runs[0], ASIDE), once(runs[1], ASIDE)
+    runs = once(runs[0], SAME_RESULT), once(runs[1], SAME_RESULT)
     scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
     kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
     for name, side, found in zip(names, runs, scores, strict=True):
@@ -126,7 +128,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
     # within a side, what differs throughout is the same, and tells nothing apart
-    keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*ASIDE, *REPEATS), METHOD)))
+    keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
     adjusted = iter(holm([one.found.p for one in found if one.found and one.found.p is not None]))
     changes = [replace(one, adjusted=next(adjusted)) if one.found and one.found.p is not None else one for one in found]
@@ -186,7 +188,7 @@ def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[
     """The changes as records, for a CSV."""
     records = []
     for one in found.changes:
-        first, second = (None if mixed else centre(values, "mean") for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
+        first, second = (None if mixed else MEAN.centre(values) for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
         difference = one.found or Paired(0, None)
         low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
@@ -231,7 +233,7 @@ def _resolved(name: str) -> str:
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     """The keys of which all runs of one side have one value and all of the other another, without the circumstances."""
-    keys = varying([*first, *second], (*ASIDE, *REPEATS))
+    keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
     return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
 
 
@@ -240,7 +242,7 @@ def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, 
     different = set(changed)  # an option, and not what it is set to
     for run in runs:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*ASIDE, *REPEATS))))
+        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*SAME_RESULT, *REPEATS))))
         groups.setdefault(setting, []).append(run)
     return groups
 
@@ -257,7 +259,7 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
         return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
         pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
-        return Change(setting, *values, paired(pairs[1], pairs[0], "mean"), len(shared), same)
+        return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
     return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
 
@@ -286,13 +288,13 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()
     }
     seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
-    times = {"seconds a run, median": tuple(f"{centre(side, 'median'):,.1f}" if side else "" for side in seconds)}
+    times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
     return {name: both for name, both in (told | times).items() if both[0] != both[1]}
 
 
 def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:
     if mixed:
         return f"unlike runs ({len(values)})"
-    spread = "" if len(values) < 2 else f" ± {number(band(values, 'mean')[0], spec)}"
-    return f"{number(centre(values, 'mean'), spec)}{spread} ({len(values)})"
+    spread = "" if len(values) < 2 else f" ± {number(MEAN.band(values)[0], spec)}"
+    return f"{number(MEAN.centre(values), spec)}{spread} ({len(values)})"
 

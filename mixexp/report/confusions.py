@@ -11,7 +11,7 @@ import numpy as np
 
 from mixexp.errors import UserError
 from mixexp.files import read_text
-from mixexp.report.load import Run
+from mixexp.run.reader import Run
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
-from mixexp.report.load import Run
+from mixexp.metrics import RULES
 from mixexp.report.plots import entries_of, score_of
-from mixexp.report.scores import RULES, centre, unit
 from mixexp.report.style import (
     LETTERS_AN_INCH,
     MOST_LINES,
@@ -27,6 +26,8 @@ from mixexp.report.style import (
     text,
 )
 from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.run.reader import Run
+from mixexp.spec.table import unit
 
 COST: dict[str, Any] = {"by": "columns"}
 FILLED = ("full", "none", "left", "right", "top", "bottom")
@@ -60,7 +61,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
                 own = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
                 if own:
                     x, y = zip(*own, strict=True)
-                    middle = fmean(x), centre(list(y), table.spec["statistic"])
+                    middle = fmean(x), table.statistic.centre(y)
                     dots, middles = clouds.setdefault((index if named_lines else 0, place), ([], []))
                     dots += own
                     middles.append(middle)

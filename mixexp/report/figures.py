@@ -30,12 +30,12 @@ from mixexp.report.classes import (
     spread,
 )
 from mixexp.report.costs import COST, cost
-from mixexp.report.load import Run
 from mixexp.report.pictures import IMAGES, images
 from mixexp.report.plots import AGAINST, CURVES, against, curves, entries_of
 from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
 from mixexp.report.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
+from mixexp.run.reader import Run
 from mixexp.text import sanitize
 
 SECONDS_A_FRAME = 0.25

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.contrasts import Contrast
 from mixexp.report.markdown import heading
-from mixexp.report.scores import RULES
 from mixexp.report.sheets import Sheet
+from mixexp.report.summary import Contrast
 from mixexp.report.tables import Table, label, reductions
 from mixexp.text import sanitize
 
@@ -34,16 +34,16 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def latex(table: Table, name: str) -> str:
+def latex(table: Table, name: str, rule: str | None = None) -> str:
     """The headline table with its caption; name: what \\label ends in.
 
     The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as comments, since
     which of them a paper needs is for its author to say.
     """
-    spec, sheet = table.spec, sheets.headline(table)
+    spec, sheet = table.spec, sheets.headline(table, rule)
     reduced = reductions(table.runs)
     compared = f"Compared with: {spec['source']}." if spec["source"] else ""
-    caption = [f"{spec['title']}: {heading(table)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
+    caption = [f"{spec['title']}: {heading(table, rule)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
     notes = [*(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result), *spec["notes"], *table.remarks]
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.described import of_metric
-from mixexp.report.inference import Interval, interval, paired
-from mixexp.report.load import ASIDE, METHOD, REPEATS, Run, data_settings, lookup, once, under, varying
+from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.scores import RULES, centre, unit
+from mixexp.report.runs import METHOD, data_settings, once, varying
 from mixexp.report.sheets import Sheet, chance, number, span
+from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
+from mixexp.run.reader import Run
+from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
+from mixexp.spec.table import of_metric, unit
 
 PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
 """What a protocol can be called by."""
@@ -51,7 +53,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     if rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
     spec = of_metric(metric)
-    finished = [run for run in once(runs, ASIDE) if run.outcome == "finished"]
+    finished = [run for run in once(runs, SAME_RESULT) if run.outcome == "finished"]
     scores = {run.folder: found for run in finished if (found := scored(run, spec)[0].get(rule)) is not None}
     if not scores:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
@@ -95,7 +97,7 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
     return [
         {
             "protocol": row.protocol, "protocol_in_words": row.words, "rank": row.rank, "method": row.method, "metric": metric, "rule": rule,
-            "mean": centre(row.values, "mean"), "n": len(row.values), "interval_low": row.interval and row.interval.low,
+            "mean": MEAN.centre(row.values), "n": len(row.values), "interval_low": row.interval and row.interval.low,
             "interval_high": row.interval and row.interval.high, "p_beside_the_first": row.behind, "seconds": row.seconds,
             "folders": " ".join(run.folder.as_posix() for run in row.runs),
         }
@@ -121,19 +123,19 @@ def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *ASIDE, *REPEATS))}
+    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *SAME_RESULT, *REPEATS))}
     return hashlib.sha256(json.dumps({**kept, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
     """What each protocol is called: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
-    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *ASIDE, *REPEATS))}
+    differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
     found = {digest: _called(run, keys) for digest, run in one_each.items()}
     for name in set(found.values()):
         alike = {digest: one_each[digest] for digest, other in found.items() if other == name}
-        more = telling(list(alike.values()), (*METHOD, *ASIDE, *REPEATS)) if len(alike) > 1 else []
+        more = telling(list(alike.values()), (*METHOD, *SAME_RESULT, *REPEATS)) if len(alike) > 1 else []
         for digest, run in alike.items():
             beside = [f"{fact} {value}" for fact, value in facts[run.folder].items()] if len(alike) > 1 else []
             found[digest] = ", ".join(filter(None, [name, named_by(run, more), *beside]))
@@ -153,17 +155,17 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
     # the methods by all they compute by, since two of the same name may differ in an option's own settings
     method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)) for run in members}
-    keys = [key for key in telling(members, (*ASIDE, *REPEATS), METHOD) if key != "mix"]
+    keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
     grouped: dict[tuple, list[Run]] = {}
     for run in members:
         grouped.setdefault(method_of[run.folder], []).append(run)
     sign = 1 if direction == "lower" else -1
-    order = sorted(grouped.values(), key=lambda runs: sign * centre([scores[run.folder] for run in runs], "mean"))
+    order = sorted(grouped.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
     # which is first was chosen by these very numbers, so that any two of them could have been compared
     pairs = len(order) * (len(order) - 1) // 2
     behind = [None, *(None if p is None else min(1.0, pairs * p) for p in against)]
-    means = [centre([scores[run.folder] for run in runs], "mean") for runs in order]
+    means = [MEAN.centre([scores[run.folder] for run in runs]) for runs in order]
     rows = []
     for runs, mean, p in zip(order, means, behind, strict=True):
         rank = means.index(mean) + 1  # equal ones share it
@@ -172,17 +174,17 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
         options = {key: lookup(runs[0].config, key) for key in keys}
         shown = [label(value) if key in METHOD[:2] else f"{key} {label(value)}" for key, value in options.items() if value is not None]
         name = ", ".join([label(lookup(runs[0].config, "mix")), *shown])
-        rows.append(Row(digest, words, rank, name, values, interval(values, "mean"), p, centre(seconds, "mean") if seconds else None, runs))
+        rows.append(Row(digest, words, rank, name, values, MEAN.interval(values), p, MEAN.centre(seconds) if seconds else None, runs))
     return rows
 
 
 def _beside(first: list[Run], other: list[Run], scores: Mapping[Any, float]) -> float | None:
     ours, theirs = ({(run.setting("seed"), run.setting("data_seed")): scores[run.folder] for run in runs} for runs in (first, other))
     shared = [seeds for seeds in ours if seeds in theirs]
-    return paired([ours[s] for s in shared], [theirs[s] for s in shared], "mean").p if shared else None
+    return MEAN.paired([ours[s] for s in shared], [theirs[s] for s in shared]).p if shared else None
 
 
 def _cells(row: Row, spec: Mapping[str, Any]) -> list[str]:
     between = span(row.interval.low, row.interval.high, spec) if row.interval else ""
     seconds = "" if row.seconds is None else f"{row.seconds:,.1f}"
-    return [str(row.rank), row.method, row.protocol, number(centre(row.values, "mean"), spec), str(len(row.values)), between, chance(row.behind), seconds]
+    return [str(row.rank), row.method, row.protocol, number(MEAN.centre(row.values), spec), str(len(row.values)), between, chance(row.behind), seconds]

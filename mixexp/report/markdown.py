@@ -6,11 +6,11 @@ import re
 from html import escape
 from typing import Any
 
+from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
-from mixexp.report.contrasts import contrasts
-from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
+from mixexp.report.summary import contrasts
 from mixexp.report.tables import Table, label, reductions
 from mixexp.text import sanitize
 
@@ -31,7 +31,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
         parts.append(_list(sheets.stray(table)))
     parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
     parts += sheets.warnings(table, table.rule)
-    parts += [f"## The selection rules side by side: {table.unit}, {STATISTICS[spec['statistic']]}", *grid(sheets.rules(table))]
+    parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(sheets.rules(table))]
     parts += _differences(table)
     if claims is not None and claims.answers:
         parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
@@ -50,9 +50,9 @@ def claims_document(decided: Decided, title: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def heading(table: Table) -> str:
+def heading(table: Table, rule: str | None = None) -> str:
     """What the headline table shows: the quantity, the selection rule and the statistic."""
-    return f"{table.unit}, {RULES[table.rule]}, {STATISTICS[table.spec['statistic']]}"
+    return f"{table.unit}, {RULES[rule or table.rule]}, {table.statistic.heading}"
 
 
 def grid(sheet: Sheet) -> list[str]:
@@ -73,7 +73,7 @@ def _differences(table: Table) -> list[str]:
     found = contrasts(table)
     if any(one.found.p is not None for one in found):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
-    return [why] if (why := sheets.untested(found, table.spec["statistic"])) else []
+    return [why] if (why := sheets.untested(found, table.statistic)) else []
 
 
 def _premises(texts: list[str]) -> list[str]:

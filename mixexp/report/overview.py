@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mixexp.files import timestamp
-from mixexp.report.load import Run
 from mixexp.report.runlist import OUTCOMES, Listed, seconds
 from mixexp.report.tables import label
+from mixexp.run.reader import Run
 
 MOST = 8
 """Different values of a fact that are named."""

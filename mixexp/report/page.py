@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
 import re
@@ -15,17 +14,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
-from mixexp.report.contrasts import STAR, contrasts
 from mixexp.report.latex import latex
 from mixexp.report.link import link
 from mixexp.report.markdown import grid, heading, plain
 from mixexp.report.overview import facts, outcomes
-from mixexp.report.published import MARK
 from mixexp.report.runlist import listed, run_list
-from mixexp.report.scores import RULES, STATISTICS
 from mixexp.report.sheets import Sheet
+from mixexp.report.summary import MARK, STAR, contrasts
 from mixexp.report.tables import Table, label, reductions
 from mixexp.text import sanitize
 
@@ -69,7 +67,7 @@ class _View:
 
     @cached_property
     def heading(self) -> str:
-        return heading(dataclasses.replace(self.table, rule=self.rule))
+        return heading(self.table, self.rule)
 
     @cached_property
     def sheet(self) -> Sheet:
@@ -85,7 +83,7 @@ class _View:
 
     @cached_property
     def untested(self) -> str:
-        return sheets.untested(self._contrasts, self.table.spec["statistic"])
+        return sheets.untested(self._contrasts, self.table.statistic)
 
     @cached_property
     def _contrasts(self) -> list:
@@ -96,10 +94,9 @@ class _View:
         """The table in the languages it can be copied in, by their names."""
         if len(self.sheet.rows) > COPIED:
             return {}
-        table = dataclasses.replace(self.table, rule=self.rule)
-        reduced = [f"**Reduced: {plain(words)}**"] if (words := reductions(table.runs)) else []
-        parts = [f"{plain(table.spec['title'])}: {plain(heading(table))}", *reduced, *grid(self.sheet)]
-        return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(table, self.name)}
+        reduced = [f"**Reduced: {plain(words)}**"] if (words := reductions(self.table.runs)) else []
+        parts = [f"{plain(self.table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
+        return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(self.table, self.name, self.rule)}
 
 
 def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:
@@ -146,7 +143,7 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
         "census": sheets.census(table),
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),
-        "statistic": STATISTICS[table.spec["statistic"]],
+        "statistic": table.statistic.heading,
         "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
         "claims_legend": [*([] if part.claims is None else claim_sheets.no_evidence(part.claims)), f"{claim_sheets.METHOD} {claim_sheets.IN_A_REPORT}"],
         "notes": [*table.spec["notes"], *table.remarks],

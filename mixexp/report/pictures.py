@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixexp.errors import UserError, closest
-from mixexp.report.load import Run
 from mixexp.report.plots import entries_of, outer_of
 from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
+from mixexp.run.reader import Run
 
 IMAGES: dict[str, Any] = {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}
 MOST_ROWS = 10

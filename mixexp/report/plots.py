@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
-from mixexp.report.load import Run, canonical, lookup
-from mixexp.report.scores import RULES, band, better, centre, scale, unit
+from mixexp.metrics import RULES
+from mixexp.report.stats import Statistic
 from mixexp.report.style import (
     MOST_LINES,
     TALLEST,
@@ -32,6 +32,9 @@ from mixexp.report.style import (
     title,
 )
 from mixexp.report.tables import Entry, Table, label, runs_of, scored
+from mixexp.run.reader import Run
+from mixexp.settings import comparable, lookup
+from mixexp.spec.table import better, scale, unit
 
 AGAINST: dict[str, Any] = {
     "x": "",
@@ -67,9 +70,9 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         for index, (entry, points) in enumerate(group):
             name = named(table, spec["by"], entry)
             # a level beside a single nameless line is of other entries, and needs another look
-            _level(panel, index if name else len(group), points.get(None, []), table.spec["statistic"], name or without)
+            _level(panel, index if name else len(group), points.get(None, []), table.statistic, name or without)
             placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
-            _line(panel, index, _within(placed, spec), table.spec["statistic"], "" if None in points else name)
+            _line(panel, index, _within(placed, spec), table.statistic, "" if None in points else name)
             _published(panel, index, _within(source[entry.label], spec))
         if words:
             panel.set_xticks(range(len(words)), [text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
@@ -175,7 +178,7 @@ def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
     for run in runs_of(table, entry):
         score = score_of(table, run, spec["y"] or table.spec["metric"])
         if score is not None:
-            points.setdefault(canonical(lookup(run.config, spec["x"])), []).append(score)
+            points.setdefault(comparable(lookup(run.config, spec["x"])), []).append(score)
     return points
 
 
@@ -198,7 +201,7 @@ def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words
     points = {}
     for other in table.rows if spec["by"] == "columns" else table.columns:
         value = table.published(other.label, name) if spec["by"] == "columns" else table.published(name, other.label)
-        x = canonical(other.conditions.get(spec["x"]))
+        x = comparable(other.conditions.get(spec["x"]))
         if value is not None and ((isinstance(x, float) and not words) or x in words):
             points[words.index(x) if words else x] = [value]
     return points
@@ -212,22 +215,22 @@ def _within(points: Points, spec: Mapping[str, Any]) -> list[tuple[float, list[f
     return sorted((x, values) for x, values in points.items() if _in(x, spec))
 
 
-def _level(panel: Axes, index: int, values: list[float], statistic: str, name: str) -> None:
+def _level(panel: Axes, index: int, values: list[float], statistic: Statistic, name: str) -> None:
     """A run to which the setting does not apply (no mixing has no alpha) is a level across the figure."""
     if values:
-        level = centre(values, statistic)
-        below, above = band(values, statistic)
+        level = statistic.centre(values)
+        below, above = statistic.band(values)
         panel.axhspan(level - below, level + above, color=colour(index), alpha=0.15, linewidth=0)
         panel.axhline(level, color=colour(index), linestyle=series(index)["linestyle"], label=name)
 
 
-def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], statistic: str, name: str) -> None:
+def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], statistic: Statistic, name: str) -> None:
     if not points:
         return
-    reach = list(zip(*(band(values, statistic) for _, values in points), strict=True))
+    reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
     panel.errorbar(
         [x for x, _ in points],
-        [centre(values, statistic) for _, values in points],
+        [statistic.centre(values) for _, values in points],
         yerr=reach if any(map(any, reach)) else None,
         capsize=2.5,
         label=name or None,
@@ -250,11 +253,11 @@ def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], tabl
         for x, y in zip(run.metrics.get(ruler, []), series_of(run, quantity), strict=False):
             if x is not None and y is not None and math.isfinite(y):
                 at.setdefault(x, []).append(factor * y)
-    draw_line(panel, index, name, at, table.spec["statistic"])
+    draw_line(panel, index, name, at, table.statistic)
 
 
 def draw_line(
-    panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: str, outline: bool = False
+    panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: Statistic, outline: bool = False
 ) -> None:
     """A line through the centres of the values at each x, with a band over their spread and a marker every now and then.
 
@@ -263,8 +266,8 @@ def draw_line(
     if not at:
         return
     places = sorted(at)
-    middle = [centre(at[x], statistic) for x in places]
-    below, above = zip(*(band(at[x], statistic) for x in places), strict=True)
+    middle = [statistic.centre(at[x]) for x in places]
+    below, above = zip(*(statistic.band(at[x]) for x in places), strict=True)
     if outline:
         panel.step(places, middle, where="mid", label=name, color=colour(index))
         panel.fill_between(places, middle, step="mid", color=colour(index), alpha=0.15, linewidth=0)

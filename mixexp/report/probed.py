@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from mixexp.errors import UserError, closest
-from mixexp.report.load import Run, canonical
 from mixexp.report.plots import draw_line, entries_of
 from mixexp.report.style import (
     CLOUDS,
@@ -33,6 +32,8 @@ from mixexp.report.style import (
     title,
 )
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
+from mixexp.run.reader import Run
+from mixexp.settings import comparable
 
 LINES: dict[str, Any] = {
     "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
@@ -65,7 +66,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             points = _points(runs, {**spec, "where": where})
-            draw_line(panel, names.index(name), text(name), points, table.spec["statistic"], outline=name in spec["steps"])
+            draw_line(panel, names.index(name), text(name), points, table.statistic, outline=name in spec["steps"])
         if len(entries) > 1:
             title(panel, of(table, spec["each"], entry))
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
@@ -188,8 +189,8 @@ def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     for name in (*needed, *spec["where"]):
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    wanted = {name: canonical(value) for name, value in spec["where"].items()}
-    found = [row for row in rows if all(canonical(row[name]) == value for name, value in wanted.items())]
+    wanted = {name: comparable(value) for name, value in spec["where"].items()}
+    found = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
     if not found:
         raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mixexp.report.contrasts import contrasts
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, canonical, lookup, varying
-from mixexp.report.published import standing
+from mixexp.report.runs import varying
+from mixexp.report.summary import cell_summary, contrasts
 from mixexp.report.tables import Table
+from mixexp.run.reader import Run
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 
 
 def tidy(table: Table) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def tidy(table: Table) -> list[dict[str, Any]]:
     for row, column in ((row.label, column.label) for row in table.rows for column in table.columns):
         measure = table.measures.get(table.measure_of(row, column) or "", {})
         for rule in table.rules:
-            found, held = standing(table, row, column, rule), table.cells.get((row, column), ())
+            found, held = cell_summary(table, row, column, rule), table.cells.get((row, column), ())
             n = len(held) if (row, column) in table.unlike else len(found.values)
             if measure.get("rule", rule) != rule or not (n or found.published is not None):
                 continue  # a measure with a rule of its own has no other number
@@ -42,8 +43,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
                 "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": found.n, "unpaired": one.unpaired,
                 "difference": found.difference, "interval_low": found.interval and found.interval.low,
                 "interval_high": found.interval and found.interval.high, "interval_method": found.interval and found.interval.method,
-                "bootstrap_low": found.bootstrapped and found.bootstrapped.low, "bootstrap_high": found.bootstrapped and found.bootstrapped.high,
-                "detectable": found.detectable,
+                "detectable": one.detectable,
             }  # fmt: skip
             chances = {"p": _chance(found.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
@@ -75,7 +75,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
 def told_by_group(key: str, runs: Iterable[Run]) -> bool:
     """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
     group = key.split(".")[0]
-    pairs = {(canonical(lookup(run.config, group)), canonical(lookup(run.config, key))) for run in runs if run.config}
+    pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
     return key != group and len(pairs) == len({option for option, _ in pairs})
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from mixexp.errors import UserError
 from mixexp.files import read_ends
+from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.link import encoded, link
-from mixexp.report.load import CIRCUMSTANCES, REPEATS, Run, varying
 from mixexp.report.records import told_by_group
-from mixexp.report.scores import RULES, scale, unit
+from mixexp.report.runs import varying
 from mixexp.report.tables import Table, label
+from mixexp.run.reader import Run
+from mixexp.settings import CIRCUMSTANCES, REPEATS
+from mixexp.spec.table import scale, unit
 from mixexp.text import sanitize
 
 OWN_COLUMNS = 5

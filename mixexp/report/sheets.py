@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.contrasts import STAR, Contrast
-from mixexp.report.inference import FEWEST, FEWEST_OF_MEDIANS
-from mixexp.report.load import Run, lookup
-from mixexp.report.published import MARK, Standing, legend, standing
-from mixexp.report.scores import RULES
+from mixexp.metrics import RULES
+from mixexp.report.stats import MEAN, Statistic
+from mixexp.report.summary import (
+    MARK,
+    STAR,
+    CellSummary,
+    Contrast,
+    cell_summary,
+    legend,
+)
 from mixexp.report.tables import Table, label
+from mixexp.run.reader import Run
+from mixexp.settings import lookup
 
 
 @dataclass(frozen=True)
@@ -37,15 +44,15 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
     for column, has in zip(table.columns, compared, strict=True):
         head += ["ours", "published"] if has else [column.label]
         groups += [(column.label, 2)] if has else [("", 1)]
-    rows, standings = [], []
+    rows, summaries = [], []
     for row in table.rows:
         cells = [row.label]
         for column, has in zip(table.columns, compared, strict=True):
-            found = standing(table, row.label, column.label, rule)
-            standings.append(found)
+            found = cell_summary(table, row.label, column.label, rule)
+            summaries.append(found)
             cells += [ours(table, row.label, column.label, found), *[beside(found, spec)] * has]
         rows.append(cells)
-    return Sheet(head, rows, 1, legend(standings, spec["statistic"]), groups if any(compared) else [])
+    return Sheet(head, rows, 1, legend(summaries, table.statistic), groups if any(compared) else [])
 
 
 def rules(table: Table) -> Sheet:
@@ -53,7 +60,7 @@ def rules(table: Table) -> Sheet:
     head = [label(table.spec[axis].get("label") or "") if table.spec[axis].get("label") else "" for axis in ("rows", "columns")]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
     rows = [
-        [*place, *(ours(table, *place, standing(table, *place, rule)) for rule in table.rules)]
+        [*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)]
         for place in places
         if table.values(*place)
     ]
@@ -65,7 +72,7 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
     spec, measured = table.spec, [one for one in found if one.found.p is not None]
     other = "rows" if any(one.place == row.label for one in found for row in table.rows) else "columns"
     head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
-    detectable = any(one.found.detectable is not None for one in measured)
+    detectable = any(one.detectable is not None for one in measured)
     rows = [
         [
             one.place,
@@ -74,26 +81,23 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
             signed(one.found.difference, spec) + f" {STAR}" * one.significant,
             span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "",
             *(chance(p) for p in (one.found.p, one.adjusted)),
-            *(["" if one.found.detectable is None else number(one.found.detectable, spec)] if detectable else []),
+            *(["" if one.detectable is None else number(one.detectable, spec)] if detectable else []),
         ]
         for one in found
     ]
-    median = spec["statistic"] == "median"
-    test = "Wilcoxon's signed-rank test" if median else "paired t-test"
-    method = "order statistics" if median else "Student's t; from ten pairs on, differences.csv has the bootstrap's too"
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
-    words = f"Two-sided {test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({method}) are each difference's own, not corrected."
+    words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
     seen = " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests." if detectable else ""
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
 
-def untested(found: list[Contrast], statistic: str) -> str:
+def untested(found: list[Contrast], statistic: Statistic) -> str:
     """Why none of the comparisons has a p, empty where there is none to make."""
     if not found:
         return ""
     most = max(one.found.n for one in found)
-    least = FEWEST if statistic == "mean" else FEWEST_OF_MEDIANS
-    why = f"at least {least} seeds in common are needed, and the most there are is {most}" if most < least else "they are the same for all seeds"
+    few = f"at least {statistic.least} seeds in common are needed, and the most there are is {most}"
+    why = few if most < statistic.least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
 
 
@@ -111,7 +115,7 @@ def warnings(table: Table, rule: str) -> list[str]:
     return other + best * (rule == "best")
 
 
-def ours(table: Table, row: str, column: str, found: Standing) -> str:
+def ours(table: Table, row: str, column: str, found: CellSummary) -> str:
     """A cell's text: mean ± sd (n), or median [smallest–largest] (n)."""
     if (row, column) in table.unlike:
         return f"unlike runs ({len(table.cells[row, column])})"
@@ -121,12 +125,12 @@ def ours(table: Table, row: str, column: str, found: Standing) -> str:
     middle = number(found.ours, spec)
     if found.spread is None:
         return f"{middle} ({n})"
-    if spec["statistic"] == "mean":
+    if table.statistic is MEAN:
         return f"{middle} ± {number(found.spread, spec)} ({n})"
     return f"{middle} {span(min(found.values), max(found.values), spec)} ({n})"
 
 
-def beside(found: Standing, spec: Mapping[str, Any]) -> str:
+def beside(found: CellSummary, spec: Mapping[str, Any]) -> str:
     """The published value, how far ours is from it, and the mark."""
     if found.published is None:
         return ""

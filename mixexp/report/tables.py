@@ -11,23 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.report.described import DEFAULTS, table_problems
-from mixexp.report.load import (
+from mixexp.metrics import RULES, select
+from mixexp.report.runs import (
     BESIDE_SETTINGS,
-    CIRCUMSTANCES,
     LARGEST,
     METHOD,
-    REPEATS,
-    Run,
-    canonical,
     data_settings,
-    flatten,
-    lookup,
-    under,
     unlike,
     varying,
 )
-from mixexp.report.scores import RULES, better, scale, select, unit
+from mixexp.report.stats import STATISTICS, Statistic
+from mixexp.run.reader import Run
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
+from mixexp.spec.table import DEFAULTS, better, scale, table_problems, unit
 
 UNSET = "–"
 
@@ -50,7 +46,7 @@ class Entry:
     @cached_property
     def wanted(self) -> dict[str, Any]:
         """The conditions with values as they are compared."""
-        return {key: canonical(value) for key, value in self.conditions.items()}
+        return {key: comparable(value) for key, value in self.conditions.items()}
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,13 @@ class Table:
     unmatched: list[Run]
     remarks: list[str]
     measured: dict[Path, dict[str, dict[str, float]]] = field(default_factory=dict)
+    statistics: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What summary.py has computed of it, so that no writer computes it again."""
+
+    @property
+    def statistic(self) -> Statistic:
+        """How the runs of a cell become one number."""
+        return STATISTICS[self.spec["statistic"]]
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
         """The scores of a cell, one a run, in displayed units."""
@@ -358,7 +361,7 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
     found = varying(runs, ignore)
     for key in dict.fromkeys([*(key for key in first if key in found), *found]):
         # A key that the earlier ones determine (an option's own parameters) would only repeat them.
-        count = len({tuple(canonical(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
+        count = len({tuple(comparable(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
         if count > distinct:
             keys, distinct = [*keys, key], count
     return keys
@@ -390,7 +393,7 @@ def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]
     values = [lookup(run.config, key) for run in runs if run.config] + [None if name == UNSET else name for name in named]
     distinct: dict[Any, Any] = {}
     for value in values:
-        distinct.setdefault(canonical(value), value)
+        distinct.setdefault(comparable(value), value)
     return [Entry(label(distinct[value]), {key: distinct[value]}) for value in sorted(distinct, key=_order)]
 
 
@@ -483,7 +486,7 @@ def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
 
 
 def _find(mapping: Mapping[Any, Any], name: str, default: Any = None) -> Any:
-    wanted = canonical(name)
-    return next((value for key, value in mapping.items() if canonical(label(key)) == wanted), default)
+    wanted = comparable(name)
+    return next((value for key, value in mapping.items() if comparable(label(key)) == wanted), default)
 
 

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from mixexp.report.inference import FEWEST, LEVEL, POWER, Interval, alike, detectable, students, ties
-from mixexp.report.scores import deviation
+from mixexp.report.stats import (
+    LEVEL,
+    POWER,
+    Interval,
+    alike,
+    detectable,
+    deviation,
+    students,
+    ties,
+)
+from mixexp.settings import MIN_SEEDS
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 
@@ -71,7 +80,7 @@ def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, bou
     scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where the values are
     counted in steps, at least the standard deviation that is reckoned with, as values that are all rounded to one multiple of it may spread
     by as much (less, with a confidence of 94 % from three values on). Where there is neither step nor spread, a t-test would call the
-    smallest difference certain, and the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than FEWEST values.
+    smallest difference certain, and the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
@@ -83,7 +92,7 @@ def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, bou
 def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
     """Whether the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987), and beyond it: either of the others.
 
-    step: as for ``contrast``. Raises ValueError for fewer than FEWEST values.
+    step: as for ``contrast``. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
@@ -96,7 +105,7 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     """Whether sign × the numbers of a seed, a row, rise from item to item: Page's trend test (1963) with rows as blocks, run both ways.
 
     The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose numbers are all the same.
-    Where all rows have the same numbers, seeds change nothing, and the sign test stands in. Raises ValueError for fewer than FEWEST rows.
+    Where all rows have the same numbers, seeds change nothing, and the sign test stands in. Raises ValueError for fewer than MIN_SEEDS rows.
     """
     from scipy import stats  # a second of importing, which only orders have to pay
 
@@ -115,7 +124,7 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     """Whether sign × values are above sign × each of the rivals', seed by seed: an intersection-union test (Berger 1982).
 
     p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by Bonferroni's correction.
-    The effect is the difference to the nearest rival. Raises ValueError for fewer than FEWEST values.
+    The effect is the difference to the nearest rival. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]
@@ -131,8 +140,8 @@ def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:
 
 
 def _require(values: Sequence) -> None:
-    if len(values) < FEWEST:
-        raise ValueError(f"{len(values)} seeds; a test needs {FEWEST}")
+    if len(values) < MIN_SEEDS:
+        raise ValueError(f"{len(values)} seeds; a test needs {MIN_SEEDS}")
 
 
 def _sides(values: Sequence[float], scale: Sequence[float], boundary: float, error: float) -> tuple[float, float]:

@@ -18,17 +18,19 @@ from filelock import FileLock, Timeout
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
+from mixexp.metrics import RULES
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
-from mixexp.report.contrasts import baseline_problem, contrasts
-from mixexp.report.experiments import experiments, of_runs
 from mixexp.report.latex import latex, latex_differences
-from mixexp.report.load import gather, lookup, run_folders
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
-from mixexp.report.scores import RULES
+from mixexp.report.runs import gather
+from mixexp.report.summary import baseline_problem, contrasts
 from mixexp.report.tables import Table, build_tables, reductions
+from mixexp.run.reader import run_folders
+from mixexp.settings import lookup
+from mixexp.spec.experiments import experiments, of_runs
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
 PAGE = "report.html"

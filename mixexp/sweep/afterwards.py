@@ -10,7 +10,8 @@ from mixexp.build import build, check
 from mixexp.errors import RunsFailed, UserError
 from mixexp.logger import Logger, Row
 from mixexp.mirror import account
-from mixexp.report.load import Run, flatten, load_run, nothing_there, run_folders
+from mixexp.run.reader import Run, load_run, nothing_there, run_folders
+from mixexp.settings import flatten
 
 SETTABLE = ("logger", "trusted_modules")
 """Settings that count when runs are logged afterwards."""

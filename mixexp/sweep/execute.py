@@ -18,12 +18,13 @@ from filelock import FileLock, Timeout
 
 from mixexp.device import execution
 from mixexp.errors import warnings_as_notes
-from mixexp.files import put_aside, quantity, read_json_or_nothing
+from mixexp.files import put_aside, quantity
 from mixexp.gan.play import play
 from mixexp.mirror import mirrored
 from mixexp.record import FILES, LOCK, RunFolder
-from mixexp.report.load import flatten, load_state
+from mixexp.run.reader import load_state, read_environment
 from mixexp.run.spec import RunSpec
+from mixexp.settings import flatten
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.signals import handled
 from mixexp.train import Progress, train
@@ -139,7 +140,7 @@ def _shorter(run: RunSpec) -> list[Path]:
 @functools.lru_cache(maxsize=100_000)  # every run of a sweep asks for those of all before it
 def _budget_of(folder: Path, written: int) -> tuple[Any, float]:
     """A run's family and steps, 0 where its environment.json does not say them; written: when the file was, so that a new one is read."""
-    about = read_json_or_nothing(folder / "environment.json")
+    about = read_environment(folder)
     return str(about.get("family")), quantity(about.get("steps"))
 
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mixexp.errors import UserError
 from mixexp.plan.composer import Composed
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.launch import begun
 from mixexp.sweep.outcomes import Outcomes, sort_out, tell

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixexp.errors import RunsFailed, show
 from mixexp.plan.plan import Plan
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.text import one_line
 

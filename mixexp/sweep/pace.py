@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixexp.files import quantity, read_json_or_nothing
 from mixexp.plan.cost import Task
-from mixexp.report.load import run_folders
+from mixexp.run.reader import read_environment, run_folders
 
 MOST_FLOPS = 1e30
 MOST_SECONDS = 1e10
@@ -54,7 +54,7 @@ def past(folder: Path) -> Pace:
     pace = Pace()
     for run in run_folders(folder):
         result = read_json_or_nothing(run / "result.json")
-        task = read_json_or_nothing(run / "environment.json").get("task")
+        task = read_environment(run).get("task")
         if result.get("outcome") == "finished" and isinstance(task, dict):  # else not finished, damaged, or of an older version
             kind, device = task.get("kind"), task.get("device")
             if isinstance(kind, str) and isinstance(device, str):

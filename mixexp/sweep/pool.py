@@ -12,7 +12,7 @@ from typing import Any
 
 from mixexp.device import available
 from mixexp.record import headline
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sizes import usable_processors
 from mixexp.sweep.live import Live

@@ -25,16 +25,15 @@ from tqdm import tqdm
 
 from mixexp.build import schema_errors
 from mixexp.errors import RunsFailed, UserError, closest, show
-from mixexp.metrics import NAMES
+from mixexp.metrics import NAMES, RULES, select
 from mixexp.plan.composer import Composed
-from mixexp.plan.grid import as_override
 from mixexp.plan.plan import plan
 from mixexp.plan.space import Choices, Range, space_of
 from mixexp.plan.unknown import compose_all
 from mixexp.record import VALIDATION_COLUMNS
-from mixexp.report.load import load_state
-from mixexp.report.scores import RULES, select
+from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
+from mixexp.spec.grid import as_override
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.pace import duration, past
 from mixexp.sweep.search_report import Trial, best_of, closing, write

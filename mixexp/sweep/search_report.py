@@ -19,11 +19,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
-from mixexp.plan.grid import as_override
 from mixexp.plan.options import own_folders
 from mixexp.plan.space import Choices, Range
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
+from mixexp.spec.grid import as_override
 
 if TYPE_CHECKING:
     from mixexp.sweep.search import Settings

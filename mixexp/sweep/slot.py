@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from mixexp.files import read_ends
 from mixexp.record import LOCK, RunFolder
-from mixexp.report.load import load_state
+from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import handled
 

@@ -27,7 +27,7 @@ from mixexp.files import (
     write_atomically,
 )
 from mixexp.record import LOCK, headline
-from mixexp.report.load import load_state, nothing_there, run_folders
+from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
 from mixexp.run.spec import Task
 from mixexp.sweep.pace import MOST_FLOPS, Pace, duration, past
 from mixexp.text import one_line, shorten
@@ -133,7 +133,7 @@ def _look(folder: Path, run: Planned) -> Seen:
 
 def _state_of(folder: Path, run: Planned) -> Seen:
     state = load_state(folder)
-    about = read_json_or_nothing(folder / "environment.json")
+    about = read_environment(folder)
     if state.over:
         name = "done" if state.outcome == "finished" else "diverged"
         return Seen(run, name, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"]))
@@ -327,5 +327,5 @@ def _last_sign(folder: Path, sweep: Sweep) -> float:
 
 def begun(folder: Path) -> Planned:
     """A run as its own folder describes it."""
-    about = read_json_or_nothing(folder / "environment.json")
+    about = read_environment(folder)
     return _planned(folder.name, about) or Planned(folder.name, "", Task("", "", 0.0))

@@ -18,7 +18,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.record import headline
-from mixexp.report.load import is_run
+from mixexp.run.reader import is_run
 from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.survey import (

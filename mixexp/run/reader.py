@@ -1,4 +1,4 @@
-"""Run folders to records: what each run was, how it ended and what it measured."""
+"""A run's folder read back, whatever it holds: what the run was, how far it came and what it measured. Without torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import csv
 import functools
 import io
 import itertools
-import math
 import os
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,26 +18,11 @@ from typing import Any
 from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest
 from mixexp.files import parse_yaml, read_ends, read_json, read_text, read_yaml
+from mixexp.settings import OPTIONAL_KEYS, comparable, flatten, lookup
 from mixexp.text import one_line
 
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
-REPEATS = ("seed", "data_seed")
-# Where and under which name a run was made does not change what it measured.
-CIRCUMSTANCES = (
-    *("name", "experiment", "edition", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
-    *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
-    *("dataset.data_dir", "dataset.download"),
-)
-DESCRIPTIONS = ("table", "claims", "editions", "checks")
-"""What a configuration says of the sweep that it is of, and no run does."""
-ASIDE = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
-"""What makes no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
-METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
-"""What an experiment is about more often than not, and what settings are called by first."""
-BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
-"""Facts of environment.json that change what a run measures without being a setting."""
-LARGEST = 1e150
-"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
+"""Files of which a folder of a run has one at least."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +46,7 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What its configuration says, as dotted keys with values that are equal where they mean the same."""
-        return {key: canonical(value) for key, value in flatten(self.config).items()}
+        return {key: comparable(value) for key, value in flatten(self.config).items()}
 
     def series(self, metric: str, where: Mapping[str, Any] | None = None) -> list[float | None]:
         """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or `probe.<file>.<column>`.
@@ -97,10 +81,10 @@ class Run:
         for name in (column, *where):
             if name not in rows[0]:
                 raise UserError(f"probe_{file}.csv has no column {name!r}.{closest(name, rows[0])}")
-        wanted = {name: canonical(value) for name, value in where.items()}
+        wanted = {name: comparable(value) for name, value in where.items()}
         steps: dict[str, list[float]] = {}
         for row in rows:
-            if all(canonical(row[name]) == value for name, value in wanted.items()):
+            if all(comparable(row[name]) == value for name, value in wanted.items()):
                 steps.setdefault(row["step"], []).append(_number(row[column], f"probe_{file}.csv", column))
         if not steps:
             raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
@@ -108,7 +92,84 @@ class Run:
 
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
-        return self.settings[key] if key in self.settings else canonical(lookup(self.config, key))
+        return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is, without what it is: the outcome and problem of a ``Run``, its result and its metrics."""
+
+    outcome: str
+    problem: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
+        return self.outcome in ("finished", "diverged")
+
+
+def load_run(folder: Path) -> Run:
+    """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
+    state = load_state(folder)
+    damage: list[str] = []
+    config = _attempt(_read_config, folder / "config.yaml", damage)
+    if not damage and not isinstance(config.get("choices"), Mapping):  # which a run writes last
+        damage.append("config.yaml is no configuration of a run")
+    environment = read_environment(folder, damage if state.over else [])
+    if damage and state.outcome != "failed":
+        problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
+        state = State("damaged", problem, state.result, state.metrics)
+    return Run(folder, state.outcome, state.problem, config, environment, state.result, state.metrics)
+
+
+def load_state(folder: Path) -> State:
+    """The state of the run in ``folder``, from result.json, error.txt and metrics.csv alone."""
+    try:
+        ended = (folder / "result.json").exists()
+    except OSError as error:
+        return State("damaged", f"the folder cannot be read: {error.strerror}")
+    damage: list[str] = []
+    # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
+    metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
+    result = _attempt(read_json, folder / "result.json", damage) if ended else {}
+    outcome, problem = _outcome(folder, ended, result, metrics)
+    rows = len(next(iter(metrics.values()), ()))
+    if rows and result.get("evaluations", rows) != rows:
+        damage.append(f"metrics.csv has {rows} of {result['evaluations']} evaluations")
+    return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
+
+
+def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str, Any]:
+    """What the environment.json of a run says; empty where it cannot be read, which is added to `damage`."""
+    return _attempt(read_json, folder / "environment.json", [] if damage is None else damage)
+
+
+def trained_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a finished run that has kept its weights; raises UserError for any other folder."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml")
+    try:
+        config = up_to_date(read_yaml(folder / "config.yaml"))
+        ended = (folder / "result.json").exists()
+        outcome = read_json(folder / "result.json")["outcome"] if ended else None
+        if not {"trusted_modules", "choices", "alpha"} <= config.keys() or not isinstance(config["choices"], dict):
+            raise ValueError("config.yaml is no configuration of a run")
+        if not _is_list_of_text(config["trusted_modules"]):
+            raise ValueError("config.yaml has trusted_modules that are no list of names")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: cannot be read ({one_line(str(error))[:200]})") from error
+    if outcome != "finished":
+        failed = (folder / "error.txt").exists()
+        state = f"has the outcome {one_line(str(outcome))[:40]}" if ended else "failed" if failed else "is not finished"
+        raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
+    if not (folder / "checkpoint.pt").is_file():
+        raise UserError(
+            f"{folder}: its run kept no weights; train it with keep_checkpoint=true, in another output_dir or after removing this folder"
+        )
+    # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
+    return {**dict.fromkeys(OPTIONAL_KEYS), **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
 
 
 def load_runs(directory: Path) -> list[Run]:
@@ -120,56 +181,6 @@ def load_runs(directory: Path) -> list[Run]:
     if not folders:
         raise UserError(nothing_there(directory))
     return [load_run(folder) for folder in folders]
-
-
-def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
-    found = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
-    kept = once(found, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
-    copies = len(found) - len(kept)
-    remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
-    return kept, [remark] * bool(copies)
-
-
-def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
-    """The runs without copies: of those with the same settings, seeds and data a finished one, and of several that started last.
-
-    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
-    """
-    kept: dict[Any, Run] = {}
-    for run in runs:
-        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignore))
-        identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
-        other = kept.setdefault(identity, run)
-        if _standing(run) > _standing(other):
-            kept[identity] = run
-    return list(kept.values())
-
-
-def _standing(run: Run) -> tuple[bool, str]:
-    return run.outcome == "finished", str(run.environment.get("started") or "")
-
-
-def unlike(runs: Sequence[Run]) -> list[str]:
-    """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
-    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
-    return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
-
-
-def other_data(first: Run, second: Run) -> bool:
-    """Whether two runs with the same data set were made on different contents of its files."""
-    contents = [run.environment.get("data_contents") for run in (first, second)]
-    return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
-
-
-def data_settings(run: Run) -> frozenset:
-    """A run's settings of its data set, without those that change no image."""
-    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
-
-
-def under(key: str, keys: Iterable[str]) -> bool:
-    """Whether a dotted key is one of some keys, or below one of them."""
-    return key in keys or key.partition(".")[0] in keys
 
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
@@ -192,106 +203,6 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
 def _unreadable(found: list[Run]) -> Callable[[OSError], None]:
     """A function that lists a folder that cannot be looked into: it may be a run."""
     return lambda error: found.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
-
-
-def load_run(folder: Path) -> Run:
-    """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
-    state = load_state(folder)
-    damage: list[str] = []
-    config = _attempt(_read_config, folder / "config.yaml", damage)
-    if not damage and not isinstance(config.get("choices"), Mapping):  # which a run writes last
-        damage.append("config.yaml is no configuration of a run")
-    environment = _attempt(read_json, folder / "environment.json", damage if state.over else [])
-    if damage and state.outcome != "failed":
-        problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
-        state = State("damaged", problem, state.result, state.metrics)
-    return Run(folder, state.outcome, state.problem, config, environment, state.result, state.metrics)
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a run is, without what it is: the outcome and problem of a ``Run``, its result and its metrics."""
-
-    outcome: str
-    problem: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, list[float | None]] = field(default_factory=dict)
-
-    @property
-    def over(self) -> bool:
-        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
-        return self.outcome in ("finished", "diverged")
-
-
-def load_state(folder: Path) -> State:
-    """The state of the run in ``folder``, from result.json, error.txt and metrics.csv alone."""
-    try:
-        ended = (folder / "result.json").exists()
-    except OSError as error:
-        return State("damaged", f"the folder cannot be read: {error.strerror}")
-    damage: list[str] = []
-    # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
-    metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
-    result = _attempt(read_json, folder / "result.json", damage) if ended else {}
-    outcome, problem = _outcome(folder, ended, result, metrics)
-    rows = len(next(iter(metrics.values()), ()))
-    if rows and result.get("evaluations", rows) != rows:
-        damage.append(f"metrics.csv has {rows} of {result['evaluations']} evaluations")
-    return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
-
-
-def lookup(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, or the chosen option where the key names a group; None where there is neither."""
-    choices = config.get("choices")
-    if isinstance(choices, Mapping) and key in choices:
-        return choices[key]
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return None
-        value = value[part]
-    return value
-
-
-def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as dotted keys, the chosen option of a group under the group's name, without the descriptions."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if key == "choices" and isinstance(value, Mapping):
-            flat.update({str(group): option for group, option in value.items()})
-        elif key not in DESCRIPTIONS:
-            flat.update(_leaves(str(key), value))
-    return flat
-
-
-def canonical(value: Any) -> Any:
-    """What decides whether two values are the same: ``1``, ``1.0`` and ``'1'`` are; None stays None."""
-    if value is None or isinstance(value, bool):
-        return value if value is None else str(value).lower()
-    return _canonical(str(value))
-
-
-@functools.lru_cache(maxsize=65536)  # a sweep's runs have the same few values again and again
-def _canonical(text: str) -> Any:
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) else text
-
-
-def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
-    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
-
-    ignore: keys that do not count, with all that is under them.
-    """
-    first, *others = [run.settings for run in runs if run.config] or [{}]
-    keys = dict.fromkeys([*first, *(key for settings in others if settings.keys() != first.keys() for key in settings)])
-    ignored = set(ignore)
-    counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
-    found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
-    groups = {str(group) for run in runs if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
-    return sorted(found, key=lambda key: key not in groups)
 
 
 def run_folders(directory: Path) -> list[Path]:
@@ -421,7 +332,5 @@ def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
     return rows
 
 
-def _leaves(prefix: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not value:
-        return {prefix: value}
-    return {key: leaf for name, part in value.items() for key, leaf in _leaves(f"{prefix}.{name}", part).items()}
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.files import parse_yaml
-from mixexp.report.inference import FEWEST
-from mixexp.report.load import ASIDE, DESCRIPTIONS, REPEATS, Run, canonical, flatten, under
+from mixexp.run.reader import Run
+from mixexp.settings import (
+    DESCRIPTIONS,
+    MIN_SEEDS,
+    REPEATS,
+    SAME_RESULT,
+    comparable,
+    flatten,
+    under,
+)
 
 ANYTHING = None
 """The values of a setting that are not read here: a reference, or a sweep that only Hydra expands."""
@@ -48,7 +56,7 @@ class Stated:
         """Whether seeds are stated in all blocks, and are enough for a test: an article's own one seed is none to hold a run to."""
         if any(block.get("seed") is ANYTHING for block in self.blocks):
             return False
-        return len(frozenset().union(*map(_repeats, self.blocks))) >= FEWEST
+        return len(frozenset().union(*map(_repeats, self.blocks))) >= MIN_SEEDS
 
     def _agrees(self, run: Run, key: str, values: frozenset | None) -> bool:
         if values is ANYTHING or (key in REPEATS and not self._counts_seeds):
@@ -93,7 +101,7 @@ def stated(settings: Mapping[str, Any], edition: Mapping[str, Any] | None = None
 def _whole(block: Block) -> Block:
     """A block without what makes no other result, and with one budget: beside steps, epochs says nothing."""
     unread = [f"{key}." for key, values in block.items() if values is ANYTHING]
-    kept = {key: values for key, values in block.items() if not under(key, ASIDE) and not key.startswith(tuple(unread))}
+    kept = {key: values for key, values in block.items() if not under(key, SAME_RESULT) and not key.startswith(tuple(unread))}
     if kept.get("steps", frozenset({None})) != {None}:
         kept.pop("epochs", None)
     elif "epochs" in kept:
@@ -108,7 +116,7 @@ def _repeats(block: Block) -> Repeats:
 
 def _admits(block: Block, key: str, value: Any) -> bool:
     values = block.get(key, ANYTHING)
-    return values is ANYTHING or canonical(value) in values or (value is None and key in SETTLED)
+    return values is ANYTHING or comparable(value) in values or (value is None and key in SETTLED)
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, frozenset | None]]:
@@ -127,7 +135,7 @@ def _listed(value: Any, whole: bool = False) -> frozenset | None:
     if any("${" in str(one) for one in values):
         return ANYTHING
     # in a grid a text such as "[2,3]" stands for a list, which would be an axis
-    return frozenset(canonical(parse_yaml(one) if isinstance(one, str) and one.startswith("[") else one) for one in values)
+    return frozenset(comparable(parse_yaml(one) if isinstance(one, str) and one.startswith("[") else one) for one in values)
 
 
 def _typed(value: Any) -> frozenset | None:
@@ -139,11 +147,11 @@ def _typed(value: Any) -> frozenset | None:
         text = inside[1].strip()
     if (counted := _RANGE.fullmatch(text)) is not None:
         first, last, step = counted.groups()
-        return frozenset(map(canonical, range(0 if last is None else int(first), int(first if last is None else last), int(step or 1))))
+        return frozenset(map(comparable, range(0 if last is None else int(first), int(first if last is None else last), int(step or 1))))
     if re.search(r"[(\[{'\"$\\=]", text):
         return ANYTHING
     words = [word.lower() if word.lower() in ("null", "true", "false") else word for word in map(str.strip, text.split(","))]
-    return frozenset(canonical(None if word == "null" else word) for word in words)
+    return frozenset(comparable(None if word == "null" else word) for word in words)
 
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
-from mixexp.report.load import Run, lookup
-from mixexp.report.stated import Stated, stated
+from mixexp.run.reader import Run
+from mixexp.settings import lookup
+from mixexp.spec.stated import Stated, stated
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import closest
-from mixexp.report.articles import CITED, key_of
-from mixexp.report.described import measure_problem, number, table_problems
-from mixexp.report.load import canonical
+from mixexp.settings import comparable
+from mixexp.spec.articles import CITED, key_of
+from mixexp.spec.table import measure_problem, number, table_problems
 from mixexp.text import listed, shown
 
 LIKE_THE_TABLE = ("metric", "rule", "scale", "decimals", "better")
@@ -261,7 +261,7 @@ def _spread(over: Sequence[float], log: bool) -> bool:
 
 def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
     """A cell as it is compared with another one."""
-    return {key: canonical(value) for key, value in cell.items()}
+    return {key: comparable(value) for key, value in cell.items()}
 
 
 def groups_in(block: Any) -> set[str]:

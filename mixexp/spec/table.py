@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixexp.errors import closest
-from mixexp.report.scores import FRACTIONS, RULES, STATISTICS
+from mixexp.metrics import FRACTIONS, RULES
+
+STATISTICS = ("mean", "median")
 
 DEFAULTS: dict[str, Any] = {
     "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",
@@ -20,6 +22,27 @@ def of_metric(metric: str) -> dict[str, Any]:
     lower = metric.endswith(("loss", "error"))
     scale, decimals = (100, 2) if fraction else (1, 4)
     return {**DEFAULTS, "metric": metric, "scale": scale, "decimals": decimals, "better": "lower" if lower else "higher"}
+
+
+def unit(spec: Mapping[str, Any], metric: str) -> str:
+    """The metric with its unit: fractions are shown in per cent where the table's scale is 100."""
+    factor = scale(spec, metric)
+    name = metric.rpartition(".")[2].replace("_", " ").replace("f1", "F1")
+    return name if factor == 1 else f"{name} (%)" if factor == 100 else f"{name} (× {factor:g})"
+
+
+def scale(spec: Mapping[str, Any], metric: str) -> float:
+    """The factor for display: the table's for its own metric and for probes' measures, per cent for fractions, none for losses."""
+    if metric == spec["metric"] or metric.startswith("probe."):
+        return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
+    return 100 if metric in FRACTIONS else 1 if metric.endswith("loss") else spec["scale"]
+
+
+def better(spec: Mapping[str, Any], metric: str) -> str:
+    """Which of two values of a metric is better, where the table does not say it: the smaller loss or error."""
+    if metric == spec["metric"]:
+        return spec["better"]
+    return "lower" if metric.endswith(("loss", "error")) else "higher"
 
 
 def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]:

@@ -1,0 +1,76 @@
+"""Runs beside each other: copies of one another, and what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.run.reader import Run, load_runs
+from mixexp.settings import CIRCUMSTANCES, under
+
+METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
+"""What an experiment is about more often than not, and what settings are called by first."""
+BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
+"""Facts of environment.json that change what a run measures without being a setting."""
+LARGEST = 1e150
+"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
+
+
+def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
+    found = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    kept = once(found, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(found) - len(kept)
+    remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
+    return kept, [remark] * bool(copies)
+
+
+def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
+    """The runs without copies: of those with the same settings, seeds and data a finished one, and of several that started last.
+
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
+    """
+    kept: dict[Any, Run] = {}
+    for run in runs:
+        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignore))
+        identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
+        other = kept.setdefault(identity, run)
+        if _standing(run) > _standing(other):
+            kept[identity] = run
+    return list(kept.values())
+
+
+def _standing(run: Run) -> tuple[bool, str]:
+    return run.outcome == "finished", str(run.environment.get("started") or "")
+
+
+def unlike(runs: Sequence[Run]) -> list[str]:
+    """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
+    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
+    return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
+
+
+def other_data(first: Run, second: Run) -> bool:
+    """Whether two runs with the same data set were made on different contents of its files."""
+    contents = [run.environment.get("data_contents") for run in (first, second)]
+    return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+
+
+def data_settings(run: Run) -> frozenset:
+    """A run's settings of its data set, without those that change no image."""
+    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
+
+
+def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
+    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
+
+    ignore: keys that do not count, with all that is under them.
+    """
+    first, *others = [run.settings for run in runs if run.config] or [{}]
+    keys = dict.fromkeys([*first, *(key for settings in others if settings.keys() != first.keys() for key in settings)])
+    ignored = set(ignore)
+    counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
+    found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
+    groups = {str(group) for run in runs if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
+    return sorted(found, key=lambda key: key not in groups)

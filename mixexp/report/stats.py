@@ -1,0 +1,228 @@
+"""What runs with different seeds let one say: means and medians, their intervals and tests, Holm's correction, the smallest difference to be seen."""
+
+from __future__ import annotations
+
+import abc
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from mixexp.settings import MIN_SEEDS
+
+LEVEL = 0.95
+"""Coverage of every interval; tests are at 1 − LEVEL."""
+POWER = 0.8
+"""Probability with which the smallest detectable difference would have been found."""
+REL_TOL = 1e-12
+"""Of the numbers that a difference is of, the part that is rounding."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval at LEVEL, and by which method."""
+
+    low: float
+    high: float
+    method: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within, or at an end but for rounding."""
+        rounding = REL_TOL * max(abs(self.low), abs(self.high), abs(value))
+        return self.low - rounding <= value <= self.high + rounding
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
+
+    interval: of means, that which the test inverts, so that it holds 0 where p > 1 − LEVEL. error: of means, the standard error.
+    """
+
+    n: int
+    difference: float
+    interval: Interval | None = None
+    p: float | None = None
+    error: float | None = None
+
+    def detectable(self, tests: int) -> float | None:
+        """The smallest difference of means that as many pairs with this spread would have shown with probability POWER.
+
+        tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL) / tests.
+        """
+        return None if self.error is None else detectable(self.n, self.error, tests)
+
+
+class Statistic(abc.ABC):
+    """How the numbers of a cell's runs become one, with the words for it; ``least``: values without which there is no interval."""
+
+    name: str
+    heading: str
+    centres: str
+    reach: str
+    test: str
+    method: str
+    least: int
+
+    @abc.abstractmethod
+    def centre(self, values: Sequence[float]) -> float:
+        """The mean or the median."""
+
+    @abc.abstractmethod
+    def band(self, values: Sequence[float]) -> tuple[float, float]:
+        """How far the spread reaches below and above the centre; nothing for a single value."""
+
+    @abc.abstractmethod
+    def spread(self, values: Sequence[float]) -> float | None:
+        """The spread as one number; None for fewer than two values."""
+
+    def interval(self, values: Sequence[float]) -> Interval | None:
+        """The confidence interval of the centre of independent values; None where there are too few or they are all alike."""
+        return None if len(values) < self.least or alike(values, values) else self._interval(values)
+
+    def paired(self, ours: Sequence[float], theirs: Sequence[float]) -> Paired:
+        """Compare values pair by pair, ours − theirs, two-sided.
+
+        There is no p where there are too few pairs for one below 1 − LEVEL, or where all differences are the same.
+        Raises ValueError where the two differ in length or are empty.
+        """
+        differences = ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
+        n, centre = len(differences), self.centre(differences)
+        # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
+        if n < MIN_SEEDS or alike(differences, (*ours, *theirs)):
+            return Paired(n, centre)
+        return self._paired(differences)
+
+    @abc.abstractmethod
+    def _interval(self, values: Sequence[float]) -> Interval | None: ...
+
+    @abc.abstractmethod
+    def _paired(self, differences: Sequence[float]) -> Paired: ...
+
+
+class _Mean(Statistic):
+    """The mean with the sample standard deviation, Student's interval and the paired t-test."""
+
+    name = "mean"
+    heading = "mean ± sd over seeds (number of runs)"
+    centres = "means over seeds"
+    reach = "± the sample standard deviation"
+    test = "paired t-test"
+    method = "Student's t"
+    least = MIN_SEEDS
+
+    def centre(self, values: Sequence[float]) -> float:
+        return statistics.fmean(values)
+
+    def band(self, values: Sequence[float]) -> tuple[float, float]:
+        spread = self.spread(values) or 0.0
+        return spread, spread
+
+    def spread(self, values: Sequence[float]) -> float | None:
+        return None if len(values) < 2 else deviation(values)
+
+    def _interval(self, values: Sequence[float]) -> Interval:
+        return students(statistics.fmean(values), deviation(values) / math.sqrt(len(values)), len(values) - 1)
+
+    def _paired(self, differences: Sequence[float]) -> Paired:
+        from scipy import (
+            stats,  # a second of importing, which only comparisons have to pay
+        )
+
+        n = len(differences)
+        p = float(stats.ttest_1samp(differences, 0).pvalue)  # of differences, it is the paired test
+        return Paired(n, self.centre(differences), self._interval(differences), p, deviation(differences) / math.sqrt(n))
+
+
+class _Median(Statistic):
+    """The median with the smallest and largest value, the interval between order statistics and Wilcoxon's signed-rank test."""
+
+    name = "median"
+    heading = "median [min–max] over seeds (number of runs)"
+    centres = "medians over seeds"
+    reach = "from the smallest to the largest run"
+    test = "Wilcoxon's signed-rank test"
+    method = "order statistics"
+    least = 6  # fewer have no interval at LEVEL, and no p below 1 − LEVEL: n differences of one sign have the smallest, 2 / 2ⁿ
+
+    def centre(self, values: Sequence[float]) -> float:
+        return statistics.median(values)
+
+    def band(self, values: Sequence[float]) -> tuple[float, float]:
+        middle = statistics.median(values)
+        return middle - min(values), max(values) - middle
+
+    def spread(self, values: Sequence[float]) -> float | None:
+        return None if len(values) < 2 else max(values) - min(values)
+
+    def _interval(self, values: Sequence[float]) -> Interval:
+        """Between order statistics (David and Nagaraja 2003, eq. 7.1.2): P(the k-th smallest exceeds the median) = P(Binomial(n, ½) < k)."""
+        ordered, n = sorted(values), len(values)
+        depth = max(k for k in range(1, n // 2 + 1) if special.bdtr(k - 1, n, 0.5) <= (1 - LEVEL) / 2)
+        return Interval(ordered[depth - 1], ordered[-depth], self.method)
+
+    def _paired(self, differences: Sequence[float]) -> Paired:
+        from scipy import stats
+
+        n = len(differences)
+        p = float(stats.wilcoxon(differences).pvalue) if n >= self.least else None
+        return Paired(n, self.centre(differences), self.interval(differences), p)
+
+
+MEAN, MEDIAN = _Mean(), _Median()
+STATISTICS: dict[str, Statistic] = {one.name: one for one in (MEAN, MEDIAN)}
+
+
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
+    """Compare the means of values that have no pairs, by Welch's t-test; n is the smaller number, without a detectable difference.
+
+    Raises statistics.StatisticsError where either is empty.
+    """
+    centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
+    if n < MIN_SEEDS or (alike(ours, ours) and alike(theirs, theirs)):
+        return Paired(n, centre)
+    from scipy import stats
+
+    result = stats.ttest_ind(ours, theirs, equal_var=False)
+    bounds = result.confidence_interval(LEVEL)
+    return Paired(n, centre, Interval(float(bounds.low), float(bounds.high), "Welch's t"), float(result.pvalue))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p adjusted for being several, in the order given (Holm 1979): max over the smaller ones of (m − rank) p, at most 1."""
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def students(centre: float, error: float, freedom: float) -> Interval:
+    """Student's interval of a mean with a standard error."""
+    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return Interval(centre - reach, centre + reach, MEAN.method)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten times as long."""
+    centre = statistics.fmean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+
+
+def alike(values: Sequence[float], scale: Sequence[float]) -> bool:
+    """Whether values differ by nothing but rounding, beside the numbers they come from."""
+    return max(values) - min(values) <= REL_TOL * max(map(abs, scale))
+
+
+def ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
+    """The values with those that differ by nothing but rounding made equal, for a test that ranks them."""
+    step = REL_TOL * max(map(abs, scale), default=0.0)
+    return [round(value / step) * step for value in values] if step else list(values)
+
+
+def detectable(n: int, error: float, tests: int, power: float = POWER) -> float:
+    """The difference at which the paired t-test has the power, where the standard error is the one seen; of the noncentral t."""
+    threshold = float(special.stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * tests)))
+    return float(special.nctdtrinc(n - 1, 1 - power, threshold)) * error
