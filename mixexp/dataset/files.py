@@ -12,6 +12,10 @@ import numpy as np
 from mixexp.errors import UserError, note
 from mixexp.text import override, resembling, sanitize
 
+SHOWN = 10
+"""As many names as an error message lists."""
+_EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they answer for names of any kind
+
 
 class FileTree:
     """What is below a class folder, hidden names aside; every folder and file counts once, whichever links lead to it.
@@ -82,13 +86,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}).") from error
-
-
-SHOWN = 10
-"""As many names as an error message lists."""
-
-
-_EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they answer for names of any kind
 
 
 def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:

@@ -33,6 +33,7 @@ from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
 
 SUFFIXES = frozenset({".wav"})
+_CHUNK = 1024  # sounds turned into spectrograms at once
 
 
 class Files(NamedTuple):
@@ -128,9 +129,6 @@ class NumberedNames(Layout):
         if not len(test):
             raise UserError(f"{root}: no file has an INDEX among dataset.layout.test_indices = {self.test_indices}.")
         return Files(parts[0], train, parts[1], test, classes)
-
-
-_CHUNK = 1024  # sounds turned into spectrograms at once
 
 
 class SoundFolder(Dataset):

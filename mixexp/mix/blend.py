@@ -13,6 +13,8 @@ from torch import Tensor
 
 from mixexp.mix import Blend, broadcast_weights
 
+FLOOR_DB = -80.0
+
 
 class Linear(Blend):
     """Σ_k w_k·x_k (Zhang et al. 2018, eq. 1, for two: λ·x₁ + (1 − λ)·x₂), computed in float32 at least."""
@@ -57,9 +59,6 @@ class BCPlus(Blend):
             scaled.append(weight)
         total = sum(scaled)
         return [(p / total).where(total > 0, w) for p, w in zip(scaled, weights, strict=True)]
-
-
-FLOOR_DB = -80.0
 
 
 class LoudnessBlend(Blend):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mixexp.mix import Pairing
 
+_CHUNK = 1024
+
 
 class Permutation(Pairing):
     """Partners by a random permutation of the batch itself (Zhang et al. 2018, section 2: works as well as a second loader).
@@ -103,9 +105,6 @@ class SecondPass(ExternalPartners):
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
         return {"external": rng.permutation(order)}
-
-
-_CHUNK = 1024
 
 
 class Nearest(ExternalPartners):

@@ -22,6 +22,9 @@ from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 BINS = 40
 """Of the histogram of weights."""
 
+LARGEST = 128
+"""Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows more."""
+
 
 def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
     """Rows of lam, density, curve: the histogram of these lam ("drawn"), and the density that they are drawn from ("formula"), both as
@@ -78,10 +81,6 @@ class MixedSamples(Probe):
             if len(rows) == self.samples:
                 break
         return {"mixed_samples": rows, "ratio": ratio_rows(subject.mix, [row["lam"] for row in rows])}
-
-
-LARGEST = 128
-"""Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows more."""
 
 
 class MixedImages(Probe):
