@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +11,42 @@ import numpy as np
 import torch
 
 from mixexp import data, finished, streams
-from mixexp.augment import Augment
 from mixexp.build import build, telling
 from mixexp.data import Choice, Normalize, Part
-from mixexp.device import Execution, execution
+from mixexp.device import execution
 from mixexp.errors import UserError
-from mixexp.loss import Loss
-from mixexp.mix import Mix
-from mixexp.mix_layer import MixLayer
-from mixexp.network import Network, layers
+from mixexp.network import Network
 from mixexp.probe import Probe, Subject
-from mixexp.sampling import Sampling
+from mixexp.run.budget import Budget, budget_of
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a run is made of before its first step."""
+@dataclass(frozen=True, kw_only=True)
+class RunParts(Subject):
+    """The parts of a run: what a probe sees of it, and what its loop needs besides.
 
-    run: Execution
-    kind: str
-    classes: tuple[str, ...]
+    counts: training images of each class, int64 [C]; contents: hash of the data set's files.
+    """
+
     choice: Choice
     counts: np.ndarray
-    train: Part
     held_out: Part
-    test: Part
-    true_labels: torch.Tensor
-    normalize: Normalize
-    sampling: Sampling
-    augment: Augment
-    mix: Mix
-    mix_layer: MixLayer
-    network: Network
-    loss: Loss
+    budget: Budget
     probe: Probe | None
-    seed: int
-    batch_size: int
     contents: str
-    other: Callable[[str], Subject]
 
-    def subject(self, step: int) -> Subject:
-        """What a probe sees of the run after a step."""
-        return Subject(
-            self.network, self.loss, self.sampling, self.augment, self.mix, self.mix_layer, self.normalize, self.run, self.train,
-            self.true_labels, self.test, self.classes, self.kind, tuple(layers(self.network.body)), self.seed, self.batch_size, step,
-            self.other,
-        )  # fmt: skip
+    def facts(self) -> dict[str, Any]:
+        """The facts about them for environment.json."""
+        return {
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "steps_per_epoch": self.budget.steps_per_epoch,
+            "train_counts": self.counts.tolist(),
+            "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
+            "data_hash": self.choice.digest(),
+            "data_contents": self.contents,
+        }
 
 
-def prepare(config: Mapping[str, Any]) -> Prepared:
+def prepare(config: Mapping[str, Any]) -> RunParts:
     """The parts of a run, from a configuration that validate.py has passed; no global generator is touched.
 
     Weights are drawn on the CPU, so that every device starts from the same.
@@ -72,9 +59,6 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
     choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     num_classes = len(splits.classes)
     train = data.part(splits.train_images, choice.train_labels, choice.train, run.device)
-    held_out = data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device)
-    test = data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device)
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device)
     counts = np.bincount(choice.train_labels, minlength=num_classes)
     mix.prepare(train.images, train.labels)
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):
@@ -82,14 +66,30 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
         body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
         loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
         network = Network(body, loss.head(body.num_features, num_classes))
-    network = network.to(run.device, memory_format=run.memory_format)
-    probe = None if config["probe"] is None else build(config["probe"], trusted)
-    true_labels = splits.train_labels[torch.from_numpy(choice.train)].to(run.device)
-    return Prepared(
-        run, dataset.kind, splits.classes, choice, counts, train, held_out, test, true_labels, normalize,
-        sampling, augment, mix, mix_layer, network, loss, probe, seed, config["batch_size"],
-        splits.digest, lambda source: restored(Path(source), another(source, config)),
-    )  # fmt: skip
+    return RunParts(
+        network=network.to(run.device, memory_format=run.memory_format),
+        loss=loss,
+        sampling=sampling,
+        augment=augment,
+        mix=mix,
+        mix_layer=mix_layer,
+        normalize=Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
+        run=run,
+        train=train,
+        true_labels=splits.train_labels[torch.from_numpy(choice.train)].to(run.device),
+        test=data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device),
+        classes=splits.classes,
+        kind=dataset.kind,
+        seed=seed,
+        batch_size=config["batch_size"],
+        other=lambda source: restored(Path(source), another(source, config)),
+        choice=choice,
+        counts=counts,
+        held_out=data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device),
+        budget=budget_of(config, sampling.epoch_size(counts), mix.origins(config["batch_size"])),
+        probe=None if config["probe"] is None else build(config["probe"], trusted),
+        contents=splits.digest,
+    )
 
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
@@ -103,7 +103,7 @@ def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     except RuntimeError as error:
         raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
     parts.network.eval()
-    return parts.subject(state["step"])
+    return replace(parts, step=state["step"])
 
 
 def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,15 @@ class TooLarge(UserError):
     """A configuration without a fault that this machine cannot hold."""
 
 
+class TooLargeLine(str):
+    """A line about a configuration without a fault that this machine cannot hold."""
+
+
+def line(error: Exception) -> str:
+    """What to say of an error; of another class where a larger machine would not raise it."""
+    return TooLargeLine(error) if isinstance(error, TooLarge) else str(error)
+
+
 def processors() -> int:
     """Processors of this machine, those included that a container or a batch system keeps from this process."""
     return os.cpu_count() or 1

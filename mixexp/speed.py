@@ -29,7 +29,7 @@ STEPS_A_GRAPH = 8
 NOMINAL_FLOPS = 50e9
 """Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of length."""
 
-COMPILES_FROM_SECONDS, GRAPHS_FROM_STEPS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 200, 2e16
+COMPILES_FROM_SECONDS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 2e16
 GRAPH_DEVICES = ("cuda",)
 
 Forward = Callable[[Tensor, Tensor, dict[str, Tensor], str], tuple[Tensor, Tensor]]
@@ -61,21 +61,21 @@ class Speed(abc.ABC):
     """A choice of mode."""
 
     @abc.abstractmethod
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
-        """The mode of a run of so many steps and, where known, floating-point operations; raises UserError where it cannot be."""
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
+        """The mode of a run of so many floating-point operations, where they are known; raises UserError where it cannot be."""
 
 
 class Eager(Speed):
     """Every operation as it comes."""
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         return Mode(compiled=False, graph=False, why="asked for")
 
 
 class Compiled(Speed):
     """The forward pass and its gradient through torch.compile, fixed shapes, without autotuning."""
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type == "mps":
             raise UserError("speed = compiled: for the CPU and CUDA; speed=eager runs on mps")
         if device.type == "cpu" and _compiler() is None:
@@ -89,7 +89,7 @@ class Graph(Speed):
     def __init__(self, compiled: bool = True) -> None:
         self.compiled = compiled
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type not in GRAPH_DEVICES:
             raise UserError(f"speed = graph: for CUDA, and this run is on {device.type}; speed=compiled is the fastest there")
         return Mode(compiled=self.compiled, graph=True, why="asked for")
@@ -98,14 +98,14 @@ class Graph(Speed):
 class Auto(Speed):
     """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the same.
 
-    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: graphs from
-    GRAPHS_FROM_STEPS steps on, of the compiled pass from COMPILES_FOR_CUDA_FROM_FLOPS on. Else eager.
+    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: compiled from
+    COMPILES_FOR_CUDA_FROM_FLOPS on; graphs are taken only where they are asked for. Else eager.
     """
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         flops = flops or 0.0
-        if device.type in GRAPH_DEVICES and steps >= GRAPHS_FROM_STEPS:
-            return Mode(flops >= COMPILES_FOR_CUDA_FROM_FLOPS, True, f"auto: {steps:,} steps, {flops:.1e} operations", optional=True)
+        if device.type == "cuda":
+            return Mode(flops >= COMPILES_FOR_CUDA_FROM_FLOPS, False, f"auto: {flops:.1e} operations", optional=True)
         seconds = flops / (NOMINAL_FLOPS * threads)
         why = f"auto: {seconds:,.0f} s at {NOMINAL_FLOPS * threads:.0e} operations a second"
         if device.type != "cpu" or seconds < COMPILES_FROM_SECONDS:
@@ -160,12 +160,12 @@ class Stepper:
         """Steps that one call can take where they are alike."""
         return STEPS_A_GRAPH if self._graphs_left else 1
 
-    def __call__(self, step: int, batches: Batches, ahead: int) -> int:
-        """Take the step, or all of the `ahead` alike ones that begin with it, and return how many it took."""
-        rows, layer = batches.rows(step), batches.layer(step)
-        kind = (layer, rows.stop - rows.start)
+    def __call__(self, step: int, batches: Batches, until: int) -> int:
+        """Take the step, or several of its kind before `until`, where something else changes, and return the one that follows."""
+        batches.turn_to(step)
+        rows, kind = batches.rows(step), batches.kind(step)
         if self._graphs_left and kind in self._asks_nothing:
-            return self._replay(kind, rows.start, batches, ahead)
+            return step + self._replay(kind, rows.start, batches, batches.same_kind_until(step, until) - step)
         batch = batches.table.map(lambda values: values[rows])
         if kind not in self._known:
             self._first(kind, step, batch, batches.whole)
@@ -174,8 +174,8 @@ class Stepper:
                 self._without_graphs("it draws random numbers in the network")
             self._seeded(kind, step, lambda: self._watched(kind, batch))
         else:
-            self._seeded(kind, step, lambda: self._step(batch, layer, self._known[kind]))
-        return 1
+            self._seeded(kind, step, lambda: self._step(batch, kind[0], self._known[kind]))
+        return step + 1
 
     def _first(self, kind: tuple[str, int], step: int, batch: Batch, whole: int) -> None:
         """Take the first step of a layer and size, and learn what kind of step it is."""

@@ -13,20 +13,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import data, sizes
 from mixexp.augment import Augment
 from mixexp.build import build, check, is_module, locate, schema_errors
-from mixexp.conf_dir import CONF
 from mixexp.contracts import undefined
 from mixexp.dataset import Dataset
 from mixexp.device import NAMES, execution, precision_note, unknown_device
 from mixexp.errors import UserError, note
+from mixexp.gan.loop import GAME
 from mixexp.gan.minimax import Minimax
-from mixexp.gan.play import flops, memory_of
 from mixexp.imbalance import Imbalance
 from mixexp.label_noise import LabelNoise
 from mixexp.logger import Logger
@@ -37,12 +35,14 @@ from mixexp.model import Body
 from mixexp.network import Network, layers
 from mixexp.prepare import another
 from mixexp.probe import Facts, Probe
+from mixexp.run.budget import Budget, budget_of
+from mixexp.run.loop import Cost, Loop
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
 from mixexp.subset import Subset
 from mixexp.text import in_shell, listed, resembling
-from mixexp.train import evaluation_interval, steps_per_epoch, total_steps
+from mixexp.train import train
 from mixexp.wording import typed
 
 GROUPS: dict[str, type] = {
@@ -70,12 +70,6 @@ OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Lo
 
 FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
-
-IDLE_IN_A_GAME = (
-    *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
-    *("drop_last", "validation", "data_seed", "channels_last"),
-)
-"""What has no effect on a run of the group gan, which has to leave it as config.yaml has it."""
 
 MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
 """A small network for each kind of data."""
@@ -135,10 +129,6 @@ class Settings(BaseModel):
     choices: dict[str, Any]
 
 
-class TooLarge(str):
-    """A line about a configuration without a fault that this machine cannot hold."""
-
-
 def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     """All that is wrong with a resolved configuration, one line each; empty when it can run on this machine.
 
@@ -164,19 +154,23 @@ def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
         errors.append("epochs, steps: one of them must be given")
     if errors:
         return errors
-    errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None))
+    errors += _attempt(lambda: build(config["speed"], trusted).mode(execution(config).device, config["threads"], None))
     if config["logger"] is not None:
         errors += _attempt(lambda: build(config["logger"], trusted).check())
     errors += _attempt(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
     if here:
         errors += _attempt(lambda: _threads(config["threads"]))
-    if config["gan"] is not None:
-        return errors + _game(config, trusted)
+    return loop_of(config).check(config, errors, here)
+
+
+def _classification(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
+    """What is wrong with the data, network and groups of a classification, behind the errors found so far."""
+    trusted = tuple(config["trusted_modules"])
     try:
         found = _data(_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
-        return [*errors, _line(error)]
-    errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps"), found, trusted)
+        return [*errors, sizes.line(error)]
+    errors += _fits(_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), found, trusted)
     if here and not errors:
         errors += _attempt(lambda: _holds(config, found, trusted))
     if not errors:
@@ -244,62 +238,12 @@ def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
     return errors
 
 
-def _game(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
-    """What is wrong with a run of the group gan, beyond its schema."""
-    changed = [word for name in IDLE_IN_A_GAME for word in _departures(name, config[name], _root()[name], config["choices"])]
-    errors = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
-    if config["steps"] is None:
-        errors.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
-    if config["precision"] == "bfloat16":
-        errors.append("precision = bfloat16: a run of the group gan is in float32; leave it at auto")
-    try:
-        mode = build(config["speed"], trusted).mode(execution(config).device, config["threads"], 1, None)
-        if mode.compiled or mode.graph:
-            errors.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
-        with sizes.bounded(config["dataset"], "dataset"):
-            dataset, splits = data.load(config["dataset"], trusted)
-        with sizes.bounded(config["gan"], "gan"):
-            game = build(config["gan"], trusted)
-            game.check(dataset)
-            needed = memory_of(game, splits.train_images[0].numel(), config["batch_size"])
-        what = sizes.called({"gan": config["gan"], "batch_size": config["batch_size"]}, "") or f"gan = {config['choices'].get('gan')}"
-        sizes.require_memory(what, needed, execution(config).device)
-        parameters = [torch.nn.Parameter(torch.zeros(1))]
-        build(config["optimizer"], trusted, parameters=parameters, params=parameters)
-    except (UserError, ValueError) as error:
-        errors.append(_line(error))
-    return list(dict.fromkeys(errors))
-
-
-def _departures(name: str, found: Any, kept: Any, choices: Mapping[str, Any]) -> list[str]:
-    """Where a setting is not what is kept, as `key = value`: another option, or settings of the same one."""
-    if found == kept:
-        return []
-    if isinstance(found, dict) and isinstance(kept, dict) and found["_target_"] == kept["_target_"]:
-        return [word for key in found for word in _departures(f"{name}.{key}", found[key], kept.get(key), choices)]
-    return [f"{name} = {choices.get(name) or found}"]
-
-
-@functools.cache
-def _root() -> dict[str, Any]:
-    """config.yaml with the options that it chooses."""
-    found = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
-    chosen = {group: option for entry in found["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
-    files = {group: CONF / group / f"{option}.yaml" for group, option in chosen.items() if group in GROUPS}
-    return found | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
-
-
 def _attempt(action: Any) -> list[str]:
     try:
         action()
     except (UserError, ValueError) as error:
-        return [_line(error)]
+        return [sizes.line(error)]
     return []
-
-
-def _line(error: Exception) -> str:
-    """What to say of an error; of another class where a larger machine would not raise it."""
-    return TooLarge(error) if isinstance(error, sizes.TooLarge) else str(error)
 
 
 def _key(config: Mapping[str, Any], *names: str) -> str:
@@ -378,7 +322,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
         errors.append(str(error))
     else:
         smallest = min(rows, batch, 2)
-        errors += _batches(config, mix, built["schedule"], rows, batch)
+        errors += _batches(config, mix, built["schedule"], budget_of(config, rows, batch))
     errors += _attempt(lambda: mix.check(np.array(counts)))
     errors += _kinds(found.kind, augment=built["augment"]) or _attempt(lambda: built["augment"].check(found.shape))
     errors += _kinds(found.kind, mix=mix.blend)
@@ -391,7 +335,7 @@ def _fits(key: str, found: _Data, trusted: tuple[str, ...]) -> tuple[str, ...]:
     try:
         shape = _shape_only(_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
     except (UserError, ValueError) as error:
-        return (*errors, _line(error))
+        return (*errors, sizes.line(error))
     if "probe" in built:
         facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
         errors += _attempt(lambda: built["probe"].check(facts))
@@ -419,14 +363,15 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
     ]
 
 
-def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, rows: int, batch: int) -> list[str]:
-    """What is wrong with an epoch of `rows` images cut into batches made of `batch` images."""
-    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
+def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
+    """What is wrong with the batches of an epoch, and with what a schedule or a mix does over the budget."""
+    per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
-        return [f"batch_size = {config['batch_size']}: an epoch has {rows} images, and drop_last leaves no whole batch of {batch}"]
-    steps = total_steps(config, per_epoch)
-    errors = _attempt(lambda: schedule.check_budget(per_epoch, steps)) + _attempt(lambda: mix.check_budget(steps / per_epoch))
-    if mix.blend is not None and min(rows, batch) == 1:
+        whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
+        return [f"batch_size = {config['batch_size']}: {whole}"]
+    errors = _attempt(lambda: schedule.check_budget(per_epoch, budget.steps))
+    errors += _attempt(lambda: mix.check_budget(budget.steps / per_epoch))
+    if mix.blend is not None and min(budget.rows, budget.batch) == 1:
         errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
     return errors
 
@@ -478,8 +423,8 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
         def reached(layer: str) -> Callable[..., None]:
             return lambda *_: before.update({layer: counter.get_total_flops() / shape[0]})
 
-        for layer, path in {**body.stages, "final": ""}.items():  # the submodule of an empty path is the body
-            body.get_submodule(path).register_forward_hook(reached(layer))
+        for layer in layers(body)[1:]:
+            network.module_at(layer).register_forward_hook(reached(layer))
         kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
         try:
             with sizes.bounded(nodes, ""), counter, kept.counting():
@@ -495,43 +440,37 @@ def _shape_only(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trust
     return _Shape(tuple(before), body.num_features, flops, tuple(before.values()), parameters, kept_by_one, once.bytes)
 
 
-class Cost(NamedTuple):
-    """What a run has to compute: its steps, and all samples' forward passes together in floating-point operations."""
-
-    steps: int
-    flops: float
-
-
 def cost(config: Mapping[str, Any]) -> Cost:
-    """The cost of a configuration that validate has passed; evaluations count too, a backward pass as two forward ones.
+    """The cost of a configuration that validate has passed."""
+    return loop_of(config).cost(config)
+
+
+def _cost_of_classification(config: Mapping[str, Any]) -> Cost:
+    """The cost with that of evaluations; a backward pass counts as two forward ones.
 
     Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
     outside the batch; from there on, samples.
     """
     trusted = tuple(config["trusted_modules"])
-    if config["gan"] is not None:
-        return _cost_of_game(_key(config, "gan", "dataset", "batch_size", "steps", "evaluations"), trusted)
     found = _data(_key(config, *DATA), trusted)
     mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"])
-    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
-    steps = total_steps(config, per_epoch)
-    shape = _shape_only(_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
-    evaluations = math.ceil(steps / evaluation_interval(config, per_epoch, steps))
-    epochs, rest = divmod(steps, per_epoch)
-    used = min(rows, per_epoch * batch)
-    images = epochs * used + min(rest * batch, used)
-    samples = images * (config["batch_size"] // batch)
+    budget = budget_of(config, sampling.epoch_size(np.array(found.counts)), mix.origins(config["batch_size"]))
+    batch = min(budget.rows, budget.batch, 2)
+    shape = _shape_only(_key(config, "model", "loss"), found.counts, (batch, *found.shape), trusted)
+    evaluations = math.ceil(budget.steps / budget.interval)
+    images = budget.images(budget.steps)
+    samples = images * (config["batch_size"] // budget.batch)
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.guests else 1) + (shape.flops - before) * samples
-    return Cost(steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
+    return Cost(budget.steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
 
 
-@functools.lru_cache(maxsize=1024)
-def _cost_of_game(key: str, trusted: tuple[str, ...]) -> Cost:
-    config = json.loads(key)
-    _, splits = data.load(config["dataset"], trusted)
-    evaluations = math.ceil(config["steps"] / evaluation_interval(config, 1, config["steps"]))
-    game = build(config["gan"], trusted)
-    return Cost(config["steps"], flops(game, splits.train_images[0].numel(), config["batch_size"], config["steps"], evaluations))
+CLASSIFICATION = Loop("model", _classification, _cost_of_classification, train)
+LOOPS = {"gan": GAME}
+"""Groups whose options are trained by a loop of their own."""
+
+
+def loop_of(config: Mapping[str, Any]) -> Loop:
+    """The loop that trains a configuration."""
+    return next((loop for group, loop in LOOPS.items() if config[group] is not None), CLASSIFICATION)

@@ -54,10 +54,11 @@ from mixexp.device import has_bfloat16
 from mixexp.errors import UserError
 from mixexp.network import Network
 from mixexp.record import RunFolder
+from mixexp.run.budget import budget_of
 from mixexp.sweep.execute import settle
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.pool import slots_for
-from mixexp.train import steps_per_epoch, train
+from mixexp.train import train
 
 SETTING = (
     "augment=standard",
@@ -220,8 +221,9 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
     rows, rng = len(splits.train_images), np.random.default_rng(0)
     part = data.part(splits.train_images, splits.train_labels, np.arange(rows), device)
-    steps = steps_per_epoch(rows, batch, config["drop_last"])
-    batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, ["input"] * steps), steps * batch, batch, steps, device)
+    budget = budget_of(config, rows, batch)
+    layers = ["input"] * budget.steps_per_epoch
+    batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, layers), budget, device)
     for step in itertools.count():
         batches.turn_to(step)
         now = batches.rows(step)

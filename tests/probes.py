@@ -19,7 +19,7 @@ from mixexp.validate import validate
 
 def subject_of(*words: str) -> Subject:
     """An untrained network and its data."""
-    return prepare(config_of(*words)).subject(0)
+    return prepare(config_of(*words))
 
 
 def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
@@ -27,8 +27,7 @@ def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
     config = config_of("keep_checkpoint=true", *words)
     for _ in train(config, RunFolder(folder), {}):
         pass
-    parts = prepare(config)
-    return folder, parts.subject(0).other(str(folder))
+    return folder, prepare(config).other(str(folder))
 
 
 def measured(probe: Probe, subject: Subject) -> dict[str, Rows]:

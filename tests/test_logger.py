@@ -325,9 +325,9 @@ def test_a_run_that_does_not_finish_is_told_as_such(tmp_path, monkeypatch, error
     if error is KeyboardInterrupt:
         trained(run, stop_after=7)
     else:
-        from mixexp import train as loop
+        from mixexp import evaluate
 
-        monkeypatch.setattr(loop, "scores", lambda confusion: 1 / 0)
+        monkeypatch.setattr(evaluate, "scores", lambda confusion: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             execute(run, lambda progress: None, threading.Event(), pytest.fail)
     _, (found,) = mlflow_runs(run.folder)

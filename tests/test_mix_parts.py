@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import config_of, option, trained
 from scipy import stats
 from sklearn.datasets import load_digits
 from torch import Tensor
-from running import config_of, option, trained
 
+from mixexp import streams
 from mixexp import train as loop
 from mixexp.build import build
 from mixexp.mix import nearest as nearest_module
@@ -124,7 +125,7 @@ def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: py
     trained(tmp_path, *words)
     parts = prepare(config_of(*words))
     parts.mix.prepare(parts.train.images, parts.train.labels)
-    order = parts.sampling.order(parts.choice.train_labels, loop.streams.generator(0, "order", 0))
+    order = parts.sampling.order(parts.choice.train_labels, streams.generator(0, "order", 0))
     guests = parts.mix.draw(0, 0, order, 64, 64)["guests"]
     start = 0
     for images, plan, blended in seen:
@@ -288,7 +289,7 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
     parts = prepare(config_of(*SMOTE, "epochs=1"))
     images, labels = parts.normalize(parts.train.images).flatten(1), parts.train.labels.numpy()
     neighbours = brute_force(parts.train.images.flatten(1).double().numpy(), 5, labels)
-    order = parts.sampling.order(labels, loop.streams.generator(0, "order", 0))
+    order = parts.sampling.order(labels, streams.generator(0, "order", 0))
     points = torch.cat([blended for _, blended in seen])
     assert (torch.cat([y for y, _ in seen]).numpy() == labels[order[: len(points)]]).all()
     visited: set[int] = set()

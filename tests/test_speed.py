@@ -25,6 +25,7 @@ from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.options import options
 from mixexp.record import RunFolder
+from mixexp.run.budget import Budget
 from mixexp.sweep.execute import settle
 from mixexp.train import train
 from mixexp.validate import validate
@@ -180,12 +181,12 @@ def test_a_step_that_waits_for_the_device_is_named_or_left_eager(optional, graph
     stepper(0, batches, 1)
     if optional:
         assert stepper.taken == "graph"
-        assert stepper(1, batches, 5) == 1 and stepper(2, batches, 5) == 1
+        assert stepper(1, batches, 6) == 2 and stepper(2, batches, 7) == 3
         assert weight.item() == 3 and stepper.most == 1 and stepper.taken == "eager"
         assert notes == ["no CUDA graphs: a step waits for the device, called a synchronizing CUDA operation"]
     else:
         with pytest.raises(UserError, match="speed = graph: a step waits for the device.*speed=compiled runs it"):
-            stepper(1, batches, 5)
+            stepper(1, batches, 6)
     assert not captured
 
 
@@ -193,7 +194,7 @@ def test_a_step_that_keeps_state_on_the_host_is_left_eager(graphs_on_the_cpu):
     """A graph would go on with the state it was captured in."""
     stepper, weight, notes = counting_stepper(optional=True, keeps=True)
     batches = some_batches()
-    assert [stepper(step, batches, 5) for step in range(4)] == [1] * 4
+    assert [stepper(step, batches, step + 5) for step in range(4)] == [1, 2, 3, 4]
     assert weight.item() == 1 + 2 + 3 + 4 and notes == ["no CUDA graphs: it keeps state in Python from step to step"]
     with pytest.raises(UserError, match="speed = graph: it keeps state in Python"):
         counting_stepper(optional=False, keeps=True)[0](0, batches, 5)
@@ -206,9 +207,9 @@ def test_a_failed_capture_is_no_case_for_going_on(graphs_on_the_cpu, monkeypatch
     monkeypatch.setattr(speed, "capture", fail)
     stepper, weight, _ = counting_stepper(optional=True)
     batches = some_batches()
-    stepper(0, batches, 1), stepper(1, batches, 1)
+    stepper(0, batches, 1), stepper(1, batches, 2)
     with pytest.raises(speed.CaptureFailed, match="speed = graph: cannot be captured, CUDA out of memory") as failure:
-        stepper(2, batches, 1)
+        stepper(2, batches, 3)
     assert isinstance(failure.value.__cause__, torch.OutOfMemoryError) and weight.item() == 2
 
 
@@ -240,7 +241,7 @@ def counting_stepper(
 
 
 def some_batches(count: int = 8) -> Batches:
-    batches = Batches(lambda epoch: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), 4 * count, 4, count, CPU)
+    batches = Batches(lambda _: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), Budget(4 * count, 4, count, count, 1), CPU)
     batches.turn_to(0)
     return batches
 
@@ -269,28 +270,28 @@ FLOPS_OF_FOUR_MINUTES = 240 * 50e9
 
 
 @pytest.mark.parametrize(
-    "device, threads, steps, flops, expected",
+    "device, threads, flops, expected",
     [
-        (CPU, 1, 10**6, None, "eager"),
-        (CPU, 1, 1, FLOPS_OF_FOUR_MINUTES, "compiled"),
-        (CPU, 1, 1, 0.99 * FLOPS_OF_FOUR_MINUTES, "eager"),
-        (CPU, 2, 1, FLOPS_OF_FOUR_MINUTES, "eager"),
-        (CPU, 2, 1, 2 * FLOPS_OF_FOUR_MINUTES, "compiled"),
-        (CUDA, 1, 199, 1e18, "eager"),
-        (CUDA, 1, 200, 1e15, "graph"),
-        (CUDA, 1, 200, 2e16, "compiled graph"),
-        (torch.device("mps"), 1, 10**6, 1e20, "eager"),
+        (CPU, 1, None, "eager"),
+        (CPU, 1, FLOPS_OF_FOUR_MINUTES, "compiled"),
+        (CPU, 1, 0.99 * FLOPS_OF_FOUR_MINUTES, "eager"),
+        (CPU, 2, FLOPS_OF_FOUR_MINUTES, "eager"),
+        (CPU, 2, 2 * FLOPS_OF_FOUR_MINUTES, "compiled"),
+        (CUDA, 1, None, "eager"),
+        (CUDA, 1, 1e15, "eager"),
+        (CUDA, 1, 2e16, "compiled"),
+        (torch.device("mps"), 1, 1e20, "eager"),
     ],
 )
-def test_auto_follows_its_rule(device, threads, steps, flops, expected, monkeypatch):
+def test_auto_follows_its_rule(device, threads, flops, expected, monkeypatch):
     monkeypatch.setattr(speed, "_compiler", lambda: "/usr/bin/g++")
-    mode = speed.Auto().mode(device, threads, steps, flops)
+    mode = speed.Auto().mode(device, threads, flops)
     assert mode.name == expected and mode.why.startswith("auto: ")
 
 
 def test_without_a_compiler_auto_is_eager_and_compiled_is_refused(monkeypatch):
     monkeypatch.setattr(speed, "_compiler", lambda: None)
-    mode = speed.Auto().mode(CPU, 1, 1, 1e20)
+    mode = speed.Auto().mode(CPU, 1, 1e20)
     assert mode.name == "eager" and mode.why.endswith("no C++ compiler")
     config = config_of()
     config["speed"] = {"_target_": "mixexp.speed.Compiled"}

@@ -15,7 +15,8 @@ from mixexp.conf_dir import CONF
 from mixexp.metrics import scores
 from mixexp.options import options
 from mixexp.record import RunFolder
-from mixexp.train import steps_per_epoch, train
+from mixexp.run.budget import steps_per_epoch
+from mixexp.train import train
 
 OPTIONS = options([CONF])
 

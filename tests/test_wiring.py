@@ -11,6 +11,7 @@ import torch
 from running import config_of, rows_of, trained
 
 from mixexp import data, streams
+from mixexp import evaluate as evaluating
 from mixexp import train as loop
 from mixexp.augment.standard import Standard
 from mixexp.build import build
@@ -82,7 +83,7 @@ def test_the_losss_penalty_is_minimised_too(tmp_path):
 
 def test_bc_plus_centres_images_at_training_and_at_test_time(tmp_path, monkeypatch):
     words = ("mix=bc_plus", "loss=kl", "epochs=1")
-    evaluations, inputs = watched(monkeypatch, loop, "evaluate"), watched(monkeypatch, loop, "forward_blended")
+    evaluations, inputs = watched(monkeypatch, evaluating, "evaluate"), watched(monkeypatch, loop, "forward_blended")
     trained(tmp_path / "centred", *words)
     assert evaluations[0][0][3].zero_mean
     # one grey channel with its statistics at zero mean: every centred image has the same mean after normalisation
@@ -103,7 +104,7 @@ def test_every_batch_is_mixed_at_the_layer_drawn_for_it(tmp_path, monkeypatch):
 
 def test_validation_figures_are_of_the_held_out_images(tmp_path, monkeypatch):
     words = ("validation=0.2", "label_noise=uniform", "epochs=1")
-    calls = watched(monkeypatch, loop, "evaluate")
+    calls = watched(monkeypatch, evaluating, "evaluate")
     record = trained(tmp_path, *words)
     choice, true = choice_of(config_of(*words))
     test, held_out = calls

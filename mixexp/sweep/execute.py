@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,14 +19,14 @@ from filelock import FileLock, Timeout
 from mixexp.device import execution
 from mixexp.errors import warnings_as_notes
 from mixexp.files import put_aside, quantity, read_json_or_nothing
-from mixexp.gan.play import play
 from mixexp.mirror import mirrored
-from mixexp.record import FILES, LOCK, RunFolder
+from mixexp.record import FILES, LOCK
 from mixexp.report.load import flatten, load_state
+from mixexp.run.session import Progress
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
-from mixexp.train import Progress, train
+from mixexp.validate import loop_of
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
@@ -87,7 +87,8 @@ def turns(
             **({} if run.differs_from_edition is None else {"differs_from_edition": run.differs_from_edition}),
         }
         try:
-            with contextlib.closing(_loop(run, folder, facts)) as steps:
+            loop = loop_of(run.config)
+            with contextlib.closing(loop.run(run.config, folder, facts, _shorter(run), run.task.flops)) as steps:
                 while True:
                     torch.set_num_threads(run.config["threads"])  # a neighbour's may be others
                     if (progress := next(steps, None)) is None:
@@ -105,13 +106,6 @@ def turns(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
-
-
-def _loop(run: Run, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
-    """The loop that a run is for."""
-    if run.config["gan"] is not None:
-        return play(run.config, folder, facts)
-    return train(run.config, folder, facts, _shorter(run), run.task.flops)
 
 
 def settle(device: torch.device) -> None:

@@ -14,11 +14,11 @@ import torch
 
 from mixexp.device import execution
 from mixexp.errors import UserError
+from mixexp.run.session import Progress
 from mixexp.speed import CaptureFailed
 from mixexp.sweep.execute import Busy, turns
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
-from mixexp.train import Progress
 
 PROGRESS_SECONDS = 0.3
 DEVICE_LOST = 70  # exit code of a process whose device answers no more

@@ -24,6 +24,7 @@ from mixexp.report.claimed import check_problems, claim_problems, groups_in
 from mixexp.report.described import table_problems
 from mixexp.report.experiments import experiment
 from mixexp.report.load import lookup
+from mixexp.sizes import TooLargeLine
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
@@ -31,7 +32,7 @@ from mixexp.sweep.overrides import loaded_groups
 from mixexp.sweep.pace import Task
 from mixexp.sweep.settle import set_texts, settled
 from mixexp.sweep.space import space_of
-from mixexp.validate import TooLarge, cost, validate
+from mixexp.validate import cost, loop_of, validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     good = []
     for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
         errors = [*validate(config, here), *_budgets(config, overrides)]
-        only_large = all(isinstance(error, TooLarge) for error in errors)
+        only_large = all(isinstance(error, TooLargeLine) for error in errors)
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
@@ -150,8 +151,8 @@ def _folder(config: Mapping[str, Any]) -> Path:
 
 def _task(config: Mapping[str, Any]) -> Task:
     """How much a run has to compute, and what has to be alike for two runs to compute at the same pace."""
-    choices = config["choices"]
-    kind = f"{choices['dataset']} {choices['gan'] or choices['model']} batch {config['batch_size']} threads {config['threads']}"
+    choices, loop = config["choices"], loop_of(config)
+    kind = f"{choices['dataset']} {choices[loop.network]} batch {config['batch_size']} threads {config['threads']}"
     return Task(kind, execution(config).device.type, cost(config).flops)
 
 

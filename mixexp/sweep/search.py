@@ -29,6 +29,7 @@ from mixexp.metrics import NAMES
 from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
 from mixexp.report.scores import RULES, select
+from mixexp.run.session import Progress
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.grid import as_override
@@ -40,7 +41,6 @@ from mixexp.sweep.study import Claim, Study
 from mixexp.sweep.survey import at_work
 from mixexp.sweep.unknown import compose_all
 from mixexp.text import escaped, in_shell
-from mixexp.train import Progress
 
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
 

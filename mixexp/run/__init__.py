@@ -1,0 +1,1 @@
+"""One run: its parts, its budget, its folder and the session that trains it."""
