@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from mixexp.data import Normalize, Part
-from mixexp.device import Execution
 from mixexp.loss import Loss
 from mixexp.metrics import scores
 from mixexp.mixed import Mixed
+from mixexp.run.data import DataSplit, Normalize
+from mixexp.run.device import Execution
 
 BATCH = 1000
 
 
 @torch.no_grad()
 def evaluate(
-    network: nn.Module, loss: Loss, part: Part, normalize: Normalize, num_classes: int, run: Execution
+    network: nn.Module, loss: Loss, part: DataSplit, normalize: Normalize, num_classes: int, run: Execution
 ) -> tuple[np.ndarray, float]:
     """Confusion matrix, int64 [C, C] with the true class in rows, and mean loss over a part's plain images and labels.
 
@@ -39,7 +39,7 @@ def evaluate(
 
 
 def evaluate_all(
-    network: nn.Module, loss: Loss, test: Part, held_out: Part, normalize: Normalize, num_classes: int, run: Execution
+    network: nn.Module, loss: Loss, test: DataSplit, held_out: DataSplit, normalize: Normalize, num_classes: int, run: Execution
 ) -> tuple[dict[str, float], np.ndarray]:
     """An evaluation's columns of metrics.csv, and the test images' confusion matrix; held_out: without an image where nothing is."""
     confusion, test_loss = evaluate(network, loss, test, normalize, num_classes, run)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mixexp.checkpoint import State, read, reason_of
 from mixexp.errors import UserError
 from mixexp.files import read_json, read_json_or_nothing, read_yaml
+from mixexp.run.checkpoint import State, read, reason_of
 from mixexp.text import one_line
 
 YOUNGER = ("probe", "gan", "logger", "claims", "editions", "edition", "checks")

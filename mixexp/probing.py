@@ -13,9 +13,9 @@ from mixexp import finished
 from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
-from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
-from mixexp.record import rows_text
+from mixexp.run.folder import rows_text
+from mixexp.run.setup import restored
 from mixexp.validate import validate
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")

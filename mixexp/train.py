@@ -1,7 +1,7 @@
 """The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network and updates it.
 
-Elsewhere: how a configuration becomes data and objects (mixexp.prepare), a run's folder, clock and checkpoints (mixexp.run.session),
-an epoch's random numbers (mixexp.batches), and the compiled or captured step (mixexp.speed).
+Elsewhere: how a configuration becomes data and objects (mixexp.run.setup), a run's folder, clock and checkpoints (mixexp.run.session),
+an epoch's random numbers (mixexp.run.batches), and the compiled or captured step (mixexp.run.stepper).
 
 quickstart's 27 runs of 30 epochs take 40 s on two cores of a laptop's processor, and end at a test accuracy of 97 to 99 %.
 """
@@ -18,17 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixexp import computer
-from mixexp.batches import Batch, Batches, draw_epoch
 from mixexp.build import build
 from mixexp.evaluate import evaluate_all
-from mixexp.network import forward_blended
 from mixexp.optimizer import capturable, set_rate
-from mixexp.prepare import prepare
 from mixexp.probe import measuring
-from mixexp.record import RunFolder
+from mixexp.run.batches import Batch, Batches, draw_epoch
+from mixexp.run.device import compatibility_key, describe
+from mixexp.run.folder import RunFolder
+from mixexp.run.network import forward_blended
 from mixexp.run.session import Progress, Session
-from mixexp.speed import Forward, Stepper
+from mixexp.run.setup import setup
+from mixexp.run.stepper import Forward, Stepper
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     which decides whether compiling pays. Nothing outside the folder is written, and no global generator is touched. Closed after a
     step, it leaves a checkpoint, from which the next call goes on: every random stream is keyed by seed, purpose and step.
     """
-    parts, seed, trusted = prepare(config), config["seed"], tuple(config["trusted_modules"])
+    parts, seed, trusted = setup(config), config["seed"], tuple(config["trusted_modules"])
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
     parameters = list(network.parameters())
     optimizer = build(config["optimizer"], trusted, parameters=parameters, params=parameters)
@@ -76,14 +76,14 @@ def train(
 
     # -- from where an earlier attempt stopped, or a shorter run ended
     mode = speed.mode(run.device, config["threads"], flops)
-    made_by = {**computer.made_by(run, trusted), "speed": mode.name, "data": parts.contents}
+    made_by = {**compatibility_key(run, trusted), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training
     session.resume(functools.partial(budget.same_so_far, schedule), warm_starts, while_training)
-    facts = {**metadata, **computer.told(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
+    facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
     session.start(facts, validation=len(parts.held_out) > 0)
-    groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.choice.train_labels)
+    groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
     draw = functools.partial(draw_epoch, *groups, seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)
     stepper = Stepper(mode, update, forward, capturable(optimizer), (network, loss), run.device, seed, folder.note)
@@ -93,7 +93,7 @@ def train(
         # -- one step, or several that differ in nothing but their rows
         if rate(session.step) != lr:
             set_rate(optimizer, lr := rate(session.step))
-        most = min(budget.next_evaluation(session.step), session.step + stepper.most)
+        most = min(budget.next_evaluation(session.step), session.step + stepper.max_steps)
         until = next((later for later in range(session.step + 1, most) if rate(later) != lr), most)
         session.step = step = stepper(session.step, batches, until)
 
@@ -115,4 +115,4 @@ def train(
         yield from session.turn()
 
     folder.confusion(confusion, parts.classes)
-    session.finish(speed=stepper.taken, data_hash=parts.choice.digest())
+    session.finish(speed=stepper.mode_used, data_hash=parts.selected.digest())

@@ -16,12 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import data, sizes
+from mixexp import sizes
 from mixexp.augment import Augment
 from mixexp.build import build, check, is_module, locate, schema_errors
 from mixexp.contracts import undefined
 from mixexp.dataset import Dataset
-from mixexp.device import NAMES, execution, precision_note, unknown_device
 from mixexp.errors import UserError, note
 from mixexp.gan.loop import GAME
 from mixexp.gan.minimax import Minimax
@@ -32,11 +31,13 @@ from mixexp.loss import Loss
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.model import Body
-from mixexp.network import Network, layers
-from mixexp.prepare import another
 from mixexp.probe import Facts, Probe
+from mixexp.run import data
 from mixexp.run.budget import Budget, budget_of
+from mixexp.run.device import NAMES, execution, precision_note, unknown_device
 from mixexp.run.loop import Cost, Loop
+from mixexp.run.network import Network, layers
+from mixexp.run.setup import another
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.speed import Speed
@@ -288,7 +289,7 @@ def _data(key: str, trusted: tuple[str, ...]) -> _Data:
     chosen = {group: config[group] for group in ("subset", "imbalance", "label_noise")}
     with sizes.bounded(chosen, ""):
         subset, imbalance, label_noise = (build(node, trusted) for node in chosen.values())
-        choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+        choice = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
     shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))

@@ -10,16 +10,16 @@ from running import config_of
 
 from mixexp.build import build
 from mixexp.compose import compose
-from mixexp.prepare import prepare
 from mixexp.probe import Probe, Rows, Subject, measuring
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
+from mixexp.run.setup import setup
 from mixexp.train import train
 from mixexp.validate import validate
 
 
 def subject_of(*words: str) -> Subject:
     """An untrained network and its data."""
-    return prepare(config_of(*words))
+    return setup(config_of(*words))
 
 
 def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
@@ -27,7 +27,7 @@ def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
     config = config_of("keep_checkpoint=true", *words)
     for _ in train(config, RunFolder(folder), {}):
         pass
-    return folder, prepare(config).other(str(folder))
+    return folder, setup(config).other(str(folder))
 
 
 def measured(probe: Probe, subject: Subject) -> dict[str, Rows]:

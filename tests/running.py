@@ -18,8 +18,8 @@ from scipy.io import wavfile
 
 from mixexp.conf_dir import CONF
 from mixexp.options import options
-from mixexp.record import RunFolder
 from mixexp.report.load import load_state
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.cells import Composer
 from mixexp.sweep.identity import canonical
 from mixexp.sweep.overrides import loaded_groups

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import option
 from scipy import ndimage, stats
 from torch import Tensor
-from running import option
 
 from mixexp import streams
 from mixexp.augment import Augment
@@ -20,7 +20,7 @@ from mixexp.augment.continuous import Continuous
 from mixexp.augment.noise import Noise
 from mixexp.augment.standard import Standard
 from mixexp.build import build
-from mixexp.data import Normalize
+from mixexp.run.data import Normalize
 
 CONF = Path(__file__).parents[1] / "conf" / "augment"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

@@ -26,10 +26,10 @@ from mixexp import train as training
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
-from mixexp.network import Network
 from mixexp.options import options
-from mixexp.prepare import prepare
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
+from mixexp.run.network import Network
+from mixexp.run.setup import setup
 from mixexp.sweep import plan as planning
 from mixexp.sweep.cells import Composed, Composer, composed
 from mixexp.sweep.grid import block_cells
@@ -480,13 +480,13 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
         total += 2 * output.numel() * weights * (3 if module.training else 1)
 
     def prepare_with_counters(config: dict[str, Any]) -> Any:
-        parts = prepare(config)
+        parts = setup(config)
         for module in parts.network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(count)
         return parts
 
-    monkeypatch.setattr(training, "prepare", prepare_with_counters)
+    monkeypatch.setattr(training, "setup", prepare_with_counters)
     return len(list(train(config, record, {}))), total
 
 

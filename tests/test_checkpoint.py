@@ -31,14 +31,14 @@ from hypothesis import strategies as st
 from running import config_of, mixes_and_losses
 
 import mixexp
-from mixexp import checkpoint as checkpoints
 from mixexp import finished
-from mixexp.checkpoint import COMPUTES, Checkpoint, code_hash
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.options import options
-from mixexp.record import LOCK, RunFolder
+from mixexp.run import checkpoint as checkpoints
+from mixexp.run.checkpoint import COMPUTES, Checkpoint, code_hash
+from mixexp.run.folder import LOCK, RunFolder
 from mixexp.sweep.cells import composed
 from mixexp.sweep.execute import execute
 from mixexp.sweep.plan import plan
@@ -663,9 +663,9 @@ def test_a_damaged_checkpoint_costs_a_note_and_the_run_is_made_from_its_start(st
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the program's source, which counts as the program's own meanwhile."""
-    root = Path(checkpoints.__file__).parent
+    root = Path(mixexp.__file__).parent
     copy = shutil.copytree(root, tmp_path / "mixexp", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(checkpoints, "__file__", str(copy / "checkpoint.py"))
+    monkeypatch.setattr(checkpoints, "__file__", str(copy / "run" / "checkpoint.py"))
     checkpoints._own_code.cache_clear()
     yield copy
     checkpoints._own_code.cache_clear()
@@ -716,7 +716,7 @@ def imported_by(path: Path, package: Path) -> set[Path]:
 def test_all_that_the_loops_import_counts_but_for_what_says_or_writes():
     package = Path(mixexp.__file__).parent
     says = {"__init__.py", "conf_dir.py", "contracts.py", "errors.py", "files.py", "finished.py", "sizes.py", "text.py", "wording.py"}
-    says |= {"record.py"}
+    says |= {"run/folder.py"}
     reached, todo = set(), {package / "train.py", package / "gan" / "play.py"}
     while todo:
         reached.add(path := todo.pop())

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import config_of
 
-from mixexp import data
 from mixexp.dataset import Splits
 from mixexp.errors import UserError
-from mixexp.prepare import restored
-from mixexp.record import RunFolder
 from mixexp.report.load import load_runs
 from mixexp.report.tables import build_table
+from mixexp.run import data
+from mixexp.run.folder import RunFolder
+from mixexp.run.setup import restored
 from mixexp.sweep.plan import stale
 from mixexp.train import train
 

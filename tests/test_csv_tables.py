@@ -26,7 +26,7 @@ from mixexp.dataset import Dataset, columns, table
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.table import Rows
 from mixexp.errors import UserError
-from mixexp.prepare import another
+from mixexp.run.setup import another
 from mixexp.sweep.identity import canonical, run_id
 
 ROWS = range(30)

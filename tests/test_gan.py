@@ -23,7 +23,6 @@ from mixexp import streams
 from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
-from mixexp.data import load
 from mixexp.dataset.gaussians import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
@@ -35,7 +34,8 @@ from mixexp.gan.unmixed import Unmixed
 from mixexp.mix.beta import Beta
 from mixexp.mix.uniform import Uniform
 from mixexp.options import options
-from mixexp.record import RunFolder
+from mixexp.run.data import load
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.identity import canonical, run_id
 from mixexp.validate import cost, validate
 

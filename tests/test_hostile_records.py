@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from test_survey import TASK, begun, ended, everything, held, keep_plan, planned
 
-from mixexp import record
 from mixexp.errors import UserError, say
 from mixexp.report.load import load_run
+from mixexp.run import folder as record
 from mixexp.sweep.pace import past
 from mixexp.sweep.survey import look, status
 from mixexp.sweep.watch import Watched, frame

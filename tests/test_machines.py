@@ -12,8 +12,9 @@ import pytest
 import torch
 from commands import new_mixexp
 
-from mixexp import device, errors, sizes
+from mixexp import errors, sizes
 from mixexp.compose import compose
+from mixexp.run import device
 from mixexp.sweep.pool import slots_for
 from mixexp.validate import validate
 

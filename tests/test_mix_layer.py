@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import option
 from scipy import stats
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
-from running import option
 
 from mixexp.build import build
 from mixexp.loss import Loss
@@ -24,7 +24,7 @@ from mixexp.mix.linear import Linear
 from mixexp.mix_layer import MixLayer
 from mixexp.mix_layer.one_of import OneOf
 from mixexp.mixed import Mixed
-from mixexp.network import Network, forward_blended, layers
+from mixexp.run.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL: dict[str, dict[str, Any]] = {

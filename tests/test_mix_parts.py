@@ -27,7 +27,7 @@ from mixexp.mix.nearest_label import NearestLabel
 from mixexp.mix.same_class import SameClass
 from mixexp.mix.second_pass import SecondPass
 from mixexp.mix.several import Several
-from mixexp.prepare import prepare
+from mixexp.run.setup import setup
 
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
@@ -123,9 +123,9 @@ def test_guests_join_their_hosts_batch(mix: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(loop, "forward_blended", watch)
     words = (f"mix={mix}", "epochs=1", "subset=head", "subset.n=150")
     trained(tmp_path, *words)
-    parts = prepare(config_of(*words))
+    parts = setup(config_of(*words))
     parts.mix.prepare(parts.train.images, parts.train.labels)
-    order = parts.sampling.order(parts.choice.train_labels, streams.generator(0, "order", 0))
+    order = parts.sampling.order(parts.selected.train_labels, streams.generator(0, "order", 0))
     guests = parts.mix.draw(0, 0, order, 64, 64)["guests"]
     start = 0
     for images, plan, blended in seen:
@@ -286,7 +286,7 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
 
     monkeypatch.setattr(loop, "forward_blended", watch)
     trained(tmp_path, *SMOTE, "epochs=1")
-    parts = prepare(config_of(*SMOTE, "epochs=1"))
+    parts = setup(config_of(*SMOTE, "epochs=1"))
     images, labels = parts.normalize(parts.train.images).flatten(1), parts.train.labels.numpy()
     neighbours = brute_force(parts.train.images.flatten(1).double().numpy(), 5, labels)
     order = parts.sampling.order(labels, streams.generator(0, "order", 0))

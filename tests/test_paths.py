@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from running import write_tones
 
-from mixexp import data, errors
+from mixexp import errors
 from mixexp.compose import compose
 from mixexp.options import expand_home
+from mixexp.run import data
 from mixexp.sweep.identity import run_id
 from mixexp.text import override
 from mixexp.validate import validate

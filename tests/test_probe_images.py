@@ -16,7 +16,7 @@ from mixexp import train as loop
 from mixexp.augment.standard import Standard
 from mixexp.probe._ratio import ratio_rows
 from mixexp.probe.mixed_images import LARGEST, MixedImages, _png
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 
 
 def pixels_of(row):

@@ -18,7 +18,7 @@ from mixexp.mix import Plan
 from mixexp.mix.beta import Beta
 from mixexp.probe.intrusion import Intrusion
 from mixexp.probe.mixed_samples import MixedSamples
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 PLANE = ("model=mlp", "model.hidden=[8]", "mix=mixup", "mix.ratio.per=sample", "batch_size=500")

@@ -19,12 +19,12 @@ from torch import Tensor
 from mixexp.augment.shift import Shift
 from mixexp.build import build
 from mixexp.compose import compose
-from mixexp.data import load
 from mixexp.dataset.sound_folder import SoundFolder, spectrogram
 from mixexp.dataset.sound_layouts import ClassFolders, ListedTest, NumberedNames
 from mixexp.errors import UserError
 from mixexp.mix import Mix
 from mixexp.mix.sound import Sound, a_weighting
+from mixexp.run.data import load
 from mixexp.validate import validate
 
 RATE = 8000

@@ -24,17 +24,17 @@ OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
 GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
 LEVELS = [
-    {"text", "files", "metrics", "streams", "mixed", "conf_dir"},
+    {"text", "files", "metrics", "streams", "mixed", "conf_dir", "run"},
     {"errors"},
     {"wording", "contracts"},
-    {"options", "build", "device", "record", "sizes", "run"},
-    {"checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "finished", "logger"},
-    {"data", "network", "run.budget", "computer", "mirror", "run.session"},
-    {"batches", "run.loop"},
-    {"evaluate", "speed"},
+    {"options", "build", "sizes", "run.folder"},
+    {"run.checkpoint"},
+    GROUP_PARTS | {"optimizer", "schedule", "speed", "finished", "logger", "run.device"},
+    {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
+    {"run.batches", "run.loop", "evaluate"},
+    {"run.stepper"},
     {"probe"},
-    {"prepare"},
+    {"run.setup"},
     {"train"},
     {"gan"},
     {"validate"},
@@ -83,6 +83,13 @@ def test_imports_go_one_way(path):
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "report":
             assert here in {"cli", "sweep"}, "a sweep checks the table it is for before it trains"
+
+
+def test_only_the_games_own_modules_look_at_its_option():
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())) if place(path) != "gan" else ():
+            read = node.slice if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) and node.args else None
+            assert not (isinstance(read, ast.Constant) and read.value == "gan"), f"{path}:{node.lineno}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import mixexp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from commands import mixexp
 from running import config_of, trained
 
 from mixexp import cli
 from mixexp.errors import UserError
-from mixexp.record import COLUMNS, LOCK, RunFolder
+from mixexp.run.folder import COLUMNS, LOCK, RunFolder
 from mixexp.sweep import launch, slot, survey
 from mixexp.sweep.identity import run_id
 from mixexp.sweep.pace import Pace, Task, duration, past

@@ -9,7 +9,7 @@ import torch
 from running import rows_of
 
 from mixexp.compose import compose
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.identity import canonical
 from mixexp.train import train
 from mixexp.validate import validate

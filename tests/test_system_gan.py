@@ -14,7 +14,7 @@ from commands import mixexp
 from mixexp.compose import compose
 from mixexp.dataset.gaussians import Gaussians
 from mixexp.gan.play import play
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.survey import status
 from mixexp.validate import validate
 

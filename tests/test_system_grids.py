@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import rows_of
 from torch import Tensor
 from torchvision.utils import save_image
-from running import rows_of
 
 from mixexp import train as loop
 from mixexp.build import build
 from mixexp.compose import compose
 from mixexp.mix import Plan
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.identity import canonical, run_id
 from mixexp.train import train
 from mixexp.validate import validate

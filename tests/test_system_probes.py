@@ -15,7 +15,7 @@ from running import rows_of
 from mixexp import cli
 from mixexp.compose import compose
 from mixexp.conf_dir import CONF
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.sweep.grid import block_cells
 from mixexp.sweep.identity import canonical
 from mixexp.train import train

@@ -13,10 +13,10 @@ from sklearn import datasets
 
 from mixexp.build import build
 from mixexp.compose import compose
-from mixexp.data import Normalize, load
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.sklearn_table import SklearnTable
 from mixexp.errors import UserError
+from mixexp.run.data import Normalize, load
 from mixexp.validate import validate
 
 SIZES = {"iris": (150, 4, 3), "wine": (178, 13, 3), "breast_cancer": (569, 30, 2)}

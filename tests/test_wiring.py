@@ -10,13 +10,14 @@ import pytest
 import torch
 from running import config_of, rows_of, trained
 
-from mixexp import data, streams
 from mixexp import evaluate as evaluating
+from mixexp import streams
 from mixexp import train as loop
 from mixexp.augment.standard import Standard
 from mixexp.build import build
 from mixexp.mix.none import NoMix
-from mixexp.record import RunFolder
+from mixexp.run import data
+from mixexp.run.folder import RunFolder
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[tuple]:
@@ -32,11 +33,11 @@ def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[t
     return calls
 
 
-def choice_of(config: dict) -> tuple[data.Choice, torch.Tensor]:
+def choice_of(config: dict) -> tuple[data.SelectedData, torch.Tensor]:
     """The images a configuration uses, and all true training labels."""
     _, splits = data.load(config["dataset"])
     parts = [build(config[group]) for group in ("subset", "imbalance", "label_noise")]
-    return data.choose(splits, *parts, config["validation"], config["data_seed"]), splits.train_labels
+    return data.select_data(splits, *parts, config["validation"], config["data_seed"]), splits.train_labels
 
 
 def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 import yaml
 
-from mixexp import data, sizes
+from mixexp import sizes
 from mixexp.build import build
 from mixexp.conf_dir import CONF
-from mixexp.device import execution
 from mixexp.errors import UserError
 from mixexp.gan.play import flops, game_budget, memory_of, play
+from mixexp.run import data
+from mixexp.run.device import execution
 from mixexp.run.loop import Cost, Loop
 
 UNUSED = (

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import computer, data, streams
+from mixexp import streams
 from mixexp.build import build
-from mixexp.device import execution
 from mixexp.gan import Objective
 from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
-from mixexp.record import RunFolder
+from mixexp.run import data
 from mixexp.run.budget import Budget
+from mixexp.run.device import compatibility_key, describe, execution
+from mixexp.run.folder import RunFolder
 from mixexp.run.session import Progress, Session
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
@@ -117,7 +118,7 @@ def play(
             sums[who] += minimised.detach()
 
     # -- from where an earlier attempt stopped
-    made_by = {**computer.made_by(run, trusted), "data": splits.digest}
+    made_by = {**compatibility_key(run, trusted), "data": splits.digest}
     modules = {"generator": generator, "discriminator": discriminator}
     stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
     session = Session(folder, config, budget.steps, made_by, stateful)
@@ -128,7 +129,7 @@ def play(
         "train_counts": torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
         "data_contents": splits.digest,
     }
-    session.start({**metadata, **computer.told(run), **facts}, columns=COLUMNS)
+    session.start({**metadata, **describe(run), **facts}, columns=COLUMNS)
 
     # -- what is looked at: the same noise and the same test points throughout
     noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)

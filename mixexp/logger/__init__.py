@@ -18,7 +18,7 @@ Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
-class Account:
+class RunInfo:
     """What a logger is told of a run.
 
     folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's name;
@@ -63,7 +63,7 @@ class Logger(abc.ABC):
             raise UserError(f"logger: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[{self.extra}]'")
 
     @abc.abstractmethod
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         """Begin a run, or go on with one begun before: afterwards these rows are logged, each once, and no others."""
 
     @abc.abstractmethod

@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
-from mixexp.logger import Account, Logger, Outcome, Row
+from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 
 class Guarded(Logger):
@@ -17,9 +17,9 @@ class Guarded(Logger):
     def check(self) -> None:
         self._logger.check()
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
-        self._note = account.note
-        self._attempt(lambda: self._logger.start(account, rows))
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
+        self._note = info.note
+        self._attempt(lambda: self._logger.start(info, rows))
 
     def row(self, row: Row) -> None:
         self._attempt(lambda: self._logger.row(row))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixexp.logger import Account, Logger, Outcome, Row
+from mixexp.logger import Logger, Outcome, Row, RunInfo
 from mixexp.logger.guarded import Guarded
 
 
@@ -18,9 +18,9 @@ class Several(Logger):
         for logger in self._loggers:
             logger.check()
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         for logger in self._loggers:
-            logger.start(account, rows)
+            logger.start(info, rows)
 
     def row(self, row: Row) -> None:
         for logger in self._loggers:

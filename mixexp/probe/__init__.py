@@ -15,14 +15,14 @@ from torch import Tensor
 
 from mixexp import streams
 from mixexp.augment import Augment
-from mixexp.batches import Batch, draw_epoch
-from mixexp.data import Normalize, Part
-from mixexp.device import Execution
 from mixexp.errors import closest
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix_layer import MixLayer
-from mixexp.network import Network, layers
+from mixexp.run.batches import Batch, draw_epoch
+from mixexp.run.data import DataSplit, Normalize
+from mixexp.run.device import Execution
+from mixexp.run.network import Network, layers
 from mixexp.sampling import Sampling
 
 BATCH = 500
@@ -82,9 +82,9 @@ class Subject:
     mix_layer: MixLayer
     normalize: Normalize
     run: Execution
-    train: Part
+    train: DataSplit
     true_labels: Tensor
-    test: Part
+    test: DataSplit
     classes: tuple[str, ...]
     kind: str
     seed: int
@@ -98,7 +98,7 @@ class Subject:
         return tuple(layers(self.network.body))
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Network input, float32 [B, C, H, W], from raw images as a Part holds them."""
+        """Network input, float32 [B, C, H, W], from raw images as a DataSplit holds them."""
         return self.normalize(images).contiguous(memory_format=self.run.memory_format)
 
     def outputs(self, inputs: Tensor) -> Tensor:
@@ -150,18 +150,18 @@ class Subject:
         for start, layer in zip(itertools.count(0, images), drawn.layers, strict=False):
             yield drawn.batch.map(lambda values, start=start: values[start : start + images].to(device)), layer
 
-    def part(self, name: Literal["train", "test"]) -> Part:
+    def part(self, name: Literal["train", "test"]) -> DataSplit:
         """The images that a run is trained or tested on."""
         return self.train if name == "train" else self.test
 
-    def sample(self, name: Literal["train", "test"], count: int | None) -> Part:
+    def sample(self, name: Literal["train", "test"], count: int | None) -> DataSplit:
         """At most `count` images of a part in their order, the same at every step of a run; None: all of them."""
         part = self.part(name)
         if count is None or count >= len(part):
             return part
         chosen = streams.generator(self.seed, f"probe {name}").permutation(len(part))[:count]
         rows = torch.from_numpy(np.sort(chosen)).to(part.labels.device)
-        return Part(part.gather(rows), part.labels[rows])
+        return DataSplit(part.gather(rows), part.labels[rows])
 
 
 class Probe(abc.ABC):

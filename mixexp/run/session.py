@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mixexp.checkpoint import Checkpoint
 from mixexp.optimizer import load_state
-from mixexp.record import COLUMNS, RunFolder, environment
+from mixexp.run.checkpoint import Checkpoint
+from mixexp.run.folder import COLUMNS, RunFolder, environment
 
 
 class Progress(NamedTuple):

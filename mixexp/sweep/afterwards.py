@@ -9,8 +9,8 @@ from typing import Any
 from mixexp.build import build, check
 from mixexp.errors import RunsFailed, UserError
 from mixexp.logger import Logger, Row
-from mixexp.mirror import account
 from mixexp.report.load import Run, flatten, load_run, nothing_there, run_folders
+from mixexp.run.logging import run_info
 
 SETTABLE = ("logger", "trusted_modules")
 """Settings that count when runs are logged afterwards."""
@@ -34,7 +34,7 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
         try:
             rows = list(_rows(run))
             logger = build(node, trusted)
-            logger.start(account(run.folder, flatten(run.config), run.environment, rows, print), rows)
+            logger.start(run_info(run.folder, flatten(run.config), run.environment, rows, print), rows)
             logger.end(run.outcome)
         except (Exception, SystemExit) as error:
             failed.append(f"{run.folder}: logger: {type(error).__name__}: {error}")

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from mixexp.device import execution
 from mixexp.errors import warnings_as_notes
 from mixexp.files import put_aside, quantity, read_json_or_nothing
-from mixexp.mirror import mirrored
-from mixexp.record import FILES, LOCK
 from mixexp.report.load import flatten, load_state
+from mixexp.run.device import execution, make_deterministic
+from mixexp.run.folder import FILES, LOCK
+from mixexp.run.logging import logged
 from mixexp.run.session import Progress
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
@@ -77,8 +77,8 @@ def turns(
         output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
-        folder = after.enter_context(mirrored(run.folder, run.config, flatten(run.config), note))
-        settle(execution(run.config).device)
+        folder = after.enter_context(logged(run.folder, run.config, flatten(run.config), note))
+        make_deterministic(execution(run.config).device)
         facts = {
             "label": run.label,
             "family": run.family,
@@ -106,15 +106,6 @@ def turns(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
-
-
-def settle(device: torch.device) -> None:
-    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
-    torch.backends.cudnn.deterministic = True
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
 
 
 def _shorter(run: Run) -> list[Path]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from mixexp.device import execution
 from mixexp.errors import UserError
+from mixexp.run.device import execution
 from mixexp.run.session import Progress
-from mixexp.speed import CaptureFailed
+from mixexp.run.stepper import CaptureFailed
 from mixexp.sweep.execute import Busy, turns
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run

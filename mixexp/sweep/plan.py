@@ -16,14 +16,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp import finished
-from mixexp.data import load, placed
-from mixexp.device import execution
 from mixexp.errors import UserError, closest
 from mixexp.options import known
 from mixexp.report.claimed import check_problems, claim_problems, groups_in
 from mixexp.report.described import table_problems
 from mixexp.report.experiments import experiment
 from mixexp.report.load import lookup
+from mixexp.run.data import load, placed
+from mixexp.run.device import execution
 from mixexp.sizes import TooLargeLine
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.grid import as_override, block_cells, value_of

@@ -10,9 +10,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from mixexp.device import available
-from mixexp.record import headline
 from mixexp.report.load import load_state
+from mixexp.run.device import available
+from mixexp.run.folder import headline
 from mixexp.sizes import usable_processors
 from mixexp.sweep.live import Live
 from mixexp.sweep.outcomes import Outcomes

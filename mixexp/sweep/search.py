@@ -26,9 +26,9 @@ from tqdm import tqdm
 from mixexp.build import schema_errors
 from mixexp.errors import RunsFailed, UserError, closest, show
 from mixexp.metrics import NAMES
-from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
 from mixexp.report.scores import RULES, select
+from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.session import Progress
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals

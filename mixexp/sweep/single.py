@@ -9,8 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from mixexp.errors import RunsFailed, show
-from mixexp.record import headline
 from mixexp.report.load import load_state
+from mixexp.run.folder import headline
 from mixexp.sweep.cells import Composed
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
 from mixexp.sweep.plan import Run, idle_words, other_classes, plan, stale

@@ -21,8 +21,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.files import read_ends
-from mixexp.record import LOCK, RunFolder
 from mixexp.report.load import load_state
+from mixexp.run.folder import LOCK, RunFolder
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 

@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from mixexp.errors import UserError
 from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
-from mixexp.record import LOCK, headline
 from mixexp.report.load import load_state, nothing_there, run_folders
+from mixexp.run.folder import LOCK, headline
 from mixexp.sweep.pace import MOST_FLOPS, Pace, Task, duration, past
 from mixexp.text import one_line, shorten
 

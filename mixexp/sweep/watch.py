@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.record import headline
 from mixexp.report.load import is_run
+from mixexp.run.folder import headline
 from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.survey import ORDER, TO_DO, Planned, Plans, Seen, Sweep, begun, counted, look, read_sweeps, totals

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixexp import data, finished, streams
+from mixexp import finished, streams
 from mixexp.build import build, telling
-from mixexp.data import Choice, Normalize, Part
-from mixexp.device import execution
 from mixexp.errors import UserError
-from mixexp.network import Network
 from mixexp.probe import Probe, Subject
+from mixexp.run import data
 from mixexp.run.budget import Budget, budget_of
+from mixexp.run.data import DataSplit, Normalize, SelectedData
+from mixexp.run.device import execution
+from mixexp.run.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,9 @@ class RunParts(Subject):
     counts: training images of each class, int64 [C]; contents: hash of the data set's files.
     """
 
-    choice: Choice
+    selected: SelectedData
     counts: np.ndarray
-    held_out: Part
+    held_out: DataSplit
     budget: Budget
     probe: Probe | None
     contents: str
@@ -41,12 +42,12 @@ class RunParts(Subject):
             "steps_per_epoch": self.budget.steps_per_epoch,
             "train_counts": self.counts.tolist(),
             "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
-            "data_hash": self.choice.digest(),
+            "data_hash": self.selected.digest(),
             "data_contents": self.contents,
         }
 
 
-def prepare(config: Mapping[str, Any]) -> RunParts:
+def setup(config: Mapping[str, Any]) -> RunParts:
     """The parts of a run, from a configuration that validate.py has passed; no global generator is touched.
 
     Weights are drawn on the CPU, so that every device starts from the same.
@@ -56,10 +57,10 @@ def prepare(config: Mapping[str, Any]) -> RunParts:
     dataset, splits = data.load(config["dataset"], trusted)
     sampling, augment, mix, mix_layer = (build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer"))
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
-    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    selected = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     num_classes = len(splits.classes)
-    train = data.part(splits.train_images, choice.train_labels, choice.train, run.device)
-    counts = np.bincount(choice.train_labels, minlength=num_classes)
+    train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
+    counts = np.bincount(selected.train_labels, minlength=num_classes)
     mix.prepare(train.images, train.labels)
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):
         shape = splits.train_images.shape
@@ -76,16 +77,16 @@ def prepare(config: Mapping[str, Any]) -> RunParts:
         normalize=Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
         run=run,
         train=train,
-        true_labels=splits.train_labels[torch.from_numpy(choice.train)].to(run.device),
-        test=data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device),
+        true_labels=splits.train_labels[torch.from_numpy(selected.train)].to(run.device),
+        test=data.part(splits.test_images, splits.test_labels[selected.test], selected.test, run.device),
         classes=splits.classes,
         kind=dataset.kind,
         seed=seed,
         batch_size=config["batch_size"],
         other=lambda source: restored(Path(source), another(source, config)),
-        choice=choice,
+        selected=selected,
         counts=counts,
-        held_out=data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device),
+        held_out=data.part(splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device),
         budget=budget_of(config, sampling.epoch_size(counts), mix.origins(config["batch_size"])),
         probe=None if config["probe"] is None else build(config["probe"], trusted),
         contents=splits.digest,
@@ -94,7 +95,7 @@ def prepare(config: Mapping[str, Any]) -> RunParts:
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
-    state, parts = finished.weights(folder), prepare(config)
+    state, parts = finished.weights(folder), setup(config)
     if (trained_on := finished.environment(folder).get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
     try:

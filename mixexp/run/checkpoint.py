@@ -23,8 +23,7 @@ ZIP, ZIP_END, ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 """How the archive that torch writes begins, and how its last record begins."""
 
 COMPUTES = (
-    *("train", "evaluate", "prepare", "data", "batches", "network", "device", "computer", "checkpoint", "run", "gan", "probe"),
-    *("build", "metrics", "mixed", "streams", "optimizer", "schedule", "speed"),
+    *("train", "evaluate", "run", "gan", "probe", "build", "metrics", "mixed", "streams", "optimizer", "schedule", "speed"),
     *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
 )
 """The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""
@@ -125,7 +124,7 @@ def _source(module: ModuleType) -> bytes:
 
 @functools.cache
 def _own_code() -> bytes:
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     files = [path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))]
     return b"".join(path.read_bytes() for path in files if path.is_file())
 
