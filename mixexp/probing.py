@@ -14,7 +14,7 @@ from mixexp.build import build, check
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
 from mixexp.probe import Probe, measuring
-from mixexp.run.folder import rows_text
+from mixexp.run.folder import csv_rows
 from mixexp.run.setup import restored
 from mixexp.validate import validate
 
@@ -63,7 +63,7 @@ def measure(measurement: Measurement) -> list[Path]:
         path = folder / f"probe_{name}.csv"
         path.unlink(missing_ok=True)  # the settings first, but never beside rows that others have made
         write_atomically(path.with_suffix(".yaml"), yaml.safe_dump(dict(measurement.settings[name]), sort_keys=False))
-        write_atomically(path, rows_text(subject.step, tables[name], header=True))
+        write_atomically(path, csv_rows(subject.step, tables[name], header=True))
         written.append(path)
     return written
 

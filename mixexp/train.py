@@ -107,7 +107,7 @@ def train(
             session.diverged = not (math.isfinite(train_loss) and math.isfinite(figures["test_loss"]))
             if probe is not None and not session.diverged and (while_training or step == budget.steps):
                 with measuring(subject := replace(parts, step=step)):
-                    folder.measured(step, probe.measure(subject))
+                    folder.append_probe_rows(step, probe.measure(subject))
             row = {"step": step, "epoch": round(step / budget.steps_per_epoch, 4), "lr": lr, "train_loss": train_loss}
             session.record(row | figures)
             if session.diverged:

@@ -156,7 +156,7 @@ def play(
         if shown:
             kinds = {"data": test_points, "generated": samples[: game.frame_points].cpu()}
             frame = [{"x": x, "y": y, "kind": kind} for kind, xy in kinds.items() for x, y in xy.double().numpy().round(4).tolist()]
-            folder.measured(step, {"frames": frame})
+            folder.append_probe_rows(step, {"frames": frame})
         if session.diverged:
             break
         yield from session.turn()

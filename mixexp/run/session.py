@@ -99,9 +99,7 @@ class Session:
             if self.step < self.steps:
                 try:
                     self._save()
-                except (
-                    OSError
-                ) as error:  # a full disk makes no failure of a stop: the run goes on from the checkpoint before
+                except OSError as error:  # a full disk makes no failure of a stop: the checkpoint before stays
                     self.folder.note(f"no checkpoint at step {self.step:,}: {error}")
             raise
 
