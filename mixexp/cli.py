@@ -134,8 +134,7 @@ def _probe(words: list[str]) -> None:
     import torch
 
     from mixexp import probing
-    from mixexp.device import execution
-    from mixexp.sweep.execute import settle
+    from mixexp.run.device import execution, make_deterministic
 
     for word in overrides:
         if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in probing.SETTABLE:
@@ -143,7 +142,7 @@ def _probe(words: list[str]) -> None:
     chosen = compose(overrides, folders)
     data_dir = chosen["data_dir"] if any(word.startswith("data_dir=") for word in overrides) else None
     for measurement in probing.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
-        settle(execution(measurement.config).device)
+        make_deterministic(execution(measurement.config).device)
         torch.set_num_threads(measurement.config["threads"])
         written = probing.measure(measurement)
         show("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
@@ -189,8 +188,8 @@ def _data(words: list[str]) -> None:
 
 def _check_data(config: Mapping[str, Any], name: str) -> None:
     from mixexp.build import check, schema_errors
-    from mixexp.data import load
     from mixexp.dataset import Dataset
+    from mixexp.run.data import load
     from mixexp.run.spec import Settings
 
     trusted = {"trusted_modules": config["trusted_modules"]}

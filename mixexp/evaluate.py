@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from mixexp.data import Normalize, Part
-from mixexp.device import Execution
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
+from mixexp.metrics import scores
+from mixexp.run.data import DataSplit, Normalize
+from mixexp.run.device import Execution
 
 BATCH = 1000
 
 
 @torch.no_grad()
 def evaluate(
-    network: nn.Module, loss: Loss, part: Part, normalize: Normalize, num_classes: int, run: Execution
+    network: nn.Module, loss: Loss, part: DataSplit, normalize: Normalize, num_classes: int, run: Execution
 ) -> tuple[np.ndarray, float]:
     """Confusion matrix, int64 [C, C] with the true class in rows, and mean loss over a part's plain images and labels.
 
@@ -35,3 +36,16 @@ def evaluate(
         counts.scatter_add_(0, labels * num_classes + loss.predict(outputs), torch.ones_like(labels))
     network.train()
     return counts.view(num_classes, num_classes).cpu().numpy(), total.item() / len(part)
+
+
+def evaluate_all(
+    network: nn.Module, loss: Loss, test: DataSplit, held_out: DataSplit, normalize: Normalize, num_classes: int, run: Execution
+) -> tuple[dict[str, float], np.ndarray]:
+    """An evaluation's columns of metrics.csv, and the test images' confusion matrix; held_out: without an image where nothing is."""
+    confusion, test_loss = evaluate(network, loss, test, normalize, num_classes, run)
+    row = {"test_loss": test_loss, **scores(confusion)}
+    if len(held_out):
+        held_out_confusion, row["val_loss"] = evaluate(network, loss, held_out, normalize, num_classes, run)
+        held_out_scores = scores(held_out_confusion)
+        row |= {"val_accuracy": held_out_scores["accuracy"], "val_macro_f1": held_out_scores["macro_f1"]}
+    return row, confusion

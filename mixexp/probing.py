@@ -14,10 +14,10 @@ from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
 from mixexp.plan.checks import validate
-from mixexp.prepare import restored
 from mixexp.probe import Probe, measuring
-from mixexp.record import rows_text
+from mixexp.run.folder import csv_rows
 from mixexp.run.reader import trained_config
+from mixexp.run.setup import restored
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 """Settings that a measurement may have of its own; all others are the run's."""
@@ -64,7 +64,7 @@ def measure(measurement: Measurement) -> list[Path]:
         path = folder / f"probe_{name}.csv"
         path.unlink(missing_ok=True)  # the settings first, but never beside rows that others have made
         write_atomically(path.with_suffix(".yaml"), yaml.safe_dump(dict(measurement.settings[name]), sort_keys=False))
-        write_atomically(path, rows_text(subject.step, tables[name], header=True))
+        write_atomically(path, csv_rows(subject.step, tables[name], header=True))
         written.append(path)
     return written
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,24 @@ _OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out
 
 class TooLarge(UserError):
     """A configuration without a fault that this machine cannot hold."""
+
+
+class TooLargeLine(str):
+    """A line about a configuration without a fault that this machine cannot hold."""
+
+
+def line(error: Exception) -> str:
+    """What to say of an error; of another class where a larger machine would not raise it."""
+    return TooLargeLine(error) if isinstance(error, TooLarge) else str(error)
+
+
+def problems(action: Callable[[], object]) -> list[str]:
+    """What is wrong by the UserError or ValueError that an action raises, as a line; none where it raises none."""
+    try:
+        action()
+    except (UserError, ValueError) as error:
+        return [line(error)]
+    return []
 
 
 def processors() -> int:

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import abc
-import itertools
 import os
-import pickle
-import random
 import shutil
 import sys
-import types
-import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from mixexp import streams
-from mixexp.batches import Batch, Batches
 from mixexp.errors import UserError
-
-STEPS_A_GRAPH = 8
-"""Steps replayed by one call where nothing but their rows differs: a small network's steps are shorter than a call of the host."""
 
 NOMINAL_FLOPS = 50e9
 """Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of length."""
 
-COMPILES_FROM_SECONDS, GRAPHS_FROM_STEPS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 200, 2e16
+COMPILES_FROM_SECONDS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 2e16
 GRAPH_DEVICES = ("cuda",)
-
-Forward = Callable[[Tensor, Tensor, dict[str, Tensor], str], tuple[Tensor, Tensor]]
-"""From a batch's images, labels and mix draws, and the layer to mix at, to what the step minimises and the samples' losses."""
-
-_serial = itertools.count()
-
-
-class CaptureFailed(UserError):
-    """A step could not be captured; the memory management of the process is then in no state to go on with."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +38,21 @@ class Speed(abc.ABC):
     """A choice of mode."""
 
     @abc.abstractmethod
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
-        """The mode of a run of so many steps and, where known, floating-point operations; raises UserError where it cannot be."""
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
+        """The mode of a run of so many floating-point operations, where they are known; raises UserError where it cannot be."""
 
 
 class Eager(Speed):
     """Every operation as it comes."""
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         return Mode(compiled=False, graph=False, why="asked for")
 
 
 class Compiled(Speed):
     """The forward pass and its gradient through torch.compile, fixed shapes, without autotuning."""
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type == "mps":
             raise UserError("speed = compiled: for the CPU and CUDA; speed=eager runs on mps")
         if device.type == "cpu" and _compiler() is None:
@@ -89,7 +66,7 @@ class Graph(Speed):
     def __init__(self, compiled: bool = True) -> None:
         self.compiled = compiled
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type not in GRAPH_DEVICES:
             raise UserError(f"speed = graph: for CUDA, and this run is on {device.type}; speed=compiled is the fastest there")
         return Mode(compiled=self.compiled, graph=True, why="asked for")
@@ -98,14 +75,14 @@ class Graph(Speed):
 class Auto(Speed):
     """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the same.
 
-    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: graphs from
-    GRAPHS_FROM_STEPS steps on, of the compiled pass from COMPILES_FOR_CUDA_FROM_FLOPS on. Else eager.
+    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: compiled from
+    COMPILES_FOR_CUDA_FROM_FLOPS on; graphs are taken only where they are asked for. Else eager.
     """
 
-    def mode(self, device: torch.device, threads: int, steps: int, flops: float | None) -> Mode:
+    def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         flops = flops or 0.0
-        if device.type in GRAPH_DEVICES and steps >= GRAPHS_FROM_STEPS:
-            return Mode(flops >= COMPILES_FOR_CUDA_FROM_FLOPS, True, f"auto: {steps:,} steps, {flops:.1e} operations", optional=True)
+        if device.type == "cuda":
+            return Mode(flops >= COMPILES_FOR_CUDA_FROM_FLOPS, False, f"auto: {flops:.1e} operations", optional=True)
         seconds = flops / (NOMINAL_FLOPS * threads)
         why = f"auto: {seconds:,.0f} s at {NOMINAL_FLOPS * threads:.0e} operations a second"
         if device.type != "cpu" or seconds < COMPILES_FROM_SECONDS:
@@ -117,203 +94,3 @@ class Auto(Speed):
 
 def _compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
-
-
-class Stepper:
-    """Takes a run's steps in a mode.
-
-    step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it is.
-    capturable: whether the optimizer does all on the device. modules: whose code takes part in a step. note: takes a line for the user.
-    """
-
-    def __init__(
-        self,
-        mode: Mode,
-        step: Callable[[Batch, str, Forward], None],
-        forward: Forward,
-        capturable: bool,
-        modules: Sequence[nn.Module],
-        device: torch.device,
-        seed: int,
-        note: Callable[[str], None],
-    ) -> None:
-        self._mode, self._step, self._forward, self._device, self._seed, self._note = mode, step, forward, device, seed, note
-        self._modules = modules
-        self._compiles = mode.compiled
-        self._graphs_left = mode.graph
-        self._known: dict[tuple[str, int], Forward] = {}
-        self._draws_nothing: set[tuple[str, int]] = set()
-        self._asks_nothing: set[tuple[str, int]] = set()
-        self._replays: dict[tuple[str, int, int], Callable[[], None]] = {}
-        self._pool: Any = None
-        self._position = torch.zeros((), dtype=torch.int64, device=device)
-        if mode.graph and not capturable:
-            self._without_graphs("this optimizer takes its learning rate from the host")
-
-    @property
-    def taken(self) -> str:
-        """The mode in which steps are taken after all."""
-        return Mode(self._compiles, self._graphs_left, "").name
-
-    @property
-    def most(self) -> int:
-        """Steps that one call can take where they are alike."""
-        return STEPS_A_GRAPH if self._graphs_left else 1
-
-    def __call__(self, step: int, batches: Batches, ahead: int) -> int:
-        """Take the step, or all of the `ahead` alike ones that begin with it, and return how many it took."""
-        rows, layer = batches.rows(step), batches.layer(step)
-        kind = (layer, rows.stop - rows.start)
-        if self._graphs_left and kind in self._asks_nothing:
-            return self._replay(kind, rows.start, batches, ahead)
-        batch = batches.table.map(lambda values: values[rows])
-        if kind not in self._known:
-            self._first(kind, step, batch, batches.whole)
-        elif self._graphs_left:  # the second of its kind, since at the first much is made that waits for the device
-            if kind not in self._draws_nothing:
-                self._without_graphs("it draws random numbers in the network")
-            self._seeded(kind, step, lambda: self._watched(kind, batch))
-        else:
-            self._seeded(kind, step, lambda: self._step(batch, layer, self._known[kind]))
-        return 1
-
-    def _first(self, kind: tuple[str, int], step: int, batch: Batch, whole: int) -> None:
-        """Take the first step of a layer and size, and learn what kind of step it is."""
-        from torch._dynamo.exc import TorchDynamoException
-
-        # an epoch's last, partial batch would cost a compile of its own, and is one step of many
-        self._known[kind] = self._compiled(self._forward) if self._compiles and kind[1] == whole else self._forward
-        before = host_state(self._modules)
-        try:
-            with streams.torch_stream(self._device, self._seed, "forward", step) as drawn:
-                self._step(batch, kind[0], self._known[kind])
-                if not drawn():
-                    self._draws_nothing.add(kind)
-        except TorchDynamoException as error:  # of the gradient, when the forward pass has left its traces already
-            raise UserError(f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it") from error
-        if host_state(self._modules) != before:
-            why = "it keeps state in Python from step to step"
-            if self._graphs_left:
-                self._without_graphs(why)
-            if self._compiles:  # to be compiled again at every step
-                self._without_compiling(why)
-                self._known[kind] = self._forward
-
-    def _seeded(self, kind: tuple[str, int], step: int, take: Callable[[], None]) -> None:
-        if kind in self._draws_nothing:
-            take()
-        else:
-            with streams.torch_stream(self._device, self._seed, "forward", step):
-                take()
-
-    def _watched(self, kind: tuple[str, int], batch: Batch) -> None:
-        """Take a step, and see whether it asks the device for something, which no graph can hold."""
-        if asks := waits(lambda: self._step(batch, kind[0], self._known[kind])):
-            self._without_graphs(f"a step waits for the device, {asks}")
-        else:
-            self._asks_nothing.add(kind)
-
-    def _replay(self, kind: tuple[str, int], start: int, batches: Batches, ahead: int) -> int:
-        """Replay a graph of as many steps as may be."""
-        count = STEPS_A_GRAPH if ahead >= STEPS_A_GRAPH else 1
-        (layer, size), table, forward = kind, batches.table, self._known[kind]
-
-        def steps() -> None:
-            for _ in range(count):
-                index = self._position + torch.arange(size, device=self._device)
-                self._step(table.map(lambda values: values.index_select(0, index)), layer, forward)
-                self._position += size
-
-        if (*kind, count) not in self._replays:
-            if self._pool is None:
-                self._pool = new_pool()
-            try:
-                self._replays[(*kind, count)] = capture(steps, self._pool, self._device)
-            except RuntimeError as error:
-                # the end of a failed capture raises an error of its own, which says nothing of the first
-                cause = error.__context__ if isinstance(error.__context__, Exception) else error
-                raise CaptureFailed(f"speed = graph: cannot be captured, {_first_line(cause)}; speed=compiled runs it") from cause
-        self._position.fill_(start)
-        self._replays[(*kind, count)]()
-        return count
-
-    def _without_graphs(self, why: str) -> None:
-        if not self._mode.optional:
-            raise UserError(f"speed = graph: {why}; speed=compiled runs it")
-        self._note(f"no CUDA graphs: {why}")
-        self._graphs_left = False
-
-    def _without_compiling(self, why: str, error: Exception | None = None) -> None:
-        if not self._mode.optional:
-            raise UserError(f"speed = {self._mode.name}: cannot be compiled, {why}; speed=eager runs it") from error
-        self._note(f"not compiled: {why}")
-        self._compiles = False
-
-    def _compiled(self, forward: Forward) -> Forward:
-        """The pass compiled for one shape and layer."""
-        import torch._inductor.config as inductor
-        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
-
-        # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit on kinds
-        own = types.FunctionType(
-            forward.__code__.replace(co_name=f"forward_{next(_serial)}"), forward.__globals__, None, None, forward.__closure__
-        )
-        options: dict[str, Any] = {"fallback_random": True}
-        if self._device.type == "cuda":  # nothing is to be chosen by timing: what else keeps the device busy would choose
-            options |= {"triton.autotune_pointwise": False, "shape_padding": False}
-            options |= {"deterministic": True} if hasattr(inductor, "deterministic") else {}
-        compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
-
-        def call(*arguments: Any) -> tuple[Tensor, Tensor]:
-            nonlocal compiled
-            try:
-                return compiled(*arguments)
-            except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-                self._without_compiling(_first_line(error), error)
-                compiled = forward
-                return compiled(*arguments)
-
-        return call
-
-
-def host_state(modules: Sequence[nn.Module]) -> Any:
-    """What code could keep from step to step beside tensors, which a graph would repeat as it was when captured.
-
-    Plain attributes of modules and of those in them, and the global generators.
-    """
-    plain = (bool, int, float, str, type(None))
-    parts = [part for module in modules for part in module.modules()]
-    kept = [{name: value for name, value in vars(part).items() if isinstance(value, plain)} for part in parts]
-    return kept, random.getstate(), pickle.dumps(np.random.get_state())
-
-
-def new_pool() -> Any:
-    """Memory that a run's graphs share: they never run at the same time, and leave nothing in it for each other."""
-    return torch.cuda.graph_pool_handle()
-
-
-def capture(steps: Callable[[], None], pool: Any, device: torch.device) -> Callable[[], None]:
-    """A function that does on the device again what `steps` does; `steps` itself is recorded and has no effect."""
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.current_stream(device)
-    own = None if stream == torch.cuda.default_stream(device) else stream  # the default one cannot be captured
-    with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, stream=own):
-        steps()
-    return graph.replay
-
-
-def waits(step: Callable[[], None]) -> str:
-    """Take a step and say what in it made the host wait for the device; empty where nothing did."""
-    before = torch.cuda.get_sync_debug_mode()
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            step()
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
-    return next((_first_line(w.message) for w in seen if "synchronizing CUDA operation" in str(w.message)), "")
-
-
-def _first_line(error: object) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

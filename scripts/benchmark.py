@@ -45,19 +45,19 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from mixexp import data
-from mixexp.batches import Batches, Epoch
 from mixexp.build import build
 from mixexp.dataset import Dataset, Splits
-from mixexp.device import has_bfloat16
 from mixexp.errors import UserError
-from mixexp.network import Network
 from mixexp.plan.compose import compose
-from mixexp.record import RunFolder
-from mixexp.sweep.execute import settle
+from mixexp.run import data
+from mixexp.run.batches import Batches, Epoch
+from mixexp.run.budget import budget_of
+from mixexp.run.device import has_bfloat16, make_deterministic
+from mixexp.run.folder import RunFolder
+from mixexp.run.network import Network
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.pool import slots_for
-from mixexp.train import steps_per_epoch, train
+from mixexp.train import train
 
 SETTING = (
     "augment=standard",
@@ -220,8 +220,9 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
     rows, rng = len(splits.train_images), np.random.default_rng(0)
     part = data.part(splits.train_images, splits.train_labels, np.arange(rows), device)
-    steps = steps_per_epoch(rows, batch, config["drop_last"])
-    batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, ["input"] * steps), steps * batch, batch, steps, device)
+    budget = budget_of(config, rows, batch)
+    layers = ["input"] * budget.steps_per_epoch
+    batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, layers), budget, device)
     for step in itertools.count():
         batches.turn_to(step)
         now = batches.rows(step)
@@ -232,7 +233,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
 
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
     """mixexp's own loop; yields the images of every step, or of several taken in one call."""
-    settle(torch.device(config["device"]))
+    make_deterministic(torch.device(config["device"]))
     lane, steps, before = Lane(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
     try:
         while True:
@@ -332,7 +333,7 @@ def compare(what: str, loops: Mapping[str, Iterator[int]], threads: int, argumen
 
 
 def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (a): batches without a network."""
+    """DataSplit (a): batches without a network."""
     config = configuration([], node, arguments.device)
 
     def loops() -> dict[str, Iterator[int]]:
@@ -342,7 +343,7 @@ def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[d
 
 
 def training(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
+    """DataSplit (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
     found = []
     for label, overrides in ({name: [f"model={name}"] for name in arguments.models} or MODELS).items():
         for threads in arguments.threads:
@@ -385,7 +386,7 @@ def operations(config: Mapping[str, Any]) -> float:
 
 
 def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (c): an update alone, mixexp's fused one beside torch's foreach."""
+    """DataSplit (c): an update alone, mixexp's fused one beside torch's foreach."""
     found = []
     for model, kind in itertools.product(("cnn10", "preact_resnet18"), ("sgd", "adam")):
         for threads in arguments.threads:
@@ -407,7 +408,7 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def throughput(name: str, node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
+    """DataSplit (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
     found = []
     own = f"dataset={'cifar10' if name == 'CIFAR-10' else 'digits'}"
     for label, overrides in ({n: [f"model={n}"] for n in arguments.models} or {"small_cnn, width 16": ["model=small_cnn"]}).items():
@@ -459,7 +460,7 @@ class Memory:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
+    """DataSplit (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
@@ -500,7 +501,7 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 
 
 def start_up(rounds: int) -> dict[str, Any]:
-    """Part (e): what commands and a sweep's runs cost beside training.
+    """DataSplit (e): what commands and a sweep's runs cost beside training.
 
     The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool cancels.
     """
@@ -529,7 +530,7 @@ def start_up(rounds: int) -> dict[str, Any]:
 
 
 def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
-    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
+    """DataSplit (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
 
     A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
     """

@@ -11,15 +11,15 @@ from running import config_of
 from mixexp.build import build
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.prepare import prepare
 from mixexp.probe import Probe, Rows, Subject, measuring
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
+from mixexp.run.setup import setup
 from mixexp.train import train
 
 
 def subject_of(*words: str) -> Subject:
     """An untrained network and its data."""
-    return prepare(config_of(*words)).subject(0)
+    return setup(config_of(*words))
 
 
 def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
@@ -27,8 +27,7 @@ def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
     config = config_of("keep_checkpoint=true", *words)
     for _ in train(config, RunFolder(folder), {}):
         pass
-    parts = prepare(config)
-    return folder, parts.subject(0).other(str(folder))
+    return folder, setup(config).other(str(folder))
 
 
 def measured(probe: Probe, subject: Subject) -> dict[str, Rows]:

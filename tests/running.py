@@ -23,7 +23,7 @@ from mixexp.plan.identity import canonical
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import resolve
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.run.reader import load_state
 from mixexp.train import train
 

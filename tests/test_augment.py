@@ -10,14 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import option
 from scipy import ndimage, stats
 from torch import Tensor
-from running import option
 
 from mixexp import streams
 from mixexp.augment import Augment, Continuous, Noise, Standard
 from mixexp.build import build
-from mixexp.data import Normalize
+from mixexp.run.data import Normalize
 
 CONF = Path(__file__).parents[1] / "conf" / "augment"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

@@ -26,15 +26,16 @@ from mixexp import train as training
 from mixexp.build import build
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
-from mixexp.network import Network
 from mixexp.plan import plan as planning
 from mixexp.plan.composer import Composed, Composer, composed
-from mixexp.plan.cost import Cost, cost
+from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import Plan, plan, resolve
-from mixexp.prepare import prepare
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
+from mixexp.run.network import Network
+from mixexp.run.setup import setup
+from mixexp.run.spec import Task
 from mixexp.spec.grid import block_cells
 from mixexp.sweep.outcomes import sort_out
 from mixexp.train import train
@@ -480,13 +481,13 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
         total += 2 * output.numel() * weights * (3 if module.training else 1)
 
     def prepare_with_counters(config: dict[str, Any]) -> Any:
-        parts = prepare(config)
+        parts = setup(config)
         for module in parts.network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(count)
         return parts
 
-    monkeypatch.setattr(training, "prepare", prepare_with_counters)
+    monkeypatch.setattr(training, "setup", prepare_with_counters)
     return len(list(train(config, record, {}))), total
 
 
@@ -520,7 +521,7 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
 )
 def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_path, monkeypatch):
     config = config_of(*words, "model.width=2")
-    found = cost(config)
+    found = loop_of(config).cost(config)
     assert (found.steps, found.flops) == counted(config, RunFolder(tmp_path / "run"), monkeypatch)
 
 
@@ -528,7 +529,7 @@ def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_pat
 def test_a_models_operations_are_those_of_its_convolutions_and_linear_layers(model):
     config = config_of(f"model={model}", "steps=10", "batch_size=10", "epochs=null")
     images = 3 * 10 * 10 + 1 * 359
-    assert cost(config).flops == pytest.approx(naive_flops(config) * images)
+    assert loop_of(config).cost(config).flops == pytest.approx(naive_flops(config) * images)
 
 
 def test_the_longest_runs_come_first():
@@ -566,7 +567,7 @@ CHANGES = ("", "model=cnn11 model.dropout=0.1 epochs=3 batch_size=32", "optimize
 def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_composition(name, monkeypatch):
     """Without data: a plan that refuses nothing and costs nothing."""
     monkeypatch.setattr(planning, "validate", lambda config, here: [])
-    monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
+    monkeypatch.setattr(planning, "task", lambda config: Task("any", "cpu", 1.0))
     monkeypatch.setattr(planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides)))
     grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
     cells = [
@@ -591,7 +592,7 @@ def test_the_distance_names_what_was_changed():
 
 def test_a_setting_that_is_searched_for_departs_from_its_experiment_where_it_is_outside_the_space(monkeypatch):
     monkeypatch.setattr(planning, "validate", lambda config, here: [])
-    monkeypatch.setattr(planning, "cost", lambda config: Cost(1, 1.0))
+    monkeypatch.setattr(planning, "task", lambda config: Task("any", "cpu", 1.0))
     search = "experiment=affinity_search"
     inside, outside = plan_of(f"{search} loss.margin=0.2 loss.centres=7", f"{search} loss.margin=1.2 loss.sigma=20 epochs=3").runs
     assert inside.differs_from_experiment == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import errno
@@ -29,16 +30,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import config_of, mixes_and_losses
 
-from mixexp import checkpoint as checkpoints
-from mixexp.checkpoint import Checkpoint, code_hash, read_weights
+import mixexp
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
 from mixexp.plan.plan import plan
-from mixexp.record import LOCK, RunFolder
+from mixexp.run import checkpoint as checkpoints
+from mixexp.run.checkpoint import COMPUTES, Checkpoint, code_hash, read_weights
+from mixexp.run.folder import LOCK, RunFolder
 from mixexp.sweep.execute import execute
 from mixexp.train import train
 
@@ -660,9 +663,9 @@ def test_a_damaged_checkpoint_costs_a_note_and_the_run_is_made_from_its_start(st
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the program's source, which counts as the program's own meanwhile."""
-    root = Path(checkpoints.__file__).parent
+    root = Path(mixexp.__file__).parent
     copy = shutil.copytree(root, tmp_path / "mixexp", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(checkpoints, "__file__", str(copy / "checkpoint.py"))
+    monkeypatch.setattr(checkpoints, "__file__", str(copy / "run" / "checkpoint.py"))
     checkpoints._own_code.cache_clear()
     yield copy
     checkpoints._own_code.cache_clear()
@@ -674,7 +677,7 @@ def fresh_hash(*trusted: str) -> str:
     return code_hash(trusted)
 
 
-@pytest.mark.parametrize("name", ["train.py", "mix/mixes.py", "model/blocks.py", "sweep/execute.py", "new.py", "mix/new.py"])
+@pytest.mark.parametrize("name", ["train.py", "streams.py", "mix/mixes.py", "mix/new.py", "model/blocks.py", "gan/play.py", "run/session.py", "run/new.py"])
 def test_a_change_of_the_programs_code_is_seen(name, package):
     before = fresh_hash()
     assert fresh_hash() == before
@@ -683,13 +686,50 @@ def test_a_change_of_the_programs_code_is_seen(name, package):
     assert fresh_hash() != before
 
 
-@pytest.mark.parametrize("name", ["report/tables.py", "report/new.py", "notes.txt", "__pycache__/train.cpython-311.pyc"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cli.py", "compose.py", "sweep/execute.py", "sweep/watch.py", "logger/mlflow.py", "report/tables.py", "report/new.py"),
+        *("new.py", "notes.txt", "__pycache__/train.cpython-311.pyc"),
+    ],
+)
 def test_what_computes_nothing_may_change(name, package):
     before = fresh_hash()
     (package / name).parent.mkdir(exist_ok=True)
     with (package / name).open("a") as file:
         file.write("# changed\n")
     assert fresh_hash() == before
+
+
+def imported_by(path: Path, package: Path) -> set[Path]:
+    """The package's modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    places = [package.joinpath(*name.split(".")[1:]) for name in names if name.startswith("mixexp.")]
+    return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+
+
+def test_all_that_the_loops_import_counts_but_for_what_says_or_writes():
+    package = Path(mixexp.__file__).parent
+    says = {"__init__.py", "conf_dir.py", "contracts.py", "errors.py", "files.py", "finished.py", "sizes.py", "text.py", "wording.py"}
+    says |= {"run/folder.py"}
+    reached, todo = set(), {package / "train.py", package / "gan" / "play.py"}
+    while todo:
+        reached.add(path := todo.pop())
+        todo |= imported_by(path, package) - reached
+    assert len(reached) > 30
+    parts = {str(path.relative_to(package)) for path in reached} - says
+    assert {name.partition("/")[0].removesuffix(".py") for name in parts} <= set(COMPUTES)
+
+
+def test_every_group_that_computes_counts():
+    assert {*GROUPS, *OPTIONAL_GROUPS} - set(COMPUTES) == {"logger"}
+    package = Path(mixexp.__file__).parent
+    assert [name for name in COMPUTES if not (package / name).exists() and not (package / f"{name}.py").exists()] == []
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from running import sounds
 
-from mixexp import data
 from mixexp.dataset import Splits
 from mixexp.dataset.images import ImageFolder
 from mixexp.errors import note
@@ -19,6 +18,7 @@ from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance
 from mixexp.label_noise import LabelNoise, NoNoise
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
+from mixexp.run import data
 from mixexp.sampling import BalancedSampling
 from mixexp.subset import Full, Head
 
@@ -50,9 +50,9 @@ class Emptied(NoImbalance):
         return counts["training"], counts["test"]
 
 
-def chosen(train: list[int], test: list[int], **changed: Any) -> data.Choice:
+def chosen(train: list[int], test: list[int], **changed: Any) -> data.SelectedData:
     options = {"subset": Full(), "imbalance": NoImbalance(), "label_noise": NoNoise(), "validation": 0.0, **changed}
-    return data.choose(splits(train, test), data_seed=0, **options)
+    return data.select_data(splits(train, test), data_seed=0, **options)
 
 
 SORTED = [0] * 6 + [1] * 6 + [2] * 6
@@ -107,7 +107,7 @@ def test_classes_that_a_part_lacks_are_told() -> None:
     assert data.missing_classes(splits(SORTED, [0, 1, 2]), chosen(SORTED, [0, 1, 2])) == []
     many = tuple(f"c{k}" for k in range(30))
     whole = splits([0, 1], list(range(30)), many)
-    choice = data.choose(whole, Full(), NoImbalance(), NoNoise(), 0.0, 0)
+    choice = data.select_data(whole, Full(), NoImbalance(), NoNoise(), 0.0, 0)
     assert data.missing_classes(whole, choice) == [
         "28 of 30 classes have no training image: c2, c3, c4, c5, c6, c7, c8, c9, c10, c11 and 18 more"
     ]

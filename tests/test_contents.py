@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import config_of
 
-from mixexp import data
 from mixexp.dataset import Splits
 from mixexp.errors import UserError
 from mixexp.plan.plan import stale
-from mixexp.prepare import restored
-from mixexp.record import RunFolder
 from mixexp.report.tables import build_table
+from mixexp.run import data
+from mixexp.run.folder import RunFolder
 from mixexp.run.reader import load_runs
+from mixexp.run.setup import restored
 from mixexp.train import train
 
 

@@ -27,7 +27,7 @@ from mixexp.dataset.tables import Rows
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
-from mixexp.prepare import another
+from mixexp.run.setup import another
 
 ROWS = range(30)
 AB = ["ab"[n % 2] for n in ROWS]

@@ -25,7 +25,6 @@ from torch.optim.optimizer import (
 from mixexp import streams
 from mixexp.build import build
 from mixexp.conf_dir import CONF
-from mixexp.data import load
 from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
@@ -37,10 +36,11 @@ from mixexp.gan.unmixed import Unmixed
 from mixexp.mix.ratio import Beta, Uniform
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.plan.cost import cost
 from mixexp.plan.identity import canonical, run_id
+from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
-from mixexp.record import RunFolder
+from mixexp.run.data import load
+from mixexp.run.folder import RunFolder
 
 ALPHA = frozenset({"alpha"})
 TINY = (
@@ -394,7 +394,7 @@ def test_the_cost_is_that_of_the_products_by_hand():
     updated = 12 * generator + 12 * (3 * discriminator - 2 * 2 * 16)
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
-    found = cost(config)
+    found = loop_of(config).cost(config)
     assert found.steps == 10 and found.flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from test_survey import TASK, begun, ended, everything, held, keep_plan, planned
 
-from mixexp import record
 from mixexp.errors import UserError, say
+from mixexp.run import folder as record
 from mixexp.run.reader import load_run, trained_config
 from mixexp.sweep.pace import past
 from mixexp.sweep.survey import look, status

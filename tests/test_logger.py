@@ -33,17 +33,17 @@ from wandb.proto import wandb_internal_pb2
 from mixexp import cli
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
-from mixexp.logger import Account, Guarded, Logger, Outcome, Row, Several
+from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo, Several
 from mixexp.logger.mlflow import MLflow
 from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
-from mixexp.mirror import account
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.options import options
 from mixexp.plan.plan import plan
 from mixexp.report.runs import varying
+from mixexp.run.logging import run_info
 from mixexp.run.reader import load_runs
 from mixexp.run.spec import RunSpec
 from mixexp.settings import CIRCUMSTANCES
@@ -187,7 +187,7 @@ class Broken(Logger):
         if name == self.at:
             raise OSError(28, "No space left on device")
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         self._call("start")
 
     def row(self, row: Row) -> None:
@@ -233,7 +233,7 @@ def test_rows_that_a_crash_has_cost_do_not_stay_logged(tmp_path, name):
     run = run_of(tmp_path, f"logger={name}")
     facts = {"started": "2026-01-01T00:00:00+0000", "continued_at_step": 0}
     run.folder.mkdir(parents=True)
-    lost = account(run.folder, {"name": "runs"}, facts, [], print)
+    lost = run_info(run.folder, {"name": "runs"}, facts, [], print)
     killed = MLflow() if name == "mlflow" else WandB() if name == "wandb" else TensorBoard()
     killed.start(lost, [{"step": 5, "accuracy": 0.123, "seconds": 1.0}, {"step": 7, "accuracy": 0.5, "seconds": 2.0}])
     killed.end("interrupted")
@@ -326,9 +326,9 @@ def test_a_run_that_does_not_finish_is_told_as_such(tmp_path, monkeypatch, error
     if error is KeyboardInterrupt:
         trained(run, stop_after=7)
     else:
-        from mixexp import train as loop
+        from mixexp import evaluate
 
-        monkeypatch.setattr(loop, "scores", lambda confusion: 1 / 0)
+        monkeypatch.setattr(evaluate, "scores", lambda confusion: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             execute(run, lambda progress: None, threading.Event(), pytest.fail)
     _, (found,) = mlflow_runs(run.folder)
@@ -341,7 +341,7 @@ def test_numbers_that_are_none_and_odd_folders(tmp_path):
     folder.mkdir(parents=True)
     shutil.copy(_tables(), folder.parent.parent)
     rows = [{"step": 1, "loss": math.inf, "seconds": 1.0}, {"step": 2, "loss": math.nan, "seconds": 2.0}]
-    about = account(folder, {"name": "runs"}, {"started": "2026-01-01T00:00:00+0000"}, rows, print)
+    about = run_info(folder, {"name": "runs"}, {"started": "2026-01-01T00:00:00+0000"}, rows, print)
     for _ in range(2):
         logger = MLflow()
         logger.start(about, rows)
@@ -404,7 +404,7 @@ def test_a_logger_that_raises_is_said_once_and_costs_nothing(tmp_path, monkeypat
 def test_what_is_wrong_with_one_of_several_touches_no_other(tmp_path):
     broken, sound, notes = Broken("start"), Broken("never"), []
     both = Guarded(Several(broken=broken, sound=sound))
-    about = account(tmp_path, {}, {"started": "2026-01-01T00:00:00+0000"}, [], notes.append)
+    about = run_info(tmp_path, {}, {"started": "2026-01-01T00:00:00+0000"}, [], notes.append)
     both.start(about, [])
     both.row({"step": 1})
     both.end("finished")

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import option
 from scipy import stats
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
-from running import option
 
 from mixexp.build import build
 from mixexp.labels import MixedLabels
@@ -23,7 +23,7 @@ from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix.blend import Linear
 from mixexp.mix_layer import MixLayer, RandomLayer
-from mixexp.network import Network, forward_blended, layers
+from mixexp.run.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL: dict[str, dict[str, Any]] = {

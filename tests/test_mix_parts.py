@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import config_of, option, trained
 from scipy import stats
 from sklearn.datasets import load_digits
 from torch import Tensor
-from running import config_of, option, trained
 
+from mixexp import streams
 from mixexp import train as loop
 from mixexp.build import build
 from mixexp.mix import pairing as pairings
@@ -23,7 +24,7 @@ from mixexp.mix.blend import BCPlus
 from mixexp.mix.label import MixedLabel, NearestLabel
 from mixexp.mix.mixes import DirichletMix
 from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
-from mixexp.prepare import prepare
+from mixexp.run.setup import setup
 
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
@@ -119,9 +120,9 @@ def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(loop, "forward_blended", watch)
     words = (f"mix={mix}", "epochs=1", "subset=head", "subset.n=150")
     trained(tmp_path, *words)
-    parts = prepare(config_of(*words))
+    parts = setup(config_of(*words))
     parts.mix.prepare(parts.train.images, parts.train.labels)
-    order = parts.sampling.order(parts.choice.train_labels, loop.streams.generator(0, "order", 0))
+    order = parts.sampling.order(parts.selected.train_labels, streams.generator(0, "order", 0))
     external = parts.mix.draw(0, 0, order, 64, 64)["external"]
     start = 0
     for images, plan, blended in seen:
@@ -282,10 +283,10 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
 
     monkeypatch.setattr(loop, "forward_blended", watch)
     trained(tmp_path, *SMOTE, "epochs=1")
-    parts = prepare(config_of(*SMOTE, "epochs=1"))
+    parts = setup(config_of(*SMOTE, "epochs=1"))
     images, labels = parts.normalize(parts.train.images).flatten(1), parts.train.labels.numpy()
     neighbours = brute_force(parts.train.images.flatten(1).double().numpy(), 5, labels)
-    order = parts.sampling.order(labels, loop.streams.generator(0, "order", 0))
+    order = parts.sampling.order(labels, streams.generator(0, "order", 0))
     points = torch.cat([blended for _, blended in seen])
     assert (torch.cat([y for y, _ in seen]).numpy() == labels[order[: len(points)]]).all()
     visited: set[int] = set()

@@ -12,14 +12,14 @@ import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from running import option
 from torch import nn
 from torchvision.ops import StochasticDepth
-from running import option
 
 from mixexp.model import Body
 from mixexp.model.blocks import AvgPool2x2
 from mixexp.model.torchvision_model import TorchvisionModel
-from mixexp.network import Network
+from mixexp.run.network import Network
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

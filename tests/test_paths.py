@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from running import write_tones
 
-from mixexp import data, errors
+from mixexp import errors
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import expand_home
+from mixexp.run import data
 from mixexp.text import override
 
 TABLE = "x,kind\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20))

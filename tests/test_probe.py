@@ -17,7 +17,7 @@ from mixexp.conf_dir import CONF
 from mixexp.labels import MixedLabels
 from mixexp.plan.options import options
 from mixexp.probe import Probe
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 PROBES = sorted(options([CONF])["probe"])

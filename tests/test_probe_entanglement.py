@@ -14,9 +14,9 @@ from probes import csv_rows, measured, refusals, subject_of
 from running import trained
 from scipy.optimize import minimize_scalar
 
-from mixexp.data import Part
 from mixexp.errors import note
 from mixexp.probe.entanglement import Entanglement
+from mixexp.run.data import DataSplit
 
 
 def naive(points: np.ndarray, labels: list[int], temperature: float) -> float:
@@ -130,7 +130,7 @@ def test_what_has_no_best_temperature_says_nothing_of_one(temperature, points, l
 def test_a_run_notes_once_that_its_layers_cannot_be_compared(capsys):
     note.cache_clear()
     subject = subject_of()
-    apart = dataclasses.replace(subject, test=Part(subject.test.images[:2], torch.tensor([0, 0])))
+    apart = dataclasses.replace(subject, test=DataSplit(subject.test.images[:2], torch.tensor([0, 0])))
     for _ in range(2):
         (rows,) = measured(Entanglement("minimum", layers=["input", "final"]), apart).values()
         assert [row["minimum"] for row in rows] == ["lowest"] * 2 and [row["loss"] for row in rows] == [0.0] * 2

@@ -15,7 +15,7 @@ from running import config_of
 from mixexp import train as loop
 from mixexp.augment import Standard
 from mixexp.probe.blends import LARGEST, MixedImages, _png, ratio_rows
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 
 
 def pixels_of(row):

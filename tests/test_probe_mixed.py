@@ -17,7 +17,7 @@ from mixexp.dataset.planes import Toy2D
 from mixexp.mix import Plan
 from mixexp.mix.ratio import Beta
 from mixexp.probe.blends import Intrusion, MixedSamples
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 PLANE = ("model=mlp", "model.hidden=[8]", "mix=mixup", "mix.ratio.per=sample", "batch_size=500")

@@ -18,12 +18,17 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from running import result_of
 
-from mixexp import record
 from mixexp.files import write_atomically
-from mixexp.record import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select
+from mixexp.run import folder as record
+from mixexp.run.folder import (
+    COLUMNS,
+    VALIDATION_COLUMNS,
+    RunFolder,
+    environment,
+    select,
+)
 
 CONFIG = {"seed": 3, "optimizer": {"lr": 0.1}, "choices": {"mix": "none", "experiment": None}, "name": "größe"}
 

@@ -10,13 +10,13 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from running import option
+from torch import nn
 
 from mixexp.build import build
 from mixexp.optimizer import adam, sgd
+from mixexp.run.budget import steps_per_epoch
 from mixexp.schedule import Constant, Cosine, Schedule, Steps
-from mixexp.train import steps_per_epoch
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SCHEDULES = sorted((CONF / "schedule").glob("*.yaml"))

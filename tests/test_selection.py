@@ -13,12 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import option
 
-from mixexp import data, streams
+from mixexp import streams
 from mixexp.build import build
 from mixexp.dataset import Splits
 from mixexp.dataset.torchvision import FromTorchvision
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
 from mixexp.label_noise import NoNoise, Uniform
+from mixexp.run import data
 from mixexp.sampling import BalancedSampling, Natural
 from mixexp.subset import Balanced, Full, Head
 
@@ -73,9 +74,9 @@ def real(name: str) -> Splits:
 
 def choose(
     source: Splits, subset=None, imbalance=None, label_noise=None, validation: float = 0.0, data_seed: int = 0
-) -> data.Choice:
+) -> data.SelectedData:
     parts = (subset or Full(), imbalance or NoImbalance(), label_noise or NoNoise())
-    return data.choose(source, *parts, validation, data_seed)
+    return data.select_data(source, *parts, validation, data_seed)
 
 
 # --- every option of the groups, whatever their names ---
@@ -432,14 +433,14 @@ def test_global_generators_change_nothing() -> None:
 
 def test_a_digest_sees_every_index_and_label() -> None:
     arrays = [np.arange(4), np.arange(4, 6), np.arange(3), np.array([0, 1, 0, 1])]
-    digest = data.Choice(*arrays).digest()
-    assert digest == data.Choice(*(array.copy() for array in arrays)).digest() == "b43e9a6e1aca080a"
+    digest = data.SelectedData(*arrays).digest()
+    assert digest == data.SelectedData(*(array.copy() for array in arrays)).digest() == "b43e9a6e1aca080a"
     for i in range(4):
         changed = [array.copy() for array in arrays]
         changed[i][-1] += 1
-        assert data.Choice(*changed).digest() != digest
+        assert data.SelectedData(*changed).digest() != digest
     moved = [arrays[0][:3], np.array([3, 4, 5]), *arrays[2:]]
-    assert data.Choice(*moved).digest() != digest, "the same numbers, shared out otherwise"
+    assert data.SelectedData(*moved).digest() != digest, "the same numbers, shared out otherwise"
 
 
 def test_a_part_has_the_chosen_images_with_their_labels() -> None:

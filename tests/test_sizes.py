@@ -14,8 +14,9 @@ from commands import mixexp
 
 from mixexp import sizes
 from mixexp.build import build
-from mixexp.plan.checks import TooLarge, validate
+from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
+from mixexp.sizes import TooLargeLine
 
 HAS = "this machine has 16.0 GiB"
 NEVER = "too large; no memory can hold it"
@@ -65,7 +66,7 @@ MLP, TABLE, GAME = "dataset=two_moons model=mlp", "dataset=grid model=mlp", "dat
 )  # fmt: skip
 def test_what_this_machine_cannot_hold_is_named_with_both_numbers(words: str, line: str) -> None:
     assert refusals(words) == [line]
-    assert isinstance(refusals(words)[0], TooLarge)
+    assert isinstance(refusals(words)[0], TooLargeLine)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mixexp.augment import Shift
 from mixexp.build import build
-from mixexp.data import load
 from mixexp.dataset.sounds import (
     ClassFolders,
     ListedTest,
@@ -31,6 +30,7 @@ from mixexp.mix import Mix
 from mixexp.mix.blend import LoudnessBlend, a_weighting
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
+from mixexp.run.data import load
 
 RATE = 8000
 

@@ -19,14 +19,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixexp import optimizer, speed
-from mixexp.batches import Batches, Epoch
 from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.plan.checks import validate
 from mixexp.plan.options import options
-from mixexp.record import RunFolder
-from mixexp.sweep.execute import settle
+from mixexp.run import stepper as stepping
+from mixexp.run.batches import Batches, Epoch
+from mixexp.run.budget import Budget
+from mixexp.run.device import make_deterministic
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -110,9 +112,9 @@ def graphs_on_the_cpu(monkeypatch) -> None:
     captured.clear()
     monkeypatch.setattr(speed, "GRAPH_DEVICES", ("cuda", "cpu"))
     monkeypatch.setattr(optimizer, "RATE_ON_DEVICE", ("cuda", "cpu"))
-    monkeypatch.setattr(speed, "new_pool", lambda: None)
-    monkeypatch.setattr(speed, "capture", record)
-    monkeypatch.setattr(speed, "waits", watch)
+    monkeypatch.setattr(stepping, "new_pool", lambda: None)
+    monkeypatch.setattr(stepping, "capture", record)
+    monkeypatch.setattr(stepping, "waits", watch)
 
 
 SMALL = ("subset=head", "subset.n=200", "batch_size=32", "epochs=6", "evaluations=3", "model.width=2")
@@ -179,13 +181,13 @@ def test_a_step_that_waits_for_the_device_is_named_or_left_eager(optional, graph
     batches = some_batches()
     stepper(0, batches, 1)
     if optional:
-        assert stepper.taken == "graph"
-        assert stepper(1, batches, 5) == 1 and stepper(2, batches, 5) == 1
-        assert weight.item() == 3 and stepper.most == 1 and stepper.taken == "eager"
+        assert stepper.mode_used == "graph"
+        assert stepper(1, batches, 6) == 2 and stepper(2, batches, 7) == 3
+        assert weight.item() == 3 and stepper.max_steps == 1 and stepper.mode_used == "eager"
         assert notes == ["no CUDA graphs: a step waits for the device, called a synchronizing CUDA operation"]
     else:
         with pytest.raises(UserError, match="speed = graph: a step waits for the device.*speed=compiled runs it"):
-            stepper(1, batches, 5)
+            stepper(1, batches, 6)
     assert not captured
 
 
@@ -193,7 +195,7 @@ def test_a_step_that_keeps_state_on_the_host_is_left_eager(graphs_on_the_cpu):
     """A graph would go on with the state it was captured in."""
     stepper, weight, notes = counting_stepper(optional=True, keeps=True)
     batches = some_batches()
-    assert [stepper(step, batches, 5) for step in range(4)] == [1] * 4
+    assert [stepper(step, batches, step + 5) for step in range(4)] == [1, 2, 3, 4]
     assert weight.item() == 1 + 2 + 3 + 4 and notes == ["no CUDA graphs: it keeps state in Python from step to step"]
     with pytest.raises(UserError, match="speed = graph: it keeps state in Python"):
         counting_stepper(optional=False, keeps=True)[0](0, batches, 5)
@@ -203,12 +205,12 @@ def test_a_failed_capture_is_no_case_for_going_on(graphs_on_the_cpu, monkeypatch
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(speed, "capture", fail)
+    monkeypatch.setattr(stepping, "capture", fail)
     stepper, weight, _ = counting_stepper(optional=True)
     batches = some_batches()
-    stepper(0, batches, 1), stepper(1, batches, 1)
-    with pytest.raises(speed.CaptureFailed, match="speed = graph: cannot be captured, CUDA out of memory") as failure:
-        stepper(2, batches, 1)
+    stepper(0, batches, 1), stepper(1, batches, 2)
+    with pytest.raises(stepping.CaptureFailed, match="speed = graph: cannot be captured, CUDA out of memory") as failure:
+        stepper(2, batches, 3)
     assert isinstance(failure.value.__cause__, torch.OutOfMemoryError) and weight.item() == 2
 
 
@@ -224,7 +226,7 @@ def test_an_optimizer_with_a_rate_on_the_host_is_not_captured():
 
 def counting_stepper(
     optional: bool, capturable: bool = True, reads: bool = False, keeps: bool = False
-) -> tuple[speed.Stepper, Tensor, list[str]]:
+) -> tuple[stepping.Stepper, Tensor, list[str]]:
     """A stepper whose step adds one to a weight, or, where it keeps state, one more each time."""
     weight, notes, module = torch.zeros(()), [], torch.nn.Module()
     module.kept = 0
@@ -236,11 +238,11 @@ def counting_stepper(
             weight.item()
 
     mode = speed.Mode(compiled=False, graph=True, why="", optional=optional)
-    return speed.Stepper(mode, take, lambda *_: None, capturable, [module], CPU, 0, notes.append), weight, notes
+    return stepping.Stepper(mode, take, lambda *_: None, capturable, [module], CPU, 0, notes.append), weight, notes
 
 
 def some_batches(count: int = 8) -> Batches:
-    batches = Batches(lambda epoch: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), 4 * count, 4, count, CPU)
+    batches = Batches(lambda _: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), Budget(4 * count, 4, count, count, 1), CPU)
     batches.turn_to(0)
     return batches
 
@@ -269,28 +271,28 @@ FLOPS_OF_FOUR_MINUTES = 240 * 50e9
 
 
 @pytest.mark.parametrize(
-    "device, threads, steps, flops, expected",
+    "device, threads, flops, expected",
     [
-        (CPU, 1, 10**6, None, "eager"),
-        (CPU, 1, 1, FLOPS_OF_FOUR_MINUTES, "compiled"),
-        (CPU, 1, 1, 0.99 * FLOPS_OF_FOUR_MINUTES, "eager"),
-        (CPU, 2, 1, FLOPS_OF_FOUR_MINUTES, "eager"),
-        (CPU, 2, 1, 2 * FLOPS_OF_FOUR_MINUTES, "compiled"),
-        (CUDA, 1, 199, 1e18, "eager"),
-        (CUDA, 1, 200, 1e15, "graph"),
-        (CUDA, 1, 200, 2e16, "compiled graph"),
-        (torch.device("mps"), 1, 10**6, 1e20, "eager"),
+        (CPU, 1, None, "eager"),
+        (CPU, 1, FLOPS_OF_FOUR_MINUTES, "compiled"),
+        (CPU, 1, 0.99 * FLOPS_OF_FOUR_MINUTES, "eager"),
+        (CPU, 2, FLOPS_OF_FOUR_MINUTES, "eager"),
+        (CPU, 2, 2 * FLOPS_OF_FOUR_MINUTES, "compiled"),
+        (CUDA, 1, None, "eager"),
+        (CUDA, 1, 1e15, "eager"),
+        (CUDA, 1, 2e16, "compiled"),
+        (torch.device("mps"), 1, 1e20, "eager"),
     ],
 )
-def test_auto_follows_its_rule(device, threads, steps, flops, expected, monkeypatch):
+def test_auto_follows_its_rule(device, threads, flops, expected, monkeypatch):
     monkeypatch.setattr(speed, "_compiler", lambda: "/usr/bin/g++")
-    mode = speed.Auto().mode(device, threads, steps, flops)
+    mode = speed.Auto().mode(device, threads, flops)
     assert mode.name == expected and mode.why.startswith("auto: ")
 
 
 def test_without_a_compiler_auto_is_eager_and_compiled_is_refused(monkeypatch):
     monkeypatch.setattr(speed, "_compiler", lambda: None)
-    mode = speed.Auto().mode(CPU, 1, 1, 1e20)
+    mode = speed.Auto().mode(CPU, 1, 1e20)
     assert mode.name == "eager" and mode.why.endswith("no C++ compiler")
     config = config_of()
     config["speed"] = {"_target_": "mixexp.speed.Compiled"}
@@ -348,13 +350,13 @@ def test_what_cannot_be_compiled_is_named_or_left_eager(optional):
         losses = weight * labels if weight.item() > 0 else labels
         return losses.mean(), losses.detach()
 
-    def take(batch: Any, layer: str, forward: speed.Forward) -> None:
+    def take(batch: Any, layer: str, forward: stepping.Forward) -> None:
         forward(batch.chosen, batch.chosen.float(), batch.mix, layer)[0].backward()
 
     mode = speed.Mode(compiled=True, graph=False, why="", optional=optional)
-    stepper = speed.Stepper(mode, take, forward, False, [], CPU, 0, notes.append)
+    stepper = stepping.Stepper(mode, take, forward, False, [], CPU, 0, notes.append)
     if optional:
-        assert stepper(0, some_batches(), 1) == 1 and weight.grad.item() == 1.5 and stepper.taken == "eager"
+        assert stepper(0, some_batches(), 1) == 1 and weight.grad.item() == 1.5 and stepper.mode_used == "eager"
         assert len(notes) == 1 and notes[0].startswith("not compiled: ")
     else:
         with pytest.raises(UserError, match="speed = compiled: cannot be compiled, .*; speed=eager runs it"):
@@ -401,7 +403,7 @@ def test_a_loss_with_state_in_python_is_never_trained_as_if_it_had_none(mode, tm
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layer", ["input", "layer2", "random"])
 def test_all_modes_agree_on_cuda(precision, layer, tmp_path):
-    settle(CUDA)
+    make_deterministic(CUDA)
     words = ("mix=mixup", "augment=standard", "device=cuda", f"precision={precision}", f"mix_layer={layer}", *SMALL)
     eager = trained(tmp_path / "eager", *words, "speed=eager")
     graph = trained(tmp_path / "graph", *words, "speed=graph", "speed.compiled=false")

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,19 @@ OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
 GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
 LEVELS = [
-    {"text", "files", "metrics", "streams", "labels", "conf_dir", "class_names", "settings"},
+    {"text", "files", "metrics", "streams", "labels", "conf_dir", "class_names", "settings", "run"},
     {"errors"},
     {"run.reader", "run.spec"},
     {"spec"},
     {"wording", "contracts"},
-    {"build", "device", "record", "sizes"},
-    {"checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "logger"},
-    {"data", "network", "batches", "computer", "mirror"},
-    {"evaluate", "speed"},
+    {"options", "build", "sizes", "run.folder"},
+    {"run.checkpoint"},
+    GROUP_PARTS | {"optimizer", "schedule", "speed", "finished", "logger", "run.device"},
+    {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
+    {"run.batches", "run.loop", "evaluate"},
+    {"run.stepper"},
     {"probe"},
-    {"prepare"},
+    {"run.setup"},
     {"train"},
     {"gan"},
     {"plan"},
@@ -47,12 +49,13 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 
 def place(path: Path) -> str:
-    """The part of the house a module is in: a folder's name, or a file's; of the folder run each file."""
-    return part(list(path.relative_to(PACKAGE).with_suffix("").parts))
+    """The part of the house a module is in: a folder's name, or a file's; every module of run/ is a part of its own."""
+    return part(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def part(names: list[str]) -> str:
-    return ".".join(names[:2]) if names[0] == "run" and names[1:] != ["__init__"] else names[0]
+def part(names: Sequence[str]) -> str:
+    """The same of a module by its names below the package."""
+    return ".".join(names[: 2 if names[0] == "run" and names[-1] != "__init__" else 1])
 
 
 def imports(path: Path) -> set[str]:
@@ -82,6 +85,13 @@ def test_imports_go_one_way(path):
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "report":
             assert here == "cli" or path.name == "search_report.py", f"{here} imports {name}"
+
+
+def test_only_the_games_own_modules_look_at_its_option():
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())) if place(path) != "gan" else ():
+            read = node.slice if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) and node.args else None
+            assert not (isinstance(read, ast.Constant) and read.value == "gan"), f"{path}:{node.lineno}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

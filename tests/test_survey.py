@@ -23,7 +23,7 @@ from running import config_of, trained
 from mixexp import cli
 from mixexp.errors import UserError
 from mixexp.plan.identity import run_id
-from mixexp.record import COLUMNS, LOCK, RunFolder
+from mixexp.run.folder import COLUMNS, LOCK, RunFolder
 from mixexp.run.spec import Task
 from mixexp.sweep import launch, slot, survey
 from mixexp.sweep.pace import Pace, duration, past

@@ -11,7 +11,7 @@ from running import rows_of
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "model=small_cnn", "seed=0", "precision=float32")

@@ -22,7 +22,7 @@ from mixexp.mix import Plan
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.train import train
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")

@@ -17,7 +17,7 @@ from mixexp.conf_dir import CONF
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
-from mixexp.record import RunFolder
+from mixexp.run.folder import RunFolder
 from mixexp.spec.grid import block_cells
 from mixexp.train import train
 

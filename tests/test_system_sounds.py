@@ -9,9 +9,9 @@ import torch
 from running import config_of, rows_of, sounds, trained, write_tones
 from torch import Tensor
 
-from mixexp import data
 from mixexp import train as loop
 from mixexp.mix.blend import LoudnessBlend
+from mixexp.run import data
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from running import config_of, option, rows_of, trained
 from sklearn import datasets
 
 from mixexp.build import build
-from mixexp.data import Normalize, load
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.tables import SklearnTable
 from mixexp.errors import UserError
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
+from mixexp.run.data import Normalize, load
 
 SIZES = {"iris": (150, 4, 3), "wine": (178, 13, 3), "breast_cancer": (569, 30, 2)}
 

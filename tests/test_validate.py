@@ -182,7 +182,7 @@ def test_a_trusted_module_is_the_name_of_one(name: str) -> None:
     ],
 )
 def test_a_device_is_one_that_this_machine_has(device: str, machine: list[str], hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixexp.device.available", lambda: machine)
+    monkeypatch.setattr("mixexp.run.device.available", lambda: machine)
     gpu = " (a GPU is cuda)" if device.lower().startswith("gpu") else ""
     says = f"needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(machine)}.{hint}"
     assert refused(device=device) == f"device = {in_hydra(device)}: {says}"

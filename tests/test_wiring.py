@@ -10,12 +10,14 @@ import pytest
 import torch
 from running import config_of, rows_of, trained
 
-from mixexp import data, streams
+from mixexp import evaluate as evaluating
+from mixexp import streams
 from mixexp import train as loop
 from mixexp.augment import Standard
 from mixexp.build import build
 from mixexp.mix.mixes import NoMix
-from mixexp.record import RunFolder
+from mixexp.run import data
+from mixexp.run.folder import RunFolder
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[tuple]:
@@ -31,11 +33,11 @@ def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[t
     return calls
 
 
-def choice_of(config: dict) -> tuple[data.Choice, torch.Tensor]:
+def choice_of(config: dict) -> tuple[data.SelectedData, torch.Tensor]:
     """The images a configuration uses, and all true training labels."""
     _, splits = data.load(config["dataset"])
     parts = [build(config[group]) for group in ("subset", "imbalance", "label_noise")]
-    return data.choose(splits, *parts, config["validation"], config["data_seed"]), splits.train_labels
+    return data.select_data(splits, *parts, config["validation"], config["data_seed"]), splits.train_labels
 
 
 def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):
@@ -82,7 +84,7 @@ def test_the_losss_penalty_is_minimised_too(tmp_path):
 
 def test_bc_plus_centres_images_at_training_and_at_test_time(tmp_path, monkeypatch):
     words = ("mix=bc_plus", "loss=kl", "epochs=1")
-    evaluations, inputs = watched(monkeypatch, loop, "evaluate"), watched(monkeypatch, loop, "forward_blended")
+    evaluations, inputs = watched(monkeypatch, evaluating, "evaluate"), watched(monkeypatch, loop, "forward_blended")
     trained(tmp_path / "centred", *words)
     assert evaluations[0][0][3].zero_mean
     # one grey channel with its statistics at zero mean: every centred image has the same mean after normalisation
@@ -103,7 +105,7 @@ def test_every_batch_is_mixed_at_the_layer_drawn_for_it(tmp_path, monkeypatch):
 
 def test_validation_figures_are_of_the_held_out_images(tmp_path, monkeypatch):
     words = ("validation=0.2", "label_noise=uniform", "epochs=1")
-    calls = watched(monkeypatch, loop, "evaluate")
+    calls = watched(monkeypatch, evaluating, "evaluate")
     record = trained(tmp_path, *words)
     choice, true = choice_of(config_of(*words))
     test, held_out = calls

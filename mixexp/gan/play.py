@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import computer, data, streams
+from mixexp import streams
 from mixexp.build import build
-from mixexp.checkpoint import Checkpoint, State
-from mixexp.device import execution
 from mixexp.gan import Objective
 from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
-from mixexp.optimizer import load_state
-from mixexp.record import RunFolder, environment
-from mixexp.train import Progress, evaluation_interval
+from mixexp.run import data
+from mixexp.run.budget import Budget
+from mixexp.run.device import compatibility_key, describe, execution
+from mixexp.run.folder import RunFolder
+from mixexp.run.session import Progress, Session
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 """epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""
@@ -72,6 +72,11 @@ def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int
     return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
+def game_budget(config: Mapping[str, Any], points: int) -> Budget:
+    """The budget of a game, which has no epochs."""
+    return Budget(points, config["batch_size"], 1, config["steps"], config["evaluations"])
+
+
 def memory_of(game: Minimax, features: int, batch: int) -> float:
     """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
     parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
@@ -79,12 +84,14 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
     return 4.0 * (2 * parameters + kept + game.samples * (game.z_dim + features))
 
 
-def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
+def play(
+    config: Mapping[str, Any], folder: RunFolder, metadata: Mapping[str, Any], warm_starts: Iterable[Path] = (), flops: float | None = None
+) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train does.
 
-    config: a resolved configuration that validate.py has passed. facts: what else environment.json shall say. In float32, every
-    operation as it comes. All that a step draws is keyed by seed and step, so that a run closed after any step goes on from its
-    checkpoint as if it had not stopped.
+    config: a resolved configuration that validate.py has passed. metadata: what else environment.json shall say. In float32, every
+    operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so that a run
+    closed after any step goes on from its checkpoint as if it had not stopped.
     """
     # -- points whole on the device, networks, optimizers
     run, seed, trusted = execution(config), config["seed"], tuple(config["trusted_modules"])
@@ -94,104 +101,64 @@ def play(config: Mapping[str, Any], folder: RunFolder, facts: Mapping[str, Any])
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):  # on the CPU, so that every device starts from the same
         generator, discriminator = (network.to(run.device) for network in game.networks(points.shape[1]))
     parameters = [list(network.parameters()) for network in (discriminator, generator)]
-    optimizers = [build(config["optimizer"], trusted, parameters=found, params=found) for found in parameters]
-    lr, steps, batch = config["optimizer"]["lr"], config["steps"], config["batch_size"]
-    evaluate_every = evaluation_interval(config, 1, steps)
+    optimizers = [build(config["optimizer"], trusted, parameters=trained, params=trained) for trained in parameters]
+    budget = game_budget(config, len(points))
+    sums = torch.zeros(2, device=run.device)  # of both losses since the last evaluation
+    turns = [(discriminator_loss, game.discriminator, 0)] * game.discriminator_steps + [(generator_loss, game.generator, 1)]
 
-    # -- what is looked at: the same noise and the same test points throughout
-    noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)
-    noise, centres = torch.from_numpy(noise).to(run.device), dataset.centres.to(run.device)
-    shown = splits.test_images[: game.frame_points].flatten(1)
-
-    # -- where an earlier attempt stopped
-    made_by = {**computer.made_by(run, trusted), "data": splits.digest}
-    checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
-    modules = {"generator": generator, "discriminator": discriminator}
-    sums, first, counted, seconds, written, probed = torch.zeros(2, device=run.device), 0, 0, 0.0, [], {}
-    saved = checkpoint.load(checkpoint.path, folder.note)
-    if saved is not None and saved["step"] < steps:
-        for name, module in modules.items():
-            module.load_state_dict(saved[name])
-        for optimizer, found in zip(optimizers, saved["optimizers"], strict=True):
-            load_state(optimizer, found)
-        sums.copy_(saved["sums"])
-        first, counted, seconds, written, probed = (saved[name] for name in ("step", "counted", "seconds", "rows", "probed"))
-        folder.note(f"goes on at step {first:,} of {steps:,}")
-
-    folder.start(
-        config,
-        environment(
-            **facts,
-            continued_at_step=first,
-            **computer.told(run),
-            parameters={name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
-            steps=steps,
-            train_counts=torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
-            data_contents=splits.digest,
-        ),
-        validation=False,
-        rows=written,
-        probed=probed,
-        columns=COLUMNS,
-    )
-    started = time.perf_counter() - seconds
-
-    def state() -> State:
-        """What the rest of the run depends on, after the steps that are done."""
-        states = {name: module.state_dict() for name, module in modules.items()}
-        states |= {"optimizers": [optimizer.state_dict() for optimizer in optimizers], "sums": sums, "counted": counted}
-        return {"step": done, "rows": folder.rows, "probed": folder.probed, "seconds": time.perf_counter() - started, **states}
-
-    def take(step: int) -> None:
+    def update(step: int) -> None:
         """The discriminator's updates, then the generator's one."""
         rng = streams.generator(seed, "gan", step)
-        turns = [(discriminator_loss, game.discriminator, 0)] * game.discriminator_steps + [(generator_loss, game.generator, 1)]
         for loss, objective, who in turns:
-            minimised = loss(game, generator, discriminator, points, draw(objective, rng, len(points), batch, game.z_dim, run.device))
+            draws = draw(objective, rng, len(points), budget.batch, game.z_dim, run.device)
+            minimised = loss(game, generator, discriminator, points, draws)
             optimizers[who].zero_grad(set_to_none=True)
             minimised.backward(inputs=parameters[who])
             optimizers[who].step()
             sums[who] += minimised.detach()
 
-    done, finite = first, True
-    while done < steps and finite:
-        take(done)
-        done += 1
-        counted += 1
+    # -- from where an earlier attempt stopped
+    made_by = {**compatibility_key(run, trusted), "data": splits.digest}
+    modules = {"generator": generator, "discriminator": discriminator}
+    stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
+    session = Session(folder, config, budget.steps, made_by, stateful)
+    session.resume(lambda steps, step: step < budget.steps)
+    centres = dataset.centres.to(run.device)
+    facts = {
+        "parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
+        "train_counts": torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
+        "data_contents": splits.digest,
+    }
+    session.start({**metadata, **describe(run), **facts}, columns=COLUMNS)
+
+    # -- what is looked at: the same noise and the same test points throughout
+    noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)
+    noise = torch.from_numpy(noise).to(run.device)
+    test_points = splits.test_images[: game.frame_points].flatten(1)
+    while session.step < budget.steps:
+        update(session.step)
+        session.step = step = session.step + 1
 
         # -- an evaluation, by budget, and a frame
-        if done % evaluate_every == 0 or done == steps or done in game.snapshots:
+        shown = step in game.snapshots or step == budget.steps
+        if shown or budget.evaluates(step):
             with torch.no_grad():
                 samples = generator(noise)
-        if done % evaluate_every == 0 or done == steps:
-            d_loss, g_loss = (sums.cpu().double() / torch.tensor([game.discriminator_steps * counted, counted])).tolist()
+        if budget.evaluates(step):
+            count = step - session.evaluated
+            d_loss, g_loss = (sums.cpu().double() / torch.tensor([game.discriminator_steps * count, count])).tolist()
             sums.zero_()
-            counted = 0
             modes, high_quality = coverage(samples, centres, dataset.spread)
-            epoch = done * game.discriminator_steps * game.discriminator.batches * batch / len(points)
-            row = {"step": done, "epoch": round(epoch, 4), "lr": lr, "d_loss": d_loss, "g_loss": g_loss}
-            row |= {"modes": modes, "high_quality": high_quality, "seconds": round(time.perf_counter() - started, 3)}
-            folder.append(row)
-            finite = math.isfinite(d_loss) and math.isfinite(g_loss)
-        if done in game.snapshots or done == steps:
-            kinds = {"data": shown, "generated": samples[: game.frame_points].cpu()}
-            frame = [{"x": x, "y": y, "kind": kind} for kind, found in kinds.items() for x, y in found.double().numpy().round(4).tolist()]
-            folder.measured(done, {"frames": frame})
+            epoch = step * game.discriminator_steps * game.discriminator.batches * budget.batch / len(points)
+            row = {"step": step, "epoch": round(epoch, 4), "lr": config["optimizer"]["lr"], "d_loss": d_loss, "g_loss": g_loss}
+            session.record({**row, "modes": modes, "high_quality": high_quality})
+            session.diverged = not (math.isfinite(d_loss) and math.isfinite(g_loss))
+        if shown:
+            kinds = {"data": test_points, "generated": samples[: game.frame_points].cpu()}
+            frame = [{"x": x, "y": y, "kind": kind} for kind, xy in kinds.items() for x, y in xy.double().numpy().round(4).tolist()]
+            folder.append_probe_rows(step, {"frames": frame})
+        if session.diverged:
+            break
+        yield from session.turn()
 
-        if done < steps and finite and checkpoint.due():
-            checkpoint.save(state())
-        try:
-            yield Progress(done, steps, None)
-        except GeneratorExit:
-            if done < steps and finite:
-                try:
-                    checkpoint.save(state())
-                except OSError as error:  # a full disk makes no failure of a stop: the run goes on from the checkpoint before
-                    folder.note(f"no checkpoint at step {done:,}: {error}")
-            raise
-
-    if config["keep_checkpoint"] and finite:
-        checkpoint.save(state())
-    folder.finish(outcome="finished" if finite else "diverged", seconds=time.perf_counter() - started, steps=done)
-    if not (config["keep_checkpoint"] and finite):
-        checkpoint.path.unlink(missing_ok=True)
+    session.finish()

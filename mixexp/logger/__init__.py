@@ -19,7 +19,7 @@ Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
-class Account:
+class RunInfo:
     """What a logger is told of a run.
 
     folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's name;
@@ -64,7 +64,7 @@ class Logger(abc.ABC):
             raise UserError(f"logger: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[{self.extra}]'")
 
     @abc.abstractmethod
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         """Begin a run, or go on with one begun before: afterwards these rows are logged, each once, and no others."""
 
     @abc.abstractmethod
@@ -87,9 +87,9 @@ class Guarded(Logger):
     def check(self) -> None:
         self._logger.check()
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
-        self._note = account.note
-        self._attempt(lambda: self._logger.start(account, rows))
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
+        self._note = info.note
+        self._attempt(lambda: self._logger.start(info, rows))
 
     def row(self, row: Row) -> None:
         self._attempt(lambda: self._logger.row(row))
@@ -122,9 +122,9 @@ class Several(Logger):
         for logger in self._loggers:
             logger.check()
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         for logger in self._loggers:
-            logger.start(account, rows)
+            logger.start(info, rows)
 
     def row(self, row: Row) -> None:
         for logger in self._loggers:

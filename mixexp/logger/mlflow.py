@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from filelock import FileLock
 from pydantic import Field
 
-from mixexp.logger import Account, Logger, Outcome, Row
+from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,16 +37,16 @@ class MLflow(Logger):
     def __init__(self, tracking_uri: Annotated[str, Field(min_length=1)] | None = None) -> None:
         self._tracking_uri = tracking_uri
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
-        self._account = account
-        folder = account.folder.absolute()
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
+        self._info = info
+        folder = info.folder.absolute()
         output_dir = folder.parent.parent
         self._folder = str(folder if self._tracking_uri else folder.relative_to(output_dir))  # others may use the same server
         with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):  # of many runs that begin at once, one makes the tables
             self._client = _client(self._tracking_uri or _local(output_dir))
             experiment = self._experiment()
         metrics = {_point(metric): metric for metric in self._metrics(rows)}
-        same_id = self._client.search_runs([experiment], f"tags.run_id = '{account.run_id}'")
+        same_id = self._client.search_runs([experiment], f"tags.run_id = '{info.run_id}'")
         earlier = [run for run in same_id if run.data.tags.get("folder") == self._folder]
         points = [_point(metric) for run in earlier for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
         there = set(points)
@@ -70,7 +70,7 @@ class MLflow(Logger):
 
     def _experiment(self) -> str:
         """The id of the experiment, made where there is none."""
-        name = self._account.project
+        name = self._info.project
         experiment = self._client.get_experiment_by_name(name)
         return experiment.experiment_id if experiment is not None else self._client.create_experiment(name)
 
@@ -78,12 +78,12 @@ class MLflow(Logger):
         """A new run with what does not change: its params and tags."""
         from mlflow.entities import Param
 
-        environment = self._account.environment
-        tags = {"run_id": self._account.run_id, "folder": self._folder, "device": environment.get("device")}
+        environment = self._info.environment
+        tags = {"run_id": self._info.run_id, "folder": self._folder, "device": environment.get("device")}
         tags |= {"commit": (environment.get("git") or {}).get("commit")}
         described = {key: str(value) for key, value in tags.items() if value is not None}
-        made = self._client.create_run(experiment, self._milliseconds(0.0), described, self._account.label)
-        params = iter([Param(key, str(value)) for key, value in self._account.settings.items()])
+        made = self._client.create_run(experiment, self._milliseconds(0.0), described, self._info.label)
+        params = iter([Param(key, str(value)) for key, value in self._info.settings.items()])
         while some := list(itertools.islice(params, PARAMS_A_CALL)):
             self._client.log_batch(made.info.run_id, params=some)
         return made.info.run_id
@@ -101,7 +101,7 @@ class MLflow(Logger):
             self._client.log_batch(self._run, metrics=some)
 
     def _milliseconds(self, seconds: float) -> int:
-        return round(1000 * (self._account.began + seconds))
+        return round(1000 * (self._info.began + seconds))
 
 
 def _client(uri: str) -> MlflowClient:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixexp.logger import Account, Logger, Outcome, Row
+from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 
 class TensorBoard(Logger):
@@ -16,15 +16,15 @@ class TensorBoard(Logger):
     extra = "tensorboard"
     packages = ("tensorboard",)
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder = account.folder / "tensorboard"
+        folder = info.folder / "tensorboard"
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer = SummaryWriter(str(folder))
-        self._account, self._session_end = account, None
-        lines = [f"| {key} | {str(value).replace('|', chr(92) + '|')} |" for key, value in account.settings.items()]
+        self._info, self._session_end = info, None
+        lines = [f"| {key} | {str(value).replace('|', chr(92) + '|')} |" for key, value in info.settings.items()]
         self._writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *lines]))
         for row in rows:
             self._write(row)
@@ -44,14 +44,14 @@ class TensorBoard(Logger):
             self._describe(row)
         for name, value in row.items():
             if name != "step":
-                self._writer.add_scalar(name, value, int(row["step"]), walltime=self._account.began + row.get("seconds", 0.0))
+                self._writer.add_scalar(name, value, int(row["step"]), walltime=self._info.began + row.get("seconds", 0.0))
 
     def _describe(self, row: Row) -> None:
         """The hyper-parameters and which columns are measures of them; SummaryWriter.add_hparams would write a further run."""
         from torch.utils.tensorboard.summary import hparams
 
         plain: dict[str, Any] = {
-            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in self._account.settings.items()
+            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in self._info.settings.items()
         }
         *beginning, self._session_end = hparams(plain, {name: value for name, value in row.items() if name != "step"})
         for summary in beginning:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mixexp.logger import Account, Logger, Outcome, Row
+from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 FINISH_SECONDS = 60.0
 
@@ -26,23 +26,23 @@ class WandB(Logger):
     def __init__(self, mode: Literal["offline", "online"] = "offline", entity: Annotated[str, Field(min_length=1)] | None = None) -> None:
         self._mode, self._entity = mode, entity
 
-    def start(self, account: Account, rows: Sequence[Row]) -> None:
+    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its own faults would go to its makers over the network, offline too
         import wandb
 
         if self._mode == "offline":
-            for old in (account.folder / "wandb").glob(f"offline-run-*-{account.run_id}"):
+            for old in (info.folder / "wandb").glob(f"offline-run-*-{info.run_id}"):
                 shutil.rmtree(old)
         self._run = wandb.init(
-            project=account.project,
+            project=info.project,
             entity=self._entity,
-            id=account.run_id,
-            name=account.label,
-            dir=str(account.folder),
+            id=info.run_id,
+            name=info.label,
+            dir=str(info.folder),
             mode=self._mode,
             resume="allow",
             reinit="create_new",  # several runs at once in a process
-            config=dict(account.settings),
+            config=dict(info.settings),
             settings=wandb.Settings(
                 console="off",
                 silent=True,

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import data, sizes
+from mixexp import sizes
 from mixexp.build import build
 from mixexp.contracts import undefined
-from mixexp.network import Network, layers
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.run import data
+from mixexp.run.network import Network, layers
 
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
 """What decides which images a run uses."""
@@ -57,7 +58,7 @@ def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
     chosen = {group: config[group] for group in ("subset", "imbalance", "label_noise")}
     with sizes.bounded(chosen, ""):
         subset, imbalance, label_noise = (build(node, trusted) for node in chosen.values())
-        choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+        choice = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
     shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
@@ -107,8 +108,8 @@ def network_summary(key: str, counts: tuple[int, ...], shape: tuple[int, ...], t
         def reached(layer: str) -> Callable[..., None]:
             return lambda *_: before.update({layer: counter.get_total_flops() / shape[0]})
 
-        for layer, path in {**body.stages, "final": ""}.items():  # the submodule of an empty path is the body
-            body.get_submodule(path).register_forward_hook(reached(layer))
+        for layer in layers(body)[1:]:
+            network.module_at(layer).register_forward_hook(reached(layer))
         kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
         try:
             with sizes.bounded(nodes, ""), counter, kept.counting():

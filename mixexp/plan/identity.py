@@ -9,6 +9,7 @@ from typing import Any
 
 from mixexp.build import build, telling
 from mixexp.class_names import stable
+from mixexp.plan.loops import loop_of
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALIASES = frozenset({"alpha"})
@@ -21,11 +22,9 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
     """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
 
     epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
-    where nothing is blended; a game of two networks is in float32. config has passed validate.
+    where nothing is blended; what a loop leaves no choice of, as it has it. config has passed validate.
     """
-    config = dict(config)
-    if config["gan"] is not None:
-        config["precision"] = "float32"
+    config = {**config, **loop_of(config).fixed}
     if config["steps"] is not None:
         config["epochs"] = None
     for name in ALIASES - used_aliases:

@@ -17,19 +17,20 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixexp.data import load, placed
 from mixexp.errors import UserError, closest
-from mixexp.plan.checks import TooLarge, validate
+from mixexp.plan.checks import validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.cost import task
 from mixexp.plan.identity import ALIASES, canonical, differences, run_id
+from mixexp.plan.loops import task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
+from mixexp.run.data import load, placed
 from mixexp.run.reader import read_environment
 from mixexp.run.spec import RunSpec
 from mixexp.settings import flatten, lookup
+from mixexp.sizes import TooLargeLine
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.grid import as_override, block_cells, value_of
@@ -112,7 +113,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     good = []
     for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
         errors = [*validate(config, here), *_budgets(config, overrides)]
-        only_large = all(isinstance(error, TooLarge) for error in errors)
+        only_large = all(isinstance(error, TooLargeLine) for error in errors)
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:

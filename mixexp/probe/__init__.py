@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from torch import Tensor
 
 from mixexp import streams
 from mixexp.augment import Augment
-from mixexp.batches import Batch
-from mixexp.data import Normalize, Part
-from mixexp.device import Execution
 from mixexp.errors import closest
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix_layer import MixLayer
-from mixexp.network import Network
+from mixexp.run.batches import Batch, draw_epoch
+from mixexp.run.data import DataSplit, Normalize
+from mixexp.run.device import Execution
+from mixexp.run.network import Network, layers
 from mixexp.sampling import Sampling
 
 BATCH = 500
@@ -65,12 +66,12 @@ class Facts:
                 raise ValueError(f"probe: model has no layer {name!r}; it has {', '.join(self.layers)}.{closest(name, self.layers)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """A network after `step` steps, in evaluation mode, with what it was trained on and by.
 
-    true_labels: int64 [N], of the training images, whose own labels may be noise. layers: every layer, "input" to "final".
-    batch_size: samples in a step. other: the network of another finished run, by the path of its folder.
+    true_labels: int64 [N], of the training images, whose own labels may be noise. batch_size: samples in a step. other: the network
+    of another finished run, by the path of its folder.
     """
 
     network: Network
@@ -81,19 +82,23 @@ class Subject:
     mix_layer: MixLayer
     normalize: Normalize
     run: Execution
-    train: Part
+    train: DataSplit
     true_labels: Tensor
-    test: Part
+    test: DataSplit
     classes: tuple[str, ...]
     kind: str
-    layers: tuple[str, ...]
     seed: int
     batch_size: int
-    step: int
     other: Callable[[str], Subject]
+    step: int = 0
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer, "input" to "final"."""
+        return tuple(layers(self.network.body))
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Network input, float32 [B, C, H, W], from raw images as a Part holds them."""
+        """Network input, float32 [B, C, H, W], from raw images as a DataSplit holds them."""
         return self.normalize(images).contiguous(memory_format=self.run.memory_format)
 
     def outputs(self, inputs: Tensor) -> Tensor:
@@ -108,11 +113,9 @@ class Subject:
     def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """The representations, and the outputs of the same forward pass."""
         inputs = self.inputs(images)
-        found = {"input": inputs}
-        places = {name: self.network.body.get_submodule(path) for name, path in self.network.body.stages.items()}
-        places["final"] = self.network.body
+        outputs_at = {"input": inputs}
         handles = [
-            places[name].register_forward_hook(lambda _, __, output, name=name: found.update({name: output}))
+            self.network.module_at(name).register_forward_hook(lambda _, __, output, name=name: outputs_at.update({name: output}))
             for name in layers
             if name != "input"
         ]
@@ -121,12 +124,12 @@ class Subject:
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: found[name].flatten(1).float() for name in layers}, outputs
+        return {name: outputs_at[name].flatten(1).float() for name in layers}, outputs
 
     def mixed(self, epoch: int) -> Iterator[tuple[Tensor, Plan]]:
         """The batches of an epoch, the last partial one too: rows of the training images, int64 [S], and how they are blended."""
         for batch, _ in self._batches(epoch):
-            chosen, _ = batch.everybody()
+            chosen, _ = batch.with_external()
             yield chosen, self.mix.plan(self.train.labels[chosen], batch.mix)
 
     def shown(self, epoch: int) -> Iterator[tuple[Tensor, Plan, str]]:
@@ -135,37 +138,30 @@ class Subject:
         What an augmentation draws on the device itself, as noise is, differs from what it drew in the run.
         """
         for batch, layer in self._batches(epoch):
-            chosen, draws = batch.everybody()
+            chosen, draws = batch.with_external()
             images = self.augment(self.train.gather(chosen), draws, self.normalize)
             yield images, self.mix.plan(self.train.labels[chosen], batch.mix), layer
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, str]]:
         """What a run draws for each batch of an epoch, and the layer that it blends at."""
-        labels, device = self.train.labels, self.train.labels.device
-        source_images = self.mix.source_images(self.batch_size)
-        order = self.sampling.order(labels.cpu().numpy(), streams.generator(self.seed, "order", epoch))
-        rows = range(0, len(order), source_images)
-        draws = self.mix.draw(self.seed, epoch, order, source_images, self.batch_size)
-        external = {}
-        if self.mix.external:
-            external = {**self.augment.draw(streams.generator(self.seed, "augment guests", epoch), len(order)), "chosen": draws["external"]}
-        parts = (self.augment.draw(streams.generator(self.seed, "augment", epoch), len(order)), draws, external)
-        epoch_of = Batch(torch.from_numpy(order), *({name: torch.from_numpy(values) for name, values in part.items()} for part in parts))
-        for start, layer in zip(rows, self.mix_layer.draw(streams.generator(self.seed, "mix_layer", epoch), len(rows)), strict=True):
-            yield epoch_of.map(lambda values, start=start: values[start : start + source_images].to(device)), layer
+        labels, device, images = self.train.labels, self.train.labels.device, self.mix.source_images(self.batch_size)
+        groups = (self.sampling, self.augment, self.mix, self.mix_layer, labels.cpu().numpy())
+        drawn = draw_epoch(*groups, self.seed, self.batch_size, None, epoch)
+        for start, layer in zip(itertools.count(0, images), drawn.layers, strict=False):
+            yield drawn.batch.map(lambda values, start=start: values[start : start + images].to(device)), layer
 
-    def part(self, name: Literal["train", "test"]) -> Part:
+    def part(self, name: Literal["train", "test"]) -> DataSplit:
         """The images that a run is trained or tested on."""
         return self.train if name == "train" else self.test
 
-    def sample(self, name: Literal["train", "test"], count: int | None) -> Part:
+    def sample(self, name: Literal["train", "test"], count: int | None) -> DataSplit:
         """At most `count` images of a part in their order, the same at every step of a run; None: all of them."""
         part = self.part(name)
         if count is None or count >= len(part):
             return part
         chosen = streams.generator(self.seed, f"probe {name}").permutation(len(part))[:count]
         rows = torch.from_numpy(np.sort(chosen)).to(part.labels.device)
-        return Part(part.gather(rows), part.labels[rows])
+        return DataSplit(part.gather(rows), part.labels[rows])
 
 
 class Probe(abc.ABC):

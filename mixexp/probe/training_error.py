@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mixexp.data import Part
 from mixexp.labels import MixedLabels
 from mixexp.probe import BATCH, Probe, Rows, Subject
+from mixexp.run.data import DataSplit
 
 
 class TrainingError(Probe):
@@ -39,7 +39,7 @@ class TrainingError(Probe):
         return {"training_error": rows, "generalisation": [gap]}
 
 
-def _judged(subject: Subject, part: Part, true_labels: Tensor) -> Tensor:
+def _judged(subject: Subject, part: DataSplit, true_labels: Tensor) -> Tensor:
     """For every image whether it is wrong by its own label, by the true one, and its loss, float64 [3, N]."""
     judgements = []
     for images, labels, true in zip(part.images.split(BATCH), part.labels.split(BATCH), true_labels.split(BATCH), strict=True):

@@ -1,1 +1,1 @@
-"""One run: its settings as objects, its folder, its session."""
+"""One run: its parts, its budget, its folder and the session that trains it."""

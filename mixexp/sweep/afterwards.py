@@ -9,7 +9,7 @@ from typing import Any
 from mixexp.build import build, check
 from mixexp.errors import RunsFailed, UserError
 from mixexp.logger import Logger, Row
-from mixexp.mirror import account
+from mixexp.run.logging import run_info
 from mixexp.run.reader import Run, load_run, nothing_there, run_folders
 from mixexp.settings import flatten
 
@@ -35,7 +35,7 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
         try:
             rows = list(_rows(run))
             logger = build(node, trusted)
-            logger.start(account(run.folder, flatten(run.config), run.environment, rows, print), rows)
+            logger.start(run_info(run.folder, flatten(run.config), run.environment, rows, print), rows)
             logger.end(run.outcome)
         except (Exception, SystemExit) as error:
             failed.append(f"{run.folder}: logger: {type(error).__name__}: {error}")

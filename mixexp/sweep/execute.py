@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from mixexp.device import execution
 from mixexp.errors import warnings_as_notes
 from mixexp.files import put_aside, quantity
-from mixexp.gan.play import play
-from mixexp.mirror import mirrored
-from mixexp.record import FILES, LOCK, RunFolder
+from mixexp.plan.loops import loop_of
+from mixexp.run.device import execution, make_deterministic
+from mixexp.run.folder import FILES, LOCK
+from mixexp.run.logging import logged
 from mixexp.run.reader import load_state, read_environment
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
 from mixexp.settings import flatten
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.signals import handled
-from mixexp.train import Progress, train
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
@@ -78,8 +78,8 @@ def turns(
         output = after.enter_context(OutputTo(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             set_aside(run.folder, state.problem, note)
-        folder = after.enter_context(mirrored(run.folder, run.config, flatten(run.config), note))
-        settle(execution(run.config).device)
+        folder = after.enter_context(logged(run.folder, run.config, flatten(run.config), note))
+        make_deterministic(execution(run.config).device)
         facts = {
             "label": run.label,
             "family": run.family,
@@ -88,7 +88,8 @@ def turns(
             **({} if run.differs_from_edition is None else {"differs_from_edition": run.differs_from_edition}),
         }
         try:
-            with contextlib.closing(_loop(run, folder, facts)) as steps:
+            loop = loop_of(run.config)
+            with contextlib.closing(loop.run(run.config, folder, facts, _shorter(run), run.task.flops)) as steps:
                 while True:
                     torch.set_num_threads(run.config["threads"])  # a neighbour's may be others
                     if (progress := next(steps, None)) is None:
@@ -106,22 +107,6 @@ def turns(
             folder.fail(traceback.format_exc())
             raise
         return load_state(run.folder).result
-
-
-def _loop(run: RunSpec, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Progress]:
-    """The loop that a run is for."""
-    if run.config["gan"] is not None:
-        return play(run.config, folder, facts)
-    return train(run.config, folder, facts, _shorter(run), run.task.flops)
-
-
-def settle(device: torch.device) -> None:
-    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
-    torch.backends.cudnn.deterministic = True
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
 
 
 def _shorter(run: RunSpec) -> list[Path]:

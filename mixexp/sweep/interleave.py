@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mixexp.train import Progress
+from mixexp.run.session import Progress
 
 IN_FLIGHT = 2
 """Turns that the host may be ahead of a run's stream: enough to keep the device busy while it sees to the others."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mixexp.files import quantity, read_json_or_nothing
-from mixexp.plan.cost import Task
+from mixexp.run.spec import Task
 from mixexp.run.reader import read_environment, run_folders
 
 MOST_FLOPS = 1e30

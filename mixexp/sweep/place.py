@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from mixexp.device import execution
 from mixexp.errors import UserError
+from mixexp.run.device import execution
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
-from mixexp.speed import CaptureFailed
+from mixexp.run.stepper import CaptureFailed
 from mixexp.sweep.execute import Busy, turns
 from mixexp.sweep.interleave import Lane
-from mixexp.train import Progress
 
 PROGRESS_SECONDS = 0.3
 DEVICE_LOST = 70  # exit code of a process whose device answers no more

@@ -10,8 +10,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from mixexp.device import available
-from mixexp.record import headline
+from mixexp.run.device import available
+from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sizes import usable_processors

@@ -30,8 +30,9 @@ from mixexp.plan.composer import Composed
 from mixexp.plan.plan import plan
 from mixexp.plan.space import Choices, Range, space_of
 from mixexp.plan.unknown import compose_all
-from mixexp.record import VALIDATION_COLUMNS
+from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.reader import load_state
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
 from mixexp.spec.grid import as_override
 from mixexp.sweep.execute import Busy, execute, stop_on_signals
@@ -40,7 +41,6 @@ from mixexp.sweep.search_report import Trial, best_of, closing, write
 from mixexp.sweep.study import Claim, Study
 from mixexp.sweep.survey import at_work
 from mixexp.text import escaped, in_shell
-from mixexp.train import Progress
 
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
 

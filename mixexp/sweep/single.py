@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mixexp.errors import RunsFailed, show
 from mixexp.plan.composer import Composed
 from mixexp.plan.plan import idle_words, other_classes, plan, stale
-from mixexp.record import headline
+from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.execute import Busy, execute, stop_on_signals

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.files import read_ends
-from mixexp.record import LOCK, RunFolder
+from mixexp.run.folder import LOCK, RunFolder
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import handled

@@ -26,7 +26,7 @@ from mixexp.files import (
     timestamp,
     write_atomically,
 )
-from mixexp.record import LOCK, headline
+from mixexp.run.folder import LOCK, headline
 from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
 from mixexp.run.spec import Task
 from mixexp.sweep.pace import MOST_FLOPS, Pace, duration, past

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.record import headline
+from mixexp.run.folder import headline
 from mixexp.run.reader import is_run
 from mixexp.sweep.pace import Pace, duration
 from mixexp.sweep.signals import handled

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mixexp import data, streams
-from mixexp.augment import Augment
+from mixexp import streams
 from mixexp.build import build, telling
-from mixexp.checkpoint import read_weights
-from mixexp.data import Choice, Normalize, Part
-from mixexp.device import Execution, execution
 from mixexp.errors import UserError
-from mixexp.loss import Loss
-from mixexp.mix import Mix
-from mixexp.mix_layer import MixLayer
-from mixexp.network import Network, layers
 from mixexp.probe import Probe, Subject
+from mixexp.run import data
+from mixexp.run.budget import Budget, budget_of
+from mixexp.run.checkpoint import read_weights
+from mixexp.run.data import DataSplit, Normalize, SelectedData
+from mixexp.run.device import execution
+from mixexp.run.network import Network
 from mixexp.run.reader import read_environment, trained_config
-from mixexp.sampling import Sampling
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a run is made of before its first step."""
+@dataclass(frozen=True, kw_only=True)
+class RunParts(Subject):
+    """The parts of a run: what a probe sees of it, and what its loop needs besides.
 
-    run: Execution
-    kind: str
-    classes: tuple[str, ...]
-    choice: Choice
+    counts: training images of each class, int64 [C]; contents: hash of the data set's files.
+    """
+
+    selected: SelectedData
     counts: np.ndarray
-    train: Part
-    held_out: Part
-    test: Part
-    true_labels: torch.Tensor
-    normalize: Normalize
-    sampling: Sampling
-    augment: Augment
-    mix: Mix
-    mix_layer: MixLayer
-    network: Network
-    loss: Loss
+    held_out: DataSplit
+    budget: Budget
     probe: Probe | None
-    seed: int
-    batch_size: int
     contents: str
-    other: Callable[[str], Subject]
 
-    def subject(self, step: int) -> Subject:
-        """What a probe sees of the run after a step."""
-        return Subject(
-            self.network, self.loss, self.sampling, self.augment, self.mix, self.mix_layer, self.normalize, self.run, self.train,
-            self.true_labels, self.test, self.classes, self.kind, tuple(layers(self.network.body)), self.seed, self.batch_size, step,
-            self.other,
-        )  # fmt: skip
+    def facts(self) -> dict[str, Any]:
+        """The facts about them for environment.json."""
+        return {
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "steps_per_epoch": self.budget.steps_per_epoch,
+            "train_counts": self.counts.tolist(),
+            "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
+            "data_hash": self.selected.digest(),
+            "data_contents": self.contents,
+        }
 
 
-def prepare(config: Mapping[str, Any]) -> Prepared:
+def setup(config: Mapping[str, Any]) -> RunParts:
     """The parts of a run, from a configuration that validate.py has passed; no global generator is touched.
 
     Weights are drawn on the CPU, so that every device starts from the same.
@@ -71,32 +59,45 @@ def prepare(config: Mapping[str, Any]) -> Prepared:
     dataset, splits = data.load(config["dataset"], trusted)
     sampling, augment, mix, mix_layer = (build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer"))
     subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
-    choice = data.choose(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    selected = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
     num_classes = len(splits.classes)
-    train = data.part(splits.train_images, choice.train_labels, choice.train, run.device)
-    held_out = data.part(splits.train_images, splits.train_labels[choice.validation], choice.validation, run.device)
-    test = data.part(splits.test_images, splits.test_labels[choice.test], choice.test, run.device)
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device)
-    counts = np.bincount(choice.train_labels, minlength=num_classes)
+    train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
+    counts = np.bincount(selected.train_labels, minlength=num_classes)
     mix.prepare(train.images, train.labels)
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):
         shape = splits.train_images.shape
         body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
         loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
         network = Network(body, loss.head(body.num_features, num_classes))
-    network = network.to(run.device, memory_format=run.memory_format)
-    probe = None if config["probe"] is None else build(config["probe"], trusted)
-    true_labels = splits.train_labels[torch.from_numpy(choice.train)].to(run.device)
-    return Prepared(
-        run, dataset.kind, splits.classes, choice, counts, train, held_out, test, true_labels, normalize,
-        sampling, augment, mix, mix_layer, network, loss, probe, seed, config["batch_size"],
-        splits.digest, lambda source: restored(Path(source), another(source, config)),
-    )  # fmt: skip
+    return RunParts(
+        network=network.to(run.device, memory_format=run.memory_format),
+        loss=loss,
+        sampling=sampling,
+        augment=augment,
+        mix=mix,
+        mix_layer=mix_layer,
+        normalize=Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
+        run=run,
+        train=train,
+        true_labels=splits.train_labels[torch.from_numpy(selected.train)].to(run.device),
+        test=data.part(splits.test_images, splits.test_labels[selected.test], selected.test, run.device),
+        classes=splits.classes,
+        kind=dataset.kind,
+        seed=seed,
+        batch_size=config["batch_size"],
+        other=lambda source: restored(Path(source), another(source, config)),
+        selected=selected,
+        counts=counts,
+        held_out=data.part(splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device),
+        budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config["batch_size"])),
+        probe=None if config["probe"] is None else build(config["probe"], trusted),
+        contents=splits.digest,
+    )
 
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
-    state, parts = read_weights(folder), prepare(config)
+    state, parts = read_weights(folder), setup(config)
     if (trained_on := read_environment(folder).get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
     try:
@@ -105,7 +106,7 @@ def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     except RuntimeError as error:
         raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
     parts.network.eval()
-    return parts.subject(state["step"])
+    return replace(parts, step=state["step"])
 
 
 def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "res
 """The files of a run beside those of its probes."""
 
 
-def rows_text(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
+def csv_rows(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
     """Lines of a probe's CSV: rows with the same columns, behind the step after which they were measured."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
@@ -92,10 +92,10 @@ class RunFolder:
         for name, found in self.probed.items():
             write_atomically(self.path / f"probe_{name}.csv", found)
 
-    def measured(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """What a probe has found after a step: rows for each of its files, all of a file with the same columns."""
+    def append_probe_rows(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Append what a probe measured after a step: rows for each of its files, all of a file with the same columns."""
         for name, rows in tables.items():
-            text = rows_text(step, rows, header=name not in self.probed)
+            text = csv_rows(step, rows, header=name not in self.probed)
             self.probed[name] = self.probed.get(name, "") + text
             with (self.path / f"probe_{name}.csv").open("a", newline="", encoding="utf-8") as file:
                 file.write(text)

@@ -45,9 +45,12 @@ class Network(nn.Module):
         if body.layer_defaults == "keras":
             take_keras_defaults(self)
         self._blending = _Blending()
-        for stage, path in body.stages.items():
-            body.get_submodule(path).register_forward_hook(self._blending.hook_at(stage))
-        body.register_forward_hook(self._blending.hook_at("final"))
+        for layer in layers(body)[1:]:
+            self.module_at(layer).register_forward_hook(self._blending.hook_at(layer))
+
+    def module_at(self, layer: str) -> nn.Module:
+        """The module whose output is a layer's representation; the input has none."""
+        return self.body.get_submodule("" if layer == "final" else self.body.stages[layer])
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.body(images))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.build import build
-from mixexp.logger import Account, Guarded, Logger, Outcome, Row
-from mixexp.record import RunFolder
+from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo
+from mixexp.run.folder import RunFolder
 
 
 @contextlib.contextmanager
-def mirrored(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], note: Callable[[str], None]) -> Iterator[RunFolder]:
+def logged(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], note: Callable[[str], None]) -> Iterator[RunFolder]:
     """A run's folder, with the logger that its configuration asks for; a logger not told of an end is told of an interruption.
 
     settings: the configuration as dotted keys.
@@ -22,24 +22,24 @@ def mirrored(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any],
     if config["logger"] is None:
         yield RunFolder(path, note)
         return
-    folder = _Mirrored(path, note, Guarded(build(config["logger"], config["trusted_modules"])), settings)
+    folder = _LoggedFolder(path, note, Guarded(build(config["logger"], config["trusted_modules"])), settings)
     try:
         yield folder
     finally:
         folder.end("interrupted")
 
 
-def account(
+def run_info(
     folder: Path, settings: Mapping[str, Any], environment: Mapping[str, Any], rows: Sequence[Row], note: Callable[[str], None]
-) -> Account:
+) -> RunInfo:
     """What a logger is told of a run with these rows; of its settings not the logger's own, a server's address perhaps."""
     told = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
     started = datetime.strptime(environment["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     before = [row["seconds"] for row in rows if row["step"] <= environment.get("continued_at_step", 0)]
-    return Account(folder, told, environment, started - max(before, default=0.0), note)
+    return RunInfo(folder, told, environment, started - max(before, default=0.0), note)
 
 
-class _Mirrored(RunFolder):
+class _LoggedFolder(RunFolder):
     """Tells a logger of every row after it is written, and of the first end."""
 
     def __init__(self, path: Path, note: Callable[[str], None], logger: Logger, settings: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class _Mirrored(RunFolder):
     def start(self, config: Mapping[str, Any], environment: Mapping[str, Any], *arguments: Any, **keywords: Any) -> None:
         super().start(config, environment, *arguments, **keywords)
         self._open = True
-        self._logger.start(account(self.path, self._settings, environment, self.rows, self.note), list(self.rows))
+        self._logger.start(run_info(self.path, self._settings, environment, self.rows, self.note), list(self.rows))
 
     def append(self, row: Mapping[str, float]) -> None:
         super().append(row)

@@ -1,17 +1,20 @@
-"""Where and how a run computes: device, autocast and memory layout."""
+"""Where and how a run computes: device, autocast and memory layout, described in its record and compared with its checkpoint's."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from mixexp.errors import UserError
+from mixexp.run.checkpoint import code_hash
+from mixexp.run.folder import processor
 from mixexp.text import resembling
 from mixexp.wording import head, typed
 
@@ -98,3 +101,30 @@ def _says(question: Any) -> bool:
         return question is not None and bool(question())
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
+
+
+def describe(run: Execution) -> dict[str, Any]:
+    """For environment.json: the device with its name, threads, precision and memory layout."""
+    return {
+        "device": str(run.device),
+        "device_name": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
+        "threads": torch.get_num_threads(),
+        "bfloat16": run.bfloat16,
+        "channels_last": run.memory_format == torch.channels_last,
+    }
+
+
+def compatibility_key(run: Execution, trusted: Iterable[str]) -> dict[str, Any]:
+    """What must be the same for a continued run to give the numbers of an uninterrupted one."""
+    computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
+    return {**versions, "device": computer, "bfloat16": run.bfloat16}
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
+    torch.backends.cudnn.deterministic = True
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory

@@ -9,6 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixexp import streams
+from mixexp.augment import Augment
+from mixexp.mix import Mix
+from mixexp.mix_layer import MixLayer
+from mixexp.run.budget import Budget
+from mixexp.sampling import Sampling
+
 BLOCK_STEPS = 64
 """Steps that a block of epochs has at least: with a few images an epoch is a step or two, and each drawing has its cost."""
 
@@ -24,6 +31,40 @@ class Epoch(NamedTuple):
     mix: dict[str, np.ndarray]
     layers: list[str]
     external: dict[str, np.ndarray] = {}
+
+    @property
+    def batch(self) -> Batch:
+        """All rows as one batch, on the host."""
+        augment, mix, external = (
+            {name: torch.from_numpy(values) for name, values in draws.items()} for draws in (self.augment, self.mix, self.external)
+        )
+        return Batch(torch.from_numpy(self.order), augment, mix, external)
+
+
+def draw_epoch(
+    sampling: Sampling,
+    augment: Augment,
+    mix: Mix,
+    mix_layer: MixLayer,
+    labels: np.ndarray,
+    seed: int,
+    batch_size: int,
+    steps: int | None,
+    epoch: int,
+) -> Epoch:
+    """The random numbers of an epoch of training images with these labels, int64 [N].
+
+    steps: batches of the epoch; None: all of them, the last partial one too.
+    """
+    order = sampling.order(labels, streams.generator(seed, "order", epoch))
+    rows, images = len(order), mix.source_images(batch_size)
+    mixing = mix.draw(seed, epoch, order, images, batch_size)
+    external = {}
+    if mix.external:
+        external = {**augment.draw(streams.generator(seed, "augment guests", epoch), rows), "chosen": mixing["external"]}
+    augmenting = augment.draw(streams.generator(seed, "augment", epoch), rows)
+    layers = mix_layer.draw(streams.generator(seed, "mix_layer", epoch), -(-rows // images) if steps is None else steps)
+    return Epoch(order, augmenting, mixing, layers, external)
 
 
 class Batch(NamedTuple):
@@ -42,7 +83,7 @@ class Batch(NamedTuple):
 
         return Batch(change(self.chosen, *(other.chosen for other in others)), *(each(part) for part in range(1, len(self))))
 
-    def everybody(self) -> tuple[Tensor, dict[str, Tensor]]:
+    def with_external(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The rows of the images and, behind them, of the external partners, with the draws for their augmentation."""
         if not self.external:
             return self.chosen, self.augment
@@ -55,14 +96,15 @@ class Batch(NamedTuple):
 class Batches:
     """A run's batches, drawn on the host so that every device sees the same, and moved over a block of whole epochs at a time.
 
-    used: an epoch's rows without those that a rule for its last batch leaves out. `table` is the present block's batches one after
-    another; once made, its tensors stay where they are, for graphs to read.
+    draw: an epoch, by its number. `table` is the present block's batches one after another; once made, its tensors stay where they
+    are, for graphs to read.
     """
 
-    def __init__(self, draw: Callable[[int], Epoch], used: int, batch: int, per_epoch: int, device: torch.device) -> None:
-        self._draw, self._used, self._batch, self._per_epoch, self._device = draw, used, batch, per_epoch, device
-        self._epochs = -(-BLOCK_STEPS // per_epoch)
-        self._steps = self._epochs * per_epoch
+    def __init__(self, draw: Callable[[int], Epoch], budget: Budget, device: torch.device) -> None:
+        self._draw, self._device = draw, device
+        self._used, self._batch, self._per_epoch = budget.used, budget.batch, budget.steps_per_epoch
+        self._epochs = -(-BLOCK_STEPS // self._per_epoch)
+        self._steps = self._epochs * self._per_epoch
         self._block: int | None = None
         self._layers: list[str] = []
         self.table: Batch | None = None
@@ -75,7 +117,7 @@ class Batches:
         self._block = block
         epochs = [self._draw(epoch) for epoch in range(block * self._epochs, (block + 1) * self._epochs)]
         self._layers = [layer for epoch in epochs for layer in epoch.layers]
-        first, *others = [Batch(torch.from_numpy(e.order), _tensors(e.augment), _tensors(e.mix), _tensors(e.external)) for e in epochs]
+        first, *others = [epoch.batch for epoch in epochs]
         drawn = first.map(lambda *parts: torch.cat([part[: self._used] for part in parts]), *others)
         if self._device.type == "cuda":  # memory that the device can read while the host goes on
             drawn = drawn.map(lambda values: values.pin_memory())
@@ -99,11 +141,12 @@ class Batches:
         """The layer that a step of the present block mixes at."""
         return self._layers[step % self._steps]
 
-    def alike(self, step: int, later: int) -> bool:
-        """Whether a later step is of the same block, layer and size."""
-        sizes = [rows.stop - rows.start for rows in (self.rows(step), self.rows(later))]
-        return step // self._steps == later // self._steps and self.layer(step) == self.layer(later) and sizes[0] == sizes[1]
+    def kind(self, step: int) -> tuple[str, int]:
+        """A step's layer and number of images, all that steps of one block can differ in beside their rows."""
+        rows = self.rows(step)
+        return self.layer(step), rows.stop - rows.start
 
-
-def _tensors(draws: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(values) for name, values in draws.items()}
+    def same_kind_until(self, step: int, until: int) -> int:
+        """The end of the steps that begin with `step`, are of one kind and in its block, `until` at most."""
+        until = min(until, (step // self._steps + 1) * self._steps)
+        return next((later for later in range(step + 1, until) if self.kind(later) != self.kind(step)), until)

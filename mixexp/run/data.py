@@ -35,7 +35,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectedData:
     """Which images of a data set a run uses: int64 index arrays, and the training labels after noise."""
 
     train: np.ndarray
@@ -50,7 +50,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Part:
+class DataSplit:
     """Images, uint8 or float32 [N, C, H, W] in channels_last, and labels, int64 [N], on the device."""
 
     images: Tensor
@@ -144,9 +144,9 @@ def placed(node: Any, trusted: Any) -> Any:
     return {**node, kind: place_name(kind, name, node["root"])} if isinstance(name, str) else node
 
 
-def choose(
+def select_data(
     splits: Splits, subset: Subset, imbalance: Imbalance, label_noise: LabelNoise, validation: float, data_seed: int
-) -> Choice:
+) -> SelectedData:
     """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training labels.
 
     Every draw comes from data_seed. Raises ValueError when the data cannot give what is asked for, or a setting leaves one class.
@@ -173,7 +173,7 @@ def choose(
     _refuse_one_class(splits, "validation", "training", train_labels[train])
     labels = label_noise.corrupt(train_labels[train], num_classes, streams.generator(data_seed, "label_noise"))
     _refuse_one_class(splits, "label_noise", "training", labels)
-    return Choice(train, validation_rows, test, labels)
+    return SelectedData(train, validation_rows, test, labels)
 
 
 def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarray) -> None:
@@ -184,7 +184,7 @@ def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarra
         raise ValueError(f"{setting}: it {verb} {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}")
 
 
-def missing_classes(splits: Splits, choice: Choice) -> list[str]:
+def missing_classes(splits: Splits, choice: SelectedData) -> list[str]:
     """What a run can say nothing about, in words: classes without an image in one of its parts, though another part has some."""
     parts = {"training": choice.train_labels, "validation": splits.train_labels.numpy()[choice.validation]}
     parts["test"] = splits.test_labels.numpy()[choice.test]
@@ -199,8 +199,8 @@ def missing_classes(splits: Splits, choice: Choice) -> list[str]:
     return lines
 
 
-def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> Part:
+def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> DataSplit:
     """The chosen rows of images, in rising order, on the device, with labels, int64, one per chosen row."""
     # all of them in rising order are the images themselves, which on the CPU need no second copy
     chosen = images if len(rows) == len(images) else images[torch.from_numpy(rows)]
-    return Part(chosen.to(device), torch.as_tensor(labels, dtype=torch.int64).to(device))
+    return DataSplit(chosen.to(device), torch.as_tensor(labels, dtype=torch.int64).to(device))

@@ -23,6 +23,12 @@ State = dict[str, Any]
 ZIP, ZIP_END, ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 """How the archive that torch writes begins, and how its last record begins."""
 
+COMPUTES = (
+    *("train", "evaluate", "run", "gan", "probe", "build", "metrics", "mixed", "streams", "optimizer", "schedule", "speed"),
+    *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
+)
+"""The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""
+
 
 class Checkpoint:
     """One run's checkpoint.pt: written now and then by atomic rename, read with weights_only=True.
@@ -107,7 +113,7 @@ def reason_of(error: Exception) -> str:
 
 
 def code_hash(trusted: Iterable[str]) -> str:
-    """Hash of the source that a run's numbers come from: mixexp's without its report, and the modules in use that a user trusts."""
+    """Hash of the source that a run's numbers come from: COMPUTES, and the modules in use that a user trusts."""
     digest = hashlib.sha256(_own_code())
     for name in sorted(trusted):
         if name in sys.modules:
@@ -127,9 +133,9 @@ def _source(module: ModuleType) -> bytes:
 
 @functools.cache
 def _own_code() -> bytes:
-    package = Path(__file__).parent
-    files = [path for path in sorted(package.rglob("*.py")) if path.relative_to(package).parts[0] != "report"]
-    return b"".join(path.read_bytes() for path in files)
+    package = Path(__file__).parent.parent
+    files = [path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))]
+    return b"".join(path.read_bytes() for path in files if path.is_file())
 
 
 _own_code()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later

@@ -1,0 +1,202 @@
+"""Classification as a kind of run: what it refuses, what it costs, and the loop that trains it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mixexp import sizes
+from mixexp.build import build, locate
+from mixexp.errors import UserError, note
+from mixexp.mix import Mix
+from mixexp.mix_layer import MixLayer
+from mixexp.plan.dry_run import (
+    DATA,
+    DataSummary,
+    cache_key,
+    data_summary,
+    network_summary,
+    optimizer_states,
+    require_complete,
+)
+from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.probe import Facts
+from mixexp.run.budget import Budget, budget_of
+from mixexp.run.device import execution, precision_note
+from mixexp.run.loop import Cost, Loop
+from mixexp.schedule import Schedule
+from mixexp.text import in_shell, listed, resembling
+from mixexp.train import train
+from mixexp.wording import typed
+
+FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
+"""The groups whose options have to go together."""
+
+MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
+"""A small network for each kind of data."""
+
+
+def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
+    """What is wrong with the data, network and groups of a classification, behind the errors found so far."""
+    trusted = tuple(config["trusted_modules"])
+    try:
+        found = data_summary(cache_key(config, *DATA), trusted)
+    except (UserError, ValueError) as error:
+        return [*errors, sizes.line(error)]
+    errors += _fits(cache_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), found, trusted)
+    if here and not errors:
+        errors += sizes.problems(lambda: _holds(config, found, trusted))
+    if not errors:
+        _note_oddities(config, found, trusted)
+    if not errors and (text := precision_note(config)) is not None:
+        note(text)
+    return errors
+
+
+def _note_oddities(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
+    """Note classes that a part of the data lacks, and a network whose architecture is made for other data than these."""
+    model, dataset = (config["choices"].get(group) or config[group]["_target_"] for group in ("model", "dataset"))
+    for text in found.missing:
+        note(f"dataset={dataset}: {text}")
+    kinds = getattr(locate(config["model"]["_target_"], trusted), "kinds", None)
+    if kinds is not None and found.kind not in kinds:
+        advice = f"; a network for such data is {in_shell(f'model={MODELS[found.kind]}')}" if found.kind in MODELS else ""
+        note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {found.kind}{advice}")
+
+
+def _holds(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
+    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
+
+    The estimate is the least that a run needs, so that whatever can run is let run.
+    """
+    mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
+    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
+    shape = network_summary(cache_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
+    samples = min(rows, batch) * (config["batch_size"] // batch)
+    run = execution(config)
+    sizes.require_memory(f"dataset: its {len(found.counts)} classes", 8.0 * len(found.counts) ** 2)  # the table of confusions
+    state = 4 * shape.parameters * (2 + optimizer_states(cache_key(config, "optimizer"), trusted))
+    step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
+    parts = {group: config[group] for group in ("model", "loss")}
+    names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config['batch_size']}"]
+    what = ", ".join(name for name in names if name) or f"model = {config['choices'].get('model')}"
+    sizes.require_memory(what, state + step, run.device)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
+    config = json.loads(key)
+    counts = found.counts
+    errors: list[str] = []
+    built: dict[str, Any] = {}
+    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
+        errors += sizes.problems(lambda: built.update({group: _bounded(config, group, trusted)}))
+    errors += sizes.problems(lambda: built.update(loss=_bounded(config, "loss", trusted, class_counts=np.array(counts))))
+    for group, part in built.items():
+        errors += sizes.problems(lambda: require_complete(group, part))
+    # the optimizer's own checks, on a parameter it does not train
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    errors += sizes.problems(lambda: build(config["optimizer"], trusted, parameters=parameters, params=parameters))
+    if errors:
+        return tuple(errors)
+
+    sampling, mix, mix_layer, loss = built["sampling"], built["mix"], built["mix_layer"], built["loss"]
+    rows = sampling.epoch_size(np.array(counts))
+    smallest = min(rows, 2)
+    try:
+        batch = mix.source_images(config["batch_size"])
+    except ValueError as error:
+        errors.append(str(error))
+    else:
+        smallest = min(rows, batch, 2)
+        errors += _batches(config, mix, built["schedule"], budget_of(config, rows, batch))
+    errors += sizes.problems(lambda: mix.check(np.array(counts)))
+    errors += _kinds(found.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(found.shape))
+    errors += _kinds(found.kind, mix=mix.blend)
+    if mix.needs_repeats and not sampling.repeats:
+        errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
+    if mix.mixes_labels and not loss.accepts_mixed:
+        errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
+    if sampling.equalises_classes and loss.weighs_classes:
+        errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
+    try:
+        shape = network_summary(cache_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
+    except (UserError, ValueError) as error:
+        return (*errors, sizes.line(error))
+    if "probe" in built:
+        facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
+        errors += sizes.problems(lambda: built["probe"].check(facts))
+    return (*errors, *_layers(mix, mix_layer, shape.layers))
+
+
+def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
+    """What a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
+    with sizes.bounded(config[group], group):
+        return build(config[group], trusted, **given)
+
+
+def _kinds(kind: str, **parts: Any) -> list[str]:
+    """What is chosen that is for data of another kind."""
+    return [
+        f"{group}: it is for data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
+        for group, part in parts.items()
+        if part is not None and part.kinds is not None and kind not in part.kinds
+    ]
+
+
+def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
+    """What is wrong with the batches of an epoch, and with what a schedule or a mix does over the budget."""
+    per_epoch = budget.steps_per_epoch
+    if per_epoch == 0:
+        whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
+        return [f"batch_size = {config['batch_size']}: {whole}"]
+    errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
+    errors += sizes.problems(lambda: mix.check_budget(budget.steps / per_epoch))
+    if mix.blend is not None and min(budget.rows, budget.batch) == 1:
+        errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
+    return errors
+
+
+def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
+    """What is wrong with the layers a mix shall happen at, among those that the model has."""
+    errors = []
+    for layer in mix_layer.layers if mix.blend is not None else ():
+        if layer not in known:
+            near = [*resembling(layer, known), None][0]
+            meant = typed("mix_layer.layers", [near if name == layer else name for name in mix_layer.layers])
+            hint = f" Did you mean {meant}?" if near is not None else ""
+            errors.append(f"mix_layer: model has no layer {layer!r}; it has {listed(known)}.{hint}")
+        elif layer != "input" and mix.blend.input_only:
+            errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
+    return errors
+
+
+def cost(config: Mapping[str, Any]) -> Cost:
+    """The cost of a classification with that of evaluations; a backward pass counts as two forward ones.
+
+    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
+    outside the batch; from there on, samples.
+    """
+    trusted = tuple(config["trusted_modules"])
+    found = data_summary(cache_key(config, *DATA), trusted)
+    mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
+    budget = budget_of(config, sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"]))
+    batch = min(budget.rows, budget.batch, 2)
+    shape = network_summary(cache_key(config, "model", "loss"), found.counts, (batch, *found.shape), trusted)
+    evaluations = math.ceil(budget.steps / budget.interval)
+    images = budget.images(budget.steps)
+    samples = images * (config["batch_size"] // budget.batch)
+    mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
+    before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
+    forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
+    return Cost(budget.steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
+
+
+CLASSIFICATION = Loop("model", check, cost, train)

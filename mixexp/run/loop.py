@@ -1,0 +1,32 @@
+"""What the program asks of a loop that trains a run, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mixexp.run.session import Progress
+
+
+class Cost(NamedTuple):
+    """What a run has to compute: its steps, and all samples' forward passes together in floating-point operations."""
+
+    steps: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A way to train a run.
+
+    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
+    configuration, behind the errors found so far; here: whether this machine is to train it. cost(config): of a configuration without
+    errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it leaves no choice of.
+    """
+
+    network: str
+    check: Callable[[Mapping[str, Any], list[str], bool], list[str]]
+    cost: Callable[[Mapping[str, Any]], Cost]
+    run: Callable[..., Iterator[Progress]]
+    fixed: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,124 @@
+"""A run while it trains: its folder, its clock and its checkpoints. The loop owns the step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mixexp.optimizer import load_state
+from mixexp.run.checkpoint import Checkpoint
+from mixexp.run.folder import COLUMNS, RunFolder, environment
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    step: int
+    steps: int
+    accuracy: float | None
+
+
+class Session:
+    """One run's record and progress, from the checkpoint that it goes on from to its result.
+
+    steps: of the whole run. made_by: what must be the same for a checkpoint to be used. stateful: by name, what a step changes, which a
+    checkpoint holds and resuming sets. step: how many are done; diverged: whether a loss is no number, after which no state is kept;
+    the loop sets both.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Mapping[str, Any],
+        steps: int,
+        made_by: Mapping[str, Any],
+        stateful: Mapping[str, nn.Module | Optimizer | Tensor],
+    ) -> None:
+        self.folder, self.steps = folder, steps
+        self.step = 0
+        self.diverged = False
+        self._config, self._stateful = config, stateful
+        self._checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
+        self._rows: list[Mapping[str, float]] = []
+        self._probed: Mapping[str, str] = {}
+        self._seconds, self._started = 0.0, 0.0
+
+    def resume(
+        self, same_so_far: Callable[[int, int], bool], warm_starts: Iterable[Path] = (), probed: bool = True
+    ) -> None:
+        """Go on from where an earlier attempt stopped or a shorter run ended, if there is such a state.
+
+        same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says, what this one
+        does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run are this one's too.
+        """
+        own = self.folder.path
+        for path in (own, *warm_starts):
+            saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == own else lambda _: None)
+            if saved is not None and same_so_far(saved["steps"], saved["step"]):
+                self.step, self._seconds, self._rows = saved["step"], saved["seconds"], saved["rows"]
+                if path == own or probed:
+                    self._probed = saved["probed"]
+                after = f", where {path.name} ended" if path != own else ""
+                self.folder.note(f"goes on at step {self.step:,} of {self.steps:,}{after}")
+                for name, part in self._stateful.items():
+                    if isinstance(part, Tensor):
+                        part.copy_(saved[name])
+                    elif isinstance(part, Optimizer):
+                        load_state(part, saved[name])
+                    else:
+                        part.load_state_dict(saved[name])
+                break
+
+    def start(self, facts: Mapping[str, Any], validation: bool = False, columns: Sequence[str] = COLUMNS) -> None:
+        """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
+        about = environment(**facts, continued_at_step=self.step, steps=self.steps)
+        self.folder.start(self._config, about, validation, self._rows, self._probed, columns)
+        self._started = time.perf_counter() - self._seconds
+
+    @property
+    def evaluated(self) -> int:
+        """The step of the last evaluation, 0 before the first."""
+        return int(self.folder.rows[-1]["step"]) if self.folder.rows else 0
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Write an evaluation's row."""
+        self.folder.append({**row, "seconds": round(self._elapsed(), 3)})
+
+    def turn(self) -> Iterator[Progress]:
+        """Yield how far the run is, with a checkpoint before where one is due; closed here, the run leaves one."""
+        if self.step < self.steps and self._checkpoint.due():
+            self._save()
+        try:
+            yield Progress(self.step, self.steps, self.folder.rows[-1].get("accuracy") if self.folder.rows else None)
+        except GeneratorExit:
+            if self.step < self.steps:
+                try:
+                    self._save()
+                except OSError as error:  # a full disk makes no failure of a stop: the checkpoint before stays
+                    self.folder.note(f"no checkpoint at step {self.step:,}: {error}")
+            raise
+
+    def finish(self, **facts: Any) -> None:
+        """Write the result, and keep the final state where that is asked for."""
+        keeps = self._config["keep_checkpoint"] and not self.diverged
+        if keeps:
+            self._save()
+        outcome = "diverged" if self.diverged else "finished"
+        self.folder.finish(outcome, self._elapsed(), steps=self.step, **facts)
+        if not keeps:
+            self._checkpoint.path.unlink(missing_ok=True)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _save(self) -> None:
+        record = {"step": self.step, "steps": self.steps, "rows": self.folder.rows, "probed": self.folder.probed}
+        states = {
+            name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
+        }
+        self._checkpoint.save({**record, "seconds": self._elapsed(), **states})

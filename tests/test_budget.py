@@ -1,0 +1,42 @@
+"""The arithmetic of a run's length, against counting step by step."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixexp.run.budget import Budget, budget_of
+from mixexp.schedule import Constant, Cosine, Steps
+
+counts = st.integers(1, 40)
+
+
+@given(rows=counts, batch=counts, epochs=st.integers(1, 4), evaluations=counts, drop_last=st.booleans())
+def test_images_and_evaluations_are_those_that_a_loop_meets(rows, batch, epochs, evaluations, drop_last):
+    budget = budget_of(
+        {"steps": None, "epochs": epochs, "drop_last": drop_last, "evaluations": evaluations}, rows, batch
+    )
+    images = step = 0
+    due = []
+    for _ in range(epochs):
+        for start in range(0, rows, batch):
+            size = min(batch, rows - start)
+            if size < batch and (drop_last or (size == 1 and start > 0)):
+                continue
+            assert budget.images(step) == images
+            images, step = images + size, step + 1
+            if step % budget.interval == 0 or step == budget.steps:
+                due.append(step)
+    assert step == budget.steps
+    if step:
+        assert budget.images(step) == images and len(due) <= evaluations and due[-1] == step
+        assert [s for s in range(1, step + 1) if budget.evaluates(s)] == due
+        assert [budget.next_evaluation(s) for s in range(step)] == [min(d for d in due if d > s) for s in range(step)]
+
+
+def test_a_longer_run_is_the_same_until_its_course_departs():
+    budget = Budget(rows=40, batch=10, steps_per_epoch=4, steps=16, evaluations=100)
+    assert budget.same_so_far(Constant(), 8, 8) and budget.same_so_far(Steps([2], "epochs", 0.1), 8, 8)
+    assert not budget.same_so_far(Cosine(), 8, 8) and budget.same_so_far(Cosine(), 16, 8)
+    assert not budget.same_so_far(Constant(), 6, 6), "it was evaluated where this one is not"
+    assert not budget.same_so_far(Constant(), 16, 16), "nothing is left to do"
