@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import json
 import os
 import pty
 import re
@@ -114,6 +115,16 @@ def sweep_at_work(tmp_path) -> Iterator[None]:
     """A sweep in the folder "sweep" whose process lives."""
     with at_work(tmp_path / "sweep", "sweep"):
         yield
+
+
+def test_a_plan_made_later_names_a_run_that_is_over(tmp_path):
+    ended(tmp_path / "old")
+    about = tmp_path / "old" / "environment.json"
+    about.write_text(json.dumps({key: value for key, value in json.loads(about.read_text()).items() if key != "label"}))
+    watched = Watched(tmp_path)
+    assert [one.run.label for one in watched.look()] == [""]
+    keep_plan(tmp_path, 1, [planned("old", label="mix=mixup")], 1)
+    assert [one.run.label for one in watched.look()] == ["mix=mixup"]
 
 
 # --- what is drawn ---

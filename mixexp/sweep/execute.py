@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import importlib.util
 import os
+import pkgutil
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from mixexp.conf_dir import CONF
 from mixexp.device import execution
 from mixexp.errors import warnings_as_notes
 from mixexp.files import put_aside, quantity, read_json_or_nothing
@@ -27,6 +29,20 @@ from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
 from mixexp.sweep.signals import handled
 from mixexp.train import Progress, train
+
+
+def import_options() -> None:
+    """Import every module of mixexp that a configuration may name, as its files are now.
+
+    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of versions, under
+    the code hash of the first.
+    """
+    groups = sorted(f"mixexp.{folder.name}" for folder in CONF.iterdir() if folder.is_dir())
+    for package in (importlib.import_module(group) for group in groups if importlib.util.find_spec(group) is not None):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+            with contextlib.suppress(Exception):  # whoever chooses it is told
+                importlib.import_module(module.name)
+
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
@@ -111,7 +127,7 @@ def _loop(run: Run, folder: RunFolder, facts: Mapping[str, Any]) -> Iterator[Pro
     """The loop that a run is for."""
     if run.config["gan"] is not None:
         return play(run.config, folder, facts)
-    return train(run.config, folder, facts, _shorter(run), run.task.flops)
+    return train(run.config, folder, facts, warm_starts(run), run.task.flops)
 
 
 def settle(device: torch.device) -> None:
@@ -123,24 +139,31 @@ def settle(device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
 
 
-def _shorter(run: Run) -> list[Path]:
+def warm_starts(run: Run) -> list[Path]:
     """Folders of finished runs with their final state that differ from this one in their budget alone, the longest first."""
-    found = []
-    for path in run.folder.parent.glob("*/checkpoint.pt"):
-        if path.parent == run.folder:
-            continue
+    budgets = []
+    with os.scandir(run.folder.parent) as entries:
+        folders = [entry.path for entry in entries if entry.path != str(run.folder)]
+    for folder in map(Path, (path for path in folders if _family(path) == run.family)):
         with contextlib.suppress(OSError):  # what cannot be read is of no use here
-            family, steps = _budget_of(path.parent, (path.parent / "environment.json").stat().st_mtime_ns)
-            if family == run.family and steps and load_state(path.parent).outcome == "finished":
-                found.append((steps, path.parent))
-    return [path for _, path in sorted(found, reverse=True)]
+            steps = quantity(read_json_or_nothing(folder / "environment.json").get("steps"))
+            if steps and (folder / "checkpoint.pt").exists() and load_state(folder).outcome == "finished":
+                budgets.append((steps, folder))
+    return [folder for _, folder in sorted(budgets, reverse=True)]
 
 
-@functools.lru_cache(maxsize=100_000)  # every run of a sweep asks for those of all before it
-def _budget_of(folder: Path, written: int) -> tuple[Any, float]:
-    """A run's family and steps, 0 where its environment.json does not say them; written: when the file was, so that a new one is read."""
-    about = read_json_or_nothing(folder / "environment.json")
-    return str(about.get("family")), quantity(about.get("steps"))
+_FAMILIES: dict[str, str] = {}
+"""Each run folder's family, read once in a process: every run of a sweep asks for those of all others."""
+
+
+def _family(folder: str) -> str:
+    """The family of the run in a folder, which its identity fixes; empty where its environment.json is not written yet."""
+    if folder not in _FAMILIES:
+        family = read_json_or_nothing(Path(folder) / "environment.json").get("family")
+        if not isinstance(family, str):
+            return ""
+        _FAMILIES[folder] = family
+    return _FAMILIES[folder]
 
 
 def set_aside(folder: Path, problem: str, note: Callable[[str], None]) -> None:

@@ -15,13 +15,15 @@ import torch
 from mixexp.device import execution
 from mixexp.errors import UserError
 from mixexp.speed import CaptureFailed
-from mixexp.sweep.execute import Busy, turns
+from mixexp.sweep.execute import Busy, import_options, turns
 from mixexp.sweep.interleave import Lane
 from mixexp.sweep.plan import Run
 from mixexp.train import Progress
 
 PROGRESS_SECONDS = 0.3
 DEVICE_LOST = 70  # exit code of a process whose device answers no more
+
+import_options()  # as this is imported: the fork server does so when a sweep begins, and its last slot may start days later
 
 
 class Place:

@@ -30,7 +30,7 @@ from mixexp.record import VALIDATION_COLUMNS
 from mixexp.report.load import load_state
 from mixexp.report.scores import RULES, select
 from mixexp.sweep.cells import Composed
-from mixexp.sweep.execute import Busy, execute, stop_on_signals
+from mixexp.sweep.execute import Busy, execute, import_options, stop_on_signals
 from mixexp.sweep.grid import as_override
 from mixexp.sweep.pace import duration, past
 from mixexp.sweep.plan import Run, plan
@@ -163,6 +163,7 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
 def search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> RunsFailed | None:
     """Make a search's trials until there are as many as wanted, write its report, and return the failure, if any, to raise."""
     _quiet()
+    import_options()
     wanted = begin(compose, words, given)
     with stop_on_signals() as stop:
         study = _study(wanted)

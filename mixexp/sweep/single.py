@@ -12,7 +12,7 @@ from mixexp.errors import RunsFailed, show
 from mixexp.record import headline
 from mixexp.report.load import load_state
 from mixexp.sweep.cells import Composed
-from mixexp.sweep.execute import Busy, execute, stop_on_signals
+from mixexp.sweep.execute import Busy, execute, import_options, stop_on_signals
 from mixexp.sweep.plan import Run, idle_words, other_classes, plan, stale
 from mixexp.text import escaped
 
@@ -22,6 +22,8 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
 
     alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises UserError.
     """
+    if not alone:  # its launcher may give this process other jobs, days later
+        import_options()
     planned = plan([cell], [words])
     planned.check()
     (run,) = planned.runs

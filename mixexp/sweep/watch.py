@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,10 @@ class Watched:
             self._over.pop(run.name, None)
             return Seen(run, "missing")
         if run.name in self._over:
-            return self._over[run.name]
+            return replace(self._over[run.name], run=run)  # a plan made since may know its label
         error = _stamp(self.folder / run.name / "error.txt")
         if error and self._failed.get(run.name, (0, None))[0] == error:
-            return self._failed[run.name][1]
+            return replace(self._failed[run.name][1], run=run)
         (seen,) = look(self.folder, [run])
         if seen.state in ("done", "diverged"):
             self._over[run.name] = seen
