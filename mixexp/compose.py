@@ -83,7 +83,7 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
     from mixexp.sweep.overrides import command as line_of
     from mixexp.sweep.overrides import of_each_cell, parse, refuse, refuse_several, values
-    from mixexp.sweep.space import rewritten
+    from mixexp.sweep.search.space import rewritten
 
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
         return list(overrides)
@@ -240,7 +240,7 @@ def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
     from mixexp.sweep.cells import composed
-    from mixexp.sweep.single import single
+    from mixexp.sweep.one import single
 
     job = HydraConfig.get()
     alone = job.mode == RunMode.RUN

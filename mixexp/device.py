@@ -92,6 +92,15 @@ def has_bfloat16() -> bool:
     return onednn and any(_says(getattr(torch.cpu, name, None)) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
+def make_deterministic(device: torch.device) -> None:
+    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
+    torch.backends.cudnn.deterministic = True
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
+
+
 def _says(question: Any) -> bool:
     """The answer of one of torch's private functions, False where this build has none."""
     try:

@@ -39,7 +39,7 @@ from mixexp.errors import UserError
 from mixexp.options import options
 from mixexp.record import LOCK, RunFolder
 from mixexp.sweep.cells import composed
-from mixexp.sweep.execute import execute, warm_starts
+from mixexp.sweep.one import execute, warm_starts
 from mixexp.sweep.plan import plan
 from mixexp.train import train
 from mixexp.validate import validate
@@ -703,7 +703,7 @@ def fresh_hash(*trusted: str) -> str:
     return code_hash(trusted)
 
 
-@pytest.mark.parametrize("name", ["train.py", "mix/pairs.py", "model/_blocks.py", "sweep/execute.py", "new.py", "mix/new.py"])
+@pytest.mark.parametrize("name", ["train.py", "mix/pairs.py", "model/_blocks.py", "sweep/one.py", "new.py", "mix/new.py"])
 def test_a_change_of_the_programs_code_is_seen(name, package):
     before = fresh_hash()
     assert fresh_hash() == before

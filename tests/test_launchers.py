@@ -15,19 +15,18 @@ from typing import Any
 import hydra
 import pytest
 import yaml
+from commands import mixexp, new_mixexp
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import MissingConfigException
-
-from commands import mixexp, new_mixexp
 
 from mixexp.compose import explained
 from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.sweep.cells import Composed, Composer
 from mixexp.sweep.errors import PLUGINS
-from mixexp.sweep.handed import hand_over
+from mixexp.sweep.launch import launch_with
+from mixexp.sweep.one import single
 from mixexp.sweep.overrides import loaded_groups
-from mixexp.sweep.single import single
 
 LAUNCHERS = {
     "basic": (),
@@ -144,7 +143,7 @@ def composing(cells: Sequence[str]) -> Iterator[tuple[list[Composed], list[list[
 
 def hand(launcher: Recorder, *cells: str) -> list[JobReturn]:
     with composing(cells) as (composed, words):
-        return hand_over(launcher, composed, words)
+        return launch_with(launcher, composed, words)
 
 
 def train_here(cell: str) -> None:

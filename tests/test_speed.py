@@ -21,11 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mixexp import optimizer, speed
 from mixexp.batches import Batches, Epoch
 from mixexp.conf_dir import CONF
+from mixexp.device import make_deterministic
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.options import options
 from mixexp.record import RunFolder
-from mixexp.sweep.execute import settle
 from mixexp.train import train
 from mixexp.validate import validate
 
@@ -401,7 +401,7 @@ def test_a_loss_with_state_in_python_is_never_trained_as_if_it_had_none(mode, tm
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layer", ["input", "layer2", "random"])
 def test_all_modes_agree_on_cuda(precision, layer, tmp_path):
-    settle(CUDA)
+    make_deterministic(CUDA)
     words = ("mix=mixup", "augment=standard", "device=cuda", f"precision={precision}", f"mix_layer={layer}", *SMALL)
     eager = trained(tmp_path / "eager", *words, "speed=eager")
     graph = trained(tmp_path / "graph", *words, "speed=graph", "speed.compiled=false")

@@ -36,7 +36,6 @@ LEVELS = [
     {"train"},
     {"gan"},
     {"validate"},
-    {"probing"},
     {"sweep"},
     {"compose"},
     {"cli"},

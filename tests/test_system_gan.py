@@ -15,7 +15,7 @@ from mixexp.compose import compose
 from mixexp.dataset.gaussians import Gaussians
 from mixexp.gan.play import play
 from mixexp.record import RunFolder
-from mixexp.sweep.survey import status
+from mixexp.sweep.status import status
 from mixexp.validate import validate
 
 SMALL = ("gan.width=32", "steps=300", "evaluations=3", "gan.samples=400", "gan.frame_points=400", "gan.snapshots=[1]")

@@ -47,11 +47,11 @@ class SearchSweeper(Sweeper):
         from mixexp.errors import UserError
         from mixexp.sweep.cells import composer
         from mixexp.sweep.overrides import loaded_groups, parse, refuse, spelled_out
-        from mixexp.sweep.space import interval
+        from mixexp.sweep.search.space import interval
 
         setup_globals()
         try:
-            from mixexp.sweep.search import search, show_plan
+            from mixexp.sweep.search.search import run_search, show_plan
         except ModuleNotFoundError as error:
             if error.name != "optuna":
                 raise
@@ -72,7 +72,7 @@ class SearchSweeper(Sweeper):
         compose = composer(self.hydra_context.config_loader, self.config)
         if isinstance(self.launcher, PlanLauncher):
             return show_plan(compose, arguments, settings)
-        failure = search(compose, arguments, settings)
+        failure = run_search(compose, arguments, settings)
         if failure is not None:
             raise failure
         return None

@@ -25,12 +25,12 @@ from mixexp.report.described import table_problems
 from mixexp.report.experiments import experiment
 from mixexp.report.load import lookup
 from mixexp.sweep.cells import Composed, Composer
+from mixexp.sweep.estimate import Task
 from mixexp.sweep.grid import as_override, block_cells, value_of
 from mixexp.sweep.identity import ALIASES, canonical, differences, flatten, run_id
 from mixexp.sweep.overrides import loaded_groups
-from mixexp.sweep.pace import Task
+from mixexp.sweep.search.space import space_of
 from mixexp.sweep.settle import set_texts, settled
-from mixexp.sweep.space import space_of
 from mixexp.validate import TooLarge, cost, validate
 
 

@@ -22,10 +22,10 @@ import torch
 from mixexp.conf_dir import CONF
 from mixexp.sweep import pool
 from mixexp.sweep.cells import composed
-from mixexp.sweep.execute import execute
-from mixexp.sweep.outcomes import Outcomes
-from mixexp.sweep.pace import Pace
+from mixexp.sweep.estimate import DurationModel
+from mixexp.sweep.one import execute
 from mixexp.sweep.plan import Run, plan
+from mixexp.sweep.pool import Outcomes
 from mixexp.sweep.slot import Slot, warm_up
 
 MY_LOSS = """
@@ -92,7 +92,7 @@ def process_of(run: Run) -> int:
 def sweep(runs: Sequence[Run]) -> Outcomes:
     outcomes = Outcomes()
     warm_up(threads=1)  # as a sweep's launcher does: no slot imports torch for itself
-    pool.run_all(runs, outcomes, Pace())
+    pool.run_all(runs, outcomes, DurationModel())
     return outcomes
 
 

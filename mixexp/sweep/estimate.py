@@ -1,0 +1,89 @@
+"""The duration of runs, estimated from those that are finished."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixexp.files import quantity, read_json_or_nothing
+from mixexp.report.load import run_folders
+
+MOST_FLOPS = 1e30
+MOST_SECONDS = 1e10
+"""What no run needs: centuries."""
+
+
+class Task(NamedTuple):
+    """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in proportion to flops."""
+
+    cost_class: str
+    device: str
+    flops: float
+
+    def record(self) -> dict[str, Any]:
+        """The task as records of runs and sweeps hold it."""
+        return {"kind": self.cost_class, "device": self.device, "flops": self.flops}
+
+    @classmethod
+    def of_record(cls, record: Any) -> Task | None:
+        """The task that a record holds; None where this version has not written it."""
+        if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ("kind", "device")):
+            return None
+        return cls(record["kind"], record["device"], quantity(record.get("flops"), MOST_FLOPS))
+
+
+class DurationModel:
+    """Seconds per operation, learnt from finished runs: from those of the same cost class, else from all on the same device."""
+
+    def __init__(self) -> None:
+        self._rates: dict[tuple[str, ...], list[float]] = {}
+        self._medians: dict[tuple[str, ...], float] = {}
+
+    @classmethod
+    def from_finished_runs(cls, folder: Path) -> DurationModel:
+        """The model of the runs under a folder."""
+        model = cls()
+        for run in run_folders(folder):
+            result = read_json_or_nothing(run / "result.json")
+            task = Task.of_record(read_json_or_nothing(run / "environment.json").get("task"))
+            if result.get("outcome") == "finished" and task is not None:
+                model.observe(task, quantity(result.get("seconds"), MOST_SECONDS))
+        return model
+
+    def observe(self, task: Task, seconds: float) -> None:
+        """Learn from a run that took so long."""
+        if task.flops > 0 and math.isfinite(seconds / task.flops):
+            for key in ((task.cost_class, task.device), (task.device,)):
+                self._rates.setdefault(key, []).append(seconds / task.flops)
+                self._medians.pop(key, None)
+
+    def expect(self, task: Task) -> float | None:
+        """Seconds a run will take, None where nothing is known."""
+        key = next((key for key in ((task.cost_class, task.device), (task.device,)) if key in self._rates), None)
+        if key is None:
+            return None
+        if key not in self._medians:  # asked for every waiting run, at every message of a sweep
+            self._medians[key] = statistics.median(self._rates[key])
+        seconds = self._medians[key] * task.flops
+        return seconds if seconds <= MOST_SECONDS else None
+
+    def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
+        """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""
+        left = [(self.expect(task), fraction) for task, fraction in parts]
+        if any(seconds is None for seconds, _ in left):
+            return None
+        each = [seconds * fraction for seconds, fraction in left]
+        return max(sum(each) / max(slots, 1), max(each, default=0.0))
+
+
+def duration(seconds: float) -> str:
+    """A time in words short enough for a status line."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
