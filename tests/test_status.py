@@ -341,7 +341,7 @@ def test_another_kind_is_judged_by_the_device_and_another_device_not_at_all():
     pace.observe(TASK, 10.0)
     pace.observe(TASK._replace(cost_class="other", flops=1e9), 30.0)
     assert pace.expect(TASK) == pytest.approx(10) and pace.expect(TASK._replace(cost_class="other")) == pytest.approx(30)
-    assert pace.expect(TASK._replace(kind="new")) == pytest.approx(20)
+    assert pace.expect(TASK._replace(cost_class="new")) == pytest.approx(20)
     assert pace.expect(TASK._replace(device="cuda")) is None
     assert DurationModel().expect(TASK) is None
 

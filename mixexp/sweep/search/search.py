@@ -253,7 +253,7 @@ class _TrialRunner:
         if before is not None and not before.over:
             return self._fail(claim, run.label, f"failed before, {before.problem}", run)
         try:
-            result = self._train(claim, run)
+            result = self._train(claim, run, over=before is not None)
         except Busy:
             self._busy.append(claim)
             return None
@@ -286,8 +286,8 @@ class _TrialRunner:
         if self._search.lower.config["fail_fast"]:
             raise _Stopped("the search stopped at the first failure (fail_fast)")
 
-    def _train(self, claim: Claim, run: Run) -> dict[str, Any]:
-        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint."""
+    def _train(self, claim: Claim, run: Run, over: bool) -> dict[str, Any]:
+        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint. over: it is over already."""
         metrics, size = run.folder / "metrics.csv", -1
 
         def look(last: bool) -> None:
@@ -300,7 +300,7 @@ class _TrialRunner:
             if size != (size := metrics.stat().st_size):
                 look(progress.step == progress.steps)
 
-        if not load_state(run.folder).over:
+        if not over:
             look(last=False)
         result = execute_with_bar(run, self._stop, advance, disable=None, leave=False)
         look(last=True)
