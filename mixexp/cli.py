@@ -133,18 +133,18 @@ def _probe(words: list[str]) -> None:
 
     import torch
 
-    from mixexp import probing
     from mixexp.run.device import execution, make_deterministic
+    from mixexp.sweep import reprobe
 
     for word in overrides:
-        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in probing.SETTABLE:
-            raise UserError(f"{word}: a probe leaves the run as it is; there are {', '.join(probing.SETTABLE)}.{closest(key, probing.SETTABLE)}")
+        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in reprobe.SETTABLE:
+            raise UserError(f"{word}: a probe leaves the run as it is; there are {', '.join(reprobe.SETTABLE)}.{closest(key, reprobe.SETTABLE)}")
     chosen = compose(overrides, folders)
     data_dir = chosen["data_dir"] if any(word.startswith("data_dir=") for word in overrides) else None
-    for measurement in probing.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
+    for measurement in reprobe.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
         make_deterministic(execution(measurement.config).device)
         torch.set_num_threads(measurement.config["threads"])
-        written = probing.measure(measurement)
+        written = reprobe.measure(measurement)
         show("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
 
 
@@ -159,13 +159,13 @@ def _log(words: list[str]) -> None:
     if not any(word.startswith("logger=") for word in overrides):
         raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *folders]).get('logger', ()))}")
 
-    from mixexp.sweep import afterwards
+    from mixexp.sweep import relog
 
     for word in overrides:
-        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in afterwards.SETTABLE:
-            raise UserError(f"{word}: a logger leaves the run as it is; there are {', '.join(afterwards.SETTABLE)}.{closest(key, afterwards.SETTABLE)}")
+        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in relog.SETTABLE:
+            raise UserError(f"{word}: a logger leaves the run as it is; there are {', '.join(relog.SETTABLE)}.{closest(key, relog.SETTABLE)}")
     config = compose(overrides, folders)
-    for line in afterwards.log([Path(name) for name in names], config["logger"], config["trusted_modules"]):
+    for line in relog.log([Path(name) for name in names], config["logger"], config["trusted_modules"]):
         show(line)
 
 
@@ -216,7 +216,7 @@ def _plan(words: list[str]) -> None:
 
 
 def _status(words: list[str]) -> None:
-    from mixexp.sweep.survey import status
+    from mixexp.sweep.status import status
     from mixexp.sweep.watch import seconds_between, watch
 
     seconds, words = seconds_between(words)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_survey import begun, ended, held, planned
+from test_status import begun, ended, held, planned
 
-from mixexp.sweep import survey
+from mixexp.sweep import status as statuses
 from mixexp.sweep import watch as watching
-from mixexp.sweep.survey import keep_plan, status
+from mixexp.sweep.status import keep_plan, status
 
 
 def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:
@@ -57,7 +57,7 @@ def watched(monkeypatch, capsys) -> Callable[..., list[str]]:
 
 @contextlib.contextmanager
 def another_process_at_work(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    code = "import sys, pathlib; from mixexp.sweep.survey import at_work\nwith at_work(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
+    code = "import sys, pathlib; from mixexp.sweep.status import at_work\nwith at_work(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", code, str(folder), name]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "at work\n"
@@ -116,11 +116,11 @@ def test_a_killed_sweep_is_not_waited_for(tmp_path, watched):
         watched(tmp_path, lambda: None, kill)
     (lock,) = (tmp_path / "sweeps").glob("*.lock")
     os.utime(lock, (time.time() - 100,) * 2)
-    with survey.at_work(tmp_path, "another"):
+    with statuses.at_work(tmp_path, "another"):
         assert not lock.exists(), "the next sweep clears it away"
         (own,) = (tmp_path / "sweeps").glob("*.lock")
         os.utime(own, (time.time() - 100,) * 2)
-        with survey.at_work(tmp_path, "a third"):
+        with statuses.at_work(tmp_path, "a third"):
             assert own.exists(), "not one that is held"
     assert not list((tmp_path / "sweeps").glob("*.lock"))
 
@@ -143,7 +143,7 @@ def test_a_sweep_that_tries_failed_runs_again_and_a_search_between_two_trials_ar
     begun(tmp_path / "a").fail("RuntimeError: it broke\n")
     leave_plan(tmp_path, "a")
     with contextlib.ExitStack() as work:
-        work.enter_context(survey.at_work(tmp_path, "search"))
+        work.enter_context(statuses.at_work(tmp_path, "search"))
         watched(tmp_path, lambda: None, work.close)
     assert watched(tmp_path)[-1] == f"{tmp_path}: 1 run: 1 failed"
 
@@ -174,7 +174,7 @@ def test_a_blank_label_is_filled_by_a_later_plan_or_by_the_run_itself(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("seed: 1\n")
     watched = watching.Watched(tmp_path)
-    assert [one.run.label for one in watched.look()] == ["", ""]
+    assert [one.run.label for one in watched.scan()] == ["", ""]
     begun(tmp_path / "a", label="alpha=1")
     keep_plan(tmp_path, 1, [planned("b", "alpha=2")], slots=1)
-    assert {one.run.name: one.run.label for one in watched.look()} == {"a": "alpha=1", "b": "alpha=2"}
+    assert {one.run.name: one.run.label for one in watched.scan()} == {"a": "alpha=1", "b": "alpha=2"}

@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 import torch
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script as a module, on a machine without CIFAR-10; the number of threads is as before afterwards."""
-    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.setenv("MIXEXP_DATA", str(tmp_path / "no data here"))
     threads = torch.get_num_threads()
     import benchmark
@@ -127,7 +127,7 @@ def test_the_report_of_many_runs_is_measured_on_runs_that_it_reads(benchmark: Mo
 
 
 def test_stacked_runs_are_as_many_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.syspath_prepend(BENCHMARKS)
     import stacked_runs
 
     network = stacked_runs.Stacked(2, 4, runs=3).eval()

@@ -37,7 +37,7 @@ from mixexp.run.network import Network
 from mixexp.run.setup import setup
 from mixexp.run.spec import Task
 from mixexp.spec.grid import block_cells
-from mixexp.sweep.outcomes import sort_out
+from mixexp.sweep.launch import partition_runs
 from mixexp.train import train
 
 OPTIONS = options([CONF])
@@ -435,10 +435,10 @@ def test_epochs_beside_steps_is_refused_where_it_is_asked_for():
 
 def test_a_budget_or_a_place_alone_makes_no_other_kind_of_task():
     found = plan_of("epochs=1", "epochs=2 name=other seed=5")
-    assert len({(run.task.kind, run.task.device) for run in found.runs}) == 1
+    assert len({(run.task.cost_class, run.task.device) for run in found.runs}) == 1
     assert found.runs[1].task.flops == pytest.approx(2 * found.runs[0].task.flops)
     others = plan_of("model.width=4", "batch_size=64", "threads=2", "model=cnn10")
-    assert len({run.task.kind for run in others.runs}) == 4, "whatever changes the pace, but not the width, which the operations count"
+    assert len({run.task.cost_class for run in others.runs}) == 4, "whatever changes the pace, but not the width, which the operations count"
 
 
 # --- what it costs ---
@@ -545,7 +545,7 @@ def test_the_longest_runs_come_first():
     flops = {name: run.task.flops for name, run in runs.items()}
     assert flops["deep"] > flops["wide"] > flops["many partners"] > flops["large batches"] > flops["short"]
     assert flops["many partners"] == pytest.approx(8 * flops["small"], rel=0.3), "eight blends of every image"
-    _, waiting = sort_out(list(runs.values()))
+    _, waiting = partition_runs(list(runs.values()))
     assert [run.task.flops for run in waiting] == sorted(flops.values(), reverse=True)
     assert waiting[0] is runs["deep"] and waiting[-1] is runs["short"]
 

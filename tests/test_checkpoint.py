@@ -18,6 +18,7 @@ import resource
 import shutil
 import sys
 import threading
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from mixexp.plan.plan import plan
 from mixexp.run import checkpoint as checkpoints
 from mixexp.run.checkpoint import COMPUTES, Checkpoint, code_hash, read_weights
 from mixexp.run.folder import LOCK, RunFolder
-from mixexp.sweep.execute import execute
+from mixexp.sweep.one import execute, warm_starts
 from mixexp.train import train
 
 OPTIONS = options([CONF])
@@ -336,6 +337,33 @@ def test_a_longer_run_prefers_its_own_checkpoint_and_can_be_stopped_too(tmp_path
     attempt(tmp_path / "longer", config, 3, shorter=[tmp_path / "shorter"])
     assert attempt(tmp_path / "longer", config, shorter=[tmp_path / "shorter"]) == ["goes on at step 5 of 8"]
     assert_same(tmp_path / "alone", tmp_path / "longer")
+
+
+def test_shorter_runs_are_found_without_looking_at_all_runs_again_for_every_run(tmp_path, monkeypatch):
+    def finished_run(name: str, family: str, steps: int) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "environment.json").write_text(json.dumps({"family": family, "steps": steps}))
+        (tmp_path / name / "checkpoint.pt").touch()
+        (tmp_path / name / "metrics.csv").write_text("step,accuracy\n2,0.5\n")
+        result = {"outcome": "finished", "steps": steps, "seconds": 1.0, "last": {"step": steps, "accuracy": 0.5}}
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+
+    for n in range(20):
+        finished_run(f"other_{n}", f"family_{n}", 2)
+    for steps in (2, 10, 4):
+        finished_run(f"shorter_{steps}", "ours", steps)
+    run = types.SimpleNamespace(folder=tmp_path / "run", family="ours")
+    run.folder.mkdir()
+    longest_first = [tmp_path / f"shorter_{steps}" for steps in (10, 4, 2)]
+    assert warm_starts(run) == longest_first
+
+    looked_at: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *args, **kwargs: looked_at.append(str(path)) or stat(path, *args, **kwargs))
+    finished_run("shorter_6", "ours", 6)
+    looked_at.clear()
+    assert warm_starts(run) == [longest_first[0], tmp_path / "shorter_6", *longest_first[1:]]
+    assert not [path for path in looked_at if "other_" in path] and [path for path in looked_at if "shorter_" in path]
 
 
 # --- writing ---

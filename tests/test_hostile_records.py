@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_survey import TASK, begun, ended, everything, held, keep_plan, planned
+from test_status import TASK, begun, ended, everything, held, keep_plan, planned
 
 from mixexp.errors import UserError, say
 from mixexp.run import folder as record
 from mixexp.run.reader import load_run, trained_config
-from mixexp.sweep.pace import past
-from mixexp.sweep.survey import look, status
+from mixexp.sweep.estimate import DurationModel
+from mixexp.sweep.status import scan, status
 from mixexp.sweep.watch import Watched, frame
 
 
@@ -52,12 +52,12 @@ def test_a_plan_names_no_folder_but_its_own(name, tmp_path):
     ended(tmp_path / "outside")
     (tmp_path / "outside" / record.LOCK).touch()
     ended(tmp_path / "sweep" / "a")
-    write_plan(tmp_path / "sweep", {"name": name, "label": "evil", "task": TASK._asdict()}, {"name": "b", "label": "good", "task": TASK._asdict()})
+    write_plan(tmp_path / "sweep", {"name": name, "label": "evil", "task": TASK.record()}, {"name": "b", "label": "good", "task": TASK.record()})
     before = everything(tmp_path)
     assert status(tmp_path / "sweep").splitlines() == [
         "b  missing  good    about 10 s", "a  done     seed=a  accuracy 0.8750", f"{tmp_path / 'sweep'}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once",
     ]  # fmt: skip
-    assert len(Watched(tmp_path / "sweep").look()) == 2 and everything(tmp_path) == before
+    assert len(Watched(tmp_path / "sweep").scan()) == 2 and everything(tmp_path) == before
 
 
 def test_controls_in_any_text_of_a_record_are_escapes(tmp_path):
@@ -68,10 +68,10 @@ def test_controls_in_any_text_of_a_record_are_escapes(tmp_path):
     run = ended(tmp_path / "done")
     change(run.path / "result.json", last={evil: 0.5, "b": 1})
     (ended(tmp_path / "damaged").path / "result.json").write_text(json.dumps({"outcome": evil, "seconds": 1, "steps": 1, "last": {"a": 1}}))
-    write_plan(tmp_path, {"name": "done", "label": evil, "task": TASK._asdict()})
+    write_plan(tmp_path, {"name": "done", "label": evil, "task": TASK.record()})
     with held(tmp_path / "running"):
         lines = {line.split()[0]: line for line in status(tmp_path).splitlines()}
-        picture = frame([Watched(tmp_path)], [Watched(tmp_path).look()], 300, 20)
+        picture = frame([Watched(tmp_path)], [Watched(tmp_path).scan()], 300, 20)
     assert lines["failed"].endswith(f"RuntimeError: {shown}") and shown in lines["failed"].partition("RuntimeError")[0]
     assert lines["running"].endswith(f"process 4711 on {shown}"[:90])
     assert lines["done"].startswith("done     done     " + shown[:20]) and lines["done"].endswith(", b 1")
@@ -89,14 +89,14 @@ HUGE = (10**400, 1e308, 1e400, -1, float("nan"), 10**19, True, "x", [1], {"a": 1
 @pytest.mark.parametrize("value", HUGE, ids=lambda value: str(type(value).__name__) + str(value)[:6])
 def test_numbers_that_no_run_has_are_not_printed(value, tmp_path):
     run = begun(tmp_path / "a", rows=(20,))
-    change(run.path / "environment.json", steps=value, continued_at_step=value, process=value, task={**TASK._asdict(), "flops": value})
+    change(run.path / "environment.json", steps=value, continued_at_step=value, process=value, task={**TASK.record(), "flops": value})
     change(ended(tmp_path / "b").path / "result.json", last={"accuracy": 0.5, "loss": value}, seconds=value)
     write_plan(tmp_path, slots=value)
     with held(tmp_path / "a"):
         lines = status(tmp_path).splitlines()
     assert all(len(line) < 150 + len(str(tmp_path)) for line in lines) and f"{tmp_path}: 2 runs: " in lines[2]
     assert lines[0].split()[:2] == ["a", "running"]
-    assert past(tmp_path).expect(TASK) is None or past(tmp_path).expect(TASK) < 1e10
+    assert DurationModel.from_finished_runs(tmp_path).expect(TASK) is None or DurationModel.from_finished_runs(tmp_path).expect(TASK) < 1e10
 
 
 def test_a_figure_takes_no_more_room_than_its_size():
@@ -143,7 +143,7 @@ def test_only_files_are_read_and_nothing_is_waited_for(name, kind, tmp_path):
     text = status(tmp_path)
     assert f"{tmp_path}: 2 runs: 1 done" in text or f"{tmp_path}: 2 runs: 2 done" in text
     if name == "metrics.csv" and kind in ("pipe", "folder"):
-        (seen, _) = look(tmp_path, [planned("a"), planned("b")])
+        (seen, _) = scan(tmp_path, [planned("a"), planned("b")])
         assert (seen.state, seen.detail) == ("damaged", f"metrics.csv cannot be read: it is a {kind}, not a file")
 
 
@@ -156,8 +156,8 @@ def test_a_run_kept_in_a_full_disk_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     for name in ("a", "b"):
         record.RunFolder(tmp_path / name).fail("Traceback\nOSError: [Errno 28] No space left on device\n")
-    assert [one.state for one in look(tmp_path, [planned("a"), planned("b")])] == ["failed", "failed"]
-    assert look(tmp_path, [planned("a")])[0].detail == "error.txt is empty, which is all that a full disk takes"
+    assert [one.state for one in scan(tmp_path, [planned("a"), planned("b")])] == ["failed", "failed"]
+    assert scan(tmp_path, [planned("a")])[0].detail == "error.txt is empty, which is all that a full disk takes"
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):

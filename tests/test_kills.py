@@ -1,4 +1,4 @@
-"""The kill test in short, and that it sees what it is there to see; `python scripts/kill_sweeps.py` is the long form."""
+"""The kill test in short, and that it sees what it is there to see; `python tests/chaos/kill_sweeps.py` is the long form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from running import trained
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+CHAOS = Path(__file__).parent / "chaos"
 SHORT = ("mix=none,mixup", "seed=0", "epochs=15,30")
 KILLS, SEED = 5, 14448  # as a rule, each kind of victim once in two attempts
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="pr
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module."""
-    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.syspath_prepend(CHAOS)
     import kill_sweeps
 
     return kill_sweeps

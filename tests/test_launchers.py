@@ -25,8 +25,8 @@ from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.hydra_errors import PLUGINS
 from mixexp.plan.overrides import loaded_groups
-from mixexp.sweep.handed import hand_over
-from mixexp.sweep.single import single
+from mixexp.sweep.launch import launch_with
+from mixexp.sweep.one import single
 
 LAUNCHERS = {
     "basic": (),
@@ -143,7 +143,7 @@ def composing(cells: Sequence[str]) -> Iterator[tuple[list[Composed], list[list[
 
 def hand(launcher: Recorder, *cells: str) -> list[JobReturn]:
     with composing(cells) as (composed, words):
-        return hand_over(launcher, composed, words)
+        return launch_with(launcher, composed, words)
 
 
 def train_here(cell: str) -> None:

@@ -47,8 +47,8 @@ from mixexp.run.logging import run_info
 from mixexp.run.reader import load_runs
 from mixexp.run.spec import RunSpec
 from mixexp.settings import CIRCUMSTANCES
-from mixexp.sweep import afterwards
-from mixexp.sweep.execute import execute, turns
+from mixexp.sweep import relog
+from mixexp.sweep.one import execute, iterate
 
 NAMES = ("tensorboard", "mlflow", "wandb")
 SMALL = ("model.width=2", "subset=head", "subset.n=160", "batch_size=32", "epochs=3", "checkpoint_seconds=0")
@@ -265,7 +265,7 @@ def test_several_runs_in_one_process_do_not_mix(tmp_path):
     """Dealt turns as on one device, with all loggers at once."""
     words = [*("logger=several", "+logger.wandb._target_=mixexp.logger.wandb.WandB"), "checkpoint_seconds=60"]
     runs = [run_of(tmp_path, *words, f"seed={seed}") for seed in range(3)]
-    going = [turns(run, threading.Event(), pytest.fail) for run in runs]
+    going = [iterate(run, threading.Event(), pytest.fail) for run in runs]
     while going:
         for steps in list(going):
             if next(steps, None) is None:
@@ -474,7 +474,7 @@ def test_a_run_logged_while_it_trained_is_logged_afterwards_without_a_change(tmp
     run = run_of(tmp_path, "logger=mlflow")
     trained(run)
     _, (before,) = mlflow_runs(run.folder)
-    list(afterwards.log([run.folder], run.config["logger"], ()))
+    list(relog.log([run.folder], run.config["logger"], ()))
     _, (after,) = mlflow_runs(run.folder)
     assert before.to_dictionary() == after.to_dictionary()
     same("mlflow", run.folder)

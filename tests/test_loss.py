@@ -14,15 +14,20 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from torch import Tensor, nn
 from running import composed, option
+from torch import Tensor, nn
 
 from mixexp.build import build
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.loss.affinity import Affinity, AffinityHead, Joint
 from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
-from mixexp.loss.cross_entropy import KL, CrossEntropy, SoftCrossEntropy, make_class_weights
+from mixexp.loss.cross_entropy import (
+    KL,
+    CrossEntropy,
+    SoftCrossEntropy,
+    make_class_weights,
+)
 from mixexp.loss.focal import Focal
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -13,10 +13,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from running import composed
 from scipy import stats
 from torch import Tensor
 from torchvision.transforms import v2
-from running import composed
 
 from mixexp import streams
 from mixexp.build import build

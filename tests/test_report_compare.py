@@ -20,7 +20,8 @@ from test_report import leave
 from mixexp.errors import UserError
 from mixexp.report import pictures, probed
 from mixexp.report.compare import compare, document, metric_of, sides
-from mixexp.report.leaderboard import document as leaderboard_document, leaderboard
+from mixexp.report.leaderboard import document as leaderboard_document
+from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import markdown
 from mixexp.report.overview import facts
 from mixexp.report.plots import score_of

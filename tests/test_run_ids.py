@@ -15,8 +15,8 @@ from mixexp.build import locate
 from mixexp.class_names import NOW, stable, up_to_date
 from mixexp.conf_dir import CONF
 from mixexp.files import read_yaml
-from mixexp.plan.options import options
 from mixexp.plan.identity import canonical, run_id
+from mixexp.plan.options import options
 from mixexp.plan.plan import resolve
 
 ROOT = Path(__file__).resolve().parents[1]

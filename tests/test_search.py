@@ -46,12 +46,13 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import DIGITS, Range, rounded, space_of
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_runs
-from mixexp.sweep import search as searching
-from mixexp.sweep.search import Settings, search, show_plan
-from mixexp.sweep.search_report import Trial, best_of, history, importance, slices
-from mixexp.sweep.single import single
-from mixexp.sweep.study import Study
-from mixexp.sweep.survey import status
+from mixexp.sweep.one import single
+from mixexp.sweep.search import search as searching
+from mixexp.sweep.search.report import history, importance, slices
+from mixexp.sweep.search.search import run_search, show_plan
+from mixexp.sweep.search.study import Study
+from mixexp.sweep.search.trial import Settings, Trial, best_of
+from mixexp.sweep.status import status
 
 SPACE = {"optimizer.lr": {"low": 1e-3, "high": 0.5, "log": True}, "batch_size": {"low": 32, "high": 64, "step": 16}}
 SEARCH = {
@@ -92,7 +93,7 @@ def composing() -> Iterator[Composer]:
 def searched(folder: Path, *words: str, **changes: Any) -> RunsFailed | None:
     """What a search on the digits returns."""
     with composing() as compose:
-        return search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes})
+        return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes})
 
 
 def planned(folder: Path, *words: str, **changes: Any) -> None:
@@ -254,7 +255,7 @@ def test_two_processes_share_a_search(undisturbed, place):
 
 def test_a_run_that_another_process_works_on_is_left_to_it_and_told_when_it_is_over(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(searching, "ELSEWHERE_SECONDS", 0.01)
-    train, asked = searching.execute, []
+    train, asked = searching.execute_with_bar, []
 
     def busy_twice(run: Any, *arguments: Any, **more: Any) -> Any:
         asked.append(run.folder.name)
@@ -262,7 +263,7 @@ def test_a_run_that_another_process_works_on_is_left_to_it_and_told_when_it_is_o
             raise searching.Busy
         return train(run, *arguments, **more)
 
-    monkeypatch.setattr(searching, "execute", busy_twice)
+    monkeypatch.setattr(searching, "execute_with_bar", busy_twice)
     assert searched(tmp_path, trials=3) is None
     rows = rows_of(tmp_path / "runs")
     assert [row["state"] for row in rows] == ["complete"] * 3 and rows[0]["folder"] == asked[0]
@@ -308,7 +309,7 @@ def test_fail_fast_ends_a_search_and_a_trial_that_cannot_be_is_a_failure(tmp_pat
     def breaks(*_: Any, **__: Any) -> None:
         raise RuntimeError("it broke")
 
-    monkeypatch.setattr(searching, "execute", breaks)
+    monkeypatch.setattr(searching, "execute_with_bar", breaks)
     failure = searched(tmp_path, "fail_fast=true")
     assert "the search stopped at the first failure" in str(failure) and len(rows_of(tmp_path / "runs")) == 1
     failure = searched(tmp_path / "all", trials=3)
@@ -400,7 +401,7 @@ def played(study: Study, count: int) -> list[Trial]:
 
 @pytest.fixture
 def no_departures(monkeypatch):
-    monkeypatch.setattr("mixexp.sweep.study._departures", lambda ours, theirs: [])
+    monkeypatch.setattr("mixexp.sweep.search.study._departures", lambda ours, theirs: [])
 
 
 def test_what_is_drawn_depends_on_seed_and_course_alone(tmp_path, no_departures):
@@ -423,7 +424,7 @@ def test_a_trial_whose_process_died_is_made_again_with_its_values_in_its_place(t
     folder = tmp_path / "died"
     code = (
         "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\n"
-        "import test_search as t, mixexp.sweep.study as s\ns._departures = lambda *_: []\n"
+        "import test_search as t, mixexp.sweep.search.study as s\ns._departures = lambda *_: []\n"
         "study = t.study_of(pathlib.Path(sys.argv[1]))\nt.played(study, 3)\nprint(study.claim(12, t.PARABOLA).values['x'], flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )

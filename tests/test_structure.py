@@ -40,7 +40,6 @@ LEVELS = [
     {"train"},
     {"gan"},
     {"plan"},
-    {"probing"},
     {"sweep"},
     {"cli"},
     {"__main__"},

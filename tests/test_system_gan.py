@@ -16,7 +16,7 @@ from mixexp.gan.play import play
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run.folder import RunFolder
-from mixexp.sweep.survey import status
+from mixexp.sweep.status import status
 
 SMALL = ("gan.width=32", "steps=300", "evaluations=3", "gan.samples=400", "gan.frame_points=400", "gan.snapshots=[1]")
 CENTRES = Gaussians("ring", 8).centres.tolist()

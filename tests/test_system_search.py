@@ -13,7 +13,7 @@ from test_search import composing
 
 from mixexp.conf_dir import CONF
 from mixexp.report.write import write_report
-from mixexp.sweep.search import search
+from mixexp.sweep.search.search import run_search
 
 SPACE = "++hydra.sweeper.space={optimizer.lr: {low: 1.0e-07, high: 0.03, log: true}}"
 WORDS = (
@@ -30,7 +30,7 @@ def test_the_search_for_the_affinity_loss_leaves_hopeless_settings(tmp_path: Pat
     assert set(given["space"]) == {"loss.margin", "loss.sigma", "loss.centres", "optimizer.lr"}
     given |= {"trials": TRIALS, "startup_trials": 4, "pruner": {"startup_trials": 3, "warmup_evaluations": 2}}
     with composing() as compose:
-        assert search(compose, [*WORDS, f"output_dir={tmp_path}"], given) is None
+        assert run_search(compose, [*WORDS, f"output_dir={tmp_path}"], given) is None
 
     sweep = tmp_path / "affinity_search"
     with (sweep / "report" / "trials.csv").open(newline="") as file:

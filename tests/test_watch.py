@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import json
 import os
 import pty
 import re
@@ -24,12 +25,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_survey import begun, ended, held, one_of_each, planned, row
+from test_status import begun, ended, held, one_of_each, planned, row
 
 from mixexp.errors import UserError
 from mixexp.sweep import watch as watching
-from mixexp.sweep.survey import ORDER, Seen, at_work, keep_plan, status
-from mixexp.sweep.watch import FIRST, Watched, frame, seconds_between, watch
+from mixexp.sweep.status import RunStatus, State, at_work, keep_plan, status
+from mixexp.sweep.watch import URGENCY, Watched, frame, seconds_between, watch
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
@@ -40,7 +41,7 @@ def columns(text: str) -> int:
 
 
 def states(folder: Path) -> dict[str, str]:
-    return {one.run.name: one.state for one in Watched(folder).look()}
+    return {one.run.name: one.state for one in Watched(folder).scan()}
 
 
 class Terminal:
@@ -116,17 +117,27 @@ def sweep_at_work(tmp_path) -> Iterator[None]:
         yield
 
 
+def test_a_plan_made_later_names_a_run_that_is_over(tmp_path):
+    ended(tmp_path / "old")
+    about = tmp_path / "old" / "environment.json"
+    about.write_text(json.dumps({key: value for key, value in json.loads(about.read_text()).items() if key != "label"}))
+    watched = Watched(tmp_path)
+    assert [one.run.label for one in watched.scan()] == [""]
+    keep_plan(tmp_path, 1, [planned("old", label="mix=mixup")], 1)
+    assert [one.run.label for one in watched.scan()] == ["mix=mixup"]
+
+
 # --- what is drawn ---
 
 labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-seens = st.lists(st.builds(lambda state, label, part: (state, label, part), st.sampled_from(ORDER), labels, st.floats(0, 1)), max_size=30)
+seens = st.lists(st.builds(lambda state, label, part: (state, label, part), st.sampled_from(State), labels, st.floats(0, 1)), max_size=30)
 
 
 @settings(max_examples=200, deadline=None)
 @given(found=st.lists(seens, min_size=1, max_size=4), width=st.integers(1, 120), height=st.integers(1, 40))
 def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
     watched = [Watched(Path(f"nowhere{place}")) for place in range(len(found))]
-    seen = [[Seen(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)] for one in found]
+    seen = [[RunStatus(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)] for one in found]
     lines = frame(watched, seen, width, height)
     assert 1 <= len(lines) <= height
     assert all(columns(line) <= width and line.isprintable() for line in lines)
@@ -138,13 +149,13 @@ def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
 @settings(max_examples=100, deadline=None)
 @given(found=seens.filter(len), height=st.integers(3, 40))
 def test_what_runs_and_what_failed_stays_in_sight(found, height):
-    seen = [Seen(planned(f"{n:012d}"), state, "why", part) for n, (state, _, part) in enumerate(found)]
+    seen = [RunStatus(planned(f"{n:012d}"), state, "why", part) for n, (state, _, part) in enumerate(found)]
     total, *lines = frame([Watched(Path("nowhere"))], [seen], 1000, height)
     counts = Counter(one.state for one in seen)
     assert all(f"{count} {state}" in total for state, count in counts.items())
     rest = lines.pop() if lines[-1].startswith("... and ") else ""
     shown = [line.split()[1] for line in lines]
-    assert shown == sorted((one.state for one in seen), key=FIRST.index)[: len(shown)]
+    assert shown == sorted((one.state for one in seen), key=URGENCY.index)[: len(shown)]
     left = Counter({state: int(count) for count, state in re.findall(r"(\d+) (\w+)", rest)})
     assert Counter(shown) + left == counts
     assert not rest or len(lines) == height - 2
@@ -156,7 +167,7 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     with held(tmp_path / "a"), held(tmp_path / "b"):
         watched = Watched(tmp_path)
         os.utime(tmp_path / "a" / "metrics.csv", (time.time() - 30,) * 2)
-        _, first, second = frame([watched], [watched.look()], 200, 10)
+        _, first, second = frame([watched], [watched.scan()], 200, 10)
         assert re.search(r"^a  running  seed=a  \[######\.{10}\]  40%  accuracy 0\.8125, 3\d s ago$", first)
         assert second.endswith("[................]   0%  no evaluation yet")
     keep_plan(tmp_path / "sweep", 1, [planned("a", "mix=mixup alpha=0.2 imbalance.n=100 seed=17")], slots=1)
@@ -164,7 +175,7 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     with held(tmp_path / "sweep" / "a"):
         watched = Watched(tmp_path / "sweep")
         os.utime(tmp_path / "sweep" / "a" / "metrics.csv", (time.time() - 30,) * 2)
-        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", frame([watched], [watched.look()], 80, 10)[1])
+        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", frame([watched], [watched.scan()], 80, 10)[1])
 
 
 def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
@@ -173,13 +184,13 @@ def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
     (tmp_path / "a" / "metrics.csv").write_text(",".join(columns_of_a_game) + "\n" + ",".join(map(str, columns_of_a_game.values())) + "\n")
     with held(run.path):
         watched = Watched(tmp_path)
-        assert "modes 7.0000, high quality 0.5000" in frame([watched], [watched.look()], 200, 10)[1]
+        assert "modes 7.0000, high quality 0.5000" in frame([watched], [watched.scan()], 200, 10)[1]
 
 
 def test_escapes_in_a_runs_words_do_not_reach_the_terminal(tmp_path):
     begun(tmp_path / "a", label="\x1b[2J\x07evil").fail("RuntimeError: \x1b]0;title\x07\n")
     watched = Watched(tmp_path)
-    assert all(line.isprintable() for line in frame([watched], [watched.look()], 200, 10))
+    assert all(line.isprintable() for line in frame([watched], [watched.scan()], 200, 10))
 
 
 # --- what is read ---
@@ -195,14 +206,14 @@ def test_every_state_is_the_one_that_status_tells(tmp_path):
 
 def test_what_is_over_is_not_read_again(tmp_path, monkeypatch):
     read: list[str] = []
-    real = watching.look
-    monkeypatch.setattr(watching, "look", lambda folder, runs: read.append(runs[0].name) or real(folder, runs))
+    real = watching.scan
+    monkeypatch.setattr(watching, "scan", lambda folder, runs: read.append(runs[0].name) or real(folder, runs))
     names = one_of_each(tmp_path)
     watched = Watched(tmp_path)
-    first = watched.look()
+    first = watched.scan()
     assert sorted(read) == sorted(names.keys() - {"missing"})
     read.clear()
-    assert watched.look() == first
+    assert watched.scan() == first
     assert not {"done", "diverged", "failed"} & set(read)
 
 
@@ -215,42 +226,42 @@ def test_a_thousand_finished_runs_cost_no_core(tmp_path):
             (folder / name).write_text(text)
         (folder / "result.json").write_text('{"outcome": "finished", "seconds": 1.0, "steps": 1, "last": {"accuracy": 0.5}}')
     watched = Watched(tmp_path)
-    assert Counter(one.state for one in watched.look()) == {"done": 1000}
+    assert Counter(one.state for one in watched.scan()) == {"done": 1000}
     began = time.process_time()
     for _ in range(10):
-        frame([watched], [watched.look()], 100, 40)
+        frame([watched], [watched.scan()], 100, 40)
     assert (time.process_time() - began) / 10 < 0.1
 
 
 def test_a_failed_run_that_is_tried_again_is_seen(tmp_path):
     begun(tmp_path / "a", rows=(20,)).fail("RuntimeError: it broke\n")
     watched = Watched(tmp_path)
-    assert [one.state for one in watched.look()] == ["failed"]
+    assert [one.state for one in watched.scan()] == ["failed"]
     run = begun(tmp_path / "a", rows=(20,))
     with held(tmp_path / "a"):
-        assert [one.state for one in watched.look()] == ["running"]
+        assert [one.state for one in watched.scan()] == ["running"]
     run.append(row(100))
     run.finish("finished", 10.0, steps=100)
-    assert [one.state for one in watched.look()] == ["done"]
+    assert [one.state for one in watched.scan()] == ["done"]
 
 
 def test_runs_and_plans_that_come_later_are_seen_and_those_that_go_are_missing(tmp_path):
     watched = Watched(tmp_path / "sweep")
-    assert watched.look() == []
+    assert watched.scan() == []
     ended(tmp_path / "sweep" / "a")
-    assert [one.state for one in watched.look()] == ["done"]
+    assert [one.state for one in watched.scan()] == ["done"]
     keep_plan(tmp_path / "sweep", 2, [planned("a"), planned("b")], slots=3)
-    assert {one.run.name: one.state for one in watched.look()} == {"a": "done", "b": "missing"} and watched.plans.slots == 3
+    assert {one.run.name: one.state for one in watched.scan()} == {"a": "done", "b": "missing"} and watched.plans.slots == 3
     (tmp_path / "sweep" / "a").rename(tmp_path / "a")
-    assert [one.state for one in watched.look()] == ["missing", "missing"]
+    assert [one.state for one in watched.scan()] == ["missing", "missing"]
 
 
 def test_the_time_left_is_judged_by_the_runs_that_finish_meanwhile(tmp_path):
     keep_plan(tmp_path, 2, [planned("a"), planned("b")], slots=1)
     watched = Watched(tmp_path)
-    assert "no finished run to judge the time by" in frame([watched], [watched.look()], 200, 10)[0]
+    assert "no finished run to judge the time by" in frame([watched], [watched.scan()], 200, 10)[0]
     ended(tmp_path / "a", seconds=40.0)
-    assert "about 40 s left" in frame([watched], [watched.look()], 200, 10)[0]
+    assert "about 40 s left" in frame([watched], [watched.scan()], 200, 10)[0]
 
 
 # --- on a terminal ---
@@ -371,5 +382,5 @@ def test_without_watch_a_folder_that_is_not_there_is_an_error_as_before(tmp_path
 def test_a_name_that_resembles_another_is_hinted_at_while_waiting(tmp_path):
     (tmp_path / "small_data").mkdir()
     watched = Watched(tmp_path / "smal_data")
-    (line,) = frame([watched], [watched.look()], 500, 10)
+    (line,) = frame([watched], [watched.scan()], 500, 10)
     assert line.endswith("no run yet, waiting for one. Did you mean 'small_data'?")

@@ -57,8 +57,8 @@ class GridSweeper(BasicSweeper):
     def _hand_over(self, jobs: list[list[str]]) -> Any:
         from mixexp.plan.composer import composer
         from mixexp.plan.unknown import compose_all
-        from mixexp.sweep.handed import hand_over
+        from mixexp.sweep.launch import launch_with
 
         setup_globals()
         compose = composer(self.hydra_context.config_loader, self.config)
-        return hand_over(self.launcher, compose_all(compose, jobs), jobs)
+        return launch_with(self.launcher, compose_all(compose, jobs), jobs)

@@ -52,7 +52,7 @@ class SearchSweeper(Sweeper):
 
         setup_globals()
         try:
-            from mixexp.sweep.search import search, show_plan
+            from mixexp.sweep.search.search import run_search, show_plan
         except ModuleNotFoundError as error:
             if error.name != "optuna":
                 raise
@@ -73,7 +73,7 @@ class SearchSweeper(Sweeper):
         compose = composer(self.hydra_context.config_loader, self.config)
         if isinstance(self.launcher, PlanLauncher):
             return show_plan(compose, arguments, settings)
-        failure = search(compose, arguments, settings)
+        failure = run_search(compose, arguments, settings)
         if failure is not None:
             raise failure
         return None

@@ -12,7 +12,6 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from mixexp.dataset import Dataset, Splits, check_statistics
@@ -225,7 +224,12 @@ def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
     peak = float(np.abs(channels).max())
     sound = channels.mean(1)
     common = math.gcd(rate, sample_rate)
-    if rate != sample_rate:  # the filter may overshoot
+    if rate != sample_rate:
+        from scipy.signal import (
+            resample_poly,  # two seconds, for sounds of another rate alone
+        )
+
+        # the filter may overshoot
         sound = resample_poly(sound, sample_rate // common, rate // common).clip(-max(peak, 1), max(peak, 1))
     return sound, peak
 

@@ -136,14 +136,14 @@ def _entry(setting: str, parts: str) -> str:
 
 def interval(override: Override) -> dict[str, Any]:
     """The range that an interval of Hydra's means: `interval(0.1,1)`, `tag(log,interval(0.1,1))`, `int(interval(1,10))`."""
-    found = override.value()
-    whole = {"step": 1} if isinstance(found.start, int) and isinstance(found.end, int) and "int(" in override.input_line else {}
-    return {"low": found.start, "high": found.end, **({"log": True} if "log" in found.tags else {}), **whole}
+    ends = override.value()
+    whole = {"step": 1} if isinstance(ends.start, int) and isinstance(ends.end, int) and "int(" in override.input_line else {}
+    return {"low": ends.start, "high": ends.end, **({"log": True} if "log" in ends.tags else {}), **whole}
 
 
 def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
     """Each setting's range or choices, as an experiment's file has them; raises one UserError with all that is wrong."""
-    found: dict[str, Range | Choices] = {}
+    space: dict[str, Range | Choices] = {}
     errors: list[str] = []
     for key, given in spec.items():
         name = f"hydra.sweeper.space: {key}"
@@ -157,12 +157,12 @@ def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
         kind = Choices if "choices" in given else Range
         wrong = schema_errors(kind, given, name)
         if not wrong:
-            found[key] = kind.model_validate(dict(given))
-            wrong = [f"{name}: {problem}"] if (problem := found[key].problem()) else []
+            space[key] = kind.model_validate(dict(given))
+            wrong = [f"{name}: {problem}"] if (problem := space[key].problem()) else []
         errors += wrong
     if errors:
         raise UserError("\n".join(errors))
-    return found
+    return space
 
 
 def rounded(value: float, low: float, high: float) -> float:

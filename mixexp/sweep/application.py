@@ -28,7 +28,7 @@ from mixexp.plan.options import options, own_folders
 from mixexp.plan.overrides import of_each_cell, parse, values
 from mixexp.plan.refusals import refuse, refuse_several
 from mixexp.plan.space import rewritten
-from mixexp.sweep.single import single
+from mixexp.sweep.one import single
 from mixexp.text import command, in_shell
 
 

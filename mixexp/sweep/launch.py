@@ -1,24 +1,91 @@
-"""A sweep from its composed cells to its closing table, or its plan alone: what launchers call."""
+"""A sweep from its composed cells to its closing table, or its plan alone: what launchers call.
+
+The runs are trained by this machine's slots, or handed to another launcher of Hydra's: planned and summarised alike.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+import re
+from collections.abc import Callable, Sequence
 
-from mixexp.errors import RunsFailed, show
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
+
+from mixexp.errors import RunsFailed, UserError, show
 from mixexp.plan.composer import Composed
-from mixexp.plan.plan import Plan, idle_words, other_classes, plan, stale
-from mixexp.sweep.outcomes import sort_out, tell
-from mixexp.sweep.pace import past
-from mixexp.sweep.pool import run_all, slots_for
-from mixexp.sweep.survey import Planned, announced, describe, look
+from mixexp.plan.plan import Plan, plan, stale
+from mixexp.run.reader import load_state
+from mixexp.run.spec import RunSpec
+from mixexp.sweep.estimate import DurationModel
+from mixexp.sweep.one import earlier_end, print_notes
+from mixexp.sweep.pool import Outcomes, run_all, slots_for
+from mixexp.sweep.status import PlannedRun, announced, describe, scan
+from mixexp.text import one_line
+
+AT_HOME = ("BasicLauncher", "JoblibLauncher")
+"""Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
+
+Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
+"""Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
 
 
-@contextlib.contextmanager
-def begun(
-    cells: Sequence[Composed], words: Sequence[Sequence[str]], slots: int | None = None, queue: str = "", here: bool = True
-) -> Iterator[Plan]:
-    """A sweep's plan, written down for others, who can see inside that this process is at work on it.
+def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> RunsFailed | None:
+    """Plan a sweep, train its runs on this machine's slots, and return the failure, if any, for Hydra to raise."""
+
+    def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
+        stopped = run_all(waiting, outcomes, DurationModel.from_finished_runs(sweep.folder))
+        return "the sweep stopped at the first failure (fail_fast)" if stopped else None
+
+    return _run_sweep(cells, words, train)
+
+
+def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
+    """Plan a sweep, let a launcher of Hydra's make a job of every different run that is to do, and say how it ended.
+
+    Raises UserError for cells that cannot run, before any starts, and RunsFailed where runs failed.
+    """
+    for cell in cells:
+        _use_any_device(cell)
+    unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
+    if unused:
+        raise UserError(f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
+    returns: list[JobReturn] = []
+
+    def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
+        gave_up = None
+        try:
+            returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
+        except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
+            gave_up = f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}: {error}"
+        for run, job in itertools.zip_longest(waiting, returns):
+            _enter(run, job, outcomes)
+        return gave_up
+
+    queue = "" if type(launcher).__name__ in AT_HOME else type(launcher).__name__
+    failure = _run_sweep(cells, words, train, slots=1, queue=queue, here=False)
+    if failure is not None:
+        raise failure
+    return returns
+
+
+def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
+    """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
+    sweep = plan(cells, words)
+    if sweep.runs:
+        print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
+        runs = scan(sweep.folder, _planned(sweep))
+        show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.kept))
+    sweep.check()
+    if sweep.too_large:
+        raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
+
+
+def _run_sweep(
+    cells: Sequence[Composed], words: Sequence[Sequence[str]], train: Train, slots: int | None = None, queue: str = "", here: bool = True
+) -> RunsFailed | None:
+    """Plan a sweep, write its plan down for others, train the runs that are to do, and print the summary.
 
     slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether this
     machine is to train the runs. Raises UserError for cells that cannot run.
@@ -27,34 +94,75 @@ def begun(
     sweep.check()
     if len(sweep.runs) < sweep.kept:
         print(f"{sweep.kept} cells are {len(sweep.runs)} different runs: cells that act alike run once")
-    print("".join(f"{line}\n" for line in [*other_classes(sweep.runs), *stale(sweep.runs)]), end="")
-    if sweep.cells == 1:
-        print("".join(f"{line}\n" for line in idle_words(sweep.runs[0])), end="")
+    print_notes(sweep.runs, alone=sweep.cells == 1)
     with announced(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep), queue):
-        yield sweep
+        outcomes, waiting = partition_runs(sweep.runs)
+        why_stopped = train(sweep, waiting, outcomes) if waiting else None
+    return print_summary(sweep, outcomes, why_stopped)
 
 
-def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> RunsFailed | None:
-    """Plan and run a sweep, say what was skipped, collapsed and failed, and return the failure, if any, for Hydra to raise."""
-    with begun(cells, words) as sweep:
-        outcomes, waiting = sort_out(sweep.runs)
-        stopped = bool(waiting) and run_all(waiting, outcomes, past(sweep.folder))
-    return tell(sweep, outcomes, "the sweep stopped at the first failure (fail_fast)" if stopped else None)
+def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
+    """The outcomes of runs that are over or have failed for good, and the runs to do, the longest first."""
+    outcomes, waiting = Outcomes(), []
+    for run in runs:
+        state = earlier_end(run)
+        if state is None:
+            waiting.append(run)
+        elif state.over:
+            outcomes.results[run.folder.name] = state.result
+        else:
+            outcomes.failures[run.folder.name] = state.problem
+    outcomes.skipped, outcomes.failed_before = len(outcomes.results), len(outcomes.failures)
+    return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
 
 
-def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
-    """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
-    sweep = plan(cells, words)
-    if sweep.runs:
-        print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
-        show(describe(sweep.folder, look(sweep.folder, _planned(sweep)), _slots(sweep), None if sweep.refusals else sweep.kept))
-    sweep.check()
-    if sweep.too_large:
-        raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
+def print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> RunsFailed | None:
+    """Print a sweep's closing line; what to raise where runs failed or the sweep was stopped, with the table of failures."""
+    diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
+    missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
+    show(
+        f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
+        f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
+    )
+    lines = [f"left out: {line}" for line in sweep.left_out()]
+    if outcomes.failures:
+        reasons = {run: outcomes.failures[run.folder.name].rstrip() for run in sweep.runs if run.folder.name in outcomes.failures}
+        width = max(len(run.label) for run in reasons)
+        lines.append(f"{len(reasons)} of {len(sweep.runs)} runs failed; error.txt in a run's folder says more:")
+        lines += [f"  {run.folder.name}  {run.label:<{width}}  {one_line((why or '?').splitlines()[-1])}" for run, why in reasons.items()]
+    if outcomes.failed_before:
+        lines.append(f"{outcomes.failed_before} of them had failed before and were left so; retry=failed tries them again")
+    if why_stopped is not None:
+        lines.append(why_stopped)
+    elif missing:
+        lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
+    return RunsFailed("\n".join(lines)) if lines else None
 
 
-def _planned(sweep: Plan) -> list[Planned]:
-    return [Planned(run.folder.name, run.label, run.task) for run in sweep.runs]
+def _use_any_device(cell: Composed) -> None:
+    """Take out a device that only the machine which trains needs to have; the job looks for it there."""
+    if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
+        OmegaConf.update(cell.config, "device", "auto")
+
+
+def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:
+    """Enter how a job ended: what it returned or raised, else, without a word from it, what its folder says."""
+    name = run.folder.name
+    returned = job._return_value if job is not None else None  # its property would print a line of Hydra's before raising
+    if job is not None and job.status == JobStatus.FAILED:
+        outcomes.failures[name] = next(iter(str(returned).splitlines()), "")  # what kind of error it is; error.txt has all of it
+    elif returned is not None:
+        outcomes.results[name] = returned
+    else:
+        state = load_state(run.folder)
+        if state.over:
+            outcomes.results[name] = state.result
+        elif state.outcome == "failed":
+            outcomes.failures[name] = state.problem
+
+
+def _planned(sweep: Plan) -> list[PlannedRun]:
+    return [PlannedRun(run.folder.name, run.label, run.task) for run in sweep.runs]
 
 
 def _slots(sweep: Plan) -> int:

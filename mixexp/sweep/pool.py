@@ -3,26 +3,78 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from mixexp.run.device import available
 from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
-from mixexp.run.spec import RunSpec
+from mixexp.run.spec import RunSpec, Task
 from mixexp.sizes import usable_processors
-from mixexp.sweep.live import Live
-from mixexp.sweep.outcomes import Outcomes
-from mixexp.sweep.pace import Pace
+from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
+from mixexp.text import escaped
 
 TICK_SECONDS = 0.5
 ELSEWHERE_SECONDS = 2.0  # between two looks at a run that another process works on
+LOG_SECONDS = 60.0  # between two status lines where there is no terminal
+
+
+@dataclasses.dataclass
+class Outcomes:
+    """Each run's result or its failure's reason, by the name of its folder; how many were over or had failed before."""
+
+    results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    skipped: int = 0
+    failed_before: int = 0
+
+
+class SweepProgress:
+    """The status of a sweep of `total` runs on the slots: a line at the bottom of a terminal, or one a minute in a log."""
+
+    def __init__(self, total: int, slots: Sequence[Slot], durations: DurationModel) -> None:
+        self.total = total
+        self.durations = durations
+        self._slots = slots
+        self._bar = tqdm(total=total, disable=None, bar_format="{percentage:3.0f}% |{bar:20}| {desc}", leave=False)
+        self._last = time.monotonic()
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._bar.write(escaped(text), file=sys.stdout)
+        sys.stdout.flush()
+
+    def refresh(self, done: int, failed: int, waiting: Iterable[Task], elsewhere: int) -> None:
+        """Show the status; waiting: the runs nobody works on, elsewhere: how many other processes work on."""
+        running = [(slot.run.task, 1 - slot.fraction) for slot in self._slots if slot.run is not None]
+        left = self.durations.total([*running, *((task, 1.0) for task in waiting)], len(self._slots))
+        waits = self.total - done - failed - len(running) - elsewhere
+        parts = [f"{done} done"]
+        if running:
+            parts.append(f"{len(running)} running ({', '.join(f'{1 - fraction:.0%}' for _, fraction in running)})")
+        parts += [f"{count} {name}" for count, name in ((elsewhere, "elsewhere"), (failed, "failed"), (waits, "waiting")) if count]
+        text = ", ".join(parts) + (f"; about {duration(left)} left" if left is not None else "")
+        self._bar.n = done + failed + sum(1 - fraction for _, fraction in running)
+        self._bar.set_description_str(text)
+        if self._bar.disable and time.monotonic() - self._last > LOG_SECONDS:
+            self._last = time.monotonic()
+            self.say(text)
 
 
 def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -31,12 +83,12 @@ def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     No more than there are runs; where they want different numbers of threads, the most counts.
     """
     config = max(configs, key=lambda config: config["threads"])
-    found = available()
-    wanted = found[0] if config["device"] == "auto" else config["device"]
-    devices = [name for name in found if name.startswith("cuda:")] if wanted == "cuda" else [wanted]
+    here = available()
+    device = here[0] if config["device"] == "auto" else config["device"]
+    devices = [name for name in here if name.startswith("cuda:")] if device == "cuda" else [device]
     per_device = config["runs_per_device"]
     if per_device == "auto":
-        per_device = max(1, usable_processors() // config["threads"]) if wanted == "cpu" else 1
+        per_device = max(1, usable_processors() // config["threads"]) if device == "cpu" else 1
     per_device = min(per_device, len(configs))
     return (devices * per_device)[: len(configs)]
 
@@ -49,7 +101,7 @@ def _slots(configs: Sequence[Mapping[str, Any]]) -> list[Slot]:
     return slots
 
 
-def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, pace: Pace) -> bool:
+def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationModel) -> bool:
     """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast stopped it.
 
     A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. A run
@@ -58,12 +110,12 @@ def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, pace: Pace) -> bool:
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = _slots([run.config for run in waiting])
-    with handled(_interrupt, "SIGTERM", "SIGHUP"), Live(total, slots, pace) as live:
+    with handled(_interrupt, "SIGTERM", "SIGHUP"), SweepProgress(total, slots, durations) as progress:
         try:
-            return _share_out(_Queue(waiting), slots, outcomes, live)
+            return _share_out(_Queue(waiting), slots, outcomes, progress)
         finally:
             if any(slot.run is not None for slot in slots):
-                live.say("stopping: the runs in progress save their checkpoints (Ctrl-C ends them at once)")
+                progress.say("stopping: the runs in progress save their checkpoints (Ctrl-C ends them at once)")
             _close(slots)
 
 
@@ -119,12 +171,12 @@ class _Queue:
 def _error_stamp(run: RunSpec) -> tuple[int, ...]:
     """What tells one error.txt from another, whatever the clocks of two machines say."""
     with contextlib.suppress(OSError):
-        found = (run.folder / "error.txt").stat()
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
+        error = (run.folder / "error.txt").stat()
+        return (error.st_ino, error.st_mtime_ns, error.st_size)
     return ()
 
 
-def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: Live) -> bool:
+def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progress: SweepProgress) -> bool:
     """Give every free slot the next run until all are over, or one has failed that has fail_fast; returns whether that was it."""
     while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
         for slot in slots:
@@ -133,7 +185,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
                 if reason is None:
                     slot.start(run, alone=queue.wants_its_own_process(run))
                 else:
-                    _end_run(run, "failed", reason, outcomes, live)
+                    _end_run(run, "failed", reason, outcomes, progress)
         busy = {slot.pipe: slot for slot in slots if slot.run is not None}
         ready = wait(list(busy), timeout=TICK_SECONDS) if busy else time.sleep(TICK_SECONDS)
         messages = [(busy[pipe], *busy[pipe].receive()) for pipe in ready or ()]
@@ -146,21 +198,21 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, live: L
         stop = False
         for slot, kind, content in messages:
             if kind == "note":
-                live.say(f"{slot.run.label}: {content}  {slot.run.folder.name}")
+                progress.say(f"{slot.run.label}: {content}  {slot.run.folder.name}")
             elif kind != "progress":
                 run, slot.run = slot.run, None
                 if kind == "busy":
                     queue.is_elsewhere(run)
                 elif kind == "again":
                     queue.again(run)
-                    live.say(f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}")
+                    progress.say(f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}")
                 else:
-                    _end_run(run, kind, content, outcomes, live)
+                    _end_run(run, kind, content, outcomes, progress)
                     stop |= kind == "failed" and run.config["fail_fast"]
         if stop:
             return True
         tasks = [run.task for run in queue.free]
-        live.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
+        progress.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
     return False
 
 
@@ -172,15 +224,15 @@ def _hangs(slot: Slot) -> str | None:
     return f"the run made no step for {limit:g} min (hang_minutes) and was ended"
 
 
-def _end_run(run: RunSpec, kind: str, content: Any, outcomes: Outcomes, live: Live) -> None:
+def _end_run(run: RunSpec, kind: str, content: Any, outcomes: Outcomes, progress: SweepProgress) -> None:
     if kind == "done":
         outcomes.results[run.folder.name] = content
-        live.pace.observe(run.task, content["seconds"])
+        progress.durations.observe(run.task, content["seconds"])
         text = f"{content['outcome']} {headline(content)} {content['seconds']:.1f} s"
     else:
         outcomes.failures[run.folder.name] = content
         text = f"FAILED\n{content.rstrip()}\n   "
-    live.say(f"[{len(outcomes.results) + len(outcomes.failures)}/{live.total}] {run.label}: {text}  {run.folder.name}")
+    progress.say(f"[{len(outcomes.results) + len(outcomes.failures)}/{progress.total}] {run.label}: {text}  {run.folder.name}")
 
 
 def _close(slots: Sequence[Slot]) -> None:

@@ -1,4 +1,4 @@
-"""What signals mean for a while."""
+"""Handlers of signals, for the length of a block."""
 
 from __future__ import annotations
 
@@ -22,3 +22,17 @@ def handled(handler: Handler, *names: str) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. A thread beside the main one gets none."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    with handled(handle, "SIGINT", "SIGTERM"):
+        yield stop

@@ -1,32 +1,32 @@
-"""A place for one run at a time: a process of its own, reused from run to run until one fails in it."""
+"""A slot for one run at a time: a process of its own, reused from run to run until one fails in it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import faulthandler
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from mixexp.files import read_ends
 from mixexp.run.folder import LOCK, RunFolder
 from mixexp.run.reader import load_state
-from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import handled
 
-LOOK_SECONDS = 0.05  # between two looks of a training process for runs in its idle places
+if TYPE_CHECKING:
+    from mixexp.plan.plan import (
+        RunSpec,  # with torch, which the fork server begins to import first
+    )
+
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
 LOG_LINES = 40  # of a killed run's output, kept with the reason: a crash leaves its stack, the innermost call first
@@ -43,58 +43,18 @@ def warm_up(threads: int) -> None:
     if sys.platform == "linux":
         from multiprocessing import forkserver
 
-        # torch imports _dynamo, and with it sympy, when the first optimizer is made: seconds, that each slot would take again
-        _CONTEXT.set_forkserver_preload(["mixexp.sweep.place", "torch._dynamo"])
+        _CONTEXT.set_forkserver_preload(["mixexp.sweep.preload"])
         # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has slots to end
         with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
             forkserver.ensure_running()
 
 
-def serve(pipes: Sequence[connection.Connection]) -> None:
-    """The process: trains the runs it is sent, one at a time for each pipe, until the pipes close or a run fails.
-
-    To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason),
-    ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and one whose device is
-    past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
-    """
-    stop, places = threading.Event(), []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        if all(place.steps is None for place in places):
-            sys.exit()
-
-    signal.signal(signal.SIGTERM, handle)
-    for name in ("SIGINT", "SIGHUP"):  # the parent's to handle, which then sends SIGTERM
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    faulthandler.enable()  # a crash in C code leaves the Python stack in the log
-    from mixexp.sweep.place import Place
-
-    places = [Place(pipe, stop, shared=len(pipes) > 1) for pipe in pipes]
-    looked = 0.0
-    while places:
-        running = [place for place in places if place.steps is not None]
-        idle = {place.pipe: place for place in places if place.steps is None}
-        if stop.is_set():
-            places = running
-        elif not running or (idle and time.monotonic() - looked > LOOK_SECONDS):
-            for pipe in connection.wait(list(idle), timeout=0 if running else None):
-                idle[pipe].receive()
-            looked = time.monotonic()
-        for place in [place for place in running if place.ready()] or running[:1]:
-            place.turn()
-        places = [place for place in places if not place.closed]
-
-
-def _die_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)  # killed without a word: the run is left unfinished, not failed
-
-
 def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
     """The parent's ends of pipes to a new process that serves so many, and the process."""
+    from mixexp.sweep.worker import (
+        serve,  # the fork server imports torch while this process composes cells
+    )
+
     pauses = iter(FORK_PAUSES)
     while True:
         pipes = [_CONTEXT.Pipe() for _ in range(count)]

@@ -11,32 +11,32 @@ import shutil
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.run.folder import headline
 from mixexp.run.reader import is_run
-from mixexp.sweep.pace import Pace, duration
+from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.survey import (
-    ORDER,
-    TO_DO,
-    Planned,
+from mixexp.sweep.status import (
+    PlannedRun,
     Plans,
-    Seen,
+    RunStatus,
+    State,
     Sweep,
     begun,
     counted,
-    look,
+    counts,
     read_sweeps,
+    scan,
     totals,
 )
 from mixexp.text import one_line, printable, shorten
 
-FIRST = ("running", "failed", "damaged", "interrupted", "diverged", "done", "missing")
+URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.MISSING)
 """The order in which a screen too small for all shows them."""
 SECONDS = 2
 BAR, LABEL = 16, 10
@@ -50,13 +50,13 @@ class Watched:
     """A folder looked at again and again; what is over or has failed is read once, and again only when it has changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.pace, self.plans = folder, Pace(), Plans({})
+        self.folder, self.durations, self.plans = folder, DurationModel(), Plans({})
         self._sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
-        self._begun: dict[str, Planned] = {}
-        self._over: dict[str, Seen] = {}
-        self._failed: dict[str, tuple[int, Seen]] = {}
+        self._begun: dict[str, PlannedRun] = {}
+        self._over: dict[str, RunStatus] = {}
+        self._failed: dict[str, tuple[int, RunStatus]] = {}
 
-    def look(self) -> list[Seen]:
+    def scan(self) -> list[RunStatus]:
         """The state of its runs, those planned first; none where there is nothing yet."""
         self.plans = counted(self.folder, read_sweeps(self.folder, self._sweeps))  # before its runs: what is at work then may end meanwhile
         there = _names(self.folder)
@@ -67,37 +67,37 @@ class Watched:
                 self._begun[name] = begun(self.folder / name)
         runs = {**self._begun, **self.plans.runs}
         order = dict.fromkeys([*self.plans.runs, *self._begun])
-        return [self._look(runs[name], name in there) for name in order]
+        return [self._status(runs[name], name in there) for name in order]
 
-    def is_over(self, seen: Sequence[Seen]) -> bool:
+    def is_over(self, runs: Sequence[RunStatus]) -> bool:
         """Whether nobody works on any of its runs, and something has been there."""
-        queued = any(one.run.name in self.plans.queued and one.state in TO_DO for one in seen)
-        return bool(seen) and not (self.plans.working or queued or any(one.state == "running" for one in seen))
+        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in runs)
+        return bool(runs) and not (self.plans.working or queued or any(status.state is State.RUNNING for status in runs))
 
-    def remarks(self, seen: Sequence[Seen]) -> list[str]:
+    def remarks(self, runs: Sequence[RunStatus]) -> list[str]:
         """What is left undone in the folder, where nobody works any more."""
-        left = sum(one.state in TO_DO for one in seen)
+        left = sum(status.state.to_do for status in runs)
         them = "it" if left == 1 else "them"
         idle = [f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on with {them}"]
-        return idle * bool(left) + self.plans.remarks({one.run.name for one in seen})
+        return idle * bool(left) + self.plans.remarks({status.run.name for status in runs})
 
-    def _look(self, run: Planned, there: bool) -> Seen:
+    def _status(self, run: PlannedRun, there: bool) -> RunStatus:
         if not there:
             self._over.pop(run.name, None)
-            return Seen(run, "missing")
+            return RunStatus(run, State.MISSING)
         if run.name in self._over:
-            return self._over[run.name]
+            return replace(self._over[run.name], run=run)  # a plan made since may know its label
         error = _stamp(self.folder / run.name / "error.txt")
         if error and self._failed.get(run.name, (0, None))[0] == error:
-            return self._failed[run.name][1]
-        (seen,) = look(self.folder, [run])
-        if seen.state in ("done", "diverged"):
-            self._over[run.name] = seen
-            if seen.state == "done":
-                self.pace.observe(run.task, seen.seconds)
-        if seen.state == "failed":
-            self._failed[run.name] = (error, seen)
-        return seen
+            return replace(self._failed[run.name][1], run=run)
+        (status,) = scan(self.folder, [run])
+        if status.state in (State.DONE, State.DIVERGED):
+            self._over[run.name] = status
+            if status.state is State.DONE:
+                self.durations.observe(run.task, status.seconds)
+        if status.state is State.FAILED:
+            self._failed[run.name] = (error, status)
+        return status
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
@@ -134,108 +134,106 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
     watched = [Watched(folder) for folder in folders]
     with _woken() as wait, handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
         show = _draw if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else _print
-        seen = show(watched, seconds, wait)
-        for one, found in zip(watched, seen, strict=True):
-            print("".join(f"{printable(line)}\n" for line in one.remarks(found)), end="", flush=True)
+        for folder, runs in zip(watched, show(watched, seconds, wait), strict=True):
+            print("".join(f"{printable(line)}\n" for line in folder.remarks(runs)), end="", flush=True)
 
 
-def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[Seen]]:
+def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[RunStatus]]:
     """On a terminal, whose last picture stays; the runs as they were seen last."""
     lines: list[str] = []
     sys.stdout.write(ENTER)
     try:
         while True:
-            seen = [one.look() for one in watched]
+            runs = [folder.scan() for folder in watched]
             width, height = shutil.get_terminal_size()
-            lines = frame(watched, seen, width, height)
+            lines = frame(watched, runs, width, height)
             # a line is cleared before it is written: behind its last column, clearing would take that letter away
             rest = f"\n{BELOW}" if len(lines) < height else ""
             sys.stdout.write(HOME + "\n".join(f"{LINE}{line}" for line in lines) + rest)
             sys.stdout.flush()
-            if _is_over(watched, seen):
-                return seen
+            if _is_over(watched, runs):
+                return runs
             wait(seconds)
     finally:
         sys.stdout.write(LEAVE + "".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
 
 
-def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[Seen]]:
+def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[RunStatus]]:
     """To a file or a pipe: the runs that have changed and the totals, when anything has; the runs as they were seen last."""
-    told: list[dict[str, str]] = [{} for _ in watched]
-    last = [""] * len(watched)
+    printed: list[dict[str, str]] = [{} for _ in watched]
+    totals_printed = [""] * len(watched)
     while True:
-        seen = [one.look() for one in watched]
-        for place, (one, found) in enumerate(zip(watched, seen, strict=True)):
-            lines = {s.run.name: "  ".join([s.run.name, s.state, s.run.label, s.detail]).rstrip() for s in found}
-            total = _total(one, found)
-            new = [line for name, line in lines.items() if told[place].get(name) != line]
-            if new or total != last[place]:
+        runs = [folder.scan() for folder in watched]
+        for place, folder in enumerate(watched):
+            lines = {s.run.name: "  ".join([s.run.name, s.state, s.run.label, s.detail]).rstrip() for s in runs[place]}
+            total = _total(folder, runs[place])
+            new = [line for name, line in lines.items() if printed[place].get(name) != line]
+            if new or total != totals_printed[place]:
                 print("\n".join(map(printable, [*new, total])), flush=True)
-            told[place], last[place] = lines, total
-        if _is_over(watched, seen):
-            return seen
+            printed[place], totals_printed[place] = lines, total
+        if _is_over(watched, runs):
+            return runs
         wait(seconds)
 
 
-def frame(watched: Sequence[Watched], seen: Sequence[Sequence[Seen]], width: int, height: int) -> list[str]:
+def frame(watched: Sequence[Watched], runs: Sequence[Sequence[RunStatus]], width: int, height: int) -> list[str]:
     """What fits on a screen: each folder's totals and as many of its runs as there is room for, the running and failed ones first."""
-    wanted = [1 + len(found) for found in seen]
-    lines = []
-    for one, found, most in zip(watched, seen, _shared(wanted, height), strict=True):
-        lines += _block(one, found, most, width)
+    heights = _shared([1 + len(of_folder) for of_folder in runs], height)
+    blocks = [_block(*block, width) for block in zip(watched, runs, heights, strict=True)]
+    lines = [line for block in blocks for line in block]
     return [shorten(printable(line), width) for line in lines[:height]]
 
 
-def _block(one: Watched, seen: Sequence[Seen], most: int, width: int) -> list[str]:
+def _block(watched: Watched, runs: Sequence[RunStatus], most: int, width: int) -> list[str]:
     """At most so many lines of a folder."""
-    rows = sorted(seen, key=lambda s: FIRST.index(s.state))
+    rows = sorted(runs, key=lambda status: URGENCY.index(status.state))
     shown = rows if len(rows) < most else rows[: max(most - 2, 0)]
-    lines = [_total(one, seen), *_rows(one.folder, shown, width)]
-    rest = Counter(s.state for s in rows[len(shown) :])
-    if rest:
-        lines.append(f"... and {', '.join(f'{rest[state]} {state}' for state in ORDER if rest[state])}")
+    lines = [_total(watched, runs), *_rows(watched.folder, shown, width)]
+    if len(shown) < len(rows):
+        lines.append(f"... and {counts(rows[len(shown) :])}")
     return lines[:most]
 
 
-def _rows(folder: Path, seen: Sequence[Seen], width: int) -> Iterator[str]:
+def _rows(folder: Path, runs: Sequence[RunStatus], width: int) -> Iterator[str]:
     """A line a run, in columns; a long label gives way to what is said of the run."""
-    details = [_progress(folder, one) if one.state == "running" else one.detail for one in seen]
-    beside = max((len(one.run.name) + len(one.state) + len(detail) + 6 for one, detail in zip(seen, details, strict=True)), default=0)
-    labels = [shorten(one_line(one.run.label), max(width - beside, LABEL)) for one in seen]
-    states, longest = (max(map(len, column), default=0) for column in ([one.state for one in seen], labels))
-    for one, label, detail in zip(seen, labels, details, strict=True):
-        yield "  ".join([one.run.name, one.state.ljust(states), label.ljust(longest), detail]).rstrip()
+    details = [_progress(folder, status) if status.state is State.RUNNING else status.detail for status in runs]
+    beside = max((len(s.run.name) + len(s.state) + len(detail) + 6 for s, detail in zip(runs, details, strict=True)), default=0)
+    labels = [shorten(one_line(status.run.label), max(width - beside, LABEL)) for status in runs]
+    states, longest = (max(map(len, column), default=0) for column in ([status.state for status in runs], labels))
+    for status, label, detail in zip(runs, labels, details, strict=True):
+        yield "  ".join([status.run.name, status.state.ljust(states), label.ljust(longest), detail]).rstrip()
 
 
-def _progress(folder: Path, seen: Seen) -> str:
+def _progress(folder: Path, status: RunStatus) -> str:
     """A running run's bar, its last figures and how long ago they were."""
-    filled = math.floor(BAR * seen.fraction)
-    bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {seen.fraction:4.0%}"
-    written = _stamp(folder / seen.run.name / "metrics.csv")
-    if not seen.last or not written:
+    filled = math.floor(BAR * status.fraction)
+    bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {status.fraction:4.0%}"
+    written = _stamp(folder / status.run.name / "metrics.csv")
+    if not status.last or not written:
         return f"{bar}  no evaluation yet"
-    names = ("accuracy",) if "accuracy" in seen.last else tuple(n for n in seen.last if n not in ("step", "epoch", "lr", "seconds"))
-    return f"{bar}  {headline({'last': seen.last}, names)}, {duration(max(time.time() - written / 1e9, 0))} ago"
+    names = ("accuracy",) if "accuracy" in status.last else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
+    return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written / 1e9, 0))} ago"
 
 
-def _total(one: Watched, seen: Sequence[Seen]) -> str:
-    if seen:
-        return totals(one.folder, seen, one.pace, one.plans.slots)
-    beside = [path.name for path in one.folder.absolute().parent.glob("*") if path.is_dir() and path != one.folder.absolute()]
-    return f"{one.folder}: no run yet, waiting for one.{closest(one.folder.name, beside)}"
+def _total(watched: Watched, runs: Sequence[RunStatus]) -> str:
+    folder = watched.folder
+    if runs:
+        return totals(folder, runs, watched.durations, watched.plans.slots)
+    beside = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir() and path != folder.absolute()]
+    return f"{folder}: no run yet, waiting for one.{closest(folder.name, beside)}"
 
 
-def _is_over(watched: Sequence[Watched], seen: Sequence[Sequence[Seen]]) -> bool:
-    return all(one.is_over(found) for one, found in zip(watched, seen, strict=True))
+def _is_over(watched: Sequence[Watched], runs: Sequence[Sequence[RunStatus]]) -> bool:
+    return all(folder.is_over(of_folder) for folder, of_folder in zip(watched, runs, strict=True))
 
 
-def _shared(wanted: Sequence[int], height: int) -> list[int]:
-    """How many lines each gets of so many: what it wants, where all can have that, else an equal part and what others leave."""
-    given = [0] * len(wanted)
-    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+def _shared(needed: Sequence[int], height: int) -> list[int]:
+    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others leave."""
+    given = [0] * len(needed)
+    order = sorted(range(len(needed)), key=lambda place: needed[place])
     for done, place in enumerate(order):
-        given[place] = min(wanted[place], (height - sum(given)) // (len(order) - done))
+        given[place] = min(needed[place], (height - sum(given)) // (len(order) - done))
     return given
 
 

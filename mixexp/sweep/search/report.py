@@ -8,9 +8,8 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -24,41 +23,14 @@ from mixexp.plan.space import Choices, Range
 from mixexp.report.figures import save
 from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.spec.grid import as_override
-
-if TYPE_CHECKING:
-    from mixexp.sweep.search import Settings
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial as it is told: its state, its value where it has one, its settings, and the folder of its run."""
-
-    number: int
-    state: str
-    value: float | None
-    values: Mapping[str, Any]
-    evaluations: int
-    seconds: float | None
-    folder: str
-    problem: str
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.state in ("complete", "pruned", "diverged", "failed")
-
-
-def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
-    """The best complete trial, of equal ones the first; None without any."""
-    complete = [trial for trial in trials if trial.state == "complete"]
-    return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value, default=None)
+from mixexp.sweep.search.trial import ENDS, Settings, Trial, best_of, overrides
 
 
 def closing(
     folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
 ) -> RunsFailed | None:
     """Print how a search ended, with the best trial and the command that trains it again; what to raise where trials failed."""
-    counts = {name: sum(trial.state == name for trial in trials) for name in ("complete", "pruned", "diverged", "failed")}
+    counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
     print(
         f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
         f"({sum(trial.over for trial in before)} of them before)"
@@ -74,7 +46,7 @@ def closing(
     failed = [trial for trial in trials if trial.state == "failed"]
     lines = []
     if failed:
-        labels = {trial.number: " ".join(f"{key}={as_override(value)}" for key, value in trial.values.items()) for trial in failed}
+        labels = {trial.number: " ".join(overrides(trial.values)) for trial in failed}
         width = max(map(len, labels.values()))
         lines.append(f"{len(failed)} of {len(trials)} trials failed; error.txt in a run's folder says more:")
         lines += [
@@ -186,7 +158,7 @@ def _points(panel: Axes, placed: Sequence[tuple[Trial, float]]) -> None:
     """Complete and pruned trials, those with a value."""
     looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
     for state, look in looks.items():
-        found = [(x, trial.value) for trial, x in placed if trial.state == state and trial.value is not None]
-        if found:
+        points = [(x, trial.value) for trial, x in placed if trial.state == state and trial.value is not None]
+        if points:
             name = "pruned, at its last evaluation" if state == "pruned" else state
-            panel.plot(*zip(*found, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)
+            panel.plot(*zip(*points, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)

@@ -3,7 +3,7 @@
 The answer decides that mixexp has no such form; see "Speed" in the README. Four runs stacked against the same four one after another,
 eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it would pay, if the numbers did not depend on the others.
 
-    python scripts/stacked_runs.py     two minutes
+    python benchmarks/stacked_runs.py     two minutes
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Probes of finished runs: the network is rebuilt from the run's folder and measured, without training."""
+"""Probes of finished runs, whose network is rebuilt from their folder: what `mixexp probe` does."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | Non
     chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run. What a folder
     has already with the same settings is not measured again; what it has with others is only replaced if `again`.
     """
-    found, wrong = [], []
+    measurements, wrong = [], []
     for folder in _runs(folders):
         try:
-            found.append(_measurement(folder, chosen, data_dir, again))
+            measurements.append(_measurement(folder, chosen, data_dir, again))
         except UserError as error:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(dict.fromkeys(wrong)))
-    return found
+    return measurements
 
 
 def measure(measurement: Measurement) -> list[Path]:
@@ -87,14 +87,14 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
     for source in build(config["probe"], config["trusted_modules"]).others:
         if Path(source).resolve() == folder.resolve():
             raise UserError(f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's folder, or probe.source=null")
-    wanted = dict(_settings(config["probe"], config["trusted_modules"]))
-    there = {name for name in wanted if (folder / f"probe_{name}.csv").exists()}
+    settings = dict(_settings(config["probe"], config["trusted_modules"]))
+    there = {name for name in settings if (folder / f"probe_{name}.csv").exists()}
     made = {name: _made_with(folder, name, run, config["trusted_modules"]) for name in there}
-    others = [name for name in there if made[name] != wanted[name]]
+    others = [name for name in there if made[name] != settings[name]]
     if others and not again:
-        lines = (f"probe_{name}.csv is there, made with {_said(made[name], wanted[name])}; --again replaces it" for name in sorted(others))
+        lines = (f"probe_{name}.csv is there, made with {_said(made[name], settings[name])}; --again replaces it" for name in sorted(others))
         raise UserError("\n".join(f"{folder}: {line}" for line in lines))
-    return Measurement(folder, config, wanted, tuple(name for name in wanted if again or name not in there))
+    return Measurement(folder, config, settings, tuple(name for name in settings if again or name not in there))
 
 
 def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -118,8 +118,8 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
         return {}
 
 
-def _said(made: Any, wanted: Mapping[str, Any]) -> str:
-    """How the settings of a file differ from those that are wanted."""
+def _said(made: Any, probe: Mapping[str, Any]) -> str:
+    """How the settings of a file differ from those of the probe."""
     if not isinstance(made, Mapping) or not made:
-        return "settings that nothing tells"
-    return ", ".join(f"{key} = {made.get(key)}" for key in {**wanted, **made} if made.get(key) != wanted.get(key))
+        return "unknown settings"
+    return ", ".join(f"{key} = {made.get(key)}" for key in {**probe, **made} if made.get(key) != probe.get(key))

@@ -1,4 +1,4 @@
-"""Runs that are over, told to a logger afterwards, from their CSVs alone."""
+"""Finished runs, logged once more, from their CSVs alone: what `mixexp log` does."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
 
 def _runs(folder: Path) -> list[Run]:
     """The run in a folder, or the runs under it; raises UserError where none of them is over."""
-    found = [load_run(path) for path in ([folder] if (folder / "config.yaml").is_file() else run_folders(folder))]
-    if not found:
+    runs = [load_run(path) for path in ([folder] if (folder / "config.yaml").is_file() else run_folders(folder))]
+    if not runs:
         raise UserError(nothing_there(folder))
-    if not any(run.outcome in ("finished", "diverged") for run in found):
-        raise UserError(f"{folder}: no run in it is over; {len(found)} {found[0].outcome if len(found) == 1 else 'unfinished or failed'}")
-    return found
+    if not any(run.outcome in ("finished", "diverged") for run in runs):
+        raise UserError(f"{folder}: no run in it is over; {len(runs)} {runs[0].outcome if len(runs) == 1 else 'unfinished or failed'}")
+    return runs
 
 
 def _rows(run: Run) -> Iterator[Row]:

@@ -160,7 +160,7 @@ def test_the_probe_that_a_record_names_is_not_made_unless_it_is_one(run, tmp_pat
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     (run / "probe_fgsm.csv").write_text("step\n1\n")
     code, message = probe(capsys, run, "probe=fgsm")
-    assert code == 2 and "settings that nothing tells" in message and "Traceback" not in message
+    assert code == 2 and "made with unknown settings" in message and "Traceback" not in message
 
 
 def test_weights_of_another_network_are_refused(run, capsys):

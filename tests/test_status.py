@@ -25,17 +25,26 @@ from mixexp.errors import UserError
 from mixexp.plan.identity import run_id
 from mixexp.run.folder import COLUMNS, LOCK, RunFolder
 from mixexp.run.spec import Task
-from mixexp.sweep import launch, slot, survey
-from mixexp.sweep.pace import Pace, duration, past
-from mixexp.sweep.survey import ORDER, Planned, Seen, describe, keep_plan, look, status
+from mixexp.sweep import launch, slot
+from mixexp.sweep import status as statuses
+from mixexp.sweep.estimate import DurationModel, duration
+from mixexp.sweep.status import (
+    PlannedRun,
+    RunStatus,
+    State,
+    describe,
+    keep_plan,
+    scan,
+    status,
+)
 
 SMALL = ("model.width=2", "epochs=1")
 TASK = Task("digits small_cnn batch 128 threads 1", "cpu", 1e9)
 NOW = settings(max_examples=100, deadline=None)
 
 
-def planned(name: str, label: str = "", task: Task = TASK) -> Planned:
-    return Planned(name, label or f"seed={name}", task)
+def planned(name: str, label: str = "", task: Task = TASK) -> PlannedRun:
+    return PlannedRun(name, label or f"seed={name}", task)
 
 
 def row(step: int, **changed: float) -> dict[str, float]:
@@ -45,7 +54,7 @@ def row(step: int, **changed: float) -> dict[str, float]:
 def begun(folder: Path, steps: int = 100, rows: tuple[int, ...] = (), task: Task = TASK, **facts: Any) -> RunFolder:
     """A run as its process leaves it when it is killed."""
     run = RunFolder(folder)
-    about = {"label": f"seed={folder.name}", "task": task._asdict(), "steps": steps, "process": 4711, "host": "there"}
+    about = {"label": f"seed={folder.name}", "task": task.record(), "steps": steps, "process": 4711, "host": "there"}
     run.start({"seed": 1, "choices": {}}, {**about, "continued_at_step": 0, **facts}, validation=False)
     for step in rows:
         run.append(row(step))
@@ -115,9 +124,9 @@ def one_of_each(root: Path) -> dict[str, str]:
 def test_every_state_is_seen_as_it_is(tmp_path):
     names = one_of_each(tmp_path)
     with held(tmp_path / "running"):
-        seen = {one.run.name: one for one in look(tmp_path, [planned(name) for name in names])}
+        seen = {one.run.name: one for one in scan(tmp_path, [planned(name) for name in names])}
     states = {name: one.state for name, one in seen.items()}
-    assert states == {**{name: name for name in names if name in ORDER}, "early": "interrupted", "late": "interrupted"}
+    assert states == {**{name: name for name in names if name in list(State)}, "early": "interrupted", "late": "interrupted"}
     assert seen["done"].detail == "accuracy 0.8750" and seen["done"].fraction == 1
     assert seen["diverged"].detail == "accuracy 0.1000"
     assert "step 20 of 100" in seen["early"].detail and "no checkpoint" in seen["early"].detail and seen["early"].fraction == 0
@@ -127,7 +136,7 @@ def test_every_state_is_seen_as_it_is(tmp_path):
     assert "result.json cannot be read" in seen["damaged"].detail
     assert "step 20 of 100" in seen["running"].detail and seen["running"].detail.endswith("process 12 on here")
     assert seen["running"].fraction == 0.2
-    (after,) = look(tmp_path, [planned("running")])
+    (after,) = scan(tmp_path, [planned("running")])
     assert after.state == "interrupted", "the lock ends with its process"
 
 
@@ -141,18 +150,18 @@ def test_a_claim_counts_before_what_an_earlier_attempt_left(tmp_path):
         if name == "damaged":
             (tmp_path / name / "metrics.csv").unlink()
         with held(tmp_path / name):
-            (seen,) = look(tmp_path, [planned(name)])
+            (seen,) = scan(tmp_path, [planned(name)])
         assert seen.state == "running", name
         assert "None" not in seen.detail, "what is not known yet is not said"
     ended(tmp_path / "done")
     with held(tmp_path / "done"):
-        assert look(tmp_path, [planned("done")])[0].state == "done"
+        assert scan(tmp_path, [planned("done")])[0].state == "done"
 
 
 def test_what_is_not_known_is_left_out(tmp_path):
     run = begun(tmp_path / "early")
     (run.path / "environment.json").unlink()
-    (seen,) = look(tmp_path, [planned("early")])
+    (seen,) = scan(tmp_path, [planned("early")])
     assert (seen.state, seen.detail) == ("interrupted", "no checkpoint yet")
 
 
@@ -160,13 +169,13 @@ def test_an_empty_folder_and_one_with_a_lock_alone_are_missing_runs(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "locked").mkdir()
     (tmp_path / "locked" / LOCK).touch()
-    assert [one.state for one in look(tmp_path, [planned("empty"), planned("locked"), planned("nowhere")])] == ["missing"] * 3
+    assert [one.state for one in scan(tmp_path, [planned("empty"), planned("locked"), planned("nowhere")])] == ["missing"] * 3
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_failure_before_anything_was_written_is_a_failure(tmp_path):
     RunFolder(tmp_path / "a").fail("the run's process was killed by SIGKILL\n")
-    (seen,) = look(tmp_path, [planned("a")])
+    (seen,) = scan(tmp_path, [planned("a")])
     assert (seen.state, seen.detail) == ("failed", "the run's process was killed by SIGKILL")
 
 
@@ -203,7 +212,7 @@ def test_several_sweeps_share_a_folder(tmp_path):
     keep_plan(tmp_path, 2, [planned("b"), planned("a")], slots=1)  # the same again
     assert len(list((tmp_path / "sweeps").iterdir())) == 2
     ended(tmp_path / "b")
-    with survey.at_work(tmp_path, survey._name_of([planned("b"), planned("c")])):
+    with statuses.at_work(tmp_path, statuses._name_of([planned("b"), planned("c")])):
         *lines, total = status(tmp_path).splitlines()
     assert sorted(line.split()[0] for line in lines) == ["a", "b", "c"]
     assert total.endswith("3 runs: 1 done, 2 missing; about 10 s left with 4 at once")
@@ -245,7 +254,7 @@ def test_an_older_run_that_is_over_is_over_for_a_new_sweep(tmp_path):
     trained(tmp_path / run_id(config), *SMALL)
     about = json.loads((tmp_path / run_id(config) / "environment.json").read_text())
     assert "task" not in about and "label" not in about, "no sweep has made it"
-    (seen,) = look(tmp_path, [planned(run_id(config))])
+    (seen,) = scan(tmp_path, [planned(run_id(config))])
     assert seen.state == "done"
 
 
@@ -290,7 +299,7 @@ def test_nonsense_in_a_sweeps_plan_is_no_traceback(key, tmp_path):
     ended(tmp_path / "done")
     (tmp_path / "sweeps").mkdir()
     for number, value in enumerate(NONSENSE):
-        task: dict[str, Any] = {**TASK._asdict(), **({key: value} if key in (*TASK._fields, "more") else {})}
+        task: dict[str, Any] = {**TASK.record(), **({key: value} if key in ("kind", "device", "flops", "more") else {})}
         run = {"name": f"run{number}", "label": "x", "task": task, **({key: value} if key in ("name", "label", "task", "more") else {})}
         found = {"runs": [run], "slots": 1, **({key: value} if key in ("runs", "slots") else {})} if key else value
         (tmp_path / "sweeps" / f"{number}.json").write_text(json.dumps(found))
@@ -329,7 +338,7 @@ def test_a_folder_without_runs_is_named_with_those_that_have_some(tmp_path):
 
 
 def test_time_goes_with_the_operations_within_a_kind():
-    pace = Pace()
+    pace = DurationModel()
     for flops, seconds in ((1e9, 10.0), (2e9, 20.0), (1e9, 90.0)):
         pace.observe(TASK._replace(flops=flops), seconds)
     assert pace.expect(TASK) == pytest.approx(10), "the median, which one slow run does not change"
@@ -337,23 +346,23 @@ def test_time_goes_with_the_operations_within_a_kind():
 
 
 def test_another_kind_is_judged_by_the_device_and_another_device_not_at_all():
-    pace = Pace()
+    pace = DurationModel()
     pace.observe(TASK, 10.0)
-    pace.observe(TASK._replace(kind="other", flops=1e9), 30.0)
-    assert pace.expect(TASK) == pytest.approx(10) and pace.expect(TASK._replace(kind="other")) == pytest.approx(30)
-    assert pace.expect(TASK._replace(kind="new")) == pytest.approx(20)
+    pace.observe(TASK._replace(cost_class="other", flops=1e9), 30.0)
+    assert pace.expect(TASK) == pytest.approx(10) and pace.expect(TASK._replace(cost_class="other")) == pytest.approx(30)
+    assert pace.expect(TASK._replace(cost_class="new")) == pytest.approx(20)
     assert pace.expect(TASK._replace(device="cuda")) is None
-    assert Pace().expect(TASK) is None
+    assert DurationModel().expect(TASK) is None
 
 
 def test_a_task_without_operations_teaches_nothing():
-    pace = Pace()
+    pace = DurationModel()
     pace.observe(Task("", "cpu", 0.0), 10.0)
     assert pace.expect(TASK) is None
 
 
 def test_what_is_left_is_shared_by_the_slots_but_no_run_is():
-    pace = Pace()
+    pace = DurationModel()
     pace.observe(TASK, 10.0)
     assert pace.total([(TASK, 1.0)] * 4, 2) == pytest.approx(20)
     assert pace.total([(TASK, 0.5), (TASK, 0.25)], 1) == pytest.approx(7.5)
@@ -364,19 +373,19 @@ def test_what_is_left_is_shared_by_the_slots_but_no_run_is():
 
 
 def test_only_finished_runs_teach_a_pace(tmp_path):
-    assert past(tmp_path / "nowhere").expect(TASK) is None
+    assert DurationModel.from_finished_runs(tmp_path / "nowhere").expect(TASK) is None
     ended(tmp_path / "diverged", seconds=1.0, outcome="diverged")
     begun(tmp_path / "cut", rows=(20,))
     (ended(tmp_path / "damaged", seconds=1.0).path / "result.json").write_text("{")
     (ended(tmp_path / "old", seconds=1.0).path / "environment.json").write_text("{}")
-    assert past(tmp_path).expect(TASK) is None
+    assert DurationModel.from_finished_runs(tmp_path).expect(TASK) is None
     ended(tmp_path / "good", seconds=7.0)
-    assert past(tmp_path).expect(TASK) == pytest.approx(7)
+    assert DurationModel.from_finished_runs(tmp_path).expect(TASK) == pytest.approx(7)
 
 
 @NOW
 @given(
-    states=st.lists(st.tuples(st.sampled_from(ORDER), st.floats(0, 1)), max_size=12),
+    states=st.lists(st.tuples(st.sampled_from(State), st.floats(0, 1)), max_size=12),
     slots=st.integers(1, 4),
     cells=st.integers(0, 20),
 )
@@ -384,13 +393,13 @@ def test_a_description_has_a_line_a_run_and_counts_that_add_up(states, slots, ce
     folder = tmp_path_factory.getbasetemp() / "paced"
     if not folder.exists():
         ended(folder / "one")
-    seen = [Seen(planned(f"{i}", "x" * i), state, "why" * (i % 2), fraction) for i, (state, fraction) in enumerate(states)]
+    seen = [RunStatus(planned(f"{i}", "x" * i), state, "why" * (i % 2), fraction) for i, (state, fraction) in enumerate(states)]
     lines = describe(folder, seen, slots, cells).splitlines()
     total = next(line for line in lines if line.startswith(f"{folder}: "))
     assert f": {len(seen)} run" in total
     counts = re.findall(r"(\d+) (done|diverged|running|interrupted|failed|damaged|missing)", total)
     assert sum(int(count) for count, _ in counts) == len(seen)
-    assert [name for _, name in counts] == [name for name in ORDER if name in {state for state, _ in states}]
+    assert [name for _, name in counts] == [name for name in State if name in {state for state, _ in states}]
     assert [line.split()[:2] for line in lines[: len(seen)]] == [[one.run.name, one.state] for one in seen]
     assert any(f"{cells} cells are" in line for line in lines) == (cells > len(seen))
     assert (" left with " in total) == any(one.state in ("running", "interrupted", "damaged", "missing") for one in seen)

@@ -9,8 +9,8 @@ is finished before the kills are used up is followed by another.
 In the end every run must be there once and equal that of the undisturbed sweep in all that is not a clock: every figure of its CSVs
 and its result, bit for bit, and its weights. A run that has finished must never change again.
 
-    python scripts/kill_sweeps.py                      100 kills, about a quarter of an hour on two busy cores
-    python scripts/kill_sweeps.py --kills 10 --seed 1 --keep kills
+    python tests/chaos/kill_sweeps.py                      100 kills, about a quarter of an hour on two busy cores
+    python tests/chaos/kill_sweeps.py --kills 10 --seed 1 --keep kills
 
 Linux alone: processes are found in /proc, and elsewhere there is no fork server to kill.
 """

@@ -6,9 +6,9 @@ number of correct predictions fetched every step), written here for today's torc
 runs train with, in each of its speed modes, on the same network, images, batch size and optimizer; the peer computes in float32.
 Where others use the cores, loops of several threads collapse to a fraction, ours and the peer's: believe a row of narrow range.
 
-    python scripts/benchmark.py                                   20 minutes on two idle cores
-    python scripts/benchmark.py --parts training --models cnn10,preact_resnet18 --seconds 3 --rounds 2 --threads 2
-    python scripts/benchmark.py --device cuda --models mnist_cnn,cnn10,preact_resnet18
+    python benchmarks/benchmark.py                                   20 minutes on two idle cores
+    python benchmarks/benchmark.py --parts training --models cnn10,preact_resnet18 --seconds 3 --rounds 2 --threads 2
+    python benchmarks/benchmark.py --device cuda --models mnist_cnn,cnn10,preact_resnet18
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ from mixexp.run.budget import budget_of
 from mixexp.run.device import has_bfloat16, make_deterministic
 from mixexp.run.folder import RunFolder
 from mixexp.run.network import Network
-from mixexp.sweep.interleave import Lane
 from mixexp.sweep.pool import slots_for
+from mixexp.sweep.stream import DeviceStream
 from mixexp.train import train
 
 SETTING = (
@@ -234,14 +234,14 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
     """mixexp's own loop; yields the images of every step, or of several taken in one call."""
     make_deterministic(torch.device(config["device"]))
-    lane, steps, before = Lane(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
+    stream, steps, before = DeviceStream(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
     try:
         while True:
-            done = lane.turn(steps).step
+            done = stream.advance(steps).step
             yield (done - before) * config["batch_size"]
             before = done
     finally:
-        lane.close(steps)
+        stream.close(steps)
 
 
 def modes(device: str) -> list[str]:

@@ -24,9 +24,9 @@ from mixexp.plan.composer import composed
 from mixexp.plan.plan import plan
 from mixexp.run.spec import RunSpec
 from mixexp.sweep import pool
-from mixexp.sweep.execute import execute
-from mixexp.sweep.outcomes import Outcomes
-from mixexp.sweep.pace import Pace
+from mixexp.sweep.estimate import DurationModel
+from mixexp.sweep.one import execute
+from mixexp.sweep.pool import Outcomes
 from mixexp.sweep.slot import Slot, warm_up
 
 MY_LOSS = """
@@ -93,7 +93,7 @@ def process_of(run: RunSpec) -> int:
 def sweep(runs: Sequence[RunSpec]) -> Outcomes:
     outcomes = Outcomes()
     warm_up(threads=1)  # as a sweep's launcher does: no slot imports torch for itself
-    pool.run_all(runs, outcomes, Pace())
+    pool.run_all(runs, outcomes, DurationModel())
     return outcomes
 
 

@@ -1,4 +1,4 @@
-"""Turns for runs that share a device and a process: on CUDA each has a stream of its own, so that one fills what others leave idle."""
+"""Streams for runs that share a device and a process: on CUDA each has one of its own, so that one fills what others leave idle."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 from mixexp.run.session import Progress
 
 IN_FLIGHT = 2
-"""Turns that the host may be ahead of a run's stream: enough to keep the device busy while it sees to the others."""
+"""Steps that the host may be ahead of a run's stream: enough to keep the device busy while it sees to the others."""
 
 
-class Lane:
-    """Where one run at a time gets its turns; a run's numbers do not depend on what goes on in other lanes.
+class DeviceStream:
+    """A device's stream for one run at a time; a run's numbers do not depend on what goes on in other streams.
 
-    Each lane has a stream, and with it cuBLAS workspaces, of its own; nothing is chosen by timing, and random streams are the run's.
+    On CUDA it has cuBLAS workspaces of its own, and nothing is chosen by timing; elsewhere a run is advanced as it is.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -27,10 +27,10 @@ class Lane:
         self._behind: deque[torch.cuda.Event] = deque()
 
     def ready(self) -> bool:
-        """Whether a turn would not have to wait for the device."""
+        """Whether an advance would not have to wait for the device."""
         return len(self._behind) < IN_FLIGHT or self._behind[0].query()
 
-    def turn(self, steps: Generator[Progress, None, dict[str, Any]]) -> Progress:
+    def advance(self, steps: Generator[Progress, None, dict[str, Any]]) -> Progress:
         """A run's next step or steps; raises StopIteration with its result at its end, and what the run raises."""
         if self._stream is None:
             return next(steps)

@@ -1,4 +1,4 @@
-"""How far the runs of a sweep or of a folder are, seen from outside at any moment; without torch, so that it is told at once."""
+"""The status of the runs of a sweep or of a folder, seen from outside at any moment; without torch, so that it is shown at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,10 @@ from mixexp.files import (
 from mixexp.run.folder import LOCK, headline
 from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
 from mixexp.run.spec import Task
-from mixexp.sweep.pace import MOST_FLOPS, Pace, duration, past
+from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.text import one_line, shorten
 
 SWEEPS = "sweeps"
-ORDER = ("done", "diverged", "running", "interrupted", "failed", "damaged", "missing")
-TO_DO = ("running", "interrupted", "damaged", "missing")
 LONGEST = 300
 """Columns of a text from a record: a label, an error, a command."""
 MOST_SLOTS = 10_000
@@ -43,9 +42,26 @@ QUEUE_SECONDS = 7 * 86_400
 """How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
 
 
+class State(StrEnum):
+    """The state of a run as others see it, in the order in which totals count them."""
+
+    DONE = "done"
+    DIVERGED = "diverged"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+
+    @property
+    def to_do(self) -> bool:
+        """Whether there is time still to be spent on it."""
+        return self in (State.RUNNING, State.INTERRUPTED, State.DAMAGED, State.MISSING)
+
+
 @dataclass(frozen=True)
-class Planned:
-    """A run that is to be: its folder's name, a few words to call it, and what it computes."""
+class PlannedRun:
+    """A run that is to be: its folder's name, its label, and what it computes."""
 
     name: str
     label: str
@@ -53,14 +69,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A run as found: one of ORDER, with what there is to say of it, and which part of it is done.
+class RunStatus:
+    """A run's state, with what there is to say of it, and which part of it is done.
 
     last: its last evaluation; seconds: that it took, where it is done.
     """
 
-    run: Planned
-    state: str
+    run: PlannedRun
+    state: State
     detail: str = ""
     fraction: float = 0.0
     last: Mapping[str, float] = field(default_factory=dict)
@@ -68,7 +84,7 @@ class Seen:
 
 
 @contextlib.contextmanager
-def announced(folder: Path, cells: int, runs: Sequence[Planned], slots: int, queue: str = "") -> Iterator[None]:
+def announced(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> Iterator[None]:
     """Inside, a sweep's plan is in its folder, with a lock that says that its process lives; the plan stays.
 
     queue: the launcher whose jobs may wait somewhere else, and longer than this process lives.
@@ -105,52 +121,52 @@ def _clear_dead_locks(sweeps: Path) -> None:
                 path.unlink()
 
 
-def _name_of(runs: Iterable[Planned]) -> str:
+def _name_of(runs: Iterable[PlannedRun]) -> str:
     return hashlib.sha256(" ".join(sorted(run.name for run in runs)).encode()).hexdigest()[:12]
 
 
-def keep_plan(folder: Path, cells: int, runs: Sequence[Planned], slots: int, queue: str = "") -> None:
+def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> None:
     """Write down which runs a sweep shall make, so that a folder's status can name those not begun."""
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
-    listed = [{"name": run.name, "label": run.label, "task": run.task._asdict()} for run in runs]
+    listed = [{"name": run.name, "label": run.label, "task": run.task.record()} for run in runs]
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     about = {"command": command, "started": started, "cells": cells, "slots": slots, "queue": queue, "runs": listed}
     write_atomically(folder / SWEEPS / f"{_name_of(runs)}.json", json.dumps(about, indent=1))
 
 
-def look(folder: Path, runs: Iterable[Planned]) -> list[Seen]:
+def scan(folder: Path, runs: Iterable[PlannedRun]) -> list[RunStatus]:
     """The state of the given runs in a sweep's folder; one that cannot be looked at is damaged."""
-    return [_look(folder, run) for run in runs]
+    return [_status_of(folder, run) for run in runs]
 
 
-def _look(folder: Path, run: Planned) -> Seen:
+def _status_of(folder: Path, run: PlannedRun) -> RunStatus:
     try:
-        return _state_of(folder / run.name, run)
+        return _read_status(folder / run.name, run)
     except OSError as error:
-        return Seen(run, "damaged", f"the folder cannot be read: {error.strerror or error}")
+        return RunStatus(run, State.DAMAGED, f"the folder cannot be read: {error.strerror or error}")
 
 
-def _state_of(folder: Path, run: Planned) -> Seen:
+def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     state = load_state(folder)
     about = read_environment(folder)
     if state.over:
-        name = "done" if state.outcome == "finished" else "diverged"
-        return Seen(run, name, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"]))
+        ended = State.DONE if state.outcome == "finished" else State.DIVERGED
+        return RunStatus(run, ended, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"]))
     steps, continued = quantity(about.get("steps")), quantity(about.get("continued_at_step"))
     evaluated = max(map(quantity, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
     last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
     where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
     if held(folder / LOCK):
-        return Seen(run, "running", ", ".join([*where, *_process(about)]), fraction, last)
+        return RunStatus(run, State.RUNNING, ", ".join([*where, *_process(about)]), fraction, last)
     if state.outcome in ("failed", "damaged"):
-        return Seen(run, state.outcome, shorten(one_line(state.problem), LONGEST))
+        return RunStatus(run, State(state.outcome), shorten(one_line(state.problem), LONGEST))
     if not (folder / "config.yaml").exists():
-        return Seen(run, "missing")
-    kept = (folder / "checkpoint.pt").exists()
-    words = "goes on from its checkpoint" if kept else "no checkpoint yet"
-    return Seen(run, "interrupted", "; ".join([*where, words]), fraction if kept else 0.0)
+        return RunStatus(run, State.MISSING)
+    checkpoint = (folder / "checkpoint.pt").exists()
+    words = "goes on from its checkpoint" if checkpoint else "no checkpoint yet"
+    return RunStatus(run, State.INTERRUPTED, "; ".join([*where, words]), fraction if checkpoint else 0.0)
 
 
 def _process(about: Mapping[str, Any]) -> list[str]:
@@ -160,48 +176,48 @@ def _process(about: Mapping[str, Any]) -> list[str]:
     return [f"process {process:.0f} on {shorten(one_line(host), 60)}"] if known else []
 
 
-def _planned(name: Any, about: Any) -> Planned | None:
+def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
     """A run as a plan or an environment.json describes it; None where neither of this version has written that."""
-    try:
-        task, label = about["task"], about["label"]
-        words = (name, label, task["kind"], task["device"])
-        if not plain_name(name) or not all(isinstance(word, str) for word in words):
-            return None
-        return Planned(name, shorten(one_line(label), LONGEST), Task(task["kind"], task["device"], quantity(task["flops"], MOST_FLOPS)))
-    except (KeyError, TypeError):
+    label, task = about.get("label"), Task.of_record(about.get("task"))
+    if task is None or not isinstance(name, str) or not isinstance(label, str) or not plain_name(name):
         return None
+    return PlannedRun(name, shorten(one_line(label), LONGEST), task)
 
 
-def describe(folder: Path, seen: Sequence[Seen], slots: int, cells: int | None = None) -> str:
+def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | None = None) -> str:
     """A line a run, and the counts with the time that the rest will take, judged by the runs finished in the folder."""
-    pace = past(folder)
-    widths = [max((len(word) for word in column), default=0) for column in zip(*((s.run.name, s.state, s.run.label) for s in seen))]
+    durations = DurationModel.from_finished_runs(folder)
+    columns = [(status.run.name, status.state, status.run.label) for status in runs]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     lines = []
-    for one in seen:
-        expected = pace.expect(one.run.task) if one.state == "missing" else None
-        detail = f"about {duration(expected)}" if expected is not None else one.detail
-        words = zip((one.run.name, one.state, one.run.label), widths, strict=True)
-        lines.append("  ".join([*(word.ljust(width) for word, width in words), detail]).rstrip())
-    if cells is not None and cells > len(seen):
-        lines.append(f"{cells} cells are {len(seen)} different runs: cells that act alike run once")
-    lines.append(totals(folder, seen, pace, slots))
-    if any(one.state == "failed" for one in seen):
+    for status, words in zip(runs, columns, strict=True):
+        expected = durations.expect(status.run.task) if status.state is State.MISSING else None
+        detail = f"about {duration(expected)}" if expected is not None else status.detail
+        lines.append("  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip())
+    if cells is not None and cells > len(runs):
+        lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
+    lines.append(totals(folder, runs, durations, slots))
+    if any(status.state is State.FAILED for status in runs):
         lines.append("error.txt in a failed run's folder says why; retry=failed tries them again")
     return "\n".join(lines)
 
 
-def totals(folder: Path, seen: Sequence[Seen], pace: Pace, slots: int) -> str:
+def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:
     """One line: the folder, how many runs are in which state, and how long the rest will take."""
-    counts = Counter(one.state for one in seen)
-    text = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-    return f"{folder}: {len(seen)} run{'s' * (len(seen) != 1)}: {text}{_left(pace, seen, slots)}"
+    return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{_left(durations, runs, slots)}"
 
 
-def _left(pace: Pace, seen: Sequence[Seen], slots: int) -> str:
-    to_do = [(one.run.task, 1 - one.fraction) for one in seen if one.state in TO_DO]
+def counts(runs: Iterable[RunStatus]) -> str:
+    """How many runs are in which state."""
+    number = Counter(status.state for status in runs)
+    return ", ".join(f"{number[state]} {state}" for state in State if number[state])
+
+
+def _left(durations: DurationModel, runs: Sequence[RunStatus], slots: int) -> str:
+    to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
     if not to_do:
         return ""
-    seconds = pace.total(to_do, slots)
+    seconds = durations.total(to_do, slots)
     if seconds is None:
         return "; no finished run to judge the time by"
     return f"; about {duration(seconds)} left with {slots} at once"
@@ -218,7 +234,7 @@ def status(folder: Path) -> str:
             runs[path.name] = begun(path)
     if not runs:
         raise UserError(nothing_there(folder))
-    return "\n".join([describe(folder, look(folder, runs.values()), plans.slots), *plans.remarks(runs)])
+    return "\n".join([describe(folder, scan(folder, runs.values()), plans.slots), *plans.remarks(runs)])
 
 
 @dataclass(frozen=True)
@@ -226,7 +242,7 @@ class Sweep:
     """A sweep as its plan tells it; name: of the plan's file; queue: the launcher whose jobs may wait somewhere else."""
 
     name: str
-    runs: Mapping[str, Planned]
+    runs: Mapping[str, PlannedRun]
     slots: int
     started: float
     command: str
@@ -241,7 +257,7 @@ class Plans:
     ended and do not count.
     """
 
-    runs: Mapping[str, Planned]
+    runs: Mapping[str, PlannedRun]
     slots: int = 1
     working: bool = False
     queued: frozenset[str] = frozenset()
@@ -267,15 +283,15 @@ class Plans:
 
 def read_sweeps(folder: Path, known: dict[Path, tuple[tuple[int, int], Sweep]]) -> list[Sweep]:
     """The plans in a folder, the oldest first; known: those read before, which are read again when their file has changed."""
-    found: dict[Path, tuple[tuple[int, int], Sweep]] = {}
+    sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
     for path in sorted((folder / SWEEPS).glob("*.json")):
         with contextlib.suppress(OSError):
             about = path.stat()
             stamp = (about.st_mtime_ns, about.st_size)
-            found[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read_sweep(path, about.st_mtime))
+            sweeps[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read_sweep(path, about.st_mtime))
     known.clear()
-    known.update(found)
-    return sorted((sweep for _, sweep in found.values()), key=lambda sweep: sweep.started)
+    known.update(sweeps)
+    return sorted((sweep for _, sweep in sweeps.values()), key=lambda sweep: sweep.started)
 
 
 def _read_sweep(path: Path, written: float) -> Sweep:
@@ -297,23 +313,23 @@ def _read_sweep(path: Path, written: float) -> Sweep:
 def counted(folder: Path, sweeps: Sequence[Sweep]) -> Plans:
     """Which of a folder's plans count, the oldest first: those at work, those whose jobs may be in a queue, and the last one."""
     live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
-    runs: dict[str, Planned] = {}
+    runs: dict[str, PlannedRun] = {}
     queued: set[str] = set()
     queues: dict[str, None] = {}
-    kept = []
-    for place, sweep in enumerate(sweeps):
+    counting = []
+    for number, sweep in enumerate(sweeps):
         in_queue = bool(sweep.queue) and sweep.name not in live and time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS
-        if sweep.name not in live and not in_queue and place < len(sweeps) - 1:
+        if sweep.name not in live and not in_queue and number < len(sweeps) - 1:
             continue
-        kept.append(sweep)
+        counting.append(sweep)
         runs |= sweep.runs
         # what a later sweep has planned again is that one's
         queued -= sweep.runs.keys()
         if in_queue:
             queued |= sweep.runs.keys()
             queues[sweep.queue] = None
-    slots = max((sweep.slots for sweep in kept), default=0)
-    return Plans(runs, max(slots, 1), bool(live), frozenset(queued), tuple(queues), [sweep for sweep in sweeps if sweep not in kept])
+    slots = max((sweep.slots for sweep in counting), default=0)
+    return Plans(runs, max(slots, 1), bool(live), frozenset(queued), tuple(queues), [sweep for sweep in sweeps if sweep not in counting])
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:
@@ -325,7 +341,7 @@ def _last_sign(folder: Path, sweep: Sweep) -> float:
     return max(times)
 
 
-def begun(folder: Path) -> Planned:
+def begun(folder: Path) -> PlannedRun:
     """A run as its own folder describes it."""
     about = read_environment(folder)
-    return _planned(folder.name, about) or Planned(folder.name, "", Task("", "", 0.0))
+    return _planned(folder.name, about) or PlannedRun(folder.name, "", Task("", "", 0.0))

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mixexp.errors import UserError
 from mixexp.plan.identity import differences, run_id
 from mixexp.plan.space import Choices, Range, rounded
-from mixexp.sweep.search_report import Trial
+from mixexp.sweep.search.trial import Trial
 
 FILE, NAME = "study.log", "search"
 LOCKS = ".search"
@@ -43,8 +43,8 @@ class Sampler(optuna.samplers.TPESampler):
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Values for the settings that trials before have had."""
-        found = super().sample_relative(study, trial, search_space)
-        return {name: _rounded(value, search_space[name]) for name, value in found.items()}
+        values = super().sample_relative(study, trial, search_space)
+        return {name: _rounded(value, search_space[name]) for name, value in values.items()}
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
         """A value for one setting, at random to begin with."""
@@ -62,15 +62,15 @@ class Claim:
 
     def __init__(self, trial: optuna.Trial, lock: FileLock, space: Mapping[str, Range | Choices]) -> None:
         self._trial, self._lock = trial, lock
-        self.values = {key: self._suggested(key, held.distribution()) for key, held in space.items()}
+        self.values = {key: self._suggested(key, choices.distribution()) for key, choices in space.items()}
         self.reported: list[float] = []
 
-    def _suggested(self, key: str, wanted: BaseDistribution) -> Any:
-        if isinstance(wanted, optuna.distributions.CategoricalDistribution):
-            return self._trial.suggest_categorical(key, wanted.choices)
-        if isinstance(wanted, optuna.distributions.IntDistribution):
-            return self._trial.suggest_int(key, wanted.low, wanted.high, step=wanted.step)
-        return self._trial.suggest_float(key, wanted.low, wanted.high, log=wanted.log)
+    def _suggested(self, key: str, distribution: BaseDistribution) -> Any:
+        if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+            return self._trial.suggest_categorical(key, distribution.choices)
+        if isinstance(distribution, optuna.distributions.IntDistribution):
+            return self._trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step)
+        return self._trial.suggest_float(key, distribution.low, distribution.high, log=distribution.log)
 
     def report(self, values: Sequence[float | None]) -> None:
         """Tell the values of a run's evaluations so far, those that are new."""
@@ -140,20 +140,20 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """The trials so far, without those that others have taken the place of."""
-        return [_told(number, trial) for number, trial in enumerate(self._counted(), start=1)]
+        return [_trial(number, trial) for number, trial in enumerate(self._counted(), start=1)]
 
     def _counted(self) -> list[FrozenTrial]:
         trials = self._study.get_trials(deepcopy=False)
         replaced = {trial.user_attrs.get(AGAIN) for trial in trials}
         return [trial for trial in trials if trial.number not in replaced]
 
-    def claim(self, wanted: int, space: Mapping[str, Range | Choices]) -> Claim | None:
-        """The next trial to make: one whose process has died, or a new one while there are fewer than wanted; None without any."""
+    def claim(self, count: int, space: Mapping[str, Range | Choices]) -> Claim | None:
+        """The next trial to make: one whose process has died, or a new one while there are fewer than `count`; None without any."""
         with self.lock:
             self._requeue_the_dead()
             trials = self._counted()
             begun = [trial for trial in trials if trial.state != TrialState.WAITING]
-            if len(begun) == len(trials) >= wanted:
+            if len(begun) == len(trials) >= count:
                 return None
             place = np.random.SeedSequence([self._seed, len(begun)]).generate_state(1)[0]
             self._study.sampler = Sampler(int(place), self._startup_trials)
@@ -202,25 +202,25 @@ class Study:
         return {}
 
 
-def _told(number: int, trial: FrozenTrial) -> Trial:
-    facts = trial.user_attrs
-    diverged = facts.get("diverged", False)
+def _trial(number: int, trial: FrozenTrial) -> Trial:
+    attributes = trial.user_attrs
+    diverged = attributes.get("diverged", False)
     return Trial(
         number=number,
         state="diverged" if diverged else _STATES[trial.state],
         value=None if diverged else trial.value,  # of a pruned one, its last evaluation's
         values=trial.params,
         evaluations=len(trial.intermediate_values),
-        seconds=facts.get("seconds"),
-        folder=facts.get("run", ""),
-        problem=facts.get("problem", ""),
+        seconds=attributes.get("seconds"),
+        folder=attributes.get("run", ""),
+        problem=attributes.get("problem", ""),
     )
 
 
 def _departures(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Where a search departs from the one that a folder holds, in words; empty where they are the same."""
-    found = {key: [value, theirs["settings"].get(key)] for key, value in ours["settings"].items()}
-    pairs = {f"hydra.sweeper.{key}": pair for key, pair in found.items() if pair[0] != pair[1]}
+    settings = {key: [value, theirs["settings"].get(key)] for key, value in ours["settings"].items()}
+    pairs = {f"hydra.sweeper.{key}": pair for key, pair in settings.items() if pair[0] != pair[1]}
     here, there = ours["config"], theirs["config"]
     if run_id(here) != run_id(there):
         pairs |= differences(here, there)

@@ -1,0 +1,1 @@
+"""The search: Optuna draws runs from a space of settings."""
