@@ -24,7 +24,7 @@ from mixexp.report.overview import facts, outcomes
 from mixexp.report.runlist import listed, run_list
 from mixexp.report.sheets import Sheet
 from mixexp.report.summary import MARK, STAR, contrasts
-from mixexp.report.tables import Table, label, reductions
+from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
 ASSETS = Path(__file__).with_name("page")
@@ -94,7 +94,7 @@ class _View:
         """The table in the languages it can be copied in, by their names."""
         if len(self.sheet.rows) > COPIED:
             return {}
-        reduced = [f"**Reduced: {plain(words)}**"] if (words := reductions(self.table.runs)) else []
+        reduced = [f"**Reduced: {plain(words)}**"] if (words := self.table.reduced) else []
         parts = [f"{plain(self.table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
         return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(self.table, self.name, self.rule)}
 
@@ -139,7 +139,7 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
     return {
         "table": table,
         "views": views,
-        "reduced": reductions(table.runs),
+        "reduced": table.reduced,
         "census": sheets.census(table),
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], A
     ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
     """
     kept: dict[Any, Run] = {}
+    counts = functools.cache(lambda key: not under(key, ignore))
     for run in runs:
-        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignore))
+        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
         identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
         other = kept.setdefault(identity, run)
         if _standing(run) > _standing(other):
@@ -62,15 +64,15 @@ def data_settings(run: Run) -> frozenset:
     return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
-def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
+def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
 
     ignore: keys that do not count, with all that is under them.
     """
-    first, *others = [run.settings for run in runs if run.config] or [{}]
-    keys = dict.fromkeys([*first, *(key for settings in others if settings.keys() != first.keys() for key in settings)])
-    ignored = set(ignore)
-    counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
-    found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
-    groups = {str(group) for run in runs if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
-    return sorted(found, key=lambda key: key not in groups)
+    known = [run for run in runs if run.config]
+    keys = dict.fromkeys(key for run in known for key in run.settings)
+    first = known[0].settings.items() if known else {}.items()
+    # a key that is missing is as good as one without a value
+    differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
+    groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
+    return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)

@@ -131,6 +131,11 @@ class Table:
                 found.setdefault(place, Counter())[outcome] += 1
         return found
 
+    @cached_property
+    def reduced(self) -> str:
+        """What the runs used instead of their experiment's own values, empty where all are full size."""
+        return reductions(self.runs)
+
     def published(self, row: str, column: str) -> float | None:
         """The value the source gives for a cell, in displayed units."""
         return _find(_find(self.spec["published"], column, {}), row)

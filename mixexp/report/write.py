@@ -27,7 +27,7 @@ from mixexp.report.page import Part, Picture, page
 from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.runs import gather
 from mixexp.report.summary import baseline_problem, contrasts
-from mixexp.report.tables import Table, build_tables, reductions
+from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
 from mixexp.settings import lookup
 from mixexp.spec.experiments import experiments, of_runs
@@ -249,7 +249,7 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
-            reduced = " Reduced runs: see the table." if reductions(table.runs) else ""
+            reduced = " Reduced runs: see the table." if table.reduced else ""
             figure, words = draw(table, spec), caption(table, spec) + reduced
             pictures.append(Picture(save(figure, folder / name, words), words))
         except UserError as error:
