@@ -18,13 +18,13 @@ from scipy import stats
 from test_report import leave
 
 from mixexp.errors import UserError
-from mixexp.report import pictures, probed
 from mixexp.report.compare import compare, document, metric_of, sides
+from mixexp.report.figures import images, probes
+from mixexp.report.figures.lines import score_of
+from mixexp.report.figures.probes import SCATTER
 from mixexp.report.leaderboard import document as leaderboard_document, leaderboard
 from mixexp.report.markdown import markdown
 from mixexp.report.overview import facts
-from mixexp.report.plots import score_of
-from mixexp.report.probed import SCATTER
 from mixexp.report.stats import holm
 from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table, build_tables
@@ -487,12 +487,12 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
         (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
     table = build_table(load_runs(tmp_path))
     spec = {**SCATTER, "probe": "points", "x": "x", "y": "y"}
-    assert [run.folder.name for _, run, _ in probed._clouds(table, spec)] == ["r2"]
-    assert [rows[0]["labels"] for *_, rows in pictures.kept(table, pictures.IMAGES)] == ["cat 2"]
+    assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
+    assert [rows[0]["labels"] for *_, rows in images.kept(table, images.IMAGES)] == ["cat 2"]
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))
-    assert [run.folder.name for _, run, _ in probed._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
+    assert [run.folder.name for _, run, _ in probes._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
 
 
 def test_an_earlier_evaluation_is_never_the_last(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
+import yaml
 from scipy import stats
 from test_report import TABLE, leave
 
@@ -169,3 +171,32 @@ def test_copies_of_a_run_in_one_folder_count_once_and_unlike_runs_of_one_name_tw
     assert len(runs) == 3 and remarks == ["3 runs are copies of another one, the same settings and seeds on the same data; each counts once."]
     leave(tmp_path / "b" / "run 0", (0.7,), mix="mixup")
     assert len(gather([tmp_path / "a", tmp_path / "b"])[0]) == 4
+
+
+def in_precision(run, bfloat16):
+    """The run's record says what its precision came to."""
+    path = run / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bfloat16": bfloat16}))
+    return run
+
+
+def test_a_run_in_another_precision_is_no_copy(tmp_path):
+    for folder, bfloat16 in (("cpu", False), ("gpu", True)):
+        in_precision(leave(tmp_path / folder / "run", (0.1, 0.5)), bfloat16)
+    runs, remarks = gather([tmp_path / "cpu", tmp_path / "gpu"])
+    assert len(runs) == 2 and not remarks
+    table = build_table(runs)
+    assert table.unlike == set(table.cells), "and one cell of both has no mean"
+    assert any("they differ in precision" in remark for remark in table.remarks)
+
+
+def test_runs_of_one_setting_in_two_precisions_are_not_compared(tmp_path):
+    for mix, accuracies in (("none", NONE), ("mixup", MIXUP)):
+        for seed, accuracy in enumerate(accuracies):
+            in_precision(leave(tmp_path / f"{mix}{seed}", (0.1, accuracy), mix=mix, seed=seed, precision="auto"), mix == "mixup")
+    assert contrasts(build_table(load_runs(tmp_path))) == []
+    for run in tmp_path.iterdir():
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["precision"] = "bfloat16" if config["choices"]["mix"] == "mixup" else "float32"
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert len(contrasts(build_table(load_runs(tmp_path)))) == 1, "what a setting says was changed on purpose"

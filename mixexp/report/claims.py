@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, other_data, unlike, varying
+from mixexp.report.runs import once, unlike, unlike_pair, varying
 from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
@@ -321,7 +321,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], wanted: Rep
     shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (wanted is None or states(wanted, seed))]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
-    sound = [seed for seed in whole if not any(other_data(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
+    sound = [seed for seed in whole if not any(unlike_pair(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
     numbers = [[side[seed][1] for seed in sound] for side in sides]
     return _Seeds(numbers, frozenset(sound), len(without), next(iter(without.values()), ""))
 

@@ -86,12 +86,12 @@ def sides(names: tuple[str, str], places: Sequence[Path]) -> tuple[list[Run], li
 
 def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
     commit, runs = _resolved(name), everywhere(places)
-    found = [run for run in runs if _commit(run).startswith(commit)]
-    meant = sorted({_commit(run) for run in found})
+    found = [run for run in runs if run.commit.startswith(commit)]
+    meant = sorted({run.commit for run in found})
     if len(meant) > 1:
         raise UserError(f"{name} could be any of the commits {', '.join(one[:12] for one in meant)}")
     if not found:
-        there = ", ".join(sorted({_commit(run)[:10] for run in runs} - {""})) or "none"
+        there = ", ".join(sorted({run.commit[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
         raise UserError(f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there: {there}.")
     return found
@@ -197,11 +197,6 @@ def _number(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
     return scored(run, spec)[0].get(rule) if run.outcome == "finished" else None
 
 
-def _commit(run: Run) -> str:
-    git = run.environment.get("git")
-    return str(git.get("commit") or "") if isinstance(git, Mapping) else ""
-
-
 def _resolved(name: str) -> str:
     """The commit a word means in the checkout we are in, or the word itself where it may be the beginning of one."""
     if not re.fullmatch(r"[\w./~^@{}-]+", name) or name.startswith("-"):
@@ -259,16 +254,17 @@ def _values(runs: Iterable[Run], key: str) -> str:
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
     """What of commit, versions, device and time is not the same on both sides."""
-    def within(run: Run, name: str) -> Mapping[str, Any]:
-        found = run.environment.get(name)
-        return found if isinstance(found, Mapping) else {}
+
+    def version(run: Run, name: str) -> Any:
+        versions = run.environment.get("versions")
+        return versions.get(name) if isinstance(versions, Mapping) else None
 
     about = {
-        "commit": lambda run: _commit(run)[:10] + " with uncommitted changes" * bool(within(run, "git").get("dirty")),
+        "commit": lambda run: run.code(10),
         "contents of the data set's files": lambda run: run.environment.get("data_contents"),
         "device": lambda run: run.environment.get("device_name"),
         "bfloat16": lambda run: run.environment.get("bfloat16"),
-        **{name: lambda run, name=name: within(run, "versions").get(name) for name in ("mixexp", "torch", "numpy")},
+        **{name: lambda run, name=name: version(run, name) for name in ("mixexp", "torch", "numpy")},
     }
     told = {
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()

@@ -28,7 +28,7 @@ def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
-    """The runs without copies: of those with the same settings, seeds and data a finished one, and of several that started last.
+    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
 
     ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
     """
@@ -36,7 +36,8 @@ def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], A
     counts = functools.cache(lambda key: not under(key, ignore))
     for run in runs:
         settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
-        identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
+        beside = tuple(str(run.environment.get(fact) or "") for fact in BESIDE_SETTINGS)
+        identity = (settings, beside, str(of_table(run))) if settings else run.folder
         other = kept.setdefault(identity, run)
         if _standing(run) > _standing(other):
             kept[identity] = run
@@ -57,6 +58,13 @@ def other_data(first: Run, second: Run) -> bool:
     """Whether two runs with the same data set were made on different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]
     return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+
+
+def unlike_pair(first: Run, second: Run) -> bool:
+    """Whether two runs differ in what no setting says: the contents of the same data set's files, or what one setting of the precision came to."""
+    precisions = [run.environment.get("bfloat16") for run in (first, second)]
+    same_setting = first.setting("precision") == second.setting("precision")
+    return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))
 
 
 def data_settings(run: Run) -> frozenset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.runs import other_data
+from mixexp.report.runs import unlike_pair
 from mixexp.report.stats import LEVEL, Interval, Paired, Statistic, holm
 from mixexp.report.tables import UNSET, Entry, Table
 from mixexp.run.reader import Run
@@ -109,7 +109,7 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
     for other in table.columns if axis == "rows" else table.rows:
         for ours, theirs in pairs:
             sides = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
-            shared = [key for key in sides[0] if key in sides[1] and not other_data(sides[0][key][0], sides[1][key][0])]
+            shared = [key for key in sides[0] if key in sides[1] and not unlike_pair(sides[0][key][0], sides[1][key][0])]
             if shared:
                 found = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
                 raw.append(Contrast(other.label, ours.label, theirs.label, found, len(sides[0]) + len(sides[1]) - 2 * len(shared)))

@@ -93,6 +93,16 @@ class Run:
             raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
         return [statistics.fmean(values) for values in steps.values()]
 
+    @property
+    def commit(self) -> str:
+        """The git commit of the code that made it, empty where its environment does not say it."""
+        git = self.environment.get("git")
+        return " ".join(str(git.get("commit") or "").split()) if isinstance(git, Mapping) else ""
+
+    def code(self, digits: int) -> str:
+        """The commit's first digits, and whether there were uncommitted changes."""
+        return self.commit and self.commit[:digits] + " with uncommitted changes" * bool(self.environment["git"].get("dirty"))
+
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
         return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))

@@ -21,7 +21,7 @@ from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
 from mixexp.options import own_folders
 from mixexp.report.figures import save
-from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
+from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.spec.grid import as_override
 from mixexp.sweep.space import Choices, Range
 

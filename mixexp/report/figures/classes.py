@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
-from mixexp.report.confusions import Confusion, pooled, readable, training_counts
-from mixexp.report.plots import draw_line, entries_of, outer_of
+from mixexp.files import read_text
+from mixexp.report.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
+from mixexp.report.figures.style import SMALL, canvas, colour, grid, legend, named, of, place, plain_log, same_limits, series, text, title
 from mixexp.report.stats import Statistic
-from mixexp.report.style import SMALL, canvas, colour, grid, legend, named, of, place, plain_log, same_limits, series, text, title
 from mixexp.report.tables import Entry, Table, label, runs_of
 from mixexp.run.reader import Run
 
@@ -59,6 +62,18 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
         bar = figure.colorbar(drawn[0].collections[0], ax=drawn, orientation="horizontal", location="top", aspect=50, shrink=0.6)
         bar.set_label("% of the true class")
     return figure
+
+
+def confusion_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of confusion matrices."""
+    cells = chosen(table, spec)
+    everywhere = [1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)]
+    some = f" in {len(cells)} of the {len(everywhere)} cells with runs" if len(cells) < len(everywhere) else ""
+    counts = [len(readable(runs)) for *_, runs in cells]
+    return (
+        f"Confusion matrices of the last evaluation{some}: the per cent of each true class (row) that was predicted as each class (column), "
+        f"blank below a half, from counts summed over runs ({number_words(counts)})."
+    )
 
 
 def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
@@ -151,6 +166,15 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def per_class_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of accuracy by class."""
+    panels = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    return (
+        f"Accuracy on each class at the last evaluation against its number of training images{each_words(axis_words(table, spec['by']))} through the "
+        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{panels}."
+    )
+
+
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where no run tells them."""
     try:
@@ -189,3 +213,69 @@ def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float
     spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None
     style = {**series(index), "linestyle": "none"}
     panel.errorbar(x, [np.mean(each) for each in values], yerr=spread, capsize=1.5, label=name, **style)
+
+
+# --- confusion.csv ---
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Test images by true class (rows) and predicted class (columns), int64 [C, C], of so many runs."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    runs: int = 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """What part of each class was predicted as which, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        total = self.counts.sum(1, keepdims=True)
+        return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """The accuracy on each class, float64 [C]."""
+        return np.diag(self.shares)
+
+
+def confusion_of(run: Run) -> Confusion:
+    """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
+    try:
+        (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
+        counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
+    except FileNotFoundError:
+        raise UserError("there is no confusion.csv") from None
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
+        raise UserError(f"confusion.csv cannot be read: {error}") from error
+    if counts.shape != (len(classes), len(classes)) or (counts < 0).any() or [name for name, *_ in rows] != classes:
+        raise UserError("confusion.csv is no square of counts with the same classes in its rows and columns")
+    return Confusion(tuple(classes), counts)
+
+
+def pooled(runs: Iterable[Run]) -> Confusion:
+    """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
+    found = list(readable(runs))
+    if len({each.classes for _, each in found}) > 1:
+        raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
+    return Confusion(found[0][1].classes, sum(each.counts for _, each in found), len(found))
+
+
+def readable(runs: Iterable[Run]) -> list[tuple[Run, Confusion]]:
+    """The runs that have a confusion matrix, with it; raises UserError with the first reason where none has."""
+    found, problems = [], []
+    for run in runs:
+        try:
+            found.append((run, confusion_of(run)))
+        except UserError as error:
+            problems.append(str(error))
+    if not found:
+        raise UserError(problems[0] if problems else "there are no runs")
+    return found
+
+
+def training_counts(run: Run, classes: int) -> list[int]:
+    """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
+    counts = run.environment.get("train_counts")
+    if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise UserError("environment.json does not tell how many training images each class has")
+    return counts

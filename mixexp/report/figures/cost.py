@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.plots import entries_of, score_of
-from mixexp.report.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
+from mixexp.report.figures.lines import axis_words, cell_sizes, entries_of, number_words, score_of
+from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
 from mixexp.spec.table import unit
@@ -77,6 +77,18 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
     legend(figure, [panel], order)
     _label(panel, means)
     return figure
+
+
+def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of wall time."""
+    found = devices(table)
+    where = f"on {found[0]}" if len(found) == 1 else f"on {len(found)} devices, whose times do not compare (the markers' filling tells which)"
+    by = axis_words(table, spec["by"])
+    told = f", markers by {by}" if by else ""
+    return (
+        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{told}; small: runs, large: "
+        f"the mean of a cell ({number_words(cell_sizes(table))})."
+    )
 
 
 def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from mixexp.errors import UserError, closest
-from mixexp.report.plots import draw_line, entries_of
-from mixexp.report.style import (
+from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, spread_words
+from mixexp.report.figures.style import (
     CLOUDS,
     MARKERS,
     SMALL,
@@ -81,6 +81,15 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def lines_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a probe measured."""
+    lines = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
+    panels = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
+    steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
+    y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
+    return f"{capitalised(y)} against {x}{each_words(lines)} (probe {spec['probe']}){panels}{steps}; {spread_words(table, 'bands')}."
+
+
 def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
@@ -123,6 +132,22 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
     _key(figure, [panel for panels in blocks for panel in panels], spec)
     freeze(figure)  # a frame's panels stay where they are
     return FuncAnimation(figure, show, frames=steps)
+
+
+def scatter_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of points."""
+    coloured = f", coloured by {spec['colour']}" if spec["colour"] else ""
+    beside = f"; beside them {spec['beside']['y']} against {spec['beside']['x']}" if spec["beside"] else ""
+    when = "" if spec["panels"] == "step" else " after the last step"
+    outside = ", points beyond the limits counted in the corner" if spec["limits"] is not None else ""
+    panels = " and ".join(filter(None, (axis_words(table, spec["each"]), spec["panels"])))
+    dealt = f"; panels by {panels}" if panels else ""
+    return f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the smallest seed{beside}{outside}."
+
+
+def animation_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of points that move."""
+    return scatter_caption(table, spec).replace(" after the last step", " over training, a frame for each evaluation", 1)
 
 
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:

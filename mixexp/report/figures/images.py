@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixexp.errors import UserError, closest
-from mixexp.report.plots import entries_of, outer_of
-from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
+from mixexp.report.figures.lines import entries_of, outer_of
+from mixexp.report.figures.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
 
@@ -31,6 +31,13 @@ def images(table: Table, spec: Mapping[str, Any]) -> Figure:
     found = kept(table, spec)
     size = TWO_COLUMNS / spec["count"]
     return _grid(table, spec, found, size)
+
+
+def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a network saw."""
+    layers = {row["layer"] for *_, rows in kept(table, spec) for row in rows} - {"", "input"}
+    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
+    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
 
 
 def kept(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
