@@ -70,9 +70,10 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
     if not values:
         return CellSummary(values, None, None, None, published, None, None)
     ours, interval = table.statistic.centre(values), table.statistic.interval(values)
+    spread = table.statistic.spread(values) if len(values) > 1 else None
     difference = None if published is None else ours - published
     outside = None if interval is None or published is None else not interval.holds(published)
-    return CellSummary(values, ours, table.statistic.spread(values), interval, published, difference, outside)
+    return CellSummary(values, ours, spread, interval, published, difference, outside)
 
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:
