@@ -16,7 +16,8 @@ from mixexp.errors import UserError, closest, show
 from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, claim_text, compare as comparison, leaderboard as board
 from mixexp.report.claims import decide, family, only, problems_of
-from mixexp.report.write import as_csv, write_files, write_report
+from mixexp.report.csv_files import as_csv
+from mixexp.report.write import write_files, write_report
 from mixexp.run.reader import everywhere
 from mixexp.spec.claims import groups_in
 from mixexp.spec.experiments import Experiment, experiments, places

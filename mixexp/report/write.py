@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,10 +18,10 @@ from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
+from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
-from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.runs import gather
 from mixexp.report.summary import baseline_problem, contrasts
 from mixexp.report.tables import Table, build_tables
@@ -198,23 +195,6 @@ def _with_figures(table: Table, folder: Path, claims: Decided | None, pictures: 
     shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
     text = "\n\n".join([markdown(table, claims).rstrip("\n"), *remarks, *shown]) + "\n"
     return [*paths, *([_write(folder / "table.md", text)] if remarks or shown else [])]
-
-
-def as_csv(records: list[dict[str, Any]]) -> str:
-    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
-    if not records:
-        return ""
-    buffer = io.StringIO()
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_inert, columns))
-    writer.writerows([_inert(record.get(column)) for column in columns] for record in records)
-    return buffer.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def distinct_names(titles: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mixexp.files import timestamp
-from mixexp.report.runlist import OUTCOMES, Listed, seconds
+from mixexp.report.page.runlist import OUTCOMES, Listed, seconds
 from mixexp.report.tables import label
 from mixexp.run.reader import Run
 

@@ -13,8 +13,8 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.link import encoded, link
-from mixexp.report.records import told_by_group
+from mixexp.report.csv_files import told_by_group
+from mixexp.report.page.link import encoded, link
 from mixexp.report.runs import varying
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run

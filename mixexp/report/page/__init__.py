@@ -18,16 +18,16 @@ from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.latex import latex
-from mixexp.report.link import link
 from mixexp.report.markdown import grid, heading, plain
-from mixexp.report.overview import facts, outcomes
-from mixexp.report.runlist import listed, run_list
+from mixexp.report.page.link import link
+from mixexp.report.page.overview import facts, outcomes
+from mixexp.report.page.runlist import listed, run_list
 from mixexp.report.sheets import Sheet
 from mixexp.report.summary import MARK, STAR, contrasts
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
-ASSETS = Path(__file__).with_name("page")
+ASSETS = Path(__file__).parent
 LARGEST_SVG = 400_000
 """Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
 NOWHERE = "base-uri 'none'; form-action 'none'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +12,23 @@ from mixexp.report.summary import cell_summary, contrasts
 from mixexp.report.tables import Table
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
+
+
+def as_csv(records: list[dict[str, Any]]) -> str:
+    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
+    if not records:
+        return ""
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
+    writer.writerows([_inert(record.get(column)) for column in columns] for record in records)
+    return buffer.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def tidy(table: Table) -> list[dict[str, Any]]:
