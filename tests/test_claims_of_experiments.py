@@ -20,7 +20,7 @@ from mixexp.run.reader import Run, everywhere, load_runs
 from mixexp.settings import REPEATS, comparable, lookup
 from mixexp.spec.claims import Cell, groups_in, read_test
 from mixexp.spec.experiments import Experiment, experiments
-from mixexp.sweep.identity import comparable as one_spelling, run_id
+from mixexp.sweep.identity import canonical as one_spelling, run_id
 from mixexp.sweep.plan import resolve
 
 STATED = {name: one for name, one in experiments([CONF]).items() if one.claims is not None}
