@@ -48,9 +48,9 @@ def latex(table: Table, name: str, rule: str | None = None) -> str:
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 
 
-def latex_differences(table: Table, found: list[Contrast], name: str) -> str:
+def latex_differences(table: Table, comparisons: list[Contrast], name: str) -> str:
     """The comparisons by seed as a table of their own."""
-    sheet = sheets.differences(table, found)
+    sheet = sheets.differences(table, comparisons)
     caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 

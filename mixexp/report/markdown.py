@@ -70,10 +70,10 @@ def plain(text: Any) -> str:
 
 
 def _differences(table: Table) -> list[str]:
-    found = contrasts(table)
-    if any(one.found.p is not None for one in found):
-        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
-    return [why] if (why := sheets.untested(found, table.statistic)) else []
+    comparisons = contrasts(table)
+    if any(one.result.p is not None for one in comparisons):
+        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, comparisons))]
+    return [why] if (why := sheets.untested(comparisons, table.statistic)) else []
 
 
 def _premises(texts: list[str]) -> list[str]:

@@ -20,9 +20,9 @@ LARGEST = 1e150
 
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
-    found = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
-    kept = once(found, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
-    copies = len(found) - len(kept)
+    runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    kept = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(runs) - len(kept)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
     return kept, [remark] * bool(copies)
 

@@ -45,7 +45,7 @@ class Contrast:
     place: str
     ours: str
     theirs: str
-    found: Paired
+    result: Paired
     unpaired: int
     detectable: float | None = None
     adjusted: float | None = None
@@ -112,12 +112,12 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
             sides = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
             shared = [key for key in sides[0] if key in sides[1] and not unlike_pair(sides[0][key][0], sides[1][key][0])]
             if shared:
-                found = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
-                raw.append(Contrast(other.label, ours.label, theirs.label, found, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
-    tested = [one for one in raw if one.found.p is not None]
-    adjusted = iter(holm([one.found.p for one in tested]))
+                result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
+                raw.append(Contrast(other.label, ours.label, theirs.label, result, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
+    tested = [one for one in raw if one.result.p is not None]
+    adjusted = iter(holm([one.result.p for one in tested]))
     return [
-        one if one.found.p is None else replace(one, detectable=one.found.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
+        one if one.result.p is None else replace(one, detectable=one.result.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
     ]
 
 

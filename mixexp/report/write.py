@@ -85,13 +85,13 @@ def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) ->
     options = options or [CONF]
     stated = {one.name: one for one in of_runs(runs, options)}
     all_found = decide(family(stated.values(), experiments(options).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
-    found, waiting = [], set(stated)
+    decided, waiting = [], set(stated)
     for table in tables:
         names = {str(lookup(run.config, "experiment")) for run in table.runs} & waiting
         waiting -= names
-        found.append(only(all_found, names))
-        table.remarks.extend(f"Left out: {problem}" for problem in found[-1].problems)
-    return found
+        decided.append(only(all_found, names))
+        table.remarks.extend(f"Left out: {problem}" for problem in decided[-1].problems)
+    return decided
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
     """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
-    found, name = contrasts(table), _name(table)
+    comparisons, name = contrasts(table), _name(table)
     texts = {
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
@@ -164,7 +164,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
-        "differences.tex": latex_differences(table, found, name) if any(one.found.p is not None for one in found) else "",
+        "differences.tex": latex_differences(table, comparisons, name) if any(one.result.p is not None for one in comparisons) else "",
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)

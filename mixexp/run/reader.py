@@ -198,9 +198,9 @@ def load_runs(directory: Path) -> list[Run]:
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
     """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to again counts once."""
-    found, seen = [], set()
+    runs, seen = [], set()
     for directory in directories:
-        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(found)):
+        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(runs)):
             real = os.path.realpath(place)
             if real in seen:
                 folders.clear()
@@ -209,13 +209,13 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             if any(marker in files for marker in MARKERS):
                 folders.clear()  # what lies in a run is the run's
-                found.append(load_run(Path(place)))
-    return found
+                runs.append(load_run(Path(place)))
+    return runs
 
 
-def _unreadable(found: list[Run]) -> Callable[[OSError], None]:
+def _unreadable(runs: list[Run]) -> Callable[[OSError], None]:
     """A function that lists a folder that cannot be looked into: it may be a run."""
-    return lambda error: found.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
+    return lambda error: runs.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
 
 
 def run_folders(directory: Path) -> list[Path]:
@@ -277,8 +277,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _entry(text: str) -> dict[str, Any]:
-    found = parse_yaml(text)
-    return found if isinstance(found, dict) else {}
+    entry = parse_yaml(text)
+    return entry if isinstance(entry, dict) else {}
 
 
 def _read_csv(path: Path) -> Metrics:

@@ -147,5 +147,5 @@ def _typed(value: Any) -> frozenset | None:
 
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = settings.get(key)
-    return found if isinstance(found, Mapping) else {}
+    inner = settings.get(key)
+    return inner if isinstance(inner, Mapping) else {}

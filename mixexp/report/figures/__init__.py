@@ -166,14 +166,14 @@ def standard(table: Table) -> list[dict[str, Any]]:
     only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
-    found = {
+    kinds = {
         "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and any(_evaluations(run) > 1 for run in runs) else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }
-    return [{"file": kind, "kind": kind, **spec} for kind, spec in found.items() if spec is not None and kind not in asked]
+    return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
 
 
 def _evaluations(run: Run) -> int:

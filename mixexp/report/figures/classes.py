@@ -39,13 +39,13 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
     rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
-    most = max(len(found.classes) for *_, found in matrices)
+    most = max(len(matrix.classes) for *_, matrix in matrices)
     widest = {1: 3.3, 2: 3.4}.get(columns, 2.5)
     figure, axes = canvas(rows, columns, min(widest, 1.1 + 0.2 * most))
     panels = list(axes.flat)
-    alike = len({found.classes for *_, found in matrices}) == 1
-    for k, ((row, column, found), panel) in enumerate(zip(matrices, panels, strict=False)):
-        _matrix(panel, found)
+    alike = len({matrix.classes for *_, matrix in matrices}) == 1
+    for k, ((row, column, matrix), panel) in enumerate(zip(matrices, panels, strict=False)):
+        _matrix(panel, matrix)
         title(panel, place(table, row, column))
         if k % columns == 0 or not alike:
             panel.set_ylabel("true")
@@ -57,7 +57,7 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_xticklabels([])
     for panel in panels[len(matrices) :]:
         panel.remove()
-    if any(len(found.classes) > MOST_NUMBERED for *_, found in matrices):
+    if any(len(matrix.classes) > MOST_NUMBERED for *_, matrix in matrices):
         drawn = panels[: len(matrices)]
         bar = figure.colorbar(drawn[0].collections[0], ax=drawn, orientation="horizontal", location="top", aspect=50, shrink=0.6)
         bar.set_label("% of the true class")
@@ -104,8 +104,8 @@ def spread(things: list[Any], most: int) -> list[Any]:
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
-def _matrix(panel: Axes, found: Confusion) -> None:
-    shares, count = 100 * found.shares, len(found.classes)
+def _matrix(panel: Axes, matrix: Confusion) -> None:
+    shares, count = 100 * matrix.shares, len(matrix.classes)
     # a mesh has sharp edges in every viewer, unlike a picture; beyond some classes its squares would fill the file
     panel.pcolormesh(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100, rasterized=count > MOST_DOTS)
     panel.set_aspect("equal")
@@ -119,7 +119,7 @@ def _matrix(panel: Axes, found: Confusion) -> None:
                 column + 0.5, row + 0.5, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=SMALL,
                 color="white" if dark else "black",
             )  # fmt: skip
-    names = [text(name, 11) for name in found.classes] if count <= MOST_NAMED else []
+    names = [text(name, 11) for name in matrix.classes] if count <= MOST_NAMED else []
     panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90)
     panel.set_yticks(np.arange(len(names)) + 0.5, names)
 
@@ -131,25 +131,25 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
     its spread over seeds, and a dot for each class.
     """
     inner = entries_of(table, spec["by"])
-    found = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
-    if not found:
+    groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
+    if not groups:
         readable(runs_of(table, Entry("", {})))  # says why
         raise UserError("there are no runs")
-    every = [size for _, lines in found for recalls in lines for size, _ in recalls.values()]
+    every = [size for _, lines in groups for recalls in lines for size, _ in recalls.values()]
     even = min(every) == max(every)
-    names = list(dict.fromkeys(name for _, lines in found for recalls in lines for name in recalls))
+    names = list(dict.fromkeys(name for _, lines in groups for recalls in lines for name in recalls))
     if even and len(names) > MOST_DOTS:
         raise UserError(f"all {len(names)} classes have {every[0]:g} training images, which is nothing to draw against")
-    rows, columns = grid(len(found), 3)
+    rows, columns = grid(len(groups), 3)
     figure, axes = canvas(rows, columns, 2.5 if columns == 1 else 2.1)
-    panels, spare = list(axes.flat)[: len(found)], list(axes.flat)[len(found) :]
-    for (outer, lines), panel in zip(found, panels, strict=True):
+    panels, spare = list(axes.flat)[: len(groups)], list(axes.flat)[len(groups) :]
+    for (outer, lines), panel in zip(groups, panels, strict=True):
         for index, (line, recalls) in enumerate(zip(inner, lines, strict=True)):
             if even:
                 _dots(panel, index, recalls, names, named(table, spec["by"], line), len(inner))
             else:
                 _sizes(panel, index, recalls, named(table, spec["by"], line), table.statistic)
-        if len(found) > 1:
+        if len(groups) > 1:
             title(panel, of(table, spec["each"], outer))
         panel.set_ylabel("accuracy of the class (%)")
         if even:
@@ -184,7 +184,7 @@ def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     pooled(runs)  # refuses classes that differ
     classes = matrices[0][1].classes
     counts = np.array([training_counts(run, len(classes)) for run, _ in matrices])
-    recalls = np.array([100 * found.recall for _, found in matrices])
+    recalls = np.array([100 * matrix.recall for _, matrix in matrices])
     tested = np.isfinite(recalls).all(0)
     sizes = counts.mean(0)
     return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
@@ -254,23 +254,23 @@ def confusion_of(run: Run) -> Confusion:
 
 def pooled(runs: Iterable[Run]) -> Confusion:
     """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
-    found = list(readable(runs))
-    if len({each.classes for _, each in found}) > 1:
+    counted = list(readable(runs))
+    if len({each.classes for _, each in counted}) > 1:
         raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
-    return Confusion(found[0][1].classes, sum(each.counts for _, each in found), len(found))
+    return Confusion(counted[0][1].classes, sum(each.counts for _, each in counted), len(counted))
 
 
 def readable(runs: Iterable[Run]) -> list[tuple[Run, Confusion]]:
     """The runs that have a confusion matrix, with it; raises UserError with the first reason where none has."""
-    found, problems = [], []
+    matrices, problems = [], []
     for run in runs:
         try:
-            found.append((run, confusion_of(run)))
+            matrices.append((run, confusion_of(run)))
         except UserError as error:
             problems.append(str(error))
-    if not found:
+    if not matrices:
         raise UserError(problems[0] if problems else "there are no runs")
-    return found
+    return matrices
 
 
 def training_counts(run: Run, classes: int) -> list[int]:

@@ -169,8 +169,8 @@ def _abreast(blocks: int, quantities: int) -> int:
     """How many blocks of panels lie beside each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
-    found = next(fitting, widest)
-    return grid(blocks, 3)[1] if quantities == 1 else min(found, blocks)
+    columns = next(fitting, widest)
+    return grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
 
 
 def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
@@ -361,8 +361,8 @@ def cell_sizes(table: Table) -> list[int]:
 
 def number_words(sizes: Iterable[int]) -> str:
     """Numbers of runs, in words."""
-    found = sorted(sizes)
-    return f"n = {found[0]}" if found[0] == found[-1] else f"n = {found[0]} to {found[-1]}"
+    ordered = sorted(sizes)
+    return f"n = {ordered[0]}" if ordered[0] == ordered[-1] else f"n = {ordered[0]} to {ordered[-1]}"
 
 
 def joined(words: Iterable[str]) -> str:

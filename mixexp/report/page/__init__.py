@@ -79,7 +79,7 @@ class _View:
 
     @cached_property
     def differences(self) -> Sheet | None:
-        return sheets.differences(self.table, self._contrasts) if any(one.found.p is not None for one in self._contrasts) else None
+        return sheets.differences(self.table, self._contrasts) if any(one.result.p is not None for one in self._contrasts) else None
 
     @cached_property
     def untested(self) -> str:
@@ -155,11 +155,11 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
 
 def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
     """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of any of several."""
-    found: dict[Path, tuple[list[str], str, int | None]] = {}
+    missing: dict[Path, tuple[list[str], str, int | None]] = {}
     for place, table in enumerate(tables):
         for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
-            found[run.folder] = (cells, link(run.folder, home), None if run.folder in found else place)
-    return list(found.values())
+            missing[run.folder] = (cells, link(run.folder, home), None if run.folder in missing else place)
+    return list(missing.values())
 
 
 def _figure(picture: Picture, home: Path) -> dict[str, Any]:
@@ -180,8 +180,8 @@ def _figure(picture: Picture, home: Path) -> dict[str, Any]:
 
 def _split(cell: str) -> tuple[str, str]:
     """A cell's number, and what follows it; nothing and the cell where it begins with none."""
-    found = _NUMBER.fullmatch(cell)
-    return (found[1], found[2]) if found else ("", cell)
+    number = _NUMBER.fullmatch(cell)
+    return (number[1], number[2]) if number else ("", cell)
 
 
 def _hash(text: str) -> str:
