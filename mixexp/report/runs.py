@@ -14,8 +14,6 @@ METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
 BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
 """Facts of environment.json that change what a run measures without being a setting."""
-LARGEST = 1e150
-"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:

@@ -12,13 +12,15 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, LARGEST, METHOD, data_settings, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_settings, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import DEFAULTS, better, scale, table_problems, unit
 
 UNSET = "–"
+LARGEST = 1e150
+"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 @dataclass(frozen=True)
