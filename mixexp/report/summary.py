@@ -58,7 +58,7 @@ class Contrast:
 
 def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
     """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common number."""
-    key = (row, column, rule or table.rule)
+    key = ("cell", row, column, rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _cell_summary(table, row, column, rule)
     return table.statistics[key]
@@ -97,7 +97,7 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
     a cell of unlike runs is left out.
     """
-    key = rule or table.rule
+    key = ("contrasts", rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _contrasts(table, rule)
     return table.statistics[key]
@@ -107,9 +107,11 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
     axis, pairs = _pairs(table)
     idle = _idle(table, axis)
     raw = []
+    entries = {entry.label: entry for pair in pairs for entry in pair}
     for other in table.columns if axis == "rows" else table.rows:
+        scores = {label: _scores(table, axis, idle, entry, other, rule) for label, entry in entries.items()}
         for ours, theirs in pairs:
-            sides = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
+            sides = scores[ours.label], scores[theirs.label]
             shared = [key for key in sides[0] if key in sides[1] and not unlike_pair(sides[0][key][0], sides[1][key][0])]
             if shared:
                 result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))

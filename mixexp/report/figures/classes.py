@@ -36,7 +36,7 @@ Cell = tuple[Entry, Entry, list[Run]]
 def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which (column)."""
     cells = chosen(table, spec)
-    matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
+    matrices = [(row, column, _matrix_of(table, row, column, runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
     rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
     most = max(len(matrix.classes) for *_, matrix in matrices)
@@ -69,7 +69,7 @@ def confusion_caption(table: Table, spec: Mapping[str, Any]) -> str:
     cells = chosen(table, spec)
     everywhere = [1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)]
     some = f" in {len(cells)} of the {len(everywhere)} cells with runs" if len(cells) < len(everywhere) else ""
-    counts = [len(readable(runs)) for *_, runs in cells]
+    counts = [_matrix_of(table, row, column, runs).runs for row, column, runs in cells]
     return (
         f"Confusion matrices of the last evaluation{some}: the per cent of each true class (row) that was predicted as each class (column), "
         f"blank below a half, from counts summed over runs ({number_words(counts)})."
@@ -102,6 +102,14 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
 def spread(things: list[Any], most: int) -> list[Any]:
     """At most so many of the things, evenly from the first to the last."""
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
+
+
+def _matrix_of(table: Table, row: Entry, column: Entry, runs: list[Run]) -> Confusion:
+    """A cell's matrix, read from its runs' files once for the figure and its caption."""
+    key = ("confusion", row.label, column.label)
+    if key not in table.statistics:
+        table.statistics[key] = pooled(runs)
+    return table.statistics[key]
 
 
 def _matrix(panel: Axes, matrix: Confusion) -> None:
