@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -147,10 +148,11 @@ def _whole(digits: str) -> int | float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    # thousands of records are read at once, and have the same keys and many of the same texts
+    values = {sys.intern(key): sys.intern(value) if type(value) is str else value for key, value in pairs}
+    if len(values) < len(pairs):
         raise ValueError("it has a key twice")
-    return found
+    return values
 
 
 def _depth(text: str) -> int:

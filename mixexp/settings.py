@@ -54,14 +54,16 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
         if key == "choices" and isinstance(value, Mapping):
             flat.update({str(group): option for group, option in value.items()})
         elif key not in DESCRIPTIONS:
-            flat.update(_leaves(str(key), value))
+            flat.update(leaves({key: value}))
     return flat
 
 
-def _leaves(prefix: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not value:
-        return {prefix: value}
-    return {key: leaf for name, part in value.items() for key, leaf in _leaves(f"{prefix}.{name}", part).items()}
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value of a mapping of mappings by its dotted key; an empty mapping is a value."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+    return flat
 
 
 def comparable(value: Any) -> Any:

@@ -75,8 +75,9 @@ def keep(source: Path, target: Path) -> None:
         if name.endswith(".yaml"):
             text = yaml.safe_dump(without_machine(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
         if name == "environment.json":
-            about = {key: value for key, value in json.loads(text).items() if key not in HERE}
-            about |= {"label": anywhere(str(about.get("label", ""))), "command": command_of(load_run(source))}
+            run = load_run(source)
+            about = {key: value for key, value in run.environment.items() if key not in HERE}
+            about |= {"label": anywhere(str(about.get("label", ""))), "command": command_of(run)}
             text = json.dumps(about, indent=1)
         write_atomically(target / name, text)
 

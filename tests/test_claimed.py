@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 from mixexp.conf_dir import CONF
 from mixexp.plan.options import known
 from mixexp.spec.articles import ARTICLES, CITED
-from mixexp.spec.claims import (
-    FORMS,
-    check_problems,
-    claim_problems,
-    edition_problems,
-    groups_in,
-    read_test,
-)
+from mixexp.spec.claims import FORMS, check_problems, claim_problems, edition_problems, groups_in, read_test
 
 A, B, C, D = ({"mix": "mixup", "subset.n": n} for n in (100, 200, 500, 1000))
 SOUND: dict[str, dict[str, Any]] = {

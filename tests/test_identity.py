@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 from mixexp.conf_dir import CONF
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
-from mixexp.plan.identity import (
-    ALIASES,
-    canonical,
-    differences,
-    run_id,
-    scientific,
-)
+from mixexp.plan.identity import ALIASES, canonical, differences, run_id, scientific
 from mixexp.plan.plan import resolve
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 

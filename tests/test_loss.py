@@ -22,12 +22,7 @@ from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.loss.affinity import Affinity, AffinityHead, Joint
 from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
-from mixexp.loss.cross_entropy import (
-    KL,
-    CrossEntropy,
-    SoftCrossEntropy,
-    make_class_weights,
-)
+from mixexp.loss.cross_entropy import KL, CrossEntropy, SoftCrossEntropy, make_class_weights
 from mixexp.loss.focal import Focal
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -24,10 +24,10 @@ from test_report import AGAINST, TABLE, leave
 from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.latex import latex
-from mixexp.report.link import link
-from mixexp.report.overview import duration
 from mixexp.report.page import Part, page
-from mixexp.report.runlist import HEAD, TAIL, listed, run_list
+from mixexp.report.page.link import link
+from mixexp.report.page.overview import duration
+from mixexp.report.page.runlist import HEAD, TAIL, listed, run_list
 from mixexp.report.tables import build_tables
 from mixexp.report.write import write_report
 from mixexp.run.reader import Run, load_runs
@@ -766,7 +766,7 @@ def test_ten_thousand_runs_stay_usable(opened, many):
 
 
 def test_a_list_of_runs_is_small_and_cut_where_errors_are_endless(tmp_path, monkeypatch):
-    monkeypatch.setattr("mixexp.report.runlist.ERRORS", 5000)
+    monkeypatch.setattr("mixexp.report.page.runlist.ERRORS", 5000)
     for seed in range(3):
         (leave(tmp_path / f"r{seed}", seed=seed, outcome=None) / "error.txt").write_text(f"{seed} " * 2000)
     tables = build_tables(load_runs(tmp_path))

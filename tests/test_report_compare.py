@@ -18,14 +18,14 @@ from scipy import stats
 from test_report import leave
 
 from mixexp.errors import UserError
-from mixexp.report import pictures, probed
 from mixexp.report.compare import compare, document, metric_of, sides
+from mixexp.report.figures import images, probes
+from mixexp.report.figures.lines import score_of
+from mixexp.report.figures.probes import SCATTER
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import markdown
-from mixexp.report.overview import facts
-from mixexp.report.plots import score_of
-from mixexp.report.probed import SCATTER
+from mixexp.report.page.overview import facts
 from mixexp.report.stats import holm
 from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table, build_tables
@@ -61,9 +61,9 @@ def test_what_changed_is_found_and_the_rest_compared_by_seed(tmp_path):
     assert found.changed == {"lr": ("0.1", "0.05")}
     plain, mixed = sorted(found.changes, key=lambda one: -len(one.first))
     expected = [stats.ttest_rel(B, A).pvalue, stats.ttest_rel((0.50, 0.54, 0.55), A[:3]).pvalue]
-    assert [plain.found.p, mixed.found.p] == pytest.approx(expected) and plain.pairs == 4
+    assert [plain.result.p, mixed.result.p] == pytest.approx(expected) and plain.pairs == 4
     assert [plain.adjusted, mixed.adjusted] == pytest.approx(holm(expected))
-    assert (plain.found.difference, plain.verdict("higher"), plain.verdict("lower")) == (pytest.approx(5.5), "better", "worse")
+    assert (plain.result.difference, plain.verdict("higher"), plain.verdict("lower")) == (pytest.approx(5.5), "better", "worse")
     assert mixed.verdict("higher") == "within noise"
     text = document(found, SPEC, "last")
     assert "| lr | 0.1 | 0.05 |" in text and "2 settings in common: 1 better, 1 within noise" in text and "paired t-test on the seeds in common" in text
@@ -74,7 +74,7 @@ def test_without_common_seeds_means_are_compared(tmp_path):
     for seed, accuracy in enumerate(B, start=10):
         leave(tmp_path / "b" / f"r{seed}", (0.1, accuracy), seed=seed)
     (one,) = compared(tmp_path).changes
-    assert not one.pairs and one.found.p == pytest.approx(stats.ttest_ind(B, A, equal_var=False).pvalue)
+    assert not one.pairs and one.result.p == pytest.approx(stats.ttest_ind(B, A, equal_var=False).pvalue)
     assert "Welch" in document(compared(tmp_path), SPEC, "last")
 
 
@@ -84,7 +84,7 @@ def test_a_missing_run_costs_its_pair_and_no_other(tmp_path):
     runs(tmp_path / "b", [accuracy + 0.01 + seed / 1000 for seed, accuracy in enumerate(first[:4])])
     (one,) = compared(tmp_path).changes
     assert (one.pairs, one.verdict("higher")) == (4, "better")
-    assert one.found.difference == pytest.approx(1.15)
+    assert one.result.difference == pytest.approx(1.15)
 
 
 def test_copies_are_no_further_seeds(tmp_path):
@@ -92,7 +92,7 @@ def test_copies_are_no_further_seeds(tmp_path):
         for copy in range(4):
             runs(tmp_path / side / f"copy{copy}", accuracies)
     (one,) = compared(tmp_path).changes
-    assert one.found.n == 3 and one.found.p == pytest.approx(stats.ttest_rel(B[:3], A[:3]).pvalue)
+    assert one.result.n == 3 and one.result.p == pytest.approx(stats.ttest_rel(B[:3], A[:3]).pvalue)
 
 
 def test_unlike_settings_are_not_pooled(tmp_path):
@@ -395,7 +395,7 @@ def test_a_reports_differences_are_of_runs_on_the_same_data(tmp_path):
         made_by(tmp_path / f"mixup{seed}", "a" * 40, data_contents="old")
     (table,) = build_tables(load_runs(tmp_path), baseline="none")
     (one,) = contrasts(table)
-    assert one.found.n == 4 and one.found.difference == pytest.approx(5.5)
+    assert one.result.n == 4 and one.result.difference == pytest.approx(5.5)
 
 
 def test_runs_of_one_cell_in_two_precisions_have_no_mean_and_it_is_said(tmp_path):
@@ -488,12 +488,12 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
         (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
     table = build_table(load_runs(tmp_path))
     spec = {**SCATTER, "probe": "points", "x": "x", "y": "y"}
-    assert [run.folder.name for _, run, _ in probed._clouds(table, spec)] == ["r2"]
-    assert [rows[0]["labels"] for *_, rows in pictures.kept(table, pictures.IMAGES)] == ["cat 2"]
+    assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
+    assert [rows[0]["labels"] for *_, rows in images.kept(table, images.IMAGES)] == ["cat 2"]
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))
-    assert [run.folder.name for _, run, _ in probed._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
+    assert [run.folder.name for _, run, _ in probes._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
 
 
 def test_an_earlier_evaluation_is_never_the_last(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
+import yaml
 from scipy import stats
 from test_report import TABLE, leave
 
@@ -35,13 +37,13 @@ def test_columns_are_compared_seed_by_seed_in_each_row(tmp_path):
     found = {one.place: one for one in contrasts(build_table(load_runs(grid(tmp_path))))}
     expected = stats.ttest_rel([100 * x for x in MIXUP], [100 * x for x in NONE])
     one = found["500"]
-    assert (one.ours, one.theirs, one.found.n, one.unpaired) == ("label-mix", "none", 4, 0)
-    assert (one.found.difference, one.found.p, one.adjusted) == pytest.approx((5.25, expected.pvalue, expected.pvalue))
+    assert (one.ours, one.theirs, one.result.n, one.unpaired) == ("label-mix", "none", 4, 0)
+    assert (one.result.difference, one.result.p, one.adjusted) == pytest.approx((5.25, expected.pvalue, expected.pvalue))
     assert one.significant
     assert "| 100 | label-mix − none | 2 (1 runs unpaired) | +2.75 |  |  |  |  |" in markdown(build_table(load_runs(tmp_path)))
     few = found["100"]
-    assert (few.found.n, few.unpaired, few.found.p, few.adjusted, few.significant) == (2, 1, None, None, False)
-    assert few.found.difference == pytest.approx(2.75)
+    assert (few.result.n, few.unpaired, few.result.p, few.adjusted, few.significant) == (2, 1, None, None, False)
+    assert few.result.difference == pytest.approx(2.75)
 
 
 def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
@@ -51,11 +53,11 @@ def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
     for seed, accuracy in enumerate((0.52, 0.51, 0.57, 0.54)):
         leave(tmp_path / f"o{seed}", (0.1, accuracy), mix="other", seed=seed, table=table)
     found = contrasts(build_table(load_runs(tmp_path)))
-    tested = [one for one in found if one.found.p is not None]
+    tested = [one for one in found if one.result.p is not None]
     assert [(one.ours, one.theirs) for one in tested] == [("label-mix", "none"), ("other", "none"), ("other", "label-mix")]
-    assert [one.adjusted for one in tested] == holm([one.found.p for one in tested])
+    assert [one.adjusted for one in tested] == holm([one.result.p for one in tested])
     against = contrasts(build_table(load_runs(tmp_path), baseline="label-mix"))
-    assert [(one.ours, one.theirs) for one in against if one.found.p is not None] == [("none", "label-mix"), ("other", "label-mix")]
+    assert [(one.ours, one.theirs) for one in against if one.result.p is not None] == [("none", "label-mix"), ("other", "label-mix")]
     expected = MEAN.paired([100 * x for x in MIXUP], [100 * x for x in NONE])
     assert tested[0].detectable == pytest.approx(expected.detectable(3)), "of three tests, the smallest p has to be below 0.05 / 3"
 
@@ -63,13 +65,13 @@ def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
 def test_rows_are_compared_where_the_baseline_is_a_row_or_columns_are_measures(tmp_path):
     grid(tmp_path)
     found = contrasts(build_table(load_runs(tmp_path), baseline="100"))
-    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("none", "500", "100", 3), ("label-mix", "500", "100", 2)]
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("none", "500", "100", 3), ("label-mix", "500", "100", 2)]
     measures = TABLE | {"columns": {"measures": {"first": {"metric": "accuracy", "rule": "best"}, "loss": {"metric": "test_loss"}}}, "published": {}}
     other = tmp_path / "other"
     grid(other, measures | {"rows": {"values": {"plain": {"mix": "none", "subset.n": 500}, "mixed": {"mix": "mixup", "subset.n": 500}}}})
     found = contrasts(build_table(load_runs(other)))
-    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("first", "mixed", "plain", 4), ("loss", "mixed", "plain", 4)]
-    assert found[1].found.p is None, "all have the same loss"
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("first", "mixed", "plain", 4), ("loss", "mixed", "plain", 4)]
+    assert found[1].result.p is None, "all have the same loss"
 
 
 def test_a_baseline_that_a_setting_does_not_apply_to_is_the_same_in_every_row(tmp_path):
@@ -79,7 +81,7 @@ def test_a_baseline_that_a_setting_does_not_apply_to_is_the_same_in_every_row(tm
         for alpha in (0.2, 1.0):
             leave(tmp_path / f"m{seed}{alpha}", (accuracy + alpha / 10 + seed / 100,), mix="mixup", alpha=alpha, seed=seed, table=table)
     found = contrasts(build_table(load_runs(tmp_path)))
-    assert [(one.place, one.ours, one.theirs, one.found.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1.0", "label-mix", "none", 4)]
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1.0", "label-mix", "none", 4)]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_compared(tmp_path):
@@ -93,7 +95,7 @@ def test_data_seeds_are_paired_too(tmp_path):
     for seed, mix in itertools.product((0, 1, 2), ("none", "mixup")):
         leave(tmp_path / f"{mix}{seed}", (0.5 + seed / 100,), mix=mix, data_seed=seed if mix == "none" else seed + 1)
     (found,) = contrasts(build_table(load_runs(tmp_path)))
-    assert (found.found.n, found.unpaired) == (2, 2)
+    assert (found.result.n, found.unpaired) == (2, 2)
 
 
 def test_a_baseline_that_is_no_label_is_said_with_what_is_near(tmp_path):
@@ -169,3 +171,32 @@ def test_copies_of_a_run_in_one_folder_count_once_and_unlike_runs_of_one_name_tw
     assert len(runs) == 3 and remarks == ["3 runs are copies of another one, the same settings and seeds on the same data; each counts once."]
     leave(tmp_path / "b" / "run 0", (0.7,), mix="mixup")
     assert len(gather([tmp_path / "a", tmp_path / "b"])[0]) == 4
+
+
+def in_precision(run, bfloat16):
+    """The run's record says what its precision came to."""
+    path = run / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bfloat16": bfloat16}))
+    return run
+
+
+def test_a_run_in_another_precision_is_no_copy(tmp_path):
+    for folder, bfloat16 in (("cpu", False), ("gpu", True)):
+        in_precision(leave(tmp_path / folder / "run", (0.1, 0.5)), bfloat16)
+    runs, remarks = gather([tmp_path / "cpu", tmp_path / "gpu"])
+    assert len(runs) == 2 and not remarks
+    table = build_table(runs)
+    assert table.unlike == set(table.cells), "and one cell of both has no mean"
+    assert any("they differ in precision" in remark for remark in table.remarks)
+
+
+def test_runs_of_one_setting_in_two_precisions_are_not_compared(tmp_path):
+    for mix, accuracies in (("none", NONE), ("mixup", MIXUP)):
+        for seed, accuracy in enumerate(accuracies):
+            in_precision(leave(tmp_path / f"{mix}{seed}", (0.1, accuracy), mix=mix, seed=seed, precision="auto"), mix == "mixup")
+    assert contrasts(build_table(load_runs(tmp_path))) == []
+    for run in tmp_path.iterdir():
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["precision"] = "bfloat16" if config["choices"]["mix"] == "mixup" else "float32"
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert len(contrasts(build_table(load_runs(tmp_path)))) == 1, "what a setting says was changed on purpose"

@@ -25,9 +25,8 @@ from PIL import Image
 from test_report import TABLE, leave
 
 from mixexp.errors import UserError
-from mixexp.report import style
-from mixexp.report.confusions import confusion_of
-from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard
+from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard, style
+from mixexp.report.figures.classes import confusion_of
 from mixexp.report.tables import Entry, Table, build_table, runs_of
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs

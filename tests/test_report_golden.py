@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
-from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_tables
-from mixexp.report.write import as_csv
 from mixexp.run.reader import load_runs
 
 HERE = Path(__file__).resolve().parent

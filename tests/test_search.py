@@ -25,17 +25,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_faults import (
-    MY_FAULTS,
-    STOPPED,
-    WORDS,
-    begin,
-    end,
-    mixexp,
-    stamps,
-    table,
-    until,
-)
+from test_faults import MY_FAULTS, STOPPED, WORDS, begin, end, mixexp, stamps, table, until
 
 from hydra_plugins.mixexp_sweeper.search import SearchSweeper
 from mixexp.conf_dir import CONF

@@ -18,13 +18,7 @@ from torch import Tensor
 
 from mixexp.augment import Shift
 from mixexp.build import build
-from mixexp.dataset.sounds import (
-    ClassFolders,
-    ListedTest,
-    NumberedNames,
-    SoundFolder,
-    spectrogram,
-)
+from mixexp.dataset.sounds import ClassFolders, ListedTest, NumberedNames, SoundFolder, spectrogram
 from mixexp.errors import UserError
 from mixexp.mix import Mix
 from mixexp.mix.blend import LoudnessBlend, a_weighting

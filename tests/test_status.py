@@ -28,15 +28,7 @@ from mixexp.run.spec import Task
 from mixexp.sweep import launch, slot
 from mixexp.sweep import status as statuses
 from mixexp.sweep.estimate import DurationModel, duration
-from mixexp.sweep.status import (
-    PlannedRun,
-    RunStatus,
-    State,
-    describe,
-    keep_plan,
-    scan,
-    status,
-)
+from mixexp.sweep.status import PlannedRun, RunStatus, State, describe, keep_plan, scan, status
 
 SMALL = ("model.width=2", "epochs=1")
 TASK = Task("digits small_cnn batch 128 threads 1", "cpu", 1e9)

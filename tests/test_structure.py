@@ -140,6 +140,12 @@ def test_what_must_start_fast_imports_no_torch(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.options", "mixexp.sweep.survey", "mixexp.run.reader", "mixexp.spec.experiments"])
+def test_what_answers_at_once_imports_no_heavy_library(module):
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'pandas', 'scipy', 'matplotlib'}} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_no_path_of_a_machine_and_no_unfinished_mark_in_the_text():
     root = PACKAGE.parent
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False).stdout.split()

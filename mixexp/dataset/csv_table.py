@@ -13,13 +13,7 @@ from pydantic import Field
 from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
 from mixexp.dataset.delimited import Delimited, plain_name
 from mixexp.dataset.files import SHOWN, find_path
-from mixexp.dataset.identifiers import (
-    FEW,
-    NAMELESS,
-    numbers_rows,
-    tells_classes,
-    tells_one_class,
-)
+from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
 from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
 from mixexp.text import one_line, override, resembling, sanitize

@@ -33,9 +33,7 @@ class Digits(Dataset):
 
     def load(self) -> Splits:
         """Images uint8 [N, 1, 8, 8], both parts in scikit-learn's order."""
-        from sklearn.datasets import (
-            load_digits,  # over a second to import, which only this data set should cost
-        )
+        from sklearn.datasets import load_digits  # over a second to import, which only this data set should cost
 
         check_statistics(self.mean, self.std, channels=1)
         bundle = load_digits()

@@ -53,10 +53,7 @@ class Toy2D(Dataset):
         return Splits(*parts[0], *parts[1], ("0", "1"))
 
     def _draw(self, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from sklearn.datasets import (  # over a second to import, which only this data set should cost
-            make_blobs,
-            make_moons,
-        )
+        from sklearn.datasets import make_blobs, make_moons  # over a second to import, which only this data set should cost
 
         if self.arrangement == "moons":
             points, labels = make_moons(count, noise=self.noise, random_state=seed)

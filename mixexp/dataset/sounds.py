@@ -225,9 +225,7 @@ def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
     sound = channels.mean(1)
     common = math.gcd(rate, sample_rate)
     if rate != sample_rate:
-        from scipy.signal import (
-            resample_poly,  # two seconds, for sounds of another rate alone
-        )
+        from scipy.signal import resample_poly  # two seconds, for sounds of another rate alone
 
         # the filter may overshoot
         sound = resample_poly(sound, sample_rate // common, rate // common).clip(-max(peak, 1), max(peak, 1))

@@ -123,9 +123,7 @@ class SklearnTable(Table):
         self.name = name
 
     def read(self) -> Rows:
-        from sklearn import (
-            datasets,  # over a second to import, which only its own data should cost
-        )
+        from sklearn import datasets  # over a second to import, which only its own data should cost
 
         bundle = getattr(datasets, f"load_{self.name}")()
         return Rows(bundle.data.astype(np.float64), bundle.target.astype(np.int64), tuple(map(str, bundle.target_names)))

@@ -37,9 +37,7 @@ class Beta(Ratio):
         return np.broadcast_to(lam, (rows, count)).astype(np.float32)
 
     def density(self, lam: np.ndarray) -> np.ndarray:
-        from scipy.stats import (
-            beta,  # a second to import, which only drawings of it should cost
-        )
+        from scipy.stats import beta  # a second to import, which only drawings of it should cost
 
         drawn = beta(self.alpha + self.beta_a_offset, self.alpha)
         return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.symmetric_max else drawn.pdf(lam)

@@ -16,15 +16,7 @@ from mixexp.build import build, locate
 from mixexp.errors import UserError, note
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
-from mixexp.plan.dry_run import (
-    DATA,
-    DataSummary,
-    cache_key,
-    data_summary,
-    network_summary,
-    optimizer_states,
-    require_complete,
-)
+from mixexp.plan.dry_run import DATA, DataSummary, cache_key, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.probe import Facts
 from mixexp.run.budget import Budget, budget_of

@@ -22,12 +22,7 @@ from mixexp.plan.options import options
 from mixexp.plan.overrides import parse, spelled_out
 from mixexp.plan.plan import resolve
 from mixexp.plan.refusals import refuse, refuse_several
-from mixexp.plan.unknown import (
-    NoSuchSetting,
-    NoSuchSettings,
-    missing_key,
-    options_apart,
-)
+from mixexp.plan.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
 
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:

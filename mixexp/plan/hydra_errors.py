@@ -11,11 +11,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import (
-    GrammarParseError,
-    InterpolationResolutionError,
-    MissingMandatoryValue,
-)
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, MissingMandatoryValue
 
 from mixexp.conf_dir import CONF
 from mixexp.errors import closest

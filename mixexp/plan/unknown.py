@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from mixexp.errors import closest
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.options import commented, options, settings
-from mixexp.settings import flatten
+from mixexp.settings import leaves
 from mixexp.text import command
 
 
@@ -151,7 +151,7 @@ def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
 def _names(cell: Composed) -> list[str]:
     """Every setting of a cell, its groups and sections among them."""
     found = OmegaConf.to_container(cell.config, resolve=False)
-    return list(dict.fromkeys([*found, *flatten(found)]))
+    return list(dict.fromkeys([*found, *leaves(found)]))
 
 
 def _siblings(cell: Composed, key: str) -> list[str]:

@@ -119,9 +119,7 @@ class Tsne(Probe):
             raise ValueError(f"probe.perplexity = {self.perplexity}: must be below the number of points, which is {points}")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        from sklearn.manifold import (
-            TSNE,  # over a second to import, which only this probe should cost
-        )
+        from sklearn.manifold import TSNE  # over a second to import, which only this probe should cost
         from threadpoolctl import threadpool_limits
 
         part = subject.sample(self.part, self.samples)

@@ -6,16 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mixexp.report.claims import (
-    CANNOT,
-    UNCLEAR,
-    UNDECIDED,
-    VERDICTS,
-    Answer,
-    Check,
-    Decided,
-    counts,
-)
+from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
@@ -40,9 +31,9 @@ def sheet(answers: Sequence[Answer]) -> Sheet:
     return Sheet(head, [row for one in _told(answers) for row in [_row(*one)]], 5)
 
 
-def checks(found: Iterable[Check]) -> list[str]:
+def checks(outcomes: Iterable[Check]) -> list[str]:
     """A sentence for each check: met or not, with its numbers."""
-    return [f"{one.name}, {one.edition}: {one.says} {standing(one)}" for one in found]
+    return [f"{one.name}, {one.edition}: {one.says} {standing(one)}" for one in outcomes]
 
 
 def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check]]]:
@@ -62,8 +53,8 @@ def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
 def totals(decided: Decided) -> list[str]:
     """How many claims have which verdict in each edition, and how many runs were no evidence."""
     lines = []
-    for edition, found in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
-        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
+    for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
+        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
         lines.append(f"{edition}: {told}" if edition else told)
     return [*(lines or ["no claim"]), *no_evidence(decided)]
 
@@ -75,7 +66,7 @@ def no_evidence(decided: Decided) -> list[str]:
 
 def records(decided: Decided) -> list[dict[str, Any]]:
     """One record for each claim and edition, in displayed units."""
-    found = []
+    rows = []
     for one in decided.answers:
         known = one.evidence
         interval = known.interval if known else None
@@ -86,29 +77,29 @@ def records(decided: Decided) -> list[dict[str, Any]]:
         }  # fmt: skip
         rounded = {key: round(value, one.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
         chances = {"p": _six(known and known.p), "p_holm": _six(one.adjusted), "tests": one.tests if known else None}
-        found.append({**rounded, "n": one.seeds, **chances, "detectable": _six(one.detectable), "runs_without_a_number": one.lost})
-    return found
+        rows.append({**rounded, "n": one.seeds, **chances, "detectable": _six(one.detectable), "runs_without_a_number": one.lost})
+    return rows
 
 
-def check_records(found: Iterable[Check]) -> list[dict[str, Any]]:
+def check_records(outcomes: Iterable[Check]) -> list[dict[str, Any]]:
     """One record for each check."""
     return [
         {"check": one.name, "edition": one.edition, "says": one.says, "compared": one.test.words, "met": one.met, "values": list(one.values), "reason": one.problem}
-        for one in found
+        for one in outcomes
     ]
 
 
 def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
     """The answers that are shown, each with the names of its editions."""
-    found = []
+    pairs = []
     for name in dict.fromkeys(one.name for one in answers):
         own = [one for one in answers if one.name == name]
         told = [one for one in own if one.seeds or one.verdict in (CANNOT, UNCLEAR)]
         waiting = [one for one in own if one not in told]
-        found += [(one, one.edition) for one in told]
+        pairs += [(one, one.edition) for one in told]
         if waiting and not any(one.edition for one in told):
-            found.append((waiting[0], ", ".join(one.edition for one in waiting)))
-    return found
+            pairs.append((waiting[0], ", ".join(one.edition for one in waiting)))
+    return pairs
 
 
 def _row(one: Answer, edition: str) -> list[str]:
@@ -123,9 +114,9 @@ def _row(one: Answer, edition: str) -> list[str]:
 
 def effect_of(one: Answer) -> str:
     """A tested claim's effect with its interval."""
-    spec, found = _shown(one), one.evidence
-    effect = number(found.effect, spec) if one.test.level or one.test.kind == "order" else signed(found.effect, spec)
-    return effect if found.interval is None else f"{effect} {span(found.interval.low, found.interval.high, spec)}"
+    spec, evidence = _shown(one), one.evidence
+    effect = number(evidence.effect, spec) if one.test.level or one.test.kind == "order" else signed(evidence.effect, spec)
+    return effect if evidence.interval is None else f"{effect} {span(evidence.interval.low, evidence.interval.high, spec)}"
 
 
 def detectable_of(one: Answer) -> str:

@@ -7,14 +7,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from mixexp.report.claim_sheets import (
-    by_article,
-    detectable_of,
-    effect_of,
-    reason_of,
-    standing,
-    totals,
-)
+from mixexp.report.claim_sheets import by_article, detectable_of, effect_of, reason_of, standing, totals
 from mixexp.report.claims import NOT_RUN, UNDECIDED, VERDICTS, Answer, Decided
 from mixexp.report.sheets import chance
 

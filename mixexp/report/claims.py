@@ -9,38 +9,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, other_data, unlike, varying
+from mixexp.report.runs import once, unlike, unlike_pair, varying
 from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
-from mixexp.report.verdicts import (
-    CONTRADICTED,
-    SUPPORTED,
-    UNDECIDED,
-    Evidence,
-    best,
-    contrast,
-    equivalence,
-    order,
-)
+from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.run.reader import Run
-from mixexp.settings import (
-    CIRCUMSTANCES,
-    MIN_SEEDS,
-    REPEATS,
-    SAME_RESULT,
-    comparable,
-    lookup,
-)
+from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of
-from mixexp.spec.claims import (
-    LIKE_THE_TABLE,
-    Cell,
-    Test,
-    check_problems,
-    claim_problems,
-    edition_problems,
-    read_test,
-)
+from mixexp.spec.claims import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
 from mixexp.spec.experiments import Experiment
 from mixexp.spec.stated import Repeats, missing, states
 from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
@@ -151,7 +127,7 @@ class _Seeds:
         return len(self.numbers[0]) if self.numbers else 0
 
 
-def decide(found: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
+def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     """The claims of some experiments decided by the runs of theirs among these.
 
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
@@ -165,7 +141,7 @@ def decide(found: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     checks: list[Check] = []
     all_wrong: dict[str, list[str]] = {}
     no_evidence: dict[str, Counter[str]] = {}
-    for one in found:
+    for one in experiments:
         own, no_evidence[one.name] = evidence(one, of.get(one.name, ()))
         all_wrong[one.name] = problems_of(one)
         wrong = claim_problems(one.claims, one.editions)
@@ -213,7 +189,7 @@ def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]]
 
     A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its runs today.
     """
-    found: dict[str, list[Run]] = {}
+    by_edition: dict[str, list[Run]] = {}
     others: Counter[str] = Counter()
     asked = {edition: one.stated(str(edition)) for edition in (None, *one.editions)}
     for run in runs:
@@ -223,16 +199,16 @@ def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]]
         elif edition not in asked or not asked[edition].has(run):
             others[NOT_STATED] += 1
         else:
-            found.setdefault(str(edition or FULL), []).append(run)
-    return {edition: once(members, SAME, of_table=lambda run: run.config.get("edition")) for edition, members in found.items()}, others
+            by_edition.setdefault(str(edition or FULL), []).append(run)
+    return {edition: once(members, SAME, of_table=lambda run: run.config.get("edition")) for edition, members in by_edition.items()}, others
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
     """Edition → verdict → how many claims; what no run can decide under an edition without a name."""
-    found: dict[str, Counter[str]] = {}
+    verdicts: dict[str, Counter[str]] = {}
     for one in answers:
-        found.setdefault(one.edition, Counter())[one.verdict] += 1
-    return found
+        verdicts.setdefault(one.edition, Counter())[one.verdict] += 1
+    return verdicts
 
 
 def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping[str, list[Run]]) -> Iterable[Answer]:
@@ -251,8 +227,8 @@ def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping
 
 def _wanted(one: Experiment, edition: str, test: Test) -> Repeats | None:
     """The seeds that the file states for all cells of a test, each with its data_seed; None where any will do."""
-    found = [one.stated(edition).repeats(cell.conditions) for cell in test.cells]
-    return None if None in found else frozenset.intersection(*found)
+    repeats = [one.stated(edition).repeats(cell.conditions) for cell in test.cells]
+    return None if None in repeats else frozenset.intersection(*repeats)
 
 
 def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answer:
@@ -261,19 +237,19 @@ def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answe
     if wanted is not None and len(wanted) < MIN_SEEDS:
         said = f"the file states {len(wanted)} seed{'s' * (len(wanted) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
         return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
-    found = _seeds(test, runs, empty.spec, wanted)
-    answer = dataclasses.replace(empty, seeds=found.n, lost=found.lost, problem=found.problem)
-    if found.problem:
+    by_seed = _seeds(test, runs, empty.spec, wanted)
+    answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
+    if by_seed.problem:
         return dataclasses.replace(answer, verdict=UNCLEAR)
-    if found.lost:  # leaving out a run that diverged would favour what made it diverge
-        problem = f"{found.lost} run{'s' * (found.lost != 1)} without a number: {found.why_lost}"
+    if by_seed.lost:  # leaving out a run that diverged would favour what made it diverge
+        problem = f"{by_seed.lost} run{'s' * (by_seed.lost != 1)} without a number: {by_seed.why_lost}"
         return dataclasses.replace(answer, verdict=UNCLEAR, problem=problem)
     cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
     absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
-    if found.n < MIN_SEEDS or (wanted is not None and missing(wanted, found.there)):
-        needed = f"{found.n} of {len(wanted)} seeds" if wanted else f"{found.n} seed{'s' * (found.n != 1)} in common, and {MIN_SEEDS} are needed"
+    if by_seed.n < MIN_SEEDS or (wanted is not None and missing(wanted, by_seed.there)):
+        needed = f"{by_seed.n} of {len(wanted)} seeds" if wanted else f"{by_seed.n} seed{'s' * (by_seed.n != 1)} in common, and {MIN_SEEDS} are needed"
         return dataclasses.replace(answer, problem=f"{needed}{absent}" if runs else "no run")
-    return dataclasses.replace(answer, evidence=_evidence(test, found.numbers))
+    return dataclasses.replace(answer, evidence=_evidence(test, by_seed.numbers))
 
 
 def _evidence(test: Test, numbers: Sequence[Sequence[float]]) -> Evidence:
@@ -300,33 +276,33 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     for place, one in enumerate(answers):
         if one.test is not None:
             families.setdefault((one.article, one.edition), []).append(place)
-    found = list(answers)
+    corrected = list(answers)
     for places in families.values():
         known = [answers[place].evidence for place in places]
         for place, evidence, p in zip(places, known, holm([1.0 if one is None else one.p for one in known]), strict=True):
             if evidence is not None:
-                found[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p))
-    return found
+                corrected[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p))
+    return corrected
 
 
 def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
     """Whether every seed shows what a check says: no p, since a premise is a matter of these runs and not of others like them."""
     test, spec = read_test(check["test"]), _spec(one, check)
     wanted = _wanted(one, edition, test)
-    found = _seeds(test, runs, spec, wanted)
+    by_seed = _seeds(test, runs, spec, wanted)
     empty = Check(f"{one.name}.{name}", check["says"], edition, _shown_as(spec, test), test, None)
-    if found.lost:
-        return dataclasses.replace(empty, met=False, problem=f"{found.lost} of its runs without a number: {found.why_lost}")
-    if found.problem or not found.n:
-        return dataclasses.replace(empty, problem=found.problem or "no run")
-    if wanted is not None and missing(wanted, found.there):
-        return dataclasses.replace(empty, problem=f"{found.n} of {len(wanted)} seeds")
-    rows = list(zip(*found.numbers, strict=True))
+    if by_seed.lost:
+        return dataclasses.replace(empty, met=False, problem=f"{by_seed.lost} of its runs without a number: {by_seed.why_lost}")
+    if by_seed.problem or not by_seed.n:
+        return dataclasses.replace(empty, problem=by_seed.problem or "no run")
+    if wanted is not None and missing(wanted, by_seed.there):
+        return dataclasses.replace(empty, problem=f"{by_seed.n} of {len(wanted)} seeds")
+    rows = list(zip(*by_seed.numbers, strict=True))
     if test.kind in ("order", "best"):
         wanted = [[test.sign * value for value in row] for row in rows]
         met = [all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:]) for row in wanted]
         return dataclasses.replace(empty, met=all(met))
-    values, _ = _combined(test, found.numbers)
+    values, _ = _combined(test, by_seed.numbers)
     met = [abs(value) < test.boundary if test.kind == "equivalence" else test.sign * (value - test.boundary) > 0 for value in values]
     return dataclasses.replace(empty, met=all(met), values=values)
 
@@ -345,7 +321,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], wanted: Rep
     shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (wanted is None or states(wanted, seed))]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
-    sound = [seed for seed in whole if not any(other_data(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
+    sound = [seed for seed in whole if not any(unlike_pair(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
     numbers = [[side[seed][1] for seed in sound] for side in sides]
     return _Seeds(numbers, frozenset(sound), len(without), next(iter(without.values()), ""))
 

@@ -18,7 +18,8 @@ from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.claims import decide, family, only, problems_of
-from mixexp.report.write import as_csv, write_files, write_report
+from mixexp.report.csv_files import as_csv
+from mixexp.report.write import write_files, write_report
 from mixexp.run.reader import everywhere
 from mixexp.spec.claims import groups_in
 from mixexp.spec.experiments import Experiment, experiments, places
@@ -64,11 +65,11 @@ def compare(words: list[str]) -> None:
     names = arguments.first, arguments.second
     sides = comparison.sides(names, arguments.places)
     spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
-    found = comparison.compare(names, sides, spec, arguments.rule)
-    text = comparison.document(found, spec, arguments.rule)
+    differences = comparison.compare(names, sides, spec, arguments.rule)
+    text = comparison.document(differences, spec, arguments.rule)
     show(text)
     if arguments.out:
-        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(found, spec, arguments.rule))})
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))})
         show("\n".join(map(str, written)))
 
 
@@ -109,14 +110,14 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
     relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
-    found = decide(relatives, everywhere(arguments.runs or places(relatives, Path("outputs"))))
+    decided = decide(relatives, everywhere(arguments.runs or places(relatives, Path("outputs"))))
     if asked:  # the correction is over all claims of an article, whichever are shown
-        found = only(found, asked)
+        decided = only(decided, asked)
     if arguments.json:
-        told = {"claims": claim_sheets.records(found), "checks": claim_sheets.check_records(found.checks), "left_out": found.left_out}
+        told = {"claims": claim_sheets.records(decided), "checks": claim_sheets.check_records(decided.checks), "left_out": decided.left_out}
         show(json.dumps(told, indent=1, allow_nan=False))
     else:
-        show(claim_text.text(found, asked))
+        show(claim_text.text(decided, asked))
 
 
 def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:

@@ -13,24 +13,10 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import (
-    BESIDE_SETTINGS,
-    METHOD,
-    once,
-    other_data,
-    unlike,
-    varying,
-)
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
-from mixexp.report.tables import (
-    label,
-    named_by,
-    scored,
-    telling,
-    usual_metric,
-    why_no_number,
-)
+from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
 from mixexp.run.reader import Run, everywhere, nothing_there
 from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import DEFAULTS, unit
@@ -50,7 +36,7 @@ class Change:
     setting: str
     first: list[float]
     second: list[float]
-    found: Paired | None
+    result: Paired | None
     pairs: int
     same: int
     adjusted: float | None = None
@@ -59,18 +45,18 @@ class Change:
 
     def verdict(self, better: str) -> str:
         """Whether the second side is better or worse, by more than the seeds' noise."""
-        if self.found is None:
+        if self.result is None:
             return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
             return "identical"
-        if self.found.n < MIN_SEEDS:
+        if self.result.n < MIN_SEEDS:
             what = "seeds in common" if self.pairs else "runs on one side"
-            return f"open: {self.found.n} {what}, {MIN_SEEDS} are needed"
+            return f"open: {self.result.n} {what}, {MIN_SEEDS} are needed"
         if self.adjusted is None:
-            return "no spread to judge by" if self.found.difference else "equal"
+            return "no spread to judge by" if self.result.difference else "equal"
         if self.adjusted >= 1 - LEVEL:
             return "within noise"
-        return "better" if (self.found.difference > 0) == (better == "higher") else "worse"
+        return "better" if (self.result.difference > 0) == (better == "higher") else "worse"
 
 
 @dataclass(frozen=True)
@@ -92,23 +78,23 @@ def sides(names: tuple[str, str], places: Sequence[Path]) -> tuple[list[Run], li
     Raises UserError where a word is neither a folder nor the commit of a run, with the commits there are.
     """
     first, second = (everywhere([Path(name)]) if Path(name).is_dir() else _made_by(name, places) for name in names)
-    for name, found in zip(names, (first, second), strict=True):
-        if not found:
+    for name, runs in zip(names, (first, second), strict=True):
+        if not runs:
             raise UserError(nothing_there(Path(name)))
     return first, second
 
 
 def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
     commit, runs = _resolved(name), everywhere(places)
-    found = [run for run in runs if _commit(run).startswith(commit)]
-    meant = sorted({_commit(run) for run in found})
+    matching = [run for run in runs if run.commit.startswith(commit)]
+    meant = sorted({run.commit for run in matching})
     if len(meant) > 1:
         raise UserError(f"{name} could be any of the commits {', '.join(one[:12] for one in meant)}")
-    if not found:
-        there = ", ".join(sorted({_commit(run)[:10] for run in runs} - {""})) or "none"
+    if not matching:
+        there = ", ".join(sorted({run.commit[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
         raise UserError(f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there: {there}.")
-    return found
+    return matching
 
 
 def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str) -> Comparison:
@@ -130,8 +116,8 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     # within a side, what differs throughout is the same, and tells nothing apart
     keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
     found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
-    adjusted = iter(holm([one.found.p for one in found if one.found and one.found.p is not None]))
-    changes = [replace(one, adjusted=next(adjusted)) if one.found and one.found.p is not None else one for one in found]
+    adjusted = iter(holm([one.result.p for one in found if one.result and one.result.p is not None]))
+    changes = [replace(one, adjusted=next(adjusted)) if one.result and one.result.p is not None else one for one in found]
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
     told = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
@@ -140,18 +126,18 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     return Comparison(names if ends[0] == ends[1] else ends, (kept[0], kept[1]), shown, _circumstances(*kept), changes, (alone[0], alone[1]), (lost[0], lost[1]))
 
 
-def document(found: Comparison, spec: Mapping[str, Any], rule: str) -> str:
+def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     """The comparison as Markdown: what changed, then by how much, then what has nothing to be compared with."""
-    first, second = (plain(name) for name in found.names)
+    first, second = (plain(name) for name in comparison.names)
     parts = [f"# {second} beside {first}"]
-    verdicts = Counter(one.verdict(spec["better"]).partition(":")[0] for one in found.changes)
+    verdicts = Counter(one.verdict(spec["better"]).partition(":")[0] for one in comparison.changes)
     counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
-    common = f"{len(found.changes)} setting{'s' * (len(found.changes) != 1)} in common: {counted}" if found.changes else "no setting in common"
-    parts.append(f"{len(found.sides[0])} and {len(found.sides[1])} runs with a number; {common}.")
-    parts += [f"## Settings that differ throughout{_both(found.changed, found.names)}"] if found.changed else ["No setting differs throughout."]
-    parts += [f"## Circumstances that differ{_both(found.circumstances, found.names)}"] if found.circumstances else []
-    parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(found, spec))] if found.changes else []
-    for name, settings, lost in zip((first, second), found.alone, found.lost, strict=True):
+    common = f"{len(comparison.changes)} setting{'s' * (len(comparison.changes) != 1)} in common: {counted}" if comparison.changes else "no setting in common"
+    parts.append(f"{len(comparison.sides[0])} and {len(comparison.sides[1])} runs with a number; {common}.")
+    parts += [f"## Settings that differ throughout{_both(comparison.changed, comparison.names)}"] if comparison.changed else ["No setting differs throughout."]
+    parts += [f"## Circumstances that differ{_both(comparison.circumstances, comparison.names)}"] if comparison.circumstances else []
+    parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(comparison, spec))] if comparison.changes else []
+    for name, settings, lost in zip((first, second), comparison.alone, comparison.lost, strict=True):
         if settings:
             parts += [f"## Only in {name}", "\n".join(f"- {plain(setting)}" for setting in settings)]
         if lost:
@@ -164,32 +150,32 @@ def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
     return "\n\n" + grid(Sheet(["", *names], [[key, *both] for key, both in values.items()], 3))[0]
 
 
-def sheet(found: Comparison, spec: Mapping[str, Any]) -> Sheet:
+def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
     """The changes as a table, the largest beside their noise first."""
-    head = ["setting", *found.names, "pairs", "difference", "95 % interval", "p (Holm)", "second is"]
-    order = sorted(found.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
+    head = ["setting", *comparison.names, "pairs", "difference", "95 % interval", "p (Holm)", "second is"]
+    order = sorted(comparison.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
     rows = [
         [
             one.setting, _side(one.first, one.mixed[0], spec), _side(one.second, one.mixed[1], spec), str(one.pairs),
-            signed(one.found.difference, spec) if one.found else "",
-            span(one.found.interval.low, one.found.interval.high, spec) if one.found and one.found.interval else "", chance(one.adjusted),
+            signed(one.result.difference, spec) if one.result else "",
+            span(one.result.interval.low, one.result.interval.high, spec) if one.result and one.result.interval else "", chance(one.adjusted),
             one.verdict(spec["better"]),
         ]
         for one in order
     ]  # fmt: skip
-    tested = [one for one in found.changes if one.found and one.found.p is not None]
+    tested = [one for one in comparison.changes if one.result and one.result.p is not None]
     ways = ["paired t-test on the seeds in common"] * any(one.pairs for one in tested)
     ways += ["Welch's t-test where there are none"] * any(not one.pairs for one in tested)
     tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}" if tested else ""
     return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
 
 
-def records(found: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
+def records(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
     """The changes as records, for a CSV."""
     records = []
-    for one in found.changes:
+    for one in comparison.changes:
         first, second = (None if mixed else MEAN.centre(values) for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
-        difference = one.found or Paired(0, None)
+        difference = one.result or Paired(0, None)
         low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
             {
@@ -209,11 +195,6 @@ def metric_of(runs: Iterable[Run]) -> str:
 
 def _number(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
     return scored(run, spec)[0].get(rule) if run.outcome == "finished" else None
-
-
-def _commit(run: Run) -> str:
-    git = run.environment.get("git")
-    return str(git.get("commit") or "") if isinstance(git, Mapping) else ""
 
 
 def _resolved(name: str) -> str:
@@ -249,7 +230,7 @@ def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
     sides = [{(run.setting("seed"), run.setting("data_seed")): run for run in runs} for runs in (first, second)]
-    values = [[found[run.folder] for run in runs] for runs, found in zip((first, second), scores, strict=True)]
+    values = [[numbers[run.folder] for run in runs] for runs, numbers in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
     within = [unlike(runs) for runs in (first, second)]
@@ -258,7 +239,7 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     if differing:
         return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
-        pairs = [[found[side[seeds].folder] for seeds in shared] for side, found in zip(sides, scores, strict=True)]
+        pairs = [[numbers[side[seeds].folder] for seeds in shared] for side, numbers in zip(sides, scores, strict=True)]
         return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
     return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
@@ -273,16 +254,17 @@ def _values(runs: Iterable[Run], key: str) -> str:
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
     """What of commit, versions, device and time is not the same on both sides."""
-    def within(run: Run, name: str) -> Mapping[str, Any]:
-        found = run.environment.get(name)
-        return found if isinstance(found, Mapping) else {}
+
+    def version(run: Run, name: str) -> Any:
+        versions = run.environment.get("versions")
+        return versions.get(name) if isinstance(versions, Mapping) else None
 
     about = {
-        "commit": lambda run: _commit(run)[:10] + " with uncommitted changes" * bool(within(run, "git").get("dirty")),
+        "commit": lambda run: run.code(10),
         "contents of the data set's files": lambda run: run.environment.get("data_contents"),
         "device": lambda run: run.environment.get("device_name"),
         "bfloat16": lambda run: run.environment.get("bfloat16"),
-        **{name: lambda run, name=name: within(run, "versions").get(name) for name in ("mixexp", "torch", "numpy")},
+        **{name: lambda run, name=name: version(run, name) for name in ("mixexp", "torch", "numpy")},
     }
     told = {
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()

@@ -11,7 +11,7 @@ from mixexp.report import sheets
 from mixexp.report.markdown import heading
 from mixexp.report.sheets import Sheet
 from mixexp.report.summary import Contrast
-from mixexp.report.tables import Table, label, reductions
+from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
 ONE_COLUMN = 56
@@ -41,16 +41,16 @@ def latex(table: Table, name: str, rule: str | None = None) -> str:
     which of them a paper needs is for its author to say.
     """
     spec, sheet = table.spec, sheets.headline(table, rule)
-    reduced = reductions(table.runs)
+    reduced = table.reduced
     compared = f"Compared with: {spec['source']}." if spec["source"] else ""
     caption = [f"{spec['title']}: {heading(table, rule)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
     notes = [*(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result), *spec["notes"], *table.remarks]
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 
 
-def latex_differences(table: Table, found: list[Contrast], name: str) -> str:
+def latex_differences(table: Table, comparisons: list[Contrast], name: str) -> str:
     """The comparisons by seed as a table of their own."""
-    sheet = sheets.differences(table, found)
+    sheet = sheets.differences(table, comparisons)
     caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 

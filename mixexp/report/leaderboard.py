@@ -54,7 +54,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
     spec = of_metric(metric)
     finished = [run for run in once(runs, SAME_RESULT) if run.outcome == "finished"]
-    scores = {run.folder: found for run in finished if (found := scored(run, spec)[0].get(rule)) is not None}
+    scores = {run.folder: score for run in finished if (score := scored(run, spec)[0].get(rule)) is not None}
     if not scores:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
     contents = _contents(finished)
@@ -107,11 +107,11 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
 
 def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
     """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
-    found: dict[frozenset, set[str]] = {}
+    contents: dict[frozenset, set[str]] = {}
     for run in runs:
         if run.environment.get("data_contents"):
-            found.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
-    return found
+            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
+    return contents
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
@@ -132,14 +132,14 @@ def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any
     one_each = {digest: members[0] for digest, members in groups.items()}
     differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
-    found = {digest: _called(run, keys) for digest, run in one_each.items()}
-    for name in set(found.values()):
-        alike = {digest: one_each[digest] for digest, other in found.items() if other == name}
+    names = {digest: _called(run, keys) for digest, run in one_each.items()}
+    for name in set(names.values()):
+        alike = {digest: one_each[digest] for digest, other in names.items() if other == name}
         more = telling(list(alike.values()), (*METHOD, *SAME_RESULT, *REPEATS)) if len(alike) > 1 else []
         for digest, run in alike.items():
             beside = [f"{fact} {value}" for fact, value in facts[run.folder].items()] if len(alike) > 1 else []
-            found[digest] = ", ".join(filter(None, [name, named_by(run, more), *beside]))
-    return found
+            names[digest] = ", ".join(filter(None, [name, named_by(run, more), *beside]))
+    return names
 
 
 def _called(run: Run, keys: Iterable[str]) -> str:

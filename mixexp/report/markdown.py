@@ -11,7 +11,7 @@ from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.sheets import Sheet
 from mixexp.report.summary import contrasts
-from mixexp.report.tables import Table, label, reductions
+from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
 
@@ -21,7 +21,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     parts = [f"# {plain(spec['title'])}"]
     if spec["source"]:
         parts.append(f"Compared with: {plain(spec['source'])}")
-    parts += [f"**Reduced: {plain(reduced)}**"] if (reduced := reductions(table.runs)) else []
+    parts += [f"**Reduced: {plain(reduced)}**"] if (reduced := table.reduced) else []
     parts.append(plain(sheets.census(table)))
     if table.without_result:
         parts.append(f"## Without a result: {len(table.without_result)} of {len(table.runs)} runs")
@@ -70,10 +70,10 @@ def plain(text: Any) -> str:
 
 
 def _differences(table: Table) -> list[str]:
-    found = contrasts(table)
-    if any(one.found.p is not None for one in found):
-        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, found))]
-    return [why] if (why := sheets.untested(found, table.statistic)) else []
+    comparisons = contrasts(table)
+    if any(one.result.p is not None for one in comparisons):
+        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, comparisons))]
+    return [why] if (why := sheets.untested(comparisons, table.statistic)) else []
 
 
 def _premises(texts: list[str]) -> list[str]:

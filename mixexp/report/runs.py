@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,28 @@ METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
 BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
 """Facts of environment.json that change what a run measures without being a setting."""
-LARGEST = 1e150
-"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
-    found = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
-    kept = once(found, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
-    copies = len(found) - len(kept)
+    runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    kept = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(runs) - len(kept)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
     return kept, [remark] * bool(copies)
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
-    """The runs without copies: of those with the same settings, seeds and data a finished one, and of several that started last.
+    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
 
     ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
     """
     kept: dict[Any, Run] = {}
+    counts = functools.cache(lambda key: not under(key, ignore))
     for run in runs:
-        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and not under(key, ignore))
-        identity = (settings, str(run.environment.get("data_contents")), str(of_table(run))) if settings else run.folder
+        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
+        beside = tuple(str(run.environment.get(fact) or "") for fact in BESIDE_SETTINGS)
+        identity = (settings, beside, str(of_table(run))) if settings else run.folder
         other = kept.setdefault(identity, run)
         if _standing(run) > _standing(other):
             kept[identity] = run
@@ -57,20 +58,27 @@ def other_data(first: Run, second: Run) -> bool:
     return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
 
 
+def unlike_pair(first: Run, second: Run) -> bool:
+    """Whether two runs differ in what no setting says: the contents of the same data set's files, or what one setting of the precision came to."""
+    precisions = [run.environment.get("bfloat16") for run in (first, second)]
+    same_setting = first.setting("precision") == second.setting("precision")
+    return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))
+
+
 def data_settings(run: Run) -> frozenset:
     """A run's settings of its data set, without those that change no image."""
     return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
-def varying(runs: Iterable[Run], ignore: Iterable[str] = ()) -> list[str]:
+def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
 
     ignore: keys that do not count, with all that is under them.
     """
-    first, *others = [run.settings for run in runs if run.config] or [{}]
-    keys = dict.fromkeys([*first, *(key for settings in others if settings.keys() != first.keys() for key in settings)])
-    ignored = set(ignore)
-    counted = [key for key in keys if key not in ignored and key.partition(".")[0] not in ignored]
-    found = [key for key in counted if any(settings.get(key) != first.get(key) for settings in others)]
-    groups = {str(group) for run in runs if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
-    return sorted(found, key=lambda key: key not in groups)
+    known = [run for run in runs if run.config]
+    keys = dict.fromkeys(key for run in known for key in run.settings)
+    first = known[0].settings.items() if known else {}.items()
+    # a key that is missing is as good as one without a value
+    differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
+    groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
+    return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)

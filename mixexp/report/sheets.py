@@ -8,14 +8,7 @@ from typing import Any
 
 from mixexp.metrics import RULES
 from mixexp.report.stats import MEAN, Statistic
-from mixexp.report.summary import (
-    MARK,
-    STAR,
-    CellSummary,
-    Contrast,
-    cell_summary,
-    legend,
-)
+from mixexp.report.summary import MARK, STAR, CellSummary, Contrast, cell_summary, legend
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
 from mixexp.settings import lookup
@@ -48,9 +41,9 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
     for row in table.rows:
         cells = [row.label]
         for column, has in zip(table.columns, compared, strict=True):
-            found = cell_summary(table, row.label, column.label, rule)
-            summaries.append(found)
-            cells += [ours(table, row.label, column.label, found), *[beside(found, spec)] * has]
+            summary = cell_summary(table, row.label, column.label, rule)
+            summaries.append(summary)
+            cells += [ours(table, row.label, column.label, summary), *[beside(summary, spec)] * has]
         rows.append(cells)
     return Sheet(head, rows, 1, legend(summaries, table.statistic), groups if any(compared) else [])
 
@@ -67,23 +60,23 @@ def rules(table: Table) -> Sheet:
     return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
 
 
-def differences(table: Table, found: list[Contrast]) -> Sheet:
+def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
     """The comparisons between settings, run by run with the same seed."""
-    spec, measured = table.spec, [one for one in found if one.found.p is not None]
-    other = "rows" if any(one.place == row.label for one in found for row in table.rows) else "columns"
+    spec, measured = table.spec, [one for one in comparisons if one.result.p is not None]
+    other = "rows" if any(one.place == row.label for one in comparisons for row in table.rows) else "columns"
     head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
     detectable = any(one.detectable is not None for one in measured)
     rows = [
         [
             one.place,
             f"{one.ours} − {one.theirs}",
-            str(one.found.n) + (f" ({one.unpaired} runs unpaired)" if one.unpaired else ""),
-            signed(one.found.difference, spec) + f" {STAR}" * one.significant,
-            span(one.found.interval.low, one.found.interval.high, spec) if one.found.interval else "",
-            *(chance(p) for p in (one.found.p, one.adjusted)),
+            str(one.result.n) + (f" ({one.unpaired} runs unpaired)" if one.unpaired else ""),
+            signed(one.result.difference, spec) + f" {STAR}" * one.significant,
+            span(one.result.interval.low, one.result.interval.high, spec) if one.result.interval else "",
+            *(chance(p) for p in (one.result.p, one.adjusted)),
             *(["" if one.detectable is None else number(one.detectable, spec)] if detectable else []),
         ]
-        for one in found
+        for one in comparisons
     ]
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
     words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
@@ -91,11 +84,11 @@ def differences(table: Table, found: list[Contrast]) -> Sheet:
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
 
-def untested(found: list[Contrast], statistic: Statistic) -> str:
+def untested(comparisons: list[Contrast], statistic: Statistic) -> str:
     """Why none of the comparisons has a p, empty where there is none to make."""
-    if not found:
+    if not comparisons:
         return ""
-    most = max(one.found.n for one in found)
+    most = max(one.result.n for one in comparisons)
     few = f"at least {statistic.least} seeds in common are needed, and the most there are is {most}"
     why = few if most < statistic.least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
@@ -115,27 +108,27 @@ def warnings(table: Table, rule: str) -> list[str]:
     return other + best * (rule == "best")
 
 
-def ours(table: Table, row: str, column: str, found: CellSummary) -> str:
+def ours(table: Table, row: str, column: str, summary: CellSummary) -> str:
     """A cell's text: mean ± sd (n), or median [smallest–largest] (n)."""
     if (row, column) in table.unlike:
         return f"unlike runs ({len(table.cells[row, column])})"
-    if found.ours is None:
+    if summary.ours is None:
         return "; ".join(f"{count} {outcome}" for outcome, count in table.lost.get((row, column), {}).items())
-    spec, n = table.spec, len(found.values)
-    middle = number(found.ours, spec)
-    if found.spread is None:
+    spec, n = table.spec, len(summary.values)
+    middle = number(summary.ours, spec)
+    if summary.spread is None:
         return f"{middle} ({n})"
     if table.statistic is MEAN:
-        return f"{middle} ± {number(found.spread, spec)} ({n})"
-    return f"{middle} {span(min(found.values), max(found.values), spec)} ({n})"
+        return f"{middle} ± {number(summary.spread, spec)} ({n})"
+    return f"{middle} {span(min(summary.values), max(summary.values), spec)} ({n})"
 
 
-def beside(found: CellSummary, spec: Mapping[str, Any]) -> str:
+def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
     """The published value, how far ours is from it, and the mark."""
-    if found.published is None:
+    if summary.published is None:
         return ""
-    gap = f" ({signed(found.difference, spec)})" if found.difference is not None else ""
-    return number(found.published, spec) + gap + f" {MARK}" * bool(found.outside)
+    gap = f" ({signed(summary.difference, spec)})" if summary.difference is not None else ""
+    return number(summary.published, spec) + gap + f" {MARK}" * bool(summary.outside)
 
 
 def place_of(table: Table, run: Run) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import abc
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scipy import special
@@ -55,8 +54,13 @@ class Paired:
         return None if self.error is None else detectable(self.n, self.error, tests)
 
 
-class Statistic(abc.ABC):
-    """How the numbers of a cell's runs become one, with the words for it; ``least``: values without which there is no interval."""
+@dataclass(frozen=True)
+class Statistic:
+    """How the numbers of a cell's runs become one, with the words for it.
+
+    least: values without which there is no interval and no test. band: how far the spread reaches below and above the centre. The
+    functions but centre and band take at least two values; error is of means alone.
+    """
 
     name: str
     heading: str
@@ -65,22 +69,16 @@ class Statistic(abc.ABC):
     test: str
     method: str
     least: int
-
-    @abc.abstractmethod
-    def centre(self, values: Sequence[float]) -> float:
-        """The mean or the median."""
-
-    @abc.abstractmethod
-    def band(self, values: Sequence[float]) -> tuple[float, float]:
-        """How far the spread reaches below and above the centre; nothing for a single value."""
-
-    @abc.abstractmethod
-    def spread(self, values: Sequence[float]) -> float | None:
-        """The spread as one number; None for fewer than two values."""
+    centre: Callable[[Sequence[float]], float]
+    band: Callable[[Sequence[float]], tuple[float, float]]
+    spread: Callable[[Sequence[float]], float]
+    bounds: Callable[[Sequence[float]], Interval]
+    p_value: Callable[[Sequence[float]], float]
+    error: Callable[[Sequence[float]], float | None]
 
     def interval(self, values: Sequence[float]) -> Interval | None:
         """The confidence interval of the centre of independent values; None where there are too few or they are all alike."""
-        return None if len(values) < self.least or alike(values, values) else self._interval(values)
+        return None if len(values) < self.least or alike(values, values) else self.bounds(values)
 
     def paired(self, ours: Sequence[float], theirs: Sequence[float]) -> Paired:
         """Compare values pair by pair, ours − theirs, two-sided.
@@ -91,88 +89,69 @@ class Statistic(abc.ABC):
         differences = ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
         n, centre = len(differences), self.centre(differences)
         # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
-        if n < MIN_SEEDS or alike(differences, (*ours, *theirs)):
+        if n < self.least or alike(differences, (*ours, *theirs)):
             return Paired(n, centre)
-        return self._paired(differences)
-
-    @abc.abstractmethod
-    def _interval(self, values: Sequence[float]) -> Interval | None: ...
-
-    @abc.abstractmethod
-    def _paired(self, differences: Sequence[float]) -> Paired: ...
+        return Paired(n, centre, self.interval(differences), float(self.p_value(differences)), self.error(differences))
 
 
-class _Mean(Statistic):
-    """The mean with the sample standard deviation, Student's interval and the paired t-test."""
-
-    name = "mean"
-    heading = "mean ± sd over seeds (number of runs)"
-    centres = "means over seeds"
-    reach = "± the sample standard deviation"
-    test = "paired t-test"
-    method = "Student's t"
-    least = MIN_SEEDS
-
-    def centre(self, values: Sequence[float]) -> float:
-        return statistics.fmean(values)
-
-    def band(self, values: Sequence[float]) -> tuple[float, float]:
-        spread = self.spread(values) or 0.0
-        return spread, spread
-
-    def spread(self, values: Sequence[float]) -> float | None:
-        return None if len(values) < 2 else deviation(values)
-
-    def _interval(self, values: Sequence[float]) -> Interval:
-        return students(statistics.fmean(values), deviation(values) / math.sqrt(len(values)), len(values) - 1)
-
-    def _paired(self, differences: Sequence[float]) -> Paired:
-        from scipy import (
-            stats,  # a second of importing, which only comparisons have to pay
-        )
-
-        n = len(differences)
-        p = float(stats.ttest_1samp(differences, 0).pvalue)  # of differences, it is the paired test
-        return Paired(n, self.centre(differences), self._interval(differences), p, deviation(differences) / math.sqrt(n))
+def deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten times as long."""
+    centre = statistics.fmean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
-class _Median(Statistic):
-    """The median with the smallest and largest value, the interval between order statistics and Wilcoxon's signed-rank test."""
-
-    name = "median"
-    heading = "median [min–max] over seeds (number of runs)"
-    centres = "medians over seeds"
-    reach = "from the smallest to the largest run"
-    test = "Wilcoxon's signed-rank test"
-    method = "order statistics"
-    least = 6  # fewer have no interval at LEVEL, and no p below 1 − LEVEL: n differences of one sign have the smallest, 2 / 2ⁿ
-
-    def centre(self, values: Sequence[float]) -> float:
-        return statistics.median(values)
-
-    def band(self, values: Sequence[float]) -> tuple[float, float]:
-        middle = statistics.median(values)
-        return middle - min(values), max(values) - middle
-
-    def spread(self, values: Sequence[float]) -> float | None:
-        return None if len(values) < 2 else max(values) - min(values)
-
-    def _interval(self, values: Sequence[float]) -> Interval:
-        """Between order statistics (David and Nagaraja 2003, eq. 7.1.2): P(the k-th smallest exceeds the median) = P(Binomial(n, ½) < k)."""
-        ordered, n = sorted(values), len(values)
-        depth = max(k for k in range(1, n // 2 + 1) if special.bdtr(k - 1, n, 0.5) <= (1 - LEVEL) / 2)
-        return Interval(ordered[depth - 1], ordered[-depth], self.method)
-
-    def _paired(self, differences: Sequence[float]) -> Paired:
-        from scipy import stats
-
-        n = len(differences)
-        p = float(stats.wilcoxon(differences).pvalue) if n >= self.least else None
-        return Paired(n, self.centre(differences), self.interval(differences), p)
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of at least two values."""
+    return deviation(values) / math.sqrt(len(values))
 
 
-MEAN, MEDIAN = _Mean(), _Median()
-STATISTICS: dict[str, Statistic] = {one.name: one for one in (MEAN, MEDIAN)}
+def students(centre: float, error: float, freedom: float) -> Interval:
+    """Student's interval of a mean with a standard error."""
+    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return Interval(centre - reach, centre + reach, "Student's t")
+
+
+def _deviations(values: Sequence[float]) -> tuple[float, float]:
+    spread = deviation(values) if len(values) > 1 else 0.0
+    return spread, spread
+
+
+def _extremes(values: Sequence[float]) -> tuple[float, float]:
+    middle = statistics.median(values)
+    return middle - min(values), max(values) - middle
+
+
+def _between_order_statistics(values: Sequence[float]) -> Interval:
+    """David and Nagaraja 2003, eq. 7.1.2: P(the k-th smallest exceeds the median) = P(Binomial(n, ½) < k)."""
+    ordered, n = sorted(values), len(values)
+    depth = max(k for k in range(1, n // 2 + 1) if special.bdtr(k - 1, n, 0.5) <= (1 - LEVEL) / 2)
+    return Interval(ordered[depth - 1], ordered[-depth], "order statistics")
+
+
+def _t_test(differences: Sequence[float]) -> float:
+    from scipy import stats  # a second of importing, which only comparisons have to pay
+
+    return stats.ttest_1samp(differences, 0).pvalue  # of differences, it is the paired test
+
+
+def _wilcoxon(differences: Sequence[float]) -> float:
+    from scipy import stats
+
+    return stats.wilcoxon(differences).pvalue
+
+
+MEAN = Statistic(
+    "mean", "mean ± sd over seeds (number of runs)", "means over seeds", "± the sample standard deviation",
+    "paired t-test", "Student's t", MIN_SEEDS, statistics.fmean, _deviations, deviation,
+    lambda values: students(statistics.fmean(values), standard_error(values), len(values) - 1), _t_test, standard_error,
+)  # fmt: skip
+# of fewer than six values no interval covers LEVEL, and no p is below 1 − LEVEL: n differences of one sign have the smallest, 2 / 2ⁿ
+MEDIAN = Statistic(
+    "median", "median [min–max] over seeds (number of runs)", "medians over seeds", "from the smallest to the largest run",
+    "Wilcoxon's signed-rank test", "order statistics", 6, statistics.median, _extremes, lambda values: max(values) - min(values),
+    _between_order_statistics, _wilcoxon, lambda values: None,
+)  # fmt: skip
+STATISTICS = {one.name: one for one in (MEAN, MEDIAN)}
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -197,18 +176,6 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def students(centre: float, error: float, freedom: float) -> Interval:
-    """Student's interval of a mean with a standard error."""
-    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
-    return Interval(centre - reach, centre + reach, MEAN.method)
-
-
-def deviation(values: Sequence[float]) -> float:
-    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten times as long."""
-    centre = statistics.fmean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
 def alike(values: Sequence[float], scale: Sequence[float]) -> bool:

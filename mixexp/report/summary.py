@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.runs import other_data
+from mixexp.report.runs import unlike_pair
 from mixexp.report.stats import LEVEL, Interval, Paired, Statistic, holm
 from mixexp.report.tables import UNSET, Entry, Table
 from mixexp.run.reader import Run
@@ -45,7 +45,7 @@ class Contrast:
     place: str
     ours: str
     theirs: str
-    found: Paired
+    result: Paired
     unpaired: int
     detectable: float | None = None
     adjusted: float | None = None
@@ -58,7 +58,7 @@ class Contrast:
 
 def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
     """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common number."""
-    key = (row, column, rule or table.rule)
+    key = ("cell", row, column, rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _cell_summary(table, row, column, rule)
     return table.statistics[key]
@@ -70,9 +70,10 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
     if not values:
         return CellSummary(values, None, None, None, published, None, None)
     ours, interval = table.statistic.centre(values), table.statistic.interval(values)
+    spread = table.statistic.spread(values) if len(values) > 1 else None
     difference = None if published is None else ours - published
     outside = None if interval is None or published is None else not interval.holds(published)
-    return CellSummary(values, ours, table.statistic.spread(values), interval, published, difference, outside)
+    return CellSummary(values, ours, spread, interval, published, difference, outside)
 
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:
@@ -96,7 +97,7 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
     a cell of unlike runs is left out.
     """
-    key = rule or table.rule
+    key = ("contrasts", rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _contrasts(table, rule)
     return table.statistics[key]
@@ -106,17 +107,19 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
     axis, pairs = _pairs(table)
     idle = _idle(table, axis)
     raw = []
+    entries = {entry.label: entry for pair in pairs for entry in pair}
     for other in table.columns if axis == "rows" else table.rows:
+        scores = {label: _scores(table, axis, idle, entry, other, rule) for label, entry in entries.items()}
         for ours, theirs in pairs:
-            sides = [_scores(table, axis, idle, entry, other, rule) for entry in (ours, theirs)]
-            shared = [key for key in sides[0] if key in sides[1] and not other_data(sides[0][key][0], sides[1][key][0])]
+            sides = scores[ours.label], scores[theirs.label]
+            shared = [key for key in sides[0] if key in sides[1] and not unlike_pair(sides[0][key][0], sides[1][key][0])]
             if shared:
-                found = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
-                raw.append(Contrast(other.label, ours.label, theirs.label, found, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
-    tested = [one for one in raw if one.found.p is not None]
-    adjusted = iter(holm([one.found.p for one in tested]))
+                result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
+                raw.append(Contrast(other.label, ours.label, theirs.label, result, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
+    tested = [one for one in raw if one.result.p is not None]
+    adjusted = iter(holm([one.result.p for one in tested]))
     return [
-        one if one.found.p is None else replace(one, detectable=one.found.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
+        one if one.result.p is None else replace(one, detectable=one.result.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
     ]
 
 

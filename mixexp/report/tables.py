@@ -12,20 +12,15 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import (
-    BESIDE_SETTINGS,
-    LARGEST,
-    METHOD,
-    data_settings,
-    unlike,
-    varying,
-)
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_settings, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import DEFAULTS, better, scale, table_problems, unit
 
 UNSET = "–"
+LARGEST = 1e150
+"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +104,11 @@ class Table:
 
     @cached_property
     def _members(self) -> dict[int, dict[Path, Run]]:
-        found: dict[tuple[str, str], dict[Path, Run]] = {}
+        by_entry: dict[tuple[str, str], dict[Path, Run]] = {}
         for (row, column), members in self.cells.items():
             for place in (("rows", row), ("columns", column)):
-                found.setdefault(place, {}).update({run.folder: run for run in members})
-        return {id(entry): found.get((axis, entry.label), {}) for axis in ("rows", "columns") for entry in getattr(self, axis)}
+                by_entry.setdefault(place, {}).update({run.folder: run for run in members})
+        return {id(entry): by_entry.get((axis, entry.label), {}) for axis in ("rows", "columns") for entry in getattr(self, axis)}
 
     @cached_property
     def rules(self) -> list[str]:
@@ -132,11 +127,16 @@ class Table:
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
         """How the runs of a cell ended that give no number: outcome → how many."""
-        found: dict[tuple[str, str], Counter[str]] = {}
+        endings: dict[tuple[str, str], Counter[str]] = {}
         for run, outcome, _ in self.without_result:
             for place in self.places(run) if run.config else ():
-                found.setdefault(place, Counter())[outcome] += 1
-        return found
+                endings.setdefault(place, Counter())[outcome] += 1
+        return endings
+
+    @cached_property
+    def reduced(self) -> str:
+        """What the runs used instead of their experiment's own values, empty where all are full size."""
+        return reductions(self.runs)
 
     def published(self, row: str, column: str) -> float | None:
         """The value the source gives for a cell, in displayed units."""
@@ -179,9 +179,9 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
     A setting that a run does not have at all (an option of another mix or model) does not part it from those that have it.
     """
     groups: list[tuple[dict[str, str | None], list[Run]]] = []
-    found = [(run, _departures(run)) for run in runs]
-    keys = {key for _, departures in found for key in departures}
-    for run, departures in found:
+    departing = [(run, _departures(run)) for run in runs]
+    keys = {key for _, departures in departing for key in departures}
+    for run, departures in departing:
         own = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
         for together, members in groups:
             if all(together.get(key, value) == value for key, value in own.items()):
@@ -227,16 +227,16 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     measured: dict[Path, dict[str, dict[str, float]]] = {}
     without_result: list[tuple[Run, str, str]] = []
     for run in runs:
-        found, problem = scored(run, spec) if run.outcome == "finished" else ({}, run.problem)
-        if found and measures:
+        numbers, problem = scored(run, spec) if run.outcome == "finished" else ({}, run.problem)
+        if numbers and measures:
             pairs = {name: scored(run, spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
             measured[run.folder] = {name: figures for name, (figures, _) in pairs.items()}
             if not any(measured[run.folder].values()):
                 problem = next(text for _, text in pairs.values())
-        if problem or not found:
+        if problem or not numbers:
             without_result.append((run, run.outcome if run.outcome != "finished" else "no number", problem))
         else:
-            scores[run.folder] = found
+            scores[run.folder] = numbers
     order = ["failed", "diverged", "no number", "damaged", "unfinished"]
     without_result.sort(key=lambda entry: order.index(entry[1]))
     cells: dict[tuple[str, str], list[Run]] = {}
@@ -259,7 +259,7 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
         by_keys.setdefault(keys, {}).setdefault(tuple(entry.wanted[key] for key in keys), []).append(index)
 
     def find(run: Run) -> list[Entry]:
-        held = [index for keys, found in by_keys.items() for index in found.get(tuple(map(run.setting, keys)), ())]
+        held = [index for keys, places in by_keys.items() for index in places.get(tuple(map(run.setting, keys)), ())]
         return [entries[index] for index in sorted(held)]
 
     return find
@@ -358,8 +358,8 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
     """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none to be ignored."""
     keys: list[str] = []
     distinct = 1
-    found = varying(runs, ignore)
-    for key in dict.fromkeys([*(key for key in first if key in found), *found]):
+    differing = varying(runs, ignore)
+    for key in dict.fromkeys([*(key for key in first if key in differing), *differing]):
         # A key that the earlier ones determine (an option's own parameters) would only repeat them.
         count = len({tuple(comparable(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
         if count > distinct:
@@ -440,13 +440,13 @@ def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> st
         first = next(run for run in runs)
         one = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
         return f"{one}; {first.folder.name}: {first.problem}" if first.problem else one
-    found = [scored(run, spec) for run in finished]
+    results = [scored(run, spec) for run in finished]
     metric = spec["metric"]
-    if any(scores for scores, _ in found):
+    if any(scores for scores, _ in results):
         return f"no finished run has a number for {metric!r} by {RULES[rule]}, since none held a part of its training set out (validation=0.1)"
     known = dict.fromkeys(name for run in finished for name in run.metrics if name not in ("step", "epoch", "lr", "seconds"))
     if metric in known or metric == "error" or metric.startswith("probe."):
-        return f"no finished run has a number for {metric!r} by {RULES[rule]}; {finished[0].folder.name}: {found[0][1]}"
+        return f"no finished run has a number for {metric!r} by {RULES[rule]}; {finished[0].folder.name}: {results[0][1]}"
     return f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)} There are {', '.join(known)}."
 
 
@@ -472,7 +472,7 @@ def _edited(runs: Iterable[Run]) -> list[str]:
     for run in runs:
         if "data_contents" in run.environment:
             contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
-    return [f"The runs were made with {len(found)} different contents of the same data set's files." for found in contents.values() if len(found) > 1]
+    return [f"The runs were made with {len(digests)} different contents of the same data set's files." for digests in contents.values() if len(digests) > 1]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

@@ -9,16 +9,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from mixexp.report.stats import (
-    LEVEL,
-    POWER,
-    Interval,
-    alike,
-    detectable,
-    deviation,
-    students,
-    ties,
-)
+from mixexp.report.stats import LEVEL, POWER, Interval, alike, detectable, deviation, students, ties
 from mixexp.settings import MIN_SEEDS
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -128,10 +119,10 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     """
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]
-    found = [contrast([a - b for a, b in zip(values, rival, strict=True)], scale, sign) for rival in rivals]
-    nearest = min(found, key=lambda one: sign * one.effect)
-    opposing = min(1.0, len(found) * min(one.opposing for one in found))
-    return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in found), opposing, nearest.error)
+    contrasts = [contrast([a - b for a, b in zip(values, rival, strict=True)], scale, sign) for rival in rivals]
+    nearest = min(contrasts, key=lambda one: sign * one.effect)
+    opposing = min(1.0, len(contrasts) * min(one.opposing for one in contrasts))
+    return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in contrasts), opposing, nearest.error)
 
 
 def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,13 +18,13 @@ from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
+from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
-from mixexp.report.records import contrast_records, run_records, tidy
 from mixexp.report.runs import gather
 from mixexp.report.summary import baseline_problem, contrasts
-from mixexp.report.tables import Table, build_tables, reductions
+from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
 from mixexp.settings import lookup
 from mixexp.spec.experiments import experiments, of_runs
@@ -88,13 +85,13 @@ def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) ->
     options = options or [CONF]
     stated = {one.name: one for one in of_runs(runs, options)}
     all_found = decide(family(stated.values(), experiments(options).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
-    found, waiting = [], set(stated)
+    decided, waiting = [], set(stated)
     for table in tables:
         names = {str(lookup(run.config, "experiment")) for run in table.runs} & waiting
         waiting -= names
-        found.append(only(all_found, names))
-        table.remarks.extend(f"Left out: {problem}" for problem in found[-1].problems)
-    return found
+        decided.append(only(all_found, names))
+        table.remarks.extend(f"Left out: {problem}" for problem in decided[-1].problems)
+    return decided
 
 
 @contextlib.contextmanager
@@ -159,7 +156,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
     """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
     folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
-    found, name = contrasts(table), _name(table)
+    comparisons, name = contrasts(table), _name(table)
     texts = {
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
@@ -167,7 +164,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
-        "differences.tex": latex_differences(table, found, name) if any(one.found.p is not None for one in found) else "",
+        "differences.tex": latex_differences(table, comparisons, name) if any(one.result.p is not None for one in comparisons) else "",
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
@@ -198,23 +195,6 @@ def _with_figures(table: Table, folder: Path, claims: Decided | None, pictures: 
     shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
     text = "\n\n".join([markdown(table, claims).rstrip("\n"), *remarks, *shown]) + "\n"
     return [*paths, *([_write(folder / "table.md", text)] if remarks or shown else [])]
-
-
-def as_csv(records: list[dict[str, Any]]) -> str:
-    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
-    if not records:
-        return ""
-    buffer = io.StringIO()
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_inert, columns))
-    writer.writerows([_inert(record.get(column)) for column in columns] for record in records)
-    return buffer.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def distinct_names(titles: list[str]) -> list[str]:
@@ -249,7 +229,7 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
-            reduced = " Reduced runs: see the table." if reductions(table.runs) else ""
+            reduced = " Reduced runs: see the table." if table.reduced else ""
             figure, words = draw(table, spec), caption(table, spec) + reduced
             pictures.append(Picture(save(figure, folder / name, words), words))
         except UserError as error:

@@ -9,7 +9,9 @@ import itertools
 import os
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,8 @@ from mixexp.files import parse_yaml, read_ends, read_json, read_text, read_yaml
 from mixexp.settings import OPTIONAL_KEYS, comparable, flatten, lookup
 from mixexp.text import one_line
 
+Metrics = dict[str, Sequence[float | None]]
+"""Columns of metrics.csv: a value for each evaluation, None where there is none."""
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
 """Files of which a folder of a run has one at least."""
 
@@ -35,7 +39,7 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
 
     @property
     def table(self) -> dict[str, Any]:
@@ -46,9 +50,9 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What its configuration says, as dotted keys with values that are equal where they mean the same."""
-        return {key: comparable(value) for key, value in flatten(self.config).items()}
+        return {sys.intern(key): comparable(value) for key, value in flatten(self.config).items()}  # thousands of runs have the same keys
 
-    def series(self, metric: str, where: Mapping[str, Any] | None = None) -> list[float | None]:
+    def series(self, metric: str, where: Mapping[str, Any] | None = None) -> Sequence[float | None]:
         """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or `probe.<file>.<column>`.
 
         error is 1 − accuracy. A probe's value at a step is the mean of its file's rows that fulfil `where`, a column's name → value.
@@ -90,6 +94,16 @@ class Run:
             raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
         return [statistics.fmean(values) for values in steps.values()]
 
+    @property
+    def commit(self) -> str:
+        """The git commit of the code that made it, empty where its environment does not say it."""
+        git = self.environment.get("git")
+        return " ".join(str(git.get("commit") or "").split()) if isinstance(git, Mapping) else ""
+
+    def code(self, digits: int) -> str:
+        """The commit's first digits, and whether there were uncommitted changes."""
+        return self.commit and self.commit[:digits] + " with uncommitted changes" * bool(self.environment["git"].get("dirty"))
+
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
         return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))
@@ -102,7 +116,7 @@ class State:
     outcome: str
     problem: str = ""
     result: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, list[float | None]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -185,9 +199,9 @@ def load_runs(directory: Path) -> list[Run]:
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
     """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to again counts once."""
-    found, seen = [], set()
+    runs, seen = [], set()
     for directory in directories:
-        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(found)):
+        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(runs)):
             real = os.path.realpath(place)
             if real in seen:
                 folders.clear()
@@ -196,13 +210,13 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             if any(marker in files for marker in MARKERS):
                 folders.clear()  # what lies in a run is the run's
-                found.append(load_run(Path(place)))
-    return found
+                runs.append(load_run(Path(place)))
+    return runs
 
 
-def _unreadable(found: list[Run]) -> Callable[[OSError], None]:
+def _unreadable(runs: list[Run]) -> Callable[[OSError], None]:
     """A function that lists a folder that cannot be looked into: it may be a run."""
-    return lambda error: found.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
+    return lambda error: runs.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
 
 
 def run_folders(directory: Path) -> list[Path]:
@@ -264,12 +278,29 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _entry(text: str) -> dict[str, Any]:
-    found = up_to_date(parse_yaml(text))
-    return found if isinstance(found, dict) else {}
+    entry = up_to_date(parse_yaml(text))
+    return entry if isinstance(entry, dict) else {}
 
 
-def _read_csv(path: Path) -> dict[str, list[float | None]]:
+def _read_csv(path: Path) -> Metrics:
     text = read_text(path)
+    return _columns_of_numbers(text) or _columns(text)
+
+
+def _columns_of_numbers(text: str) -> Metrics | None:
+    """The columns of a CSV of numbers without a gap or a quote, eight bytes each, since thousands of runs are read; None for any other text."""
+    header, *lines = text.removesuffix("\n").split("\n")
+    names = header.split(",")
+    if not text.endswith("\n") or '"' in header or "\r" in header or any(line.count(",") != len(names) - 1 for line in lines):
+        return None
+    try:
+        values = array("d", map(float, ",".join(lines).split(",")))
+    except ValueError:
+        return None
+    return {name: values[place :: len(names)] for place, name in enumerate(names)}
+
+
+def _columns(text: str) -> Metrics:
     lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     if len(lines) < 2:
         raise ValueError("no evaluation in it")
@@ -282,7 +313,7 @@ def _read_csv(path: Path) -> dict[str, list[float | None]]:
     return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
 
 
-def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Mapping[str, list]) -> tuple[str, str]:
+def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Metrics) -> tuple[str, str]:
     steps = [step for step in metrics.get("step", []) if step is not None]
     reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
     if not over:

@@ -82,8 +82,8 @@ class Test:
 def edition_problems(editions: Any) -> dict[str, str]:
     """What is wrong with the names and the form of an ``editions:`` block, a sentence for each that has something wrong."""
     if editions is None or isinstance(editions, Mapping):
-        found = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
-        return {name: problem for name, problem in found.items() if problem}
+        problems = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
+        return {name: problem for name, problem in problems.items() if problem}
     return {"": f"editions is {shown(editions)}; it needs a mapping of names and what each has instead of the experiment, or null."}
 
 
@@ -117,8 +117,8 @@ def _problems(block: str, claims: Any, editions: Sequence[str] | None, known: Ma
         return {}
     if not isinstance(claims, Mapping):
         return {"": f"{block} is {shown(claims)}; it needs a mapping of names and what is said under each, or null."}
-    found = {str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "") for name, claim in claims.items()}
-    return {name: problem for name, problem in found.items() if problem}
+    problems = {str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "") for name, claim in claims.items()}
+    return {name: problem for name, problem in problems.items() if problem}
 
 
 def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> Iterator[str]:

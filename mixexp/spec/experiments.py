@@ -47,11 +47,11 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
         name = lookup(run.config, "experiment")
         if plain_name(name):
             members.setdefault(name, []).append(run)
-    found = []
+    chosen = []
     for name, own in members.items():
         files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
-        found.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, own))
-    return found
+        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, own))
+    return chosen
 
 
 def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
@@ -61,18 +61,18 @@ def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
     return Experiment(name, str(runs[-1].config.get("name")), "", runs[-1].table, runs[-1].config.get("claims"), editions)
 
 
-def places(found: Iterable[Experiment], outputs: Path) -> list[Path]:
+def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
     """The folders that are there of the sweeps of some experiments and their editions, kept ones among them."""
-    names = [name for one in found for name in (one.sweep, *(f"{one.sweep}_{edition}" for edition in one.editions))]
+    names = [name for one in chosen for name in (one.sweep, *(f"{one.sweep}_{edition}" for edition in one.editions))]
     candidates = [path for name in names for path in (outputs / name, *sorted((outputs / "published").glob(f"*/{name}")))]
     return [path for path in candidates if path.is_dir()]
 
 
 def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
     """The experiment in a file, with what it takes from those in `folders` that its defaults name; raises UserError where one cannot be read."""
-    found, letter = _read(path, folders, ())
-    table, editions = (found.get(key) if isinstance(found.get(key), Mapping) else {} for key in ("table", "editions"))
-    return Experiment(path.stem, str(found.get("name") or path.stem), letter, table, found.get("claims"), _named(editions), found)
+    settings, letter = _read(path, folders, ())
+    table, editions = (settings.get(key) if isinstance(settings.get(key), Mapping) else {} for key in ("table", "editions"))
+    return Experiment(path.stem, str(settings.get("name") or path.stem), letter, table, settings.get("claims"), _named(editions), settings)
 
 
 def _named(editions: Mapping[Any, Any]) -> dict[str, Mapping[str, Any]]:
@@ -83,20 +83,20 @@ def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple
     """The settings of a file over those of the experiments that it is built on, and the letter of its article; above: the files that led here."""
     try:
         text = read_text(path)
-        found = parse_yaml(text)
+        parsed = parse_yaml(text)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(found, Mapping):
+    if not isinstance(parsed, Mapping):
         raise UserError(f"{path}: an experiment's file holds a mapping of settings")
     stated_letter = re.search(r"^# Article ([a-z])\b", text, re.MULTILINE)
     letter = stated_letter[1] if stated_letter else ""
-    for entry in reversed(found.get("defaults") or () if isinstance(found.get("defaults"), list) else ()):
+    for entry in reversed(parsed.get("defaults") or () if isinstance(parsed.get("defaults"), list) else ()):
         name = entry.removeprefix("/experiment/") if isinstance(entry, str) else ""
         base = next((place for folder in (path.parent.parent, *folders) if (place := folder / "experiment" / f"{name}.yaml").is_file()), None)
         if name and base is not None and base not in (*above, path):
             below, its_letter = _read(base, folders, (*above, path))
-            found, letter = _over(below, found), letter or its_letter
-    return found, letter
+            parsed, letter = _over(below, parsed), letter or its_letter
+    return parsed, letter
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the key instead:
     in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError when no cell is left.
     """
-    found = combined(blocks, axes, root)
-    return [[key if key.startswith("~") else f"{key}={value}" for key, value in cell.items()] for cell in found]
+    mappings = combined(blocks, axes, root)
+    return [[key if key.startswith("~") else f"{key}={value}" for key, value in cell.items()] for cell in mappings]
 
 
 def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[Cell]:

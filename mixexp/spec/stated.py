@@ -10,15 +10,7 @@ from typing import Any
 
 from mixexp.files import parse_yaml
 from mixexp.run.reader import Run
-from mixexp.settings import (
-    DESCRIPTIONS,
-    MIN_SEEDS,
-    REPEATS,
-    SAME_RESULT,
-    comparable,
-    flatten,
-    under,
-)
+from mixexp.settings import DESCRIPTIONS, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, flatten, under
 
 ANYTHING = None
 """The values of a setting that are not read here: a reference, or a sweep that only Hydra expands."""
@@ -155,5 +147,5 @@ def _typed(value: Any) -> frozenset | None:
 
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = settings.get(key)
-    return found if isinstance(found, Mapping) else {}
+    inner = settings.get(key)
+    return inner if isinstance(inner, Mapping) else {}

@@ -23,9 +23,7 @@ from mixexp.run.reader import load_state
 from mixexp.sweep.signals import handled
 
 if TYPE_CHECKING:
-    from mixexp.plan.plan import (
-        RunSpec,  # with torch, which the fork server begins to import first
-    )
+    from mixexp.plan.plan import RunSpec  # with torch, which the fork server begins to import first
 
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
@@ -51,9 +49,7 @@ def warm_up(threads: int) -> None:
 
 def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
     """The parent's ends of pipes to a new process that serves so many, and the process."""
-    from mixexp.sweep.worker import (
-        serve,  # the fork server imports torch while this process composes cells
-    )
+    from mixexp.sweep.worker import serve  # the fork server imports torch while this process composes cells
 
     pauses = iter(FORK_PAUSES)
     while True:

@@ -19,14 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from mixexp.errors import UserError
-from mixexp.files import (
-    held,
-    plain_name,
-    quantity,
-    read_json_or_nothing,
-    timestamp,
-    write_atomically,
-)
+from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
 from mixexp.run.folder import LOCK, headline
 from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
 from mixexp.run.spec import Task

@@ -21,19 +21,7 @@ from mixexp.run.folder import headline
 from mixexp.run.reader import is_run
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.status import (
-    PlannedRun,
-    Plans,
-    RunStatus,
-    State,
-    Sweep,
-    begun,
-    counted,
-    counts,
-    read_sweeps,
-    scan,
-    totals,
-)
+from mixexp.sweep.status import PlannedRun, Plans, RunStatus, State, Sweep, begun, counted, counts, read_sweeps, scan, totals
 from mixexp.text import one_line, printable, shorten
 
 URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.MISSING)

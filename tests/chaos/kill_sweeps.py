@@ -37,7 +37,7 @@ from typing import Any
 
 import torch
 
-from mixexp.run.reader import load_state, run_folders
+from mixexp.run.reader import load_state, read_environment, run_folders
 
 SWEEP = ("mix=none,mixup,bc", "seed=0,1", "epochs=15,30")  # of two lengths: a longer run may start where a shorter one ended
 SETTING = (
@@ -129,7 +129,7 @@ def phase(attempt: Attempt, folder: Path) -> str:
     slots = [pid for pid, kind in alive(attempt.process.pid).items() if kind == "slot"]
     if not slots:
         return "start-up"
-    runs = [run for run in run_folders(folder) if _read(run / "environment.json").get("process") in slots]
+    runs = [run for run in run_folders(folder) if read_environment(run).get("process") in slots]
     if any((run / "confusion.csv").exists() and not (run / "result.json").exists() for run in runs):
         return "finishing"
     return "training" if runs else "loading"
@@ -188,7 +188,7 @@ class Watch:
                 self.problems.append(f"{name}: {changed} of the finished run {'has changed' if now[changed] else 'is gone'}")
             before.update(now)
         for run in run_folders(self.folder):
-            environment = _read(run / "environment.json")
+            environment = read_environment(run)
             if environment:
                 self.begun[run.name, environment["process"], environment["started"]] = environment["continued_at_step"]
             if run.name not in self.finished and (run / "result.json").exists():
@@ -206,12 +206,6 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return ()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError):
-        return json.loads(path.read_text())
-    return {}
-
-
 def state_of(pid: int, folder: Path) -> str:
     """What a slot does, or did when it was killed: one of STATES, read off the files of the run it is at."""
     for run in run_folders(folder):
@@ -220,7 +214,7 @@ def state_of(pid: int, folder: Path) -> str:
         writing = [path.name.removesuffix(f".{pid}.part") for path in run.glob(f"*.{pid}.part")]
         if writing:
             return CHECKPOINT if writing == ["checkpoint.pt"] else OTHER_FILE
-        if _read(run / "environment.json").get("process") == pid:
+        if read_environment(run).get("process") == pid:
             if (run / "confusion.csv").exists():
                 return FINISHING
             return KEPT if (run / "checkpoint.pt").exists() else AFRESH

@@ -21,7 +21,7 @@ from mixexp.files import write_atomically
 from mixexp.plan.options import own_folders
 from mixexp.plan.space import Choices, Range
 from mixexp.report.figures import save
-from mixexp.report.style import STYLE, canvas, colour, fonts, legend, text
+from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, text
 from mixexp.spec.grid import as_override
 from mixexp.sweep.search.trial import ENDS, Settings, Trial, best_of, overrides
 

@@ -31,13 +31,7 @@ from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.estimate import DurationModel, duration
-from mixexp.sweep.one import (
-    Busy,
-    earlier_end,
-    execute_with_bar,
-    import_options,
-    planned_run,
-)
+from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, import_options, planned_run
 from mixexp.sweep.search.report import closing, write
 from mixexp.sweep.search.study import Claim, Study
 from mixexp.sweep.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mixexp.files import timestamp
-from mixexp.report.runlist import OUTCOMES, Listed, seconds
+from mixexp.report.page.runlist import OUTCOMES, Listed, seconds
 from mixexp.report.tables import label
 from mixexp.run.reader import Run
 
@@ -33,7 +33,7 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
         for name, words in {
             "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
             "Started": [_span(started[0], started[-1])] if started else [],
-            "Commit": _named([_commit(run) for run in runs]),
+            "Commit": _named([run.code(12) for run in runs]),
             "Versions": _named([_versions(run) for run in runs]),
             "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
             "Command": _named([label(run.environment.get("command") or "") for run in runs]),
@@ -66,13 +66,6 @@ def _named(values: Sequence[str]) -> list[str]:
         return list(counts)
     words = [f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in counts.most_common(MOST)]
     return words + [f"{len(counts) - MOST} others"] * (len(counts) > MOST)
-
-
-def _commit(run: Run) -> str:
-    git = run.environment.get("git")
-    if not isinstance(git, dict) or not git.get("commit"):
-        return ""
-    return label(git["commit"])[:12] + " with uncommitted changes" * bool(git.get("dirty"))
 
 
 def _versions(run: Run) -> str:

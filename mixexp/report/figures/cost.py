@@ -13,18 +13,8 @@ from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.plots import entries_of, score_of
-from mixexp.report.style import (
-    LETTERS_AN_INCH,
-    MOST_LINES,
-    SMALL,
-    canvas,
-    legend,
-    named,
-    plain_log,
-    series,
-    text,
-)
+from mixexp.report.figures.lines import axis_words, cell_sizes, entries_of, number_words, score_of
+from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
 from mixexp.spec.table import unit
@@ -47,7 +37,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
         raise UserError("no run tells its seconds and has a number")
     lines, others = ([entry for entry in entries if any(run.folder in points for run in runs_of(table, entry))] for entries in (lines, others))
     named_lines = len(lines) <= MOST_LINES
-    found = devices(table)
+    hardware = devices(table)
     longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
     units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
     per, unit_of_time = next(pair for pair in units if longest >= 3 * pair[0] or pair[0] == 1)
@@ -57,7 +47,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
     for index, line in enumerate(lines):
         for other in others:
             members = [run for run in runs_of(table, line, other) if run.folder in points]
-            for place, device in enumerate(found):
+            for place, device in enumerate(hardware):
                 own = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
                 if own:
                     x, y = zip(*own, strict=True)
@@ -79,14 +69,26 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
     panel.set_xlabel(f"wall time ({unit_of_time})")
     panel.set_ylabel(text(f"{unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}", 48))
     order = [named(table, axes[0], line) for line in lines] if named_lines else []
-    if len(found) > 1:
-        for place, device in enumerate(found):
+    if len(hardware) > 1:
+        for place, device in enumerate(hardware):
             handle = Line2D([], [], color="#555555", marker="o", linestyle="none", fillstyle=FILLED[place % len(FILLED)], label=text(device))
             panel.add_line(handle)
-        order += [text(device) for device in found]
+        order += [text(device) for device in hardware]
     legend(figure, [panel], order)
     _label(panel, means)
     return figure
+
+
+def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of wall time."""
+    hardware = devices(table)
+    where = f"on {hardware[0]}" if len(hardware) == 1 else f"on {len(hardware)} devices, whose times do not compare (the markers' filling tells which)"
+    by = axis_words(table, spec["by"])
+    told = f", markers by {by}" if by else ""
+    return (
+        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{told}; small: runs, large: "
+        f"the mean of a cell ({number_words(cell_sizes(table))})."
+    )
 
 
 def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.stats import Statistic
-from mixexp.report.style import (
+from mixexp.report.figures.style import (
     MOST_LINES,
     TALLEST,
     canvas,
@@ -31,6 +30,7 @@ from mixexp.report.style import (
     ticks,
     title,
 )
+from mixexp.report.stats import Statistic
 from mixexp.report.tables import Entry, Table, label, runs_of, scored
 from mixexp.run.reader import Run
 from mixexp.settings import comparable, lookup
@@ -88,6 +88,15 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def against_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of scores against a setting."""
+    x, lines = spec["x_label"] or spec["x"], axis_words(table, spec["by"])
+    hollow = "; hollow markers are the published values" if spec["published"] else ""
+    within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
+    scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
+    return f"{capitalised(said(table, spec))}, {RULES[rule_of(table, spec)]}, against {x}{within}{scaled}{each_words(lines)}; {spread_words(table, 'bars')}{hollow}."
+
+
 def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
 
@@ -136,6 +145,14 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def curves_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of learning curves."""
+    quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
+    what = joined(unit(table.spec, quantity) for quantity in quantities)
+    panels = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    return f"{capitalised(what)} at every evaluation{each_words(axis_words(table, spec['by']))}; {'; '.join(filter(None, (panels, spread_words(table, 'bands'))))}."
+
+
 def entries_of(table: Table, axis: str) -> list[Entry]:
     """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
     entries = getattr(table, axis)
@@ -152,8 +169,8 @@ def _abreast(blocks: int, quantities: int) -> int:
     """How many blocks of panels lie beside each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
-    found = next(fitting, widest)
-    return grid(blocks, 3)[1] if quantities == 1 else min(found, blocks)
+    columns = next(fitting, widest)
+    return grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
 
 
 def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
@@ -308,3 +325,52 @@ def series_of(run: Run, metric: str) -> list[float | None]:
         return run.series(metric)
     except UserError:
         return []
+
+
+# --- words of captions ---
+
+
+def axis_words(table: Table, axis: str) -> str:
+    """What the rows or columns are values of; nothing where there is one for all."""
+    return str(table.spec[axis].get("label") or axis).partition(" (")[0] if len(entries_of(table, axis)) > 1 else ""
+
+
+def each_words(what: str) -> str:
+    """That there is a line for each of something, empty where nothing tells lines apart."""
+    return f", a line for each {what}" if what else ""
+
+
+def some_words(table: Table, spec: Mapping[str, Any]) -> str:
+    """How many of the panels are drawn, where it is not all."""
+    drawn, every = len(outer_of(table, spec)), len(outer_of(table, {**spec, "only": None}))
+    return f" ({drawn} of {every})" if drawn < every else ""
+
+
+def spread_words(table: Table, name: str) -> str:
+    """What lines and their bands or bars are, and of how many runs."""
+    sizes = cell_sizes(table)
+    if max(sizes, default=0) < 2:
+        return f"single runs (n = 1), no {name}"
+    return f"{table.statistic.centres}, {name} {table.statistic.reach} ({number_words(sizes)})"
+
+
+def cell_sizes(table: Table) -> list[int]:
+    """The number of runs of every cell."""
+    return [len(members) for members in table.cells.values()]
+
+
+def number_words(sizes: Iterable[int]) -> str:
+    """Numbers of runs, in words."""
+    ordered = sorted(sizes)
+    return f"n = {ordered[0]}" if ordered[0] == ordered[-1] else f"n = {ordered[0]} to {ordered[-1]}"
+
+
+def joined(words: Iterable[str]) -> str:
+    """Words with commas and an 'and'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def capitalised(words: str) -> str:
+    """The words with a capital first."""
+    return words[:1].upper() + words[1:]

@@ -13,8 +13,8 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.link import encoded, link
-from mixexp.report.records import told_by_group
+from mixexp.report.csv_files import told_by_group
+from mixexp.report.page.link import encoded, link
 from mixexp.report.runs import varying
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
@@ -48,13 +48,13 @@ class Listed:
 
 def listed(tables: Sequence[Table]) -> list[Listed]:
     """The runs of all tables, each once, in the order of OUTCOMES."""
-    found: dict[Path, Listed] = {}
+    runs: dict[Path, Listed] = {}
     for place, table in enumerate(tables):
         reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
         for run in table.runs:
             outcome, problem = reasons.get(run.folder, (run.outcome, run.problem))
-            found[run.folder] = Listed(run, None if run.folder in found else place, outcome, problem)
-    return sorted(found.values(), key=lambda one: OUTCOMES.index(one.outcome))
+            runs[run.folder] = Listed(run, None if run.folder in runs else place, outcome, problem)
+    return sorted(runs.values(), key=lambda one: OUTCOMES.index(one.outcome))
 
 
 def seconds(run: Run) -> float | None:
@@ -122,12 +122,12 @@ class _Texts:
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
-    found = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
+    keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
     repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
     ranked = [
-        *(key for key in axes if key in found),
-        *sorted((key for key in found if key not in axes), key=lambda key: key.count(".")),
+        *(key for key in axes if key in keys),
+        *sorted((key for key in keys if key not in axes), key=lambda key: key.count(".")),
     ]
     # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}

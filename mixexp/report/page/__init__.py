@@ -18,16 +18,16 @@ from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.latex import latex
-from mixexp.report.link import link
 from mixexp.report.markdown import grid, heading, plain
-from mixexp.report.overview import facts, outcomes
-from mixexp.report.runlist import listed, run_list
+from mixexp.report.page.link import link
+from mixexp.report.page.overview import facts, outcomes
+from mixexp.report.page.runlist import listed, run_list
 from mixexp.report.sheets import Sheet
 from mixexp.report.summary import MARK, STAR, contrasts
-from mixexp.report.tables import Table, label, reductions
+from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
-ASSETS = Path(__file__).with_name("page")
+ASSETS = Path(__file__).parent
 LARGEST_SVG = 400_000
 """Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
 NOWHERE = "base-uri 'none'; form-action 'none'"
@@ -79,7 +79,7 @@ class _View:
 
     @cached_property
     def differences(self) -> Sheet | None:
-        return sheets.differences(self.table, self._contrasts) if any(one.found.p is not None for one in self._contrasts) else None
+        return sheets.differences(self.table, self._contrasts) if any(one.result.p is not None for one in self._contrasts) else None
 
     @cached_property
     def untested(self) -> str:
@@ -94,7 +94,7 @@ class _View:
         """The table in the languages it can be copied in, by their names."""
         if len(self.sheet.rows) > COPIED:
             return {}
-        reduced = [f"**Reduced: {plain(words)}**"] if (words := reductions(self.table.runs)) else []
+        reduced = [f"**Reduced: {plain(words)}**"] if (words := self.table.reduced) else []
         parts = [f"{plain(self.table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
         return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(self.table, self.name, self.rule)}
 
@@ -139,7 +139,7 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
     return {
         "table": table,
         "views": views,
-        "reduced": reductions(table.runs),
+        "reduced": table.reduced,
         "census": sheets.census(table),
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),
@@ -155,11 +155,11 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
 
 def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
     """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of any of several."""
-    found: dict[Path, tuple[list[str], str, int | None]] = {}
+    missing: dict[Path, tuple[list[str], str, int | None]] = {}
     for place, table in enumerate(tables):
         for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
-            found[run.folder] = (cells, link(run.folder, home), None if run.folder in found else place)
-    return list(found.values())
+            missing[run.folder] = (cells, link(run.folder, home), None if run.folder in missing else place)
+    return list(missing.values())
 
 
 def _figure(picture: Picture, home: Path) -> dict[str, Any]:
@@ -180,8 +180,8 @@ def _figure(picture: Picture, home: Path) -> dict[str, Any]:
 
 def _split(cell: str) -> tuple[str, str]:
     """A cell's number, and what follows it; nothing and the cell where it begins with none."""
-    found = _NUMBER.fullmatch(cell)
-    return (found[1], found[2]) if found else ("", cell)
+    number = _NUMBER.fullmatch(cell)
+    return (number[1], number[2]) if number else ("", cell)
 
 
 def _hash(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,22 +14,39 @@ from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 
 
+def as_csv(records: list[dict[str, Any]]) -> str:
+    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
+    if not records:
+        return ""
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
+    writer.writerows([_inert(record.get(column)) for column in columns] for record in records)
+    return buffer.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
+
+
 def tidy(table: Table) -> list[dict[str, Any]]:
     """One record for each cell and rule, in displayed units; ``spread`` is the sd, or max − min beside a median."""
     records = []
     for row, column in ((row.label, column.label) for row in table.rows for column in table.columns):
         measure = table.measures.get(table.measure_of(row, column) or "", {})
         for rule in table.rules:
-            found, held = cell_summary(table, row, column, rule), table.cells.get((row, column), ())
-            n = len(held) if (row, column) in table.unlike else len(found.values)
-            if measure.get("rule", rule) != rule or not (n or found.published is not None):
+            summary, held = cell_summary(table, row, column, rule), table.cells.get((row, column), ())
+            n = len(held) if (row, column) in table.unlike else len(summary.values)
+            if measure.get("rule", rule) != rule or not (n or summary.published is not None):
                 continue  # a measure with a rule of its own has no other number
             record = {
-                "row": row, "column": column, "rule": rule, "metric": measure.get("metric", table.spec["metric"]), "ours": found.ours,
-                "spread": found.spread, "n": n, "published": found.published, "difference": found.difference,
-                "statistic": table.spec["statistic"], "min": min(found.values, default=None), "max": max(found.values, default=None),
-                "interval_low": found.interval and found.interval.low, "interval_high": found.interval and found.interval.high,
-                "interval_method": found.interval and found.interval.method, "published_outside": found.outside,
+                "row": row, "column": column, "rule": rule, "metric": measure.get("metric", table.spec["metric"]), "ours": summary.ours,
+                "spread": summary.spread, "n": n, "published": summary.published, "difference": summary.difference,
+                "statistic": table.spec["statistic"], "min": min(summary.values, default=None), "max": max(summary.values, default=None),
+                "interval_low": summary.interval and summary.interval.low, "interval_high": summary.interval and summary.interval.high,
+                "interval_method": summary.interval and summary.interval.method, "published_outside": summary.outside,
             }  # fmt: skip
             records.append({key: _rounded(value, table.spec) for key, value in record.items()})
     return records
@@ -38,14 +57,14 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
     records = []
     for rule in table.rules:
         for one in contrasts(table, rule):
-            found = one.found
+            result = one.result
             record = {
-                "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": found.n, "unpaired": one.unpaired,
-                "difference": found.difference, "interval_low": found.interval and found.interval.low,
-                "interval_high": found.interval and found.interval.high, "interval_method": found.interval and found.interval.method,
+                "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": result.n, "unpaired": one.unpaired,
+                "difference": result.difference, "interval_low": result.interval and result.interval.low,
+                "interval_high": result.interval and result.interval.high, "interval_method": result.interval and result.interval.method,
                 "detectable": one.detectable,
             }  # fmt: skip
-            chances = {"p": _chance(found.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
+            chances = {"p": _chance(result.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
     return records
 

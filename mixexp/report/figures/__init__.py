@@ -20,20 +20,21 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import closest
 from mixexp.files import atomically
-from mixexp.report import captions
-from mixexp.report.classes import (
+from mixexp.report.figures.classes import (
     CONFUSION,
     MOST_MATRICES,
     PER_CLASS,
     confusion,
+    confusion_caption,
     per_class,
+    per_class_caption,
     spread,
 )
-from mixexp.report.costs import COST, cost
-from mixexp.report.pictures import IMAGES, images
-from mixexp.report.plots import AGAINST, CURVES, against, curves, entries_of
-from mixexp.report.probed import LINES, SCATTER, animation, lines, scatter
-from mixexp.report.style import MOST_LINES, STYLE, fonts, freeze
+from mixexp.report.figures.cost import COST, cost, cost_caption
+from mixexp.report.figures.images import IMAGES, images, images_caption
+from mixexp.report.figures.lines import AGAINST, CURVES, against, against_caption, curves, curves_caption, entries_of
+from mixexp.report.figures.probes import LINES, SCATTER, animation, animation_caption, lines, lines_caption, scatter, scatter_caption
+from mixexp.report.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
 from mixexp.text import sanitize
@@ -55,15 +56,15 @@ class Kind:
 
 
 KINDS = {
-    "against": Kind(against, AGAINST, captions.of_against, ("x",)),
-    "curves": Kind(curves, CURVES, captions.of_curves),
-    "confusion": Kind(confusion, CONFUSION, captions.of_confusion),
-    "per_class": Kind(per_class, PER_CLASS, captions.of_per_class),
-    "cost": Kind(cost, COST, captions.of_cost),
-    "images": Kind(images, IMAGES, captions.of_images),
-    "probe": Kind(lines, LINES, captions.of_lines, ("probe", "x", "y")),
-    "scatter": Kind(scatter, SCATTER, captions.of_scatter, ("probe", "x", "y")),
-    "animation": Kind(animation, SCATTER, captions.of_animation, ("probe", "x", "y")),
+    "against": Kind(against, AGAINST, against_caption, ("x",)),
+    "curves": Kind(curves, CURVES, curves_caption),
+    "confusion": Kind(confusion, CONFUSION, confusion_caption),
+    "per_class": Kind(per_class, PER_CLASS, per_class_caption),
+    "cost": Kind(cost, COST, cost_caption),
+    "images": Kind(images, IMAGES, images_caption),
+    "probe": Kind(lines, LINES, lines_caption, ("probe", "x", "y")),
+    "scatter": Kind(scatter, SCATTER, scatter_caption, ("probe", "x", "y")),
+    "animation": Kind(animation, SCATTER, animation_caption, ("probe", "x", "y")),
 }
 ALLOWED = {
     "by": ("rows", "columns"),
@@ -165,14 +166,14 @@ def standard(table: Table) -> list[dict[str, Any]]:
     only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
-    found = {
+    kinds = {
         "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and any(_evaluations(run) > 1 for run in runs) else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }
-    return [{"file": kind, "kind": kind, **spec} for kind, spec in found.items() if spec is not None and kind not in asked]
+    return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
 
 
 def _evaluations(run: Run) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,24 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
-from mixexp.report.confusions import Confusion, pooled, readable, training_counts
-from mixexp.report.plots import draw_line, entries_of, outer_of
+from mixexp.files import read_text
+from mixexp.report.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
+from mixexp.report.figures.style import SMALL, canvas, colour, grid, legend, named, of, place, plain_log, same_limits, series, text, title
 from mixexp.report.stats import Statistic
-from mixexp.report.style import (
-    SMALL,
-    canvas,
-    colour,
-    grid,
-    legend,
-    named,
-    of,
-    place,
-    plain_log,
-    same_limits,
-    series,
-    text,
-    title,
-)
 from mixexp.report.tables import Entry, Table, label, runs_of
 from mixexp.run.reader import Run
 
@@ -47,16 +36,16 @@ Cell = tuple[Entry, Entry, list[Run]]
 def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which (column)."""
     cells = chosen(table, spec)
-    matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
+    matrices = [(row, column, _matrix_of(table, row, column, runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
     rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
-    most = max(len(found.classes) for *_, found in matrices)
+    most = max(len(matrix.classes) for *_, matrix in matrices)
     widest = {1: 3.3, 2: 3.4}.get(columns, 2.5)
     figure, axes = canvas(rows, columns, min(widest, 1.1 + 0.2 * most))
     panels = list(axes.flat)
-    alike = len({found.classes for *_, found in matrices}) == 1
-    for k, ((row, column, found), panel) in enumerate(zip(matrices, panels, strict=False)):
-        _matrix(panel, found)
+    alike = len({matrix.classes for *_, matrix in matrices}) == 1
+    for k, ((row, column, matrix), panel) in enumerate(zip(matrices, panels, strict=False)):
+        _matrix(panel, matrix)
         title(panel, place(table, row, column))
         if k % columns == 0 or not alike:
             panel.set_ylabel("true")
@@ -68,11 +57,23 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_xticklabels([])
     for panel in panels[len(matrices) :]:
         panel.remove()
-    if any(len(found.classes) > MOST_NUMBERED for *_, found in matrices):
+    if any(len(matrix.classes) > MOST_NUMBERED for *_, matrix in matrices):
         drawn = panels[: len(matrices)]
         bar = figure.colorbar(drawn[0].collections[0], ax=drawn, orientation="horizontal", location="top", aspect=50, shrink=0.6)
         bar.set_label("% of the true class")
     return figure
+
+
+def confusion_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of confusion matrices."""
+    cells = chosen(table, spec)
+    everywhere = [1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)]
+    some = f" in {len(cells)} of the {len(everywhere)} cells with runs" if len(cells) < len(everywhere) else ""
+    counts = [_matrix_of(table, row, column, runs).runs for row, column, runs in cells]
+    return (
+        f"Confusion matrices of the last evaluation{some}: the per cent of each true class (row) that was predicted as each class (column), "
+        f"blank below a half, from counts summed over runs ({number_words(counts)})."
+    )
 
 
 def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
@@ -103,8 +104,16 @@ def spread(things: list[Any], most: int) -> list[Any]:
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
-def _matrix(panel: Axes, found: Confusion) -> None:
-    shares, count = 100 * found.shares, len(found.classes)
+def _matrix_of(table: Table, row: Entry, column: Entry, runs: list[Run]) -> Confusion:
+    """A cell's matrix, read from its runs' files once for the figure and its caption."""
+    key = ("confusion", row.label, column.label)
+    if key not in table.statistics:
+        table.statistics[key] = pooled(runs)
+    return table.statistics[key]
+
+
+def _matrix(panel: Axes, matrix: Confusion) -> None:
+    shares, count = 100 * matrix.shares, len(matrix.classes)
     # a mesh has sharp edges in every viewer, unlike a picture; beyond some classes its squares would fill the file
     panel.pcolormesh(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=100, rasterized=count > MOST_DOTS)
     panel.set_aspect("equal")
@@ -118,7 +127,7 @@ def _matrix(panel: Axes, found: Confusion) -> None:
                 column + 0.5, row + 0.5, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=SMALL,
                 color="white" if dark else "black",
             )  # fmt: skip
-    names = [text(name, 11) for name in found.classes] if count <= MOST_NAMED else []
+    names = [text(name, 11) for name in matrix.classes] if count <= MOST_NAMED else []
     panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90)
     panel.set_yticks(np.arange(len(names)) + 0.5, names)
 
@@ -130,25 +139,25 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
     its spread over seeds, and a dot for each class.
     """
     inner = entries_of(table, spec["by"])
-    found = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
-    if not found:
+    groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
+    if not groups:
         readable(runs_of(table, Entry("", {})))  # says why
         raise UserError("there are no runs")
-    every = [size for _, lines in found for recalls in lines for size, _ in recalls.values()]
+    every = [size for _, lines in groups for recalls in lines for size, _ in recalls.values()]
     even = min(every) == max(every)
-    names = list(dict.fromkeys(name for _, lines in found for recalls in lines for name in recalls))
+    names = list(dict.fromkeys(name for _, lines in groups for recalls in lines for name in recalls))
     if even and len(names) > MOST_DOTS:
         raise UserError(f"all {len(names)} classes have {every[0]:g} training images, which is nothing to draw against")
-    rows, columns = grid(len(found), 3)
+    rows, columns = grid(len(groups), 3)
     figure, axes = canvas(rows, columns, 2.5 if columns == 1 else 2.1)
-    panels, spare = list(axes.flat)[: len(found)], list(axes.flat)[len(found) :]
-    for (outer, lines), panel in zip(found, panels, strict=True):
+    panels, spare = list(axes.flat)[: len(groups)], list(axes.flat)[len(groups) :]
+    for (outer, lines), panel in zip(groups, panels, strict=True):
         for index, (line, recalls) in enumerate(zip(inner, lines, strict=True)):
             if even:
                 _dots(panel, index, recalls, names, named(table, spec["by"], line), len(inner))
             else:
                 _sizes(panel, index, recalls, named(table, spec["by"], line), table.statistic)
-        if len(found) > 1:
+        if len(groups) > 1:
             title(panel, of(table, spec["each"], outer))
         panel.set_ylabel("accuracy of the class (%)")
         if even:
@@ -165,6 +174,15 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def per_class_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of accuracy by class."""
+    panels = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    return (
+        f"Accuracy on each class at the last evaluation against its number of training images{each_words(axis_words(table, spec['by']))} through the "
+        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{panels}."
+    )
+
+
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where no run tells them."""
     try:
@@ -174,7 +192,7 @@ def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     pooled(runs)  # refuses classes that differ
     classes = matrices[0][1].classes
     counts = np.array([training_counts(run, len(classes)) for run, _ in matrices])
-    recalls = np.array([100 * found.recall for _, found in matrices])
+    recalls = np.array([100 * matrix.recall for _, matrix in matrices])
     tested = np.isfinite(recalls).all(0)
     sizes = counts.mean(0)
     return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
@@ -203,3 +221,69 @@ def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float
     spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None
     style = {**series(index), "linestyle": "none"}
     panel.errorbar(x, [np.mean(each) for each in values], yerr=spread, capsize=1.5, label=name, **style)
+
+
+# --- confusion.csv ---
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Test images by true class (rows) and predicted class (columns), int64 [C, C], of so many runs."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    runs: int = 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """What part of each class was predicted as which, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        total = self.counts.sum(1, keepdims=True)
+        return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """The accuracy on each class, float64 [C]."""
+        return np.diag(self.shares)
+
+
+def confusion_of(run: Run) -> Confusion:
+    """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
+    try:
+        (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
+        counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
+    except FileNotFoundError:
+        raise UserError("there is no confusion.csv") from None
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
+        raise UserError(f"confusion.csv cannot be read: {error}") from error
+    if counts.shape != (len(classes), len(classes)) or (counts < 0).any() or [name for name, *_ in rows] != classes:
+        raise UserError("confusion.csv is no square of counts with the same classes in its rows and columns")
+    return Confusion(tuple(classes), counts)
+
+
+def pooled(runs: Iterable[Run]) -> Confusion:
+    """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
+    counted = list(readable(runs))
+    if len({each.classes for _, each in counted}) > 1:
+        raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
+    return Confusion(counted[0][1].classes, sum(each.counts for _, each in counted), len(counted))
+
+
+def readable(runs: Iterable[Run]) -> list[tuple[Run, Confusion]]:
+    """The runs that have a confusion matrix, with it; raises UserError with the first reason where none has."""
+    matrices, problems = [], []
+    for run in runs:
+        try:
+            matrices.append((run, confusion_of(run)))
+        except UserError as error:
+            problems.append(str(error))
+    if not matrices:
+        raise UserError(problems[0] if problems else "there are no runs")
+    return matrices
+
+
+def training_counts(run: Run, classes: int) -> list[int]:
+    """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
+    counts = run.environment.get("train_counts")
+    if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise UserError("environment.json does not tell how many training images each class has")
+    return counts

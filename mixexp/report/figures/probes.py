@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from mixexp.errors import UserError, closest
-from mixexp.report.plots import draw_line, entries_of
-from mixexp.report.style import (
+from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, spread_words
+from mixexp.report.figures.style import (
     CLOUDS,
     MARKERS,
     SMALL,
@@ -81,6 +81,15 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def lines_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a probe measured."""
+    lines = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
+    panels = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
+    steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
+    y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
+    return f"{capitalised(y)} against {x}{each_words(lines)} (probe {spec['probe']}){panels}{steps}; {spread_words(table, 'bands')}."
+
+
 def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
     """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
@@ -125,6 +134,22 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
     return FuncAnimation(figure, show, frames=steps)
 
 
+def scatter_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of points."""
+    coloured = f", coloured by {spec['colour']}" if spec["colour"] else ""
+    beside = f"; beside them {spec['beside']['y']} against {spec['beside']['x']}" if spec["beside"] else ""
+    when = "" if spec["panels"] == "step" else " after the last step"
+    outside = ", points beyond the limits counted in the corner" if spec["limits"] is not None else ""
+    panels = " and ".join(filter(None, (axis_words(table, spec["each"]), spec["panels"])))
+    dealt = f"; panels by {panels}" if panels else ""
+    return f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the smallest seed{beside}{outside}."
+
+
+def animation_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of points that move."""
+    return scatter_caption(table, spec).replace(" after the last step", " over training, a frame for each evaluation", 1)
+
+
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
     rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
@@ -156,7 +181,7 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
 
 def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]]:
     """x → a y for each run, the mean of its rows there."""
-    found: dict[float, list[float]] = {}
+    points: dict[float, list[float]] = {}
     for run in runs:
         own: dict[float, list[float]] = {}
         for row in _rows(run, spec, spec["x"], spec["y"]):
@@ -164,23 +189,23 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
         for x, values in own.items():
             finite = [value for value in values if math.isfinite(value)]
             if finite and math.isfinite(x):
-                found.setdefault(x, []).append(sum(finite) / len(finite))
-    return found
+                points.setdefault(x, []).append(sum(finite) / len(finite))
+    return points
 
 
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
-    found, problem = [], "there are no runs"
+    clouds, problem = [], "there are no runs"
     for entry in entries_of(table, spec["each"]):
         for run in filter(None, [smallest_seed(runs_of(table, entry))]):
             try:
-                found.append((entry, run, _rows(run, spec, *needed)))
+                clouds.append((entry, run, _rows(run, spec, *needed)))
             except UserError as error:
                 problem = str(error)
-    if not found:
+    if not clouds:
         raise UserError(problem)
-    return found
+    return clouds
 
 
 def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
@@ -190,10 +215,10 @@ def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
     wanted = {name: comparable(value) for name, value in spec["where"].items()}
-    found = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
-    if not found:
+    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+    if not matching:
         raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
-    return found
+    return matching
 
 
 def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
@@ -244,10 +269,10 @@ def _named(panel: Axes, x: float, y: float, value: str) -> None:
 def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping[str, Any]) -> None:
     """A square with one scale for x and y: the limits given, or those of all the rows that share them."""
     panel.set_aspect("equal", adjustable="box")
-    found = [[value for row in rows if math.isfinite(value := _float(row[spec[axis]]))] for axis in ("x", "y")]
-    if spec["limits"] is None and all(found):
-        half = 0.525 * max(max(values) - min(values) for values in found) or 1.0
-        for values, setter in zip(found, (panel.set_xlim, panel.set_ylim), strict=True):
+    coordinates = [[value for row in rows if math.isfinite(value := _float(row[spec[axis]]))] for axis in ("x", "y")]
+    if spec["limits"] is None and all(coordinates):
+        half = 0.525 * max(max(values) - min(values) for values in coordinates) or 1.0
+        for values, setter in zip(coordinates, (panel.set_xlim, panel.set_ylim), strict=True):
             setter((min(values) + max(values)) / 2 - half, (min(values) + max(values)) / 2 + half)
     elif spec["limits"] is not None:
         panel.set_xlim(*spec["limits"])

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixexp.errors import UserError, closest
-from mixexp.report.plots import entries_of, outer_of
-from mixexp.report.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
+from mixexp.report.figures.lines import entries_of, outer_of
+from mixexp.report.figures.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
 
@@ -28,9 +28,16 @@ Row = Mapping[str, str]
 
 def images(table: Table, spec: Mapping[str, Any]) -> Figure:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
-    found = kept(table, spec)
+    cells = kept(table, spec)
     size = TWO_COLUMNS / spec["count"]
-    return _grid(table, spec, found, size)
+    return _grid(table, spec, cells, size)
+
+
+def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a network saw."""
+    layers = {row["layer"] for *_, rows in kept(table, spec) for row in rows} - {"", "input"}
+    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
+    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
 
 
 def kept(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
@@ -58,11 +65,11 @@ def _rows(run: Run, spec: Mapping[str, Any]) -> list[Row]:
     return rows[: spec["count"]]
 
 
-def _grid(table: Table, spec: Mapping[str, Any], found: list[tuple[Entry, Entry, list[Row]]], size: float) -> Figure:
-    figure = Figure(figsize=(TWO_COLUMNS, len(found) * (size + 0.62)), layout="constrained")
+def _grid(table: Table, spec: Mapping[str, Any], cells: list[tuple[Entry, Entry, list[Row]]], size: float) -> Figure:
+    figure = Figure(figsize=(TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
-    bands = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
-    for band, (outer, inner, rows) in zip(bands, found, strict=True):
+    bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
+    for band, (outer, inner, rows) in zip(bands, cells, strict=True):
         layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
         row, column = (outer, inner) if spec["each"] == "rows" else (inner, outer)
         heading = place(table, row, column)
