@@ -335,9 +335,11 @@ def test_a_record_has_the_games_own_columns_and_its_frames(tmp_path):
 
 
 def test_a_game_that_diverges_is_recorded_so(tmp_path):
-    attempt(tmp_path, config_of("gan=plain", "optimizer.lr=1e30", "steps=20", "evaluations=20"))
+    config = config_of("gan=plain", "optimizer.lr=1e30", "steps=20", "evaluations=20")
+    turns = [progress.step for progress in play(config, RunFolder(tmp_path), {})]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["outcome"] == "diverged" and result["steps"] < 20 and result["last"]["modes"] == 0
+    assert turns == list(range(1, result["steps"])), "as a classification, it takes no turn after its end"
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
