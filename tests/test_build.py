@@ -249,9 +249,9 @@ def test_code_that_nobody_named_is_refused(target: str) -> None:
     [
         ("mixexp.mixx.mixes.NoMix", "No module named 'mixexp.mixx'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
         ("mixexp.mix.mixess.NoMix", "No module named 'mixexp.mix.mixess'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.NoMx", "mixexp.mix.mixes has no such class or function; it has NoMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.nomix", "mixexp.mix.mixes has no such class or function; it has NoMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.zzzzzzzz", "mixexp.mix.mixes has no such class or function; it has NoMix."),
+        ("mixexp.mix.mixes.NoMx", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixes.nomix", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
+        ("mixexp.mix.mixes.zzzzzzzz", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix."),
         ("mixexpert.mix.NoMix", "there is no module mixexpert in the working directory, nor is one installed. Did you mean 'mixexp.mix.NoMix'?"),
         ("torchx.load", "there is no module torchx in the working directory, nor is one installed. Did you mean 'torch.load'?"),
     ],

@@ -18,6 +18,7 @@ from mixexp.files import read_yaml
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import options
 from mixexp.plan.plan import resolve
+from mixexp.run.reader import load_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "run_ids.json"
@@ -78,6 +79,14 @@ def test_every_class_of_an_option_has_one_name_for_ever():
 def test_a_new_class_is_called_by_its_group_and_one_of_the_users_own_by_its_module():
     assert stable("mixexp.mix.neighbour.Neighbour") == stable("mixexp.mix.elsewhere.Neighbour") == "mix/Neighbour"
     assert [stable(name) for name in ("my_mixes.Neighbour", "torch.optim.SGD", 5)] == ["my_mixes.Neighbour", "torch.optim.SGD", 5]
+
+
+def test_older_records_are_read_with_the_names_of_today():
+    runs = load_runs(ROOT / "tests" / "frozen_runs")
+    raw = [(ROOT / "tests" / "frozen_runs" / run.folder.name / "config.yaml").read_text(encoding="utf-8") for run in runs]
+    targets = {target for run in runs for key, target in run.settings.items() if key.endswith("._target_")}
+    assert targets and targets <= {f"mixexp.{now}" for now in NOW.values()}
+    assert any(f"mixexp.{first}" in text for text in raw for first, now in NOW.items() if first != now), "no record is older than a move"
 
 
 def test_a_class_that_moves_leaves_its_runs_what_they_were(monkeypatch):
