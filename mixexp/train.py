@@ -40,7 +40,7 @@ def train(
 ) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be dealt turns.
 
-    config: a resolved configuration that validate.py has passed. metadata: what else environment.json shall say. warm_starts: folders
+    config: a resolved configuration that validate has passed. metadata: what else environment.json shall say. warm_starts: folders
     of runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where known,
     which decides whether compiling pays. Nothing outside the folder is written, and no global generator is touched. Closed after a
     step, it leaves a checkpoint, from which the next call goes on: every random stream is keyed by seed, purpose and step.

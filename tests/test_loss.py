@@ -51,7 +51,7 @@ def mixed_by(name: str, count: int) -> MixedLabels:
     try:
         mix.check(labels.bincount().numpy())
     except ValueError:
-        pytest.skip("validate.py refuses this mix of such labels")
+        pytest.skip("validate refuses this mix of such labels")
     mix.prepare(torch.arange(count).view(-1, 1, 1, 1), labels)
     draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()}
     return mix.plan(torch.cat([labels, labels[draws["external"]]]) if mix.external else labels, draws).labels
@@ -172,7 +172,7 @@ def test_against_a_loop(name: str, changes: dict[str, Any]) -> None:
 def test_accepts_what_every_mix_makes(name: str, changes: dict[str, Any], mix: str, count: int) -> None:
     loss, labels = loss_of(name, **changes), mixed_by(mix, count)
     if not loss.accepts_mixed and labels.weights:
-        pytest.skip("validate.py refuses this pair")
+        pytest.skip("validate refuses this pair")
     outputs = outputs_of(loss, count).requires_grad_()
     losses = loss(outputs, labels)
     assert losses.shape == (count,) and losses.dtype == torch.float32 and losses.isfinite().all()

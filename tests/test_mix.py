@@ -59,7 +59,7 @@ def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0
 
 
 def accepts(mix: Mix, labels: Tensor) -> bool:
-    """Whether validate.py lets a mix have such labels."""
+    """Whether validate lets a mix have such labels."""
     try:
         mix.check(labels.bincount().numpy())
     except ValueError:
@@ -73,7 +73,7 @@ Batch = tuple[slice, Plan, dict[str, Tensor]]
 def batches(mix: Mix, labels: Tensor, batch_size: int, seed: int = 0, epoch: int = 0) -> list[Batch]:
     """An epoch's batches as the loop cuts them: rows of the epoch, plan and draws."""
     if not accepts(mix, labels):
-        pytest.skip("validate.py refuses this mix of such labels")
+        pytest.skip("validate refuses this mix of such labels")
     mix.prepare(some_images(len(labels)), labels)
     source_images, draws = mix.source_images(batch_size), epoch_of(mix, len(labels), batch_size, seed, epoch)
     found = []

@@ -89,7 +89,7 @@ def play(
 ) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train does.
 
-    config: a resolved configuration that validate.py has passed. metadata: what else environment.json shall say. In float32, every
+    config: a resolved configuration that validate has passed. metadata: what else environment.json shall say. In float32, every
     operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so that a run
     closed after any step goes on from its checkpoint as if it had not stopped.
     """

@@ -50,7 +50,7 @@ class RunParts(Subject):
 
 
 def setup(config: Mapping[str, Any]) -> RunParts:
-    """The parts of a run, from a configuration that validate.py has passed; no global generator is touched.
+    """The parts of a run, from a configuration that validate has passed; no global generator is touched.
 
     Weights are drawn on the CPU, so that every device starts from the same.
     """
@@ -96,7 +96,7 @@ def setup(config: Mapping[str, Any]) -> RunParts:
 
 
 def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
-    """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate.py has passed it."""
+    """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate has passed it."""
     state, parts = read_weights(folder), setup(config)
     if (trained_on := read_environment(folder).get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
