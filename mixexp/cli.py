@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
 from mixexp.plan.options import describe, expand_home, options, own_folders
+from mixexp.settings import CONF
 
 USAGE = """\
 mixexp [OVERRIDES]                 one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2

@@ -5,7 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+
+CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+"""The folder of the YAML files: inside an installed package, beside it in a checkout."""
 
 REPEATS = ("seed", "data_seed")
 """Settings in which repetitions of a run differ."""

@@ -34,7 +34,7 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import commands
 
-from mixexp.conf_dir import CONF
+from mixexp.settings import CONF
 
 SECONDS = 600
 """That a command may take; the slowest takes ten on an idle core, and with two threads on a crowded one minutes."""

@@ -21,7 +21,6 @@ from typing import Any
 
 import yaml
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
 from mixexp.report.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
@@ -29,7 +28,7 @@ from mixexp.report.markdown import claims_document, markdown
 from mixexp.report.tables import build_tables
 from mixexp.report.write import claims_of, write_table
 from mixexp.run.reader import Run, everywhere, load_run, load_runs, run_folders
-from mixexp.settings import lookup
+from mixexp.settings import CONF, lookup
 from mixexp.spec.articles import ARTICLES
 from mixexp.spec.experiments import experiment, experiments
 

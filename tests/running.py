@@ -16,7 +16,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from scipy.io import wavfile
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.checks import validate
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
@@ -25,6 +24,7 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import resolve
 from mixexp.run.folder import RunFolder
 from mixexp.run.reader import load_state
+from mixexp.settings import CONF
 from mixexp.train import train
 
 TINY = ("model.width=4", "epochs=2", "batch_size=64")

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
-from mixexp.contracts import undefined
+from mixexp.build.contracts import undefined
 from mixexp.errors import UserError
 from mixexp.mix.mixes import Pairs
 from mixexp.mix.ratio import Beta

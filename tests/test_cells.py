@@ -24,7 +24,6 @@ from torch import nn
 
 from mixexp import train as training
 from mixexp.build import build
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.plan import plan as planning
 from mixexp.plan.composer import Composed, Composer, composed
@@ -36,6 +35,7 @@ from mixexp.run.folder import RunFolder
 from mixexp.run.network import Network
 from mixexp.run.setup import setup
 from mixexp.run.spec import Task
+from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.sweep.launch import partition_runs
 from mixexp.train import train

@@ -10,8 +10,8 @@ from claim_runs import claim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.options import known
+from mixexp.settings import CONF
 from mixexp.spec.articles import ARTICLES, CITED
 from mixexp.spec.claims import FORMS, check_problems, claim_problems, edition_problems, groups_in, read_test
 

@@ -17,12 +17,12 @@ from commands import mixexp
 from scipy import stats
 
 from mixexp import cli
-from mixexp.conf_dir import CONF
 from mixexp.report import write
 from mixexp.report.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
 from mixexp.report.markdown import claims_document
 from mixexp.report.write import write_report
 from mixexp.run.reader import everywhere
+from mixexp.settings import CONF
 from mixexp.spec.experiments import Experiment, experiment, experiments
 
 NONE, MIXUP, BC, SMOTE = ({"mix": mix} for mix in ("none", "mixup", "bc", "smote"))

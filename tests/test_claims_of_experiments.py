@@ -13,14 +13,13 @@ import yaml
 from claim_runs import leave
 from test_experiments import composer, configs_of
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.identity import canonical as one_spelling
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import known
 from mixexp.plan.plan import resolve
 from mixexp.report.claims import FULL, SUPPORTED, decide, evidence, problems_of
 from mixexp.run.reader import Run, everywhere, load_runs
-from mixexp.settings import REPEATS, comparable, lookup
+from mixexp.settings import CONF, REPEATS, comparable, lookup
 from mixexp.spec.claims import Cell, groups_in, read_test
 from mixexp.spec.experiments import Experiment, experiments
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from commands import mixexp, new_mixexp
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.options import options
+from mixexp.settings import CONF
 
 SMALL = ("model.width=4", "epochs=1")
 

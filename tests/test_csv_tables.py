@@ -19,7 +19,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from running import config_of
 
-from mixexp import errors, sizes
+from mixexp import errors
 from mixexp.build import build, check
 from mixexp.dataset import Dataset, columns, tables
 from mixexp.dataset.csv_table import CsvTable
@@ -27,6 +27,7 @@ from mixexp.dataset.tables import Rows
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
+from mixexp.run import sizes
 from mixexp.run.setup import another
 
 ROWS = range(30)

@@ -12,11 +12,11 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixexp.build import build
-from mixexp.conf_dir import CONF
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import editions, options
 from mixexp.plan.plan import resolve
+from mixexp.settings import CONF
 from mixexp.spec.grid import cells
 
 EXPERIMENTS = sorted(options([CONF])["experiment"])

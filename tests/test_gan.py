@@ -21,7 +21,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from mixexp import streams
 from mixexp.build import build
-from mixexp.conf_dir import CONF
 from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
@@ -38,6 +37,7 @@ from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.run.data import load
 from mixexp.run.folder import RunFolder
+from mixexp.settings import CONF
 
 ALPHA = frozenset({"alpha"})
 TINY = (

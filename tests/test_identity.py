@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.identity import ALIASES, canonical, differences, run_id, scientific
 from mixexp.plan.plan import resolve
-from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
+from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALPHA, NOTHING = frozenset({"alpha"}), frozenset[str]()
 WHERE_AND_HOW_FAST = {

@@ -19,12 +19,12 @@ from commands import mixexp, new_mixexp
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import MissingConfigException
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.hydra_errors import PLUGINS
 from mixexp.plan.overrides import loaded_groups
+from mixexp.settings import CONF
 from mixexp.sweep.launch import launch_with
 from mixexp.sweep.one import single
 

@@ -31,7 +31,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto import wandb_internal_pb2
 
 from mixexp import cli
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo, Several
 from mixexp.logger.mlflow import MLflow
@@ -46,7 +45,7 @@ from mixexp.report.runs import varying
 from mixexp.run.logging import run_info
 from mixexp.run.reader import load_runs
 from mixexp.run.spec import RunSpec
-from mixexp.settings import CIRCUMSTANCES
+from mixexp.settings import CIRCUMSTANCES, CONF
 from mixexp.sweep import relog
 from mixexp.sweep.one import execute, iterate
 

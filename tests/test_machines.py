@@ -12,10 +12,10 @@ import pytest
 import torch
 from commands import new_mixexp
 
-from mixexp import errors, sizes
+from mixexp import errors
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.run import device
+from mixexp.run import device, sizes
 from mixexp.sweep.pool import slots_for
 
 NOTE = "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"

@@ -20,9 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixexp.cli import main
-from mixexp.conf_dir import CONF
 from mixexp.plan.options import options
-from mixexp.settings import NOT_SCIENTIFIC
+from mixexp.settings import CONF, NOT_SCIENTIFIC
 
 PLAN = "hydra/launcher=plan"
 GROUPS = {group: sorted(members) for group, members in options([CONF]).items()}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mixexp.build import check, locate
-from mixexp.contracts import abstract, declared
+from mixexp.build.contracts import abstract, declared
 from mixexp.mix import Blend, Label, Pairing, Ratio
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose

@@ -13,11 +13,11 @@ from probes import csv_rows, measured, probe_of, refusals, subject_of
 from running import composed, config_of, rows_of, trained
 
 from mixexp.build import locate
-from mixexp.conf_dir import CONF
 from mixexp.labels import MixedLabels
 from mixexp.plan.options import options
 from mixexp.probe import Probe
 from mixexp.run.folder import RunFolder
+from mixexp.settings import CONF
 from mixexp.train import train
 
 PROBES = sorted(options([CONF])["probe"])

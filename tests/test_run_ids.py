@@ -13,12 +13,12 @@ from test_experiments import EXPERIMENTS, composer, grid_of
 
 from mixexp.build import locate
 from mixexp.class_names import NOW, stable, up_to_date
-from mixexp.conf_dir import CONF
 from mixexp.files import read_yaml
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import options
 from mixexp.plan.plan import resolve
 from mixexp.run.reader import load_runs
+from mixexp.settings import CONF
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "run_ids.json"

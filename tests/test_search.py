@@ -28,7 +28,6 @@ from hypothesis import strategies as st
 from test_faults import MY_FAULTS, STOPPED, WORDS, begin, end, mixexp, stamps, table, until
 
 from hydra_plugins.mixexp_sweeper.search import SearchSweeper
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composer
@@ -36,6 +35,7 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import DIGITS, Range, rounded, space_of
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_runs
+from mixexp.settings import CONF
 from mixexp.sweep.one import single
 from mixexp.sweep.search import search as searching
 from mixexp.sweep.search.report import history, importance, slices

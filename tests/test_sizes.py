@@ -12,11 +12,11 @@ import pytest
 import torch
 from commands import mixexp
 
-from mixexp import sizes
 from mixexp.build import build
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
-from mixexp.sizes import TooLargeLine
+from mixexp.run import sizes
+from mixexp.run.sizes import TooLargeLine
 
 HAS = "this machine has 16.0 GiB"
 NEVER = "too large; no memory can hold it"

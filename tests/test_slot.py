@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 import pytest
 import yaml
 
-from mixexp.conf_dir import CONF
+from mixexp.settings import CONF
 from mixexp.sweep import slot
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixexp import optimizer, speed
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.plan.checks import validate
@@ -29,6 +28,7 @@ from mixexp.run.batches import Batches, Epoch
 from mixexp.run.budget import Budget
 from mixexp.run.device import make_deterministic
 from mixexp.run.folder import RunFolder
+from mixexp.settings import CONF
 from mixexp.train import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

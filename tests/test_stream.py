@@ -19,10 +19,10 @@ import hydra
 import pytest
 import torch
 
-from mixexp.conf_dir import CONF
 from mixexp.plan.composer import composed
 from mixexp.plan.plan import plan
 from mixexp.run.spec import RunSpec
+from mixexp.settings import CONF
 from mixexp.sweep import pool
 from mixexp.sweep.estimate import DurationModel
 from mixexp.sweep.one import execute

@@ -14,9 +14,9 @@ import torch
 import yaml
 
 from mixexp.build import build, locate
-from mixexp.conf_dir import CONF
 from mixexp.plan.compose import compose
 from mixexp.plan.options import header, options
+from mixexp.settings import CONF
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mixexp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -24,14 +24,14 @@ OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
 GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
 LEVELS = [
-    {"text", "files", "metrics", "streams", "labels", "conf_dir", "class_names", "settings", "run"},
+    {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "run"},
     {"errors"},
     {"run.reader", "run.spec"},
     {"spec"},
-    {"wording", "contracts"},
-    {"options", "build", "sizes", "run.folder"},
+    {"build", "run.folder"},
+    {"run.sizes"},
     {"run.checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "speed", "finished", "logger", "run.device"},
+    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device"},
     {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
     {"run.batches", "run.loop", "evaluate"},
     {"run.stepper"},
@@ -78,7 +78,7 @@ def test_imports_go_one_way(path):
             continue
         there = part(parts[1:])
         if here == "report":
-            ground = {"metrics", "errors", "text", "files", "conf_dir", "class_names", "settings", "run.reader"}
+            ground = {"metrics", "errors", "text", "files", "class_names", "settings", "run.reader"}
             assert there in {"report", "spec", *ground}, f"report imports {name}"
         elif here != there and here not in ("__init__", "run") and there != "report":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"

@@ -13,11 +13,11 @@ from probes import csv_rows
 from running import rows_of
 
 from mixexp import cli
-from mixexp.conf_dir import CONF
 from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
 from mixexp.run.folder import RunFolder
+from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.train import train
 

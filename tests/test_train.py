@@ -11,11 +11,11 @@ import torch
 import yaml
 from running import config_of, mixes_and_losses, result_of, rows_of, trained
 
-from mixexp.conf_dir import CONF
 from mixexp.metrics import scores
 from mixexp.plan.options import options
 from mixexp.run.budget import steps_per_epoch
 from mixexp.run.folder import RunFolder
+from mixexp.settings import CONF
 from mixexp.train import train
 
 OPTIONS = options([CONF])

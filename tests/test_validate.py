@@ -12,7 +12,6 @@ from typing import Any
 import hydra
 import pytest
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.plan import composer
 from mixexp.plan.checks import validate
@@ -20,6 +19,7 @@ from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.plan import plan
 from mixexp.run.spec import Settings
+from mixexp.settings import CONF
 from mixexp.text import in_hydra
 
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"

@@ -15,12 +15,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import Field
 
 from mixexp.build import GIVEN, check, hints_of, locate, schema_errors
-from mixexp.conf_dir import CONF
+from mixexp.build.wording import allowed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
 from mixexp.run.spec import Settings
+from mixexp.settings import CONF
 from mixexp.text import shown
-from mixexp.wording import allowed
 
 ALL = {**GROUPS, **OPTIONAL_GROUPS}
 OPTIONS = [(group, name) for group, names in options([CONF]).items() if group in ALL for name in names]

@@ -12,7 +12,6 @@ import torch
 from PIL import Image, ImageOps
 from pydantic import Field
 
-from mixexp import sizes
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.dataset.file_warnings import noted
 from mixexp.dataset.files import (
@@ -30,6 +29,7 @@ from mixexp.dataset.files import (
 from mixexp.dataset.pixels import read
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError, note
+from mixexp.run import sizes
 from mixexp.text import in_shell
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from mixexp import sizes
 from mixexp.dataset import Dataset, Splits
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
+from mixexp.run import sizes
 
 _HUGE = 1e100  # of which a sum of squares is no infinite number yet
 _BLOCK = 2**23  # values that are standardised together

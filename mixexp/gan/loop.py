@@ -11,14 +11,13 @@ from typing import Any
 import torch
 import yaml
 
-from mixexp import sizes
 from mixexp.build import build
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.gan.play import flops, game_budget, memory_of, play
-from mixexp.run import data
+from mixexp.run import data, sizes
 from mixexp.run.device import execution
 from mixexp.run.loop import Cost, Loop
+from mixexp.settings import CONF
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixexp import sizes
 from mixexp.build import build, check, is_module, schema_errors
 from mixexp.errors import UserError
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.loops import loop_of
+from mixexp.run import sizes
 from mixexp.run.device import NAMES, execution, unknown_device
 from mixexp.run.setup import another
 from mixexp.run.spec import Settings

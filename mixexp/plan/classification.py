@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixexp import sizes
 from mixexp.build import build, locate
+from mixexp.build.wording import typed
 from mixexp.errors import UserError, note
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.plan.dry_run import DATA, DataSummary, cache_key, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.probe import Facts
+from mixexp.run import sizes
 from mixexp.run.budget import Budget, budget_of
 from mixexp.run.device import execution, precision_note
 from mixexp.run.loop import Cost, Loop
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
 from mixexp.train import train
-from mixexp.wording import typed
 
 FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
 """The groups whose options have to go together."""

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mixexp.build import hints_of, locate
+from mixexp.build.wording import arms, split
 from mixexp.errors import UserError
 from mixexp.plan.composer import Composed
 from mixexp.plan.typed import characters, in_files
 from mixexp.run.spec import Settings
-from mixexp.wording import arms, split
 
 _SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
 

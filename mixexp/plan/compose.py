@@ -14,7 +14,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError
 from mixexp.plan.composer import composed
 from mixexp.plan.hydra_errors import explain, leaked, setting_missing
@@ -23,6 +22,7 @@ from mixexp.plan.overrides import parse, spelled_out
 from mixexp.plan.plan import resolve
 from mixexp.plan.refusals import refuse, refuse_several
 from mixexp.plan.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
+from mixexp.settings import CONF
 
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:

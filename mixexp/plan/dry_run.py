@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp import sizes
 from mixexp.build import build
-from mixexp.contracts import undefined
+from mixexp.build.contracts import undefined
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
-from mixexp.run import data
+from mixexp.run import data, sizes
 from mixexp.run.network import Network, layers
 
 DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")

@@ -13,10 +13,10 @@ from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, MissingMandatoryValue
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import closest
 from mixexp.plan.options import options
 from mixexp.plan.unknown import NoSuchSetting, no_such_setting, partly_there
+from mixexp.settings import CONF
 from mixexp.text import command
 
 PLUGINS = {

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest
+from mixexp.settings import CONF
 from mixexp.text import in_hydra
 
 

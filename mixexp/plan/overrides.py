@@ -18,9 +18,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep, ValueType
 from hydra.errors import HydraException
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, closest
 from mixexp.plan.typed import typed_values
+from mixexp.settings import CONF
 from mixexp.spec.grid import MOST_CELLS
 from mixexp.text import in_shell
 

@@ -28,9 +28,9 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
 from mixexp.run.data import load, placed
 from mixexp.run.reader import read_environment
+from mixexp.run.sizes import TooLargeLine
 from mixexp.run.spec import RunSpec
 from mixexp.settings import flatten, lookup
-from mixexp.sizes import TooLargeLine
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.grid import as_override, block_cells, value_of

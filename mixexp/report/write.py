@@ -12,7 +12,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
@@ -26,7 +25,7 @@ from mixexp.report.runs import gather
 from mixexp.report.summary import baseline_problem, contrasts
 from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
-from mixexp.settings import lookup
+from mixexp.settings import CONF, lookup
 from mixexp.spec.experiments import experiments, of_runs
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")

@@ -24,7 +24,7 @@ ZIP, ZIP_END, ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 """How the archive that torch writes begins, and how its last record begins."""
 
 COMPUTES = (
-    *("train", "evaluate", "run", "gan", "probe", "build", "metrics", "mixed", "streams", "optimizer", "schedule", "speed"),
+    *("train", "evaluate", "run", "gan", "probe", "build", "metrics", "labels", "streams", "optimizer", "schedule", "speed"),
     *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
 )
 """The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mixexp.build.wording import head, typed
 from mixexp.errors import UserError
 from mixexp.run.checkpoint import code_hash
 from mixexp.run.folder import processor
 from mixexp.text import resembling
-from mixexp.wording import head, typed
 
 NAMES = r"auto|cpu|mps|cuda(:\d+)?"
 """What a device can be called on some machine."""

@@ -20,7 +20,6 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.plan.compose import compose, explained
 from mixexp.plan.composer import composed
@@ -28,6 +27,7 @@ from mixexp.plan.options import options, own_folders
 from mixexp.plan.overrides import of_each_cell, parse, values
 from mixexp.plan.refusals import refuse, refuse_several
 from mixexp.plan.space import rewritten
+from mixexp.settings import CONF
 from mixexp.sweep.one import single
 from mixexp.text import command, in_shell
 

@@ -18,7 +18,6 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from mixexp.conf_dir import CONF
 from mixexp.errors import RunsFailed, show, warnings_as_notes
 from mixexp.files import put_aside, quantity
 from mixexp.plan.composer import Composed
@@ -29,7 +28,7 @@ from mixexp.run.folder import FILES, LOCK, headline
 from mixexp.run.logging import logged
 from mixexp.run.reader import State, load_state, read_environment
 from mixexp.run.spec import RunSpec
-from mixexp.settings import flatten
+from mixexp.settings import CONF, flatten
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.stream import DeviceStream
 from mixexp.text import escaped

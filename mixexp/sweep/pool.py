@@ -17,8 +17,8 @@ from tqdm import tqdm
 from mixexp.run.device import available
 from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
+from mixexp.run.sizes import usable_processors
 from mixexp.run.spec import RunSpec, Task
-from mixexp.sizes import usable_processors
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mixexp.conf_dir import CONF
+from mixexp.settings import CONF
 
 
 def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
