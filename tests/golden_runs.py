@@ -184,4 +184,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(Path(sys.argv[2]), sys.argv[3:] or PARTS)
     else:
-        sys.exit(differences(Path(sys.argv[2]), Path(sys.argv[3])))
+        sys.exit(differences(Path(sys.argv[2]), Path(sys.argv[3])) or 0)  # an empty text would be a failure
