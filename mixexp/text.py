@@ -95,7 +95,7 @@ def in_hydra(value: Any) -> str:
         return value
     # "${" would refer to another setting; a backslash is one of the text unless it stands before a quote or before "${"
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text)
+    text = re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text)
     return f'"{text}"'
 
 

@@ -55,10 +55,10 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     if trusted and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     module = _imported(target, module_name)
-    found = getattr(module, name, None)
-    if not callable(found):
+    factory = getattr(module, name, None)
+    if not callable(factory):
         raise UserError(f"_target_ {target}: {_not_there(module, name)}")
-    return found
+    return factory
 
 
 def is_module(name: Any) -> bool:
@@ -98,7 +98,7 @@ def _imported(target: str, module_name: str) -> Any:
             raise UserError(f"_target_ {target}: {module_name} cannot be imported: {one_line(str(error))}{_where(error)}") from error
         parent, _, _ = error.name.rpartition(".")
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else ()
-        there = [f"{parent}.{found.name}" for found in pkgutil.iter_modules(path)] if parent else _modules_beside()
+        there = [f"{parent}.{beside.name}" for beside in pkgutil.iter_modules(path)] if parent else _modules_beside()
         rest = target.removeprefix(error.name)
         near = [f"{name}{rest}" for name in resembling(error.name, there) if _has(name, rest)]
         known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
@@ -122,8 +122,8 @@ def _where(error: Exception, file: str | None = None) -> str:
 def _not_there(module: Any, name: str) -> str:
     """What to say of a class or function that a module does not have."""
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-    own = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
-    has = f"; it has {listed(own, name)}" if own else ""
+    defined = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
+    has = f"; it has {listed(defined, name)}" if defined else ""
     file = getattr(module, "__file__", None)
     hidden = Path.cwd() / f"{module.__name__.partition('.')[0]}.py"
     if file is not None and hidden.is_file() and not Path(file).is_relative_to(Path.cwd()):
@@ -138,12 +138,12 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its arguments.
     """
     target = locate(node["_target_"], trusted)
-    wanted = _parameters(target)
+    parameters = _parameters(target)
     arguments = {
         key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
     }
     try:
-        return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
+        return target(**arguments, **{key: value for key, value in given.items() if key in parameters})
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
@@ -164,8 +164,8 @@ def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, A
     with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
         target = locate(node["_target_"], trusted)
     idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
-    kept = {key: value for key, value in node.items() if key not in idle}
-    return {key: value for key, value in kept.items() if key not in added or value != _parameters(target)[key].default}
+    settings = {key: value for key, value in node.items() if key not in idle}
+    return {key: value for key, value in settings.items() if key not in added or value != _parameters(target)[key].default}
 
 
 def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[str]:
@@ -210,12 +210,12 @@ def _how_to_choose(node: Any, path: str) -> str:
 
 def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
     """Why what a target makes cannot be in its place, empty where it can."""
-    kinds = [found for found in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(found) and found is not type(None)]
+    kinds = [arm_type for arm_type in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(arm_type) and arm_type is not type(None)]
     if not kinds:
         return "is given for an argument without a type hint; annotate the argument with the class that it needs"
     made = target if inspect.isclass(target) else split(hints.get("return"))[0]
     if not (inspect.isclass(made) and issubclass(made, tuple(kinds))):
-        names = " or ".join(found.__name__ for found in kinds)
+        names = " or ".join(arm_type.__name__ for arm_type in kinds)
         says = f"for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
         function = "" if inspect.isclass(target) else f", {says}"
         return f"makes no {names}{function}. {contract(kinds[0], path, GIVEN.get(path, ()))}"
@@ -233,7 +233,7 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
         errors: dict[str, list[Any]] = {}
         for error in failure.errors():
             errors.setdefault(str(error["loc"][0]), []).append(error)
-        return [_complaint(fields, key, values.get(key), path, found) for key, found in errors.items()]
+        return [_complaint(fields, key, values.get(key), path, complaints) for key, complaints in errors.items()]
     return []
 
 

@@ -77,8 +77,8 @@ def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
 class NetworkSummary(NamedTuple):
     """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
 
-    flops_before: the operations up to each of the layers. kept: the bytes that the pass of a sample keeps for its gradient;
-    kept_once: those that a step's penalty keeps.
+    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for its gradient;
+    penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
@@ -86,8 +86,8 @@ class NetworkSummary(NamedTuple):
     flops: float
     flops_before: tuple[float, ...]
     parameters: int
-    kept: float
-    kept_once: int
+    saved_bytes: float
+    penalty_bytes: int
 
 
 @functools.lru_cache(maxsize=1024)
@@ -109,16 +109,16 @@ def network_summary(key: str, counts: tuple[int, ...], shape: tuple[int, ...], t
 
         for layer in layers(body)[1:]:
             network.module_at(layer).register_forward_hook(reached(layer))
-        kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
+        saved, penalty = (sizes.SavedTensors(network.parameters()) for _ in range(2))
         try:
-            with sizes.bounded(nodes, ""), counter, kept.counting():
+            with sizes.bounded(nodes, ""), counter, saved.counting():
                 network(torch.zeros(shape))
-            with sizes.bounded(nodes, ""), once.counting():
+            with sizes.bounded(nodes, ""), penalty.counting():
                 loss.penalty(network.head)
         except Exception as error:  # whatever a model of the user's own may raise
             reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
     parameters = sum(parameter.numel() for parameter in network.parameters())
     flops = counter.get_total_flops() / shape[0]
-    kept_by_one = kept.bytes / shape[0]
-    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, kept_by_one, once.bytes)
+    bytes_a_sample = saved.bytes / shape[0]
+    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes)

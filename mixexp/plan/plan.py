@@ -64,7 +64,7 @@ class Plan:
             raise UserError("\n".join(_words(refusal, self.cells) for refusal in [*self.refusals, *self.too_large]))
 
     @property
-    def kept(self) -> int:
+    def remaining(self) -> int:
         """Cells that are not left out."""
         return self.cells - len({cell for refusal in self.too_large for cell in refusal.cells})
 
@@ -78,15 +78,15 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
 
     words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
     """
-    own = cell.config
+    config = cell.config
     set_texts(cell, words)
-    if isinstance(own.get("data_dir"), str) and own.data_dir:  # wherever it was started from, a run means the same folder
-        own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
-    used = frozenset(name for name in ALIASES if _refers(own, name))
-    found = settled(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
-    if "dataset" in found:  # it can be taken away on the command line, which the check says
-        found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
-    return {**found, "choices": dict(cell.choices)}, used
+    if isinstance(config.get("data_dir"), str) and config.data_dir:  # wherever it was started from, a run means the same folder
+        config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
+    used = frozenset(name for name in ALIASES if _refers(config, name))
+    settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    if "dataset" in settings:  # it can be taken away on the command line, which the check says
+        settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
+    return {**settings, "choices": dict(cell.choices)}, used
 
 
 def _refers(config: DictConfig, name: str) -> bool:
@@ -137,7 +137,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
             runs[name] = RunSpec(config, _folder(config) / name, differs, beside, label, task(config), family, tuple(overrides))
-    refusals, too_large = ([Refusal(reason, cells) for reason, cells in found.items()] for found in (reasons, sizes))
+    refusals, too_large = ([Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes))
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
 
@@ -200,7 +200,7 @@ def idle_words(run: RunSpec) -> list[str]:
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
     """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
-    found, contents = [], {}
+    names, contents = [], {}
     for run in runs:
         trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
         if trained_on is None:
@@ -208,11 +208,11 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
         key = json.dumps(run.config["dataset"], sort_keys=True)
         if key not in contents:
             contents[key] = load(run.config["dataset"], tuple(run.config["trusted_modules"]))[1].digest
-        found += [run.folder.name] * (trained_on != contents[key])
+        names += [run.folder.name] * (trained_on != contents[key])
     return [
-        f"note: {len(found)} finished run{'s were' if len(found) > 1 else ' was'} made with other contents of the data set's files than they have "
-        f"now: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; remove the folder{'s' * (len(found) > 1)} to train on what is there now"
-    ] * bool(found)
+        f"note: {len(names)} finished run{'s were' if len(names) > 1 else ' was'} made with other contents of the data set's files than they have "
+        f"now: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}; remove the folder{'s' * (len(names) > 1)} to train on what is there now"
+    ] * bool(names)
 
 
 def _words(refusal: Refusal, total: int) -> str:
@@ -249,14 +249,14 @@ class _References:
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
-        found = differences(config, self._reference(words))
-        changed = {group for group in found if group in config["choices"]}
+        departures = differences(config, self._reference(words))
+        changed = {group for group in departures if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
             with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
                 beside = differences(config, self._reference([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
-                found |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
-        return found
+                departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
+        return departures
 
     def _reference(self, words: Sequence[str]) -> dict[str, Any]:
         key = tuple(words)

@@ -56,22 +56,22 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
     """One record for each comparison and rule, in displayed units."""
     records = []
     for rule in table.rules:
-        for one in contrasts(table, rule):
-            result = one.result
+        for contrast in contrasts(table, rule):
+            result = contrast.result
             record = {
-                "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": result.n, "unpaired": one.unpaired,
-                "difference": result.difference, "interval_low": result.interval and result.interval.low,
+                "place": contrast.place, "ours": contrast.ours, "theirs": contrast.theirs, "rule": rule, "pairs": result.n,
+                "unpaired": contrast.unpaired, "difference": result.difference, "interval_low": result.interval and result.interval.low,
                 "interval_high": result.interval and result.interval.high, "interval_method": result.interval and result.interval.method,
-                "detectable": one.detectable,
+                "detectable": contrast.detectable,
             }  # fmt: skip
-            chances = {"p": _chance(result.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
+            chances = {"p": _chance(result.p), "p_holm": _chance(contrast.adjusted), "significant": contrast.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
     return records
 
 
 def run_records(table: Table) -> list[dict[str, Any]]:
     """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
-    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, table.runs)] + list(REPEATS)
+    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
     records = []
     for run in table.runs:
@@ -91,7 +91,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
     return records
 
 
-def told_by_group(key: str, runs: Iterable[Run]) -> bool:
+def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
     """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
     group = key.split(".")[0]
     pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}

@@ -85,11 +85,12 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
 
 def sheets(rows: Iterable[Row], metric: str, rule: str) -> list[tuple[str, Sheet]]:
     """A heading and a sheet for each protocol, in whose every row the protocol stands."""
-    spec, found = of_metric(metric), {}
+    spec, by_protocol = of_metric(metric), {}
     for row in rows:
-        found.setdefault(row.protocol, []).append(row)
+        by_protocol.setdefault(row.protocol, []).append(row)
     head = ["rank", "method", "protocol", f"{unit(spec, metric)}, {RULES[rule]}", "n", "95 % interval", "p beside the first", "seconds a run"]
-    return [(f"{members[0].words} (protocol {name})", Sheet(head, [_cells(row, spec) for row in members], 3)) for name, members in found.items()]
+    tables = {name: Sheet(head, [_cells(row, spec) for row in members], 3) for name, members in by_protocol.items()}
+    return [(f"{by_protocol[name][0].words} (protocol {name})", table) for name, table in tables.items()]
 
 
 def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]:
@@ -117,14 +118,15 @@ def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
     """What of a protocol no setting tells: the contents of the data set's files, where the records have several, and the precision."""
     several = len(contents.get(data_settings(run), ())) > 1
-    told = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
-    return {name: str(value) for name, value in told.items() if value is not None}
+    recorded = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
+    return {name: str(value) for name, value in recorded.items() if value is not None}
 
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *SAME_RESULT, *REPEATS))}
-    return hashlib.sha256(json.dumps({**kept, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
+    ignored = (*METHOD, *SAME_RESULT, *REPEATS)
+    settings = {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
+    return hashlib.sha256(json.dumps({**settings, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:

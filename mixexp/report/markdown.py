@@ -71,7 +71,7 @@ def plain(text: Any) -> str:
 
 def _differences(table: Table) -> list[str]:
     comparisons = contrasts(table)
-    if any(one.result.p is not None for one in comparisons):
+    if any(contrast.result.p is not None for contrast in comparisons):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, comparisons))]
     return [why] if (why := sheets.untested(comparisons, table.statistic)) else []
 

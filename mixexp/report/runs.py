@@ -19,10 +19,10 @@ BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfl
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
     runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
-    kept = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
-    copies = len(runs) - len(kept)
+    unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(runs) - len(unique)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
-    return kept, [remark] * bool(copies)
+    return unique, [remark] * bool(copies)
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
@@ -30,16 +30,16 @@ def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], A
 
     ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
     """
-    kept: dict[Any, Run] = {}
+    unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))
     for run in runs:
         settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
         beside = tuple(str(run.environment.get(fact) or "") for fact in BESIDE_SETTINGS)
         identity = (settings, beside, str(of_table(run))) if settings else run.folder
-        other = kept.setdefault(identity, run)
+        other = unique.setdefault(identity, run)
         if _standing(run) > _standing(other):
-            kept[identity] = run
-    return list(kept.values())
+            unique[identity] = run
+    return list(unique.values())
 
 
 def _standing(run: Run) -> tuple[bool, str]:

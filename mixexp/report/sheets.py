@@ -62,21 +62,21 @@ def rules(table: Table) -> Sheet:
 
 def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
     """The comparisons between settings, run by run with the same seed."""
-    spec, measured = table.spec, [one for one in comparisons if one.result.p is not None]
-    other = "rows" if any(one.place == row.label for one in comparisons for row in table.rows) else "columns"
+    spec, measured = table.spec, [contrast for contrast in comparisons if contrast.result.p is not None]
+    other = "rows" if any(contrast.place == row.label for contrast in comparisons for row in table.rows) else "columns"
     head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
-    detectable = any(one.detectable is not None for one in measured)
+    detectable = any(contrast.detectable is not None for contrast in measured)
     rows = [
         [
-            one.place,
-            f"{one.ours} − {one.theirs}",
-            str(one.result.n) + (f" ({one.unpaired} runs unpaired)" if one.unpaired else ""),
-            signed(one.result.difference, spec) + f" {STAR}" * one.significant,
-            span(one.result.interval.low, one.result.interval.high, spec) if one.result.interval else "",
-            *(chance(p) for p in (one.result.p, one.adjusted)),
-            *(["" if one.detectable is None else number(one.detectable, spec)] if detectable else []),
+            contrast.place,
+            f"{contrast.ours} − {contrast.theirs}",
+            str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
+            signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
+            span(contrast.result.interval.low, contrast.result.interval.high, spec) if contrast.result.interval else "",
+            *(chance(p) for p in (contrast.result.p, contrast.adjusted)),
+            *(["" if contrast.detectable is None else number(contrast.detectable, spec)] if detectable else []),
         ]
-        for one in comparisons
+        for contrast in comparisons
     ]
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
     words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
@@ -88,7 +88,7 @@ def untested(comparisons: list[Contrast], statistic: Statistic) -> str:
     """Why none of the comparisons has a p, empty where there is none to make."""
     if not comparisons:
         return ""
-    most = max(one.result.n for one in comparisons)
+    most = max(contrast.result.n for contrast in comparisons)
     few = f"at least {statistic.least} seeds in common are needed, and the most there are is {most}"
     why = few if most < statistic.least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
@@ -102,8 +102,8 @@ def missing(table: Table) -> Sheet:
 
 def warnings(table: Table, rule: str) -> list[str]:
     """What to bear in mind of numbers by a rule: that the source selects by another one, and that the best on test flatters."""
-    own = table.spec["rule"]
-    other = [f"The comparison selects by {RULES[own]}; the numbers above are by {RULES[rule]}."] if rule != own else []
+    table_rule = table.spec["rule"]
+    other = [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."] if rule != table_rule else []
     best = ["Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."]
     return other + best * (rule == "best")
 

@@ -151,7 +151,7 @@ MEDIAN = Statistic(
     "Wilcoxon's signed-rank test", "order statistics", 6, statistics.median, _extremes, lambda values: max(values) - min(values),
     _between_order_statistics, _wilcoxon, lambda values: None,
 )  # fmt: skip
-STATISTICS = {one.name: one for one in (MEAN, MEDIAN)}
+STATISTICS = {statistic.name: statistic for statistic in (MEAN, MEDIAN)}
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:

@@ -78,15 +78,16 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:
     """What the published columns and the mark mean for these cells, empty where nothing is published."""
-    compared = [one for one in cells if one.published is not None]
+    compared = [cell for cell in cells if cell.published is not None]
     if not compared:
         return ""
-    methods = list(dict.fromkeys(one.interval.method for one in compared if one.interval))
+    methods = list(dict.fromkeys(cell.interval.method for cell in compared if cell.interval))
     words = f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our {statistic.name}"
     if not methods:
         return f"In brackets: ours − published. No cell beside a published value has the {statistic.least} seeds that an interval needs."
-    few = sum(one.interval is None for one in compared if one.values)
-    lacking = f"; {few} of {sum(bool(one.values) for one in compared)} cells have no interval, for want of seeds or of spread" if few else ""
+    few = sum(cell.interval is None for cell in compared if cell.values)
+    run = sum(bool(cell.values) for cell in compared)
+    lacking = f"; {few} of {run} cells have no interval, for want of seeds or of spread" if few else ""
     return f"{words} ({', '.join(methods)}){lacking}."
 
 
@@ -116,11 +117,10 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
             if shared:
                 result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
                 raw.append(Contrast(other.label, ours.label, theirs.label, result, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
-    tested = [one for one in raw if one.result.p is not None]
-    adjusted = iter(holm([one.result.p for one in tested]))
-    return [
-        one if one.result.p is None else replace(one, detectable=one.result.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
-    ]
+    tested = [contrast for contrast in raw if contrast.result.p is not None]
+    adjusted = iter(holm([contrast.result.p for contrast in tested]))
+    corrected = (replace(contrast, detectable=contrast.result.detectable(len(tested)), adjusted=next(adjusted)) for contrast in tested)
+    return [contrast if contrast.result.p is None else next(corrected) for contrast in raw]
 
 
 def baseline_problem(table: Table) -> str:
@@ -170,9 +170,9 @@ def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rul
 
 def _idle(table: Table, axis: str) -> bool:
     """Whether the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
-    own, other = (0, 1) if axis == "rows" else (1, 0)
-    places = [place for run in table.runs if run.config for place in table.places(run) if place[own] == table.spec["baseline"]]
-    return bool(places) and all(place[other] == UNSET for place in places)
+    baseline_axis, other_axis = (0, 1) if axis == "rows" else (1, 0)
+    places = [place for run in table.runs if run.config for place in table.places(run) if place[baseline_axis] == table.spec["baseline"]]
+    return bool(places) and all(place[other_axis] == UNSET for place in places)
 
 
 def _place(axis: str, entry: str, other: str) -> tuple[str, str]:

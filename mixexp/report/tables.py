@@ -36,10 +36,10 @@ class Entry:
 
     def holds(self, run: Run) -> bool:
         """Whether the run meets every condition."""
-        return all(run.setting(key) == value for key, value in self.wanted.items())
+        return all(run.setting(key) == value for key, value in self.compared.items())
 
     @cached_property
-    def wanted(self) -> dict[str, Any]:
+    def compared(self) -> dict[str, Any]:
         """The conditions with values as they are compared."""
         return {key: comparable(value) for key, value in self.conditions.items()}
 
@@ -161,7 +161,7 @@ def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", b
         title = str(run.table.get("title") or "")
         titled.setdefault((title, "" if title else label(lookup(run.config, "dataset"))), []).append(run)
     without = sum(not title for title, _ in titled)
-    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(found) for (title, data), found in titled.items()}
+    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(members) for (title, data), members in titled.items()}
     lost = [run for run in runs if not (run.config and run.environment)]
     if not groups:
         return [build_table(lost, rule, name, baseline)]
@@ -182,14 +182,14 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
     departing = [(run, _departures(run)) for run in runs]
     keys = {key for _, departures in departing for key in departures}
     for run, departures in departing:
-        own = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
+        differing = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
         for together, members in groups:
-            if all(together.get(key, value) == value for key, value in own.items()):
-                together.update(own)
+            if all(together.get(key, value) == value for key, value in differing.items()):
+                together.update(differing)
                 members.append(run)
                 break
         else:
-            groups.append((own, [run]))
+            groups.append((differing, [run]))
     named: dict[str, list[Run]] = {}
     for together, members in groups:
         named.setdefault(", ".join(f"{key} {value}" for key, value in sorted(together.items()) if value is not None), []).extend(members)
@@ -207,7 +207,7 @@ def _departures(run: Run) -> dict[str, str]:
             shown.add(str(axis.get("key")))
             values = axis.get("values")
             conditions = values.values() if isinstance(values, Mapping) else ()
-            shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
+            shown |= {str(key) for settings in conditions if isinstance(settings, Mapping) for key in settings}
     of_edition = "differs_from_edition" in run.environment
     differences = run.environment.get("differs_from_edition" if of_edition else "differs_from_experiment")
     pairs = [*([("edition", run.config.get("edition"))] if of_edition else []), *(differences.items() if isinstance(differences, Mapping) else ())]
@@ -255,8 +255,8 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
     """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of entries."""
     by_keys: dict[tuple[str, ...], dict[tuple, list[int]]] = {}
     for index, entry in enumerate(entries):
-        keys = tuple(sorted(entry.wanted))
-        by_keys.setdefault(keys, {}).setdefault(tuple(entry.wanted[key] for key in keys), []).append(index)
+        keys = tuple(sorted(entry.compared))
+        by_keys.setdefault(keys, {}).setdefault(tuple(entry.compared[key] for key in keys), []).append(index)
 
     def find(run: Run) -> list[Entry]:
         held = [index for keys, places in by_keys.items() for index in places.get(tuple(map(run.setting, keys)), ())]
@@ -361,7 +361,7 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
     differing = varying(runs, ignore)
     for key in dict.fromkeys([*(key for key in first if key in differing), *differing]):
         # A key that the earlier ones determine (an option's own parameters) would only repeat them.
-        count = len({tuple(comparable(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
+        count = len({tuple(comparable(lookup(run.config, earlier)) for earlier in (*keys, key)) for run in runs})
         if count > distinct:
             keys, distinct = [*keys, key], count
     return keys
@@ -370,8 +370,8 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
 def named_by(run: Run, keys: Iterable[str]) -> str:
     """A run's settings at some keys, in words; those without a value are left out where others have one."""
     values = {key: lookup(run.config, key) for key in keys}
-    told = {key: value for key, value in values.items() if value is not None} or values
-    return ", ".join(f"{key}={label(value)}" for key, value in told.items())
+    given = {key: value for key, value in values.items() if value is not None} or values
+    return ", ".join(f"{key}={label(value)}" for key, value in given.items())
 
 
 def usual_metric(runs: Iterable[Run]) -> str:
@@ -401,9 +401,9 @@ def _order(value: Any) -> tuple[int, float, str]:
     return (2, 0.0, "") if value is None else (0, value, "") if isinstance(value, float) else (1, 0.0, value)
 
 
-def runs_of(table: Table, one: Entry, other: Entry | None = None) -> list[Run]:
+def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]:
     """The runs in the table's cells that meet the conditions of one entry, or of two; each once."""
-    first, second = table.members_of(one), None if other is None else table.members_of(other)
+    first, second = table.members_of(entry), None if other is None else table.members_of(other)
     if second is None:
         return list(first.values())
     fewer, more = (first, second) if len(first) <= len(second) else (second, first)
@@ -438,8 +438,8 @@ def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> st
         counts = Counter(run.outcome for run in runs)
         ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         first = next(run for run in runs)
-        one = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
-        return f"{one}; {first.folder.name}: {first.problem}" if first.problem else one
+        reason = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
+        return f"{reason}; {first.folder.name}: {first.problem}" if first.problem else reason
     results = [scored(run, spec) for run in finished]
     metric = spec["metric"]
     if any(scores for scores, _ in results):
@@ -486,7 +486,7 @@ def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
 
 
 def _find(mapping: Mapping[Any, Any], name: str, default: Any = None) -> Any:
-    wanted = comparable(name)
-    return next((value for key, value in mapping.items() if comparable(label(key)) == wanted), default)
+    comparable_name = comparable(name)
+    return next((value for key, value in mapping.items() if comparable(label(key)) == comparable_name), default)
 
 

@@ -101,13 +101,13 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     from scipy import stats  # a second of importing, which only orders have to pay
 
     _require(rows)
-    wanted = [[sign * value for value in ties(row, row)] for row in rows]
-    places = range(1, len(wanted[0]) + 1)
-    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(wanted, axis=1).tolist())
+    signed_rows = [[sign * value for value in ties(row, row)] for row in rows]
+    places = range(1, len(signed_rows[0]) + 1)
+    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(signed_rows, axis=1).tolist())
     if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
         supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
         return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
-    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in wanted]).pvalue) for step in (1, -1))
+    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in signed_rows]).pvalue) for step in (1, -1))
     return Evidence(len(rows), effect, None, supporting, opposing, math.inf, "order", len(places))
 
 
@@ -120,9 +120,10 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]
     contrasts = [contrast([a - b for a, b in zip(values, rival, strict=True)], scale, sign) for rival in rivals]
-    nearest = min(contrasts, key=lambda one: sign * one.effect)
-    opposing = min(1.0, len(contrasts) * min(one.opposing for one in contrasts))
-    return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in contrasts), opposing, nearest.error)
+    nearest = min(contrasts, key=lambda evidence: sign * evidence.effect)
+    opposing = min(1.0, len(contrasts) * min(evidence.opposing for evidence in contrasts))
+    supporting = max(evidence.supporting for evidence in contrasts)
+    return Evidence(nearest.n, nearest.effect, nearest.interval, supporting, opposing, nearest.error)
 
 
 def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:

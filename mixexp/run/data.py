@@ -74,9 +74,9 @@ class Normalize:
     def __init__(self, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
         self.zero_mean = zero_mean
         if zero_mean or mean is None or std is None:
-            found_mean, found_std = _statistics(images, zero_mean)
-            mean = found_mean if zero_mean or mean is None else mean
-            std = found_std if zero_mean or std is None else std
+            data_mean, data_std = _statistics(images, zero_mean)
+            mean = data_mean if zero_mean or mean is None else mean
+            std = data_std if zero_mean or std is None else std
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)

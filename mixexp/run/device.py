@@ -44,17 +44,17 @@ def available() -> list[str]:
 
 def unknown_device(name: str) -> str:
     """What to say of a device that this machine has not, with the one that is meant perhaps; empty where it has it."""
-    found = available()
-    if name in ("auto", *found):
+    devices = available()
+    if name in ("auto", *devices):
         return ""
     wish = re.fullmatch(r"(gpu|cuda|nvidia|mps|metal|apple|)[ :_-]*(\d*)", name.strip().lower())
     maker, number = wish.groups() if wish else ("", "")
     near = [f"cuda:{number}" if number else "cuda", "cuda"] if maker in ("gpu", "cuda", "nvidia", "") else ["mps"]
     near += ["mps"] * (maker == "gpu")
-    there = [meant for meant in near if meant in found] if wish else resembling(name, ["auto", *found])
+    there = [meant for meant in near if meant in devices] if wish else resembling(name, ["auto", *devices])
     hint = f" Did you mean {typed('device', there[0])}?" if there else " 'device=auto' takes the fastest there is." if wish else ""
     gpu = " (a GPU is cuda)" if maker in ("gpu", "nvidia") else ""
-    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(found)}.{hint}"
+    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(devices)}.{hint}"
 
 
 def execution(config: Mapping[str, Any]) -> Execution:
@@ -62,8 +62,8 @@ def execution(config: Mapping[str, Any]) -> Execution:
 
     "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on MPS.
     """
-    found = available()
-    name = found[0] if config["device"] == "auto" else config["device"]
+    devices = available()
+    name = devices[0] if config["device"] == "auto" else config["device"]
     if problem := unknown_device(name):
         raise UserError(problem)
     device = torch.device(name)

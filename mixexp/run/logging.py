@@ -33,10 +33,10 @@ def run_info(
     folder: Path, settings: Mapping[str, Any], environment: Mapping[str, Any], rows: Sequence[Row], note: Callable[[str], None]
 ) -> RunInfo:
     """What a logger is told of a run with these rows; of its settings not the logger's own, a server's address perhaps."""
-    told = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
+    logged_settings = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
     started = datetime.strptime(environment["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     before = [row["seconds"] for row in rows if row["step"] <= environment.get("continued_at_step", 0)]
-    return RunInfo(folder, told, environment, started - max(before, default=0.0), note)
+    return RunInfo(folder, logged_settings, environment, started - max(before, default=0.0), note)
 
 
 class _LoggedFolder(RunFolder):

@@ -48,9 +48,9 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
         if plain_name(name):
             members.setdefault(name, []).append(run)
     chosen = []
-    for name, own in members.items():
+    for name, runs_of_it in members.items():
         files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
-        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, own))
+        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, runs_of_it))
     return chosen
 
 
@@ -63,7 +63,7 @@ def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
 
 def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
     """The folders that are there of the sweeps of some experiments and their editions, kept ones among them."""
-    names = [name for one in chosen for name in (one.sweep, *(f"{one.sweep}_{edition}" for edition in one.editions))]
+    names = [name for item in chosen for name in (item.sweep, *(f"{item.sweep}_{edition}" for edition in item.editions))]
     candidates = [path for name in names for path in (outputs / name, *sorted((outputs / "published").glob(f"*/{name}")))]
     return [path for path in candidates if path.is_dir()]
 

@@ -48,12 +48,12 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
         for other in others:
             members = [run for run in runs_of(table, line, other) if run.folder in points]
             for place, device in enumerate(hardware):
-                own = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
-                if own:
-                    x, y = zip(*own, strict=True)
+                dots_of_device = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
+                if dots_of_device:
+                    x, y = zip(*dots_of_device, strict=True)
                     middle = fmean(x), table.statistic.centre(y)
                     dots, middles = clouds.setdefault((index if named_lines else 0, place), ([], []))
-                    dots += own
+                    dots += dots_of_device
                     middles.append(middle)
                     words = [entry.label for entry in (*([] if named_lines else [line]), *([other] if len(others) > 1 else []))]
                     means.append((*middle, text(", ".join(words), 24) if any(words) else ""))
@@ -84,10 +84,10 @@ def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
     hardware = devices(table)
     where = f"on {hardware[0]}" if len(hardware) == 1 else f"on {len(hardware)} devices, whose times do not compare (the markers' filling tells which)"
     by = axis_words(table, spec["by"])
-    told = f", markers by {by}" if by else ""
+    markers = f", markers by {by}" if by else ""
     return (
-        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{told}; small: runs, large: "
-        f"the mean of a cell ({number_words(cell_sizes(table))})."
+        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
+        f"large: the mean of a cell ({number_words(cell_sizes(table))})."
     )
 
 

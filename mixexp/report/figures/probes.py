@@ -183,10 +183,10 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     """x → a y for each run, the mean of its rows there."""
     points: dict[float, list[float]] = {}
     for run in runs:
-        own: dict[float, list[float]] = {}
+        by_x: dict[float, list[float]] = {}
         for row in _rows(run, spec, spec["x"], spec["y"]):
-            own.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
-        for x, values in own.items():
+            by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
+        for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
             if finite and math.isfinite(x):
                 points.setdefault(x, []).append(sum(finite) / len(finite))
@@ -214,8 +214,8 @@ def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     for name in (*needed, *spec["where"]):
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    wanted = {name: comparable(value) for name, value in spec["where"].items()}
-    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+    conditions = {name: comparable(value) for name, value in spec["where"].items()}
+    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
     if not matching:
         raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
     return matching

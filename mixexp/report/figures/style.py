@@ -240,14 +240,15 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
 
     if not clear(names, x):
         names = [f"{place / 1000:g}k" if place >= 1000 and place % 100 == 0 else f"{place:g}" for place in places]
-    kept: list[int] = []
+    labelled: list[int] = []
     for k in range(len(places)):
-        if not kept or clear([names[kept[-1]], names[k]], [x[kept[-1]], x[k]]):
-            kept.append(k)
-    panel.xaxis.set_major_locator(FixedLocator([places[k] for k in kept]))
-    panel.xaxis.set_minor_locator(FixedLocator([place for k, place in enumerate(places) if k not in kept]) if len(kept) < len(places) else NullLocator())
+        if not labelled or clear([names[labelled[-1]], names[k]], [x[labelled[-1]], x[k]]):
+            labelled.append(k)
+    panel.xaxis.set_major_locator(FixedLocator([places[k] for k in labelled]))
+    rest = [place for k, place in enumerate(places) if k not in labelled]
+    panel.xaxis.set_minor_locator(FixedLocator(rest) if rest else NullLocator())
     panel.xaxis.set_minor_formatter(NullFormatter())
-    shown = {float(places[k]): names[k] for k in kept}
+    shown = {float(places[k]): names[k] for k in labelled}
     panel.xaxis.set_major_formatter(lambda place, _: shown.get(float(place), f"{place:g}"))
 
 

@@ -79,7 +79,8 @@ class _View:
 
     @cached_property
     def differences(self) -> Sheet | None:
-        return sheets.differences(self.table, self._contrasts) if any(one.result.p is not None for one in self._contrasts) else None
+        tested = any(contrast.result.p is not None for contrast in self._contrasts)
+        return sheets.differences(self.table, self._contrasts) if tested else None
 
     @cached_property
     def untested(self) -> str:
@@ -122,7 +123,7 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; {NOWHERE}",
         data=Markup(_inert(data)),
         folders=[(directory.resolve().name or "/", link(directory.resolve(), home)) for directory in directories],
-        facts=facts([one.run for one in runs]),
+        facts=facts([entry.run for entry in runs]),
         outcomes=outcomes(runs),
         count=len(runs),
         missing=_missing(tables, home),

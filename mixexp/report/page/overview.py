@@ -16,7 +16,7 @@ MOST = 8
 
 def outcomes(runs: Iterable[Listed]) -> dict[str, int]:
     """How many runs ended how, in the order of OUTCOMES."""
-    counts = Counter(one.outcome for one in runs)
+    counts = Counter(entry.outcome for entry in runs)
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 

@@ -13,7 +13,7 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.csv_files import told_by_group
+from mixexp.report.csv_files import implied_by_group
 from mixexp.report.page.link import encoded, link
 from mixexp.report.runs import varying
 from mixexp.report.tables import Table, label
@@ -54,7 +54,7 @@ def listed(tables: Sequence[Table]) -> list[Listed]:
         for run in table.runs:
             outcome, problem = reasons.get(run.folder, (run.outcome, run.problem))
             runs[run.folder] = Listed(run, None if run.folder in runs else place, outcome, problem)
-    return sorted(runs.values(), key=lambda one: OUTCOMES.index(one.outcome))
+    return sorted(runs.values(), key=lambda entry: OUTCOMES.index(entry.outcome))
 
 
 def seconds(run: Run) -> float | None:
@@ -71,7 +71,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error]; changes
     are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any.
     """
-    known = [one.run for one in runs if one.run.config]
+    known = [entry.run for entry in runs if entry.run.config]
     columns, others = _columns(tables, known)
     different = varying(known)
     usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
@@ -79,18 +79,18 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     keys = {key: place for place, key in enumerate(common)}
     texts = _Texts()
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
-    parents = {parent: link(parent, home) for parent in {one.run.folder.parent for one in runs}}
+    parents = {parent: link(parent, home) for parent in {entry.run.folder.parent for entry in runs}}
     room = ERRORS
     rows = []
-    for one in runs:
-        run, table = one.run, tables[one.table or 0]
-        error = _error(run) if one.outcome == "failed" else ""
+    for entry in runs:
+        run, table = entry.run, tables[entry.table or 0]
+        error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
         changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), one.table, texts.of(one.outcome),
-            texts.of(one.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, texts.of(entry.outcome),
+            texts.of(entry.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
         ]  # fmt: skip
@@ -122,7 +122,7 @@ class _Texts:
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
-    keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
+    keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
     repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
     ranked = [
