@@ -62,12 +62,12 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
 
 
 def is_module(name: Any) -> bool:
-    """Whether a text could be the name of a module, as an import has it."""
+    """True for a text that can be the name of a module in an import."""
     return isinstance(name, str) and all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
 
 
 def _not_admitted(target: str, admitted: Sequence[str]) -> str:
-    """What to say of a class whose module is not trusted; nothing of it is imported."""
+    """The message about a class whose module is not trusted; imports nothing of it."""
     top = target.partition(".")[0]
     beside = _modules_beside()
     if top not in beside and importlib.util.find_spec(top) is None:
@@ -84,7 +84,7 @@ def _modules_beside() -> list[str]:
 
 
 def _has(module_name: str, rest: str) -> bool:
-    """Whether one of mixexp's modules has what a dotted rest names; of other modules, which this would import, nobody knows."""
+    """True if a module of mixexp has what a dotted rest names, and for every other module, which is not imported for this."""
     if module_name.partition(".")[0] != "mixexp":
         return True
     return hasattr(importlib.import_module(module_name), rest.strip(".").partition(".")[0])
@@ -120,7 +120,7 @@ def _where(error: Exception, file: str | None = None) -> str:
 
 
 def _not_there(module: Any, name: str) -> str:
-    """What to say of a class or function that a module does not have."""
+    """The message about a class or function that a module does not have."""
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     defined = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
     has = f"; it has {listed(defined, name)}" if defined else ""
@@ -155,7 +155,7 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
 
 
 def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:
-    """What of a configuration node can change what its object does.
+    """The settings of a configuration node that can change what its object does.
 
     A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`, and in
     `added` those that came when there were runs already: at their default they say nothing, so such runs stay the runs they were.
@@ -202,14 +202,14 @@ def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[
 
 
 def _how_to_choose(node: Any, path: str) -> str:
-    """How an option of a group is chosen, for those who write its name where its settings have to be."""
+    """The way to choose an option of a group, where its name stands in place of its settings."""
     if "." in path or not isinstance(node, str):
         return ""
     return f"; an option is chosen by {path}=NAME in a command, by \"- override /{path}: NAME\" among the defaults of a file"
 
 
 def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
-    """Why what a target makes cannot be in its place, empty where it can."""
+    """The reason why what a target makes cannot be in its place; empty where it can."""
     kinds = [arm_type for arm_type in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(arm_type) and arm_type is not type(None)]
     if not kinds:
         return "is given for an argument without a type hint; annotate the argument with the class that it needs"
@@ -225,7 +225,7 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
-    """What a pydantic schema has against values, a line per key: the key's path, its value, what is allowed, the closest match."""
+    """The errors of values under a pydantic schema, a line per key: the key's path, its value, what is allowed, the closest match."""
     try:
         schema.model_validate(values)
     except pydantic.ValidationError as failure:
@@ -238,7 +238,7 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
 
 
 def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str, errors: Sequence[Mapping[str, Any]]) -> str:
-    """What is wrong with one key."""
+    """The error of one key."""
     name = f"{path}.{key}" if path else key
     if key not in fields:
         out = f" ({in_shell(f'~{name}')} takes it out if an experiment set it)" if path else ""

@@ -1,4 +1,4 @@
-"""What a class of the user's own has to be in its place: read off the contract's class, with a short class as an example."""
+"""The requirements on a class of the user's own: read off the contract's class, with a short class as an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixexp.settings import CONF
 
 
 def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
-    """What to derive from and what to define, in sentences; path: the place; given: what the program gives to the constructor."""
+    """The base class and the members to define, in sentences; path: the place; given: what the program gives to the constructor."""
     parts = [*(f"{name}: {text}" for name, text in declared(kind).items()), *(signature(kind, name) for name in abstract(kind))]
     defines = f" and defines {'; '.join(parts)}" if parts else ""
     gets = f". The program calls it with {', '.join(given)} beside its settings" if given else ""
@@ -30,7 +30,7 @@ def lacking(made: type) -> str:
 
 
 def undefined(made: Any, kind: type) -> list[str]:
-    """What an object of a kind has not, though the contract says that it has."""
+    """The attributes that the contract demands and an object of the kind lacks."""
     return [f"{name}: {text}" for name, text in declared(kind).items() if not hasattr(made, name)]
 
 
@@ -61,7 +61,7 @@ def signature(kind: type, name: str) -> str:
 
 
 def example(kind: type, path: str) -> str:
-    """Where a class of a kind can be read, in a sentence; path: the place in a configuration."""
+    """An example class of a kind and its file, in a sentence; path: the place in a configuration."""
     shortest = _shortest(kind)
     if shortest is not None:
         return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"

@@ -39,7 +39,7 @@ def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, 
 
 
 def discriminator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
-    """What the discriminator minimises, float32 []; the generator gets no gradient. points: the training set, float32 [N, features]."""
+    """The discriminator's loss, float32 []; the generator gets no gradient. points: the training set, float32 [N, features]."""
     rows, noise, objective_draws = draws
     with torch.no_grad():
         generated = generator(noise)
@@ -47,7 +47,7 @@ def discriminator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Mo
 
 
 def generator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
-    """What the generator minimises, float32 []: minus its objective (minimax, not the form that does not saturate)."""
+    """The generator's loss, float32 []: minus its objective (minimax, not the form that does not saturate)."""
     rows, noise, objective_draws = draws
     return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), objective_draws)
 

@@ -35,7 +35,7 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 
 
 def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
-    """What is wrong with the data, network and groups of a classification, behind the errors found so far."""
+    """The errors of the data, network and groups of a classification, after those already known."""
     trusted = tuple(config["trusted_modules"])
     try:
         data = data_summary(cache_key(config, *DATA), trusted)
@@ -83,7 +83,7 @@ def _holds(config: Mapping[str, Any], data: DataSummary, trusted: tuple[str, ...
 
 @functools.lru_cache(maxsize=1024)
 def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
-    """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
+    """The conflicts between the groups: objects that their constructors refuse, layers, losses and mixes, batches."""
     config = json.loads(key)
     counts = data.counts
     errors: list[str] = []
@@ -129,13 +129,13 @@ def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, .
 
 
 def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
-    """What a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
+    """The object that a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
     with sizes.bounded(config[group], group):
         return build(config[group], trusted, **given)
 
 
 def _kinds(kind: str, **parts: Any) -> list[str]:
-    """What is chosen that is for data of another kind."""
+    """A line for each part that is for data of another kind."""
     return [
         f"{group}: it is for data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
         for group, part in parts.items()
@@ -144,7 +144,7 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
 
 
 def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
-    """What is wrong with the batches of an epoch, and with what a schedule or a mix does over the budget."""
+    """The errors of the batches of an epoch, and of a schedule or a mix over the budget."""
     per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
         whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
@@ -157,7 +157,7 @@ def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Bu
 
 
 def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
-    """What is wrong with the layers a mix shall happen at, among those that the model has."""
+    """The errors of the layers to mix at; known: the layers of the model."""
     errors = []
     for layer in mix_layer.layers if mix.blend is not None else ():
         if layer not in known:

@@ -46,7 +46,7 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
 
 
 def _reads(text: Any, value: Any) -> bool:
-    """Whether a file's characters are read as a value, which is a number or a boolean, or a list with such."""
+    """True if a file's characters are read as a value that is a number or a boolean, or a list with such."""
     if isinstance(text, list) and isinstance(value, list):
         return len(text) == len(value) and all(isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True))
     if not isinstance(text, str) or not isinstance(value, int | float):
@@ -87,7 +87,7 @@ def settle(hint: Any, value: Any, typed: Any = None) -> Any:
 
 
 def _is(hint: Any, value: Any) -> bool:
-    """Whether a value is of a type, whatever the limits and items."""
+    """True if a value is of a type, whatever the limits and items."""
     base, _ = split(hint)
     origin = typing.get_origin(base) or base
     if origin is Literal:

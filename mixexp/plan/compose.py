@@ -91,7 +91,7 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
 
 
 def is_sweep(word: str) -> bool:
-    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError for an empty one."""
+    """True for an override with an axis of several values, which one configuration cannot take; raises UserError for an empty one."""
     groups = options([CONF])
     (override,) = parse([word], groups)
     return override.is_sweep_override() and bool(spelled_out(override, groups))

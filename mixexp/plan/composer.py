@@ -39,7 +39,7 @@ class Composed:
 
 
 def composed(hydra_config: DictConfig) -> Composed:
-    """What Hydra composed, taken apart; raises UserError where a group has no option of its own or several."""
+    """The parts of a configuration that Hydra composed; raises UserError where a group has no option of its own or several."""
     choices = {group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")}
     config = OmegaConf.masked_copy(hydra_config, [key for key in hydra_config if key != "hydra"])
     OmegaConf.set_struct(config, True)
@@ -102,7 +102,7 @@ def _defaults(experiment: str, folders: Sequence[str]) -> list[Any]:
 
 
 def _several_in_a_file(group: str, experiment: str | None, hydra_config: DictConfig) -> str:
-    """What to say of a list of options in a defaults list, of which Hydra merges all and records none."""
+    """The message about a list of options in a defaults list: Hydra merges all of them and records none."""
     entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
     lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
     names = next((list(map(str, value)) for value in lists if isinstance(value, list)), [])
@@ -143,7 +143,7 @@ class Composer:
         return override
 
     def _chooses(self, override: Override) -> bool:
-        """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""
+        """True for an override that chooses an option or is for Hydra alone, False for one that sets a value."""
         key = override.key_or_group
         if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] in ("hydra", "edition"):
             return True

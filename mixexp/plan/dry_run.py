@@ -1,4 +1,4 @@
-"""What is known of a run before it trains: its data's counts, and its network's shape and operations, without memory."""
+"""A summary of a run before it trains: its data's counts, and its network's shape and operations, without memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DataSummary(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
-    """What there is to know of a run's images; raises what is wrong with the real data."""
+    """The summary of a run's images; raises the errors of the real data."""
     config = json.loads(key)
     with sizes.bounded(config["dataset"], "dataset"):
         dataset, splits = data.load(config["dataset"], trusted)
@@ -66,7 +66,7 @@ def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
 
 @functools.lru_cache(maxsize=64)
 def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
-    """How many numbers an optimizer keeps for each parameter."""
+    """The number of values that an optimizer keeps for each parameter."""
     parameters = [torch.nn.Parameter(torch.zeros(7))]
     optimizer = build(json.loads(key)["optimizer"], trusted, parameters=parameters, params=parameters)
     parameters[0].grad = torch.zeros(7)
@@ -75,7 +75,7 @@ def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
 
 
 class NetworkSummary(NamedTuple):
-    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
+    """A network without its numbers: the layers to mix at, the width of its last layer, a sample's forward operations.
 
     flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for its gradient;
     penalty_bytes: those that a step's penalty keeps.

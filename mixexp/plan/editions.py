@@ -21,7 +21,7 @@ from mixexp.text import listed
 
 
 class _Edition(BaseModel):
-    """What a file says of an edition."""
+    """The schema of an edition in a file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

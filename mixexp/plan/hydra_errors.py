@@ -38,7 +38,7 @@ _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
 def leaked(error: Exception) -> bool:
-    """Whether an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
+    """True if an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
     modules = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     # the standard library's functions are called by all of them
     callers = [module for module in modules if module in (*_HYDRAS_OWN, "mixexp", "hydra_plugins", "torch", "optuna")]
@@ -46,7 +46,7 @@ def leaked(error: Exception) -> bool:
 
 
 def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """What to say of a setting that is not there, in all cells or in some."""
+    """The message about a setting that is not there, in all cells or in some."""
     if missing.key.startswith("hydra."):
         return _hydras_setting(missing.key, typed)
     if missing.others and missing.cells:
@@ -58,7 +58,7 @@ def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequ
 
 
 def _hydras_setting(key: str, typed: Sequence[str]) -> str:
-    """What to say of a setting of Hydra's; one of a sweeper or launcher is there once that one is chosen."""
+    """The message about an unknown setting of Hydra's; one of a sweeper or launcher exists once that one is chosen."""
     store = ConfigStore.instance()
     parent = key.rpartition(".")[0]
     _, group, *names = key.split(".")
@@ -135,7 +135,7 @@ def _no_text(folders: Sequence[Path]) -> str:
 
 
 def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """What to say where an option, or a file that a defaults list names, is not there."""
+    """The message about an option, or a file that a defaults list names, that is not there; None for other errors."""
     place = re.match(r"In '([^']+)': ", text)
     where = "" if place is None or place[1] in ("config", "hydra/config") else f", which {place[1]}.yaml names"
     if missing := re.search(r"Could not find '((?:.*/)?[^/']+)/([^/']+)'", text):
@@ -159,7 +159,7 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """What to say of what the options' lists of defaults do not admit."""
+    """The message about what the options' lists of defaults do not admit; None for other errors."""
     place = re.match(r"In '?([^':]+)'?: ", text)
     where = f"{place[1]}.yaml: " if place else ""
     if match := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):

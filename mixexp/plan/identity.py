@@ -1,4 +1,4 @@
-"""What makes a run that run: its scientific configuration, resolved, without what cannot change its numbers."""
+"""The identity of a run: its scientific configuration, resolved, without what cannot change its numbers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_id(config: Mapping[str, Any]) -> str:
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
+    """The departures of a run from its experiment: key → [value here, value there]; a group with another option counts once.
 
     Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes the last bits of
     sums alone. Where steps rules, epochs says nothing.

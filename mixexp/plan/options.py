@@ -1,4 +1,4 @@
-"""What there is to choose from, read from the YAML files alone: every option of every group with its opening comment."""
+"""Every option of every group with its opening comment, read from the YAML files alone."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _user_folder(name: str) -> Path:
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:
     """The settings that a run can have by their dotted keys, with the options of a group and None for any other setting.
 
-    of: the groups whose own settings are wanted.
+    of: the groups whose own settings are included.
     """
     from mixexp.files import parse_yaml  # mixexp list starts without it
 

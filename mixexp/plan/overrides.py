@@ -40,7 +40,7 @@ def _groups_of(repository: IConfigRepository) -> dict[str, list[str]]:
 
 
 def parse(words: Sequence[str], groups: Groups) -> list[Override]:
-    """What Hydra reads in overrides; raises UserError for one that it cannot read."""
+    """The overrides as Hydra parses them; raises UserError for one that it cannot read."""
     parser = OverridesParser.create()
     overrides = []
     for word in words:
@@ -159,7 +159,7 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
 
 
 def mapping_of(override: Override) -> Mapping[str, Any]:
-    """What an override sets in a group's option at once, empty where it names an option."""
+    """The settings of a group's option that an override sets at once; empty where it names an option."""
     value = override.value()
     return value if isinstance(value, dict) else {}
 

@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def remaining(self) -> int:
-        """Cells that are not left out."""
+        """The number of cells that are not left out."""
         return self.cells - len({cell for refusal in self.too_large for cell in refusal.cells})
 
     def left_out(self) -> list[str]:
@@ -90,7 +90,7 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
 
 
 def _refers(config: DictConfig, name: str) -> bool:
-    """Whether the value of any other setting depends on a root setting, however the reference is written."""
+    """True if the value of any other setting depends on a root setting, however the reference is written."""
     raw = json.dumps(OmegaConf.to_container(config, resolve=False))
     if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
         return f"${{{name}}}" in raw
@@ -154,7 +154,7 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
 
 
 def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is wrong with the table that a report is to make of the runs, found before they are trained."""
+    """The errors of the table that a report is to make of the runs, before they are trained."""
     table = configs[0].get("table")
     if not isinstance(table, dict):
         return []
@@ -167,7 +167,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the claims that the runs are to decide, and with their edition's checks."""
+    """The errors of the claims that the runs are to decide, and of their edition's checks."""
     claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
     if not claims and not checks:
         return []
@@ -179,7 +179,7 @@ def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
 
 
 def other_classes(runs: Sequence[RunSpec]) -> list[str]:
-    """What to say of groups whose class an override has changed, while the run's choices go on naming the option."""
+    """A note for each group whose class an override has changed, while the run's choices still name the option."""
     words = dict.fromkeys(word.lstrip("+") for run in runs for word in run.words if "_target_" in word)
     settings = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
     groups = [key.removesuffix("._target_") for key, value in settings if key.endswith("._target_") or value.startswith("{")]
@@ -191,7 +191,7 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 
 def idle_words(run: RunSpec) -> list[str]:
-    """Which of the user's words change nothing in a run; in a sweep such cells collapse, and that is said."""
+    """A note for each override of the user that changes nothing in a run; in a sweep such cells collapse."""
     given = {word.partition("=")[0] for word in run.words}
     idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
     mix = run.config["choices"]["mix"]
@@ -199,7 +199,7 @@ def idle_words(run: RunSpec) -> list[str]:
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
+    """A note about finished runs whose data set's files have changed since: the sweep would skip them."""
     names, contents = [], {}
     for run in runs:
         trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
@@ -230,7 +230,7 @@ class _References:
         self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment.
+        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
 
         edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is outside the space.
         """

@@ -36,7 +36,7 @@ def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, A
 
 @functools.lru_cache(maxsize=256)
 def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
-    """Whether a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
+    """True if a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:

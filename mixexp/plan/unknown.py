@@ -31,7 +31,7 @@ class NoSuchSetting(Exception):
 
 @dataclass
 class NoSuchSettings(Exception):
-    """Several settings of one group, each of which some of a sweep's options lack; lacking: option → those that it lacks."""
+    """Several settings of one group that some of a sweep's options lack; lacking: option → those that it lacks."""
 
     group: str
     lacking: dict[str, list[str]]
@@ -113,7 +113,7 @@ def missing_key(error: BaseException) -> str | None:
 
 
 def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
-    """What to say of a setting that some of a sweep's cells have: in which it is missing, what these have, what to type."""
+    """The message about a setting that some of a sweep's cells have: the cells that lack it, what these have, what to type."""
     key, total = missing.key, len(missing.cells) + len(missing.others)
     group = key.partition(".")[0]
     lacking = _options(missing.cells, group)
@@ -131,7 +131,7 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
 
 
 def options_apart(missing: NoSuchSettings, typed: Sequence[str]) -> str:
-    """What to say of settings that options of one group lack: which lacks which, and a command for each option."""
+    """The message about settings that options of one group lack: the missing ones and a command for each option."""
     group = missing.group
     lacks = [f"{group}={option} has no {', '.join(keys)}" for option, keys in missing.lacking.items() if keys]
     keys = dict.fromkeys(itertools.chain(*missing.lacking.values()))
@@ -160,7 +160,7 @@ def _siblings(cell: Composed, key: str) -> list[str]:
 
 
 def _have(cells: Sequence[Composed], key: str) -> str:
-    """What there is beside a key, for each option of its group."""
+    """The settings beside a key, for each option of its group."""
     group = key.partition(".")[0]
     by_option = {cell.choices.get(group): _siblings(cell, key) for cell in cells}
     if len(by_option) == 1:
@@ -170,7 +170,7 @@ def _have(cells: Sequence[Composed], key: str) -> str:
 
 
 def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """What to say of a setting that none of the cells has, with the nearest match among theirs and those of other options."""
+    """The message about a setting that none of the cells has, with the nearest match among theirs and those of other options."""
     siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
     if "." not in key:
         siblings = list(dict.fromkeys([*siblings, *options(folders)]))

@@ -46,12 +46,12 @@ def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check
 
 
 def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
-    """A heading, what is said of the checks, and the sheet for each article that has claims."""
+    """A heading, the sentences about the checks, and the sheet for each article with claims."""
     return [(heading, checks(premises), sheet(answers)) for heading, answers, premises in by_article(decided)]
 
 
 def totals(decided: Decided) -> list[str]:
-    """How many claims have which verdict in each edition, and how many runs were no evidence."""
+    """The number of claims with each verdict in each edition, and the number of runs that are no evidence."""
     lines = []
     for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
         counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
@@ -134,13 +134,13 @@ def _shown(answer: Answer) -> Mapping[str, Any]:
 
 
 def reason_of(answer: Answer) -> str:
-    """What is to be said beside a verdict."""
+    """The remark beside a verdict."""
     same = answer.verdict == UNDECIDED and answer.evidence is not None and not answer.evidence.spread
     return "; ".join(filter(None, [answer.problem, "all seeds give the same number" * same]))
 
 
 def standing(check: Check) -> str:
-    """Whether a check is met, with its numbers."""
+    """The outcome of a check, met or not, with its numbers."""
     if check.met is None:
         return f"– {check.problem}."
     seeds = f"{len(check.values)} seed{'s' * (len(check.values) != 1)}"

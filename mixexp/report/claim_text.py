@@ -19,7 +19,7 @@ ABOUT = (
 
 
 def text(decided: Decided, asked: Collection[str] = ()) -> str:
-    """The totals, then of each article the premises that are not met and its claims by verdict; asked: names whose claims are told in full."""
+    """The totals, then each article's premises that are not met and its claims by verdict; asked: names whose claims are written in full."""
     width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size((100, 24)).columns))
     lines = [f"in all: {line}" if place == 0 else f"        {line}" for place, line in enumerate(totals(decided))]
     for article, answers, checks in by_article(decided):
@@ -32,7 +32,7 @@ def text(decided: Decided, asked: Collection[str] = ()) -> str:
 
 
 def _premises(checks: Sequence) -> Iterator[str]:
-    """How many of the editions' checks are met, and each that is not."""
+    """The number of the editions' checks that are met, and each that is not."""
     tried = [check for check in checks if check.met is not None]
     missed = [check for check in tried if not check.met]
     if tried:

@@ -63,7 +63,7 @@ class Answer:
 
     @property
     def quantity(self) -> str:
-        """What the effect is of, with the unit; empty where there is no test."""
+        """The quantity of the effect, with the unit; empty where there is no test."""
         specs = [self.spec if cell.measure is None else _spec_of(self.spec, cell.measure) for cell in (self.test.cells if self.test else ())]
         units = ", ".join(dict.fromkeys(unit(spec, spec["metric"]) for spec in specs))
         if self.test is not None and self.test.kind == "order":
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check:
-    """What an edition's runs have to show before its claims count: met where each seed shows it, None where there is no run."""
+    """A premise that an edition's runs have to show before its claims count: met where each seed shows it, None where there is no run."""
 
     name: str
     says: str
@@ -99,12 +99,12 @@ class Decided:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with claims, of all experiments."""
+        """The errors of the claims of all experiments."""
         return [problem for problems in self.wrong.values() for problem in problems]
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Why runs of any experiment are no evidence → how many."""
+        """Reason why runs of any experiment are no evidence → how many."""
         return dict(sum((Counter(reasons) for reasons in self.no_evidence.values()), Counter()))
 
 
@@ -131,7 +131,7 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     """The claims of some experiments decided by the runs of theirs among these.
 
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
-    A claim that has something wrong with it is left out, and what it is said among the problems.
+    A claim with an error is left out, and the error is among the problems.
     """
     of: dict[str, list[Run]] = {}
     for run in runs:
@@ -181,14 +181,14 @@ def _articles(experiment: Experiment) -> set[str]:
 
 
 def problems_of(experiment: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
-    """What is wrong with the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
+    """The errors of the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
     blocks = [edition_problems(experiment.settings.get("editions")), claim_problems(experiment.claims, experiment.editions, known)]
     blocks += [check_problems(block.get("checks"), known) for block in experiment.editions.values()]
     return [f"{experiment.name}: {problem}" for block in blocks for problem in block.values()]
 
 
 def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
-    """Edition → the runs of an experiment that are evidence in it, each once; and of how many others why they are none.
+    """Edition → the runs of an experiment that are evidence in it, each once; and reason → the number of other runs.
 
     A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its runs today.
     """
@@ -290,7 +290,7 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
-    """Whether every seed shows what a check says: no p, since a premise is a matter of these runs and not of others like them."""
+    """The outcome of a check, met where every seed shows it: no p, since a premise is about these runs and not about others like them."""
     test, spec = read_test(check["test"]), _spec(experiment, check)
     required = _required(experiment, edition, test)
     by_seed = _seeds(test, runs, spec, required)
@@ -339,7 +339,7 @@ def _seed(run: Run) -> tuple:
 
 
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
-    """What to say of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
+    """The problem of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
     several = len({_seed(run) for run in members}) < len(members)
     keys = varying(members, (*SAME_RESULT, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
@@ -363,7 +363,7 @@ def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None
 
 
 def _spec(experiment: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
-    """How a claim's numbers are chosen and shown: as its own keys say, else as the experiment's table."""
+    """The choice and format of a claim's numbers: by its own keys, else by the experiment's table."""
     table = {key: value for key, value in experiment.table.items() if key not in table_problems(experiment.table) and value is not None}
     spec = {**DEFAULTS, **table}
     claim_spec = {key: claim[key] for key in LIKE_THE_TABLE if claim.get(key) is not None}
@@ -375,7 +375,7 @@ def _spec(experiment: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown_as(spec: Mapping[str, Any], test: Test) -> Mapping[str, Any]:
-    """How a test's numbers are shown: losses with more decimals than the fractions of the table have."""
+    """The format of a test's numbers: losses have more decimals than the fractions of the table."""
     metrics = {(cell.measure or spec)["metric"] for cell in test.cells}
     if spec["metric"] in metrics or not all(metric.endswith("loss") for metric in metrics):
         return spec

@@ -133,7 +133,7 @@ def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
 
 
 def show_table() -> Callable[[Path], None]:
-    """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
+    """A function that prints a table at its first call with it; later calls are for the table written again with its figures."""
     shown: set[Path] = set()
 
     def show_once(path: Path) -> None:

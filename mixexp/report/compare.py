@@ -44,7 +44,7 @@ class Change:
     mixed: tuple[bool, bool] = (False, False)
 
     def verdict(self, better: str) -> str:
-        """Whether the second side is better or worse, by more than the seeds' noise."""
+        """The second side's standing, better or worse by more than the seeds' noise."""
         if self.result is None:
             return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two sides have in common and what not; changed maps each setting that differs throughout to its values on both sides."""
+    """The comparison of two sides; changed maps each setting that differs throughout to its values on both sides."""
 
     names: tuple[str, str]
     sides: tuple[list[Run], list[Run]]
@@ -216,7 +216,7 @@ def _resolved(name: str) -> str:
 
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The keys of which all runs of one side have one value and all of the other another, without the circumstances."""
+    """The keys with one value in all runs of one side and another in all of the other, without the circumstances."""
     keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
     return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
 
@@ -256,7 +256,7 @@ def _values(runs: Iterable[Run], key: str) -> str:
 
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
-    """What of commit, versions, device and time is not the same on both sides."""
+    """The differences of commit, versions, device and time between both sides."""
 
     def version(run: Run, name: str) -> Any:
         versions = run.environment.get("versions")

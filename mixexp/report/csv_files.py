@@ -92,7 +92,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
 
 
 def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
-    """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
+    """True if a group's chosen option alone determines the key, a setting of that group."""
     group = key.split(".")[0]
     pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
     return key != group and len(pairs) == len({option for option, _ in pairs})

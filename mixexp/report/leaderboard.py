@@ -116,7 +116,7 @@ def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
-    """What of a protocol no setting tells: the contents of the data set's files, where the records have several, and the precision."""
+    """Facts of a protocol that no setting has: the contents of the data set's files, where the records have several, and the precision."""
     several = len(contents.get(data_settings(run), ())) > 1
     recorded = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
     return {name: str(value) for name, value in recorded.items() if value is not None}
@@ -130,7 +130,7 @@ def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
-    """What each protocol is called: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
+    """The name of each protocol: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
     differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]

@@ -28,7 +28,8 @@ def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
     """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
 
-    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose
+    configuration cannot be read is no copy.
     """
     unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))
@@ -47,19 +48,19 @@ def _standing(run: Run) -> tuple[bool, str]:
 
 
 def unlike(runs: Sequence[Run]) -> list[str]:
-    """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
+    """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
     values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
     return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
 
 
 def other_data(first: Run, second: Run) -> bool:
-    """Whether two runs with the same data set were made on different contents of its files."""
+    """True for two runs with the same data set that were made on different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]
     return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """Whether two runs differ in what no setting says: the contents of the same data set's files, or what one setting of the precision came to."""
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, or the resolved precision."""
     precisions = [run.environment.get("bfloat16") for run in (first, second)]
     same_setting = first.setting("precision") == second.setting("precision")
     return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))

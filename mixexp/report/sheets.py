@@ -1,4 +1,4 @@
-"""What a report's tables say, cell by cell as plain text; markdown, latex and the page only set it."""
+"""The tables of a report, cell by cell as plain text; markdown, latex and the page only set it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixexp.settings import lookup
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text under a heading a column, of which the first `left` are words and the others numbers.
+    """Rows of text under a heading a column; the first `left` columns are words and the others numbers.
 
     groups: headings that several columns share, with the number of columns each; empty where none is.
     legend: one sentence on what signs and brackets mean.
@@ -85,7 +85,7 @@ def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
 
 
 def untested(comparisons: list[Contrast], statistic: Statistic) -> str:
-    """Why none of the comparisons has a p, empty where there is none to make."""
+    """The reason why none of the comparisons has a p; empty where there is none to make."""
     if not comparisons:
         return ""
     most = max(contrast.result.n for contrast in comparisons)
@@ -101,7 +101,7 @@ def missing(table: Table) -> Sheet:
 
 
 def warnings(table: Table, rule: str) -> list[str]:
-    """What to bear in mind of numbers by a rule: that the source selects by another one, and that the best on test flatters."""
+    """The warnings about numbers by a rule: the source selects by another one, or the best on test flatters."""
     table_rule = table.spec["rule"]
     other = [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."] if rule != table_rule else []
     best = ["Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."]
@@ -132,7 +132,7 @@ def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
 
 
 def place_of(table: Table, run: Run) -> str:
-    """Which cells a run is for, and its seed."""
+    """The cells that a run is for, and its seed."""
     if not run.config:
         return ""
     places = [f"{row} / {column}" for row, column in table.places(run)]
@@ -140,7 +140,7 @@ def place_of(table: Table, run: Run) -> str:
 
 
 def census(table: Table) -> str:
-    """How many runs have a result, and where they ran."""
+    """The number of runs with a result, and the devices that they ran on."""
     devices = sorted({str(run.environment["device_name"]) for run in table.runs if run.environment.get("device_name")})
     on = f", on {', '.join(devices)}" if devices else ""
     return f"{len(table.scores)} of {len(table.runs)} runs have a result{on}."

@@ -24,7 +24,7 @@ STAR = "*"
 
 @dataclass(frozen=True)
 class CellSummary:
-    """What a cell has by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
+    """The summary of a cell by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
 
     spread: the standard deviation, or largest − smallest beside a median; None for fewer than two runs.
     """
@@ -52,7 +52,7 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is more than the seeds' noise, after the correction for all tests of the table."""
+        """True where the difference is more than the seeds' noise, after the correction for all tests of the table."""
         return self.adjusted is not None and self.adjusted < 1 - LEVEL
 
 
@@ -77,7 +77,7 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
 
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:
-    """What the published columns and the mark mean for these cells, empty where nothing is published."""
+    """The legend of the published columns and the mark for these cells; empty where nothing is published."""
     compared = [cell for cell in cells if cell.published is not None]
     if not compared:
         return ""
@@ -124,7 +124,7 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
 
 
 def baseline_problem(table: Table) -> str:
-    """What to say of a baseline that is no row and no column, and of a table too large for all pairs; empty when all is well."""
+    """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is well."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in labels:
@@ -169,7 +169,7 @@ def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rul
 
 
 def _idle(table: Table, axis: str) -> bool:
-    """Whether the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
+    """True where the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
     baseline_axis, other_axis = (0, 1) if axis == "rows" else (1, 0)
     places = [place for run in table.runs if run.config for place in table.places(run) if place[baseline_axis] == table.spec["baseline"]]
     return bool(places) and all(place[other_axis] == UNSET for place in places)

@@ -35,7 +35,7 @@ class Entry:
     measure: Mapping[str, Any] | None = None
 
     def holds(self, run: Run) -> bool:
-        """Whether the run meets every condition."""
+        """True for a run that meets every condition."""
         return all(run.setting(key) == value for key, value in self.compared.items())
 
     @cached_property
@@ -64,7 +64,7 @@ class Table:
 
     @property
     def statistic(self) -> Statistic:
-        """How the runs of a cell become one number."""
+        """The statistic of a cell's runs."""
         return STATISTICS[self.spec["statistic"]]
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
@@ -126,7 +126,7 @@ class Table:
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
-        """How the runs of a cell ended that give no number: outcome → how many."""
+        """The runs of a cell that give no number: outcome → how many."""
         endings: dict[tuple[str, str], Counter[str]] = {}
         for run, outcome, _ in self.without_result:
             for place in self.places(run) if run.config else ():
@@ -135,7 +135,7 @@ class Table:
 
     @cached_property
     def reduced(self) -> str:
-        """What the runs used instead of their experiment's own values, empty where all are full size."""
+        """The values that the runs used instead of their experiment's own; empty where all are full size."""
         return reductions(self.runs)
 
     def published(self, row: str, column: str) -> float | None:
@@ -197,9 +197,9 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """What a run used instead of its experiment's values, apart from the keys that the table's rows and columns show, and what is under them.
+    """The departures of a run from its experiment's values, without the keys that the table's rows and columns show, and those under them.
 
-    Of a run of an edition, its edition and what it used instead of the edition's values: these differ from cell to cell as a grid's do.
+    For a run of an edition, its edition and its departures from the edition's values: these differ from cell to cell as a grid's do.
     """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -272,7 +272,7 @@ def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, An
 
 
 def reductions(runs: Iterable[Run]) -> str:
-    """What the runs used instead of their experiment's own values, empty when all are full size; of an edition with its name."""
+    """The values that the runs used instead of their experiment's own; empty when all are full size; for an edition with its name."""
     known = [run for run in runs if run.environment]
     text = _differing(known, "differs_from_experiment")
     of_edition = [run for run in known if "differs_from_edition" in run.environment]
@@ -335,7 +335,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _changed(run: Run) -> float:
-    """When a run's configuration was written; long ago for one that has been removed meanwhile."""
+    """The time at which a run's configuration was written; long ago for one that has been removed meanwhile."""
     try:
         return (run.folder / "config.yaml").stat().st_mtime
     except OSError:
@@ -432,7 +432,7 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
 
 
 def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> str:
-    """Why none of some runs has a number of a metric by a selection rule."""
+    """The reason why none of some runs has a number of a metric by a selection rule."""
     finished = [run for run in runs if run.outcome == "finished"]
     if not finished:
         counts = Counter(run.outcome for run in runs)
@@ -476,7 +476,7 @@ def _edited(runs: Iterable[Run]) -> list[str]:
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
-    """What to say of a median of ten evaluations where there are fewer."""
+    """The remark on a median of ten evaluations where there are fewer."""
     counts = [len(run.metrics.get("step", ())) for run in runs if run.folder in scores]
     few = [count for count in counts if count < 10]
     if not few:

@@ -184,7 +184,7 @@ def _clear_figures(folder: Path) -> None:
 
 
 def _name(table: Table) -> str:
-    """What a table's \\label ends in: its title, and a digest of that where it has letters or signs that no label can have."""
+    """The end of a table's \\label: its title, and a digest of that where it has letters or signs that no label can have."""
     title = str(table.spec["title"])
     lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
     return distinct_names([title])[0] + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
@@ -210,7 +210,7 @@ def distinct_names(titles: list[str]) -> list[str]:
 
 
 def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Picture], list[str]]:
-    """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and the others that a report draws where it can."""
+    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark."""
     if not table.spec["figures"] and not (table.cells and others):
         return [], []
     from mixexp.report.figures import (  # matplotlib costs half a second that tables need not pay

@@ -1,4 +1,4 @@
-"""Where and how a run computes: device, autocast and memory layout, described in its record and compared with its checkpoint's."""
+"""The device, autocast and memory layout of a run, described in its record and compared with its checkpoint's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def available() -> list[str]:
 
 
 def unknown_device(name: str) -> str:
-    """What to say of a device that this machine has not, with the one that is meant perhaps; empty where it has it."""
+    """The message about a device that this machine does not have, with the likely one; empty where it has it."""
     devices = available()
     if name in ("auto", *devices):
         return ""
@@ -58,7 +58,7 @@ def unknown_device(name: str) -> str:
 
 
 def execution(config: Mapping[str, Any]) -> Execution:
-    """How a configuration computes on this machine; raises UserError for a device that is not there.
+    """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not there.
 
     "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on MPS.
     """
@@ -73,7 +73,7 @@ def execution(config: Mapping[str, Any]) -> Execution:
 
 
 def precision_note(config: Mapping[str, Any]) -> str | None:
-    """What the user may want to know of the precision on this machine; None where there is nothing. config: one that `execution` takes."""
+    """A note on the precision on this machine; None where there is none to make. config: one that `execution` takes."""
     run = execution(config)
     if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():
         return None
@@ -81,7 +81,7 @@ def precision_note(config: Mapping[str, Any]) -> str | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
+    """True if oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
 
     On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the processor itself
     is asked too. Whatever a build of torch cannot say counts as no.
@@ -115,7 +115,7 @@ def describe(run: Execution) -> dict[str, Any]:
 
 
 def compatibility_key(run: Execution, trusted: Iterable[str]) -> dict[str, Any]:
-    """What must be the same for a continued run to give the numbers of an uninterrupted one."""
+    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one."""
     computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
     versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
     return {**versions, "device": computer, "bfloat16": run.bfloat16}

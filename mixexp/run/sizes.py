@@ -1,4 +1,4 @@
-"""What a run needs of a machine, estimated before anything is allocated, beside what the machine has."""
+"""The needs of a run, estimated before anything is allocated, beside the resources of the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CGROUP_QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"), None),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
-"""Where Linux says how much time of its processors a container may use, and of which period, in both versions."""
+"""Linux's files with the processor time of a container, and its period, in both versions."""
 LARGE = 10_000
 """The least number that can be why something is too large."""
 _OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE)
@@ -38,12 +38,12 @@ class TooLargeLine(str):
 
 
 def line(error: Exception) -> str:
-    """What to say of an error; of another class where a larger machine would not raise it."""
+    """The line about an error; of another class where a larger machine would not raise it."""
     return TooLargeLine(error) if isinstance(error, TooLarge) else str(error)
 
 
 def problems(action: Callable[[], object]) -> list[str]:
-    """What is wrong by the UserError or ValueError that an action raises, as a line; none where it raises none."""
+    """The UserError or ValueError that an action raises, as a line; none where it raises none."""
     try:
         action()
     except (UserError, ValueError) as error:
@@ -119,7 +119,7 @@ def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
 
 
 def called(settings: Mapping[str, Any], path: str) -> str:
-    """What to call the cause of a size: the setting with the largest number and its value, or the group."""
+    """The name of the cause of a size: the setting with the largest number and its value, or the group."""
     setting = largest(settings, path)
     return path if setting is None else f"{setting[0]} = {setting[1]}"
 

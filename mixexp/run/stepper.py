@@ -190,7 +190,7 @@ class Stepper:
 
 
 def host_state(modules: Sequence[nn.Module]) -> Any:
-    """What code could keep from step to step beside tensors, which a graph would repeat as it was when captured.
+    """Python state that may change between steps; a CUDA graph would replay its value at capture time.
 
     Plain attributes of modules and of those in them, and the global generators.
     """

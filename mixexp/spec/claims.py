@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Test:
-    """A claim's test: cells of which each seed gives a number, and what is said of these numbers.
+    """A claim's test: cells in which each seed gives a number, and the claim about these numbers.
 
     kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order (sign × the numbers
     rise from cell to cell) or best (sign × the first number is above sign × each other). level: a contrast of one cell with a number.
@@ -80,7 +80,7 @@ class Test:
 
 
 def edition_problems(editions: Any) -> dict[str, str]:
-    """What is wrong with the names and the form of an ``editions:`` block, a sentence for each that has something wrong."""
+    """The errors of the names and the form of an ``editions:`` block, a sentence for each edition with one."""
     if editions is None or isinstance(editions, Mapping):
         problems = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
         return {name: problem for name, problem in problems.items() if problem}
@@ -97,7 +97,7 @@ def _of_edition(name: str, block: Any) -> str:
 
 
 def claim_problems(claims: Any, editions: Collection[str] = (), known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
-    """What is wrong with a ``claims:`` block, a sentence for each claim that has something wrong; empty when nothing is.
+    """The errors of a ``claims:`` block, a sentence for each claim with one.
 
     editions: those of the experiment. known: as for ``check_problems``.
     """
@@ -122,7 +122,7 @@ def _problems(block: str, claims: Any, editions: Sequence[str] | None, known: Ma
 
 
 def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> Iterator[str]:
-    """The things wrong with a claim, or with a check where editions are None; the first is told."""
+    """The errors of a claim, or of a check where editions are None; only the first is reported."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         yield f"{place}: the name of a claim is a text of letters, digits and underscores."
     if not isinstance(claim, Mapping):
@@ -253,7 +253,7 @@ def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Itera
 
 
 def _spread(over: Sequence[float], log: bool) -> bool:
-    """Whether numbers lie far enough apart to fit a line through."""
+    """True for numbers that lie far enough apart to fit a line through."""
     places = [math.log10(value) if log else float(value) for value in over]
     middle = math.fsum(places) / len(places)
     return math.fsum((x - middle) ** 2 for x in places) > 0
@@ -265,7 +265,7 @@ def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def groups_in(block: Any) -> set[str]:
-    """The first parts of all dotted keys that a block names, of which a group has settings of its own."""
+    """The first parts of all dotted keys in a block: the groups whose own settings it names."""
     if isinstance(block, Mapping):
         keys = [*block, *(value for key, value in block.items() if key == "with")]
         return {key.partition(".")[0] for key in keys if isinstance(key, str) and "." in key}.union(*map(groups_in, block.values()))

@@ -15,7 +15,7 @@ from mixexp.errors import UserError
 Cell = dict[str, str]
 
 MOST_CELLS = 100_000
-"""Cells of one sweep; planning so many already takes half an hour."""
+"""Maximum cells of one sweep; planning them takes half an hour."""
 
 
 def as_override(value: Any) -> str:
@@ -46,7 +46,7 @@ def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
 
 
 def value_of(text: str) -> Any:
-    """What an override's right-hand side means; 1e-3 is a number for Hydra, though not for YAML."""
+    """The value of an override's right-hand side; 1e-3 is a number for Hydra, though not for YAML."""
     value = yaml.safe_load(text)
     if isinstance(value, str):
         with contextlib.suppress(ValueError):

@@ -28,12 +28,12 @@ Repeats = frozenset[tuple]
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says of the runs of an experiment, or of an edition: blocks of settings, of which every run has those of one."""
+    """The runs that a file states for an experiment or an edition: blocks of settings; every run has the settings of one block."""
 
     blocks: tuple[Block, ...]
 
     def has(self, run: Run) -> bool:
-        """Whether a run has the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
+        """True for a run with the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
         return any(all(self._agrees(run, key, values) for key, values in block.items()) for block in self.blocks)
 
     def repeats(self, conditions: Mapping[str, Any]) -> Repeats | None:
@@ -45,7 +45,7 @@ class Stated:
 
     @property
     def _counts_seeds(self) -> bool:
-        """Whether seeds are stated in all blocks, and are enough for a test: an article's own one seed is none to hold a run to."""
+        """True where all blocks state seeds, enough for a test: no run is held to an article's own single seed."""
         if any(block.get("seed") is ANYTHING for block in self.blocks):
             return False
         return len(frozenset().union(*map(_repeats, self.blocks))) >= MIN_SEEDS
@@ -58,17 +58,17 @@ class Stated:
 
 
 def states(repeats: Repeats, repeat: tuple) -> bool:
-    """Whether a run's seed and data_seed are among those that are stated."""
+    """True if a run's seed and data_seed are among those that are stated."""
     return any(repeat[0] == seed and data in (ANYTHING, repeat[1]) for seed, data in repeats)
 
 
 def missing(repeats: Repeats, there: frozenset[tuple]) -> int:
-    """How many of the stated repeats have no run among those that are there, each a seed with its data_seed."""
+    """The number of stated repeats that have no run among those that are there, each a seed with its data_seed."""
     return sum(not any(states(frozenset({stated_repeat}), repeat) for repeat in there) for stated_repeat in repeats)
 
 
 def stated(settings: Mapping[str, Any], edition: Mapping[str, Any] | None = None) -> Stated:
-    """What an experiment's file says, as parsed, or with an edition's block in it that edition; of nothing one block without settings.
+    """The statement of an experiment's parsed file, or of an edition with its block; without settings, one empty block.
 
     Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace them, as in a sweep.
     """

@@ -177,7 +177,7 @@ _OWN = "options and experiments of your own lie in a folder that --config-dir na
 
 
 def _is_multirun(flag: str) -> bool:
-    """-m, or --multirun, of which Hydra takes a beginning too."""
+    """True for -m or --multirun; Hydra accepts a beginning of it too."""
     return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
 
 

@@ -42,7 +42,7 @@ from mixexp.text import sanitize
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
 MOST_STANDARD = 6
-"""Rows or columns with panels in a figure that nobody asked for."""
+"""Rows or columns with panels in a figure that the table does not ask for."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ ALLOWED = {
 
 
 def figure_problem(spec: Any) -> str:
-    """What is wrong with one entry of ``table.figures``, empty when nothing is."""
+    """The error of one entry of ``table.figures``; empty when there is none."""
     if not isinstance(spec, Mapping) or not spec.get("file"):
         return f"table.figures has {spec!r}; each figure needs a file and a kind."
     name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
@@ -154,7 +154,7 @@ def _styled() -> Iterator[None]:
 
 
 def standard(table: Table) -> list[dict[str, Any]]:
-    """What every report draws beside the table's own figures: the kinds among these that it does not ask for and its runs have data for.
+    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs have data for.
 
     Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
     that a network was shown.
@@ -181,7 +181,7 @@ def _evaluations(run: Run) -> int:
 
 
 def _uneven(run: Run) -> bool:
-    """Whether classes differ in size by more than images drawn at random would, whose counts have a variance of about their mean."""
+    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
     return whole and variance(counts) > 5 * fmean(counts)

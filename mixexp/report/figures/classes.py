@@ -100,7 +100,7 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
 
 
 def spread(things: list[Any], most: int) -> list[Any]:
-    """At most so many of the things, evenly from the first to the last."""
+    """At most `most` items, evenly from the first to the last."""
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
@@ -228,7 +228,7 @@ def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float
 
 @dataclass(frozen=True)
 class Confusion:
-    """Test images by true class (rows) and predicted class (columns), int64 [C, C], of so many runs."""
+    """Test images by true class (rows) and predicted class (columns), int64 [C, C], with the number of runs."""
 
     classes: tuple[str, ...]
     counts: np.ndarray
@@ -236,7 +236,7 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """What part of each class was predicted as which, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -247,7 +247,7 @@ class Confusion:
 
 
 def confusion_of(run: Run) -> Confusion:
-    """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
+    """The confusion.csv of a run's last evaluation; raises UserError where there is none that can be read."""
     try:
         (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
         counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)

@@ -23,13 +23,13 @@ COST: dict[str, Any] = {"by": "columns"}
 FILLED = ("full", "none", "left", "right", "top", "bottom")
 """Of markers, by device."""
 MOST_LABELS = 60
-"""Means of which some can be labelled; of more, words would be a matter of luck."""
+"""Maximum means with labels; more would overlap."""
 WIDE = 20
 """Times that the longest run is as long as the shortest from which x is logarithmic."""
 
 
 def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; devices are told apart."""
+    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; markers differ by device."""
     axes = ("columns", "rows") if spec["by"] == "columns" else ("rows", "columns")
     lines, others = (entries_of(table, axis) for axis in axes)
     points = {run.folder: point for run in runs_of(table, Entry("", {})) if (point := _point(table, run)) is not None}
@@ -117,7 +117,7 @@ def devices(table: Table) -> list[str]:
 
 
 def device_of(run: Run) -> str:
-    """What a run ran on."""
+    """The device of a run."""
     name, threads = run.environment.get("device_name", "unknown device"), run.environment.get("threads")
     on_processor = run.environment.get("device", "cpu") == "cpu" and isinstance(threads, int)
     return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if on_processor else str(name)

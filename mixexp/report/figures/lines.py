@@ -166,7 +166,7 @@ def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
 
 
 def _abreast(blocks: int, quantities: int) -> int:
-    """How many blocks of panels lie beside each other: one, as far as the page is long enough."""
+    """The number of blocks of panels beside each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
     columns = next(fitting, widest)
@@ -179,7 +179,7 @@ def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
 
 
 def said(table: Table, spec: Mapping[str, Any]) -> str:
-    """What is on the y axis."""
+    """The label of the y axis."""
     return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
 
 
@@ -331,7 +331,7 @@ def series_of(run: Run, metric: str) -> list[float | None]:
 
 
 def axis_words(table: Table, axis: str) -> str:
-    """What the rows or columns are values of; nothing where there is one for all."""
+    """The setting that the rows or columns are values of; empty where there is one for all."""
     return str(table.spec[axis].get("label") or axis).partition(" (")[0] if len(entries_of(table, axis)) > 1 else ""
 
 
@@ -341,13 +341,13 @@ def each_words(what: str) -> str:
 
 
 def some_words(table: Table, spec: Mapping[str, Any]) -> str:
-    """How many of the panels are drawn, where it is not all."""
+    """The number of panels that are drawn, where it is not all."""
     drawn, every = len(outer_of(table, spec)), len(outer_of(table, {**spec, "only": None}))
     return f" ({drawn} of {every})" if drawn < every else ""
 
 
 def spread_words(table: Table, name: str) -> str:
-    """What lines and their bands or bars are, and of how many runs."""
+    """The meaning of lines and their bands or bars, with the number of runs."""
     sizes = cell_sizes(table)
     if max(sizes, default=0) < 2:
         return f"single runs (n = 1), no {name}"

@@ -164,7 +164,7 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
-    """What a panel is of: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
+    """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
     what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
     return ", ".join(word for word in (of(table, spec["each"], entry) if first else "", what) if word)
 
@@ -295,7 +295,7 @@ def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
 
 
 def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> None:
-    """What the colours mean: a legend for classes, a bar for a scale."""
+    """The key of the colours: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
         legend(figure, list(panels), list(names))

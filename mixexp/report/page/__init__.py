@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's files, of which the page shows one and links to all, and its caption."""
+    """A figure's files and its caption; the page shows one file and links to all."""
 
     paths: Sequence[Path]
     caption: str = ""

@@ -58,14 +58,14 @@ def listed(tables: Sequence[Table]) -> list[Listed]:
 
 
 def seconds(run: Run) -> float | None:
-    """How long a run took, as far as it came."""
+    """The duration of a run, as far as it came."""
     column = run.metrics.get("seconds") or [None]
     value = run.result.get("seconds", column[-1])
     return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12 else None
 
 
 def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dict[str, Any]:
-    """What the page's list of runs is drawn from, as JSON takes it: texts as they are to be shown, indices instead of repetitions.
+    """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
 
     keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
     the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error]; changes
@@ -142,7 +142,7 @@ def _value(value: Any) -> str:
 
 
 def _moment(run: Run) -> str:
-    """When the run was started, to the minute, in the time zone of its machine."""
+    """The start of the run, to the minute, in the time zone of its machine."""
     return sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
 
 
@@ -169,7 +169,7 @@ def _curve(run: Run, table: Table) -> list[str] | None:
 
 
 def _error(run: Run) -> str:
-    """What error.txt says, cut in its middle; empty where there is none."""
+    """The text of error.txt, cut in its middle; empty where there is none."""
     try:
         return read_ends(run.folder / "error.txt", HEAD, TAIL).replace("\r\n", "\n").strip()
     except OSError:
