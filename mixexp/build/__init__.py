@@ -139,9 +139,7 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     """
     target = locate(node["_target_"], trusted)
     parameters = _parameters(target)
-    arguments = {
-        key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
-    }
+    arguments = {key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"}
     try:
         return target(**arguments, **{key: value for key, value in given.items() if key in parameters})
     except SystemExit as error:

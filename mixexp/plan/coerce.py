@@ -30,11 +30,9 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
     for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
-        if not isinstance(holder, DictConfig) or name not in holder:
+        if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
-        if OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
-            continue
-        if isinstance(holder._get_node(name)._value(), str):  # a text already
+        if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):  # a text already
             continue
         if parent not in hints:
             hints[parent] = _hints(holder if parent else None, trusted)
@@ -112,13 +110,10 @@ def _text(value: Any, typed: Any) -> str | None:
 
 def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: Any) -> dict[str, Any]:
     """Every value of a mapping; one with a _target_ by the types of its arguments."""
-    settled = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            settled[key] = _settle_all(value, _hints(value, trusted), trusted)
-        else:
-            settled[key] = settle(hints.get(key, Any), value)
-    return settled
+    return {
+        key: _settle_all(value, _hints(value, trusted), trusted) if isinstance(value, Mapping) else settle(hints.get(key, Any), value)
+        for key, value in values.items()
+    }
 
 
 def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:

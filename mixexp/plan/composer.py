@@ -58,14 +58,8 @@ def composed(hydra_config: DictConfig) -> Composed:
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
         config.editions = None
-    return Composed(
-        config,
-        choices,
-        blocks,
-        OmegaConf.to_container(space) if space is not None else {},
-        _folders(hydra_config),
-        edition,
-    )
+    searched = OmegaConf.to_container(space) if space is not None else {}
+    return Composed(config, choices, blocks, searched, _folders(hydra_config), edition)
 
 
 def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:

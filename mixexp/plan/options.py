@@ -46,12 +46,11 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
     name = group if group in groups else group.removesuffix("s")
     if name not in groups:
         raise UserError(f"list {group}: no such group; there are {', '.join(groups)}.{closest(group, groups)}")
-    more = {option: _of_editions(option, names) for option, names in editions(folders).items()} if name == "experiment" else {}
+    more = {
+        option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
+        for option, reasons in (editions(folders).items() if name == "experiment" else ())
+    }
     return "\n\n".join("\n  ".join([option, *lines, *more.get(option, ())]) for option, lines in groups[name].items())
-
-
-def _of_editions(experiment: str, names: Mapping[str, str]) -> list[str]:
-    return [f"Edition {name}: {why} mixexp reproduce {experiment} edition={name}" for name, why in names.items()]
 
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
@@ -116,9 +115,7 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:
     """(option, setting) of every setting of a group's files whose comment opens with the word."""
     pairs: list[tuple[str, str]] = []
-    if len(word) < 3:  # such as "a"
-        return pairs
-    for folder in folders:
+    for folder in folders if len(word) >= 3 else ():  # not for a word such as "a"
         for path in sorted(folder.glob(f"{group}/*.yaml")):
             text = path.read_text(encoding="utf-8", errors="replace")
             pairs += [(path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)]

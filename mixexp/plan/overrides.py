@@ -152,16 +152,10 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
         return [spelled_out(override, groups)]
     prefix = override.get_key_element()
     if not rest:
-        named = mapping_of(override)
+        named = value if isinstance(value := override.value(), dict) else {}
         return [_axis_of_one(f"{prefix}.{name}", text) for name, text in _settings(named)] if named else [spelled_out(override, groups)]
     texts = values(override, groups)
     return [_axis_of_one(prefix, texts[0])] if len(texts) == 1 else [spelled_out(override, groups)]
-
-
-def mapping_of(override: Override) -> Mapping[str, Any]:
-    """The settings of a group's option that an override sets at once; empty where it names an option."""
-    value = override.value()
-    return value if isinstance(value, dict) else {}
 
 
 def _axis_of_one(key: str, text: str) -> str:

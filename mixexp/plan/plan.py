@@ -118,14 +118,11 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, used), cell, overrides))
-    for problem in _table([config for config, _ in resolved]):
-        reasons[problem] = [" ".join(overrides) for overrides in words]
-    for problem in _claims(cells[0], resolved[0][0]):
-        reasons[problem] = [" ".join(overrides) for overrides in words]
+    of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
-        reason = f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ..."
-        reasons[reason] = [" ".join(overrides) for overrides in words]
+        of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
+    reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
     references = _References()

@@ -123,10 +123,7 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
     words = [word for word in typed if _key(word) == key]
     if not words or set(lacking) & set(having) or None in (*lacking, *having):
         return head
-    apart = [
-        command(typed, {group: ",".join(having)}),
-        command(typed, {group: ",".join(lacking), key: None}),
-    ]
+    apart = [command(typed, {group: ",".join(having)}), command(typed, {group: ",".join(lacking), key: None})]
     return head + "; sweep them apart:" + "".join(f"\n    {line}" for line in apart)
 
 

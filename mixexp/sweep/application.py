@@ -44,7 +44,7 @@ def application(words: Sequence[str]) -> None:
     # options first: Hydra's parser wants the overrides in one piece
     typed = [*(["-m"] if sweep else []), *config_dirs, *(flag for flag in flags if flag not in sweep), *overrides]
     command_line = [sys.argv[0], *typed]
-    shown = _shows(flags)
+    shown = any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
     sys.argv[1:] = [*typed[: len(typed) - len(overrides)], *_checked(overrides, folders, typed, bool(sweep), shown)]
 
     def job(config: DictConfig) -> dict[str, Any] | None:
@@ -179,10 +179,6 @@ _OWN = "options and experiments of your own lie in a folder that --config-dir na
 def _is_multirun(flag: str) -> bool:
     """True for -m or --multirun; Hydra accepts a beginning of it too."""
     return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
-
-
-def _shows(flags: Sequence[str]) -> bool:
-    return any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
 
 
 @contextlib.contextmanager

@@ -66,12 +66,7 @@ KINDS = {
     "scatter": Kind(scatter, SCATTER, scatter_caption, ("probe", "x", "y")),
     "animation": Kind(animation, SCATTER, animation_caption, ("probe", "x", "y")),
 }
-ALLOWED = {
-    "by": ("rows", "columns"),
-    "each": ("rows", "columns"),
-    "x_scale": ("linear", "log"),
-    "y_scale": ("linear", "log"),
-}
+ALLOWED = {**dict.fromkeys(("by", "each"), ("rows", "columns")), **dict.fromkeys(("x_scale", "y_scale"), ("linear", "log"))}
 
 
 def figure_problem(spec: Any) -> str:
@@ -166,18 +161,15 @@ def standard(table: Table) -> list[dict[str, Any]]:
     only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
+    evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
     kinds = {
-        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and any(_evaluations(run) > 1 for run in runs) else None,
+        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }
     return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
-
-
-def _evaluations(run: Run) -> int:
-    return len(next(iter(run.metrics.values()), ()))
 
 
 def _uneven(run: Run) -> bool:

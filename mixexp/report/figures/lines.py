@@ -36,15 +36,7 @@ from mixexp.run.reader import Run
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import better, scale, unit
 
-AGAINST: dict[str, Any] = {
-    "x": "",
-    "y": "",
-    "by": "columns",
-    "x_label": "",
-    "x_scale": "linear",
-    "x_max": None,
-    "published": False,
-}
+AGAINST: dict[str, Any] = {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False}
 CURVES: dict[str, Any] = {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}
 
 Points = dict[Any, list[float]]
@@ -245,14 +237,8 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
     if not points:
         return
     reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
-    panel.errorbar(
-        [x for x, _ in points],
-        [statistic.centre(values) for _, values in points],
-        yerr=reach if any(map(any, reach)) else None,
-        capsize=2.5,
-        label=name or None,
-        **series(index),
-    )
+    x, y = [x for x, _ in points], [statistic.centre(values) for _, values in points]
+    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **series(index))
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
@@ -308,9 +294,8 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
         # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
-        panel.set_xscale("log") if len(positive) == len(shown) else panel.set_xscale(
-            "symlog", linthresh=min(positive, default=1.0), linscale=0.3
-        )
+        symlog = {"value": "symlog", "linthresh": min(positive, default=1.0), "linscale": 0.3}
+        panel.set_xscale(**({"value": "log"} if len(positive) == len(shown) else symlog))
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
     if 0 < len(shown) <= MOST_LINES:

@@ -103,7 +103,10 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         "rules": rules,
         "words": {rule: RULES[rule] for rule in rules},
         "levels": LEVELS,
-        "tables": [_described(table) for table in tables],
+        "tables": [
+            {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
+            for table in tables
+        ],
         "runs": rows,
         "texts": list(texts.places),
     }
@@ -125,10 +128,7 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
     keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
     repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
-    ranked = [
-        *(key for key in axes if key in keys),
-        *sorted((key for key in keys if key not in axes), key=lambda key: key.count(".")),
-    ]
+    ranked = [*(key for key in axes if key in keys), *sorted((key for key in keys if key not in axes), key=lambda key: key.count("."))]
     # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
@@ -144,10 +144,6 @@ def _value(value: Any) -> str:
 def _moment(run: Run) -> str:
     """The start of the run, to the minute, in the time zone of its machine."""
     return sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
-
-
-def _described(table: Table) -> dict[str, Any]:
-    return {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:
