@@ -33,7 +33,7 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
     """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference."""
     spec = table.spec
     compared = [any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns]
-    head, groups = [label(spec["rows"].get("label") or "")] if spec["rows"].get("label") else [""], [("", 1)]
+    head, groups = [label(spec["rows"].get("label") or "")], [("", 1)]
     for column, has in zip(table.columns, compared, strict=True):
         head += ["ours", "published"] if has else [column.label]
         groups += [(column.label, 2)] if has else [("", 1)]
@@ -50,13 +50,10 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
 
 def rules(table: Table) -> Sheet:
     """Every cell with a number by each of the selection rules, side by side."""
-    head = [label(table.spec[axis].get("label") or "") if table.spec[axis].get("label") else "" for axis in ("rows", "columns")]
+    head = [label(table.spec[axis].get("label") or "") for axis in ("rows", "columns")]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
-    rows = [
-        [*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)]
-        for place in places
-        if table.values(*place)
-    ]
+    places = [place for place in places if table.values(*place)]
+    rows = [[*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)] for place in places]
     return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
 
 

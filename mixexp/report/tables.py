@@ -118,11 +118,8 @@ class Table:
     @cached_property
     def unlike(self) -> set[tuple[str, str]]:
         """The cells whose runs differ in more than their seed."""
-        return {
-            place
-            for place, members in self.cells.items()
-            if varying(members, (*CIRCUMSTANCES, *REPEATS)) or unlike(members)
-        }
+        ignored = (*CIRCUMSTANCES, *REPEATS)
+        return {place for place, members in self.cells.items() if varying(members, ignored) or unlike(members)}
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
@@ -318,9 +315,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=_changed)
     problems = table_problems(newest.table)
-    remarks = [
-        f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()
-    ]
+    remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
     sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None}

@@ -294,8 +294,10 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
         # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
-        symlog = {"value": "symlog", "linthresh": min(positive, default=1.0), "linscale": 0.3}
-        panel.set_xscale(**({"value": "log"} if len(positive) == len(shown) else symlog))
+        if len(positive) == len(shown):
+            panel.set_xscale("log")
+        else:
+            panel.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.3)
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
     if 0 < len(shown) <= MOST_LINES:
