@@ -48,15 +48,10 @@ def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     if config["logger"] is not None:
         errors += sizes.problems(lambda: build(config["logger"], trusted).check())
     errors += sizes.problems(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
-    if here:
-        errors += sizes.problems(lambda: _threads(config["threads"]))
+    if here and config["threads"] > sizes.processors():  # far too many end the process without a message
+        reason = f"threads = {config['threads']}: too large; this machine has {sizes.processors()} processors"
+        errors.append(sizes.line(sizes.TooLarge(reason)))
     return loop_of(config).check(config, errors, here) or _others(config, trusted)
-
-
-def _threads(threads: int) -> None:
-    """Raise TooLarge for more threads than processors: far too many end the process without a message."""
-    if threads > sizes.processors():
-        raise sizes.TooLarge(f"threads = {threads}: too large; this machine has {sizes.processors()} processors")
 
 
 def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,11 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
             raise NoSuchSettings(group, by_option)
     for key, cells in lacking.items():
         parser = OverridesParser.create()
-        without = [[word for word in words if not _sets(parser, word, key)] for words in cells]
-        raise NoSuchSetting(key, _composed(compose, without), composed)
+        without: list[Composed] = []
+        for words in cells:
+            with contextlib.suppress(ConfigCompositionException):  # a second setting may be missing too
+                without.append(compose([word for word in words if not _sets(parser, word, key)]))
+        raise NoSuchSetting(key, without, composed)
     return composed
 
 
@@ -87,17 +91,6 @@ def _sets(parser: OverridesParser, word: str, key: str) -> bool:
     override = parser.parse_override(word)
     above = key.startswith(f"{override.key_or_group}.") and isinstance(override.value(), dict)  # a mapping sets what is below its key
     return override.key_or_group == key or above
-
-
-def _composed(compose: Composer, jobs: Iterable[Sequence[str]]) -> list[Composed]:
-    """The cells that can be composed: a second setting may be missing too."""
-    composed = []
-    for words in jobs:
-        try:
-            composed.append(compose(words))
-        except ConfigCompositionException:
-            continue
-    return composed
 
 
 def missing_key(error: BaseException) -> str | None:

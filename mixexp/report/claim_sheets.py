@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
+from mixexp.report.csv_files import six_figures
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
@@ -77,8 +78,8 @@ def records(decided: Decided) -> list[dict[str, Any]]:
             "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
         }  # fmt: skip
         rounded = {key: round(value, answer.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
-        chances = {"p": _six(known and known.p), "p_holm": _six(answer.adjusted), "tests": answer.tests if known else None}
-        rows.append({**rounded, "n": answer.seeds, **chances, "detectable": _six(answer.detectable), "runs_without_a_number": answer.lost})
+        chances = {"p": six_figures(known and known.p), "p_holm": six_figures(answer.adjusted), "tests": answer.tests if known else None}
+        rows.append({**rounded, "n": answer.seeds, **chances, "detectable": six_figures(answer.detectable), "runs_without_a_number": answer.lost})
     return rows
 
 
@@ -147,8 +148,3 @@ def standing(check: Check) -> str:
     shown = [number(of(check.values), check.spec) for of in (statistics.fmean, min, max)] if check.values else []
     numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else f": {check.problem}" if check.problem else ""
     return f"– {'met' if check.met else 'not met'}{numbers}."
-
-
-def _six(value: float | None) -> float | None:
-    """A number to six figures; the last ones depend on the library that found it."""
-    return None if value is None else float(f"{value:.6g}")

@@ -64,7 +64,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
                 "interval_high": result.interval and result.interval.high, "interval_method": result.interval and result.interval.method,
                 "detectable": contrast.detectable,
             }  # fmt: skip
-            chances = {"p": _chance(result.p), "p_holm": _chance(contrast.adjusted), "significant": contrast.significant}
+            chances = {"p": six_figures(result.p), "p_holm": six_figures(contrast.adjusted), "significant": contrast.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
     return records
 
@@ -92,9 +92,9 @@ def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
     return key != group and len(pairs) == len({option for option, _ in pairs})
 
 
-def _chance(p: float | None) -> float | None:
-    """A probability to six figures; the last ones depend on the library that found it."""
-    return None if p is None else float(f"{p:.6g}")
+def six_figures(value: float | None) -> float | None:
+    """A number to six figures; the last ones depend on the library that computed it."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _rounded(value: Any, spec: Mapping[str, Any]) -> Any:
