@@ -206,9 +206,10 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
         if key not in contents:
             contents[key] = load(run.config["dataset"], tuple(run.config["trusted_modules"]))[1].digest
         names += [run.folder.name] * (trained_on != contents[key])
+    many, listed = len(names) > 1, ", ".join(names[:5]) + ", ..." * (len(names) > 5)
     return [
-        f"note: {len(names)} finished run{'s were' if len(names) > 1 else ' was'} made with other contents of the data set's files than they have "
-        f"now: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}; remove the folder{'s' * (len(names) > 1)} to train on what is there now"
+        f"note: {len(names)} finished run{'s were' if many else ' was'} made with other contents of the data set's files than they have "
+        f"now: {listed}; remove the folder{'s' * many} to train on what is there now"
     ] * bool(names)
 
 

@@ -79,7 +79,8 @@ def records(decided: Decided) -> list[dict[str, Any]]:
         }  # fmt: skip
         rounded = {key: round(value, answer.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
         chances = {"p": six_figures(known and known.p), "p_holm": six_figures(answer.adjusted), "tests": answer.tests if known else None}
-        rows.append({**rounded, "n": answer.seeds, **chances, "detectable": six_figures(answer.detectable), "runs_without_a_number": answer.lost})
+        chances["detectable"] = six_figures(answer.detectable)
+        rows.append({**rounded, "n": answer.seeds, **chances, "runs_without_a_number": answer.lost})
     return rows
 
 

@@ -19,7 +19,7 @@ ABOUT = (
 
 
 def text(decided: Decided, asked: Collection[str] = ()) -> str:
-    """The totals, then each article's premises that are not met and its claims by verdict; asked: names whose claims are written in full."""
+    """The totals, then each article's premises that are not met and its claims by verdict; asked: names of claims to write in full."""
     width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size((100, 24)).columns))
     lines = [f"in all: {line}" if place == 0 else f"        {line}" for place, line in enumerate(totals(decided))]
     for article, answers, checks in by_article(decided):
