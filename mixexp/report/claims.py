@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, unlike, unlike_pair, varying
+from mixexp.report.runs import once, seeds_of, unlike, unlike_pair, varying
 from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
@@ -321,7 +321,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
         members = [run for run in runs if _in(cell, run) and run.outcome in ("finished", "diverged")]
         if problem := _mixed(cell, members):
             return _Seeds([], problem=problem)
-        sides.append({_seed(run): (run, *_number(cell, run, spec)) for run in members})
+        sides.append({seeds_of(run): (run, *_number(cell, run, spec)) for run in members})
     shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (required is None or states(required, seed))]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
@@ -334,13 +334,9 @@ def _in(cell: Cell, run: Run) -> bool:
     return all(run.setting(key) == comparable(value) for key, value in cell.conditions.items())
 
 
-def _seed(run: Run) -> tuple:
-    return tuple(run.setting(key) for key in REPEATS)
-
-
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
     """The problem of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
-    several = len({_seed(run) for run in members}) < len(members)
+    several = len({seeds_of(run) for run in members}) < len(members)
     keys = varying(members, (*SAME_RESULT, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
         return ""

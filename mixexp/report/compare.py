@@ -13,7 +13,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, seeds_of, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
@@ -232,7 +232,7 @@ def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, 
 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
-    sides = [{(run.setting("seed"), run.setting("data_seed")): run for run in runs} for runs in (first, second)]
+    sides = [{seeds_of(run): run for run in runs} for runs in (first, second)]
     values = [[numbers[run.folder] for run in runs] for runs, numbers in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)

@@ -12,7 +12,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_settings, once, varying
+from mixexp.report.runs import METHOD, data_settings, once, seeds_of, varying
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
@@ -181,7 +181,7 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
 
 
 def _beside(first: list[Run], other: list[Run], scores: Mapping[Any, float]) -> float | None:
-    ours, theirs = ({(run.setting("seed"), run.setting("data_seed")): scores[run.folder] for run in runs} for runs in (first, other))
+    ours, theirs = ({seeds_of(run): scores[run.folder] for run in runs} for runs in (first, other))
     shared = [seeds for seeds in ours if seeds in theirs]
     return MEAN.paired([ours[s] for s in shared], [theirs[s] for s in shared]).p if shared else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.run.reader import Run, load_runs
-from mixexp.settings import CIRCUMSTANCES, under
+from mixexp.settings import CIRCUMSTANCES, REPEATS, under
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
@@ -83,3 +83,8 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def seeds_of(run: Run) -> tuple:
+    """A run's seed and data_seed, by which runs of different settings are paired."""
+    return tuple(map(run.setting, REPEATS))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.runs import unlike_pair
+from mixexp.report.runs import seeds_of, unlike_pair
 from mixexp.report.stats import LEVEL, Interval, Paired, Statistic, holm
 from mixexp.report.tables import UNSET, Entry, Table
 from mixexp.run.reader import Run
@@ -164,7 +164,7 @@ def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rul
         place = _place(axis, entry.label, UNSET)
     if place in table.unlike:
         return {}
-    scores = {_seeds(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
+    scores = {seeds_of(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
     return {key: (run, score) for key, (run, score) in scores.items() if score is not None}
 
 
@@ -177,7 +177,3 @@ def _idle(table: Table, axis: str) -> bool:
 
 def _place(axis: str, entry: str, other: str) -> tuple[str, str]:
     return (entry, other) if axis == "rows" else (other, entry)
-
-
-def _seeds(run: Run) -> tuple:
-    return run.setting("seed"), run.setting("data_seed")
