@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
-from mixexp.plan.options import describe, expand_home, options, own_folders
+from mixexp.plan.options import describe, expand_home, options, user_folders
 from mixexp.settings import CONF
 
 USAGE = """\
@@ -80,12 +80,12 @@ def _command_first(words: list[str], commands: Collection[str]) -> list[str]:
     """The words with a command at their beginning where only folders of options stand before it."""
     if not words or words[0] in commands or not words[0].startswith(("--config-dir", "-cd")):
         return words
-    folders, rest = own_folders(words)
+    folders, rest = user_folders(words)
     return [*rest, *(f"--config-dir={folder}" for folder in folders)] if rest and rest[0] in commands else words
 
 
 def _list(words: list[str]) -> None:
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     if len(words) > 1:
         raise UserError(f"list takes one group at most, not {' '.join(words)}")
     print(describe([CONF, *folders], words[0] if words else None))
@@ -94,8 +94,8 @@ def _list(words: list[str]) -> None:
 def _report(words: list[str]) -> None:
     from mixexp.report.commands import report
 
-    own, words = own_folders(words)
-    report(words, [CONF, *own])
+    folders, words = user_folders(words)
+    report(words, [CONF, *folders])
 
 
 def _compare(words: list[str]) -> None:
@@ -114,15 +114,15 @@ def _claims(words: list[str]) -> None:
     from mixexp.plan.options import known
     from mixexp.report.commands import claims
 
-    own, words = own_folders(words)
-    folders = [CONF, *own]
+    folders, words = user_folders(words)
+    folders = [CONF, *folders]
     claims(words, folders, lambda groups: known(folders, groups))
 
 
 def _probe(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     known = options([CONF, *folders]).get("probe", {})
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     overrides = [word for word in words if word not in (*names, "--again")]
@@ -151,7 +151,7 @@ def _probe(words: list[str]) -> None:
 def _log(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     names = [word for word in words if "=" not in word and not word.startswith("-")]
     overrides = [word for word in words if word not in names]
     if not names:
@@ -180,7 +180,7 @@ def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[
 def _data(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     names, overrides = _split(words, "data", "dataset")
     for name in names:
         _check_data(compose([f"dataset={name}", *overrides], folders), name)
@@ -205,14 +205,14 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
 def _plan(words: list[str]) -> None:
     from mixexp.sweep.application import application
 
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     names = [word for word in words if re.fullmatch(r"\w+", word)]
     if len(names) > 1:
         raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
     launchers = ("hydra/launcher", "hydra.launcher")  # a plan starts nothing, whoever would
     rest = [word for word in words if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)]
-    own = [f"--config-dir={folder}" for folder in folders]
-    application(["-m", *own, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
+    config_dirs = [f"--config-dir={folder}" for folder in folders]
+    application(["-m", *config_dirs, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
 
 def _status(words: list[str]) -> None:
@@ -235,7 +235,7 @@ def _reproduce(words: list[str]) -> None:
     from mixexp.report.write import write_report
     from mixexp.sweep.application import application
 
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     names, overrides = _split(words, "reproduce", "experiment")
     overrides = [word for word in overrides if word not in ("-m", "--multirun")]
     single = [word for word in overrides if not is_sweep(word)]

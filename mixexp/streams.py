@@ -40,10 +40,10 @@ def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) 
         if device.type == "cuda":
             torch.cuda.init()
             generators.append(torch.cuda.default_generators[device.index or 0])
-        for found in generators:
-            restore.callback(found.set_state, found.get_state())
-            found.manual_seed(value)
-        seeded = [found.get_state() for found in generators]
+        for torch_generator in generators:
+            restore.callback(torch_generator.set_state, torch_generator.get_state())
+            torch_generator.manual_seed(value)
+        seeded = [torch_generator.get_state() for torch_generator in generators]
         if device.type == "mps":  # its generator is no object of its own
             restore.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
             torch.mps.manual_seed(value)

@@ -29,7 +29,7 @@ _NO_TEXT = re.compile(r"true|false|null|nan|inf|[+-](nan|inf)|[+-]?[\d._]+(e[+-]
 
 
 def sanitize(text: str) -> str:
-    """The text as a page or a terminal shows it: what nobody would see as its escape, and what is too long cut, saying so.
+    """The text as a page or a terminal shows it: invisible characters as their escapes, and a long text cut, with a note.
 
     Tabs and line breaks stay.
     """
@@ -37,7 +37,7 @@ def sanitize(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with what nobody would see as its escape, however long it is."""
+    """The text with invisible characters as their escapes, at any length."""
     return _UNSEEN.sub(_escape, text)
 
 
@@ -58,7 +58,7 @@ def printable(line: str) -> str:
 
 
 def shorten(text: str, columns: int) -> str:
-    """A line's beginning that takes at most so many columns of a terminal; some letters take two, and some none."""
+    """A line's beginning of at most `columns` columns of a terminal; some letters take two, and some none."""
     ends = list(itertools.accumulate(_columns(letter) for letter in text))
     if not ends or ends[-1] <= columns:
         return text
@@ -95,7 +95,7 @@ def in_hydra(value: Any) -> str:
         return value
     # "${" would refer to another setting; a backslash is one of the text unless it stands before a quote or before "${"
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text)
+    text = re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text)
     return f'"{text}"'
 
 

@@ -20,7 +20,7 @@ from test_report import leave
 from mixexp.errors import UserError
 from mixexp.report.compare import compare, document, metric_of, sides
 from mixexp.report.figures import probes
-from mixexp.report.figures.images import IMAGES, kept
+from mixexp.report.figures.images import IMAGES, cells_with_images
 from mixexp.report.figures.lines import score_of
 from mixexp.report.figures.probes import SCATTER
 from mixexp.report.leaderboard import document as leaderboard_document
@@ -490,7 +490,7 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
     table = build_table(load_runs(tmp_path))
     spec = {**SCATTER, "probe": "points", "x": "x", "y": "y"}
     assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
-    assert [rows[0]["labels"] for *_, rows in kept(table, IMAGES)] == ["cat 2"]
+    assert [rows[0]["labels"] for *_, rows in cells_with_images(table, IMAGES)] == ["cat 2"]
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))

@@ -21,7 +21,7 @@ from mixexp.run.reader import load_runs
 from mixexp.settings import CONF
 
 ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = Path(__file__).parent / "golden" / "run_ids.json"
+GOLDEN = Path(__file__).parent / "run_ids.json"
 FOLDERS = ("data_dir=/data", "output_dir=/outputs")
 NEEDED = {"image_folder": ["dataset.folder=photos"], "sound_folder": ["dataset.folder=sounds"], "csv": ["dataset.file=a.csv", "dataset.label=kind"]}
 """What a data set leaves to its user."""

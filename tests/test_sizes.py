@@ -153,7 +153,7 @@ def test_a_librarys_error_about_a_size_is_the_settings(error: Exception, raised:
 def test_only_what_a_pass_keeps_is_counted_and_once() -> None:
     with torch.device("meta"):
         layer = torch.nn.Linear(3, 5)
-        kept = sizes.Kept(layer.parameters())
+        kept = sizes.SavedTensors(layer.parameters())
         with kept.counting():
             layer(torch.zeros(2, 3)).relu().square()
     assert kept.bytes == 4 * (2 * 3 + 2 * 5), "the input and the ReLU's output, which both layers behind it keep"

@@ -55,19 +55,19 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     if trusted and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     module = _imported(target, module_name)
-    found = getattr(module, name, None)
-    if not callable(found):
+    factory = getattr(module, name, None)
+    if not callable(factory):
         raise UserError(f"_target_ {target}: {_not_there(module, name)}")
-    return found
+    return factory
 
 
 def is_module(name: Any) -> bool:
-    """Whether a text could be the name of a module, as an import has it."""
+    """True for a text that can be the name of a module in an import."""
     return isinstance(name, str) and all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
 
 
 def _not_admitted(target: str, admitted: Sequence[str]) -> str:
-    """What to say of a class whose module is not trusted; nothing of it is imported."""
+    """The message about a class whose module is not trusted; imports nothing of it."""
     top = target.partition(".")[0]
     beside = _modules_beside()
     if top not in beside and importlib.util.find_spec(top) is None:
@@ -84,7 +84,7 @@ def _modules_beside() -> list[str]:
 
 
 def _has(module_name: str, rest: str) -> bool:
-    """Whether one of mixexp's modules has what a dotted rest names; of other modules, which this would import, nobody knows."""
+    """True if a module of mixexp has what a dotted rest names, and for every other module, which is not imported for this."""
     if module_name.partition(".")[0] != "mixexp":
         return True
     return hasattr(importlib.import_module(module_name), rest.strip(".").partition(".")[0])
@@ -98,7 +98,7 @@ def _imported(target: str, module_name: str) -> Any:
             raise UserError(f"_target_ {target}: {module_name} cannot be imported: {one_line(str(error))}{_where(error)}") from error
         parent, _, _ = error.name.rpartition(".")
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else ()
-        there = [f"{parent}.{found.name}" for found in pkgutil.iter_modules(path)] if parent else _modules_beside()
+        there = [f"{parent}.{beside.name}" for beside in pkgutil.iter_modules(path)] if parent else _modules_beside()
         rest = target.removeprefix(error.name)
         near = [f"{name}{rest}" for name in resembling(error.name, there) if _has(name, rest)]
         known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
@@ -120,10 +120,10 @@ def _where(error: Exception, file: str | None = None) -> str:
 
 
 def _not_there(module: Any, name: str) -> str:
-    """What to say of a class or function that a module does not have."""
+    """The message about a class or function that a module does not have."""
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-    own = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
-    has = f"; it has {listed(own, name)}" if own else ""
+    defined = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
+    has = f"; it has {listed(defined, name)}" if defined else ""
     file = getattr(module, "__file__", None)
     hidden = Path.cwd() / f"{module.__name__.partition('.')[0]}.py"
     if file is not None and hidden.is_file() and not Path(file).is_relative_to(Path.cwd()):
@@ -138,12 +138,10 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its arguments.
     """
     target = locate(node["_target_"], trusted)
-    wanted = _parameters(target)
-    arguments = {
-        key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
-    }
+    parameters = _parameters(target)
+    arguments = {key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"}
     try:
-        return target(**arguments, **{key: value for key, value in given.items() if key in wanted})
+        return target(**arguments, **{key: value for key, value in given.items() if key in parameters})
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
@@ -155,7 +153,7 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
 
 
 def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:
-    """What of a configuration node can change what its object does.
+    """The settings of a configuration node that can change what its object does.
 
     A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`, and in
     `added` those that came when there were runs already: at their default they say nothing, so such runs stay the runs they were.
@@ -164,8 +162,8 @@ def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, A
     with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
         target = locate(node["_target_"], trusted)
     idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
-    kept = {key: value for key, value in node.items() if key not in idle}
-    return {key: value for key, value in kept.items() if key not in added or value != _parameters(target)[key].default}
+    settings = {key: value for key, value in node.items() if key not in idle}
+    return {key: value for key, value in settings.items() if key not in added or value != _parameters(target)[key].default}
 
 
 def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[str]:
@@ -202,20 +200,20 @@ def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[
 
 
 def _how_to_choose(node: Any, path: str) -> str:
-    """How an option of a group is chosen, for those who write its name where its settings have to be."""
+    """The way to choose an option of a group, where its name stands in place of its settings."""
     if "." in path or not isinstance(node, str):
         return ""
     return f"; an option is chosen by {path}=NAME in a command, by \"- override /{path}: NAME\" among the defaults of a file"
 
 
 def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
-    """Why what a target makes cannot be in its place, empty where it can."""
-    kinds = [found for found in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(found) and found is not type(None)]
+    """The reason why what a target makes cannot be in its place; empty where it can."""
+    kinds = [arm_type for arm_type in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(arm_type) and arm_type is not type(None)]
     if not kinds:
         return "is given for an argument without a type hint; annotate the argument with the class that it needs"
     made = target if inspect.isclass(target) else split(hints.get("return"))[0]
     if not (inspect.isclass(made) and issubclass(made, tuple(kinds))):
-        names = " or ".join(found.__name__ for found in kinds)
+        names = " or ".join(arm_type.__name__ for arm_type in kinds)
         says = f"for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
         function = "" if inspect.isclass(target) else f", {says}"
         return f"makes no {names}{function}. {contract(kinds[0], path, GIVEN.get(path, ()))}"
@@ -225,7 +223,7 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
-    """What a pydantic schema has against values, a line per key: the key's path, its value, what is allowed, the closest match."""
+    """The errors of values under a pydantic schema, a line per key: the key's path, its value, what is allowed, the closest match."""
     try:
         schema.model_validate(values)
     except pydantic.ValidationError as failure:
@@ -233,12 +231,12 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
         errors: dict[str, list[Any]] = {}
         for error in failure.errors():
             errors.setdefault(str(error["loc"][0]), []).append(error)
-        return [_complaint(fields, key, values.get(key), path, found) for key, found in errors.items()]
+        return [_complaint(fields, key, values.get(key), path, complaints) for key, complaints in errors.items()]
     return []
 
 
 def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str, errors: Sequence[Mapping[str, Any]]) -> str:
-    """What is wrong with one key."""
+    """The error of one key."""
     name = f"{path}.{key}" if path else key
     if key not in fields:
         out = f" ({in_shell(f'~{name}')} takes it out if an experiment set it)" if path else ""

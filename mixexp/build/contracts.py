@@ -1,4 +1,4 @@
-"""What a class of the user's own has to be in its place: read off the contract's class, with a short class as an example."""
+"""The requirements on a class of the user's own: read off the contract's class, with a short class as an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixexp.settings import CONF
 
 
 def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
-    """What to derive from and what to define, in sentences; path: the place; given: what the program gives to the constructor."""
+    """The base class and the members to define, in sentences; path: the place; given: what the program gives to the constructor."""
     parts = [*(f"{name}: {text}" for name, text in declared(kind).items()), *(signature(kind, name) for name in abstract(kind))]
     defines = f" and defines {'; '.join(parts)}" if parts else ""
     gets = f". The program calls it with {', '.join(given)} beside its settings" if given else ""
@@ -30,7 +30,7 @@ def lacking(made: type) -> str:
 
 
 def undefined(made: Any, kind: type) -> list[str]:
-    """What an object of a kind has not, though the contract says that it has."""
+    """The attributes that the contract demands and an object of the kind lacks."""
     return [f"{name}: {text}" for name, text in declared(kind).items() if not hasattr(made, name)]
 
 
@@ -48,8 +48,8 @@ def abstract(kind: type) -> list[str]:
 def declared(kind: type) -> dict[str, str]:
     """The attributes that have to be there and have no value to begin with, and their types."""
     bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] == __name__.split(".")[0]]
-    found = {name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)}
-    return {name: text if isinstance(text, str) else getattr(text, "__name__", str(text)) for name, text in found.items()}
+    types = {name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)}
+    return {name: text if isinstance(text, str) else getattr(text, "__name__", str(text)) for name, text in types.items()}
 
 
 def signature(kind: type, name: str) -> str:
@@ -61,7 +61,7 @@ def signature(kind: type, name: str) -> str:
 
 
 def example(kind: type, path: str) -> str:
-    """Where a class of a kind can be read, in a sentence; path: the place in a configuration."""
+    """An example class of a kind and its file, in a sentence; path: the place in a configuration."""
     shortest = _shortest(kind)
     if shortest is not None:
         return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"
@@ -74,8 +74,8 @@ def example(kind: type, path: str) -> str:
 @functools.cache
 def _shortest(kind: type) -> type | None:
     """The shortest class of the program that is of a kind and has settings, or has none where no such class has any."""
-    found = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
-    return min(found, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__), default=None)
+    examples = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
+    return min(examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__), default=None)
 
 
 def _is_example(made: Any, kind: type, module: str) -> bool:
@@ -91,6 +91,6 @@ def _modules(kind: type) -> Iterator[Any]:
         return
     module = sys.modules[kind.__module__]
     yield module
-    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
-        if not found.name.startswith("_"):
-            yield importlib.import_module(f"{module.__name__}.{found.name}")
+    for submodule in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not submodule.name.startswith("_"):
+            yield importlib.import_module(f"{module.__name__}.{submodule.name}")

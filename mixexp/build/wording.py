@@ -1,4 +1,4 @@
-"""What a setting's type and limits allow, in plain words, and what is wrong with values that are of another kind."""
+"""The values that a setting's type and limits allow, in plain words, and the errors of other values."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def arms(hint: Any) -> tuple[Any, ...]:
 
 
 def allowed(hint: Any, many: bool = False) -> str:
-    """What a value of a type may be, as in "a number above 0"; many: the values of a list, as in "numbers above 0"."""
+    """The values of a type in words, as in "a number above 0"; many: the values of a list, as in "numbers above 0"."""
     base, limits = split(hint)
     if "description" in limits:
         return f"values, each {limits['description']}" if many else limits["description"]
@@ -78,7 +78,7 @@ def allowed(hint: Any, many: bool = False) -> str:
 
 
 def _choices(hint: Any) -> Iterator[str]:
-    """What a union or Literal allows, each in words, null last."""
+    """The choices of a union or Literal, each in words, null last."""
     for arm in sorted(arms(hint), key=lambda arm: arm is type(None)):
         base, _ = split(arm)
         if typing.get_origin(base) is Literal:
@@ -134,9 +134,9 @@ def head(name: str, value: Any) -> str:
 
 
 def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, Any]]) -> str:
-    """What is wrong with a setting's value, in a line: the value as it is typed, what is allowed, what is meant perhaps.
+    """The error of a setting's value in a line: the value as it is typed, what is allowed, the likely meaning.
 
-    errors: what pydantic has against the value.
+    errors: those of pydantic.
     """
     said = [str(error["ctx"]["error"]) for error in errors if error["type"] in ("value_error", "assertion_error")]
     if said:  # by a check of the class's own
@@ -150,7 +150,7 @@ def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, An
 
 
 def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
-    """Which of a list's or mapping's values is wrong; what else pydantic says of the place are names of types."""
+    """The wrong value of a list or mapping; other parts of pydantic's place are names of types."""
     names = []
     for part in where:
         if isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
@@ -164,7 +164,7 @@ def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
 
 
 def _meant(name: str, value: Any, hint: Any) -> str:
-    """What a value stands for perhaps, as it has to be typed; empty when nothing that is allowed resembles it."""
+    """The likely meaning of a value, as it has to be typed; empty when nothing that is allowed resembles it."""
     for guess in _guesses(value, hint):
         with contextlib.suppress(pydantic.ValidationError):
             pydantic.TypeAdapter(hint, config=STRICT).validate_python(guess)

@@ -27,7 +27,7 @@ UNUSED = (
 
 
 def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
-    """What is wrong with a run of the group gan, beyond its schema, behind the errors found so far."""
+    """The errors of a run of the group gan, beyond its schema, after those already known."""
     trusted, defaults = tuple(config["trusted_modules"]), _defaults()
     changed = [word for name in UNUSED for word in _departures(name, config[name], defaults[name], config["choices"])]
     lines = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
@@ -55,7 +55,7 @@ def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]
 
 
 def _departures(name: str, value: Any, default: Any, choices: Mapping[str, Any]) -> list[str]:
-    """Where a setting is not the default, as `key = value`: another option, or settings of the same one."""
+    """The settings that are not the default, as `key = value`: another option, or settings of the same one."""
     if value == default:
         return []
     if isinstance(value, dict) and isinstance(default, dict) and value["_target_"] == default["_target_"]:

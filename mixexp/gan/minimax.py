@@ -57,7 +57,7 @@ class Minimax:
         return self._perceptron(self.z_dim, features), self._perceptron(features, 1)
 
     def parameters(self, features: int, outputs: int) -> int:
-        """How many a network of the game has, without making it."""
+        """The number of parameters of a network of the game, without making it."""
         return (features + 1) * self.width + (self.hidden_layers - 1) * (self.width + 1) * self.width + (self.width + 1) * outputs
 
     def _perceptron(self, features: int, outputs: int) -> nn.Module:

@@ -34,22 +34,22 @@ def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, 
     """The random numbers of one update on a training set of `rows` points, drawn on the host."""
     count = objective.batches * batch
     chosen, noise = rng.integers(rows, size=count), rng.standard_normal((count, z_dim), dtype=np.float32)
-    own = {name: torch.from_numpy(array).to(device) for name, array in objective.draw(rng, batch).items()}
-    return torch.from_numpy(chosen).to(device), torch.from_numpy(noise).to(device), own
+    objective_draws = {name: torch.from_numpy(array).to(device) for name, array in objective.draw(rng, batch).items()}
+    return torch.from_numpy(chosen).to(device), torch.from_numpy(noise).to(device), objective_draws
 
 
 def discriminator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
-    """What the discriminator minimises, float32 []; the generator gets no gradient. points: the training set, float32 [N, features]."""
-    rows, noise, own = draws
+    """The discriminator's loss, float32 []; the generator gets no gradient. points: the training set, float32 [N, features]."""
+    rows, noise, objective_draws = draws
     with torch.no_grad():
         generated = generator(noise)
-    return game.discriminator.loss(discriminator, points.index_select(0, rows), generated, own)
+    return game.discriminator.loss(discriminator, points.index_select(0, rows), generated, objective_draws)
 
 
 def generator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
-    """What the generator minimises, float32 []: minus its objective (minimax, not the form that does not saturate)."""
-    rows, noise, own = draws
-    return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), own)
+    """The generator's loss, float32 []: minus its objective (minimax, not the form that does not saturate)."""
+    rows, noise, objective_draws = draws
+    return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), objective_draws)
 
 
 def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int) -> float:
@@ -80,8 +80,8 @@ def game_budget(config: Mapping[str, Any], points: int) -> Budget:
 def memory_of(game: Minimax, features: int, batch: int) -> float:
     """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
     parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
-    kept = batch * (game.z_dim + features + game.width * game.hidden_layers)
-    return 4.0 * (2 * parameters + kept + game.samples * (game.z_dim + features))
+    activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
+    return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
 
 
 def play(

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a configuration, said at once, before anything starts."""
+"""All errors of a configuration at once, before anything starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mixexp.run.spec import Settings
 
 
 def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
-    """All that is wrong with a resolved configuration, one line each; empty when it can run on this machine.
+    """The errors of a resolved configuration, one line each; empty when it can run on this machine.
 
     First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and the device.
     here: whether this machine is to train it, and has to be large enough.
@@ -48,19 +48,14 @@ def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:
     if config["logger"] is not None:
         errors += sizes.problems(lambda: build(config["logger"], trusted).check())
     errors += sizes.problems(lambda: _writable(f"{config['output_dir']}/{config['name']}"))
-    if here:
-        errors += sizes.problems(lambda: _threads(config["threads"]))
+    if here and config["threads"] > sizes.processors():  # far too many end the process without a message
+        reason = f"threads = {config['threads']}: too large; this machine has {sizes.processors()} processors"
+        errors.append(sizes.line(sizes.TooLarge(reason)))
     return loop_of(config).check(config, errors, here) or _others(config, trusted)
 
 
-def _threads(threads: int) -> None:
-    """Raise TooLarge for more threads than processors, of which too many end the process without a word."""
-    if threads > sizes.processors():
-        raise sizes.TooLarge(f"threads = {threads}: too large; this machine has {sizes.processors()} processors")
-
-
 def _others(config: Mapping[str, Any], trusted: tuple[str, ...]) -> list[str]:
-    """What is wrong with the finished runs whose networks a probe needs beside the one it measures."""
+    """The errors of the finished runs whose networks a probe needs beside the one it measures."""
     probe = None if config["probe"] is None else build(config["probe"], trusted)
     errors = []
     for source in () if probe is None else probe.others:

@@ -35,46 +35,46 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 
 
 def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
-    """What is wrong with the data, network and groups of a classification, behind the errors found so far."""
+    """The errors of the data, network and groups of a classification, after those already known."""
     trusted = tuple(config["trusted_modules"])
     try:
-        found = data_summary(cache_key(config, *DATA), trusted)
+        data = data_summary(cache_key(config, *DATA), trusted)
     except (UserError, ValueError) as error:
         return [*errors, sizes.line(error)]
-    errors += _fits(cache_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), found, trusted)
+    errors += _fits(cache_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), data, trusted)
     if here and not errors:
-        errors += sizes.problems(lambda: _holds(config, found, trusted))
+        errors += sizes.problems(lambda: _holds(config, data, trusted))
     if not errors:
-        _note_oddities(config, found, trusted)
+        _note_oddities(config, data, trusted)
     if not errors and (text := precision_note(config)) is not None:
         note(text)
     return errors
 
 
-def _note_oddities(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
+def _note_oddities(config: Mapping[str, Any], data: DataSummary, trusted: tuple[str, ...]) -> None:
     """Note classes that a part of the data lacks, and a network whose architecture is made for other data than these."""
     model, dataset = (config["choices"].get(group) or config[group]["_target_"] for group in ("model", "dataset"))
-    for text in found.missing:
+    for text in data.missing:
         note(f"dataset={dataset}: {text}")
     kinds = getattr(locate(config["model"]["_target_"], trusted), "kinds", None)
-    if kinds is not None and found.kind not in kinds:
-        advice = f"; a network for such data is {in_shell(f'model={MODELS[found.kind]}')}" if found.kind in MODELS else ""
-        note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {found.kind}{advice}")
+    if kinds is not None and data.kind not in kinds:
+        advice = f"; a network for such data is {in_shell(f'model={MODELS[data.kind]}')}" if data.kind in MODELS else ""
+        note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {data.kind}{advice}")
 
 
-def _holds(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ...]) -> None:
+def _holds(config: Mapping[str, Any], data: DataSummary, trusted: tuple[str, ...]) -> None:
     """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
 
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
     mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"])
-    shape = network_summary(cache_key(config, "model", "loss"), found.counts, (min(rows, batch, 2), *found.shape), trusted)
+    rows, batch = sampling.epoch_size(np.array(data.counts)), mix.source_images(config["batch_size"])
+    shape = network_summary(cache_key(config, "model", "loss"), data.counts, (min(rows, batch, 2), *data.shape), trusted)
     samples = min(rows, batch) * (config["batch_size"] // batch)
     run = execution(config)
-    sizes.require_memory(f"dataset: its {len(found.counts)} classes", 8.0 * len(found.counts) ** 2)  # the table of confusions
+    sizes.require_memory(f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2)  # the table of confusions
     state = 4 * shape.parameters * (2 + optimizer_states(cache_key(config, "optimizer"), trusted))
-    step = shape.kept_once + samples * shape.kept / (2 if run.bfloat16 else 1)
+    step = shape.penalty_bytes + samples * shape.saved_bytes / (2 if run.bfloat16 else 1)
     parts = {group: config[group] for group in ("model", "loss")}
     names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config['batch_size']}"]
     what = ", ".join(name for name in names if name) or f"model = {config['choices'].get('model')}"
@@ -82,10 +82,10 @@ def _holds(config: Mapping[str, Any], found: DataSummary, trusted: tuple[str, ..
 
 
 @functools.lru_cache(maxsize=1024)
-def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
-    """What does not go together: objects that their constructors refuse, layers, losses and mixes, batches."""
+def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """The conflicts between the groups: objects that their constructors refuse, layers, losses and mixes, batches."""
     config = json.loads(key)
-    counts = found.counts
+    counts = data.counts
     errors: list[str] = []
     built: dict[str, Any] = {}
     for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
@@ -110,8 +110,8 @@ def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, 
         smallest = min(rows, batch, 2)
         errors += _batches(config, mix, built["schedule"], budget_of(config, rows, batch))
     errors += sizes.problems(lambda: mix.check(np.array(counts)))
-    errors += _kinds(found.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(found.shape))
-    errors += _kinds(found.kind, mix=mix.blend)
+    errors += _kinds(data.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(data.shape))
+    errors += _kinds(data.kind, mix=mix.blend)
     if mix.needs_repeats and not sampling.repeats:
         errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
     if mix.mixes_labels and not loss.accepts_mixed:
@@ -119,23 +119,23 @@ def _fits(key: str, found: DataSummary, trusted: tuple[str, ...]) -> tuple[str, 
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
-        shape = network_summary(cache_key(config, "model", "loss"), counts, (smallest, *found.shape), trusted)
+        shape = network_summary(cache_key(config, "model", "loss"), counts, (smallest, *data.shape), trusted)
     except (UserError, ValueError) as error:
         return (*errors, sizes.line(error))
     if "probe" in built:
-        facts = Facts(found.kind, found.shape, len(counts), sum(counts), found.tested, shape.layers, shape.features, mix.blend is not None)
+        facts = Facts(data.kind, data.shape, len(counts), sum(counts), data.tested, shape.layers, shape.features, mix.blend is not None)
         errors += sizes.problems(lambda: built["probe"].check(facts))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 
 
 def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
-    """What a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
+    """The object that a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
     with sizes.bounded(config[group], group):
         return build(config[group], trusted, **given)
 
 
 def _kinds(kind: str, **parts: Any) -> list[str]:
-    """What is chosen that is for data of another kind."""
+    """A line for each part that is for data of another kind."""
     return [
         f"{group}: it is for data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
         for group, part in parts.items()
@@ -144,7 +144,7 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
 
 
 def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
-    """What is wrong with the batches of an epoch, and with what a schedule or a mix does over the budget."""
+    """The errors of the batches of an epoch, and of a schedule or a mix over the budget."""
     per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
         whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
@@ -157,7 +157,7 @@ def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Bu
 
 
 def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
-    """What is wrong with the layers a mix shall happen at, among those that the model has."""
+    """The errors of the layers to mix at; known: the layers of the model."""
     errors = []
     for layer in mix_layer.layers if mix.blend is not None else ():
         if layer not in known:
@@ -177,18 +177,18 @@ def cost(config: Mapping[str, Any]) -> Cost:
     outside the batch; from there on, samples.
     """
     trusted = tuple(config["trusted_modules"])
-    found = data_summary(cache_key(config, *DATA), trusted)
+    data = data_summary(cache_key(config, *DATA), trusted)
     mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    budget = budget_of(config, sampling.epoch_size(np.array(found.counts)), mix.source_images(config["batch_size"]))
+    budget = budget_of(config, sampling.epoch_size(np.array(data.counts)), mix.source_images(config["batch_size"]))
     batch = min(budget.rows, budget.batch, 2)
-    shape = network_summary(cache_key(config, "model", "loss"), found.counts, (batch, *found.shape), trusted)
+    shape = network_summary(cache_key(config, "model", "loss"), data.counts, (batch, *data.shape), trusted)
     evaluations = math.ceil(budget.steps / budget.interval)
     images = budget.images(budget.steps)
     samples = images * (config["batch_size"] // budget.batch)
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
-    return Cost(budget.steps, float(3 * forward + shape.flops * evaluations * found.evaluated))
+    return Cost(budget.steps, float(3 * forward + shape.flops * evaluations * data.evaluated))
 
 
 CLASSIFICATION = Loop("model", check, cost, train)

@@ -30,11 +30,9 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
     for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
         holder = OmegaConf.select(config, parent) if parent else config
-        if not isinstance(holder, DictConfig) or name not in holder:
+        if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
-        if OmegaConf.is_missing(holder, name) or OmegaConf.is_interpolation(holder, name):
-            continue
-        if isinstance(holder._get_node(name)._value(), str):  # a text already
+        if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):  # a text already
             continue
         if parent not in hints:
             hints[parent] = _hints(holder if parent else None, trusted)
@@ -46,7 +44,7 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
 
 
 def _reads(text: Any, value: Any) -> bool:
-    """Whether a file's characters are read as a value, which is a number or a boolean, or a list with such."""
+    """True if a file's characters are read as a value that is a number or a boolean, or a list with such."""
     if isinstance(text, list) and isinstance(value, list):
         return len(text) == len(value) and all(isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True))
     if not isinstance(text, str) or not isinstance(value, int | float):
@@ -87,7 +85,7 @@ def settle(hint: Any, value: Any, typed: Any = None) -> Any:
 
 
 def _is(hint: Any, value: Any) -> bool:
-    """Whether a value is of a type, whatever the limits and items."""
+    """True if a value is of a type, whatever the limits and items."""
     base, _ = split(hint)
     origin = typing.get_origin(base) or base
     if origin is Literal:
@@ -112,13 +110,10 @@ def _text(value: Any, typed: Any) -> str | None:
 
 def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: Any) -> dict[str, Any]:
     """Every value of a mapping; one with a _target_ by the types of its arguments."""
-    settled = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            settled[key] = _settle_all(value, _hints(value, trusted), trusted)
-        else:
-            settled[key] = settle(hints.get(key, Any), value)
-    return settled
+    return {
+        key: _settle_all(value, _hints(value, trusted), trusted) if isinstance(value, Mapping) else settle(hints.get(key, Any), value)
+        for key, value in values.items()
+    }
 
 
 def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:

@@ -33,10 +33,10 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
     refuse_several(parsed, groups, ())
     words = [*overrides, *search_path(folders)]
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        found = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
-    if found.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
-        found["name"] = f"{found['name']}_{found['edition']}"  # beside the experiment's own runs
-    return found
+        config = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
+    if config.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
+        config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
+    return config
 
 
 def search_path(folders: Sequence[Path]) -> list[str]:
@@ -82,16 +82,16 @@ def _warned(warning: UserWarning) -> str:
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
     """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
     groups = options([CONF, *folders])
-    own = search_path(folders)
+    searched = search_path(folders)
     chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
-    for tried in ([*chosen, *own], own):
+    for tried in ([*chosen, *searched], searched):
         with contextlib.suppress(HydraException, OmegaConfBaseException, UserError):
             return [composed(hydra.compose("config", overrides=tried, return_hydra_config=True))]
     return []
 
 
 def is_sweep(word: str) -> bool:
-    """Whether an override gives an axis of several values, which a single configuration cannot take; raises UserError for an empty one."""
+    """True for an override with an axis of several values, which one configuration cannot take; raises UserError for an empty one."""
     groups = options([CONF])
     (override,) = parse([word], groups)
     return override.is_sweep_override() and bool(spelled_out(override, groups))

@@ -38,48 +38,43 @@ class Composed:
     edition: Sequence[Cell] = ()
 
 
-def composed(found: DictConfig) -> Composed:
-    """What Hydra composed, taken apart; raises UserError where a group has no option of its own or several."""
-    choices = {group: option for group, option in found.hydra.runtime.choices.items() if not group.startswith("hydra/")}
-    config = OmegaConf.masked_copy(found, [key for key in found if key != "hydra"])
+def composed(hydra_config: DictConfig) -> Composed:
+    """The parts of a configuration that Hydra composed; raises UserError where a group has no option of its own or several."""
+    choices = {group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")}
+    config = OmegaConf.masked_copy(hydra_config, [key for key in hydra_config if key != "hydra"])
     OmegaConf.set_struct(config, True)
-    sweeper = found.hydra.sweeper
+    sweeper = hydra_config.hydra.sweeper
     if not isinstance(sweeper, DictConfig):
         raise UserError(f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME")
-    _one_option_each(choices, config, found)
+    _one_option_each(choices, config, hydra_config)
     grid, space = (sweeper.get(name) for name in ("grid", "space"))
     blocks = OmegaConf.to_container(grid) if grid is not None else ()
     edition: Sequence[Cell] = ()
-    if (named := chosen(found)) is not None:
+    if (named := chosen(hydra_config)) is not None:
         if grid is None:
-            raise UserError(f"edition={named.name}: its cells are a grid's; leave hydra/sweeper={found.hydra.runtime.choices['hydra/sweeper']} out")
+            searcher = hydra_config.hydra.runtime.choices["hydra/sweeper"]
+            raise UserError(f"edition={named.name}: its cells are a grid's; leave hydra/sweeper={searcher} out")
         edition = named.cells(blocks, sweeper.params or {}, set(config), loaded_groups())
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
         config.editions = None
-    return Composed(
-        config,
-        choices,
-        blocks,
-        OmegaConf.to_container(space) if space is not None else {},
-        _folders(found),
-        edition,
-    )
+    searched = OmegaConf.to_container(space) if space is not None else {}
+    return Composed(config, choices, blocks, searched, _folders(hydra_config), edition)
 
 
-def _one_option_each(choices: dict[str, Any], config: DictConfig, found: DictConfig) -> None:
+def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:
     """Make sure that the choices say which option each group has, null for one of the optional groups that was taken away."""
     for group in chosen_groups():
         taken_away = (group in OPTIONAL or group == "experiment") and config.get(group) is None
         if group not in choices and taken_away:
             choices[group] = None
         elif group not in choices:
-            raise UserError(_several_in_a_file(group, choices.get("experiment"), found))
+            raise UserError(_several_in_a_file(group, choices.get("experiment"), hydra_config))
     experiment = choices.get("experiment")
     if "experiment" in config:
         raise UserError(f"experiment={experiment}: its file has to open with the line '# @package _global_', or it sets nothing")
     if experiment is not None:
-        entries = [key for entry in _defaults(experiment, _folders(found)) if isinstance(entry, dict) for key in entry]
+        entries = [key for entry in _defaults(experiment, _folders(hydra_config)) if isinstance(entry, dict) for key in entry]
         if twice := [key for key in entries if entries.count(key) > 1]:
             raise UserError(f"experiment={experiment}: its defaults list has '{twice[0]}' twice, and a run has one option")
     for choice in choices:
@@ -88,8 +83,8 @@ def _one_option_each(choices: dict[str, Any], config: DictConfig, found: DictCon
             raise UserError(f"{choice}: an option of {group} has its place at {group}, and one of {place} at {place}")
 
 
-def _folders(found: DictConfig) -> tuple[str, ...]:
-    return tuple(source.path for source in found.hydra.runtime.config_sources)
+def _folders(hydra_config: DictConfig) -> tuple[str, ...]:
+    return tuple(source.path for source in hydra_config.hydra.runtime.config_sources)
 
 
 @functools.cache
@@ -100,9 +95,9 @@ def _defaults(experiment: str, folders: Sequence[str]) -> list[Any]:
     return (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
 
 
-def _several_in_a_file(group: str, experiment: str | None, found: DictConfig) -> str:
-    """What to say of a list of options in a defaults list, of which Hydra merges all and records none."""
-    entries = _defaults(experiment, _folders(found)) if experiment is not None else []
+def _several_in_a_file(group: str, experiment: str | None, hydra_config: DictConfig) -> str:
+    """The message about a list of options in a defaults list: Hydra merges all of them and records none."""
+    entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
     lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
     names = next((list(map(str, value)) for value in lists if isinstance(value, list)), [])
     where = "a defaults list" if experiment is None else f"the defaults list of experiment={experiment}"
@@ -142,7 +137,7 @@ class Composer:
         return override
 
     def _chooses(self, override: Override) -> bool:
-        """Whether an override chooses an option, or is Hydra's own to deal with, rather than to set a value."""
+        """True for an override that chooses an option or is for Hydra alone, False for one that sets a value."""
         key = override.key_or_group
         if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] in ("hydra", "edition"):
             return True

@@ -1,4 +1,4 @@
-"""What is known of a run before it trains: its data's counts, and its network's shape and operations, without memory."""
+"""A summary of a run before it trains: its data's counts, and its network's shape and operations, without memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DataSummary(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
-    """What there is to know of a run's images; raises what is wrong with the real data."""
+    """The summary of a run's images; raises the errors of the real data."""
     config = json.loads(key)
     with sizes.bounded(config["dataset"], "dataset"):
         dataset, splits = data.load(config["dataset"], trusted)
@@ -66,7 +66,7 @@ def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
 
 @functools.lru_cache(maxsize=64)
 def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
-    """How many numbers an optimizer keeps for each parameter."""
+    """The number of values that an optimizer keeps for each parameter."""
     parameters = [torch.nn.Parameter(torch.zeros(7))]
     optimizer = build(json.loads(key)["optimizer"], trusted, parameters=parameters, params=parameters)
     parameters[0].grad = torch.zeros(7)
@@ -75,10 +75,10 @@ def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
 
 
 class NetworkSummary(NamedTuple):
-    """What a network is without its numbers: where it can be mixed at, how wide its last layer is, a sample's forward operations.
+    """A network without its numbers: the layers to mix at, the width of its last layer, a sample's forward operations.
 
-    flops_before: the operations up to each of the layers. kept: the bytes that the pass of a sample keeps for its gradient;
-    kept_once: those that a step's penalty keeps.
+    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for its gradient;
+    penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
@@ -86,8 +86,8 @@ class NetworkSummary(NamedTuple):
     flops: float
     flops_before: tuple[float, ...]
     parameters: int
-    kept: float
-    kept_once: int
+    saved_bytes: float
+    penalty_bytes: int
 
 
 @functools.lru_cache(maxsize=1024)
@@ -109,16 +109,16 @@ def network_summary(key: str, counts: tuple[int, ...], shape: tuple[int, ...], t
 
         for layer in layers(body)[1:]:
             network.module_at(layer).register_forward_hook(reached(layer))
-        kept, once = (sizes.Kept(network.parameters()) for _ in range(2))
+        saved, penalty = (sizes.SavedTensors(network.parameters()) for _ in range(2))
         try:
-            with sizes.bounded(nodes, ""), counter, kept.counting():
+            with sizes.bounded(nodes, ""), counter, saved.counting():
                 network(torch.zeros(shape))
-            with sizes.bounded(nodes, ""), once.counting():
+            with sizes.bounded(nodes, ""), penalty.counting():
                 loss.penalty(network.head)
         except Exception as error:  # whatever a model of the user's own may raise
             reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
     parameters = sum(parameter.numel() for parameter in network.parameters())
     flops = counter.get_total_flops() / shape[0]
-    kept_by_one = kept.bytes / shape[0]
-    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, kept_by_one, once.bytes)
+    bytes_a_sample = saved.bytes / shape[0]
+    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes)

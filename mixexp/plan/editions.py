@@ -21,7 +21,7 @@ from mixexp.text import listed
 
 
 class _Edition(BaseModel):
-    """What a file says of an edition."""
+    """The schema of an edition in a file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -49,34 +49,34 @@ class Edition:
         return combined(blocks if self.grid is None else self.grid, axes, root)
 
 
-def chosen(found: DictConfig) -> Edition | None:
+def chosen(hydra_config: DictConfig) -> Edition | None:
     """The edition that a configuration as Hydra composes it asks for, None where it asks for none; raises UserError for one that is not there."""
-    name = found.get("edition")
+    name = hydra_config.get("edition")
     if not isinstance(name, str):
         return None
-    experiment = found.hydra.runtime.choices.get("experiment")
+    experiment = hydra_config.hydra.runtime.choices.get("experiment")
     if experiment is None:
-        raise UserError(f"edition={name}: it is one of an experiment's, and no experiment is chosen; {_there_are(found)}")
-    described = found.get("editions")
+        raise UserError(f"edition={name}: it is one of an experiment's, and no experiment is chosen; {_there_are(hydra_config)}")
+    described = hydra_config.get("editions")
     if not described:
-        raise UserError(f"edition={name}: experiment={experiment} has no editions; {_there_are(found)}")
+        raise UserError(f"edition={name}: experiment={experiment} has no editions; {_there_are(hydra_config)}")
     if not isinstance(described, DictConfig):
         raise UserError(f"editions: in experiment={experiment} it is no mapping of names to editions, as in {{laptop: {{why: ..., params: ...}}}}")
     if name not in described:
         near = closest(name, described, "edition")
         raise UserError(f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}")
     # a reference such as ${seed} is an override's, to be resolved in its run
-    own = OmegaConf.to_container(described, resolve=False)[name]
-    problem = edition_problems({name: own}).get(name)
-    errors = [problem] if problem else schema_errors(_Edition, own, f"editions.{name}")
+    block = OmegaConf.to_container(described, resolve=False)[name]
+    problem = edition_problems({name: block}).get(name)
+    errors = [problem] if problem else schema_errors(_Edition, block, f"editions.{name}")
     if errors:
         raise UserError("\n".join(errors))
-    edition = _Edition.model_validate(own)
+    edition = _Edition.model_validate(block)
     return Edition(name, edition.params, edition.grid, edition.checks)
 
 
-def _there_are(found: DictConfig) -> str:
+def _there_are(hydra_config: DictConfig) -> str:
     """The experiments that have editions, in words."""
-    folders = [Path(source.path) for source in found.hydra.runtime.config_sources if source.path]
+    folders = [Path(source.path) for source in hydra_config.hydra.runtime.config_sources if source.path]
     named = [f"{experiment} ({listed(names)})" for experiment, names in editions(folders).items()]
     return f"these have: {listed(named)}" if named else "no experiment has any"

@@ -38,4 +38,4 @@ GROUPS: dict[str, type] = {
 """Every group and what its options make."""
 
 OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
-"""Groups of which a run may have no option."""
+"""Optional groups."""

@@ -38,7 +38,7 @@ _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
 def leaked(error: Exception) -> bool:
-    """Whether an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
+    """True if an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
     modules = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     # the standard library's functions are called by all of them
     callers = [module for module in modules if module in (*_HYDRAS_OWN, "mixexp", "hydra_plugins", "torch", "optuna")]
@@ -46,7 +46,7 @@ def leaked(error: Exception) -> bool:
 
 
 def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """What to say of a setting that is not there, in all cells or in some."""
+    """The message about a setting that is not there, in all cells or in some."""
     if missing.key.startswith("hydra."):
         return _hydras_setting(missing.key, typed)
     if missing.others and missing.cells:
@@ -58,19 +58,19 @@ def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequ
 
 
 def _hydras_setting(key: str, typed: Sequence[str]) -> str:
-    """What to say of a setting of Hydra's; one of a sweeper or launcher is there once that one is chosen."""
+    """The message about an unknown setting of Hydra's; one of a sweeper or launcher exists once that one is chosen."""
     store = ConfigStore.instance()
     parent = key.rpartition(".")[0]
     _, group, *names = key.split(".")
     if group in ("sweeper", "launcher") and names:
-        found = {}
+        by_option = {}
         for file in store.list(f"hydra/{group}"):
-            found[file.removesuffix(".yaml")] = [name for name in store.load(f"hydra/{group}/{file}").node if name != "_target_"]
-        having = [option for option, settings in found.items() if names[0] in settings]
+            by_option[file.removesuffix(".yaml")] = [name for name in store.load(f"hydra/{group}/{file}").node if name != "_target_"]
+        having = [option for option, settings in by_option.items() if names[0] in settings]
         if having:
             line = command(typed, {f"hydra/{group}": having[0]}, multirun=True)
             return f"{key}: a setting of {' or '.join(f'hydra/{group}={option}' for option in having)}, which is not chosen: {line}"
-        known = sorted({name for settings in found.values() for name in settings})
+        known = sorted({name for settings in by_option.values() for name in settings})
     else:
         above = OmegaConf.select(store.load("hydra/config.yaml").node, parent.removeprefix("hydra").removeprefix("."))
         known = sorted(map(str, above)) if OmegaConf.is_dict(above) else []
@@ -85,19 +85,19 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     groups = options(folders)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
-    for found in (error, cause):
-        if isinstance(found, MissingMandatoryValue):
-            return f"{found.full_key or found}: needs a value, {found.full_key or 'key'}=..."
-        if isinstance(found, InterpolationResolutionError):
-            where = found.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
-            said = " ".join(str(found).splitlines()[0].split())
-            if variable := re.search(r"Environment variable '([^']+)' not found", str(found)):
+    for failure in (error, cause):
+        if isinstance(failure, MissingMandatoryValue):
+            return f"{failure.full_key or failure}: needs a value, {failure.full_key or 'key'}=..."
+        if isinstance(failure, InterpolationResolutionError):
+            where = failure.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
+            said = " ".join(str(failure).splitlines()[0].split())
+            if variable := re.search(r"Environment variable '([^']+)' not found", str(failure)):
                 said = f"there is no environment variable {variable[1]}"
             elif key := re.match(r"Interpolation key '([^']+)' not found", said):
                 said = f"there is no setting {key[1]} to refer to"
             return f"{where}: {said}"
-        if isinstance(found, GrammarParseError):
-            return f"a YAML file has a reference ${{...}} that cannot be read: {str(found).splitlines()[0]}"
+        if isinstance(failure, GrammarParseError):
+            return f"a YAML file has a reference ${{...}} that cannot be read: {str(failure).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):
         return f"{_no_text(folders)} is no text in UTF-8: {error.reason} at byte {error.start}"
     if isinstance(error, KeyError) and "env_copy" in " ".join(words) and error.args[0] not in os.environ:
@@ -118,11 +118,11 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     for theirs, ours in _WORDS.items():
         lines = [line.replace(theirs, ours) for line in lines]
     aside = r"full_key:|object_type=|reference_type=|Config search path|provider="
-    kept = [line for line in dict.fromkeys(lines) if not re.match(aside, line)]
+    useful = [line for line in dict.fromkeys(lines) if not re.match(aside, line)]
     if isinstance(error, ValueError | TypeError | KeyError | AttributeError | AssertionError):
         of_hydra = [word for word in words if word.lstrip("+~").startswith("hydra")]
-        return f"{' '.join(of_hydra or words) or 'config.yaml'}: Hydra cannot take this ({'; '.join(kept)})"
-    return "; ".join(kept)
+        return f"{' '.join(of_hydra or words) or 'config.yaml'}: Hydra cannot take this ({'; '.join(useful)})"
+    return "; ".join(useful)
 
 
 def _no_text(folders: Sequence[Path]) -> str:
@@ -135,7 +135,7 @@ def _no_text(folders: Sequence[Path]) -> str:
 
 
 def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """What to say where an option, or a file that a defaults list names, is not there."""
+    """The message about an option, or a file that a defaults list names, that is not there; None for other errors."""
     place = re.match(r"In '([^']+)': ", text)
     where = "" if place is None or place[1] in ("config", "hydra/config") else f", which {place[1]}.yaml names"
     if missing := re.search(r"Could not find '((?:.*/)?[^/']+)/([^/']+)'", text):
@@ -159,27 +159,27 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """What to say of what the options' lists of defaults do not admit."""
+    """The message about what the options' lists of defaults do not admit; None for other errors."""
     place = re.match(r"In '?([^':]+)'?: ", text)
     where = f"{place[1]}.yaml: " if place else ""
-    if found := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):
-        group, option = found.groups()
+    if match := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):
+        group, option = match.groups()
         word = f"{group}={option}" if option else group
         return f"~{word}: this run has no {word if option else f'option of {group}'} to take away"
-    if found := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
-        return f"~{found[1]}={found[3]}: the value is {found[2]}; ~{found[1]} takes it away whatever it is"
-    if found := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
-        group = found[1]
+    if match := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
+        return f"~{match[1]}={match[3]}: the value is {match[2]}; ~{match[1]} takes it away whatever it is"
+    if match := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
+        group = match[1]
         ways = f"on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
         return f"{group}: every run has an option of it already; {ways}"
-    if found := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
+    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
         r"Could not override '([^']+)'\.\s+Did you mean", text
     ):
-        return f"{where}override {found[1]}: no such group; there are {', '.join(groups)}.{closest(found[1], groups)}"
-    if found := re.search(r"(\S+) appears more than once in the final defaults list", text):
-        return f"{found[1]} is chosen twice in the defaults lists; a run has it once"
-    if found := re.search(r"An item is already at '([^']+)'", text):
-        return f"{found[1]}: it is there already; leave the + out"
-    if found := re.search(r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text):
-        return f"{found[1]}: one value is needed, as a sweep has one launcher and one sweeper"
+        return f"{where}override {match[1]}: no such group; there are {', '.join(groups)}.{closest(match[1], groups)}"
+    if match := re.search(r"(\S+) appears more than once in the final defaults list", text):
+        return f"{match[1]} is chosen twice in the defaults lists; a run has it once"
+    if match := re.search(r"An item is already at '([^']+)'", text):
+        return f"{match[1]}: it is there already; leave the + out"
+    if match := re.search(r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text):
+        return f"{match[1]}: one value is needed, as a sweep has one launcher and one sweeper"
     return None

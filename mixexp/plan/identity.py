@@ -1,4 +1,4 @@
-"""What makes a run that run: its scientific configuration, resolved, without what cannot change its numbers."""
+"""The identity of a run: its scientific configuration, resolved, without what cannot change its numbers."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    said = {key: value for key, value in config.items() if value is not None or key not in OPTIONAL}
-    return {key: prune(value) for key, value in said.items() if key not in NOT_SCIENTIFIC | ALIASES}
+    settings = {key: value for key, value in config.items() if value is not None or key not in OPTIONAL}
+    return {key: prune(value) for key, value in settings.items() if key not in NOT_SCIENTIFIC | ALIASES}
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -57,24 +57,24 @@ def run_id(config: Mapping[str, Any]) -> str:
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Where a run departs from its experiment: key → [value here, value there]; a group with another option counts once.
+    """The departures of a run from its experiment: key → [value here, value there]; a group with another option counts once.
 
     Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes the last bits of
     sums alone. Where steps rules, epochs says nothing.
     """
     silent = {"seed", "data_seed", "threads", *(["epochs"] if config["steps"] is not None else [])}
-    found: dict[str, list[Any]] = {}
+    departures: dict[str, list[Any]] = {}
     for group, option in config["choices"].items():
         if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):
-            found[group] = [option, reference["choices"].get(group)]
+            departures[group] = [option, reference["choices"].get(group)]
     ours, theirs = (flatten(scientific(c)) for c in (config, reference))
     for name in ALIASES:
         pair = [config[name], reference[name]]
         if None not in pair and pair[0] != pair[1]:
-            found[name] = pair
+            departures[name] = pair
     for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*found, *silent}:
+        if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*departures, *silent}:
             pair = [ours.get(key), theirs.get(key)]
-            if pair not in [found.get(name) for name in ALIASES]:  # where the alias is referred to, it says the same again
-                found[key] = pair
-    return found
+            if pair not in [departures.get(name) for name in ALIASES]:  # where the alias is referred to, it says the same again
+                departures[key] = pair
+    return departures

@@ -21,7 +21,7 @@ def loop_of(config: Mapping[str, Any]) -> Loop:
 
 
 def task(config: Mapping[str, Any]) -> Task:
-    """What a run of a configuration that validate has passed has to compute, and what has to be alike for two runs to compute at the same pace."""
+    """The operations of a run, and the cost class within which runs compute at the same pace; config has passed validate."""
     choices, loop = config["choices"], loop_of(config)
     kind = f"{choices['dataset']} {choices[loop.network]} batch {config['batch_size']} threads {config['threads']}"
     return Task(kind, execution(config).device.type, loop.cost(config).flops)

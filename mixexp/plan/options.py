@@ -1,4 +1,4 @@
-"""What there is to choose from, read from the YAML files alone: every option of every group with its opening comment."""
+"""Every option of every group with its opening comment, read from the YAML files alone."""
 
 from __future__ import annotations
 
@@ -26,39 +26,38 @@ def header(path: Path) -> list[str]:
 
 def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
     """Group → option → header lines, over the program's folder and those a user adds; groups in alphabetical order."""
-    found: dict[str, dict[str, list[str]]] = {}
+    by_group: dict[str, dict[str, list[str]]] = {}
     for folder in folders:
         for path in sorted(folder.glob("*/*.yaml")):
-            found.setdefault(path.parent.name, {})[path.stem] = header(path)
-    return dict(sorted(found.items()))
+            by_group.setdefault(path.parent.name, {})[path.stem] = header(path)
+    return dict(sorted(by_group.items()))
 
 
 def describe(folders: Iterable[Path], group: str | None) -> str:
     """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group."""
-    found = options(folders)
+    groups = options(folders)
     if group is None:
         blocks = []
-        for name, members in found.items():
+        for name, members in groups.items():
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
         return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full."])
-    name = group if group in found else group.removesuffix("s")
-    if name not in found:
-        raise UserError(f"list {group}: no such group; there are {', '.join(found)}.{closest(group, found)}")
-    more = {option: _of_editions(option, names) for option, names in editions(folders).items()} if name == "experiment" else {}
-    return "\n\n".join("\n  ".join([option, *lines, *more.get(option, ())]) for option, lines in found[name].items())
-
-
-def _of_editions(experiment: str, names: Mapping[str, str]) -> list[str]:
-    return [f"Edition {name}: {why} mixexp reproduce {experiment} edition={name}" for name, why in names.items()]
+    name = group if group in groups else group.removesuffix("s")
+    if name not in groups:
+        raise UserError(f"list {group}: no such group; there are {', '.join(groups)}.{closest(group, groups)}")
+    more = {
+        option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
+        for option, reasons in (editions(folders).items() if name == "experiment" else ())
+    }
+    return "\n\n".join("\n  ".join([option, *lines, *more.get(option, ())]) for option, lines in groups[name].items())
 
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
     """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot be read."""
     import yaml  # mixexp list starts without it
 
-    found = {}
+    reasons = {}
     for path in (path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))):
         text = path.read_text(encoding="utf-8", errors="replace")
         if not re.search(r"^editions:", text, re.MULTILINE):  # most have none, and reading YAML takes time
@@ -68,8 +67,9 @@ def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
         except (TypeError, yaml.YAMLError):
             continue
         if isinstance(described, dict):
-            found[path.stem] = {str(name): str(own.get("why", "")) if isinstance(own, dict) else "" for name, own in described.items()}
-    return {experiment: names for experiment, names in found.items() if names}
+            blocks = {name: block if isinstance(block, dict) else {} for name, block in described.items()}
+            reasons[path.stem] = {str(name): str(block.get("why", "")) for name, block in blocks.items()}
+    return {experiment: names for experiment, names in reasons.items() if names}
 
 
 def expand_home(word: str) -> str:
@@ -89,19 +89,19 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> d
     from mixexp.files import parse_yaml  # mixexp list starts without it
 
     try:
-        found = parse_yaml(files[option].read_text(encoding="utf-8"))
+        parsed = parse_yaml(files[option].read_text(encoding="utf-8"))
     except (KeyError, OSError, ValueError):
         return {}
-    if not isinstance(found, dict) or option in above:
+    if not isinstance(parsed, dict) or option in above:
         return {}
-    defaults = found.pop("defaults", None)
+    defaults = parsed.pop("defaults", None)
     merged: dict[str, Any] = {}
     for entry in defaults if isinstance(defaults, list) else ():
         if isinstance(entry, str) and entry != "_self_":
             name, _, place = entry.partition("@")
             inner = _merged(files, name, (*above, option))
             merged |= {place: inner} if place else inner
-    return merged | found
+    return merged | parsed
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -114,17 +114,15 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:
     """(option, setting) of every setting of a group's files whose comment opens with the word."""
-    found: list[tuple[str, str]] = []
-    if len(word) < 3:  # such as "a"
-        return found
-    for folder in folders:
+    pairs: list[tuple[str, str]] = []
+    for folder in folders if len(word) >= 3 else ():  # not for a word such as "a"
         for path in sorted(folder.glob(f"{group}/*.yaml")):
             text = path.read_text(encoding="utf-8", errors="replace")
-            found += [(path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)]
-    return found
+            pairs += [(path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)]
+    return pairs
 
 
-def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
+def user_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     """The user's own folders of options, which --config-dir names, and the other words; raises UserError for what is no such folder."""
     folders, rest, waiting = [], [], list(words)
     while waiting:
@@ -133,13 +131,13 @@ def own_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
         if name != "-cd" and not (name.startswith("--config-d") and "--config-dir".startswith(name)):  # as Hydra reads it
             rest.append(word)
         elif equals or waiting:
-            folders.append(_own_folder(value if equals else waiting.pop(0)))
+            folders.append(_user_folder(value if equals else waiting.pop(0)))
         else:
             raise UserError(f"{word}: needs the folder with your options, such as {word} my_conf")
     return folders, rest
 
 
-def _own_folder(name: str) -> Path:
+def _user_folder(name: str) -> Path:
     folder = Path(name)
     if not name or not folder.is_dir():
         beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if name and folder.parent.is_dir() else []
@@ -156,7 +154,7 @@ def _own_folder(name: str) -> Path:
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:
     """The settings that a run can have by their dotted keys, with the options of a group and None for any other setting.
 
-    of: the groups whose own settings are wanted.
+    of: the groups whose own settings are included.
     """
     from mixexp.files import parse_yaml  # mixexp list starts without it
 

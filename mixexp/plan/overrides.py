@@ -40,19 +40,19 @@ def _groups_of(repository: IConfigRepository) -> dict[str, list[str]]:
 
 
 def parse(words: Sequence[str], groups: Groups) -> list[Override]:
-    """What Hydra reads in overrides; raises UserError for one that it cannot read."""
+    """The overrides as Hydra parses them; raises UserError for one that it cannot read."""
     parser = OverridesParser.create()
-    found = []
+    overrides = []
     for word in words:
         try:
             if word.startswith("="):
                 raise ValueError(word)
-            found += parser.parse_overrides([word])
+            overrides += parser.parse_overrides([word])
         except RecursionError:
             raise UserError(f"{word[:40]}...: nested too deeply") from None
         except (HydraException, ValueError, TypeError) as error:
             raise UserError(_unreadable(word, str(error), groups)) from error
-    return found
+    return overrides
 
 
 def _unreadable(word: str, reason: str, groups: Groups) -> str:
@@ -84,14 +84,14 @@ def values(override: Override, groups: Groups) -> list[str]:
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
         return _matching(override, groups)
     if isinstance(override._value, RangeSweep):
-        found = [str(number) for number in _numbers(word, override._value)]
+        texts = [str(number) for number in _numbers(word, override._value)]
         if override._value.shuffle:
-            random.shuffle(found)
-        return found
-    found = typed_values(override)
-    if not found:
+            random.shuffle(texts)
+        return texts
+    texts = typed_values(override)
+    if not texts:
         raise UserError(f"{word}: it is empty, so a sweep has no cells")
-    return found
+    return texts
 
 
 def _matching(override: Override, groups: Groups) -> list[str]:
@@ -99,11 +99,11 @@ def _matching(override: Override, groups: Groups) -> list[str]:
     group, word = override.key_or_group, override.input_line
     if group not in groups:
         raise UserError(f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}")
-    found = override._value.filter(sorted(groups[group]))
-    if not found:
+    matching = override._value.filter(sorted(groups[group]))
+    if not matching:
         near = closest(" ".join(override._value.include), groups[group])
         raise UserError(f"{word}: it matches no option, so a sweep has no cells; there are {', '.join(groups[group])}.{near}")
-    return found
+    return matching
 
 
 def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
@@ -136,9 +136,9 @@ def spelled_out(override: Override, groups: Groups) -> str:
     """
     if not override.is_discrete_sweep() or override.is_hydra_override():
         return override.input_line
-    found, sweep = values(override, groups), override._value
+    texts, sweep = values(override, groups), override._value
     whole = not isinstance(sweep, RangeSweep) or all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
-    return override.input_line if whole and len(found) > 1 else f"{override.get_key_element()}={','.join(found)}"
+    return override.input_line if whole and len(texts) > 1 else f"{override.get_key_element()}={','.join(texts)}"
 
 
 def of_each_cell(override: Override, groups: Groups) -> list[str]:
@@ -152,16 +152,10 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
         return [spelled_out(override, groups)]
     prefix = override.get_key_element()
     if not rest:
-        named = mapping_of(override)
+        named = value if isinstance(value := override.value(), dict) else {}
         return [_axis_of_one(f"{prefix}.{name}", text) for name, text in _settings(named)] if named else [spelled_out(override, groups)]
-    found = values(override, groups)
-    return [_axis_of_one(prefix, found[0])] if len(found) == 1 else [spelled_out(override, groups)]
-
-
-def mapping_of(override: Override) -> Mapping[str, Any]:
-    """What an override sets in a group's option at once, empty where it names an option."""
-    value = override.value()
-    return value if isinstance(value, dict) else {}
+    texts = values(override, groups)
+    return [_axis_of_one(prefix, texts[0])] if len(texts) == 1 else [spelled_out(override, groups)]
 
 
 def _axis_of_one(key: str, text: str) -> str:

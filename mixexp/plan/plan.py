@@ -64,8 +64,8 @@ class Plan:
             raise UserError("\n".join(_words(refusal, self.cells) for refusal in [*self.refusals, *self.too_large]))
 
     @property
-    def kept(self) -> int:
-        """Cells that are not left out."""
+    def remaining(self) -> int:
+        """The number of cells that are not left out."""
         return self.cells - len({cell for refusal in self.too_large for cell in refusal.cells})
 
     def left_out(self) -> list[str]:
@@ -78,19 +78,19 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
 
     words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
     """
-    own = cell.config
+    config = cell.config
     set_texts(cell, words)
-    if isinstance(own.get("data_dir"), str) and own.data_dir:  # wherever it was started from, a run means the same folder
-        own.data_dir = str(Path(os.path.expanduser(own.data_dir)).absolute())
-    used = frozenset(name for name in ALIASES if _refers(own, name))
-    found = settled(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
-    if "dataset" in found:  # it can be taken away on the command line, which the check says
-        found["dataset"] = placed(found["dataset"], found.get("trusted_modules"))
-    return {**found, "choices": dict(cell.choices)}, used
+    if isinstance(config.get("data_dir"), str) and config.data_dir:  # wherever it was started from, a run means the same folder
+        config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
+    used = frozenset(name for name in ALIASES if _refers(config, name))
+    settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    if "dataset" in settings:  # it can be taken away on the command line, which the check says
+        settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
+    return {**settings, "choices": dict(cell.choices)}, used
 
 
 def _refers(config: DictConfig, name: str) -> bool:
-    """Whether the value of any other setting depends on a root setting, however the reference is written."""
+    """True if the value of any other setting depends on a root setting, however the reference is written."""
     raw = json.dumps(OmegaConf.to_container(config, resolve=False))
     if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
         return f"${{{name}}}" in raw
@@ -118,14 +118,11 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, used), cell, overrides))
-    for problem in _table([config for config, _ in resolved]):
-        reasons[problem] = [" ".join(overrides) for overrides in words]
-    for problem in _claims(cells[0], resolved[0][0]):
-        reasons[problem] = [" ".join(overrides) for overrides in words]
+    of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
-        reason = f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ..."
-        reasons[reason] = [" ".join(overrides) for overrides in words]
+        of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
+    reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
     references = _References()
@@ -137,7 +134,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
             runs[name] = RunSpec(config, _folder(config) / name, differs, beside, label, task(config), family, tuple(overrides))
-    refusals, too_large = ([Refusal(reason, cells) for reason, cells in found.items()] for found in (reasons, sizes))
+    refusals, too_large = ([Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes))
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
 
@@ -154,7 +151,7 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
 
 
 def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is wrong with the table that a report is to make of the runs, found before they are trained."""
+    """The errors of the table that a report is to make of the runs, before they are trained."""
     table = configs[0].get("table")
     if not isinstance(table, dict):
         return []
@@ -167,7 +164,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the claims that the runs are to decide, and with their edition's checks."""
+    """The errors of the claims that the runs are to decide, and of their edition's checks."""
     claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
     if not claims and not checks:
         return []
@@ -179,7 +176,7 @@ def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
 
 
 def other_classes(runs: Sequence[RunSpec]) -> list[str]:
-    """What to say of groups whose class an override has changed, while the run's choices go on naming the option."""
+    """A note for each group whose class an override has changed, while the run's choices still name the option."""
     words = dict.fromkeys(word.lstrip("+") for run in runs for word in run.words if "_target_" in word)
     settings = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
     groups = [key.removesuffix("._target_") for key, value in settings if key.endswith("._target_") or value.startswith("{")]
@@ -191,7 +188,7 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 
 def idle_words(run: RunSpec) -> list[str]:
-    """Which of the user's words change nothing in a run; in a sweep such cells collapse, and that is said."""
+    """A note for each override of the user that changes nothing in a run; in a sweep such cells collapse."""
     given = {word.partition("=")[0] for word in run.words}
     idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
     mix = run.config["choices"]["mix"]
@@ -199,8 +196,8 @@ def idle_words(run: RunSpec) -> list[str]:
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """What to say of finished runs whose data set's files have changed since, which would be skipped for being done."""
-    found, contents = [], {}
+    """A note about finished runs whose data set's files have changed since: the sweep would skip them."""
+    names, contents = [], {}
     for run in runs:
         trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
         if trained_on is None:
@@ -208,11 +205,12 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
         key = json.dumps(run.config["dataset"], sort_keys=True)
         if key not in contents:
             contents[key] = load(run.config["dataset"], tuple(run.config["trusted_modules"]))[1].digest
-        found += [run.folder.name] * (trained_on != contents[key])
+        names += [run.folder.name] * (trained_on != contents[key])
+    many, listed = len(names) > 1, ", ".join(names[:5]) + ", ..." * (len(names) > 5)
     return [
-        f"note: {len(found)} finished run{'s were' if len(found) > 1 else ' was'} made with other contents of the data set's files than they have "
-        f"now: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; remove the folder{'s' * (len(found) > 1)} to train on what is there now"
-    ] * bool(found)
+        f"note: {len(names)} finished run{'s were' if many else ' was'} made with other contents of the data set's files than they have "
+        f"now: {listed}; remove the folder{'s' * many} to train on what is there now"
+    ] * bool(names)
 
 
 def _words(refusal: Refusal, total: int) -> str:
@@ -230,7 +228,7 @@ class _References:
         self._found: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """Where a run departs from the cell of its experiment's grid that it is, or is nearest to; empty without an experiment.
+        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
 
         edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is outside the space.
         """
@@ -249,14 +247,14 @@ class _References:
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
-        found = differences(config, self._reference(words))
-        changed = {group for group in found if group in config["choices"]}
+        departures = differences(config, self._reference(words))
+        changed = {group for group in departures if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
             with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
                 beside = differences(config, self._reference([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
-                found |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
-        return found
+                departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
+        return departures
 
     def _reference(self, words: Sequence[str]) -> dict[str, Any]:
         key = tuple(words)

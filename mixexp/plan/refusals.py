@@ -16,7 +16,7 @@ DRAWN = {"mix_layer": ("random", "layers")}
 """Groups with an option that draws one of several others: group → that option, and its setting that lists them."""
 
 TOGETHER = {"logger": "several", "probe": "robustness"}
-"""Groups of which one run can have several options at once: group → an option that shows how."""
+"""Groups with several options in one run: group → an option that shows how."""
 
 
 def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
@@ -63,7 +63,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
 
 
 def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str], grid: bool) -> str:
-    """What a list for a group can mean, each as it has to be typed."""
+    """The possible meanings of a list for a group, each as it has to be typed."""
     if not all(isinstance(name, str) for name in names):
         return f", and its name is one of {', '.join(groups[group])}"
     lines = []

@@ -1,4 +1,4 @@
-"""What a search may choose from: a range or some choices for each of its settings."""
+"""The space of a search: a range or some choices for each of its settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Range(_Strict):
     step: int | None = Field(default=None, gt=0)
 
     def problem(self) -> str:
-        """What is wrong with it as a whole, empty when nothing is."""
+        """The error of it as a whole; empty when there is none."""
         if self.low >= self.high:
             return f"low = {self.low:g} has to be below high = {self.high:g}"
         if self.log and self.low <= 0:
@@ -55,7 +55,7 @@ class Range(_Strict):
         return (self.low, self.high) if self.step is not None else (float(self.low), float(self.high))
 
     def holds(self, value: Any) -> bool:
-        """Whether it could be drawn."""
+        """True if the value could be drawn."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and self.low <= value <= self.high and (self.step is None or (value - self.low) % self.step == 0)
 
@@ -71,7 +71,7 @@ class Choices(_Strict):
     choices: list[bool | int | float | str | None] = Field(min_length=2)
 
     def problem(self) -> str:
-        """What is wrong with it as a whole, empty when nothing is."""
+        """The error of it as a whole; empty when there is none."""
         return f"{self.choices} has a choice twice" if len({repr(choice) for choice in self.choices}) < len(self.choices) else ""
 
     def distribution(self) -> BaseDistribution:
@@ -85,7 +85,7 @@ class Choices(_Strict):
         return tuple(self.choices)
 
     def holds(self, value: Any) -> bool:
-        """Whether it is one of them."""
+        """True if the value is one of them."""
         return value in self.choices
 
     def __str__(self) -> str:

@@ -31,12 +31,12 @@ def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, A
     """The same for what the files of the chosen options have; an experiment's count more than an option's, an earlier folder's too."""
     paths = [folder / group / f"{option}.yaml" for group, option in choices.items() for folder in reversed(folders)]
     files = [_in_file(path, path.stat().st_mtime_ns) for path in paths if path.is_file()]
-    return {key: text for everywhere in (False, True) for root, found in files if root is everywhere for key, text in found.items()}
+    return {key: text for everywhere in (False, True) for root, texts in files if root is everywhere for key, text in texts.items()}
 
 
 @functools.lru_cache(maxsize=256)
 def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
-    """Whether a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
+    """True if a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class NoSuchSetting(Exception):
 
 @dataclass
 class NoSuchSettings(Exception):
-    """Several settings of one group, each of which some of a sweep's options lack; lacking: option → those that it lacks."""
+    """Several settings of one group that some of a sweep's options lack; lacking: option → those that it lacks."""
 
     group: str
     lacking: dict[str, list[str]]
@@ -39,11 +40,11 @@ class NoSuchSettings(Exception):
 
 def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
     """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings."""
-    found: list[Composed] = []
+    composed: list[Composed] = []
     lacking: dict[str, list[Sequence[str]]] = {}
     for words in jobs:
         try:
-            found.append(compose(words))
+            composed.append(compose(words))
         except ConfigCompositionException as error:
             key = missing_key(error)
             if key is None:
@@ -57,15 +58,18 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
             raise NoSuchSettings(group, by_option)
     for key, cells in lacking.items():
         parser = OverridesParser.create()
-        without = [[word for word in words if not _sets(parser, word, key)] for words in cells]
-        raise NoSuchSetting(key, _composed(compose, without), found)
-    return found
+        without: list[Composed] = []
+        for words in cells:
+            with contextlib.suppress(ConfigCompositionException):  # a second setting may be missing too
+                without.append(compose([word for word in words if not _sets(parser, word, key)]))
+        raise NoSuchSetting(key, without, composed)
+    return composed
 
 
 def _lacking(compose: Composer, jobs: Sequence[Sequence[str]], group: str) -> dict[str, list[str]]:
     """Option of a group → the settings that it lacks, over all of a sweep's cells."""
     parser = OverridesParser.create()
-    found: dict[str, dict[str, None]] = {}
+    by_option: dict[str, dict[str, None]] = {}
     for words in jobs:
         left, missing = list(words), []
         while True:
@@ -79,25 +83,14 @@ def _lacking(compose: Composer, jobs: Sequence[Sequence[str]], group: str) -> di
                 missing.append(key)
                 left = [word for word in left if not _sets(parser, word, key)]
         of_group = [key for key in missing if key.startswith(f"{group}.")]
-        found.setdefault(str(cell.choices.get(group)), {}).update(dict.fromkeys(of_group))
-    return {option: list(keys) for option, keys in found.items()}
+        by_option.setdefault(str(cell.choices.get(group)), {}).update(dict.fromkeys(of_group))
+    return {option: list(keys) for option, keys in by_option.items()}
 
 
 def _sets(parser: OverridesParser, word: str, key: str) -> bool:
-    found = parser.parse_override(word)
-    above = key.startswith(f"{found.key_or_group}.") and isinstance(found.value(), dict)  # a mapping sets what is below its key
-    return found.key_or_group == key or above
-
-
-def _composed(compose: Composer, jobs: Iterable[Sequence[str]]) -> list[Composed]:
-    """The cells that can be composed: a second setting may be missing too."""
-    found = []
-    for words in jobs:
-        try:
-            found.append(compose(words))
-        except ConfigCompositionException:
-            continue
-    return found
+    override = parser.parse_override(word)
+    above = key.startswith(f"{override.key_or_group}.") and isinstance(override.value(), dict)  # a mapping sets what is below its key
+    return override.key_or_group == key or above
 
 
 def missing_key(error: BaseException) -> str | None:
@@ -113,7 +106,7 @@ def missing_key(error: BaseException) -> str | None:
 
 
 def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
-    """What to say of a setting that some of a sweep's cells have: in which it is missing, what these have, what to type."""
+    """The message about a setting that some of a sweep's cells have: the cells that lack it, what these have, what to type."""
     key, total = missing.key, len(missing.cells) + len(missing.others)
     group = key.partition(".")[0]
     lacking = _options(missing.cells, group)
@@ -123,15 +116,12 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
     words = [word for word in typed if _key(word) == key]
     if not words or set(lacking) & set(having) or None in (*lacking, *having):
         return head
-    apart = [
-        command(typed, {group: ",".join(having)}),
-        command(typed, {group: ",".join(lacking), key: None}),
-    ]
+    apart = [command(typed, {group: ",".join(having)}), command(typed, {group: ",".join(lacking), key: None})]
     return head + "; sweep them apart:" + "".join(f"\n    {line}" for line in apart)
 
 
 def options_apart(missing: NoSuchSettings, typed: Sequence[str]) -> str:
-    """What to say of settings that options of one group lack: which lacks which, and a command for each option."""
+    """The message about settings that options of one group lack: the missing ones and a command for each option."""
     group = missing.group
     lacks = [f"{group}={option} has no {', '.join(keys)}" for option, keys in missing.lacking.items() if keys]
     keys = dict.fromkeys(itertools.chain(*missing.lacking.values()))
@@ -150,8 +140,8 @@ def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
 
 def _names(cell: Composed) -> list[str]:
     """Every setting of a cell, its groups and sections among them."""
-    found = OmegaConf.to_container(cell.config, resolve=False)
-    return list(dict.fromkeys([*found, *leaves(found)]))
+    config = OmegaConf.to_container(cell.config, resolve=False)
+    return list(dict.fromkeys([*config, *leaves(config)]))
 
 
 def _siblings(cell: Composed, key: str) -> list[str]:
@@ -160,17 +150,17 @@ def _siblings(cell: Composed, key: str) -> list[str]:
 
 
 def _have(cells: Sequence[Composed], key: str) -> str:
-    """What there is beside a key, for each option of its group."""
+    """The settings beside a key, for each option of its group."""
     group = key.partition(".")[0]
-    found = {cell.choices.get(group): _siblings(cell, key) for cell in cells}
-    if len(found) == 1:
-        (names,) = found.values()
+    by_option = {cell.choices.get(group): _siblings(cell, key) for cell in cells}
+    if len(by_option) == 1:
+        (names,) = by_option.values()
         return f"which {'has ' + ', '.join(names) if names else 'has no settings'}"
-    return "; ".join(f"{group}={option} has {', '.join(names) or 'no settings'}" for option, names in found.items())
+    return "; ".join(f"{group}={option} has {', '.join(names) or 'no settings'}" for option, names in by_option.items())
 
 
 def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """What to say of a setting that none of the cells has, with the nearest match among theirs and those of other options."""
+    """The message about a setting that none of the cells has, with the nearest match among theirs and those of other options."""
     siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
     if "." not in key:
         siblings = list(dict.fromkeys([*siblings, *options(folders)]))
@@ -195,31 +185,31 @@ def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[st
     whole, _, rest = key.partition(".")
     groups = [group] if rest else list(options(folders))
     elsewhere = {name: _having(folders, name) for name in groups if name != "experiment"}
-    wanted = rest or whole
+    setting_name = rest or whole
     for name, members in elsewhere.items():
-        if wanted in members:
-            return " " + _choose(key, f"{name}.{wanted}", name, members[wanted], typed)
+        if setting_name in members:
+            return " " + _choose(key, f"{name}.{setting_name}", name, members[setting_name], typed)
     for name, members in elsewhere.items() if rest else ():
-        if near := difflib.get_close_matches(wanted, members, n=1):
-            found = f"{name}.{near[0]}"
-            return f" Did you mean '{found}'? {_choose(key, found, name, members[near[0]], typed)}"
-        for option, setting in commented(folders, name, wanted):
-            return f" {wanted} is {name}.{setting} here: {_choose(key, f'{name}.{setting}', name, [option], typed)}"
+        if near := difflib.get_close_matches(setting_name, members, n=1):
+            match = f"{name}.{near[0]}"
+            return f" Did you mean '{match}'? {_choose(key, match, name, members[near[0]], typed)}"
+        for option, setting in commented(folders, name, setting_name):
+            return f" {setting_name} is {name}.{setting} here: {_choose(key, f'{name}.{setting}', name, [option], typed)}"
     return ""
 
 
 def _having(folders: Sequence[Path], group: str) -> Mapping[str, list[str]]:
     """Setting → the options of a group that have it."""
-    found: dict[str, list[str]] = {}
+    by_setting: dict[str, list[str]] = {}
     for option, names in settings(folders, group).items():
         for name in names:
-            found.setdefault(name, []).append(option)
-    return found
+            by_setting.setdefault(name, []).append(option)
+    return by_setting
 
 
-def _choose(key: str, found: str, group: str, having: Sequence[str], typed: Sequence[str]) -> str:
+def _choose(key: str, match: str, group: str, having: Sequence[str], typed: Sequence[str]) -> str:
     words = [word for word in typed if _key(word) == key]
     value = words[0].partition("=")[2] if words else "..."
-    line = command(typed, {group: having[0], key: None, found: value}) if found != key else command(typed, {group: having[0]})
+    line = command(typed, {group: having[0], key: None, match: value}) if match != key else command(typed, {group: having[0]})
     where = " or ".join(f"{group}={option}" for option in having[:3]) + (" and others" if len(having) > 3 else "")
-    return f"{found} is a setting of {where}: {line}"
+    return f"{match} is a setting of {where}: {line}"

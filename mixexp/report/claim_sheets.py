@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.claims import CANNOT, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
+from mixexp.report.csv_files import six_figures
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
@@ -28,34 +29,34 @@ ORDER = {"decimals": 2}
 def sheet(answers: Sequence[Answer]) -> Sheet:
     """A row for each claim and edition that has runs; of a claim without any, one row."""
     head = ["claim", "what it says", "edition", "verdict", "compared", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
-    return Sheet(head, [row for one in _told(answers) for row in [_row(*one)]], 5)
+    return Sheet(head, [row for answer in _shown_answers(answers) for row in [_row(*answer)]], 5)
 
 
 def checks(outcomes: Iterable[Check]) -> list[str]:
     """A sentence for each check: met or not, with its numbers."""
-    return [f"{one.name}, {one.edition}: {one.says} {standing(one)}" for one in outcomes]
+    return [f"{check.name}, {check.edition}: {check.says} {standing(check)}" for check in outcomes]
 
 
 def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check]]]:
     """A heading, the answers and the checks of each article that has claims."""
-    for letter in sorted({one.article for one in decided.answers}):
-        answers = [one for one in decided.answers if one.article == letter]
-        own = {one.name.partition(".")[0] for one in answers}
+    for letter in sorted({answer.article for answer in decided.answers}):
+        answers = [answer for answer in decided.answers if answer.article == letter]
+        experiments = {answer.name.partition(".")[0] for answer in answers}
         heading = f"Article {letter}: {ARTICLES[letter]}" if letter in ARTICLES else "Others"
-        yield heading, answers, [one for one in decided.checks if one.name.partition(".")[0] in own]
+        yield heading, answers, [check for check in decided.checks if check.name.partition(".")[0] in experiments]
 
 
 def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
-    """A heading, what is said of the checks, and the sheet for each article that has claims."""
+    """A heading, the sentences about the checks, and the sheet for each article with claims."""
     return [(heading, checks(premises), sheet(answers)) for heading, answers, premises in by_article(decided)]
 
 
 def totals(decided: Decided) -> list[str]:
-    """How many claims have which verdict in each edition, and how many runs were no evidence."""
+    """The number of claims with each verdict in each edition, and the number of runs that are no evidence."""
     lines = []
     for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
-        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
-        lines.append(f"{edition}: {told}" if edition else told)
+        counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+        lines.append(f"{edition}: {counted}" if edition else counted)
     return [*(lines or ["no claim"]), *no_evidence(decided)]
 
 
@@ -67,83 +68,84 @@ def no_evidence(decided: Decided) -> list[str]:
 def records(decided: Decided) -> list[dict[str, Any]]:
     """One record for each claim and edition, in displayed units."""
     rows = []
-    for one in decided.answers:
-        known = one.evidence
+    for answer in decided.answers:
+        known = answer.evidence
         interval = known.interval if known else None
         record = {
-            "claim": one.name, "article": one.article, "source": one.source, "says": one.says, "edition": one.edition, "verdict": one.verdict,
-            "reason": reason_of(one), "compared": one.test.words if one.test else None, "measured": one.quantity, "rule": one.spec["rule"],
+            "claim": answer.name, "article": answer.article, "source": answer.source, "says": answer.says, "edition": answer.edition,
+            "verdict": answer.verdict, "reason": reason_of(answer), "compared": answer.test.words if answer.test else None,
+            "measured": answer.quantity, "rule": answer.spec["rule"],
             "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
         }  # fmt: skip
-        rounded = {key: round(value, one.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
-        chances = {"p": _six(known and known.p), "p_holm": _six(one.adjusted), "tests": one.tests if known else None}
-        rows.append({**rounded, "n": one.seeds, **chances, "detectable": _six(one.detectable), "runs_without_a_number": one.lost})
+        rounded = {key: round(value, answer.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
+        chances = {"p": six_figures(known and known.p), "p_holm": six_figures(answer.adjusted), "tests": answer.tests if known else None}
+        chances["detectable"] = six_figures(answer.detectable)
+        rows.append({**rounded, "n": answer.seeds, **chances, "runs_without_a_number": answer.lost})
     return rows
 
 
 def check_records(outcomes: Iterable[Check]) -> list[dict[str, Any]]:
     """One record for each check."""
     return [
-        {"check": one.name, "edition": one.edition, "says": one.says, "compared": one.test.words, "met": one.met, "values": list(one.values), "reason": one.problem}
-        for one in outcomes
-    ]
+        {
+            "check": check.name, "edition": check.edition, "says": check.says, "compared": check.test.words, "met": check.met,
+            "values": list(check.values), "reason": check.problem,
+        }
+        for check in outcomes
+    ]  # fmt: skip
 
 
-def _told(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
+def _shown_answers(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
     """The answers that are shown, each with the names of its editions."""
     pairs = []
-    for name in dict.fromkeys(one.name for one in answers):
-        own = [one for one in answers if one.name == name]
-        told = [one for one in own if one.seeds or one.verdict in (CANNOT, UNCLEAR)]
-        waiting = [one for one in own if one not in told]
-        pairs += [(one, one.edition) for one in told]
-        if waiting and not any(one.edition for one in told):
-            pairs.append((waiting[0], ", ".join(one.edition for one in waiting)))
+    for name in dict.fromkeys(answer.name for answer in answers):
+        of_claim = [answer for answer in answers if answer.name == name]
+        with_result = [answer for answer in of_claim if answer.seeds or answer.verdict in (CANNOT, UNCLEAR)]
+        waiting = [answer for answer in of_claim if answer not in with_result]
+        pairs += [(answer, answer.edition) for answer in with_result]
+        if waiting and not any(answer.edition for answer in with_result):
+            pairs.append((waiting[0], ", ".join(answer.edition for answer in waiting)))
     return pairs
 
 
-def _row(one: Answer, edition: str) -> list[str]:
-    says = f"{one.says} ({one.source})"
-    compared = f"{one.quantity}: {one.test.words}" if one.test else ""
-    reason = reason_of(one)
-    verdict = f"{one.verdict}: {reason}" if reason else one.verdict
-    if one.evidence is None:
-        return [one.name, says, edition, verdict, compared, "", str(one.seeds) if one.test else "", "", ""]
-    return [one.name, says, edition, verdict, compared, effect_of(one), str(one.evidence.n), chance(one.adjusted), detectable_of(one)]
+def _row(answer: Answer, edition: str) -> list[str]:
+    says = f"{answer.says} ({answer.source})"
+    compared = f"{answer.quantity}: {answer.test.words}" if answer.test else ""
+    reason = reason_of(answer)
+    verdict = f"{answer.verdict}: {reason}" if reason else answer.verdict
+    numbers = ["", str(answer.seeds) if answer.test else "", "", ""]
+    if answer.evidence is not None:
+        numbers = [effect_of(answer), str(answer.evidence.n), chance(answer.adjusted), detectable_of(answer)]
+    return [answer.name, says, edition, verdict, compared, *numbers]
 
 
-def effect_of(one: Answer) -> str:
+def effect_of(answer: Answer) -> str:
     """A tested claim's effect with its interval."""
-    spec, evidence = _shown(one), one.evidence
-    effect = number(evidence.effect, spec) if one.test.level or one.test.kind == "order" else signed(evidence.effect, spec)
+    spec, evidence = _shown(answer), answer.evidence
+    effect = number(evidence.effect, spec) if answer.test.level or answer.test.kind == "order" else signed(evidence.effect, spec)
     return effect if evidence.interval is None else f"{effect} {span(evidence.interval.low, evidence.interval.high, spec)}"
 
 
-def detectable_of(one: Answer) -> str:
+def detectable_of(answer: Answer) -> str:
     """The smallest effect that would have been shown, empty where there is none."""
-    return "" if one.detectable is None else number(one.detectable, _shown(one))
+    return "" if answer.detectable is None else number(answer.detectable, _shown(answer))
 
 
-def _shown(one: Answer) -> Mapping[str, Any]:
-    return ORDER if one.test.kind == "order" else one.spec
+def _shown(answer: Answer) -> Mapping[str, Any]:
+    return ORDER if answer.test.kind == "order" else answer.spec
 
 
-def reason_of(one: Answer) -> str:
-    """What is to be said beside a verdict."""
-    same = "all seeds give the same number" if one.verdict == UNDECIDED and one.evidence is not None and not one.evidence.spread else ""
-    return "; ".join(filter(None, [one.problem, same]))
+def reason_of(answer: Answer) -> str:
+    """The remark beside a verdict."""
+    same = answer.verdict == UNDECIDED and answer.evidence is not None and not answer.evidence.spread
+    return "; ".join(filter(None, [answer.problem, "all seeds give the same number" * same]))
 
 
-def standing(one: Check) -> str:
-    """Whether a check is met, with its numbers."""
-    if one.met is None:
-        return f"– {one.problem}."
-    seeds = f"{len(one.values)} seed{'s' * (len(one.values) != 1)}"
-    shown = [number(value, one.spec) for value in (statistics.fmean(one.values), min(one.values), max(one.values))] if one.values else []
-    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else f": {one.problem}" if one.problem else ""
-    return f"– {'met' if one.met else 'not met'}{numbers}."
-
-
-def _six(value: float | None) -> float | None:
-    """A number to six figures; the last ones depend on the library that found it."""
-    return None if value is None else float(f"{value:.6g}")
+def standing(check: Check) -> str:
+    """The outcome of a check, met or not, with its numbers."""
+    if check.met is None:
+        return f"– {check.problem}."
+    seeds = f"{len(check.values)} seed{'s' * (len(check.values) != 1)}"
+    shown = [number(of(check.values), check.spec) for of in (statistics.fmean, min, max)] if check.values else []
+    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else f": {check.problem}" if check.problem else ""
+    return f"– {'met' if check.met else 'not met'}{numbers}."

@@ -19,50 +19,51 @@ ABOUT = (
 
 
 def text(decided: Decided, asked: Collection[str] = ()) -> str:
-    """The totals, then of each article the premises that are not met and its claims by verdict; asked: names whose claims are told in full."""
+    """The totals, then each article's premises that are not met and its claims by verdict; asked: names of claims to write in full."""
     width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size((100, 24)).columns))
     lines = [f"in all: {line}" if place == 0 else f"        {line}" for place, line in enumerate(totals(decided))]
     for article, answers, checks in by_article(decided):
         lines += ["", article, *_premises(checks)]
         for verdict in VERDICTS:
-            for edition in dict.fromkeys(one.edition for one in answers):
-                own = [one for one in answers if (one.verdict, one.edition) == (verdict, edition)]
-                lines += _group(verdict, edition, own, bool(asked)) if own else []
+            for edition in dict.fromkeys(answer.edition for answer in answers):
+                members = [answer for answer in answers if (answer.verdict, answer.edition) == (verdict, edition)]
+                lines += _group(verdict, edition, members, bool(asked)) if members else []
     return "\n".join(_wrapped([*lines, "", ABOUT], width)) + "\n"
 
 
 def _premises(checks: Sequence) -> Iterator[str]:
-    """How many of the editions' checks are met, and each that is not."""
-    tried = [one for one in checks if one.met is not None]
-    missed = [one for one in tried if not one.met]
+    """The number of the editions' checks that are met, and each that is not."""
+    tried = [check for check in checks if check.met is not None]
+    missed = [check for check in tried if not check.met]
     if tried:
         yield f"  premises: {len(tried) - len(missed)} of {len(tried)} are met"
-    for one in missed:
-        yield f"    not met: {one.name}, {one.edition}: {one.says} {standing(one)}"
+    for check in missed:
+        yield f"    not met: {check.name}, {check.edition}: {check.says} {standing(check)}"
 
 
 def _group(verdict: str, edition: str, answers: Sequence[Answer], in_full: bool) -> Iterator[str]:
     """The claims of an article with one verdict in one edition."""
     yield f"  {verdict}{f', {edition}' if edition else ''} ({len(answers)})"
-    waiting = [one for one in answers if verdict == NOT_RUN and not one.seeds]
+    waiting = [answer for answer in answers if verdict == NOT_RUN and not answer.seeds]
     if waiting and not in_full:
-        counts = Counter(one.name.partition(".")[0] for one in waiting)
+        counts = Counter(answer.name.partition(".")[0] for answer in waiting)
         yield f"    {', '.join(f'{name} ({number})' for name, number in counts.items())}"
-        answers = [one for one in answers if one.seeds]
-    for one in answers:
-        yield f"    {one.name}: {one.says}"
-        if one.evidence is not None:
-            least = detectable_of(one)
+        answers = [answer for answer in answers if answer.seeds]
+    for answer in answers:
+        yield f"    {answer.name}: {answer.says}"
+        if answer.evidence is not None:
+            least = detectable_of(answer)
             seen = f"; detectable {least}" if verdict == UNDECIDED and least else ""
-            p = chance(one.adjusted)
+            p = chance(answer.adjusted)
             said = f"p {p}" if p.startswith("<") else f"p = {p}"
-            yield f"      {one.quantity}: {effect_of(one)}, n = {one.seeds}, {said} after Holm's correction over {one.tests} claims{seen}"
-        if reason := reason_of(one):
+            tested = f"n = {answer.seeds}, {said} after Holm's correction over {answer.tests} claims"
+            yield f"      {answer.quantity}: {effect_of(answer)}, {tested}{seen}"
+        if reason := reason_of(answer):
             yield f"      {reason}"
         if in_full:
-            yield f"      source: {one.source}"
-            if one.test is not None:
-                yield f"      compared, {one.spec['rule']}: {one.test.words}"
+            yield f"      source: {answer.source}"
+            if answer.test is not None:
+                yield f"      compared, {answer.spec['rule']}: {answer.test.words}"
 
 
 def _wrapped(lines: Sequence[str], width: int) -> Iterator[str]:

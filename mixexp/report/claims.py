@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, unlike, unlike_pair, varying
+from mixexp.report.runs import once, seeds_of, unlike, unlike_pair, varying
 from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
@@ -63,7 +63,7 @@ class Answer:
 
     @property
     def quantity(self) -> str:
-        """What the effect is of, with the unit; empty where there is no test."""
+        """The quantity of the effect, with the unit; empty where there is no test."""
         specs = [self.spec if cell.measure is None else _spec_of(self.spec, cell.measure) for cell in (self.test.cells if self.test else ())]
         units = ", ".join(dict.fromkeys(unit(spec, spec["metric"]) for spec in specs))
         if self.test is not None and self.test.kind == "order":
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check:
-    """What an edition's runs have to show before its claims count: met where each seed shows it, None where there is no run."""
+    """A premise that an edition's runs have to show before its claims count: met where each seed shows it, None where there is no run."""
 
     name: str
     says: str
@@ -99,12 +99,12 @@ class Decided:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with claims, of all experiments."""
+        """The errors of the claims of all experiments."""
         return [problem for problems in self.wrong.values() for problem in problems]
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Why runs of any experiment are no evidence → how many."""
+        """Reason why runs of any experiment are no evidence → how many."""
         return dict(sum((Counter(reasons) for reasons in self.no_evidence.values()), Counter()))
 
 
@@ -131,9 +131,8 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     """The claims of some experiments decided by the runs of theirs among these.
 
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
-    A claim that has something wrong with it is left out, and what it is said among the problems.
+    A claim with an error is left out, and the error is among the problems.
     """
-    runs = list(runs)
     of: dict[str, list[Run]] = {}
     for run in runs:
         of.setdefault(str(lookup(run.config, "experiment")), []).append(run)
@@ -141,57 +140,61 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     checks: list[Check] = []
     all_wrong: dict[str, list[str]] = {}
     no_evidence: dict[str, Counter[str]] = {}
-    for one in experiments:
-        own, no_evidence[one.name] = evidence(one, of.get(one.name, ()))
-        all_wrong[one.name] = problems_of(one)
-        wrong = claim_problems(one.claims, one.editions)
-        sound = {name: claim for name, claim in one.claims.items() if name not in wrong} if isinstance(one.claims, Mapping) else {}
-        for name, claim in sound.items():
-            answers += _answers(one, name, claim, own)
-        for edition, block in one.editions.items():
-            wrong, stated = check_problems(block.get("checks")), block.get("checks")
-            sound = {name: check for name, check in stated.items() if name not in wrong} if isinstance(stated, Mapping) else {}
-            checks += [_check(one, name, edition, check, own.get(edition, [])) for name, check in sound.items()]
+    for experiment in experiments:
+        evidence_runs, no_evidence[experiment.name] = evidence(experiment, of.get(experiment.name, ()))
+        all_wrong[experiment.name] = problems_of(experiment)
+        for name, claim in _sound(experiment.claims, claim_problems(experiment.claims, experiment.editions)):
+            answers += _answers(experiment, name, claim, evidence_runs)
+        for edition, block in experiment.editions.items():
+            sound = _sound(block.get("checks"), check_problems(block.get("checks")))
+            checks += [_check(experiment, name, edition, check, evidence_runs.get(edition, [])) for name, check in sound]
     return Decided(_corrected(answers), checks, all_wrong, no_evidence)
+
+
+def _sound(stated: Any, wrong: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The claims or checks of a block, with their names, that have nothing wrong."""
+    return [(name, item) for name, item in stated.items() if name not in wrong] if isinstance(stated, Mapping) else []
 
 
 def only(decided: Decided, names: Collection[str]) -> Decided:
     """The part on some experiments, or on single claims, each called EXPERIMENT.CLAIM."""
-    own = {name.partition(".")[0] for name in names}
-    kept = [one for one in decided.answers if one.name in names or one.name.partition(".")[0] in names]
-    checks = [one for one in decided.checks if one.name.partition(".")[0] in own]
-    return Decided(kept, checks, *({name: block[name] for name in block if name in own} for block in (decided.wrong, decided.no_evidence)))
+    experiments = {name.partition(".")[0] for name in names}
+    answers = [answer for answer in decided.answers if answer.name in names or answer.name.partition(".")[0] in names]
+    checks = [check for check in decided.checks if check.name.partition(".")[0] in experiments]
+    wrong, no_evidence = ({name: block[name] for name in block if name in experiments} for block in (decided.wrong, decided.no_evidence))
+    return Decided(answers, checks, wrong, no_evidence)
 
 
 def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Experiment]:
     """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same articles."""
-    own = {one.name: one for one in some}
-    letters = set().union(*map(_articles, own.values()))
-    return [*own.values(), *(one for one in known if one.name not in own and letters & _articles(one))]
+    by_name = {experiment.name: experiment for experiment in some}
+    letters = set().union(*map(_articles, by_name.values()))
+    return [*by_name.values(), *(experiment for experiment in known if experiment.name not in by_name and letters & _articles(experiment))]
 
 
-def _articles(one: Experiment) -> set[str]:
+def _articles(experiment: Experiment) -> set[str]:
     """The letters of the articles that an experiment's claims are counted to: its own, or of none those of its sources."""
-    if one.article:
-        return {one.article}
-    claims = one.claims.values() if isinstance(one.claims, Mapping) else ()
+    if experiment.article:
+        return {experiment.article}
+    claims = experiment.claims.values() if isinstance(experiment.claims, Mapping) else ()
     return {article_of(claim["source"]) for claim in claims if isinstance(claim, Mapping) and isinstance(claim.get("source"), str)}
 
 
-def problems_of(one: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
-    """What is wrong with the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
-    blocks = [claim_problems(one.claims, one.editions, known), *(check_problems(block.get("checks"), known) for block in one.editions.values())]
-    return [f"{one.name}: {problem}" for block in (edition_problems(one.settings.get("editions")), *blocks) for problem in block.values()]
+def problems_of(experiment: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
+    """The errors of the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
+    blocks = [edition_problems(experiment.settings.get("editions")), claim_problems(experiment.claims, experiment.editions, known)]
+    blocks += [check_problems(block.get("checks"), known) for block in experiment.editions.values()]
+    return [f"{experiment.name}: {problem}" for block in blocks for problem in block.values()]
 
 
-def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
-    """Edition → the runs of an experiment that are evidence in it, each once; and of how many others why they are none.
+def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
+    """Edition → the runs of an experiment that are evidence in it, each once; and reason → the number of other runs.
 
     A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its runs today.
     """
     by_edition: dict[str, list[Run]] = {}
     others: Counter[str] = Counter()
-    asked = {edition: one.stated(str(edition)) for edition in (None, *one.editions)}
+    asked = {edition: experiment.stated(str(edition)) for edition in (None, *experiment.editions)}
     for run in runs:
         edition = run.config.get("edition")
         if run.environment.get("differs_from_experiment" if edition is None else "differs_from_edition") != {}:
@@ -206,38 +209,38 @@ def evidence(one: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]]
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
     """Edition → verdict → how many claims; what no run can decide under an edition without a name."""
     verdicts: dict[str, Counter[str]] = {}
-    for one in answers:
-        verdicts.setdefault(one.edition, Counter())[one.verdict] += 1
+    for answer in answers:
+        verdicts.setdefault(answer.edition, Counter())[answer.verdict] += 1
     return verdicts
 
 
-def _answers(one: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping[str, list[Run]]) -> Iterable[Answer]:
+def _answers(experiment: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping[str, list[Run]]) -> Iterable[Answer]:
     """A claim's answer in every edition that is to decide it, before the correction."""
-    article = one.article or article_of(claim["source"])
-    shown = Answer(f"{one.name}.{name}", article, claim["says"], claim["source"], "", _spec(one, claim), None)
+    article = experiment.article or article_of(claim["source"])
+    shown = Answer(f"{experiment.name}.{name}", article, claim["says"], claim["source"], "", _spec(experiment, claim), None)
     if "cannot" in claim:
         yield dataclasses.replace(shown, verdict=CANNOT, problem=claim["cannot"])
-    for edition in (FULL, *one.editions):
+    for edition in (FULL, *experiment.editions):
         stated = claim.get("test") if edition == FULL else claim.get(edition, claim.get("test"))
         if stated is not None:
             test = read_test(stated)
             answer = dataclasses.replace(shown, edition=edition, test=test, spec=_shown_as(shown.spec, test))
-            yield _answer(answer, runs.get(edition, []), _wanted(one, edition, test))
+            yield _answer(answer, runs.get(edition, []), _required(experiment, edition, test))
 
 
-def _wanted(one: Experiment, edition: str, test: Test) -> Repeats | None:
+def _required(experiment: Experiment, edition: str, test: Test) -> Repeats | None:
     """The seeds that the file states for all cells of a test, each with its data_seed; None where any will do."""
-    repeats = [one.stated(edition).repeats(cell.conditions) for cell in test.cells]
+    repeats = [experiment.stated(edition).repeats(cell.conditions) for cell in test.cells]
     return None if None in repeats else frozenset.intersection(*repeats)
 
 
-def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answer:
-    """The answer of some runs before the correction; wanted: the seeds that all have to be there, None where any will do."""
+def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Answer:
+    """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will do."""
     test = empty.test
-    if wanted is not None and len(wanted) < MIN_SEEDS:
-        said = f"the file states {len(wanted)} seed{'s' * (len(wanted) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
+    if required is not None and len(required) < MIN_SEEDS:
+        said = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
         return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
-    by_seed = _seeds(test, runs, empty.spec, wanted)
+    by_seed = _seeds(test, runs, empty.spec, required)
     answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
     if by_seed.problem:
         return dataclasses.replace(answer, verdict=UNCLEAR)
@@ -246,8 +249,9 @@ def _answer(empty: Answer, runs: Sequence[Run], wanted: Repeats | None) -> Answe
         return dataclasses.replace(answer, verdict=UNCLEAR, problem=problem)
     cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
     absent = f"; no run with {cells[0]}" if cells and len(cells) < len(test.cells) else ""
-    if by_seed.n < MIN_SEEDS or (wanted is not None and missing(wanted, by_seed.there)):
-        needed = f"{by_seed.n} of {len(wanted)} seeds" if wanted else f"{by_seed.n} seed{'s' * (by_seed.n != 1)} in common, and {MIN_SEEDS} are needed"
+    if by_seed.n < MIN_SEEDS or (required is not None and missing(required, by_seed.there)):
+        few = f"{by_seed.n} seed{'s' * (by_seed.n != 1)} in common, and {MIN_SEEDS} are needed"
+        needed = f"{by_seed.n} of {len(required)} seeds" if required else few
         return dataclasses.replace(answer, problem=f"{needed}{absent}" if runs else "no run")
     return dataclasses.replace(answer, evidence=_evidence(test, by_seed.numbers))
 
@@ -273,34 +277,34 @@ def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[floa
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run counts as p = 1."""
     families: dict[tuple[str, str], list[int]] = {}
-    for place, one in enumerate(answers):
-        if one.test is not None:
-            families.setdefault((one.article, one.edition), []).append(place)
+    for place, answer in enumerate(answers):
+        if answer.test is not None:
+            families.setdefault((answer.article, answer.edition), []).append(place)
     corrected = list(answers)
     for places in families.values():
         known = [answers[place].evidence for place in places]
-        for place, evidence, p in zip(places, known, holm([1.0 if one is None else one.p for one in known]), strict=True):
+        for place, evidence, p in zip(places, known, holm([1.0 if evidence is None else evidence.p for evidence in known]), strict=True):
             if evidence is not None:
                 corrected[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p))
     return corrected
 
 
-def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
-    """Whether every seed shows what a check says: no p, since a premise is a matter of these runs and not of others like them."""
-    test, spec = read_test(check["test"]), _spec(one, check)
-    wanted = _wanted(one, edition, test)
-    by_seed = _seeds(test, runs, spec, wanted)
-    empty = Check(f"{one.name}.{name}", check["says"], edition, _shown_as(spec, test), test, None)
+def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
+    """The outcome of a check, met where every seed shows it: no p, since a premise is about these runs and not about others like them."""
+    test, spec = read_test(check["test"]), _spec(experiment, check)
+    required = _required(experiment, edition, test)
+    by_seed = _seeds(test, runs, spec, required)
+    empty = Check(f"{experiment.name}.{name}", check["says"], edition, _shown_as(spec, test), test, None)
     if by_seed.lost:
         return dataclasses.replace(empty, met=False, problem=f"{by_seed.lost} of its runs without a number: {by_seed.why_lost}")
     if by_seed.problem or not by_seed.n:
         return dataclasses.replace(empty, problem=by_seed.problem or "no run")
-    if wanted is not None and missing(wanted, by_seed.there):
-        return dataclasses.replace(empty, problem=f"{by_seed.n} of {len(wanted)} seeds")
+    if required is not None and missing(required, by_seed.there):
+        return dataclasses.replace(empty, problem=f"{by_seed.n} of {len(required)} seeds")
     rows = list(zip(*by_seed.numbers, strict=True))
     if test.kind in ("order", "best"):
-        wanted = [[test.sign * value for value in row] for row in rows]
-        met = [all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:]) for row in wanted]
+        signed = [[test.sign * value for value in row] for row in rows]
+        met = [all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:]) for row in signed]
         return dataclasses.replace(empty, met=all(met))
     values, _ = _combined(test, by_seed.numbers)
     met = [abs(value) < test.boundary if test.kind == "equivalence" else test.sign * (value - test.boundary) > 0 for value in values]
@@ -310,15 +314,15 @@ def _check(one: Experiment, name: str, edition: str, check: Mapping[str, Any], r
 # --- from runs to numbers ---
 
 
-def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], wanted: Repeats | None) -> _Seeds:
+def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: Repeats | None) -> _Seeds:
     """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the data are left out."""
     sides: list[dict[tuple, tuple[Run, float | None, str]]] = []
     for cell in test.cells:
         members = [run for run in runs if _in(cell, run) and run.outcome in ("finished", "diverged")]
         if problem := _mixed(cell, members):
             return _Seeds([], problem=problem)
-        sides.append({_seed(run): (run, *_number(cell, run, spec)) for run in members})
-    shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (wanted is None or states(wanted, seed))]
+        sides.append({seeds_of(run): (run, *_number(cell, run, spec)) for run in members})
+    shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (required is None or states(required, seed))]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
     sound = [seed for seed in whole if not any(unlike_pair(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
@@ -330,18 +334,15 @@ def _in(cell: Cell, run: Run) -> bool:
     return all(run.setting(key) == comparable(value) for key, value in cell.conditions.items())
 
 
-def _seed(run: Run) -> tuple:
-    return tuple(run.setting(key) for key in REPEATS)
-
-
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
-    """What to say of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
-    several = len({_seed(run) for run in members}) < len(members)
+    """The problem of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
+    several = len({seeds_of(run) for run in members}) < len(members)
     keys = varying(members, (*SAME_RESULT, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
         return ""
-    told = [f"{key} ({', '.join(dict.fromkeys(label(lookup(run.config, key)) for run in members))})" for key in keys[:3]] or unlike(members)
-    return f"the runs with {cell} differ in {', '.join(told) or 'nothing that their records tell'}"
+    values = {key: dict.fromkeys(label(lookup(run.config, key)) for run in members) for key in keys[:3]}
+    differences = [f"{key} ({', '.join(labels)})" for key, labels in values.items()] or unlike(members)
+    return f"the runs with {cell} differ in {', '.join(differences) or 'nothing that their records tell'}"
 
 
 def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None, str]:
@@ -349,28 +350,28 @@ def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None
     if run.outcome != "finished":
         return None, f"it {run.outcome}"
     measure = cell.measure or {}
-    own = _spec_of(spec, measure) if measure else spec
-    figures, problem = scored(run, own, measure.get("where"))
-    value = figures.get(own["rule"])
+    cell_spec = _spec_of(spec, measure) if measure else spec
+    figures, problem = scored(run, cell_spec, measure.get("where"))
+    value = figures.get(cell_spec["rule"])
     if value is None:
-        return None, problem or f"it has no number by the rule {own['rule']}"
-    return (value, "") if abs(value) < HUGE else (None, f"{own['metric']} is {value:g}")
+        return None, problem or f"it has no number by the rule {cell_spec['rule']}"
+    return (value, "") if abs(value) < HUGE else (None, f"{cell_spec['metric']} is {value:g}")
 
 
-def _spec(one: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
-    """How a claim's numbers are chosen and shown: as its own keys say, else as the experiment's table."""
-    table = {key: value for key, value in one.table.items() if key not in table_problems(one.table) and value is not None}
+def _spec(experiment: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
+    """The choice and format of a claim's numbers: by its own keys, else by the experiment's table."""
+    table = {key: value for key, value in experiment.table.items() if key not in table_problems(experiment.table) and value is not None}
     spec = {**DEFAULTS, **table}
-    own = {key: claim[key] for key in LIKE_THE_TABLE if claim.get(key) is not None}
-    metric = own.get("metric", spec["metric"])
+    claim_spec = {key: claim[key] for key in LIKE_THE_TABLE if claim.get(key) is not None}
+    metric = claim_spec.get("metric", spec["metric"])
     if metric != spec["metric"]:
         usual = of_metric(metric)
         spec |= {"scale": scale(spec, metric), "better": better(spec, metric), "decimals": usual["decimals"]}
-    return {**spec, **own}
+    return {**spec, **claim_spec}
 
 
 def _shown_as(spec: Mapping[str, Any], test: Test) -> Mapping[str, Any]:
-    """How a test's numbers are shown: losses with more decimals than the fractions of the table have."""
+    """The format of a test's numbers: losses have more decimals than the fractions of the table."""
     metrics = {(cell.measure or spec)["metric"] for cell in test.cells}
     if spec["metric"] in metrics or not all(metric.endswith("loss") for metric in metrics):
         return spec

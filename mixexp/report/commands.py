@@ -105,8 +105,9 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
     arguments = parser.parse_args(words)
     if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
         raise UserError(f"claims: {', '.join(missing)} is no folder")
-    stated = {name: one for name, one in experiments(folders).items() if one.claims is not None}
-    if problems := [problem for one in stated.values() for problem in problems_of(one, known(groups_in([one.claims, one.editions])))]:
+    stated = {name: experiment for name, experiment in experiments(folders).items() if experiment.claims is not None}
+    settings = {name: known(groups_in([experiment.claims, experiment.editions])) for name, experiment in stated.items()}
+    if problems := [problem for name, experiment in stated.items() for problem in problems_of(experiment, settings[name])]:
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
     relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
@@ -114,8 +115,8 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
     if asked:  # the correction is over all claims of an article, whichever are shown
         decided = only(decided, asked)
     if arguments.json:
-        told = {"claims": claim_sheets.records(decided), "checks": claim_sheets.check_records(decided.checks), "left_out": decided.left_out}
-        show(json.dumps(told, indent=1, allow_nan=False))
+        claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
+        show(json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False))
     else:
         show(claim_text.text(decided, asked))
 
@@ -124,7 +125,7 @@ def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
     """The names of experiments and claims that were typed; raises UserError for one that is not there."""
     if not stated:
         raise UserError("claims: no experiment makes any")
-    there = [*stated, *(f"{name}.{claim}" for name, one in stated.items() for claim in one.claims)]
+    there = [*stated, *(f"{name}.{claim}" for name, experiment in stated.items() for claim in experiment.claims)]
     for name in names:
         if name not in there:
             raise UserError(f"claims {name}: no such experiment with claims, and no such claim.{closest(name, there)} There are {listed(stated, name)}.")
@@ -132,7 +133,7 @@ def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
 
 
 def show_table() -> Callable[[Path], None]:
-    """A function that prints a table when it is told of it for the first time; the figures that it is written again with come later."""
+    """A function that prints a table at its first call with it; later calls are for the table written again with its figures."""
     shown: set[Path] = set()
 
     def show_once(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, seeds_of, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
@@ -44,7 +44,7 @@ class Change:
     mixed: tuple[bool, bool] = (False, False)
 
     def verdict(self, better: str) -> str:
-        """Whether the second side is better or worse, by more than the seeds' noise."""
+        """The second side's standing, better or worse by more than the seeds' noise."""
         if self.result is None:
             return f"unlike runs: they differ in {', '.join(self.unlike)}"
         if self.same == len(self.first) == len(self.second):
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two sides have in common and what not; changed maps each setting that differs throughout to its values on both sides."""
+    """The comparison of two sides; changed maps each setting that differs throughout to its values on both sides."""
 
     names: tuple[str, str]
     sides: tuple[list[Run], list[Run]]
@@ -89,7 +89,7 @@ def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
     matching = [run for run in runs if run.commit.startswith(commit)]
     meant = sorted({run.commit for run in matching})
     if len(meant) > 1:
-        raise UserError(f"{name} could be any of the commits {', '.join(one[:12] for one in meant)}")
+        raise UserError(f"{name} could be any of the commits {', '.join(full[:12] for full in meant)}")
     if not matching:
         there = ", ".join(sorted({run.commit[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
@@ -105,32 +105,33 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     """
     runs = once(runs[0], SAME_RESULT), once(runs[1], SAME_RESULT)
     scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
-    kept = [[run for run in side if run.folder in found] for side, found in zip(runs, scores, strict=True)]
-    for name, side, found in zip(names, runs, scores, strict=True):
-        if not found:
+    sides = [[run for run in side if run.folder in numbers] for side, numbers in zip(runs, scores, strict=True)]
+    for name, side, numbers in zip(names, runs, scores, strict=True):
+        if not numbers:
             raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
-    changed = _changed(*kept)
-    groups = [_by_setting(side, changed) for side in kept]
+    changed = _changed(*sides)
+    groups = [_by_setting(side, changed) for side in sides]
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
     # within a side, what differs throughout is the same, and tells nothing apart
     keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
-    found = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
-    adjusted = iter(holm([one.result.p for one in found if one.result and one.result.p is not None]))
-    changes = [replace(one, adjusted=next(adjusted)) if one.result and one.result.p is not None else one for one in found]
+    changes = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
+    adjusted = iter(holm([change.result.p for change in changes if change.result and change.result.p is not None]))
+    changes = [replace(change, adjusted=next(adjusted)) if change.result and change.result.p is not None else change for change in changes]
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
-    lost = [[run for run in side if run.folder not in found] for side, found in zip(runs, scores, strict=True)]
-    told = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
-    shown = {key: (_values(kept[0], key), _values(kept[1], key)) for key in told}
+    lost = [[run for run in side if run.folder not in numbers] for side, numbers in zip(runs, scores, strict=True)]
+    different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
+    shown = {key: (_values(sides[0], key), _values(sides[1], key)) for key in different}
     ends = Path(names[0]).name, Path(names[1]).name
-    return Comparison(names if ends[0] == ends[1] else ends, (kept[0], kept[1]), shown, _circumstances(*kept), changes, (alone[0], alone[1]), (lost[0], lost[1]))
+    names = names if ends[0] == ends[1] else ends
+    return Comparison(names, tuple(sides), shown, _circumstances(*sides), changes, tuple(alone), tuple(lost))
 
 
 def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     """The comparison as Markdown: what changed, then by how much, then what has nothing to be compared with."""
     first, second = (plain(name) for name in comparison.names)
     parts = [f"# {second} beside {first}"]
-    verdicts = Counter(one.verdict(spec["better"]).partition(":")[0] for one in comparison.changes)
+    verdicts = Counter(change.verdict(spec["better"]).partition(":")[0] for change in comparison.changes)
     counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
     common = f"{len(comparison.changes)} setting{'s' * (len(comparison.changes) != 1)} in common: {counted}" if comparison.changes else "no setting in common"
     parts.append(f"{len(comparison.sides[0])} and {len(comparison.sides[1])} runs with a number; {common}.")
@@ -153,19 +154,19 @@ def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
 def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
     """The changes as a table, the largest beside their noise first."""
     head = ["setting", *comparison.names, "pairs", "difference", "95 % interval", "p (Holm)", "second is"]
-    order = sorted(comparison.changes, key=lambda one: (one.adjusted is None, one.adjusted or 0.0))
+    order = sorted(comparison.changes, key=lambda change: (change.adjusted is None, change.adjusted or 0.0))
     rows = [
         [
-            one.setting, _side(one.first, one.mixed[0], spec), _side(one.second, one.mixed[1], spec), str(one.pairs),
-            signed(one.result.difference, spec) if one.result else "",
-            span(one.result.interval.low, one.result.interval.high, spec) if one.result and one.result.interval else "", chance(one.adjusted),
-            one.verdict(spec["better"]),
+            change.setting, _side(change.first, change.mixed[0], spec), _side(change.second, change.mixed[1], spec), str(change.pairs),
+            signed(change.result.difference, spec) if change.result else "",
+            span(change.result.interval.low, change.result.interval.high, spec) if change.result and change.result.interval else "",
+            chance(change.adjusted), change.verdict(spec["better"]),
         ]
-        for one in order
+        for change in order
     ]  # fmt: skip
-    tested = [one for one in comparison.changes if one.result and one.result.p is not None]
-    ways = ["paired t-test on the seeds in common"] * any(one.pairs for one in tested)
-    ways += ["Welch's t-test where there are none"] * any(not one.pairs for one in tested)
+    tested = [change for change in comparison.changes if change.result and change.result.p is not None]
+    ways = ["paired t-test on the seeds in common"] * any(change.pairs for change in tested)
+    ways += ["Welch's t-test where there are none"] * any(not change.pairs for change in tested)
     tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}" if tested else ""
     return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
 
@@ -173,15 +174,17 @@ def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
 def records(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
     """The changes as records, for a CSV."""
     records = []
-    for one in comparison.changes:
-        first, second = (None if mixed else MEAN.centre(values) for values, mixed in zip((one.first, one.second), one.mixed, strict=True))
-        difference = one.result or Paired(0, None)
+    for change in comparison.changes:
+        sides = zip((change.first, change.second), change.mixed, strict=True)
+        first, second = (None if mixed else MEAN.centre(values) for values, mixed in sides)
+        difference = change.result or Paired(0, None)
         low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
             {
-                "setting": one.setting, "metric": spec["metric"], "rule": rule, "first": first, "n_first": len(one.first),
-                "second": second, "n_second": len(one.second), "difference": difference.difference,
-                "interval_low": low, "interval_high": high, "p": difference.p, "p_holm": one.adjusted, "pairs": one.pairs, "verdict": one.verdict(spec["better"]),
+                "setting": change.setting, "metric": spec["metric"], "rule": rule, "first": first, "n_first": len(change.first),
+                "second": second, "n_second": len(change.second), "difference": difference.difference,
+                "interval_low": low, "interval_high": high, "p": difference.p, "p_holm": change.adjusted, "pairs": change.pairs,
+                "verdict": change.verdict(spec["better"]),
             }
         )  # fmt: skip
     return records
@@ -213,7 +216,7 @@ def _resolved(name: str) -> str:
 
 
 def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The keys of which all runs of one side have one value and all of the other another, without the circumstances."""
+    """The keys with one value in all runs of one side and another in all of the other, without the circumstances."""
     keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
     return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
 
@@ -229,7 +232,7 @@ def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, 
 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
-    sides = [{(run.setting("seed"), run.setting("data_seed")): run for run in runs} for runs in (first, second)]
+    sides = [{seeds_of(run): run for run in runs} for runs in (first, second)]
     values = [[numbers[run.folder] for run in runs] for runs, numbers in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
@@ -253,7 +256,7 @@ def _values(runs: Iterable[Run], key: str) -> str:
 
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
-    """What of commit, versions, device and time is not the same on both sides."""
+    """The differences of commit, versions, device and time between both sides."""
 
     def version(run: Run, name: str) -> Any:
         versions = run.environment.get("versions")
@@ -266,12 +269,12 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         "bfloat16": lambda run: run.environment.get("bfloat16"),
         **{name: lambda run, name=name: version(run, name) for name in ("mixexp", "torch", "numpy")},
     }
-    told = {
+    values = {
         name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()
     }
     seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
     times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
-    return {name: both for name, both in (told | times).items() if both[0] != both[1]}
+    return {name: both for name, both in (values | times).items() if both[0] != both[1]}
 
 
 def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:

@@ -56,51 +56,45 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
     """One record for each comparison and rule, in displayed units."""
     records = []
     for rule in table.rules:
-        for one in contrasts(table, rule):
-            result = one.result
+        for contrast in contrasts(table, rule):
+            result = contrast.result
             record = {
-                "place": one.place, "ours": one.ours, "theirs": one.theirs, "rule": rule, "pairs": result.n, "unpaired": one.unpaired,
-                "difference": result.difference, "interval_low": result.interval and result.interval.low,
+                "place": contrast.place, "ours": contrast.ours, "theirs": contrast.theirs, "rule": rule, "pairs": result.n,
+                "unpaired": contrast.unpaired, "difference": result.difference, "interval_low": result.interval and result.interval.low,
                 "interval_high": result.interval and result.interval.high, "interval_method": result.interval and result.interval.method,
-                "detectable": one.detectable,
+                "detectable": contrast.detectable,
             }  # fmt: skip
-            chances = {"p": _chance(result.p), "p_holm": _chance(one.adjusted), "significant": one.significant}
+            chances = {"p": six_figures(result.p), "p_holm": six_figures(contrast.adjusted), "significant": contrast.significant}
             records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
     return records
 
 
 def run_records(table: Table) -> list[dict[str, Any]]:
     """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
-    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, table.runs)] + list(REPEATS)
+    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
     records = []
     for run in table.runs:
         outcome, problem = reasons.get(run.folder, (run.outcome, ""))
-        scores = {
-            f"{table.spec['metric']}_{rule}": _rounded(table.scores.get(run.folder, {}).get(rule), table.spec)
-            for rule in table.rules
-        }
-        settings = {key: lookup(run.config, key) for key in keys}
+        scores = {f"{table.spec['metric']}_{rule}": table.scores.get(run.folder, {}).get(rule) for rule in table.rules}
         measured = table.measured.get(run.folder, {})
-        scores |= {
-            name: _rounded(measured.get(name, {}).get(measure.get("rule") or table.rule), table.spec)
-            for name, measure in table.measures.items()
-        }
+        scores |= {name: measured.get(name, {}).get(measure.get("rule") or table.rule) for name, measure in table.measures.items()}
+        settings = {key: lookup(run.config, key) for key in keys}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
-        records.append(settings | {"outcome": outcome} | scores | ending)
+        records.append(settings | {"outcome": outcome} | {name: _rounded(score, table.spec) for name, score in scores.items()} | ending)
     return records
 
 
-def told_by_group(key: str, runs: Iterable[Run]) -> bool:
-    """Whether a group's chosen option alone tells what the key, a setting of that group, is."""
+def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
+    """True if a group's chosen option alone determines the key, a setting of that group."""
     group = key.split(".")[0]
     pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
     return key != group and len(pairs) == len({option for option, _ in pairs})
 
 
-def _chance(p: float | None) -> float | None:
-    """A probability to six figures; the last ones depend on the library that found it."""
-    return None if p is None else float(f"{p:.6g}")
+def six_figures(value: float | None) -> float | None:
+    """A number to six figures; the last ones depend on the library that computed it."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _rounded(value: Any, spec: Mapping[str, Any]) -> Any:

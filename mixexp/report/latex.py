@@ -93,13 +93,13 @@ def _head(sheet: Sheet) -> list[str]:
     """The headings in one line, or two where columns share one, with a rule below what they share."""
     if not sheet.groups:
         return [_row(sheet.head)]
-    over, own, rules, place = [], [], [], 1
+    over, names, rules, place = [], [], [], 1
     for name, columns in sheet.groups:
         over.append(rf"\multicolumn{{{columns}}}{{c}}{{{escaped(name, WIDEST)}}}" if columns > 1 else "")
         rules += [rf"\cmidrule(lr){{{place}-{place + columns - 1}}}"] * (columns > 1)
-        own += sheet.head[place - 1 : place - 1 + columns]
+        names += sheet.head[place - 1 : place - 1 + columns]
         place += columns
-    return [" & ".join(over) + r" \\", " ".join(rules), _row(own)]
+    return [" & ".join(over) + r" \\", " ".join(rules), _row(names)]
 
 
 def _row(cells: Sequence[str]) -> str:

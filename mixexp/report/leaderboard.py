@@ -12,7 +12,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_settings, once, varying
+from mixexp.report.runs import METHOD, data_settings, once, seeds_of, varying
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, scored, telling, why_no_number
@@ -85,11 +85,12 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
 
 def sheets(rows: Iterable[Row], metric: str, rule: str) -> list[tuple[str, Sheet]]:
     """A heading and a sheet for each protocol, in whose every row the protocol stands."""
-    spec, found = of_metric(metric), {}
+    spec, by_protocol = of_metric(metric), {}
     for row in rows:
-        found.setdefault(row.protocol, []).append(row)
+        by_protocol.setdefault(row.protocol, []).append(row)
     head = ["rank", "method", "protocol", f"{unit(spec, metric)}, {RULES[rule]}", "n", "95 % interval", "p beside the first", "seconds a run"]
-    return [(f"{members[0].words} (protocol {name})", Sheet(head, [_cells(row, spec) for row in members], 3)) for name, members in found.items()]
+    tables = {name: Sheet(head, [_cells(row, spec) for row in members], 3) for name, members in by_protocol.items()}
+    return [(f"{by_protocol[name][0].words} (protocol {name})", table) for name, table in tables.items()]
 
 
 def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]:
@@ -115,20 +116,21 @@ def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
-    """What of a protocol no setting tells: the contents of the data set's files, where the records have several, and the precision."""
+    """Facts of a protocol that no setting has: the contents of the data set's files, where the records have several, and the precision."""
     several = len(contents.get(data_settings(run), ())) > 1
-    told = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
-    return {name: str(value) for name, value in told.items() if value is not None}
+    recorded = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
+    return {name: str(value) for name, value in recorded.items() if value is not None}
 
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    kept = {key: value for key, value in run.settings.items() if value is not None and not under(key, (*METHOD, *SAME_RESULT, *REPEATS))}
-    return hashlib.sha256(json.dumps({**kept, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
+    ignored = (*METHOD, *SAME_RESULT, *REPEATS)
+    settings = {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
+    return hashlib.sha256(json.dumps({**settings, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
-    """What each protocol is called: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
+    """The name of each protocol: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
     differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
@@ -179,7 +181,7 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
 
 
 def _beside(first: list[Run], other: list[Run], scores: Mapping[Any, float]) -> float | None:
-    ours, theirs = ({(run.setting("seed"), run.setting("data_seed")): scores[run.folder] for run in runs} for runs in (first, other))
+    ours, theirs = ({seeds_of(run): scores[run.folder] for run in runs} for runs in (first, other))
     shared = [seeds for seeds in ours if seeds in theirs]
     return MEAN.paired([ours[s] for s in shared], [theirs[s] for s in shared]).p if shared else None
 

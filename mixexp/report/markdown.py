@@ -16,7 +16,7 @@ from mixexp.text import sanitize
 
 
 def markdown(table: Table, claims: Decided | None = None) -> str:
-    """What is reduced or missing first, then the headline table, all selection rules, the comparisons by seed, claims, and the notes."""
+    """The report as Markdown: reduced or missing parts, the headline table, all selection rules, comparisons by seed, claims, and notes."""
     spec = table.spec
     parts = [f"# {plain(spec['title'])}"]
     if spec["source"]:
@@ -51,7 +51,7 @@ def claims_document(decided: Decided, title: str) -> str:
 
 
 def heading(table: Table, rule: str | None = None) -> str:
-    """What the headline table shows: the quantity, the selection rule and the statistic."""
+    """The heading of the headline table: the quantity, the selection rule and the statistic."""
     return f"{table.unit}, {RULES[rule or table.rule]}, {table.statistic.heading}"
 
 
@@ -71,7 +71,7 @@ def plain(text: Any) -> str:
 
 def _differences(table: Table) -> list[str]:
     comparisons = contrasts(table)
-    if any(one.result.p is not None for one in comparisons):
+    if any(contrast.result.p is not None for contrast in comparisons):
         return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, comparisons))]
     return [why] if (why := sheets.untested(comparisons, table.statistic)) else []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.run.reader import Run, load_runs
-from mixexp.settings import CIRCUMSTANCES, under
+from mixexp.settings import CIRCUMSTANCES, REPEATS, under
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
@@ -19,27 +19,28 @@ BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfl
 def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
     runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
-    kept = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
-    copies = len(runs) - len(kept)
+    unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(runs) - len(unique)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
-    return kept, [remark] * bool(copies)
+    return unique, [remark] * bool(copies)
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
     """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
 
-    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose configuration cannot be read is nobody's copy.
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose
+    configuration cannot be read is no copy.
     """
-    kept: dict[Any, Run] = {}
+    unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))
     for run in runs:
         settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
         beside = tuple(str(run.environment.get(fact) or "") for fact in BESIDE_SETTINGS)
         identity = (settings, beside, str(of_table(run))) if settings else run.folder
-        other = kept.setdefault(identity, run)
+        other = unique.setdefault(identity, run)
         if _standing(run) > _standing(other):
-            kept[identity] = run
-    return list(kept.values())
+            unique[identity] = run
+    return list(unique.values())
 
 
 def _standing(run: Run) -> tuple[bool, str]:
@@ -47,19 +48,19 @@ def _standing(run: Run) -> tuple[bool, str]:
 
 
 def unlike(runs: Sequence[Run]) -> list[str]:
-    """What differs between runs though no setting says it, in words; a record that does not say it differs from none."""
+    """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
     values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
     return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
 
 
 def other_data(first: Run, second: Run) -> bool:
-    """Whether two runs with the same data set were made on different contents of its files."""
+    """True for two runs with the same data set that were made on different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]
     return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """Whether two runs differ in what no setting says: the contents of the same data set's files, or what one setting of the precision came to."""
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, or the resolved precision."""
     precisions = [run.environment.get("bfloat16") for run in (first, second)]
     same_setting = first.setting("precision") == second.setting("precision")
     return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))
@@ -82,3 +83,8 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def seeds_of(run: Run) -> tuple:
+    """A run's seed and data_seed, by which runs of different settings are paired."""
+    return tuple(map(run.setting, REPEATS))

@@ -1,4 +1,4 @@
-"""What a report's tables say, cell by cell as plain text; markdown, latex and the page only set it."""
+"""The tables of a report, cell by cell as plain text; markdown, latex and the page only set it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mixexp.settings import lookup
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text under a heading a column, of which the first `left` are words and the others numbers.
+    """Rows of text under a heading a column; the first `left` columns are words and the others numbers.
 
     groups: headings that several columns share, with the number of columns each; empty where none is.
     legend: one sentence on what signs and brackets mean.
@@ -33,7 +33,7 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
     """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference."""
     spec = table.spec
     compared = [any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns]
-    head, groups = [label(spec["rows"].get("label") or "")] if spec["rows"].get("label") else [""], [("", 1)]
+    head, groups = [label(spec["rows"].get("label") or "")], [("", 1)]
     for column, has in zip(table.columns, compared, strict=True):
         head += ["ours", "published"] if has else [column.label]
         groups += [(column.label, 2)] if has else [("", 1)]
@@ -50,33 +50,30 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
 
 def rules(table: Table) -> Sheet:
     """Every cell with a number by each of the selection rules, side by side."""
-    head = [label(table.spec[axis].get("label") or "") if table.spec[axis].get("label") else "" for axis in ("rows", "columns")]
+    head = [label(table.spec[axis].get("label") or "") for axis in ("rows", "columns")]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
-    rows = [
-        [*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)]
-        for place in places
-        if table.values(*place)
-    ]
+    places = [place for place in places if table.values(*place)]
+    rows = [[*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)] for place in places]
     return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
 
 
 def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
     """The comparisons between settings, run by run with the same seed."""
-    spec, measured = table.spec, [one for one in comparisons if one.result.p is not None]
-    other = "rows" if any(one.place == row.label for one in comparisons for row in table.rows) else "columns"
+    spec, measured = table.spec, [contrast for contrast in comparisons if contrast.result.p is not None]
+    other = "rows" if any(contrast.place == row.label for contrast in comparisons for row in table.rows) else "columns"
     head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
-    detectable = any(one.detectable is not None for one in measured)
+    detectable = any(contrast.detectable is not None for contrast in measured)
     rows = [
         [
-            one.place,
-            f"{one.ours} − {one.theirs}",
-            str(one.result.n) + (f" ({one.unpaired} runs unpaired)" if one.unpaired else ""),
-            signed(one.result.difference, spec) + f" {STAR}" * one.significant,
-            span(one.result.interval.low, one.result.interval.high, spec) if one.result.interval else "",
-            *(chance(p) for p in (one.result.p, one.adjusted)),
-            *(["" if one.detectable is None else number(one.detectable, spec)] if detectable else []),
+            contrast.place,
+            f"{contrast.ours} − {contrast.theirs}",
+            str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
+            signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
+            span(contrast.result.interval.low, contrast.result.interval.high, spec) if contrast.result.interval else "",
+            *(chance(p) for p in (contrast.result.p, contrast.adjusted)),
+            *(["" if contrast.detectable is None else number(contrast.detectable, spec)] if detectable else []),
         ]
-        for one in comparisons
+        for contrast in comparisons
     ]
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
     words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
@@ -85,10 +82,10 @@ def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
 
 
 def untested(comparisons: list[Contrast], statistic: Statistic) -> str:
-    """Why none of the comparisons has a p, empty where there is none to make."""
+    """The reason why none of the comparisons has a p; empty where there is none to make."""
     if not comparisons:
         return ""
-    most = max(one.result.n for one in comparisons)
+    most = max(contrast.result.n for contrast in comparisons)
     few = f"at least {statistic.least} seeds in common are needed, and the most there are is {most}"
     why = few if most < statistic.least else "they are the same for all seeds"
     return f"Differences between settings are not tested: {why}."
@@ -101,9 +98,9 @@ def missing(table: Table) -> Sheet:
 
 
 def warnings(table: Table, rule: str) -> list[str]:
-    """What to bear in mind of numbers by a rule: that the source selects by another one, and that the best on test flatters."""
-    own = table.spec["rule"]
-    other = [f"The comparison selects by {RULES[own]}; the numbers above are by {RULES[rule]}."] if rule != own else []
+    """The warnings about numbers by a rule: the source selects by another one, or the best on test flatters."""
+    table_rule = table.spec["rule"]
+    other = [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."] if rule != table_rule else []
     best = ["Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."]
     return other + best * (rule == "best")
 
@@ -132,7 +129,7 @@ def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
 
 
 def place_of(table: Table, run: Run) -> str:
-    """Which cells a run is for, and its seed."""
+    """The cells that a run is for, and its seed."""
     if not run.config:
         return ""
     places = [f"{row} / {column}" for row, column in table.places(run)]
@@ -140,7 +137,7 @@ def place_of(table: Table, run: Run) -> str:
 
 
 def census(table: Table) -> str:
-    """How many runs have a result, and where they ran."""
+    """The number of runs with a result, and the devices that they ran on."""
     devices = sorted({str(run.environment["device_name"]) for run in table.runs if run.environment.get("device_name")})
     on = f", on {', '.join(devices)}" if devices else ""
     return f"{len(table.scores)} of {len(table.runs)} runs have a result{on}."

@@ -1,4 +1,4 @@
-"""What runs with different seeds let one say: means and medians, their intervals and tests, Holm's correction, the smallest difference to be seen."""
+"""Statistics of runs with different seeds: means and medians, their intervals and tests, Holm's correction, the detectable difference."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Interval:
     method: str
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies within, or at an end but for rounding."""
+        """True for a value that lies within, or at an end but for rounding."""
         rounding = REL_TOL * max(abs(self.low), abs(self.high), abs(value))
         return self.low - rounding <= value <= self.high + rounding
 
@@ -56,7 +56,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Statistic:
-    """How the numbers of a cell's runs become one, with the words for it.
+    """The statistic of a cell's runs, with the words for it.
 
     least: values without which there is no interval and no test. band: how far the spread reaches below and above the centre. The
     functions but centre and band take at least two values; error is of means alone.
@@ -151,7 +151,7 @@ MEDIAN = Statistic(
     "Wilcoxon's signed-rank test", "order statistics", 6, statistics.median, _extremes, lambda values: max(values) - min(values),
     _between_order_statistics, _wilcoxon, lambda values: None,
 )  # fmt: skip
-STATISTICS = {one.name: one for one in (MEAN, MEDIAN)}
+STATISTICS = {statistic.name: statistic for statistic in (MEAN, MEDIAN)}
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -179,7 +179,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def alike(values: Sequence[float], scale: Sequence[float]) -> bool:
-    """Whether values differ by nothing but rounding, beside the numbers they come from."""
+    """True for values that differ by nothing but rounding, beside the numbers they come from."""
     return max(values) - min(values) <= REL_TOL * max(map(abs, scale))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
-from mixexp.report.runs import unlike_pair
+from mixexp.report.runs import seeds_of, unlike_pair
 from mixexp.report.stats import LEVEL, Interval, Paired, Statistic, holm
 from mixexp.report.tables import UNSET, Entry, Table
 from mixexp.run.reader import Run
@@ -24,7 +24,7 @@ STAR = "*"
 
 @dataclass(frozen=True)
 class CellSummary:
-    """What a cell has by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
+    """The summary of a cell by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
 
     spread: the standard deviation, or largest − smallest beside a median; None for fewer than two runs.
     """
@@ -52,7 +52,7 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is more than the seeds' noise, after the correction for all tests of the table."""
+        """True where the difference is more than the seeds' noise, after the correction for all tests of the table."""
         return self.adjusted is not None and self.adjusted < 1 - LEVEL
 
 
@@ -77,16 +77,17 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
 
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:
-    """What the published columns and the mark mean for these cells, empty where nothing is published."""
-    compared = [one for one in cells if one.published is not None]
+    """The legend of the published columns and the mark for these cells; empty where nothing is published."""
+    compared = [cell for cell in cells if cell.published is not None]
     if not compared:
         return ""
-    methods = list(dict.fromkeys(one.interval.method for one in compared if one.interval))
+    methods = list(dict.fromkeys(cell.interval.method for cell in compared if cell.interval))
     words = f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our {statistic.name}"
     if not methods:
         return f"In brackets: ours − published. No cell beside a published value has the {statistic.least} seeds that an interval needs."
-    few = sum(one.interval is None for one in compared if one.values)
-    lacking = f"; {few} of {sum(bool(one.values) for one in compared)} cells have no interval, for want of seeds or of spread" if few else ""
+    few = sum(cell.interval is None for cell in compared if cell.values)
+    run = sum(bool(cell.values) for cell in compared)
+    lacking = f"; {few} of {run} cells have no interval, for want of seeds or of spread" if few else ""
     return f"{words} ({', '.join(methods)}){lacking}."
 
 
@@ -116,15 +117,14 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
             if shared:
                 result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
                 raw.append(Contrast(other.label, ours.label, theirs.label, result, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
-    tested = [one for one in raw if one.result.p is not None]
-    adjusted = iter(holm([one.result.p for one in tested]))
-    return [
-        one if one.result.p is None else replace(one, detectable=one.result.detectable(len(tested)), adjusted=next(adjusted)) for one in raw
-    ]
+    tested = [contrast for contrast in raw if contrast.result.p is not None]
+    adjusted = iter(holm([contrast.result.p for contrast in tested]))
+    corrected = (replace(contrast, detectable=contrast.result.detectable(len(tested)), adjusted=next(adjusted)) for contrast in tested)
+    return [contrast if contrast.result.p is None else next(corrected) for contrast in raw]
 
 
 def baseline_problem(table: Table) -> str:
-    """What to say of a baseline that is no row and no column, and of a table too large for all pairs; empty when all is well."""
+    """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is well."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in labels:
@@ -164,20 +164,16 @@ def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rul
         place = _place(axis, entry.label, UNSET)
     if place in table.unlike:
         return {}
-    scores = {_seeds(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
+    scores = {seeds_of(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
     return {key: (run, score) for key, (run, score) in scores.items() if score is not None}
 
 
 def _idle(table: Table, axis: str) -> bool:
-    """Whether the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
-    own, other = (0, 1) if axis == "rows" else (1, 0)
-    places = [place for run in table.runs if run.config for place in table.places(run) if place[own] == table.spec["baseline"]]
-    return bool(places) and all(place[other] == UNSET for place in places)
+    """True where the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
+    baseline_axis, other_axis = (0, 1) if axis == "rows" else (1, 0)
+    places = [place for run in table.runs if run.config for place in table.places(run) if place[baseline_axis] == table.spec["baseline"]]
+    return bool(places) and all(place[other_axis] == UNSET for place in places)
 
 
 def _place(axis: str, entry: str, other: str) -> tuple[str, str]:
     return (entry, other) if axis == "rows" else (other, entry)
-
-
-def _seeds(run: Run) -> tuple:
-    return run.setting("seed"), run.setting("data_seed")

@@ -35,11 +35,11 @@ class Entry:
     measure: Mapping[str, Any] | None = None
 
     def holds(self, run: Run) -> bool:
-        """Whether the run meets every condition."""
-        return all(run.setting(key) == value for key, value in self.wanted.items())
+        """True for a run that meets every condition."""
+        return all(run.setting(key) == value for key, value in self.compared.items())
 
     @cached_property
-    def wanted(self) -> dict[str, Any]:
+    def compared(self) -> dict[str, Any]:
         """The conditions with values as they are compared."""
         return {key: comparable(value) for key, value in self.conditions.items()}
 
@@ -64,7 +64,7 @@ class Table:
 
     @property
     def statistic(self) -> Statistic:
-        """How the runs of a cell become one number."""
+        """The statistic of a cell's runs."""
         return STATISTICS[self.spec["statistic"]]
 
     def values(self, row: str, column: str, rule: str | None = None) -> list[float]:
@@ -118,15 +118,12 @@ class Table:
     @cached_property
     def unlike(self) -> set[tuple[str, str]]:
         """The cells whose runs differ in more than their seed."""
-        return {
-            place
-            for place, members in self.cells.items()
-            if varying(members, (*CIRCUMSTANCES, *REPEATS)) or unlike(members)
-        }
+        ignored = (*CIRCUMSTANCES, *REPEATS)
+        return {place for place, members in self.cells.items() if varying(members, ignored) or unlike(members)}
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
-        """How the runs of a cell ended that give no number: outcome → how many."""
+        """The runs of a cell that give no number: outcome → how many."""
         endings: dict[tuple[str, str], Counter[str]] = {}
         for run, outcome, _ in self.without_result:
             for place in self.places(run) if run.config else ():
@@ -135,7 +132,7 @@ class Table:
 
     @cached_property
     def reduced(self) -> str:
-        """What the runs used instead of their experiment's own values, empty where all are full size."""
+        """The values that the runs used instead of their experiment's own; empty where all are full size."""
         return reductions(self.runs)
 
     def published(self, row: str, column: str) -> float | None:
@@ -161,7 +158,7 @@ def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", b
         title = str(run.table.get("title") or "")
         titled.setdefault((title, "" if title else label(lookup(run.config, "dataset"))), []).append(run)
     without = sum(not title for title, _ in titled)
-    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(found) for (title, data), found in titled.items()}
+    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(members) for (title, data), members in titled.items()}
     lost = [run for run in runs if not (run.config and run.environment)]
     if not groups:
         return [build_table(lost, rule, name, baseline)]
@@ -182,14 +179,14 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
     departing = [(run, _departures(run)) for run in runs]
     keys = {key for _, departures in departing for key in departures}
     for run, departures in departing:
-        own = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
+        differing = {key: departures.get(key) for key in keys if key in departures or run.setting(key) is not None}
         for together, members in groups:
-            if all(together.get(key, value) == value for key, value in own.items()):
-                together.update(own)
+            if all(together.get(key, value) == value for key, value in differing.items()):
+                together.update(differing)
                 members.append(run)
                 break
         else:
-            groups.append((own, [run]))
+            groups.append((differing, [run]))
     named: dict[str, list[Run]] = {}
     for together, members in groups:
         named.setdefault(", ".join(f"{key} {value}" for key, value in sorted(together.items()) if value is not None), []).extend(members)
@@ -197,9 +194,9 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """What a run used instead of its experiment's values, apart from the keys that the table's rows and columns show, and what is under them.
+    """The departures of a run from its experiment's values, without the keys that the table's rows and columns show, and those under them.
 
-    Of a run of an edition, its edition and what it used instead of the edition's values: these differ from cell to cell as a grid's do.
+    For a run of an edition, its edition and its departures from the edition's values: these differ from cell to cell as a grid's do.
     """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -207,7 +204,7 @@ def _departures(run: Run) -> dict[str, str]:
             shown.add(str(axis.get("key")))
             values = axis.get("values")
             conditions = values.values() if isinstance(values, Mapping) else ()
-            shown |= {str(key) for one in conditions if isinstance(one, Mapping) for key in one}
+            shown |= {str(key) for settings in conditions if isinstance(settings, Mapping) for key in settings}
     of_edition = "differs_from_edition" in run.environment
     differences = run.environment.get("differs_from_edition" if of_edition else "differs_from_experiment")
     pairs = [*([("edition", run.config.get("edition"))] if of_edition else []), *(differences.items() if isinstance(differences, Mapping) else ())]
@@ -255,8 +252,8 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
     """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of entries."""
     by_keys: dict[tuple[str, ...], dict[tuple, list[int]]] = {}
     for index, entry in enumerate(entries):
-        keys = tuple(sorted(entry.wanted))
-        by_keys.setdefault(keys, {}).setdefault(tuple(entry.wanted[key] for key in keys), []).append(index)
+        keys = tuple(sorted(entry.compared))
+        by_keys.setdefault(keys, {}).setdefault(tuple(entry.compared[key] for key in keys), []).append(index)
 
     def find(run: Run) -> list[Entry]:
         held = [index for keys, places in by_keys.items() for index in places.get(tuple(map(run.setting, keys)), ())]
@@ -272,7 +269,7 @@ def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, An
 
 
 def reductions(runs: Iterable[Run]) -> str:
-    """What the runs used instead of their experiment's own values, empty when all are full size; of an edition with its name."""
+    """The values that the runs used instead of their experiment's own; empty when all are full size; for an edition with its name."""
     known = [run for run in runs if run.environment]
     text = _differing(known, "differs_from_experiment")
     of_edition = [run for run in known if "differs_from_edition" in run.environment]
@@ -318,9 +315,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=_changed)
     problems = table_problems(newest.table)
-    remarks = [
-        f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()
-    ]
+    remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
     sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None}
@@ -335,7 +330,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _changed(run: Run) -> float:
-    """When a run's configuration was written; long ago for one that has been removed meanwhile."""
+    """The time at which a run's configuration was written; long ago for one that has been removed meanwhile."""
     try:
         return (run.folder / "config.yaml").stat().st_mtime
     except OSError:
@@ -361,7 +356,7 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
     differing = varying(runs, ignore)
     for key in dict.fromkeys([*(key for key in first if key in differing), *differing]):
         # A key that the earlier ones determine (an option's own parameters) would only repeat them.
-        count = len({tuple(comparable(lookup(run.config, kept)) for kept in (*keys, key)) for run in runs})
+        count = len({tuple(comparable(lookup(run.config, earlier)) for earlier in (*keys, key)) for run in runs})
         if count > distinct:
             keys, distinct = [*keys, key], count
     return keys
@@ -370,8 +365,8 @@ def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -
 def named_by(run: Run, keys: Iterable[str]) -> str:
     """A run's settings at some keys, in words; those without a value are left out where others have one."""
     values = {key: lookup(run.config, key) for key in keys}
-    told = {key: value for key, value in values.items() if value is not None} or values
-    return ", ".join(f"{key}={label(value)}" for key, value in told.items())
+    given = {key: value for key, value in values.items() if value is not None} or values
+    return ", ".join(f"{key}={label(value)}" for key, value in given.items())
 
 
 def usual_metric(runs: Iterable[Run]) -> str:
@@ -401,9 +396,9 @@ def _order(value: Any) -> tuple[int, float, str]:
     return (2, 0.0, "") if value is None else (0, value, "") if isinstance(value, float) else (1, 0.0, value)
 
 
-def runs_of(table: Table, one: Entry, other: Entry | None = None) -> list[Run]:
+def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]:
     """The runs in the table's cells that meet the conditions of one entry, or of two; each once."""
-    first, second = table.members_of(one), None if other is None else table.members_of(other)
+    first, second = table.members_of(entry), None if other is None else table.members_of(other)
     if second is None:
         return list(first.values())
     fewer, more = (first, second) if len(first) <= len(second) else (second, first)
@@ -432,14 +427,14 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
 
 
 def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> str:
-    """Why none of some runs has a number of a metric by a selection rule."""
+    """The reason why none of some runs has a number of a metric by a selection rule."""
     finished = [run for run in runs if run.outcome == "finished"]
     if not finished:
         counts = Counter(run.outcome for run in runs)
         ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         first = next(run for run in runs)
-        one = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
-        return f"{one}; {first.folder.name}: {first.problem}" if first.problem else one
+        reason = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
+        return f"{reason}; {first.folder.name}: {first.problem}" if first.problem else reason
     results = [scored(run, spec) for run in finished]
     metric = spec["metric"]
     if any(scores for scores, _ in results):
@@ -476,7 +471,7 @@ def _edited(runs: Iterable[Run]) -> list[str]:
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
-    """What to say of a median of ten evaluations where there are fewer."""
+    """The remark on a median of ten evaluations where there are fewer."""
     counts = [len(run.metrics.get("step", ())) for run in runs if run.folder in scores]
     few = [count for count in counts if count < 10]
     if not few:
@@ -486,7 +481,7 @@ def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
 
 
 def _find(mapping: Mapping[Any, Any], name: str, default: Any = None) -> Any:
-    wanted = comparable(name)
-    return next((value for key, value in mapping.items() if comparable(label(key)) == wanted), default)
+    comparable_name = comparable(name)
+    return next((value for key, value in mapping.items() if comparable(label(key)) == comparable_name), default)
 
 

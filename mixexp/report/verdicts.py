@@ -1,4 +1,4 @@
-"""What the numbers of several seeds say of a claim: its effect, the evidence for it and against it, and what is left open."""
+"""The evidence of several seeds on a claim: its effect, the tests for it and against it, and what is left open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What n seeds say: the effect with its interval, and p for and against the claim, each one-sided.
+    """The evidence of n seeds: the effect with its interval, and p for and against the claim, each one-sided.
 
     error: the standard error of the effect; 0 where all seeds give the same number and nothing tells its step, and the test is the sign test.
     noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items: of an order, how many.
@@ -39,17 +39,17 @@ class Evidence:
 
     @property
     def spread(self) -> bool:
-        """Whether the seeds differ, so that there is a test by their spread."""
+        """True where the seeds differ, so that there is a test by their spread."""
         return self.error > 0
 
     def verdict(self, adjusted: float) -> str:
-        """What is said of the claim, from p after the correction for several tests."""
+        """The verdict on the claim, from p after the correction for several tests."""
         if adjusted >= 1 - LEVEL:
             return UNDECIDED
         return SUPPORTED if self.supporting < self.opposing else CONTRADICTED
 
     def detectable(self, tests: int) -> float | None:
-        """The smallest effect that so many seeds would have shown with probability POWER at the first of Holm's steps over all tests.
+        """The smallest effect that this number of seeds shows with probability POWER at the first of Holm's steps over all tests.
 
         Of a contrast, its distance from the boundary; of an equivalence, the smallest margin within which two equal cells would have been
         shown to be; of an order, the mean rank correlation, by the normal approximation of its distribution without an order (mean 0,
@@ -66,7 +66,7 @@ class Evidence:
 
 
 def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0) -> Evidence:
-    """Whether sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
+    """The evidence that sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
 
     scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where the values are
     counted in steps, at least the standard deviation that is reckoned with, as values that are all rounded to one multiple of it may spread
@@ -81,7 +81,7 @@ def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, bou
 
 
 def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
-    """Whether the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987), and beyond it: either of the others.
+    """Evidence that the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987); beyond it: either of the others.
 
     step: as for ``contrast``. Raises ValueError for fewer than MIN_SEEDS values.
     """
@@ -93,7 +93,7 @@ def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, 
 
 
 def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """Whether sign × the numbers of a seed, a row, rise from item to item: Page's trend test (1963) with rows as blocks, run both ways.
+    """Evidence that sign × a seed's numbers, a row, rise from item to item: Page's trend test (1963) with rows as blocks, run both ways.
 
     The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose numbers are all the same.
     Where all rows have the same numbers, seeds change nothing, and the sign test stands in. Raises ValueError for fewer than MIN_SEEDS rows.
@@ -101,18 +101,18 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     from scipy import stats  # a second of importing, which only orders have to pay
 
     _require(rows)
-    wanted = [[sign * value for value in ties(row, row)] for row in rows]
-    places = range(1, len(wanted[0]) + 1)
-    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(wanted, axis=1).tolist())
+    signed_rows = [[sign * value for value in ties(row, row)] for row in rows]
+    places = range(1, len(signed_rows[0]) + 1)
+    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(signed_rows, axis=1).tolist())
     if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
         supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
         return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
-    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in wanted]).pvalue) for step in (1, -1))
+    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in signed_rows]).pvalue) for step in (1, -1))
     return Evidence(len(rows), effect, None, supporting, opposing, math.inf, "order", len(places))
 
 
 def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """Whether sign × values are above sign × each of the rivals', seed by seed: an intersection-union test (Berger 1982).
+    """The evidence that sign × values are above sign × each of the rivals', seed by seed: an intersection-union test (Berger 1982).
 
     p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by Bonferroni's correction.
     The effect is the difference to the nearest rival. Raises ValueError for fewer than MIN_SEEDS values.
@@ -120,9 +120,10 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]
     contrasts = [contrast([a - b for a, b in zip(values, rival, strict=True)], scale, sign) for rival in rivals]
-    nearest = min(contrasts, key=lambda one: sign * one.effect)
-    opposing = min(1.0, len(contrasts) * min(one.opposing for one in contrasts))
-    return Evidence(nearest.n, nearest.effect, nearest.interval, max(one.supporting for one in contrasts), opposing, nearest.error)
+    nearest = min(contrasts, key=lambda evidence: sign * evidence.effect)
+    opposing = min(1.0, len(contrasts) * min(evidence.opposing for evidence in contrasts))
+    supporting = max(evidence.supporting for evidence in contrasts)
+    return Evidence(nearest.n, nearest.effect, nearest.interval, supporting, opposing, nearest.error)
 
 
 def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:

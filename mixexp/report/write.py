@@ -82,13 +82,14 @@ def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) ->
     """
     runs = list({run.folder: run for table in tables for run in table.runs}.values())
     options = options or [CONF]
-    stated = {one.name: one for one in of_runs(runs, options)}
-    all_found = decide(family(stated.values(), experiments(options).values()), runs) if any(one.claims for one in stated.values()) else Decided([], [])
+    stated = {experiment.name: experiment for experiment in of_runs(runs, options)}
+    claiming = any(experiment.claims for experiment in stated.values())
+    all_decided = decide(family(stated.values(), experiments(options).values()), runs) if claiming else Decided([], [])
     decided, waiting = [], set(stated)
     for table in tables:
         names = {str(lookup(run.config, "experiment")) for run in table.runs} & waiting
         waiting -= names
-        decided.append(only(all_found, names))
+        decided.append(only(all_decided, names))
         table.remarks.extend(f"Left out: {problem}" for problem in decided[-1].problems)
     return decided
 
@@ -128,14 +129,14 @@ def _write_all(
             wrote(path)
 
     texts = []
-    for table, own, folder in zip(tables, claims, folders, strict=True):
-        texts.append(write_texts(table, folder, own))
+    for table, decided, folder in zip(tables, claims, folders, strict=True):
+        texts.append(write_texts(table, folder, decided))
         tell(texts[-1])
     parts = []
-    for table, own, folder, files in zip(tables, claims, folders, texts, strict=True):
+    for table, decided, folder, files in zip(tables, claims, folders, texts, strict=True):
         pictures, problems = _figures(table, folder)
-        tell(_with_figures(table, folder, own, pictures, problems))
-        parts.append(Part(table, _name(table), files, pictures, problems, own))
+        tell(_with_figures(table, folder, decided, pictures, problems))
+        parts.append(Part(table, _name(table), files, pictures, problems, decided))
     tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
     return list(written)
 
@@ -156,6 +157,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
     folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
     comparisons, name = contrasts(table), _name(table)
+    tested = any(contrast.result.p is not None for contrast in comparisons)
     texts = {
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
@@ -163,7 +165,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
-        "differences.tex": latex_differences(table, comparisons, name) if any(one.result.p is not None for one in comparisons) else "",
+        "differences.tex": latex_differences(table, comparisons, name) if tested else "",
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
@@ -182,7 +184,7 @@ def _clear_figures(folder: Path) -> None:
 
 
 def _name(table: Table) -> str:
-    """What a table's \\label ends in: its title, and a digest of that where it has letters or signs that no label can have."""
+    """The end of a table's \\label: its title, and a digest of that where it has letters or signs that no label can have."""
     title = str(table.spec["title"])
     lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
     return distinct_names([title])[0] + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
@@ -208,7 +210,7 @@ def distinct_names(titles: list[str]) -> list[str]:
 
 
 def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Picture], list[str]]:
-    """Draw what the table asks for, of which an entry that cannot be drawn becomes a remark, and the others that a report draws where it can."""
+    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark."""
     if not table.spec["figures"] and not (table.cells and others):
         return [], []
     from mixexp.report.figures import (  # matplotlib costs half a second that tables need not pay

@@ -36,7 +36,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class SelectedData:
-    """Which images of a data set a run uses: int64 index arrays, and the training labels after noise."""
+    """The images of a data set that a run uses: int64 index arrays, and the training labels after noise."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -74,9 +74,9 @@ class Normalize:
     def __init__(self, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
         self.zero_mean = zero_mean
         if zero_mean or mean is None or std is None:
-            found_mean, found_std = _statistics(images, zero_mean)
-            mean = found_mean if zero_mean or mean is None else mean
-            std = found_std if zero_mean or std is None else std
+            data_mean, data_std = _statistics(images, zero_mean)
+            mean = data_mean if zero_mean or mean is None else mean
+            std = data_std if zero_mean or std is None else std
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
@@ -100,7 +100,7 @@ class Normalize:
 
 
 def _unit(images: Tensor) -> int:
-    """What one unit of mean and std is in the images' own."""
+    """One unit of mean and std in the images' own."""
     return 255 if images.dtype == torch.uint8 else 1
 
 
@@ -185,7 +185,7 @@ def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarra
 
 
 def missing_classes(splits: Splits, choice: SelectedData) -> list[str]:
-    """What a run can say nothing about, in words: classes without an image in one of its parts, though another part has some."""
+    """The classes that a run cannot measure, in words: those without an image in one of its parts, though another part has some."""
     parts = {"training": choice.train_labels, "validation": splits.train_labels.numpy()[choice.validation]}
     parts["test"] = splits.test_labels.numpy()[choice.test]
     present = {name: set(np.unique(labels).tolist()) for name, labels in parts.items() if len(labels)}

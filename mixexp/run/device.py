@@ -1,4 +1,4 @@
-"""Where and how a run computes: device, autocast and memory layout, described in its record and compared with its checkpoint's."""
+"""The device, autocast and memory layout of a run, described in its record and compared with its checkpoint's."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def available() -> list[str]:
 
 
 def unknown_device(name: str) -> str:
-    """What to say of a device that this machine has not, with the one that is meant perhaps; empty where it has it."""
-    found = available()
-    if name in ("auto", *found):
+    """The message about a device that this machine does not have, with the likely one; empty where it has it."""
+    devices = available()
+    if name in ("auto", *devices):
         return ""
     wish = re.fullmatch(r"(gpu|cuda|nvidia|mps|metal|apple|)[ :_-]*(\d*)", name.strip().lower())
     maker, number = wish.groups() if wish else ("", "")
     near = [f"cuda:{number}" if number else "cuda", "cuda"] if maker in ("gpu", "cuda", "nvidia", "") else ["mps"]
     near += ["mps"] * (maker == "gpu")
-    there = [meant for meant in near if meant in found] if wish else resembling(name, ["auto", *found])
+    there = [meant for meant in near if meant in devices] if wish else resembling(name, ["auto", *devices])
     hint = f" Did you mean {typed('device', there[0])}?" if there else " 'device=auto' takes the fastest there is." if wish else ""
     gpu = " (a GPU is cuda)" if maker in ("gpu", "nvidia") else ""
-    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(found)}.{hint}"
+    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(devices)}.{hint}"
 
 
 def execution(config: Mapping[str, Any]) -> Execution:
-    """How a configuration computes on this machine; raises UserError for a device that is not there.
+    """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not there.
 
     "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on MPS.
     """
-    found = available()
-    name = found[0] if config["device"] == "auto" else config["device"]
+    devices = available()
+    name = devices[0] if config["device"] == "auto" else config["device"]
     if problem := unknown_device(name):
         raise UserError(problem)
     device = torch.device(name)
@@ -73,7 +73,7 @@ def execution(config: Mapping[str, Any]) -> Execution:
 
 
 def precision_note(config: Mapping[str, Any]) -> str | None:
-    """What the user may want to know of the precision on this machine; None where there is nothing. config: one that `execution` takes."""
+    """A note on the precision on this machine; None where there is none to make. config: one that `execution` takes."""
     run = execution(config)
     if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():
         return None
@@ -81,7 +81,7 @@ def precision_note(config: Mapping[str, Any]) -> str | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
+    """True if oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
 
     On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the processor itself
     is asked too. Whatever a build of torch cannot say counts as no.
@@ -115,7 +115,7 @@ def describe(run: Execution) -> dict[str, Any]:
 
 
 def compatibility_key(run: Execution, trusted: Iterable[str]) -> dict[str, Any]:
-    """What must be the same for a continued run to give the numbers of an uninterrupted one."""
+    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one."""
     computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
     versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
     return {**versions, "device": computer, "bfloat16": run.bfloat16}

@@ -1,4 +1,4 @@
-"""A run's folder whose rows are told to a logger as well, once they are on disk; the loop writes to it as to any other."""
+"""A run's folder that passes its rows to a logger as well, once they are on disk; the loop writes to it as to any other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixexp.run.folder import RunFolder
 
 @contextlib.contextmanager
 def logged(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], note: Callable[[str], None]) -> Iterator[RunFolder]:
-    """A run's folder, with the logger that its configuration asks for; a logger not told of an end is told of an interruption.
+    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an interruption.
 
     settings: the configuration as dotted keys.
     """
@@ -32,11 +32,11 @@ def logged(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], n
 def run_info(
     folder: Path, settings: Mapping[str, Any], environment: Mapping[str, Any], rows: Sequence[Row], note: Callable[[str], None]
 ) -> RunInfo:
-    """What a logger is told of a run with these rows; of its settings not the logger's own, a server's address perhaps."""
-    told = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
+    """The facts that a logger gets about a run with these rows; not the logger's own settings, such as a server's address."""
+    logged_settings = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
     started = datetime.strptime(environment["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     before = [row["seconds"] for row in rows if row["step"] <= environment.get("continued_at_step", 0)]
-    return RunInfo(folder, told, environment, started - max(before, default=0.0), note)
+    return RunInfo(folder, logged_settings, environment, started - max(before, default=0.0), note)
 
 
 class _LoggedFolder(RunFolder):
@@ -66,7 +66,7 @@ class _LoggedFolder(RunFolder):
         self.end("failed")
 
     def end(self, outcome: Outcome) -> None:
-        """Tell the logger, unless it has been told of an end."""
+        """Report the end to the logger, once."""
         if self._open:
             self._open = False
             self._logger.end(outcome)

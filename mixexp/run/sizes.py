@@ -1,4 +1,4 @@
-"""What a run needs of a machine, estimated before anything is allocated, beside what the machine has."""
+"""The needs of a run, estimated before anything is allocated, beside the resources of the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CGROUP_QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"), None),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
-"""Where Linux says how much time of its processors a container may use, and of which period, in both versions."""
+"""Linux's files with the processor time of a container, and its period, in both versions."""
 LARGE = 10_000
 """The least number that can be why something is too large."""
 _OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE)
@@ -38,12 +38,12 @@ class TooLargeLine(str):
 
 
 def line(error: Exception) -> str:
-    """What to say of an error; of another class where a larger machine would not raise it."""
+    """The line about an error; of another class where a larger machine would not raise it."""
     return TooLargeLine(error) if isinstance(error, TooLarge) else str(error)
 
 
 def problems(action: Callable[[], object]) -> list[str]:
-    """What is wrong by the UserError or ValueError that an action raises, as a line; none where it raises none."""
+    """The UserError or ValueError that an action raises, as a line; none where it raises none."""
     try:
         action()
     except (UserError, ValueError) as error:
@@ -71,16 +71,16 @@ def memory(device: torch.device | None = None) -> int:
     """Bytes of memory that this process can have at most: a GPU's, or the machine's within the limits set for the process."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    found = [2**63]
+    sizes = [2**63]
     with contextlib.suppress(AttributeError, ValueError, OSError):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in CGROUP_LIMITS:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            found.append(int(path.read_text(encoding="ascii")))
+            sizes.append(int(path.read_text(encoding="ascii")))
     with contextlib.suppress(NameError, AttributeError):
         limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-        found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    return min(size for size in found if size > 0)
+        sizes += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min(size for size in sizes if size > 0)
 
 
 def require_memory(what: str, needed: float, device: torch.device | None = None) -> None:
@@ -101,7 +101,7 @@ def in_words(size: float) -> str:
 
 def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
     """The setting, as `path.key`, that holds the largest whole number, and that number; None where none is large."""
-    found: list[tuple[int, str]] = []
+    numbers: list[tuple[int, str]] = []
 
     def look(value: Any, name: str) -> None:
         if isinstance(value, Mapping):
@@ -111,34 +111,34 @@ def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
             for inner in value:
                 look(inner, name)
         elif isinstance(value, int) and abs(value) >= LARGE:
-            found.append((abs(value), name))
+            numbers.append((abs(value), name))
 
     look({key: value for key, value in settings.items() if "seed" not in key}, path)
-    number, name = max(found, default=(0, ""))
+    number, name = max(numbers, default=(0, ""))
     return (name, number) if name else None
 
 
 def called(settings: Mapping[str, Any], path: str) -> str:
-    """What to call the cause of a size: the setting with the largest number and its value, or the group."""
-    found = largest(settings, path)
-    return path if found is None else f"{found[0]} = {found[1]}"
+    """The name of the cause of a size: the setting with the largest number and its value, or the group."""
+    setting = largest(settings, path)
+    return path if setting is None else f"{setting[0]} = {setting[1]}"
 
 
 @contextlib.contextmanager
 def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
     """Inside, what fails for a large number raises TooLarge with the setting that holds it, instead of the library's error."""
-    found = largest(settings, path)
+    setting = largest(settings, path)
     try:
         yield
     except MemoryError as error:
         raise TooLarge(f"{called(settings, path)}: too large; this machine has {in_words(memory())} of memory") from error
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-        if found is None or not _OVERFLOW.search(str(error)):
+        if setting is None or not _OVERFLOW.search(str(error)):
             raise
-        raise TooLarge(f"{found[0]} = {found[1]}: too large; no memory can hold it") from error
+        raise TooLarge(f"{setting[0]} = {setting[1]}: too large; no memory can hold it") from error
 
 
-class Kept:
+class SavedTensors:
     """Counts the bytes that a pass keeps for its gradient, without the parameters; the tensors may lie on the meta device."""
 
     def __init__(self, parameters: Iterator[torch.nn.Parameter]) -> None:
@@ -152,7 +152,7 @@ class Kept:
 
     def counting(self) -> Any:
         """The context of a pass."""
-        return torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
+        return torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         place = tensor.untyped_storage()._cdata

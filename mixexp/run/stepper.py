@@ -168,14 +168,14 @@ class Stepper:
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
         # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit on kinds
-        own = types.FunctionType(
+        own_code = types.FunctionType(
             forward.__code__.replace(co_name=f"forward_{next(_serial)}"), forward.__globals__, None, None, forward.__closure__
         )
         options: dict[str, Any] = {"fallback_random": True}
         if self._device.type == "cuda":  # nothing is to be chosen by timing: what else keeps the device busy would choose
             options |= {"triton.autotune_pointwise": False, "shape_padding": False}
             options |= {"deterministic": True} if hasattr(inductor, "deterministic") else {}
-        compiled = torch.compile(own, fullgraph=True, dynamic=False, options=options)
+        compiled = torch.compile(own_code, fullgraph=True, dynamic=False, options=options)
 
         def call(*arguments: Any) -> tuple[Tensor, Tensor]:
             nonlocal compiled
@@ -190,14 +190,14 @@ class Stepper:
 
 
 def host_state(modules: Sequence[nn.Module]) -> Any:
-    """What code could keep from step to step beside tensors, which a graph would repeat as it was when captured.
+    """Python state that may change between steps; a CUDA graph would replay its value at capture time.
 
     Plain attributes of modules and of those in them, and the global generators.
     """
     plain = (bool, int, float, str, type(None))
     parts = [part for module in modules for part in module.modules()]
-    kept = [{name: value for name, value in vars(part).items() if isinstance(value, plain)} for part in parts]
-    return kept, random.getstate(), pickle.dumps(np.random.get_state())
+    attributes = [{name: value for name, value in vars(part).items() if isinstance(value, plain)} for part in parts]
+    return attributes, random.getstate(), pickle.dumps(np.random.get_state())
 
 
 def new_pool() -> Any:
@@ -209,8 +209,8 @@ def capture(steps: Callable[[], None], pool: Any, device: torch.device) -> Calla
     """A function that does on the device again what `steps` does; `steps` itself is recorded and has no effect."""
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream(device)
-    own = None if stream == torch.cuda.default_stream(device) else stream  # the default one cannot be captured
-    with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, stream=own):
+    side_stream = None if stream == torch.cuda.default_stream(device) else stream  # the default one cannot be captured
+    with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, stream=side_stream):
         steps()
     return graph.replay
 

@@ -1,1 +1,1 @@
-"""What an experiment's file says beside its runs' settings: the grid, the table, the claims and the editions."""
+"""The parts of an experiment's file beside its runs' settings: the grid, the table, the claims and the editions."""

@@ -25,7 +25,7 @@ CITED = {
     "zhang2018_mixup": "e",
     "ours": "",
 }
-"""Citation key → article; what is claimed by nobody but the experiment itself is of none."""
+"""Citation key → article; a claim of the experiment itself belongs to none."""
 
 
 def article_of(source: str) -> str:

@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Test:
-    """A claim's test: cells of which each seed gives a number, and what is said of these numbers.
+    """A claim's test: cells in which each seed gives a number, and the claim about these numbers.
 
     kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order (sign × the numbers
     rise from cell to cell) or best (sign × the first number is above sign × each other). level: a contrast of one cell with a number.
@@ -80,7 +80,7 @@ class Test:
 
 
 def edition_problems(editions: Any) -> dict[str, str]:
-    """What is wrong with the names and the form of an ``editions:`` block, a sentence for each that has something wrong."""
+    """The errors of the names and the form of an ``editions:`` block, a sentence for each edition with one."""
     if editions is None or isinstance(editions, Mapping):
         problems = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
         return {name: problem for name, problem in problems.items() if problem}
@@ -97,7 +97,7 @@ def _of_edition(name: str, block: Any) -> str:
 
 
 def claim_problems(claims: Any, editions: Collection[str] = (), known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
-    """What is wrong with a ``claims:`` block, a sentence for each claim that has something wrong; empty when nothing is.
+    """The errors of a ``claims:`` block, a sentence for each claim with one.
 
     editions: those of the experiment. known: as for ``check_problems``.
     """
@@ -122,19 +122,19 @@ def _problems(block: str, claims: Any, editions: Sequence[str] | None, known: Ma
 
 
 def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> Iterator[str]:
-    """The things wrong with a claim, or with a check where editions are None; the first is told."""
+    """The errors of a claim, or of a check where editions are None; only the first is reported."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         yield f"{place}: the name of a claim is a text of letters, digits and underscores."
     if not isinstance(claim, Mapping):
         yield f"{place} is {shown(claim)}; it needs {'source, ' if editions is not None else ''}says, and test or cannot."
         return
-    own = ("says", *LIKE_THE_TABLE, "test", *(("source", "cannot", *editions) if editions is not None else ()))
+    allowed_keys = ("says", *LIKE_THE_TABLE, "test", *(("source", "cannot", *editions) if editions is not None else ()))
     for key in claim:
-        if key not in own:
+        if key not in allowed_keys:
             of = f" ({key!r} is no edition of the experiment)" if isinstance(claim[key], Mapping | None) and editions is not None else ""
-            yield f"{place} has no key {key!r}{of}.{closest(key, own)} There are {listed(dict.fromkeys(own))}."
+            yield f"{place} has no key {key!r}{of}.{closest(key, allowed_keys)} There are {listed(dict.fromkeys(allowed_keys))}."
     for key in ("source", "says", "cannot"):
-        if (key in claim or (key in own and key != "cannot")) and not (isinstance(claim.get(key), str) and claim[key].strip()):
+        if (key in claim or (key in allowed_keys and key != "cannot")) and not (isinstance(claim.get(key), str) and claim[key].strip()):
             yield f"{place}.{key} is {shown(claim.get(key))}; it needs a text."
     if editions is not None:
         cited = key_of(claim["source"])
@@ -189,8 +189,8 @@ def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None
         if not isinstance(value, list) or len(value) < few or (kind == "pair" and len(value) > few):
             yield f"{place} is {shown(value)}; it needs a list of {'two' if kind == 'pair' else f'{few} or more'} cells."
             return
-        for count, one in enumerate(value, start=1):
-            yield from _of_cell(f"{place}, its cell {count},", one, known)
+        for count, cell in enumerate(value, start=1):
+            yield from _of_cell(f"{place}, its cell {count},", cell, known)
     elif kind == "key":
         if not isinstance(value, str) or not value:
             yield f"{place} is {shown(value)}; it needs a dotted key."
@@ -244,16 +244,16 @@ def _compared(form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[list
 def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     """A cell that is compared with itself, or a difference with the same one."""
     spelled = [[_spelled(cell) for cell in cells] for cells in compared]
-    for cells, own in zip(compared, spelled, strict=True):
-        for cell in (cell for count, cell in enumerate(cells) if own[count] in own[:count]):
+    for cells, texts in zip(compared, spelled, strict=True):
+        for cell in (cell for count, cell in enumerate(cells) if texts[count] in texts[:count]):
             yield f"{place} compares {shown(cell)} with itself; each cell has to be another one."
-    pairs = [own for own in spelled if len(own) == 2]
+    pairs = [texts for texts in spelled if len(texts) == 2]
     if len(pairs) == 2 and pairs[0] == pairs[1]:
         yield f"{place} compares a difference with itself."
 
 
 def _spread(over: Sequence[float], log: bool) -> bool:
-    """Whether numbers lie far enough apart to fit a line through."""
+    """True for numbers that lie far enough apart to fit a line through."""
     places = [math.log10(value) if log else float(value) for value in over]
     middle = math.fsum(places) / len(places)
     return math.fsum((x - middle) ** 2 for x in places) > 0
@@ -265,7 +265,7 @@ def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def groups_in(block: Any) -> set[str]:
-    """The first parts of all dotted keys that a block names, of which a group has settings of its own."""
+    """The first parts of all dotted keys in a block: the groups whose own settings it names."""
     if isinstance(block, Mapping):
         keys = [*block, *(value for key, value in block.items() if key == "with")]
         return {key.partition(".")[0] for key in keys if isinstance(key, str) and "." in key}.union(*map(groups_in, block.values()))
@@ -304,9 +304,9 @@ def _read(test: Mapping[str, Any]) -> Test:
         return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"])
     if form in ("increasing", "decreasing"):
         cells, sign = tuple(map(_cell, test[form])), 1 if form == "increasing" else -1
-        return Test("order", cells, f" {'<' if sign > 0 else '>'} ".join(f"({one})" for one in cells), sign)
+        return Test("order", cells, f" {'<' if sign > 0 else '>'} ".join(f"({item})" for item in cells), sign)
     others, sign = tuple(map(_cell, test["among"])), 1 if form == "highest" else -1
-    words = f"{cell} {'>' if sign > 0 else '<'} each of {'; '.join(f'({one})' for one in others)}"
+    words = f"{cell} {'>' if sign > 0 else '<'} each of {'; '.join(f'({item})' for item in others)}"
     return Test("best", (cell, *others), words, sign)
 
 

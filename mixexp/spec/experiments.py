@@ -17,7 +17,7 @@ from mixexp.spec.stated import Stated, stated
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment's file says beside the runs' settings; sweep: the folder of its runs; article: a letter, or none.
+    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: a letter, or none.
 
     editions: name → its block. settings: all that the file says, empty where there is none.
     """
@@ -31,7 +31,7 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def stated(self, edition: str) -> Stated:
-        """What the runs of an edition have to be, or of the experiment itself where no edition is called so."""
+        """The settings that the runs of an edition have to have, or those of the experiment itself where no edition has the name."""
         return stated(self.settings, self.editions.get(edition))
 
 
@@ -48,14 +48,14 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
         if plain_name(name):
             members.setdefault(name, []).append(run)
     chosen = []
-    for name, own in members.items():
+    for name, runs_of_it in members.items():
         files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
-        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, own))
+        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, runs_of_it))
     return chosen
 
 
 def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
-    """An experiment, of which there is no file, as far as its runs' configurations say what it is; the newest says what it claims."""
+    """An experiment without a file, as far as its runs' configurations have it; the claims are the newest run's."""
     runs = sorted(runs, key=lambda run: str(run.environment.get("started")))
     editions = {str(run.config["edition"]): {"checks": run.config.get("checks")} for run in runs if run.config.get("edition") is not None}
     return Experiment(name, str(runs[-1].config.get("name")), "", runs[-1].table, runs[-1].config.get("claims"), editions)
@@ -63,7 +63,7 @@ def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
 
 def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
     """The folders that are there of the sweeps of some experiments and their editions, kept ones among them."""
-    names = [name for one in chosen for name in (one.sweep, *(f"{one.sweep}_{edition}" for edition in one.editions))]
+    names = [name for item in chosen for name in (item.sweep, *(f"{item.sweep}_{edition}" for edition in item.editions))]
     candidates = [path for name in names for path in (outputs / name, *sorted((outputs / "published").glob(f"*/{name}")))]
     return [path for path in candidates if path.is_dir()]
 

@@ -15,7 +15,7 @@ from mixexp.errors import UserError
 Cell = dict[str, str]
 
 MOST_CELLS = 100_000
-"""Cells of one sweep; planning so many already takes half an hour."""
+"""Maximum cells of one sweep; planning them takes half an hour."""
 
 
 def as_override(value: Any) -> str:
@@ -46,7 +46,7 @@ def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
 
 
 def value_of(text: str) -> Any:
-    """What an override's right-hand side means; 1e-3 is a number for Hydra, though not for YAML."""
+    """The value of an override's right-hand side; 1e-3 is a number for Hydra, though not for YAML."""
     value = yaml.safe_load(text)
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
@@ -54,17 +54,17 @@ def value_of(text: str) -> Any:
     return value
 
 
-def narrow(cells: list[Cell], key: str, wanted: Sequence[str]) -> list[Cell]:
+def narrow(cells: list[Cell], key: str, texts: Sequence[str]) -> list[Cell]:
     """The cells that have the key with one of the wanted values."""
-    values = [value_of(value) for value in wanted]
+    values = [value_of(value) for value in texts]
     return [cell for cell in cells if key in cell and value_of(cell[key]) in values]
 
 
-def replace(cells: list[Cell], key: str, wanted: Sequence[str], everywhere: bool) -> list[Cell]:
+def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool) -> list[Cell]:
     """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones are one."""
     replaced: dict[tuple[tuple[str, str], ...], Cell] = {}
     for cell in cells:
-        options = [{**cell, key: value} for value in wanted] if key in cell or everywhere else [cell]
+        options = [{**cell, key: value} for value in texts] if key in cell or everywhere else [cell]
         replaced |= {tuple(sorted(option.items())): option for option in options}
     return list(replaced.values())
 

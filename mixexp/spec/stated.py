@@ -28,12 +28,12 @@ Repeats = frozenset[tuple]
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says of the runs of an experiment, or of an edition: blocks of settings, of which every run has those of one."""
+    """The runs that a file states for an experiment or an edition: blocks of settings; every run has the settings of one block."""
 
     blocks: tuple[Block, ...]
 
     def has(self, run: Run) -> bool:
-        """Whether a run has the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
+        """True for a run with the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
         return any(all(self._agrees(run, key, values) for key, values in block.items()) for block in self.blocks)
 
     def repeats(self, conditions: Mapping[str, Any]) -> Repeats | None:
@@ -45,7 +45,7 @@ class Stated:
 
     @property
     def _counts_seeds(self) -> bool:
-        """Whether seeds are stated in all blocks, and are enough for a test: an article's own one seed is none to hold a run to."""
+        """True where all blocks state seeds, enough for a test: no run is held to an article's own single seed."""
         if any(block.get("seed") is ANYTHING for block in self.blocks):
             return False
         return len(frozenset().union(*map(_repeats, self.blocks))) >= MIN_SEEDS
@@ -57,25 +57,25 @@ class Stated:
         return value in values or (value is None and key in SETTLED) or (key.startswith("mix_layer.") and run.setting("mix_layer") is None)
 
 
-def states(wanted: Repeats, repeat: tuple) -> bool:
-    """Whether a run's seed and data_seed are among those that are stated."""
-    return any(repeat[0] == seed and data in (ANYTHING, repeat[1]) for seed, data in wanted)
+def states(repeats: Repeats, repeat: tuple) -> bool:
+    """True if a run's seed and data_seed are among those that are stated."""
+    return any(repeat[0] == seed and data in (ANYTHING, repeat[1]) for seed, data in repeats)
 
 
-def missing(wanted: Repeats, there: frozenset[tuple]) -> int:
-    """How many of the stated repeats have no run among those that are there, each a seed with its data_seed."""
-    return sum(not any(states(frozenset({one}), repeat) for repeat in there) for one in wanted)
+def missing(repeats: Repeats, there: frozenset[tuple]) -> int:
+    """The number of stated repeats that have no run among those that are there, each a seed with its data_seed."""
+    return sum(not any(states(frozenset({stated_repeat}), repeat) for repeat in there) for stated_repeat in repeats)
 
 
 def stated(settings: Mapping[str, Any], edition: Mapping[str, Any] | None = None) -> Stated:
-    """What an experiment's file says, as parsed, or with an edition's block in it that edition; of nothing one block without settings.
+    """The statement of an experiment's parsed file, or of an edition with its block; without settings, one empty block.
 
     Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace them, as in a sweep.
     """
     sweeper = _inner(_inner(settings, "hydra"), "sweeper")
     params = {**_inner(sweeper, "params"), **_inner(edition or {}, "params")}
-    own = (edition or {}).get("grid")
-    grid = sweeper.get("grid") if own is None else own
+    edition_grid = (edition or {}).get("grid")
+    grid = sweeper.get("grid") if edition_grid is None else edition_grid
     blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in grid or () if isinstance(block, Mapping)]
     blocks = blocks or [{}]
     for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
@@ -93,12 +93,12 @@ def stated(settings: Mapping[str, Any], edition: Mapping[str, Any] | None = None
 def _whole(block: Block) -> Block:
     """A block without what makes no other result, and with one budget: beside steps, epochs says nothing."""
     unread = [f"{key}." for key, values in block.items() if values is ANYTHING]
-    kept = {key: values for key, values in block.items() if not under(key, SAME_RESULT) and not key.startswith(tuple(unread))}
-    if kept.get("steps", frozenset({None})) != {None}:
-        kept.pop("epochs", None)
-    elif "epochs" in kept:
-        kept.setdefault("steps", frozenset({None}))
-    return kept
+    settings = {key: values for key, values in block.items() if not under(key, SAME_RESULT) and not key.startswith(tuple(unread))}
+    if settings.get("steps", frozenset({None})) != {None}:
+        settings.pop("epochs", None)
+    elif "epochs" in settings:
+        settings.setdefault("steps", frozenset({None}))
+    return settings
 
 
 def _repeats(block: Block) -> Repeats:
@@ -117,17 +117,17 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, frozenset | No
         for words, option in entry.items() if isinstance(entry, Mapping) else ():
             if (group := _GROUP.fullmatch(str(words).strip())) is not None:
                 yield group[1], _listed(option)
-    own = {key: value for key, value in settings.items() if key not in ("defaults", "hydra", *DESCRIPTIONS)}
-    yield from ((key, _listed(value, whole=True)) for key, value in flatten(own).items())
+    run_settings = {key: value for key, value in settings.items() if key not in ("defaults", "hydra", *DESCRIPTIONS)}
+    yield from ((key, _listed(value, whole=True)) for key, value in flatten(run_settings).items())
 
 
 def _listed(value: Any, whole: bool = False) -> frozenset | None:
     """The values of a grid's axis; whole: a list is one value."""
     values = value if isinstance(value, list) and not whole else [value]
-    if any("${" in str(one) for one in values):
+    if any("${" in str(item) for item in values):
         return ANYTHING
     # in a grid a text such as "[2,3]" stands for a list, which would be an axis
-    return frozenset(comparable(parse_yaml(one) if isinstance(one, str) and one.startswith("[") else one) for one in values)
+    return frozenset(comparable(parse_yaml(item) if isinstance(item, str) and item.startswith("[") else item) for item in values)
 
 
 def _typed(value: Any) -> frozenset | None:

@@ -1,4 +1,4 @@
-"""The `table:` block of a configuration: what it may hold, and what is wrong with one."""
+"""The `table:` block of a configuration: its keys, and the errors of one."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def scale(spec: Mapping[str, Any], metric: str) -> float:
 
 
 def better(spec: Mapping[str, Any], metric: str) -> str:
-    """Which of two values of a metric is better, where the table does not say it: the smaller loss or error."""
+    """The better direction of a metric, "higher" or "lower": the table's, else lower for losses and errors."""
     if metric == spec["metric"]:
         return spec["better"]
     return "lower" if metric.endswith(("loss", "error")) else "higher"
 
 
 def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]:
-    """What is wrong with a ``table:`` block, a sentence for each key of it that is; empty when nothing is.
+    """The errors of a ``table:`` block, a sentence for each key with one.
 
     axes: whether it has to have rows and columns, as all but the part of it that a claim has do.
     """
@@ -88,7 +88,7 @@ def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]
 
 
 def number(value: Any) -> bool:
-    """Whether a value is a number that sums and squares of do not burst."""
+    """True for a number whose sums and squares do not overflow."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
@@ -102,7 +102,7 @@ def _mapping_of_mappings(value: Any) -> bool:
 
 
 def measure_problem(measure: Mapping[str, Any]) -> str:
-    """What is wrong with one of an axis's measures or with a cell's, empty when nothing is."""
+    """The error of one of an axis's measures or of a cell's; empty when there is none."""
     known = ("metric", "rule", "where", "better", "scale")
     strange = [key for key in measure if key not in known]
     if strange:

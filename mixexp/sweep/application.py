@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.plan.compose import compose, explained
 from mixexp.plan.composer import composed
-from mixexp.plan.options import options, own_folders
+from mixexp.plan.options import options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, values
 from mixexp.plan.refusals import refuse, refuse_several
 from mixexp.plan.space import rewritten
@@ -35,21 +35,21 @@ from mixexp.text import command, in_shell
 def application(words: Sequence[str]) -> None:
     """Hand a command line to Hydra, which runs one job or a sweep; raises UserError."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be said in our words
-    folders, words = own_folders(words)
+    folders, words = user_folders(words)
     if len(folders) > 1:
         raise UserError(f"--config-dir {' '.join(map(str, folders))}: one folder at a time")
     flags, overrides = _flags(words, folders)
-    own = [f"--config-dir={folder}" for folder in folders]
+    config_dirs = [f"--config-dir={folder}" for folder in folders]
     sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser wants the overrides in one piece
-    typed = [*(["-m"] if sweep else []), *own, *(flag for flag in flags if flag not in sweep), *overrides]
+    typed = [*(["-m"] if sweep else []), *config_dirs, *(flag for flag in flags if flag not in sweep), *overrides]
     command_line = [sys.argv[0], *typed]
-    shown = _shows(flags)
+    shown = any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
     sys.argv[1:] = [*typed[: len(typed) - len(overrides)], *_checked(overrides, folders, typed, bool(sweep), shown)]
 
-    def job(found: DictConfig) -> dict[str, Any] | None:
+    def job(config: DictConfig) -> dict[str, Any] | None:
         sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
-        return _job(found, overrides, folders, typed)
+        return _job(config, overrides, folders, typed)
 
     with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
         # a folder that is not there
@@ -126,7 +126,7 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
     parser.__class__ = _Flags  # Hydra makes it
     known = [name for action in parser._actions for name in action.option_strings]
     try:
-        found, unknown = parser.parse_known_intermixed_args(list(words))
+        arguments, unknown = parser.parse_known_intermixed_args(list(words))
     except UserError as error:
         strange = [word for word in words if re.match(r"-[^-].", word) and word.partition("=")[0] not in known]
         if not strange:
@@ -138,38 +138,38 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
         if "=" in unknown[0] and not closest(name.lower(), long):
             raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
         raise UserError(f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}")
-    flags, left = [], list(found.overrides)
+    flags, left = [], list(arguments.overrides)
     for word in reversed(words):  # an option's value may read like an override before it
         if left and word == left[-1]:
             left.pop()
         else:
             flags.insert(0, word)
-    _refuse_flags(found, list(found.overrides), flags)
-    if found.config_name not in (None, "config") and not folders:
-        raise UserError(f"--config-name {found.config_name}: mixexp has one, config; {_OWN}")
-    return flags, found.overrides
+    _refuse_flags(arguments, list(arguments.overrides), flags)
+    if arguments.config_name not in (None, "config") and not folders:
+        raise UserError(f"--config-name {arguments.config_name}: mixexp has one, config; {_OWN}")
+    return flags, arguments.overrides
 
 
-def _refuse_flags(found: argparse.Namespace, overrides: Sequence[str], flags: Sequence[str]) -> None:
-    once = [name for name in ("cfg", "info") if getattr(found, name) is not None]
-    if once and (found.multirun or found.run):
+def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags: Sequence[str]) -> None:
+    once = [name for name in ("cfg", "info") if getattr(arguments, name) is not None]
+    if once and (arguments.multirun or arguments.run):
         rest = [flag for flag in flags if not _is_multirun(flag) and flag not in ("-r", "--run")]
         groups = options([CONF])
         parsed = parse(overrides, groups)
         first = {each.key_or_group: values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
-        line = command([*rest, *overrides], first)
-        raise UserError(f"--{once[0]} shows one configuration and runs nothing; leave {'-m' if found.multirun else '--run'} out: {line}")
-    if found.run + found.multirun + found.shell_completion + len(once) > 1:
+        line, extra = command([*rest, *overrides], first), "-m" if arguments.multirun else "--run"
+        raise UserError(f"--{once[0]} shows one configuration and runs nothing; leave {extra} out: {line}")
+    if arguments.run + arguments.multirun + arguments.shell_completion + len(once) > 1:
         raise UserError(f"{' '.join(flags)}: one of --run, --multirun, --cfg, --info and --shell-completion at a time")
     for name in ("resolve", "package"):
-        if getattr(found, name) and not found.cfg and not found.help:
+        if getattr(arguments, name) and not arguments.cfg and not arguments.help:
             raise UserError(f"--{name} goes with --cfg: {command(['--cfg', 'job', *flags, *overrides], {})}")
-    if found.shell_completion:
+    if arguments.shell_completion:
         ways = [f"{way}={shell}" for way in ("install", "uninstall", "query") for shell in ("bash", "fish", "zsh")]
         if len(overrides) != 1 or overrides[0] not in ways or (overrides[0].startswith("query") and "COMP_LINE" not in os.environ):
             raise UserError(f"--shell-completion takes one of {', '.join(ways[:6])}, in eval \"$(mixexp --shell-completion install=bash)\"")
     for name, instead in (("experimental_rerun", "the same command again goes on with what is missing"), ("config_path", _OWN)):
-        if getattr(found, name) is not None:
+        if getattr(arguments, name) is not None:
             raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
 
 
@@ -177,12 +177,8 @@ _OWN = "options and experiments of your own lie in a folder that --config-dir na
 
 
 def _is_multirun(flag: str) -> bool:
-    """-m, or --multirun, of which Hydra takes a beginning too."""
+    """True for -m or --multirun; Hydra accepts a beginning of it too."""
     return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
-
-
-def _shows(flags: Sequence[str]) -> bool:
-    return any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
 
 
 @contextlib.contextmanager
@@ -204,7 +200,7 @@ def _own_words(shown: bool) -> Iterator[None]:
         raise UserError(f"--package {name[1]}: the configuration has no such part.{near}" if name else text) from None
 
 
-def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]) -> dict[str, Any] | None:
+def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]) -> dict[str, Any] | None:
     """One run in this process, and its result, None where another process has the run.
 
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
@@ -214,7 +210,7 @@ def _job(found: DictConfig, words: Sequence[str], folders: Sequence[Path], typed
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
     try:
         with explained(words, folders, typed):
-            return single(composed(OmegaConf.merge({"hydra": job}, found)), list(job.overrides.task), alone)
+            return single(composed(OmegaConf.merge({"hydra": job}, config)), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # out past Hydra, which would put a line of its own before the message
             sys.exit(say(str(error), error.exit_code))

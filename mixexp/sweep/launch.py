@@ -76,7 +76,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     if sweep.runs:
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
         runs = scan(sweep.folder, _planned(sweep))
-        show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.kept))
+        show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining))
     sweep.check()
     if sweep.too_large:
         raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
@@ -92,8 +92,8 @@ def _run_sweep(
     """
     sweep = plan(cells, words, here)
     sweep.check()
-    if len(sweep.runs) < sweep.kept:
-        print(f"{sweep.kept} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    if len(sweep.runs) < sweep.remaining:
+        print(f"{sweep.remaining} cells are {len(sweep.runs)} different runs: cells that act alike run once")
     print_notes(sweep.runs, alone=sweep.cells == 1)
     with announced(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep), queue):
         outcomes, waiting = partition_runs(sweep.runs)

@@ -42,7 +42,7 @@ from mixexp.text import sanitize
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
 MOST_STANDARD = 6
-"""Rows or columns with panels in a figure that nobody asked for."""
+"""Rows or columns with panels in a figure that the table does not ask for."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,11 @@ KINDS = {
     "scatter": Kind(scatter, SCATTER, scatter_caption, ("probe", "x", "y")),
     "animation": Kind(animation, SCATTER, animation_caption, ("probe", "x", "y")),
 }
-ALLOWED = {
-    "by": ("rows", "columns"),
-    "each": ("rows", "columns"),
-    "x_scale": ("linear", "log"),
-    "y_scale": ("linear", "log"),
-}
+ALLOWED = {**dict.fromkeys(("by", "each"), ("rows", "columns")), **dict.fromkeys(("x_scale", "y_scale"), ("linear", "log"))}
 
 
 def figure_problem(spec: Any) -> str:
-    """What is wrong with one entry of ``table.figures``, empty when nothing is."""
+    """The error of one entry of ``table.figures``; empty when there is none."""
     if not isinstance(spec, Mapping) or not spec.get("file"):
         return f"table.figures has {spec!r}; each figure needs a file and a kind."
     name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
@@ -154,7 +149,7 @@ def _styled() -> Iterator[None]:
 
 
 def standard(table: Table) -> list[dict[str, Any]]:
-    """What every report draws beside the table's own figures: the kinds among these that it does not ask for and its runs have data for.
+    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs have data for.
 
     Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
     that a network was shown.
@@ -166,8 +161,9 @@ def standard(table: Table) -> list[dict[str, Any]]:
     only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
+    evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
     kinds = {
-        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and any(_evaluations(run) > 1 for run in runs) else None,
+        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
@@ -176,12 +172,8 @@ def standard(table: Table) -> list[dict[str, Any]]:
     return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
 
 
-def _evaluations(run: Run) -> int:
-    return len(next(iter(run.metrics.values()), ()))
-
-
 def _uneven(run: Run) -> bool:
-    """Whether classes differ in size by more than images drawn at random would, whose counts have a variance of about their mean."""
+    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
     return whole and variance(counts) > 5 * fmean(counts)

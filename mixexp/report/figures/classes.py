@@ -82,16 +82,16 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
     """
     axes = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     if spec["only"] is not None:
-        wanted, known = [label(name) for name in spec["only"]], [entry.label for entries in axes.values() for entry in entries]
-        for name in wanted:
+        labels, known = [label(name) for name in spec["only"]], [entry.label for entries in axes.values() for entry in entries]
+        for name in labels:
             if name not in known:
                 raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")
-        axes = {axis: [entry for entry in entries if entry.label in wanted] or entries for axis, entries in axes.items()}
+        axes = {axis: [entry for entry in entries if entry.label in labels] or entries for axis, entries in axes.items()}
     cells = [(row, column, runs) for row in axes["rows"] for column in axes["columns"] if (runs := runs_of(table, row, column))]
     if spec["only"] is None and len(cells) > spec["most"]:
         rows = list(dict.fromkeys(row.label for row, _, _ in cells))
-        kept = spread(rows, max(1, spec["most"] * len(rows) // len(cells)))
-        cells = [cell for cell in cells if cell[0].label in kept]
+        row_labels = spread(rows, max(1, spec["most"] * len(rows) // len(cells)))
+        cells = [cell for cell in cells if cell[0].label in row_labels]
     if not cells:
         raise UserError("there are no runs")
     if len(cells) > MOST_MATRICES:
@@ -100,7 +100,7 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
 
 
 def spread(things: list[Any], most: int) -> list[Any]:
-    """At most so many of the things, evenly from the first to the last."""
+    """At most `most` items, evenly from the first to the last."""
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
@@ -164,8 +164,8 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_xticks(range(len(names)), [text(name, 11) for name in names], rotation=90)
         else:
             panel.set_xlabel("training images of the class")
-            own = [size for recalls in lines for size, _ in recalls.values()]
-            if min(own) > 0 and max(own) > 10 * min(own):
+            sizes = [size for recalls in lines for size, _ in recalls.values()]
+            if min(sizes) > 0 and max(sizes) > 10 * min(sizes):
                 plain_log(panel, "x")
     for panel in spare:
         panel.remove()
@@ -228,7 +228,7 @@ def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float
 
 @dataclass(frozen=True)
 class Confusion:
-    """Test images by true class (rows) and predicted class (columns), int64 [C, C], of so many runs."""
+    """Test images by true class (rows) and predicted class (columns), int64 [C, C], with the number of runs."""
 
     classes: tuple[str, ...]
     counts: np.ndarray
@@ -236,7 +236,7 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """What part of each class was predicted as which, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -247,7 +247,7 @@ class Confusion:
 
 
 def confusion_of(run: Run) -> Confusion:
-    """What confusion.csv says of a run's last evaluation; raises UserError where there is none that can be read."""
+    """The confusion.csv of a run's last evaluation; raises UserError where there is none that can be read."""
     try:
         (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
         counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)

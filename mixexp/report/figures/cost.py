@@ -23,13 +23,13 @@ COST: dict[str, Any] = {"by": "columns"}
 FILLED = ("full", "none", "left", "right", "top", "bottom")
 """Of markers, by device."""
 MOST_LABELS = 60
-"""Means of which some can be labelled; of more, words would be a matter of luck."""
+"""Maximum means with labels; more would overlap."""
 WIDE = 20
 """Times that the longest run is as long as the shortest from which x is logarithmic."""
 
 
 def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
-    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; devices are told apart."""
+    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; markers differ by device."""
     axes = ("columns", "rows") if spec["by"] == "columns" else ("rows", "columns")
     lines, others = (entries_of(table, axis) for axis in axes)
     points = {run.folder: point for run in runs_of(table, Entry("", {})) if (point := _point(table, run)) is not None}
@@ -48,12 +48,12 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
         for other in others:
             members = [run for run in runs_of(table, line, other) if run.folder in points]
             for place, device in enumerate(hardware):
-                own = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
-                if own:
-                    x, y = zip(*own, strict=True)
+                dots_of_device = [(points[run.folder][0] / per, points[run.folder][1]) for run in members if device_of(run) == device]
+                if dots_of_device:
+                    x, y = zip(*dots_of_device, strict=True)
                     middle = fmean(x), table.statistic.centre(y)
                     dots, middles = clouds.setdefault((index if named_lines else 0, place), ([], []))
-                    dots += own
+                    dots += dots_of_device
                     middles.append(middle)
                     words = [entry.label for entry in (*([] if named_lines else [line]), *([other] if len(others) > 1 else []))]
                     means.append((*middle, text(", ".join(words), 24) if any(words) else ""))
@@ -84,10 +84,10 @@ def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
     hardware = devices(table)
     where = f"on {hardware[0]}" if len(hardware) == 1 else f"on {len(hardware)} devices, whose times do not compare (the markers' filling tells which)"
     by = axis_words(table, spec["by"])
-    told = f", markers by {by}" if by else ""
+    markers = f", markers by {by}" if by else ""
     return (
-        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{told}; small: runs, large: "
-        f"the mean of a cell ({number_words(cell_sizes(table))})."
+        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
+        f"large: the mean of a cell ({number_words(cell_sizes(table))})."
     )
 
 
@@ -117,7 +117,7 @@ def devices(table: Table) -> list[str]:
 
 
 def device_of(run: Run) -> str:
-    """What a run ran on."""
+    """The device of a run."""
     name, threads = run.environment.get("device_name", "unknown device"), run.environment.get("threads")
     on_processor = run.environment.get("device", "cpu") == "cpu" and isinstance(threads, int)
     return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if on_processor else str(name)

@@ -28,19 +28,19 @@ Row = Mapping[str, str]
 
 def images(table: Table, spec: Mapping[str, Any]) -> Figure:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
-    cells = kept(table, spec)
+    cells = cells_with_images(table, spec)
     size = TWO_COLUMNS / spec["count"]
     return _grid(table, spec, cells, size)
 
 
 def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
     """The caption of what a network saw."""
-    layers = {row["layer"] for *_, rows in kept(table, spec) for row in rows} - {"", "input"}
+    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
     hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
     return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
 
 
-def kept(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
+def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
     """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
     cells, problem = [], "there are no runs"
     for outer in outer_of(table, spec):

@@ -36,15 +36,7 @@ from mixexp.run.reader import Run
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import better, scale, unit
 
-AGAINST: dict[str, Any] = {
-    "x": "",
-    "y": "",
-    "by": "columns",
-    "x_label": "",
-    "x_scale": "linear",
-    "x_max": None,
-    "published": False,
-}
+AGAINST: dict[str, Any] = {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False}
 CURVES: dict[str, Any] = {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}
 
 Points = dict[Any, list[float]]
@@ -166,7 +158,7 @@ def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
 
 
 def _abreast(blocks: int, quantities: int) -> int:
-    """How many blocks of panels lie beside each other: one, as far as the page is long enough."""
+    """The number of blocks of panels beside each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
     columns = next(fitting, widest)
@@ -179,7 +171,7 @@ def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
 
 
 def said(table: Table, spec: Mapping[str, Any]) -> str:
-    """What is on the y axis."""
+    """The label of the y axis."""
     return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
 
 
@@ -245,14 +237,8 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
     if not points:
         return
     reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
-    panel.errorbar(
-        [x for x, _ in points],
-        [statistic.centre(values) for _, values in points],
-        yerr=reach if any(map(any, reach)) else None,
-        capsize=2.5,
-        label=name or None,
-        **series(index),
-    )
+    x, y = [x for x, _ in points], [statistic.centre(values) for _, values in points]
+    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **series(index))
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
@@ -308,9 +294,10 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
         # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
-        panel.set_xscale("log") if len(positive) == len(shown) else panel.set_xscale(
-            "symlog", linthresh=min(positive, default=1.0), linscale=0.3
-        )
+        if len(positive) == len(shown):
+            panel.set_xscale("log")
+        else:
+            panel.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.3)
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
     if 0 < len(shown) <= MOST_LINES:
@@ -331,7 +318,7 @@ def series_of(run: Run, metric: str) -> list[float | None]:
 
 
 def axis_words(table: Table, axis: str) -> str:
-    """What the rows or columns are values of; nothing where there is one for all."""
+    """The setting that the rows or columns are values of; empty where there is one for all."""
     return str(table.spec[axis].get("label") or axis).partition(" (")[0] if len(entries_of(table, axis)) > 1 else ""
 
 
@@ -341,13 +328,13 @@ def each_words(what: str) -> str:
 
 
 def some_words(table: Table, spec: Mapping[str, Any]) -> str:
-    """How many of the panels are drawn, where it is not all."""
+    """The number of panels that are drawn, where it is not all."""
     drawn, every = len(outer_of(table, spec)), len(outer_of(table, {**spec, "only": None}))
     return f" ({drawn} of {every})" if drawn < every else ""
 
 
 def spread_words(table: Table, name: str) -> str:
-    """What lines and their bands or bars are, and of how many runs."""
+    """The meaning of lines and their bands or bars, with the number of runs."""
     sizes = cell_sizes(table)
     if max(sizes, default=0) < 2:
         return f"single runs (n = 1), no {name}"

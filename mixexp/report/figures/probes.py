@@ -164,7 +164,7 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
-    """What a panel is of: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
+    """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
     what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
     return ", ".join(word for word in (of(table, spec["each"], entry) if first else "", what) if word)
 
@@ -183,10 +183,10 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     """x → a y for each run, the mean of its rows there."""
     points: dict[float, list[float]] = {}
     for run in runs:
-        own: dict[float, list[float]] = {}
+        by_x: dict[float, list[float]] = {}
         for row in _rows(run, spec, spec["x"], spec["y"]):
-            own.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
-        for x, values in own.items():
+            by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
+        for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
             if finite and math.isfinite(x):
                 points.setdefault(x, []).append(sum(finite) / len(finite))
@@ -214,8 +214,8 @@ def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     for name in (*needed, *spec["where"]):
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    wanted = {name: comparable(value) for name, value in spec["where"].items()}
-    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+    conditions = {name: comparable(value) for name, value in spec["where"].items()}
+    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
     if not matching:
         raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
     return matching
@@ -295,7 +295,7 @@ def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
 
 
 def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> None:
-    """What the colours mean: a legend for classes, a bar for a scale."""
+    """The key of the colours: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
         legend(figure, list(panels), list(names))

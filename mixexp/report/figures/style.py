@@ -1,4 +1,4 @@
-"""What all figures share: widths, colours, markers, fonts, the canvas, titles, axes and the legend."""
+"""The style of all figures: widths, colours, markers, fonts, the canvas, titles, axes and the legend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TALLEST = 9.0
 KEY = 2.0
 """Inches of a legend beside its panels."""
 MOST_LINES = 10
-"""In a panel: beyond them nobody follows one."""
+"""Maximum lines per panel; more are unreadable."""
 MOST_PANELS = 60
 # Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
@@ -79,7 +79,7 @@ def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[
 
 
 def grid(count: int, abreast: int) -> tuple[int, int]:
-    """Rows and columns for so many panels with at most `abreast` beside each other, as even as can be."""
+    """Rows and columns for `count` panels with at most `abreast` beside each other, as even as can be."""
     rows = math.ceil(max(count, 1) / abreast)
     return rows, math.ceil(max(count, 1) / rows)
 
@@ -151,18 +151,18 @@ def _size(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _length(names: Sequence[str], abreast: int) -> float:
-    """Letters that a legend with so many columns is wide."""
+    """The width in letters of a legend with `abreast` columns."""
     high = math.ceil(len(names) / abreast)
     return sum(9 + max(map(_letters, names[k : k + high])) for k in range(0, len(names), high))
 
 
 def _letters(words: str) -> int:
-    """How many letters wide a text is; Chinese, Japanese and Korean ones count twice."""
+    """The width of a text in letters; Chinese, Japanese and Korean ones count twice."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in words)
 
 
 def folded(words: str, most: int) -> str:
-    """A text on lines of at most so many letters, broken between words where it can be."""
+    """A text on lines of at most `most` letters, broken between words where it can be."""
     lines = [""]
     for word in words.split(" "):
         while _letters(word) > most:
@@ -181,7 +181,7 @@ def freeze(figure: Figure) -> None:
 
 
 def title(panel: Axes, words: str) -> None:
-    """What a panel is of, above its left corner, on as many lines as its width asks for."""
+    """The title of a panel, above its left corner, on as many lines as its width asks for."""
     abreast = panel.get_subplotspec().get_gridspec().ncols
     width = panel.figure.get_figwidth() / abreast - 0.35  # the numbers of the y axis
     panel.set_title(folded(text(words), max(8, int(width * (LETTERS_AN_INCH - 1)))), loc="left")
@@ -240,14 +240,15 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
 
     if not clear(names, x):
         names = [f"{place / 1000:g}k" if place >= 1000 and place % 100 == 0 else f"{place:g}" for place in places]
-    kept: list[int] = []
+    labelled: list[int] = []
     for k in range(len(places)):
-        if not kept or clear([names[kept[-1]], names[k]], [x[kept[-1]], x[k]]):
-            kept.append(k)
-    panel.xaxis.set_major_locator(FixedLocator([places[k] for k in kept]))
-    panel.xaxis.set_minor_locator(FixedLocator([place for k, place in enumerate(places) if k not in kept]) if len(kept) < len(places) else NullLocator())
+        if not labelled or clear([names[labelled[-1]], names[k]], [x[labelled[-1]], x[k]]):
+            labelled.append(k)
+    panel.xaxis.set_major_locator(FixedLocator([places[k] for k in labelled]))
+    rest = [place for k, place in enumerate(places) if k not in labelled]
+    panel.xaxis.set_minor_locator(FixedLocator(rest) if rest else NullLocator())
     panel.xaxis.set_minor_formatter(NullFormatter())
-    shown = {float(places[k]): names[k] for k in kept}
+    shown = {float(places[k]): names[k] for k in labelled}
     panel.xaxis.set_major_formatter(lambda place, _: shown.get(float(place), f"{place:g}"))
 
 

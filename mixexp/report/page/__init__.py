@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from mixexp.report.markdown import grid, heading, plain
 from mixexp.report.page.link import link
 from mixexp.report.page.overview import facts, outcomes
 from mixexp.report.page.runlist import listed, run_list
-from mixexp.report.sheets import Sheet
 from mixexp.report.summary import MARK, STAR, contrasts
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
@@ -39,7 +37,7 @@ _NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's files, of which the page shows one and links to all, and its caption."""
+    """A figure's files and its caption; the page shows one file and links to all."""
 
     paths: Sequence[Path]
     caption: str = ""
@@ -57,46 +55,21 @@ class Part:
     claims: Decided | None = None
 
 
-@dataclass(frozen=True)
 class _View:
-    """A table by one selection rule."""
+    """A table by one selection rule; copies: the table in the languages it can be copied in, by their names."""
 
-    table: Table
-    rule: str
-    name: str
-
-    @cached_property
-    def heading(self) -> str:
-        return heading(self.table, self.rule)
-
-    @cached_property
-    def sheet(self) -> Sheet:
-        return sheets.headline(self.table, self.rule)
-
-    @cached_property
-    def warnings(self) -> list[str]:
-        return sheets.warnings(self.table, self.rule)
-
-    @cached_property
-    def differences(self) -> Sheet | None:
-        return sheets.differences(self.table, self._contrasts) if any(one.result.p is not None for one in self._contrasts) else None
-
-    @cached_property
-    def untested(self) -> str:
-        return sheets.untested(self._contrasts, self.table.statistic)
-
-    @cached_property
-    def _contrasts(self) -> list:
-        return contrasts(self.table, self.rule)
-
-    @property
-    def copies(self) -> dict[str, str]:
-        """The table in the languages it can be copied in, by their names."""
-        if len(self.sheet.rows) > COPIED:
-            return {}
-        reduced = [f"**Reduced: {plain(words)}**"] if (words := self.table.reduced) else []
-        parts = [f"{plain(self.table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
-        return {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(self.table, self.name, self.rule)}
+    def __init__(self, table: Table, rule: str, name: str) -> None:
+        compared = contrasts(table, rule)
+        tested = any(contrast.result.p is not None for contrast in compared)
+        self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
+        self.warnings = sheets.warnings(table, rule)
+        self.differences = sheets.differences(table, compared) if tested else None
+        self.untested = sheets.untested(compared, table.statistic)
+        self.copies: dict[str, str] = {}
+        if len(self.sheet.rows) <= COPIED:
+            reduced = [f"**Reduced: {plain(words)}**"] if (words := table.reduced) else []
+            parts = [f"{plain(table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
+            self.copies = {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(table, name, rule)}
 
 
 def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:
@@ -122,7 +95,7 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; {NOWHERE}",
         data=Markup(_inert(data)),
         folders=[(directory.resolve().name or "/", link(directory.resolve(), home)) for directory in directories],
-        facts=facts([one.run for one in runs]),
+        facts=facts([entry.run for entry in runs]),
         outcomes=outcomes(runs),
         count=len(runs),
         missing=_missing(tables, home),

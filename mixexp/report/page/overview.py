@@ -1,4 +1,4 @@
-"""What a report is made of, for the top of its page: how many runs and how they ended, when, where and by what they were made."""
+"""The top of a report's page: the number of runs, their outcomes, times, machines and versions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MOST = 8
 
 
 def outcomes(runs: Iterable[Listed]) -> dict[str, int]:
-    """How many runs ended how, in the order of OUTCOMES."""
-    counts = Counter(one.outcome for one in runs)
+    """Outcome → number of runs, in the order of OUTCOMES."""
+    counts = Counter(entry.outcome for entry in runs)
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
 
 
 def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """What is known of the runs together, name → words, one text a different value; facts no run has are left out.
+    """The facts of the runs together, name → words, one text a different value; facts no run has are left out.
 
     Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
     """

@@ -13,7 +13,7 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.csv_files import told_by_group
+from mixexp.report.csv_files import implied_by_group
 from mixexp.report.page.link import encoded, link
 from mixexp.report.runs import varying
 from mixexp.report.tables import Table, label
@@ -54,24 +54,24 @@ def listed(tables: Sequence[Table]) -> list[Listed]:
         for run in table.runs:
             outcome, problem = reasons.get(run.folder, (run.outcome, run.problem))
             runs[run.folder] = Listed(run, None if run.folder in runs else place, outcome, problem)
-    return sorted(runs.values(), key=lambda one: OUTCOMES.index(one.outcome))
+    return sorted(runs.values(), key=lambda entry: OUTCOMES.index(entry.outcome))
 
 
 def seconds(run: Run) -> float | None:
-    """How long a run took, as far as it came."""
+    """The duration of a run, as far as it came."""
     column = run.metrics.get("seconds") or [None]
     value = run.result.get("seconds", column[-1])
     return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12 else None
 
 
 def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dict[str, Any]:
-    """What the page's list of runs is drawn from, as JSON takes it: texts as they are to be shown, indices instead of repetitions.
+    """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
 
     keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
     the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error]; changes
     are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any.
     """
-    known = [one.run for one in runs if one.run.config]
+    known = [entry.run for entry in runs if entry.run.config]
     columns, others = _columns(tables, known)
     different = varying(known)
     usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
@@ -79,18 +79,18 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     keys = {key: place for place, key in enumerate(common)}
     texts = _Texts()
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
-    parents = {parent: link(parent, home) for parent in {one.run.folder.parent for one in runs}}
+    parents = {parent: link(parent, home) for parent in {entry.run.folder.parent for entry in runs}}
     room = ERRORS
     rows = []
-    for one in runs:
-        run, table = one.run, tables[one.table or 0]
-        error = _error(run) if one.outcome == "failed" else ""
+    for entry in runs:
+        run, table = entry.run, tables[entry.table or 0]
+        error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
         changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), one.table, texts.of(one.outcome),
-            texts.of(one.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, texts.of(entry.outcome),
+            texts.of(entry.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
         ]  # fmt: skip
@@ -103,7 +103,10 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         "rules": rules,
         "words": {rule: RULES[rule] for rule in rules},
         "levels": LEVELS,
-        "tables": [_described(table) for table in tables],
+        "tables": [
+            {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
+            for table in tables
+        ],
         "runs": rows,
         "texts": list(texts.places),
     }
@@ -122,13 +125,10 @@ class _Texts:
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
     axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
-    keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not told_by_group(key, known)]
+    keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
     repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
-    ranked = [
-        *(key for key in axes if key in keys),
-        *sorted((key for key in keys if key not in axes), key=lambda key: key.count(".")),
-    ]
+    ranked = [*(key for key in axes if key in keys), *sorted((key for key in keys if key not in axes), key=lambda key: key.count("."))]
     # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
@@ -142,12 +142,8 @@ def _value(value: Any) -> str:
 
 
 def _moment(run: Run) -> str:
-    """When the run was started, to the minute, in the time zone of its machine."""
+    """The start of the run, to the minute, in the time zone of its machine."""
     return sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
-
-
-def _described(table: Table) -> dict[str, Any]:
-    return {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:
@@ -169,7 +165,7 @@ def _curve(run: Run, table: Table) -> list[str] | None:
 
 
 def _error(run: Run) -> str:
-    """What error.txt says, cut in its middle; empty where there is none."""
+    """The text of error.txt, cut in its middle; empty where there is none."""
     try:
         return read_ends(run.folder / "error.txt", HEAD, TAIL).replace("\r\n", "\n").strip()
     except OSError:

@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
-from mixexp.plan.options import own_folders
+from mixexp.plan.options import user_folders
 from mixexp.plan.space import Choices, Range
 from mixexp.report.figures import save
 from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, text
@@ -37,7 +37,7 @@ def closing(
     )
     best = best_of(trials, settings.direction)
     if best is not None:
-        folders, _ = own_folders(sys.argv[1:])
+        folders, _ = user_folders(sys.argv[1:])
         show(
             f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
             "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
