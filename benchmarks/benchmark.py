@@ -333,7 +333,7 @@ def compare(what: str, loops: Mapping[str, Iterator[int]], threads: int, argumen
 
 
 def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """DataSplit (a): batches without a network."""
+    """Part (a): batches without a network."""
     config = configuration([], node, arguments.device)
 
     def loops() -> dict[str, Iterator[int]]:
@@ -343,7 +343,7 @@ def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[d
 
 
 def training(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """DataSplit (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
+    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
     found = []
     for label, overrides in ({name: [f"model={name}"] for name in arguments.models} or MODELS).items():
         for threads in arguments.threads:
@@ -386,7 +386,7 @@ def operations(config: Mapping[str, Any]) -> float:
 
 
 def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """DataSplit (c): an update alone, mixexp's fused one beside torch's foreach."""
+    """Part (c): an update alone, mixexp's fused one beside torch's foreach."""
     found = []
     for model, kind in itertools.product(("cnn10", "preact_resnet18"), ("sgd", "adam")):
         for threads in arguments.threads:
@@ -408,7 +408,7 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def throughput(name: str, node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """DataSplit (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
+    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
     found = []
     own = f"dataset={'cifar10' if name == 'CIFAR-10' else 'digits'}"
     for label, overrides in ({n: [f"model={n}"] for n in arguments.models} or {"small_cnn, width 16": ["model=small_cnn"]}).items():
@@ -460,7 +460,7 @@ class Memory:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """DataSplit (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
+    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
@@ -501,7 +501,7 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 
 
 def start_up(rounds: int) -> dict[str, Any]:
-    """DataSplit (e): what commands and a sweep's runs cost beside training.
+    """Part (e): what commands and a sweep's runs cost beside training.
 
     The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool cancels.
     """
@@ -530,7 +530,7 @@ def start_up(rounds: int) -> dict[str, Any]:
 
 
 def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
-    """DataSplit (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
+    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
 
     A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
     """

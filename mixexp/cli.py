@@ -189,8 +189,8 @@ def _data(words: list[str]) -> None:
 def _check_data(config: Mapping[str, Any], name: str) -> None:
     from mixexp.build import check, schema_errors
     from mixexp.dataset import Dataset
+    from mixexp.plan.settings import Settings
     from mixexp.run.data import load
-    from mixexp.run.spec import Settings
 
     trusted = {"trusted_modules": config["trusted_modules"]}
     if errors := [error for error in schema_errors(Settings, trusted, "") if error.startswith("trusted_modules")]:

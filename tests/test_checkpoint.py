@@ -717,7 +717,7 @@ def test_a_change_of_the_programs_code_is_seen(name, package):
 @pytest.mark.parametrize(
     "name",
     [
-        *("cli.py", "plan/compose.py", "sweep/one.py", "sweep/watch.py", "logger/mlflow.py", "report/tables.py", "report/new.py"),
+        *("cli.py", "plan/compose.py", "sweep/one.py", "sweep/watch.py", "run/reader.py", "logger/mlflow.py", "report/tables.py", "report/new.py"),
         *("new.py", "notes.txt", "__pycache__/train.cpython-311.pyc"),
     ],
 )

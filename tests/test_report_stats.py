@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+import warnings
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def test_no_test_with_fewer_than_three_pairs_or_without_spread():
         assert found.difference == pytest.approx(np.mean(np.subtract(ours, theirs)))
         assert found.p is found.interval is found.detectable(1) is None
     assert welch([1.0, 2.0], [3.0, 4.0, 5.0]).p is None and welch([0.1] * 3, [0.2] * 3).p is None
+
+
+def test_one_side_without_spread_is_tested_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = welch([100.0, 100.0, 100.0], [98.0, 97.0, 99.5])
+    assert result.p == pytest.approx(stats.ttest_1samp([98.0, 97.0, 99.5], 100.0).pvalue)
 
 
 @pytest.mark.parametrize("values", [OURS[:3], OURS, [1.0] * 6 + [2.0, 3.0, 4.0, 5.0]])

@@ -1,4 +1,4 @@
-"""Which images a run uses, with which labels, in which order and scale: subset, imbalance, label noise, sampling, data.choose."""
+"""Which images a run uses, with which labels, in which order and scale: subset, imbalance, label noise, sampling, data.select_data."""
 
 from __future__ import annotations
 
@@ -352,7 +352,7 @@ def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
     assert np.count_nonzero(np.diff(classes)) > 50
 
 
-# --- data.choose ---
+# --- data.select_data ---
 
 
 def test_choose_takes_the_subset_first_then_the_imbalance() -> None:

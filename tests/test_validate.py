@@ -18,7 +18,7 @@ from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.plan import plan
-from mixexp.run.spec import Settings
+from mixexp.plan.settings import Settings
 from mixexp.settings import CONF
 from mixexp.text import in_hydra
 

@@ -13,10 +13,10 @@ from mixexp.build import build, check, is_module, schema_errors
 from mixexp.errors import UserError
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.loops import loop_of
+from mixexp.plan.settings import Settings
 from mixexp.run import sizes
 from mixexp.run.device import NAMES, execution, unknown_device
 from mixexp.run.setup import another
-from mixexp.run.spec import Settings
 
 
 def validate(config: Mapping[str, Any], here: bool = True) -> list[str]:

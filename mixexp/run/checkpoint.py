@@ -28,6 +28,8 @@ COMPUTES = (
     *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
 )
 """The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""
+RECORDS = ("run/folder.py", "run/logging.py", "run/reader.py", "run/spec.py")
+"""Files among them that write and read records and compute nothing."""
 
 
 class Checkpoint:
@@ -135,7 +137,7 @@ def _source(module: ModuleType) -> bytes:
 def _own_code() -> bytes:
     package = Path(__file__).parent.parent
     files = [path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))]
-    return b"".join(path.read_bytes() for path in files if path.is_file())
+    return b"".join(path.read_bytes() for path in files if path.is_file() and str(path.relative_to(package)) not in RECORDS)
 
 
 _own_code()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later

@@ -203,12 +203,11 @@ _FAMILIES: dict[str, str] = {}
 
 
 def _family(folder: str) -> str:
-    """The family of the run in a folder, which its identity fixes; empty where its environment.json is not written yet."""
+    """The family of the run in a folder, which its identity fixes; empty where it has kept no state or its record has no family."""
     if folder not in _FAMILIES:
-        family = read_environment(Path(folder)).get("family")
-        if not isinstance(family, str):
-            return ""
-        _FAMILIES[folder] = family
+        if not os.path.exists(f"{folder}/checkpoint.pt") or not (record := read_environment(Path(folder))):
+            return ""  # it may be there later
+        _FAMILIES[folder] = str(record.get("family", ""))
     return _FAMILIES[folder]
 
 

@@ -13,17 +13,15 @@ import time
 from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from mixexp.files import read_ends
 from mixexp.run.folder import LOCK, RunFolder
 from mixexp.run.reader import load_state
+from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import handled
-
-if TYPE_CHECKING:
-    from mixexp.plan.plan import RunSpec  # with torch, which the fork server begins to import first
 
 FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process

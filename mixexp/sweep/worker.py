@@ -37,7 +37,6 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
     ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and one whose device is
     past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
     """
-    import_options()
     stop, workers = threading.Event(), []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -51,6 +50,7 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     faulthandler.enable()  # a crash in C code leaves the Python stack in the log
+    import_options()
     workers = [Worker(pipe, stop, shared=len(pipes) > 1) for pipe in pipes]
     looked = 0.0
     while workers:
