@@ -134,7 +134,7 @@ def test_a_group_has_a_plain_option(group):
     assert plain & set(options([CONF])[group])
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics", "mixexp.run.reader", "mixexp.spec.experiments"])
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics", "mixexp.run.reader", "mixexp.spec.experiments", "mixexp.sweep.application"])
 def test_what_must_start_fast_imports_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,8 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 
 from mixexp.errors import UserError, closest
-from mixexp.plan.identity import NOT_SCIENTIFIC, OPTIONAL
 from mixexp.plan.overrides import Groups, root_settings, values
+from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL
 from mixexp.text import command, in_shell
 
 DRAWN = {"mix_layer": ("random", "layers")}

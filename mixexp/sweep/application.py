@@ -1,4 +1,7 @@
-"""The application that Hydra runs: a command line becomes one run or a sweep."""
+"""The application that Hydra runs: a command line becomes one run or a sweep.
+
+What needs torch is imported where it is used: a mistyped option is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, closest, say
-from mixexp.plan.compose import compose, explained
-from mixexp.plan.composer import composed
 from mixexp.plan.options import options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, values
 from mixexp.plan.refusals import refuse, refuse_several
-from mixexp.plan.space import rewritten
 from mixexp.settings import CONF
-from mixexp.sweep.one import single
 from mixexp.text import command, in_shell
 
 
@@ -51,6 +50,8 @@ def application(words: Sequence[str]) -> None:
         sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
         return _job(config, overrides, folders, typed)
 
+    from mixexp.plan.compose import explained
+
     with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
         # a folder that is not there
         warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
@@ -62,6 +63,8 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
         return list(overrides)
     groups = options([CONF, *folders])
+    from mixexp.plan.space import rewritten
+
     parsed = parse([rewritten(override) for override in parse(overrides, groups)], groups)
     refuse(parsed, groups, typed)
     if place := [override.input_line for override in parsed if override.key_or_group.startswith("hydra.run.")]:
@@ -100,6 +103,8 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
         raise UserError(f"{chosen.input_line}: one edition at a time, each has its own grid")
     if "experiment" in words and words["experiment"].is_sweep_override():
         return []  # which the sweep refuses
+    from mixexp.plan.compose import compose
+
     name = compose([override.input_line for key, override in words.items() if key != "name"], folders)["name"]
     if alone is not None:
         raise UserError(f"{chosen.input_line}: an edition is a sweep, and this is one run: {command(alone, {}, multirun=True)}")
@@ -205,6 +210,10 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
 
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
+    from mixexp.plan.compose import explained
+    from mixexp.plan.composer import composed
+    from mixexp.sweep.one import single
+
     job = HydraConfig.get()
     alone = job.mode == RunMode.RUN
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
