@@ -3,7 +3,8 @@
 Elsewhere: how a configuration becomes data and objects (mixexp.run.setup), a run's folder, clock and checkpoints (mixexp.run.session),
 an epoch's random numbers (mixexp.run.batches), and the compiled or captured step (mixexp.run.stepper).
 
-quickstart, 27 runs of 30 epochs on scikit-learn's digits, takes 40 s on two CPU cores (conf/experiment/quickstart.yaml).
+`mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores of an Intel Xeon
+with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it (24 runs).
 """
 
 from __future__ import annotations

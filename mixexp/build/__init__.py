@@ -22,11 +22,11 @@ import torch
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from mixexp.class_names import located
 from mixexp.build.contracts import contract, example, lacking
+from mixexp.build.wording import STRICT, allowed, arms, complaint, split, typed
+from mixexp.class_names import located
 from mixexp.errors import UserError, closest
 from mixexp.text import in_shell, listed, one_line, override, resembling, shown
-from mixexp.build.wording import STRICT, allowed, arms, complaint, split, typed
 
 OWN_MODULES = ("mixexp", "torch", "torchvision")
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
+import pkgutil
+
 import torch
 
 from mixexp.augment import Augment
@@ -17,6 +22,7 @@ from mixexp.model import Body
 from mixexp.probe import Probe
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
+from mixexp.settings import CONF
 from mixexp.speed import Speed
 from mixexp.subset import Subset
 
@@ -39,3 +45,17 @@ GROUPS: dict[str, type] = {
 
 OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
 """Optional groups."""
+
+
+@functools.cache
+def import_options() -> None:
+    """Import every module of mixexp that a configuration may name, as its files are now.
+
+    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of versions, under
+    the code hash of the first.
+    """
+    groups = sorted(f"mixexp.{folder.name}" for folder in CONF.iterdir() if folder.is_dir())
+    for package in (importlib.import_module(group) for group in groups if importlib.util.find_spec(group) is not None):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+            with contextlib.suppress(Exception):  # whoever chooses it is told
+                importlib.import_module(module.name)

@@ -56,14 +56,14 @@ class Session:
         same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says, what this one
         does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run are this one's too.
         """
-        own = self.folder.path
-        for path in (own, *warm_starts):
-            saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == own else lambda _: None)
+        home = self.folder.path
+        for path in (home, *warm_starts):
+            saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == home else lambda _: None)
             if saved is not None and same_so_far(saved["steps"], saved["step"]):
                 self.step, self._seconds, self._rows = saved["step"], saved["seconds"], saved["rows"]
-                if path == own or probed:
+                if path == home or probed:
                     self._probed = saved["probed"]
-                after = f", where {path.name} ended" if path != own else ""
+                after = f", where {path.name} ended" if path != home else ""
                 self.folder.note(f"goes on at step {self.step:,} of {self.steps:,}{after}")
                 for name, part in self._stateful.items():
                     if isinstance(part, Tensor):

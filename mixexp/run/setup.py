@@ -114,9 +114,9 @@ def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
     Where the files of a data set lie does not count, as far as its class says so.
     """
-    found = trained_config(Path(source))
-    ours, theirs = (telling(node, config["trusted_modules"]) for node in (config["dataset"], found["dataset"]))
+    other = trained_config(Path(source))
+    ours, theirs = (telling(node, config["trusted_modules"]) for node in (config["dataset"], other["dataset"]))
     if ours != theirs:
-        raise UserError(f"{source}: its network is for another data set, {found['choices'].get('dataset')} with {theirs}")
+        raise UserError(f"{source}: its network is for another data set, {other['choices'].get('dataset')} with {theirs}")
     here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")
-    return {**found, **{key: config[key] for key in here}, "probe": None, "logger": None}
+    return {**other, **{key: config[key] for key in here}, "probe": None, "logger": None}

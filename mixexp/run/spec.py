@@ -1,4 +1,4 @@
-"""What a run is: its settings, where it goes and what it costs, fixed before it starts."""
+"""A run as a plan has it: its configuration, its folder and what it has to compute, fixed before it starts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mixexp.files import quantity
 
 MOST_FLOPS = 1e30
 """What no run needs: centuries."""
+
 
 class Task(NamedTuple):
     """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in proportion to flops."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
 import os
-import pkgutil
 import sys
 import threading
 import traceback
@@ -21,18 +18,19 @@ from tqdm import tqdm
 from mixexp.errors import RunsFailed, show, warnings_as_notes
 from mixexp.files import put_aside, quantity
 from mixexp.plan.composer import Composed
+from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
 from mixexp.plan.plan import idle_words, other_classes, plan, stale
 from mixexp.run.device import execution, make_deterministic
 from mixexp.run.folder import FILES, LOCK, headline
 from mixexp.run.logging import logged
 from mixexp.run.reader import State, load_state, read_environment
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
-from mixexp.settings import CONF, flatten
+from mixexp.settings import flatten
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.stream import DeviceStream
 from mixexp.text import escaped
-from mixexp.train import Progress
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
@@ -209,20 +207,6 @@ def _family(folder: str) -> str:
             return ""  # it may be there later
         _FAMILIES[folder] = str(record.get("family", ""))
     return _FAMILIES[folder]
-
-
-@functools.cache
-def import_options() -> None:
-    """Import every module of mixexp that a configuration may name, as its files are now.
-
-    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of versions, under
-    the code hash of the first.
-    """
-    groups = sorted(f"mixexp.{folder.name}" for folder in CONF.iterdir() if folder.is_dir())
-    for package in (importlib.import_module(group) for group in groups if importlib.util.find_spec(group) is not None):
-        for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
-            with contextlib.suppress(Exception):  # whoever chooses it is told
-                importlib.import_module(module.name)
 
 
 def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:

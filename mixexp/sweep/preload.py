@@ -2,7 +2,7 @@
 
 import torch._dynamo  # noqa: F401  # the first optimizer imports it, and with it sympy: seconds, that each slot would take again
 
+from mixexp.plan.groups import import_options
 from mixexp.sweep import worker  # noqa: F401
-from mixexp.sweep.one import import_options
 
 import_options()

@@ -18,12 +18,13 @@ from typing import Any
 import torch
 
 from mixexp.errors import UserError
+from mixexp.plan.groups import import_options
 from mixexp.run.device import execution
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
 from mixexp.run.stepper import CaptureFailed
-from mixexp.sweep.one import Busy, import_options, iterate
+from mixexp.sweep.one import Busy, iterate
 from mixexp.sweep.stream import DeviceStream
-from mixexp.train import Progress
 
 LOOK_SECONDS = 0.05  # between two looks for runs by workers that have none
 PROGRESS_SECONDS = 0.3

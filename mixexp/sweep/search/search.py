@@ -24,21 +24,22 @@ from mixexp.build import schema_errors
 from mixexp.errors import RunsFailed, UserError, closest, show
 from mixexp.metrics import NAMES
 from mixexp.plan.composer import Composed
+from mixexp.plan.groups import import_options
 from mixexp.plan.plan import plan
 from mixexp.plan.space import Choices, Range, space_of
 from mixexp.plan.unknown import compose_all
 from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.reader import load_state
+from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.estimate import DurationModel, duration
-from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, import_options, planned_run
+from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, planned_run
 from mixexp.sweep.search.report import closing, write
 from mixexp.sweep.search.study import Claim, Study
 from mixexp.sweep.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.status import at_work
 from mixexp.text import in_shell
-from mixexp.train import Progress
 
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
 
