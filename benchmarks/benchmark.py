@@ -55,6 +55,7 @@ from mixexp.run.budget import budget_of
 from mixexp.run.device import has_bfloat16, make_deterministic
 from mixexp.run.folder import RunFolder
 from mixexp.run.network import Network
+from mixexp.run.spec import RunConfig
 from mixexp.sweep.pool import slots_for
 from mixexp.sweep.stream import DeviceStream
 from mixexp.train import train
@@ -220,7 +221,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
     rows, rng = len(splits.train_images), np.random.default_rng(0)
     part = data.part(splits.train_images, splits.train_labels, np.arange(rows), device)
-    budget = budget_of(config, rows, batch)
+    budget = budget_of(RunConfig.of(config), rows, batch)
     layers = ["input"] * budget.steps_per_epoch
     batches = Batches(lambda _: Epoch(rng.permutation(rows), augment.draw(rng, rows), {}, layers), budget, device)
     for step in itertools.count():
@@ -234,7 +235,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
     """mixexp's own loop; yields the images of every step, or of several taken in one call."""
     make_deterministic(torch.device(config["device"]))
-    stream, steps, before = DeviceStream(torch.device(config["device"])), train(config, RunFolder(folder, lambda _: None), {}), 0
+    stream, steps, before = DeviceStream(torch.device(config["device"])), train(RunConfig.of(config), RunFolder(folder, lambda _: None), {}), 0
     try:
         while True:
             done = stream.advance(steps).step
@@ -520,7 +521,7 @@ def start_up(rounds: int) -> dict[str, Any]:
             rounds,
         )
         trained = [json.loads(path.read_text())["seconds"] for path in many.glob("tiny/*/result.json")]
-    slots = len(slots_for([compose(list(TINY_SWEEP))] * MANY_RUNS))
+    slots = len(slots_for([RunConfig.of(compose(list(TINY_SWEEP)))] * MANY_RUNS))
     *_, short, long = found.values()
     each = [slots * (b - a) / (MANY_RUNS - FEW_RUNS) for a, b in zip(short, long, strict=True)]
     return {

@@ -95,7 +95,7 @@ class Continuous(Augment):
     It is Keras's ImageDataGenerator(horizontal_flip=flip, height_shift_range=height, width_shift_range=width) with its defaults
     interpolation_order=1 and fill_mode="nearest": out(y, x) = in(y + height·H·u, x + width·W·v), u and v uniform on −1…1, linear
     between pixels; then the flip. Pixels are not rounded.
-    height, width: of the shift at most, as a part of the image's. Source: article c's code, case 5, with 4/32 for both.
+    height, width: of the shift at most, as a part of the image's. Source: koshian2_bc's code, case 5, with 4/32 for both.
     Differs from the paper: nothing.
     """
 

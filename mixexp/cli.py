@@ -143,7 +143,7 @@ def _probe(words: list[str]) -> None:
     data_dir = chosen["data_dir"] if any(word.startswith("data_dir=") for word in overrides) else None
     for measurement in reprobe.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
         make_deterministic(execution(measurement.config).device)
-        torch.set_num_threads(measurement.config["threads"])
+        torch.set_num_threads(measurement.config.threads)
         written = reprobe.measure(measurement)
         show("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
 
@@ -189,8 +189,8 @@ def _data(words: list[str]) -> None:
 def _check_data(config: Mapping[str, Any], name: str) -> None:
     from mixexp.build import check, schema_errors
     from mixexp.dataset import Dataset
-    from mixexp.plan.settings import Settings
     from mixexp.run.data import load
+    from mixexp.run.spec import Settings
 
     trusted = {"trusted_modules": config["trusted_modules"]}
     if errors := [error for error in schema_errors(Settings, trusted, "") if error.startswith("trusted_modules")]:

@@ -42,7 +42,7 @@ class NoImbalance(Imbalance):
 
 
 class MinorityClasses(Imbalance):
-    """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (article b).
+    """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (koshian2_affinity).
 
     classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the images that stay
     are drawn by data_seed, or the first of each class in the official order, the same in every trial, as in the article's code.

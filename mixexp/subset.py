@@ -25,7 +25,7 @@ class Full(Subset):
 
 
 class Head(Subset):
-    """The first n training images in the official order, so classes come out uneven (article d cut its CSV file so)."""
+    """The first n training images in the official order, so classes come out uneven (small_data_mixup cut its CSV file so)."""
 
     def __init__(self, n: Annotated[int, Field(gt=0)]) -> None:
         self.n = n

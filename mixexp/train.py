@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixexp.build import build
 from mixexp.evaluate import evaluate_all
 from mixexp.optimizer import capturable, set_rate
 from mixexp.probe import measuring
@@ -29,11 +28,12 @@ from mixexp.run.folder import RunFolder
 from mixexp.run.network import forward_blended
 from mixexp.run.session import Progress, Session
 from mixexp.run.setup import setup
+from mixexp.run.spec import RunConfig
 from mixexp.run.stepper import Forward, Stepper
 
 
 def train(
-    config: Mapping[str, Any],
+    config: RunConfig,
     folder: RunFolder,
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
@@ -41,16 +41,16 @@ def train(
 ) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be dealt turns.
 
-    config: a resolved configuration that validate has passed. metadata: what else environment.json shall say. warm_starts: folders
+    config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders
     of runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where known,
     which decides whether compiling pays. Nothing outside the folder is written, and no global generator is touched. Closed after a
     step, it leaves a checkpoint, from which the next call goes on: every random stream is keyed by seed, purpose and step.
     """
-    parts, seed, trusted = setup(config), config["seed"], tuple(config["trusted_modules"])
+    parts = setup(config)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
     parameters = list(network.parameters())
-    optimizer = build(config["optimizer"], trusted, parameters=parameters, params=parameters)
-    schedule, speed = (build(config[group], trusted) for group in ("schedule", "speed"))
+    optimizer = config.build_optimizer(parameters)
+    schedule, speed = config.build("schedule"), config.build("speed")
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
@@ -73,11 +73,11 @@ def train(
         loss_sum.add_(losses.sum())
 
     def rate(step: int) -> float:
-        return config["optimizer"]["lr"] * schedule.factor(step, budget.steps_per_epoch, budget.steps)
+        return config.optimizer["lr"] * schedule.factor(step, budget.steps_per_epoch, budget.steps)
 
     # -- from where an earlier attempt stopped, or a shorter run ended
-    mode = speed.mode(run.device, config["threads"], flops)
-    made_by = {**compatibility_key(run, trusted), "speed": mode.name, "data": parts.contents}
+    mode = speed.mode(run.device, config.threads, flops)
+    made_by = {**compatibility_key(run, config.trusted), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training
@@ -85,9 +85,9 @@ def train(
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
     session.start(facts, validation=len(parts.held_out) > 0)
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
-    draw = functools.partial(draw_epoch, *groups, seed, parts.batch_size, budget.steps_per_epoch)
+    draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)
-    stepper = Stepper(mode, update, forward, capturable(optimizer), (network, loss), run.device, seed, folder.note)
+    stepper = Stepper(mode, update, forward, capturable(optimizer), (network, loss), run.device, config.seed, folder.note)
     network.train()
     lr = None
     while session.step < budget.steps:

@@ -29,7 +29,7 @@ from mixexp.report.tables import build_tables
 from mixexp.report.write import claims_of, write_table
 from mixexp.run.reader import Run, everywhere, load_run, load_runs, run_folders
 from mixexp.settings import CONF, lookup
-from mixexp.spec.articles import ARTICLES
+from mixexp.spec.articles import ARTICLES, REFERENCES
 from mixexp.spec.experiments import experiment, experiments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,7 +188,9 @@ def claims_page(found: Decided) -> str:
     """The page of all claims."""
     text = claims_document(found, "What the articles claim, and what the runs that are kept say of it")
     heading, _, rest = text.partition("\n\n")
-    return f"{heading}\n\nWritten by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`.\n\n{rest}"
+    made = "Written by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`."
+    references = "\n".join(f"- `{key}`: {reference}" for key, (_, reference) in REFERENCES.items())
+    return f"{heading}\n\n{made}\n\n{rest}\n## References\n\n{references}\n"
 
 
 def with_counts(readme: str, found: Decided) -> str:
@@ -199,10 +201,10 @@ def with_counts(readme: str, found: Decided) -> str:
     _, _, after = rest.partition(MARKS[1])
     shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
-    for letter, about in ARTICLES.items():
-        for edition, verdicts in counts(one for one in found.answers if one.article == letter and one.edition).items():
+    for article, about in ARTICLES.items():
+        for edition, verdicts in counts(one for one in found.answers if one.article == article and one.edition).items():
             size = "full size" if edition == FULL else f"{edition} edition"
-            lines.append(f"| {letter}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
+            lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
     return f"{before}{MARKS[0]}\n{chr(10).join(lines)}\n{MARKS[1]}{after}"
 
 

@@ -6,28 +6,28 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from running import config_of
+from running import config_of, errors_of
 
 from mixexp.build import build
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.probe import Probe, Rows, Subject, measuring
 from mixexp.run.folder import RunFolder
 from mixexp.run.setup import setup
+from mixexp.run.spec import RunConfig
 from mixexp.train import train
 
 
 def subject_of(*words: str) -> Subject:
     """An untrained network and its data."""
-    return setup(config_of(*words))
+    return setup(RunConfig.of(config_of(*words)))
 
 
 def trained_subject(folder: Path, *words: str) -> tuple[Path, Subject]:
     """A finished run's folder and its network with the weights it kept."""
     config = config_of("keep_checkpoint=true", *words)
-    for _ in train(config, RunFolder(folder), {}):
+    for _ in train(RunConfig.of(config), RunFolder(folder), {}):
         pass
-    return folder, setup(config).other(str(folder))
+    return folder, setup(RunConfig.of(config)).other(str(folder))
 
 
 def measured(probe: Probe, subject: Subject) -> dict[str, Rows]:
@@ -44,7 +44,7 @@ def probe_of(*words: str) -> Probe:
 def refusals(*words: str) -> list[str]:
     """What is wrong with a configuration on the digits, unless it has another data set."""
     small = [] if any(word.startswith("model=") for word in words) else ["model.width=4"]
-    return validate(compose([*small, *words]))
+    return errors_of(compose([*small, *words]))
 
 
 def csv_rows(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import csv
 import functools
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from scipy.io import wavfile
 
-from mixexp.plan.checks import validate
+from mixexp.plan.checks import Refused, validate
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
 from mixexp.plan.options import options
@@ -24,6 +25,7 @@ from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import resolve
 from mixexp.run.folder import RunFolder
 from mixexp.run.reader import load_state
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
 
@@ -107,8 +109,16 @@ def config_of(*overrides: str) -> dict[str, Any]:
     words = [*small, *overrides, *needs(*overrides)]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config, _ = resolve(_composer()(words))
-    assert validate(config) == []
-    return canonical(config, frozenset({"alpha"}))
+    return canonical(validate(config).values, frozenset({"alpha"}))
+
+
+def errors_of(values: Mapping[str, Any], here: bool = True) -> list[str]:
+    """What is wrong with a configuration; empty where a run can have it."""
+    try:
+        validate(values, here)
+    except Refused as refused:
+        return refused.lines
+    return []
 
 
 def result_of(folder: Path) -> dict[str, Any] | None:
@@ -120,7 +130,7 @@ def result_of(folder: Path) -> dict[str, Any] | None:
 def trained(folder: Path, *overrides: str) -> RunFolder:
     """The folder of a run trained to its end."""
     record = RunFolder(folder)
-    for _ in train(config_of(*overrides), record, {}):
+    for _ in train(RunConfig.of(config_of(*overrides)), record, {}):
         pass
     return record
 

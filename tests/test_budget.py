@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixexp.run.budget import Budget, budget_of
+from mixexp.run.spec import RunConfig
 from mixexp.schedule import Constant, Cosine, Steps
 
 counts = st.integers(1, 40)
@@ -13,9 +14,8 @@ counts = st.integers(1, 40)
 
 @given(rows=counts, batch=counts, epochs=st.integers(1, 4), evaluations=counts, drop_last=st.booleans())
 def test_images_and_evaluations_are_those_that_a_loop_meets(rows, batch, epochs, evaluations, drop_last):
-    budget = budget_of(
-        {"steps": None, "epochs": epochs, "drop_last": drop_last, "evaluations": evaluations}, rows, batch
-    )
+    settings = {"steps": None, "epochs": epochs, "drop_last": drop_last, "evaluations": evaluations}
+    budget = budget_of(RunConfig.of(settings), rows, batch)
     images = step = 0
     due = []
     for _ in range(epochs):

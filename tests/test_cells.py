@@ -34,7 +34,8 @@ from mixexp.plan.plan import Plan, plan, resolve
 from mixexp.run.folder import RunFolder
 from mixexp.run.network import Network
 from mixexp.run.setup import setup
-from mixexp.run.spec import Task
+from mixexp.run.spec import RunConfig
+from mixexp.run.task import Task
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.sweep.launch import partition_runs
@@ -481,14 +482,14 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
         total += 2 * output.numel() * weights * (3 if module.training else 1)
 
     def prepare_with_counters(config: dict[str, Any]) -> Any:
-        parts = setup(config)
+        parts = setup(RunConfig.of(config))
         for module in parts.network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(count)
         return parts
 
     monkeypatch.setattr(training, "setup", prepare_with_counters)
-    return len(list(train(config, record, {}))), total
+    return len(list(train(RunConfig.of(config), record, {}))), total
 
 
 @pytest.mark.parametrize(
@@ -521,7 +522,7 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
 )
 def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_path, monkeypatch):
     config = config_of(*words, "model.width=2")
-    found = loop_of(config).cost(config)
+    found = loop_of(RunConfig.of(config)).cost(RunConfig.of(config))
     assert (found.steps, found.flops) == counted(config, RunFolder(tmp_path / "run"), monkeypatch)
 
 
@@ -529,7 +530,7 @@ def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_pat
 def test_a_models_operations_are_those_of_its_convolutions_and_linear_layers(model):
     config = config_of(f"model={model}", "steps=10", "batch_size=10", "epochs=null")
     images = 3 * 10 * 10 + 1 * 359
-    assert loop_of(config).cost(config).flops == pytest.approx(naive_flops(config) * images)
+    assert loop_of(RunConfig.of(config)).cost(RunConfig.of(config)).flops == pytest.approx(naive_flops(config) * images)
 
 
 def test_the_longest_runs_come_first():

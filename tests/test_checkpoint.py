@@ -29,11 +29,10 @@ import torch
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import config_of, mixes_and_losses
+from running import config_of, errors_of, mixes_and_losses
 
 import mixexp
 from mixexp.errors import UserError
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
@@ -42,6 +41,7 @@ from mixexp.plan.plan import plan
 from mixexp.run import checkpoint as checkpoints
 from mixexp.run.checkpoint import COMPUTES, Checkpoint, code_hash, read_weights
 from mixexp.run.folder import LOCK, RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.sweep.one import execute, warm_starts
 from mixexp.train import train
@@ -74,7 +74,7 @@ def small(*words: str) -> dict[str, Any]:
 def attempt(folder: Path, config: dict[str, Any], steps: int | None = None, shorter: Sequence[Path] = ()) -> list[str]:
     """Train in a folder, to the end or until it is stopped after so many steps; returns what the user is told."""
     notes: list[str] = []
-    with contextlib.closing(train(config, RunFolder(folder, notes.append), {}, shorter)) as run:
+    with contextlib.closing(train(RunConfig.of(config), RunFolder(folder, notes.append), {}, shorter)) as run:
         for done, _ in enumerate(run, start=1):
             if done == steps:
                 break
@@ -165,7 +165,7 @@ def _with_layers(option: str) -> tuple[str, ...]:
     """The smallest model that has the layers an option names."""
     for model in ("small_cnn", "wide_resnet28_10", *OPTIONS["model"]):
         words = (f"model={model}", *MODELS.get(model, ()), "mix=mixup", f"mix_layer={option}")
-        if validate(compose(words)) == []:
+        if errors_of(compose(words)) == []:
             return words
     raise AssertionError(f"no model has the layers of mix_layer={option}")
 
@@ -231,7 +231,7 @@ def test_after_a_stop_the_rows_stay_as_they_are_and_the_rest_follows(tmp_path):
 def test_killed_after_any_step_it_goes_on_from_the_last_checkpoint(tmp_path):
     """A kill is the folder as it is at that moment, also with rows that the checkpoint does not have yet."""
     config = small(*RICH, "checkpoint_seconds=0")
-    for done, _ in enumerate(train(config, RunFolder(tmp_path / "whole"), {}), start=1):
+    for done, _ in enumerate(train(RunConfig.of(config), RunFolder(tmp_path / "whole"), {}), start=1):
         if done < STEPS:
             assert torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["step"] == done, "0 seconds: after every step"
         shutil.copytree(tmp_path / "whole", tmp_path / f"killed after {done}")
@@ -252,7 +252,7 @@ def test_killed_after_any_step_it_goes_on_from_the_last_checkpoint(tmp_path):
 def test_killed_before_its_first_checkpoint_it_starts_afresh(tmp_path):
     config = small()
     attempt(tmp_path / "whole", config)
-    with contextlib.closing(train(config, RunFolder(tmp_path / "killed"), {})) as run:
+    with contextlib.closing(train(RunConfig.of(config), RunFolder(tmp_path / "killed"), {})) as run:
         next(run), next(run), next(run)
         shutil.copytree(tmp_path / "killed", tmp_path / "copy")
     assert attempt(tmp_path / "copy", config) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mixexp.plan.options import known
 from mixexp.settings import CONF
-from mixexp.spec.articles import ARTICLES, CITED
+from mixexp.spec.articles import ARTICLES, REFERENCES
 from mixexp.spec.claims import FORMS, check_problems, claim_problems, edition_problems, groups_in, read_test
 
 A, B, C, D = ({"mix": "mixup", "subset.n": n} for n in (100, 200, 500, 1000))
@@ -203,5 +203,5 @@ def test_the_settings_that_a_cell_may_name_are_those_of_the_mentioned_groups():
 
 
 def test_every_citation_is_of_an_article():
-    assert {letter for key, letter in CITED.items() if key != "ours"} == set(ARTICLES)
+    assert {article for key, (article, _) in REFERENCES.items() if key != "ours"} == set(ARTICLES)
     assert claim_problems({"one": claim(SOUND["higher"], source="ours, seen in the first runs")}) == {}

@@ -341,9 +341,9 @@ def test_an_experiment_built_on_another_makes_its_claims_too(tmp_path):
     ):
         path = tmp_path / folder / "experiment" / f"{name}.yaml"
         path.parent.mkdir(parents=True)
-        path.write_text(f"# @package _global_\n# Article d: {name}\n{text}\n")
+        path.write_text(f"# @package _global_\n# small_data_mixup: {name}\n{text}\n")
     found = experiments([tmp_path / "theirs", tmp_path / "mine"])["bigger"]
-    assert (found.name, found.sweep, found.article, list(found.claims)) == ("bigger", "bigger", "d", ["a", "b"])
+    assert (found.name, found.sweep, found.article, list(found.claims)) == ("bigger", "bigger", "small_data_mixup", ["a", "b"])
     (first, second) = found.stated("full").blocks[0], found.stated("full").blocks[0]
     assert first["mix"] == {"none", "mixup"} and first["seed"] == {0, 1, 2, 3} and second["model"] == {"mlp"} and second["alpha"] == {1}
 
@@ -504,7 +504,7 @@ def own(tmp_path, monkeypatch) -> Path:
     stated = {"helps": claim({"higher": MIXUP, "lower": NONE}), "best": claim({"highest": MIXUP, "among": [NONE, BC]}), "gpu": {**claim({}), "cannot": "No GPU."}}
     del stated["gpu"]["test"]
     block = {"laptop": {"why": "no GPU", "checks": {"level": {"says": "It learns.", "test": {"above": 50, "of": MIXUP}}}}}
-    text = "# @package _global_\n# Article d: little data\n" + yaml.safe_dump({"name": "little", "table": TABLE, "claims": stated, "editions": block})
+    text = "# @package _global_\n# small_data_mixup: little data\n" + yaml.safe_dump({"name": "little", "table": TABLE, "claims": stated, "editions": block})
     (folder / "little.yaml").write_text(text)
     cells(tmp_path / "outputs" / "published" / "full" / "little" / "runs", {"none": BASE, "mixup": NUMBERS["mixup"]})
     cells(tmp_path / "outputs" / "little_laptop", NUMBERS, edition="laptop")
@@ -519,10 +519,10 @@ def command(capsys, *words: str) -> str:
 
 
 def test_the_command_shows_every_claim_by_article(own, capsys):
-    assert "Article a: " in command(capsys), "the project's own experiments make claims too"
+    assert "akira_final_layer: " in command(capsys), "the project's own experiments make claims too"
     text = " ".join(command(capsys, "little").split())
     assert text.startswith("in all: full: 1 supported, 1 not run laptop: 2 supported 1 cannot be decided here 5 runs, no evidence since each departs by hand")
-    assert "Article d: mixup with little data premises: 1 of 1 are met supported, full (1) little.helps: It is so. accuracy (%): +4.22 [" in text
+    assert "small_data_mixup: mixup with little data premises: 1 of 1 are met supported, full (1) little.helps: It is so. accuracy (%): +4.22 [" in text
     assert "not run, full (1) little.best: It is so. 0 seeds in common, and 3 are needed; no run with mix=bc source: " in text
     assert "cannot be decided here (1) little.gpu: It is so. No GPU. source: small_data_mixup, table" in text
     assert "compared, last: mix=mixup > mix=none" in text
@@ -531,7 +531,7 @@ def test_the_command_shows_every_claim_by_article(own, capsys):
 def test_the_page_of_claims_has_a_row_for_each(own):
     found = decide([experiment(own / "conf" / "experiment" / "little.yaml")], everywhere([own / "outputs"]))
     text = claims_document(found, "Claims")
-    assert "## Article d: mixup with little data" in text
+    assert "## small_data_mixup: mixup with little data" in text
     assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt; mix=none | +4.22 [" in text
     assert "| little.best | It is so. (small_data_mixup, table) | laptop | supported |" in text
     assert text.count("little.best") == 1, "the edition without runs is not shown where there is another one"
@@ -664,7 +664,7 @@ def test_a_terminal_is_told_the_totals_and_what_is_decided_at_full_length(own, c
     text = command(capsys)
     assert text.startswith("in all: full: ") and max(map(len, text.splitlines())) <= 80
     assert "|" not in text, "a table's lines are longer than any terminal"
-    folded = text[text.index("Article d: mixup with little data") :]
+    folded = text[text.index("small_data_mixup: mixup with little data") :]
     assert re.search(r"not run, full \(\d+\)\n    small_data \(\d+\), small_data_doubts \(\d+\), little \(1\)", folded), "what is not run is counted"
     assert "premises: 1 of 1 are met" in folded
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from running import sounds
+from running import errors_of, sounds
 
 from mixexp.dataset import Splits
 from mixexp.dataset.images import ImageFolder
 from mixexp.errors import note
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance
 from mixexp.label_noise import LabelNoise, NoNoise
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run import data
 from mixexp.sampling import BalancedSampling
@@ -120,13 +119,13 @@ def test_a_run_on_the_head_of_a_sorted_folder_is_refused_or_noted(tmp_path: Path
             for k in range(5):
                 Image.new("L", (8, 8), 40 * k).save(tmp_path / part / name / f"{k}.png")
     words = ("dataset=image_folder", f"dataset.folder={tmp_path}", "dataset.grey=true", "model.width=4", "subset=head")
-    (refusal,) = validate(compose([*words, "subset.n=1"]))
+    (refusal,) = errors_of(compose([*words, "subset.n=1"]))
     assert refusal.startswith("subset: it leaves 1 training images, all of the class ")
     assert capsys.readouterr().err == ""
     labels = ImageFolder("", str(tmp_path)).load().train_labels.tolist()
     two = next(n for n in range(2, 16) if len(set(labels[:n])) == 2)
     (missing,) = {0, 1, 2} - set(labels[:two])
-    assert validate(compose([*words, f"subset.n={two}"])) == []
+    assert errors_of(compose([*words, f"subset.n={two}"])) == []
     name = ("cat", "dog", "ox")[missing]
     assert capsys.readouterr().err == f"note: dataset=image_folder: 1 of 3 classes have no training image: {name}\n"
 
@@ -157,5 +156,5 @@ def test_a_network_for_other_data_is_noted_with_one_that_fits(
 ) -> None:
     words = [word for name in words for word in (sounds() if name == "sounds" else [name])]
     for _ in range(2):
-        assert validate(compose(words)) == []
+        assert errors_of(compose(words)) == []
     assert capsys.readouterr().err == (NOTE.format(*said) if said else "")

@@ -21,6 +21,7 @@ from mixexp.run import data
 from mixexp.run.folder import RunFolder
 from mixexp.run.reader import load_runs
 from mixexp.run.setup import restored
+from mixexp.run.spec import RunConfig
 from mixexp.train import train
 
 
@@ -34,7 +35,7 @@ def write(path, shift=0.0):
 
 def trained_until(folder, config, steps=None):
     notes = []
-    run = train(config, RunFolder(folder, notes.append), {})
+    run = train(RunConfig.of(config), RunFolder(folder, notes.append), {})
     for progress in run:
         if steps is not None and progress.step >= steps:
             run.close()
@@ -65,7 +66,7 @@ def test_a_finished_run_of_edited_files_is_said_to_be_old(tmp_path, config):
     (note,) = stale(planned(tmp_path / "runs" / "one", config))
     assert "1 finished run was made with other contents" in note and "one" in note
     with pytest.raises(UserError, match="files have changed since it was trained"):
-        restored(tmp_path / "runs" / "one", config)
+        restored(tmp_path / "runs" / "one", RunConfig.of(config))
     assert stale(planned(tmp_path / "runs" / "never", config)) == []
 
 
@@ -93,7 +94,7 @@ def test_records_without_a_digest_are_of_any_contents(tmp_path, config):
     record.write_text(json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "data_contents"}))
     edit(tmp_path)
     assert stale(planned(tmp_path / "one", config)) == []
-    restored(tmp_path / "one", config)
+    restored(tmp_path / "one", RunConfig.of(config))
 
 
 @given(st.integers(0, 4), st.integers(0, 2**31))

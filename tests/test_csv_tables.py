@@ -29,6 +29,7 @@ from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
 from mixexp.run import sizes
 from mixexp.run.setup import another
+from mixexp.run.spec import RunConfig
 
 ROWS = range(30)
 AB = ["ab"[n % 2] for n in ROWS]
@@ -760,4 +761,4 @@ def test_a_run_from_before_a_setting_is_of_the_same_data_set(tmp_path: Path) -> 
     (folder / "config.yaml").write_text(yaml.safe_dump(old))
     (folder / "result.json").write_text('{"outcome": "finished", "steps": 1, "seconds": 1.0}')
     (folder / "checkpoint.pt").write_bytes(b"")
-    assert another(str(folder), config)["dataset"] == config["dataset"]
+    assert another(str(folder), RunConfig.of(config)).dataset == config["dataset"]

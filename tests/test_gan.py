@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import errors_of
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -30,13 +31,13 @@ from mixexp.gan.real_with_generated import RealWithGenerated
 from mixexp.gan.shuffled import Shuffled
 from mixexp.gan.unmixed import Unmixed
 from mixexp.mix.ratio import Beta, Uniform
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.run.data import load
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 
 ALPHA = frozenset({"alpha"})
@@ -50,14 +51,14 @@ GAMES = sorted(options([CONF])["gan"])
 def config_of(*words: str) -> dict[str, Any]:
     """A valid configuration of a game of a few steps."""
     config = compose([*TINY, *words])
-    assert validate(config) == []
+    assert errors_of(config) == []
     return config
 
 
 def attempt(folder: Path, config: dict[str, Any], steps: int | None = None) -> list[str]:
     """Play in a folder, to the end or until it is stopped after so many steps; returns what the user is told."""
     notes: list[str] = []
-    with contextlib.closing(play(config, RunFolder(folder, notes.append), {})) as run:
+    with contextlib.closing(play(RunConfig.of(config), RunFolder(folder, notes.append), {})) as run:
         for done, _ in enumerate(run, start=1):
             if done == steps:
                 break
@@ -336,7 +337,7 @@ def test_a_record_has_the_games_own_columns_and_its_frames(tmp_path):
 
 def test_a_game_that_diverges_is_recorded_so(tmp_path):
     config = config_of("gan=plain", "optimizer.lr=1e30", "steps=20", "evaluations=20")
-    turns = [progress.step for progress in play(config, RunFolder(tmp_path), {})]
+    turns = [progress.step for progress in play(RunConfig.of(config), RunFolder(tmp_path), {})]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["outcome"] == "diverged" and result["steps"] < 20 and result["last"]["modes"] == 0
     assert turns == list(range(1, result["steps"])), "as a classification, it takes no turn after its end"
@@ -393,7 +394,7 @@ def test_the_cost_is_that_of_the_products_by_hand():
     updated = 12 * generator + 12 * (3 * discriminator - 2 * 2 * 16)
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
-    found = loop_of(config).cost(config)
+    found = loop_of(RunConfig.of(config)).cost(RunConfig.of(config))
     assert found.steps == 10 and found.flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
 
 
@@ -426,12 +427,12 @@ def test_what_acts_alike_is_one_run():
     ],
 )  # fmt: skip
 def test_what_a_game_has_no_use_for_is_refused(words, says):
-    (line,) = validate(compose([*TINY, "gan=code", words]))
+    (line,) = errors_of(compose([*TINY, "gan=code", words]))
     assert line.startswith(says)
     if says.endswith(" = "):
         assert "has no effect on a run of the group gan" in line
 
 
 def test_data_whose_modes_nobody_knows_are_refused():
-    (line,) = validate(compose(["gan=plain", "dataset=digits", "steps=3"]))
+    (line,) = errors_of(compose(["gan=plain", "dataset=digits", "steps=3"]))
     assert line == "gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid"

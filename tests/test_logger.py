@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from commands import mixexp
 from mlflow import MlflowClient
-from running import option
+from running import errors_of, option
 from sqlalchemy import URL
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto import wandb_internal_pb2
@@ -36,7 +36,6 @@ from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo, Several
 from mixexp.logger.mlflow import MLflow
 from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.options import options
@@ -422,9 +421,9 @@ def test_a_server_that_is_away_does_not_cost_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(options([CONF])["logger"]))
 def test_every_option_is_valid_and_says_what_is_missing(tmp_path, monkeypatch, name):
-    assert validate(compose([f"logger={name}", *SMALL, f"output_dir={tmp_path}"])) == []
+    assert errors_of(compose([f"logger={name}", *SMALL, f"output_dir={tmp_path}"])) == []
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    (error,) = validate(compose([f"logger={name}", *SMALL, f"output_dir={tmp_path}"]))
+    (error,) = errors_of(compose([f"logger={name}", *SMALL, f"output_dir={tmp_path}"]))
     extra = "tensorboard" if name == "several" else name
     assert error.startswith("logger: it needs ") and error.endswith(f"not installed here; pip install 'mixexp[{extra}]'")
 
@@ -439,7 +438,7 @@ def test_every_option_is_valid_and_says_what_is_missing(tmp_path, monkeypatch, n
     ],
 )
 def test_wrong_settings_are_refused_with_a_hint(words, said):
-    (error,) = validate(compose(["logger=mlflow", *SMALL, *words]))
+    (error,) = errors_of(compose(["logger=mlflow", *SMALL, *words]))
     assert error.startswith(said)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 from commands import new_mixexp
+from running import errors_of
 
 from mixexp import errors
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run import device, sizes
+from mixexp.run.spec import RunConfig
 from mixexp.sweep.pool import slots_for
 
 NOTE = "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"
@@ -73,7 +74,7 @@ def test_bfloat16_without_instructions_is_said_before_work_starts(
     monkeypatch.chdir(tmp_path)
     errors.note.cache_clear()
     config = {**compose(["output_dir=."]), "precision": precision, "device": "cpu"}
-    assert validate(config) == validate(config) == []
+    assert errors_of(config) == errors_of(config) == []
     assert capsys.readouterr().err.splitlines() == [f"note: {text}" for text in notes]
 
 
@@ -122,5 +123,5 @@ def test_a_containers_share_of_the_processors_counts(monkeypatch: pytest.MonkeyP
 def test_slots_are_no_more_than_the_processors_or_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     config: dict[str, Any] = {"threads": 2, "device": "cpu", "runs_per_device": "auto"}
     monkeypatch.setattr("mixexp.sweep.pool.usable_processors", lambda: 5)
-    assert slots_for([config] * 9) == ["cpu"] * 2
-    assert slots_for([{**config, "runs_per_device": 10**12}] * 3) == ["cpu"] * 3
+    assert slots_for([RunConfig.of(config)] * 9) == ["cpu"] * 2
+    assert slots_for([RunConfig.of({**config, "runs_per_device": 10**12})] * 3) == ["cpu"] * 3

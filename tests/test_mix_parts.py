@@ -25,6 +25,7 @@ from mixexp.mix.label import MixedLabel, NearestLabel
 from mixexp.mix.mixes import DirichletMix
 from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
 from mixexp.run.setup import setup
+from mixexp.run.spec import RunConfig
 
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
@@ -120,7 +121,7 @@ def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(loop, "forward_blended", watch)
     words = (f"mix={mix}", "epochs=1", "subset=head", "subset.n=150")
     trained(tmp_path, *words)
-    parts = setup(config_of(*words))
+    parts = setup(RunConfig.of(config_of(*words)))
     parts.mix.prepare(parts.train.images, parts.train.labels)
     order = parts.sampling.order(parts.selected.train_labels, streams.generator(0, "order", 0))
     external = parts.mix.draw(0, 0, order, 64, 64)["external"]
@@ -283,7 +284,7 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
 
     monkeypatch.setattr(loop, "forward_blended", watch)
     trained(tmp_path, *SMOTE, "epochs=1")
-    parts = setup(config_of(*SMOTE, "epochs=1"))
+    parts = setup(RunConfig.of(config_of(*SMOTE, "epochs=1")))
     images, labels = parts.normalize(parts.train.images).flatten(1), parts.train.labels.numpy()
     neighbours = brute_force(parts.train.images.flatten(1).double().numpy(), 5, labels)
     order = parts.sampling.order(labels, streams.generator(0, "order", 0))

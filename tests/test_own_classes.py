@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import errors_of
 
 from mixexp.build import check, locate
 from mixexp.build.contracts import abstract, declared
 from mixexp.mix import Blend, Label, Pairing, Ratio
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 
@@ -165,7 +165,7 @@ def test_a_class_that_is_not_complete_is_told_what_it_lacks(module: str) -> None
 )
 def test_an_attribute_of_the_contract_that_is_never_set_is_named(group: str, name: str, says: str, module: str) -> None:
     config = {**compose([]), group: {"_target_": f"{module}.{name}"}, "trusted_modules": [module], "output_dir": "."}
-    assert validate(config) == [f"{group}: {module}.{name} has to set {says}"]
+    assert errors_of(config) == [f"{group}: {module}.{name} has to set {says}"]
 
 
 def test_type_hints_that_only_a_type_checker_can_read_are_said(module: str) -> None:
@@ -226,14 +226,14 @@ def test_a_module_that_cannot_be_imported_is_one_line(text: str, says: str, tmp_
 def test_a_constructor_that_fails_is_one_message_with_its_line(fault: str, says: str, module: str) -> None:
     config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
     config["model"] = {"_target_": f"{module}.Failing", "fault": fault}
-    (line,) = validate(config)
+    (line,) = errors_of(config)
     assert re.search(rf"_target_ {module}\.Failing: making it raised {re.escape(says)} \(.*{module}\.py, line \d+\)$", line), line
 
 
 def test_a_network_that_fails_on_a_batch_is_one_message(module: str) -> None:
     config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
     config["model"] = {"_target_": f"{module}.Lost"}
-    (line,) = validate(config)
+    (line,) = errors_of(config)
     assert re.search(r"model: cannot be trained on batches of shape .*: AttributeError: 'Tensor' object has no attribute 'nothing'$", line), line
 
 

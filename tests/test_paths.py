@@ -14,10 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from running import write_tones
+from running import errors_of, write_tones
 
 from mixexp import errors
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import expand_home
@@ -104,28 +103,28 @@ def test_a_name_through_the_parent_folder_means_the_same_from_everywhere(typed: 
 def test_a_folder_of_the_files_name_is_not_the_file(typed: Path) -> None:
     (typed / "table.csv").mkdir()
     (typed.parent / "data" / "table.csv").write_text(TABLE)
-    assert validate(compose(CSV)) == []
+    assert errors_of(compose(CSV)) == []
 
 
 @pytest.mark.parametrize("option", MADE)
 def test_both_places_are_named_where_neither_has_it(option: str, typed: Path) -> None:
     kind, make, words = MADE[option]
     below = typed.parent / "data"
-    (message,) = validate(compose([f"dataset={option}", f"dataset.{kind}=mine", *words, "model=mlp"]))
+    (message,) = errors_of(compose([f"dataset={option}", f"dataset.{kind}=mine", *words, "model=mlp"]))
     assert message == (
         f"There is no {kind} {below / 'mine'} (in data_dir) and none {typed / 'mine'} (where the command is typed): "
         f"set dataset.{kind}, absolute or relative to either."
     )
     make(typed / "my one")
-    (message,) = validate(compose([f"dataset={option}", f"dataset.{kind}=myone", *words, "model=mlp"]))
+    (message,) = errors_of(compose([f"dataset={option}", f"dataset.{kind}=myone", *words, "model=mlp"]))
     assert message.endswith(f"""relative to either. Did you mean 'dataset.{kind}="my one"'?""")
-    (message,) = validate(compose([f"dataset={option}", f"dataset.{kind}=/no/such", *words, "model=mlp"]))
+    (message,) = errors_of(compose([f"dataset={option}", f"dataset.{kind}=/no/such", *words, "model=mlp"]))
     assert message == f"There is no {kind} /no/such: set dataset.{kind}, absolute or relative to data_dir."
 
 
 def test_names_of_any_kind_are_refused_in_one_message(typed: Path) -> None:
     for name in ("x" * 300, "~nobody/x.csv", "table.csv/x.csv"):
-        (message,) = validate(compose([*CSV, f"dataset.file='{name}'"]))
+        (message,) = errors_of(compose([*CSV, f"dataset.file='{name}'"]))
         assert message.startswith("There is no file ")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from running import errors_of
 
 from mixexp.dataset.images import ImageFolder
 from mixexp.dataset.pixels import read
 from mixexp.errors import UserError, note
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import run_id
 
@@ -277,7 +277,7 @@ def test_runs_without_bits_are_the_runs_they_were() -> None:
     config = compose(words)
     old = {**config, "dataset": {key: value for key, value in config["dataset"].items() if key != "bits"}}
     assert run_id(config) == run_id(old) != run_id(compose([*words, "dataset.bits=12"]))
-    assert not [word for word in validate(old) if "bits" in word], "a record of before can be read"
+    assert not [word for word in errors_of(old) if "bits" in word], "a record of before can be read"
 
 
 # --- what Pillow warns of ---

@@ -17,6 +17,7 @@ from mixexp.labels import MixedLabels
 from mixexp.plan.options import options
 from mixexp.probe import Probe
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
 
@@ -77,12 +78,12 @@ def test_training_is_the_same_with_it(name, tmp_path):
 def test_a_resumed_run_leaves_the_same_files(name, tmp_path):
     config = config_of(*fitting(name), f"probe={name}")
     whole, stopped = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")
-    for _ in train(config, whole, {}):
+    for _ in train(RunConfig.of(config), whole, {}):
         pass
-    with contextlib.closing(train(config, stopped, {})) as run:
+    with contextlib.closing(train(RunConfig.of(config), stopped, {})) as run:
         for _, _ in zip(range(3), run, strict=False):
             pass
-    for _ in train(config, RunFolder(stopped.path), {}):
+    for _ in train(RunConfig.of(config), RunFolder(stopped.path), {}):
         pass
     files = sorted(path.name for path in whole.path.glob("probe_*"))
     assert files and files == sorted(path.name for path in stopped.path.glob("probe_*"))

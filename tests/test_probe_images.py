@@ -16,6 +16,7 @@ from mixexp import train as loop
 from mixexp.augment import Standard
 from mixexp.probe.blends import LARGEST, MixedImages, _png, ratio_rows
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 
 
 def pixels_of(row):
@@ -39,7 +40,7 @@ def given(monkeypatch, folder, words):
     with monkeypatch.context() as patch:
         patch.setattr(Standard, "__call__", augment)
         patch.setattr(loop, "forward_blended", forward)
-        for _ in loop.train(config_of(*words, "speed=eager", "epochs=1"), RunFolder(folder), {}):
+        for _ in loop.train(RunConfig.of(config_of(*words, "speed=eager", "epochs=1")), RunFolder(folder), {}):
             pass
     return found
 

@@ -18,6 +18,7 @@ from mixexp.mix import Plan
 from mixexp.mix.ratio import Beta
 from mixexp.probe.blends import Intrusion, MixedSamples
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.train import train
 
 PLANE = ("model=mlp", "model.hidden=[8]", "mix=mixup", "mix.ratio.per=sample", "batch_size=500")
@@ -78,7 +79,7 @@ def test_clouds_are_what_the_loop_trains_on(monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch:
         patch.setattr(Plan, "apply", spy)
-        for _ in train(config_of(*words, "speed=eager"), RunFolder(tmp_path), {}):
+        for _ in train(RunConfig.of(config_of(*words, "speed=eager")), RunFolder(tmp_path), {}):
             pass
     rows = measured(MixedSamples(samples=350), subject_of(*words))["mixed_samples"]
     points = torch.cat([x.flatten(1) for x, _ in seen])[:350]

@@ -30,7 +30,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "plot.py"
 
 TABLE: dict[str, Any] = {
     "title": "little data",
-    "source": "article d, one seed",
+    "source": "small_data_mixup, one seed",
     "metric": "accuracy",
     "scale": 100,
     "decimals": 2,
@@ -115,7 +115,7 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
-    assert text.startswith("# little data\n\nCompared with: article d, one seed\n\n")
+    assert text.startswith("# little data\n\nCompared with: small_data_mixup, one seed\n\n")
     assert "## accuracy (%), last evaluation, mean ± sd over seeds (number of runs)" in text
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.

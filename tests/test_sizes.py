@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from commands import mixexp
+from running import errors_of
 
 from mixexp.build import build
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run import sizes
 from mixexp.run.sizes import TooLargeLine
@@ -36,7 +36,7 @@ def _a_machine_of_known_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def refusals(words: str) -> list[str]:
-    return validate({**copy.deepcopy(_composed(tuple(words.split()))), "output_dir": ".", "device": "cpu"})
+    return errors_of({**copy.deepcopy(_composed(tuple(words.split()))), "output_dir": ".", "device": "cpu"})
 
 
 MLP, TABLE, GAME = "dataset=two_moons model=mlp", "dataset=grid model=mlp", "dataset=ring gan=code steps=3"
@@ -109,7 +109,7 @@ def test_a_batch_counts_by_the_rows_it_is_cut_from(monkeypatch: pytest.MonkeyPat
 
 def test_what_another_machine_trains_needs_no_place_here() -> None:
     config = {**_composed(("threads=100000", "model.width=100000")), "output_dir": "."}
-    assert validate(config, here=False) == []
+    assert errors_of(config, here=False) == []
 
 
 # --- what a machine has ---

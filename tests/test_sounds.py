@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import option, sounds
+from running import errors_of, option, sounds
 from scipy import stats
 from scipy.io import wavfile
 from torch import Tensor
@@ -22,7 +22,6 @@ from mixexp.dataset.sounds import ClassFolders, ListedTest, NumberedNames, Sound
 from mixexp.errors import UserError
 from mixexp.mix import Mix
 from mixexp.mix.blend import LoudnessBlend, a_weighting
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run.data import load
 
@@ -349,13 +348,13 @@ def test_every_pair_is_blended_on_its_own_and_a_short_sound_too() -> None:
 
 def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> None:
     of = "mix: it is for data of the kind sound, and this data set's is"
-    assert validate(compose(["mix=bc_sound", "loss=kl"])) == [f"{of} image"]
+    assert errors_of(compose(["mix=bc_sound", "loss=kl"])) == [f"{of} image"]
     words = [*sounds(), "model=sound_cnn", "mix=bc_sound", "loss=kl"]
-    assert validate(compose(words)) == []
-    assert validate(compose([*words, "dataset.representation=spectrogram"])) == [f"{of} spectrogram"]
-    (line,) = validate(compose([*words, "mix_layer=layer1"]))
+    assert errors_of(compose(words)) == []
+    assert errors_of(compose([*words, "dataset.representation=spectrogram"])) == [f"{of} spectrogram"]
+    (line,) = errors_of(compose([*words, "mix_layer=layer1"]))
     assert line.startswith("mix_layer = layer1: mix at the input instead; a loudness is that of a waveform")
-    assert validate(compose(["augment=shift"])) == ["augment: it is for data of the kind sound, and this data set's is image"]
+    assert errors_of(compose(["augment=shift"])) == ["augment: it is for data of the kind sound, and this data set's is image"]
 
 
 def test_the_blend_has_the_data_sets_rate() -> None:

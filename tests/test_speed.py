@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import config_of, rows_of, trained
+from running import config_of, errors_of, rows_of, trained
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixexp import optimizer, speed
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
-from mixexp.plan.checks import validate
 from mixexp.plan.options import options
 from mixexp.run import stepper as stepping
 from mixexp.run.batches import Batches, Epoch
 from mixexp.run.budget import Budget
 from mixexp.run.device import make_deterministic
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
 
@@ -156,11 +156,11 @@ def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_
     replay = Recorder.replay
     monkeypatch.setattr(Recorder, "replay", lambda self: (calls.append(len(self.operations)), replay(self))[1])
     config = config_of(*SMALL, "speed=graph", "speed.compiled=false")
-    seen = [progress.step for progress in train(config, RunFolder(tmp_path), {})]
+    seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path), {})]
     assert seen == list(range(1, 43)) and len(calls) == 38, "no eight whole batches in a row; the first two of each size are eager"
     calls.clear()
     config = config_of("subset=head", "subset.n=640", "batch_size=32", "epochs=4", "evaluations=2", "speed=graph", "speed.compiled=false")
-    seen = [progress.step for progress in train(config, RunFolder(tmp_path / "long"), {})]
+    seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path / "long"), {})]
     assert {b - a for a, b in zip(seen, seen[1:], strict=False)} == {1, 8} and {40, 80} <= set(seen)
     assert len(set(calls)) == 2 and max(calls) > 7 * min(calls)
 
@@ -296,14 +296,14 @@ def test_without_a_compiler_auto_is_eager_and_compiled_is_refused(monkeypatch):
     assert mode.name == "eager" and mode.why.endswith("no C++ compiler")
     config = config_of()
     config["speed"] = {"_target_": "mixexp.speed.Compiled"}
-    assert validate(config) == ["speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)"]
+    assert errors_of(config) == ["speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)"]
 
 
 def test_graphs_are_refused_where_there_is_no_cuda():
     config = config_of()
     config["speed"] = {"_target_": "mixexp.speed.Graph"}
     config["device"] = "cpu"
-    (error,) = validate(config)
+    (error,) = errors_of(config)
     assert re.fullmatch("speed = graph: for CUDA, and this run is on cpu; speed=compiled is the fastest there", error)
 
 
@@ -329,13 +329,13 @@ def test_compiled_is_eager_to_rounding(words, tmp_path):
 @pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
 def test_a_compiled_run_goes_on_where_it_stopped(tmp_path):
     config = config_of(*SMALL, "mix=mixup", "mix_layer=final", "speed=compiled")
-    for _ in train(config, RunFolder(tmp_path / "whole"), {}):
+    for _ in train(RunConfig.of(config), RunFolder(tmp_path / "whole"), {}):
         pass
-    with contextlib.closing(train(config, RunFolder(tmp_path / "stopped"), {})) as run:
+    with contextlib.closing(train(RunConfig.of(config), RunFolder(tmp_path / "stopped"), {})) as run:
         for _ in range(9):
             next(run)
     notes: list[str] = []
-    for _ in train(config, RunFolder(tmp_path / "stopped", notes.append), {}):
+    for _ in train(RunConfig.of(config), RunFolder(tmp_path / "stopped", notes.append), {}):
         pass
     assert notes == ["goes on at step 9 of 42"]
     assert rows_of(RunFolder(tmp_path / "stopped")) == rows_of(RunFolder(tmp_path / "whole"))
@@ -383,12 +383,12 @@ def test_a_loss_with_state_in_python_is_never_trained_as_if_it_had_none(mode, tm
         return made | {"loss": {"_target_": "test_speed.Ramp"}, "trusted_modules": ["test_speed"]}
 
     eager = RunFolder(tmp_path / "eager")
-    for _ in train(config("eager"), eager, {}):
+    for _ in train(RunConfig.of(config("eager")), eager, {}):
         pass
     assert float(rows_of(eager)[0]["train_loss"]) < float(rows_of(eager)[1]["train_loss"])
     other = RunFolder(tmp_path / "other")
     try:
-        for _ in train(config(mode), other, {}):
+        for _ in train(RunConfig.of(config(mode)), other, {}):
             pass
     except UserError as error:
         assert "speed=" in str(error)

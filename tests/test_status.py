@@ -24,7 +24,7 @@ from mixexp import cli
 from mixexp.errors import UserError
 from mixexp.plan.identity import run_id
 from mixexp.run.folder import COLUMNS, LOCK, RunFolder
-from mixexp.run.spec import Task
+from mixexp.run.task import Task
 from mixexp.sweep import launch, slot
 from mixexp.sweep import status as statuses
 from mixexp.sweep.estimate import DurationModel, duration

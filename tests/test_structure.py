@@ -26,10 +26,10 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "run"},
     {"errors"},
-    {"run.reader", "run.spec"},
+    {"run.reader", "run.task"},
     {"spec"},
     {"build", "run.folder"},
-    {"run.sizes"},
+    {"run.sizes", "run.spec"},
     {"run.checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device"},
     {"run.data", "run.network", "run.budget", "run.logging", "run.session"},

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import rows_of
+from running import errors_of, rows_of
 
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.train import train
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "model=small_cnn", "seed=0", "precision=float32")
@@ -20,9 +20,9 @@ DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "model=smal
 def trained(folder: Path, name: str, *words: str) -> RunFolder:
     """A shrunken cell of an experiment, trained to its end."""
     config = compose([f"experiment={name}", *DIGITS, *words])
-    assert validate(config) == []
+    assert errors_of(config) == []
     record = RunFolder(folder / str(len(list(folder.iterdir()))))
-    for _ in train(canonical(config, frozenset({"alpha"})), record, {}):
+    for _ in train(RunConfig.of(canonical(config, frozenset({"alpha"}))), record, {}):
         pass
     return record
 

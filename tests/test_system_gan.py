@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from commands import mixexp
+from running import errors_of
 
 from mixexp.dataset.planes import Gaussians
 from mixexp.gan.play import play
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.sweep.status import status
 
 SMALL = ("gan.width=32", "steps=300", "evaluations=3", "gan.samples=400", "gan.frame_points=400", "gan.snapshots=[1]")
@@ -35,8 +36,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize("gan", ["plain", "paper", "code"])
 def test_the_generators_samples_come_to_the_ring_and_what_they_cover_is_counted(gan, tmp_path):
     config = compose(["experiment=mixup_gan", f"gan={gan}", *SMALL])
-    assert validate(config) == []
-    for _ in play(config, RunFolder(tmp_path), {}):
+    assert errors_of(config) == []
+    for _ in play(RunConfig.of(config), RunFolder(tmp_path), {}):
         pass
     frames: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for row in rows_of(tmp_path / "probe_frames.csv"):

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import rows_of
+from running import errors_of, rows_of
 from torch import Tensor
 from torchvision.utils import save_image
 
 from mixexp import train as loop
 from mixexp.build import build
 from mixexp.mix import Plan
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.train import train
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")
@@ -36,7 +36,7 @@ STILL = ("augment=standard", "augment.flip=false", "augment.shift=0")
 def config_of(name: str, *words: str) -> dict[str, Any]:
     """A cell of an experiment, shrunken by words."""
     config = compose([f"experiment={name}", *words])
-    assert validate(config) == []
+    assert errors_of(config) == []
     return canonical(config, frozenset({"alpha"}))
 
 
@@ -44,7 +44,7 @@ def trained(folder: Path, name: str, *words: str) -> RunFolder:
     """The folder of such a cell, trained to its end."""
     number = len(list(folder.iterdir()))
     record = RunFolder(folder / str(number))
-    for _ in train(config_of(name, *words), record, {}):
+    for _ in train(RunConfig.of(config_of(name, *words)), record, {}):
         pass
     return record
 
@@ -82,7 +82,7 @@ def blends(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Plan, torch.Size]]:
     return seen
 
 
-# --- article a ---
+# --- akira_final_layer ---
 
 
 def test_manifold_layers_mixing_costs_training_loss_at_every_layer(tmp_path):
@@ -137,7 +137,7 @@ def test_manifold_svhn_shifts_and_never_mirrors(tmp_path):
     assert last(trained(tmp_path, "manifold_svhn", *words, "mix=none", "epochs=10"), "accuracy") > 0.5
 
 
-# --- article b ---
+# --- koshian2_affinity ---
 
 EVEN = [0, 2, 4, 6, 8]
 KERAS = ("loss.batchnorm=true", "loss.init=keras_he")
@@ -203,7 +203,7 @@ def test_affinity_saddle_centres_of_one_place_part_under_adam(tmp_path):
     assert apart[1] < 0.01 and apart[200] > 0.1
 
 
-# --- article c ---
+# --- koshian2_bc ---
 
 
 def test_bc_paper_training_on_blends_is_harder_than_the_test(tmp_path):
@@ -276,7 +276,7 @@ def test_bc_proposals_a_small_beta_leaves_images_nearly_alone_and_a_large_one_bl
     assert float(rates[-1]["lr"]) < 1e-5
 
 
-# --- article d ---
+# --- small_data_mixup ---
 
 
 def test_small_data_doubts_classes_of_one_size_and_each_seed_its_own(tmp_path):
@@ -292,7 +292,7 @@ def test_small_data_doubts_classes_of_one_size_and_each_seed_its_own(tmp_path):
     assert hashes["balanced", 0] != hashes["balanced", 1] and hashes["head", 0] == hashes["head", 1]
 
 
-# --- article e ---
+# --- suool_mixup_notes ---
 
 
 @pytest.mark.parametrize("mix", ["mixup", "mixup_two_loaders"])

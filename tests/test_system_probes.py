@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 from probes import csv_rows
-from running import rows_of
+from running import errors_of, rows_of
 
 from mixexp import cli
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.train import train
@@ -27,9 +27,9 @@ SMALL = ("dataset=digits", "model=small_cnn", "model.width=8", "augment=none", "
 def run(folder: Path, name: str, *words: str) -> RunFolder:
     """A run of an experiment, trained to its end."""
     config = compose([f"experiment={name}", *words])
-    assert validate(config) == []
+    assert errors_of(config) == []
     record = RunFolder(folder)
-    for _ in train(canonical(config, frozenset({"alpha"})), record, {}):
+    for _ in train(RunConfig.of(canonical(config, frozenset({"alpha"}))), record, {}):
         pass
     return record
 
@@ -194,7 +194,7 @@ def test_every_cell_stands_and_every_measure_is_of_a_column_that_its_probe_write
     for cell in cells:
         fixed = [f"{key}={value}" for key, value in cell.items()]
         config = compose([f"experiment={name}", *small, *fixed])
-        assert [line for line in validate(config) if "no layer" not in line] == []
+        assert [line for line in errors_of(config) if "no layer" not in line] == []
     measures = next(whole["table"][axis]["measures"] for axis in ("rows", "columns") if "measures" in whole["table"][axis])
     few = (*SMALL[1:], *small, "epochs=1") if own else ("epochs=1",)
     few = (*few, "mix=mixup", "mix_layer=input", *(["probe=mixing"] if name == "toy_pairs" else []))

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import config_of, option, rows_of, trained
+from running import config_of, errors_of, option, rows_of, trained
 from sklearn import datasets
 
 from mixexp.build import build
 from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.tables import SklearnTable
 from mixexp.errors import UserError
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.run.data import Normalize, load
 
@@ -123,15 +122,15 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, chang
 
 def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
     config = compose(["dataset=csv", f"dataset.file={tmp_path}/no.csv", "dataset.label=kind", "model=mlp"])
-    assert validate(config) == [f"There is no file {tmp_path}/no.csv: set dataset.file, absolute or relative to data_dir."]
+    assert errors_of(config) == [f"There is no file {tmp_path}/no.csv: set dataset.file, absolute or relative to data_dir."]
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_what_is_for_images_is_refused_on_tables(name: str) -> None:
     base = (f"dataset={name}", "model=mlp")
-    assert validate(compose([*base, "mix=mixup"])) == []
-    assert validate(compose([*base, "mix=bc_plus", "loss=kl"])) == ["mix: it is for data of the kind image, and this data set's is table"]
-    assert validate(compose([*base, "augment=standard"])) == ["augment: it is for data of the kind image, and this data set's is table"]
+    assert errors_of(compose([*base, "mix=mixup"])) == []
+    assert errors_of(compose([*base, "mix=bc_plus", "loss=kl"])) == ["mix: it is for data of the kind image, and this data set's is table"]
+    assert errors_of(compose([*base, "augment=standard"])) == ["augment: it is for data of the kind image, and this data set's is table"]
 
 
 def test_the_mlp_is_the_papers() -> None:

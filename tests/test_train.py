@@ -15,6 +15,7 @@ from mixexp.metrics import scores
 from mixexp.plan.options import options
 from mixexp.run.budget import steps_per_epoch
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
 
@@ -49,7 +50,7 @@ def test_two_runs_dealt_turns_in_one_process_give_what_each_gives_alone(tmp_path
     words = ("model=cnn11", "epochs=1")
     alone = [rows_of(trained(tmp_path / f"alone{seed}", *words, f"seed={seed}")) for seed in (0, 1)]
     records = [RunFolder(tmp_path / f"together{seed}") for seed in (0, 1)]
-    runs = [train(config_of(*words, f"seed={seed}"), record, {}) for seed, record in enumerate(records)]
+    runs = [train(RunConfig.of(config_of(*words, f"seed={seed}")), record, {}) for seed, record in enumerate(records)]
     for _ in zip(*runs, strict=True):
         pass
     assert [rows_of(record) for record in records] == alone

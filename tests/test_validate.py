@@ -11,14 +11,14 @@ from typing import Any
 
 import hydra
 import pytest
+from running import errors_of
 
 from mixexp.errors import UserError
 from mixexp.plan import composer
-from mixexp.plan.checks import validate
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.plan import plan
-from mixexp.plan.settings import Settings
+from mixexp.run.spec import Settings
 from mixexp.settings import CONF
 from mixexp.text import in_hydra
 
@@ -45,7 +45,7 @@ def config(*words: str, **changed: Any) -> dict[str, Any]:
 
 
 def refusals(*words: str, **changed: Any) -> list[str]:
-    return validate(config(*words, **changed))
+    return errors_of(config(*words, **changed))
 
 
 def refused(*words: str, **changed: Any) -> str:
@@ -197,7 +197,7 @@ def test_an_unknown_root_setting_is_answered_with_the_closest() -> None:
 def test_a_missing_root_setting_is_needed() -> None:
     given = config()
     del given["batch_size"]
-    assert validate(given) == ["batch_size: needs a value, a whole number from 1 to 2**63-1"]
+    assert errors_of(given) == ["batch_size: needs a value, a whole number from 1 to 2**63-1"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -313,7 +313,7 @@ def test_what_only_the_machine_the_data_and_the_shapes_show_is_said_at_once(tmp_
     (tmp_path / "file").touch()
     given = config("mix=bc_plus", "mix_layer.layers=[final,layer4]", "sampling=oversample", device="cuda:99")
     given["loss"] = {**given["loss"], "class_weights": "balanced"}
-    lines = validate({**given, "output_dir": str(tmp_path / "file" / "x")})
+    lines = errors_of({**given, "output_dir": str(tmp_path / "file" / "x")})
     for part in ("device = ", "output_dir/name = ", "mix_layer = final", "no layer 'layer4'", "sampling, loss"):
         assert sum(part in line for line in lines) == 1, part
     assert len(lines) == 5
@@ -339,5 +339,5 @@ def test_a_sweep_is_refused_whole_with_the_first_cell_of_each_fault() -> None:
 def test_validating_leaves_the_configuration_alone() -> None:
     given = config("mix=mixup")
     before = copy.deepcopy(given)
-    validate(given)
+    errors_of(given)
     assert given == before

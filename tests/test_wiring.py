@@ -18,6 +18,7 @@ from mixexp.build import build
 from mixexp.mix.mixes import NoMix
 from mixexp.run import data
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[tuple]:
@@ -42,9 +43,9 @@ def choice_of(config: dict) -> tuple[data.SelectedData, torch.Tensor]:
 
 def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):
     config = config_of("schedule=steps", "schedule.milestones=[0.5]", "schedule.warmup_epochs=0.5", "optimizer.lr=0.2", "epochs=2")
-    built = watched(monkeypatch, loop, "build")
+    built = watched(monkeypatch, RunConfig, "build")
     rates = []
-    for progress in loop.train(config, RunFolder(tmp_path), {}):
+    for progress in loop.train(RunConfig.of(config), RunFolder(tmp_path), {}):
         (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.Optimizer))
         rates.append(optimizer.param_groups[0]["lr"])
     schedule = build(config["schedule"])
@@ -96,7 +97,7 @@ def test_bc_plus_centres_images_at_training_and_at_test_time(tmp_path, monkeypat
 def test_every_batch_is_mixed_at_the_layer_drawn_for_it(tmp_path, monkeypatch):
     config = config_of("mix=mixup", "mix_layer=random", "mix_layer.layers=[input,layer2,final]")
     calls = watched(monkeypatch, loop, "forward_blended")
-    steps = [progress.steps for progress in loop.train(config, RunFolder(tmp_path), {})]
+    steps = [progress.steps for progress in loop.train(RunConfig.of(config), RunFolder(tmp_path), {})]
     layer = build(config["mix_layer"])
     drawn = [name for epoch in (0, 1) for name in layer.draw(streams.generator(0, "mix_layer", epoch), len(steps) // 2)]
     assert [arguments[2] for arguments, _ in calls] == drawn
@@ -114,7 +115,7 @@ def test_validation_figures_are_of_the_held_out_images(tmp_path, monkeypatch):
 
 
 def test_what_the_optimizer_group_says_is_what_trains(tmp_path: Path, monkeypatch):
-    built = watched(monkeypatch, loop, "build")
+    built = watched(monkeypatch, RunConfig, "build")
     trained(tmp_path, "optimizer=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.5", "epochs=1")
     (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.SGD))
     assert optimizer.defaults["nesterov"] and optimizer.defaults["weight_decay"] == 0.5
@@ -135,7 +136,7 @@ def test_a_longer_run_has_none_of_a_shorter_ones_measurements_at_its_end(tmp_pat
     words = ("probe=training_error", "keep_checkpoint=true")
     short = trained(tmp_path / "short", *words, "epochs=1").path
     for folder, others in (("alone", ()), ("after", (short,))):
-        for _ in loop.train(config_of(*words, "epochs=2"), RunFolder(tmp_path / folder, lambda _: None), {}, others):
+        for _ in loop.train(RunConfig.of(config_of(*words, "epochs=2")), RunFolder(tmp_path / folder, lambda _: None), {}, others):
             pass
     alone, after = ((tmp_path / name / "probe_training_error.csv").read_text() for name in ("alone", "after"))
     assert json.loads((tmp_path / "after" / "environment.json").read_text())["continued_at_step"] > 0

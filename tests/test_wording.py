@@ -18,7 +18,7 @@ from mixexp.build import GIVEN, check, hints_of, locate, schema_errors
 from mixexp.build.wording import allowed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
-from mixexp.plan.settings import Settings
+from mixexp.run.spec import Settings
 from mixexp.settings import CONF
 from mixexp.text import shown
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import torch
 import yaml
 
-from mixexp.build import build
 from mixexp.errors import UserError
 from mixexp.gan.play import flops, game_budget, memory_of, play
 from mixexp.run import data, sizes
 from mixexp.run.device import execution
 from mixexp.run.loop import Cost, Loop
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 
 UNUSED = (
@@ -26,29 +25,28 @@ UNUSED = (
 """Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
 
 
-def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
+def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     """The errors of a run of the group gan, beyond its schema, after those already known."""
-    trusted, defaults = tuple(config["trusted_modules"]), _defaults()
-    changed = [word for name in UNUSED for word in _departures(name, config[name], defaults[name], config["choices"])]
+    values, defaults = config.values, _defaults()
+    changed = [word for name in UNUSED for word in _departures(name, values[name], defaults[name], config.choices)]
     lines = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
-    if config["steps"] is None:
+    if config.steps is None:
         lines.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
-    if config["precision"] == "bfloat16":
+    if config.precision == "bfloat16":
         lines.append("precision = bfloat16: a run of the group gan is in float32; leave it at auto")
     try:
-        mode = build(config["speed"], trusted).mode(execution(config).device, config["threads"], None)
+        mode = config.build("speed").mode(execution(config).device, config.threads, None)
         if mode.compiled or mode.graph:
             lines.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
-        with sizes.bounded(config["dataset"], "dataset"):
-            dataset, splits = data.load(config["dataset"], trusted)
-        with sizes.bounded(config["gan"], "gan"):
-            game = build(config["gan"], trusted)
+        with sizes.bounded(config.dataset, "dataset"):
+            dataset, splits = data.load(config.dataset, config.trusted)
+        with sizes.bounded(config.gan, "gan"):
+            game = config.build("gan")
             game.check(dataset)
-            needed = memory_of(game, splits.train_images[0].numel(), config["batch_size"])
-        names = sizes.called({"gan": config["gan"], "batch_size": config["batch_size"]}, "")
-        sizes.require_memory(names or f"gan = {config['choices'].get('gan')}", needed, execution(config).device)
-        parameters = [torch.nn.Parameter(torch.zeros(1))]
-        build(config["optimizer"], trusted, parameters=parameters, params=parameters)
+            needed = memory_of(game, splits.train_images[0].numel(), config.batch_size)
+        names = sizes.called({"gan": config.gan, "batch_size": config.batch_size}, "")
+        sizes.require_memory(names or f"gan = {config.choices.get('gan')}", needed, execution(config).device)
+        config.build_optimizer([torch.nn.Parameter(torch.zeros(1))])
     except (UserError, ValueError) as error:
         lines.append(sizes.line(error))
     return errors + list(dict.fromkeys(lines))
@@ -72,17 +70,15 @@ def _defaults() -> dict[str, Any]:
     return root | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
 
 
-def cost(config: Mapping[str, Any]) -> Cost:
+def cost(config: RunConfig) -> Cost:
     """The cost of a game: its steps, and the passes of both networks."""
-    names = ("gan", "dataset", "batch_size", "steps", "evaluations")
-    return _cost(json.dumps({name: config[name] for name in names}, sort_keys=True), tuple(config["trusted_modules"]))
+    return _cost(config.part("gan", "dataset", "batch_size", "steps", "evaluations"))
 
 
 @functools.lru_cache(maxsize=1024)
-def _cost(key: str, trusted: tuple[str, ...]) -> Cost:
-    config = json.loads(key)
-    points = data.load(config["dataset"], trusted)[1].train_images
-    budget, game = game_budget(config, len(points)), build(config["gan"], trusted)
+def _cost(config: RunConfig) -> Cost:
+    points = data.load(config.dataset, config.trusted)[1].train_images
+    budget, game = game_budget(config, len(points)), config.build("gan")
     evaluations = math.ceil(budget.steps / budget.interval)
     return Cost(budget.steps, flops(game, points[0].numel(), budget.batch, budget.steps, evaluations))
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import streams
-from mixexp.build import build
 from mixexp.gan import Objective
 from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
@@ -22,6 +21,7 @@ from mixexp.run.budget import Budget
 from mixexp.run.device import compatibility_key, describe, execution
 from mixexp.run.folder import RunFolder
 from mixexp.run.session import Progress, Session
+from mixexp.run.spec import RunConfig
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 """epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""
@@ -72,9 +72,9 @@ def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int
     return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
-def game_budget(config: Mapping[str, Any], points: int) -> Budget:
+def game_budget(config: RunConfig, points: int) -> Budget:
     """The budget of a game, which has no epochs."""
-    return Budget(points, config["batch_size"], 1, config["steps"], config["evaluations"])
+    return Budget(points, config.batch_size, 1, config.steps, config.evaluations)
 
 
 def memory_of(game: Minimax, features: int, batch: int) -> float:
@@ -85,23 +85,23 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 
 def play(
-    config: Mapping[str, Any], folder: RunFolder, metadata: Mapping[str, Any], warm_starts: Iterable[Path] = (), flops: float | None = None
+    config: RunConfig, folder: RunFolder, metadata: Mapping[str, Any], warm_starts: Iterable[Path] = (), flops: float | None = None
 ) -> Iterator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train does.
 
-    config: a resolved configuration that validate has passed. metadata: what else environment.json shall say. In float32, every
+    config: one that validate has passed. metadata: what else environment.json shall say. In float32, every
     operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so that a run
     closed after any step goes on from its checkpoint as if it had not stopped.
     """
     # -- points whole on the device, networks, optimizers
-    run, seed, trusted = execution(config), config["seed"], tuple(config["trusted_modules"])
-    game = build(config["gan"], trusted)
-    dataset, splits = data.load(config["dataset"], trusted)
+    run, seed = execution(config), config.seed
+    game = config.build("gan")
+    dataset, splits = data.load(config.dataset, config.trusted)
     points = splits.train_images.flatten(1).contiguous().to(run.device)
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):  # on the CPU, so that every device starts from the same
         generator, discriminator = (network.to(run.device) for network in game.networks(points.shape[1]))
     parameters = [list(network.parameters()) for network in (discriminator, generator)]
-    optimizers = [build(config["optimizer"], trusted, parameters=trained, params=trained) for trained in parameters]
+    optimizers = [config.build_optimizer(trained) for trained in parameters]
     budget = game_budget(config, len(points))
     sums = torch.zeros(2, device=run.device)  # of both losses since the last evaluation
     turns = [(discriminator_loss, game.discriminator, 0)] * game.discriminator_steps + [(generator_loss, game.generator, 1)]
@@ -118,7 +118,7 @@ def play(
             sums[who] += minimised.detach()
 
     # -- from where an earlier attempt stopped
-    made_by = {**compatibility_key(run, trusted), "data": splits.digest}
+    made_by = {**compatibility_key(run, config.trusted), "data": splits.digest}
     modules = {"generator": generator, "discriminator": discriminator}
     stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
     session = Session(folder, config, budget.steps, made_by, stateful)
@@ -150,7 +150,7 @@ def play(
             sums.zero_()
             modes, high_quality = coverage(samples, centres, dataset.spread)
             epoch = step * game.discriminator_steps * game.discriminator.batches * budget.batch / len(points)
-            row = {"step": step, "epoch": round(epoch, 4), "lr": config["optimizer"]["lr"], "d_loss": d_loss, "g_loss": g_loss}
+            row = {"step": step, "epoch": round(epoch, 4), "lr": config.optimizer["lr"], "d_loss": d_loss, "g_loss": g_loss}
             session.record({**row, "modes": modes, "high_quality": high_quality})
             session.diverged = not (math.isfinite(d_loss) and math.isfinite(g_loss))
         if shown:

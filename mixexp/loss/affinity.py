@@ -55,9 +55,9 @@ class Affinity(Loss):
     Its penalty is the diversity term R(w), which makes all centres equidistant (eq. 7): the mean over pairs of centres of
     (‖w_j − w_k‖² − μ)², μ the mean of those squared distances. Mixed labels: the average of the two labels' losses.
     sigma: σ; margin: λ; centres: m centres a class; diversity: weight of R; batchnorm: a BatchNorm before the head, which helps in
-    low dimension (article b). init: where centres start: he, N(0, 2/h); keras_he, as wide as in article b's code (keras_he_normal);
-    colliding, like that, but class 1's where class 0's are, the saddle that article b warns of.
-    Differs from the paper: the optimiser and σ, λ, m are article b's where an experiment says so; R counts once, with weight 1.
+    low dimension (koshian2_affinity). init: where centres start: he, N(0, 2/h); keras_he, as wide as koshian2_affinity's (keras_he_normal);
+    colliding, like that, but class 1's where class 0's are, the saddle that koshian2_affinity warns of.
+    Differs from the paper: the optimiser and σ, λ, m are koshian2_affinity's where an experiment says so; R counts once, with weight 1.
     """
 
     linear_in_target = False
@@ -111,7 +111,7 @@ class JointHead(nn.Module):
 
 
 class Joint(Loss):
-    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network (article b's advice).
+    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network (koshian2_affinity).
 
     outputs: float [B, 2C], as JointHead gives them. affinity: the affinity loss, whose penalty counts with the same weight.
     predicts: which of the two heads names the class. Mixed labels: as cross-entropy and the affinity loss each take them.

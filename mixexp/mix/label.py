@@ -21,7 +21,7 @@ class MixedLabel(Label):
 
 
 class FirstLabel(Label):
-    """The first sample's label alone (article d's data-mix)."""
+    """The first sample's label alone (small_data_mixup's data-mix)."""
 
     mixes = False
 

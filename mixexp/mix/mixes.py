@@ -30,7 +30,7 @@ class NoMix(Mix):
 class Pairs(Mix):
     """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
 
-    step_size: images a batch is made of; each is blended with batch_size / step_size partners (article c), which the pairing
+    step_size: images a batch is made of; each is blended with batch_size / step_size partners (koshian2_bc), which the pairing
     chooses. None: as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
     from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section 3.3, five epochs), numbered from 0.
     A sample whose partner is itself stays as it is too.

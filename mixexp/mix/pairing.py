@@ -54,9 +54,9 @@ class OtherClass(Pairing):
     """Partners of another class, uniform among those of the batch (Tokozume et al. 2018, section 3.1).
 
     replace false: a sample's partners differ as long as the batch has that many of other classes, and repeat beyond; true: each is
-    drawn among all of them, so that two can be the same (article c's code). A single partner is as likely to be anyone either way.
+    drawn among all of them, so that two can be the same (koshian2_bc's code). A single partner is as likely to be anyone either way.
     A sample for which the batch has none is its own partner.
-    Differs from the paper: its code draws both images from the whole training set; the batch, as in article c, needs no second read.
+    Differs from the paper: its code draws both images from the whole training set; the batch, as in koshian2_bc, needs no second read.
     """
 
     added = ("replace",)

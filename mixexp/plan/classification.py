@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from mixexp.build import build, locate
+from mixexp.build import locate
 from mixexp.build.wording import typed
 from mixexp.errors import UserError, note
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
-from mixexp.plan.dry_run import DATA, DataSummary, cache_key, data_summary, network_summary, optimizer_states, require_complete
+from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.probe import Facts
 from mixexp.run import sizes
 from mixexp.run.budget import Budget, budget_of
 from mixexp.run.device import execution, precision_note
 from mixexp.run.loop import Cost, Loop
+from mixexp.run.spec import RunConfig
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
 from mixexp.train import train
@@ -34,68 +34,65 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 """A small network for each kind of data."""
 
 
-def check(config: Mapping[str, Any], errors: list[str], here: bool) -> list[str]:
+def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     """The errors of the data, network and groups of a classification, after those already known."""
-    trusted = tuple(config["trusted_modules"])
     try:
-        data = data_summary(cache_key(config, *DATA), trusted)
+        data = data_summary(config)
     except (UserError, ValueError) as error:
         return [*errors, sizes.line(error)]
-    errors += _fits(cache_key(config, *FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), data, trusted)
+    errors += _fits(config.part(*FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations"), data)
     if here and not errors:
-        errors += sizes.problems(lambda: _holds(config, data, trusted))
+        errors += sizes.problems(lambda: _holds(config, data))
     if not errors:
-        _note_oddities(config, data, trusted)
+        _note_oddities(config, data)
     if not errors and (text := precision_note(config)) is not None:
         note(text)
     return errors
 
 
-def _note_oddities(config: Mapping[str, Any], data: DataSummary, trusted: tuple[str, ...]) -> None:
+def _note_oddities(config: RunConfig, data: DataSummary) -> None:
     """Note classes that a part of the data lacks, and a network whose architecture is made for other data than these."""
-    model, dataset = (config["choices"].get(group) or config[group]["_target_"] for group in ("model", "dataset"))
+    model, dataset = (config.choices.get(group) or getattr(config, group)["_target_"] for group in ("model", "dataset"))
     for text in data.missing:
         note(f"dataset={dataset}: {text}")
-    kinds = getattr(locate(config["model"]["_target_"], trusted), "kinds", None)
+    kinds = getattr(locate(config.model["_target_"], config.trusted), "kinds", None)
     if kinds is not None and data.kind not in kinds:
         advice = f"; a network for such data is {in_shell(f'model={MODELS[data.kind]}')}" if data.kind in MODELS else ""
         note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {data.kind}{advice}")
 
 
-def _holds(config: Mapping[str, Any], data: DataSummary, trusted: tuple[str, ...]) -> None:
+def _holds(config: RunConfig, data: DataSummary) -> None:
     """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
 
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
-    mix, sampling = (build(config[group], trusted) for group in ("mix", "sampling"))
-    rows, batch = sampling.epoch_size(np.array(data.counts)), mix.source_images(config["batch_size"])
-    shape = network_summary(cache_key(config, "model", "loss"), data.counts, (min(rows, batch, 2), *data.shape), trusted)
-    samples = min(rows, batch) * (config["batch_size"] // batch)
+    rows = config.build("sampling").epoch_size(np.array(data.counts))
+    batch = config.build("mix").source_images(config.batch_size)
+    shape = network_summary(config, data.counts, (min(rows, batch, 2), *data.shape))
+    samples = min(rows, batch) * (config.batch_size // batch)
     run = execution(config)
     sizes.require_memory(f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2)  # the table of confusions
-    state = 4 * shape.parameters * (2 + optimizer_states(cache_key(config, "optimizer"), trusted))
+    state = 4 * shape.parameters * (2 + optimizer_states(config))
     step = shape.penalty_bytes + samples * shape.saved_bytes / (2 if run.bfloat16 else 1)
-    parts = {group: config[group] for group in ("model", "loss")}
-    names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config['batch_size']}"]
-    what = ", ".join(name for name in names if name) or f"model = {config['choices'].get('model')}"
+    parts = {"model": config.model, "loss": config.loss}
+    names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config.batch_size}"]
+    what = ", ".join(name for name in names if name) or f"model = {config.choices.get('model')}"
     sizes.require_memory(what, state + step, run.device)
 
 
 @functools.lru_cache(maxsize=1024)
-def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, ...]:
+def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
     """The conflicts between the groups: objects that their constructors refuse, layers, losses and mixes, batches."""
-    config = json.loads(key)
     counts = data.counts
     errors: list[str] = []
     built: dict[str, Any] = {}
-    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if config.get(name))):
-        errors += sizes.problems(lambda: built.update({group: _bounded(config, group, trusted)}))
-    errors += sizes.problems(lambda: built.update(loss=_bounded(config, "loss", trusted, class_counts=np.array(counts))))
+    for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *(name for name in OPTIONAL_GROUPS if name in FITS and getattr(config, name))):
+        errors += sizes.problems(lambda: built.update({group: _bounded(config, group)}))
+    errors += sizes.problems(lambda: built.update(loss=_bounded(config, "loss", class_counts=np.array(counts))))
     for group, part in built.items():
         errors += sizes.problems(lambda: require_complete(group, part))
     # the optimizer's own checks, on a parameter it does not train
-    parameters = [torch.nn.Parameter(torch.zeros(1))]
-    errors += sizes.problems(lambda: build(config["optimizer"], trusted, parameters=parameters, params=parameters))
+    errors += sizes.problems(lambda: config.build_optimizer([torch.nn.Parameter(torch.zeros(1))]))
     if errors:
         return tuple(errors)
 
@@ -103,7 +100,7 @@ def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, .
     rows = sampling.epoch_size(np.array(counts))
     smallest = min(rows, 2)
     try:
-        batch = mix.source_images(config["batch_size"])
+        batch = mix.source_images(config.batch_size)
     except ValueError as error:
         errors.append(str(error))
     else:
@@ -119,7 +116,7 @@ def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, .
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
     try:
-        shape = network_summary(cache_key(config, "model", "loss"), counts, (smallest, *data.shape), trusted)
+        shape = network_summary(config, counts, (smallest, *data.shape))
     except (UserError, ValueError) as error:
         return (*errors, sizes.line(error))
     if "probe" in built:
@@ -128,10 +125,10 @@ def _fits(key: str, data: DataSummary, trusted: tuple[str, ...]) -> tuple[str, .
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 
 
-def _bounded(config: Mapping[str, Any], group: str, trusted: tuple[str, ...], **given: Any) -> Any:
+def _bounded(config: RunConfig, group: str, **given: Any) -> Any:
     """The object that a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
-    with sizes.bounded(config[group], group):
-        return build(config[group], trusted, **given)
+    with sizes.bounded(getattr(config, group), group):
+        return config.build(group, **given)
 
 
 def _kinds(kind: str, **parts: Any) -> list[str]:
@@ -143,12 +140,12 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
     ]
 
 
-def _batches(config: Mapping[str, Any], mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
+def _batches(config: RunConfig, mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
     """The errors of the batches of an epoch, and of a schedule or a mix over the budget."""
     per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
         whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
-        return [f"batch_size = {config['batch_size']}: {whole}"]
+        return [f"batch_size = {config.batch_size}: {whole}"]
     errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
     errors += sizes.problems(lambda: mix.check_budget(budget.steps / per_epoch))
     if mix.blend is not None and min(budget.rows, budget.batch) == 1:
@@ -170,21 +167,20 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     return errors
 
 
-def cost(config: Mapping[str, Any]) -> Cost:
+def cost(config: RunConfig) -> Cost:
     """The cost of a classification with that of evaluations; a backward pass counts as two forward ones.
 
     Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
     outside the batch; from there on, samples.
     """
-    trusted = tuple(config["trusted_modules"])
-    data = data_summary(cache_key(config, *DATA), trusted)
-    mix, mix_layer, sampling = (build(config[group], trusted) for group in ("mix", "mix_layer", "sampling"))
-    budget = budget_of(config, sampling.epoch_size(np.array(data.counts)), mix.source_images(config["batch_size"]))
+    data = data_summary(config)
+    mix, mix_layer, sampling = (config.build(group) for group in ("mix", "mix_layer", "sampling"))
+    budget = budget_of(config, sampling.epoch_size(np.array(data.counts)), mix.source_images(config.batch_size))
     batch = min(budget.rows, budget.batch, 2)
-    shape = network_summary(cache_key(config, "model", "loss"), data.counts, (batch, *data.shape), trusted)
+    shape = network_summary(config, data.counts, (batch, *data.shape))
     evaluations = math.ceil(budget.steps / budget.interval)
     images = budget.images(budget.steps)
-    samples = images * (config["batch_size"] // budget.batch)
+    samples = images * (config.batch_size // budget.batch)
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples

@@ -15,8 +15,8 @@ from mixexp.build import hints_of, locate
 from mixexp.build.wording import arms, split
 from mixexp.errors import UserError
 from mixexp.plan.composer import Composed
-from mixexp.plan.settings import Settings
 from mixexp.plan.typed import characters, in_files
+from mixexp.run.spec import Settings
 
 _SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
 

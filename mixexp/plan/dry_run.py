@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixexp.build import build
 from mixexp.build.contracts import undefined
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.run import data, sizes
 from mixexp.run.network import Network, layers
-
-DATA = ("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
-"""What decides which images a run uses."""
-
-
-def cache_key(config: Mapping[str, Any], *names: str) -> str:
-    return json.dumps({name: config[name] for name in names}, sort_keys=True)
+from mixexp.run.spec import RunConfig
 
 
 def require_complete(group: str, part: Any) -> None:
@@ -45,30 +37,37 @@ class DataSummary(NamedTuple):
     missing: tuple[str, ...]
 
 
-@functools.lru_cache(maxsize=1024)
-def data_summary(key: str, trusted: tuple[str, ...]) -> DataSummary:
+def data_summary(config: RunConfig) -> DataSummary:
     """The summary of a run's images; raises the errors of the real data."""
-    config = json.loads(key)
-    with sizes.bounded(config["dataset"], "dataset"):
-        dataset, splits = data.load(config["dataset"], trusted)
+    return _data_summary(config.part("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _data_summary(config: RunConfig) -> DataSummary:
+    with sizes.bounded(config.dataset, "dataset"):
+        dataset, splits = data.load(config.dataset, config.trusted)
     require_complete("dataset", dataset)
     if len(splits.classes) < 2:
         raise ValueError("dataset: it has one class, and there is nothing to tell apart")
-    chosen = {group: config[group] for group in ("subset", "imbalance", "label_noise")}
-    with sizes.bounded(chosen, ""):
-        subset, imbalance, label_noise = (build(node, trusted) for node in chosen.values())
-        choice = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    groups = ("subset", "imbalance", "label_noise")
+    with sizes.bounded({group: getattr(config, group) for group in groups}, ""):
+        subset, imbalance, label_noise = (config.build(group) for group in groups)
+        choice = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
     shape, missing = tuple(splits.train_images.shape[1:]), tuple(data.missing_classes(splits, choice))
     return DataSummary(tuple(counts.tolist()), shape, tested + len(choice.validation), tested, dataset.kind, missing)
 
 
-@functools.lru_cache(maxsize=64)
-def optimizer_states(key: str, trusted: tuple[str, ...]) -> int:
+def optimizer_states(config: RunConfig) -> int:
     """The number of values that an optimizer keeps for each parameter."""
+    return _optimizer_states(config.part("optimizer"))
+
+
+@functools.lru_cache(maxsize=64)
+def _optimizer_states(config: RunConfig) -> int:
     parameters = [torch.nn.Parameter(torch.zeros(7))]
-    optimizer = build(json.loads(key)["optimizer"], trusted, parameters=parameters, params=parameters)
+    optimizer = config.build_optimizer(parameters)
     parameters[0].grad = torch.zeros(7)
     optimizer.step()
     return sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)) // 7
@@ -90,15 +89,18 @@ class NetworkSummary(NamedTuple):
     penalty_bytes: int
 
 
-@functools.lru_cache(maxsize=1024)
-def network_summary(key: str, counts: tuple[int, ...], shape: tuple[int, ...], trusted: tuple[str, ...]) -> NetworkSummary:
+def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
     """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
-    config = json.loads(key)
-    loss = build(config["loss"], trusted, class_counts=np.array(counts))
-    nodes = {group: config[group] for group in ("model", "loss")}
+    return _network_summary(config.part("model", "loss"), counts, shape)
+
+
+@functools.lru_cache(maxsize=1024)
+def _network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
+    loss = config.build("loss", class_counts=np.array(counts))
+    nodes = {"model": config.model, "loss": config.loss}
     with torch.device("meta"):
         with sizes.bounded(nodes, ""):
-            body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
+            body = config.build("model", in_channels=shape[1], image_size=tuple(shape[2:]))
             require_complete("model", body)
             network = Network(body, loss.head(body.num_features, len(counts)))
         counter = FlopCounterMode(display=False)

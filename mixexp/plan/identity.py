@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mixexp.build import build, telling
+from mixexp.build import telling
 from mixexp.class_names import stable
 from mixexp.plan.loops import loop_of
+from mixexp.run.spec import RunConfig
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALIASES = frozenset({"alpha"})
@@ -24,12 +25,13 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
     epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
     where nothing is blended; what a loop leaves no choice of, as it has it. config has passed validate.
     """
-    config = {**config, **loop_of(config).fixed}
+    typed = RunConfig.of(config)
+    config = {**config, **loop_of(typed).fixed}
     if config["steps"] is not None:
         config["epochs"] = None
     for name in ALIASES - used_aliases:
         config[name] = None
-    if build(config["mix"], config["trusted_modules"]).blend is None:
+    if typed.build("mix").blend is None:
         config["mix_layer"] = _AT_INPUT
         config["choices"] = {**config["choices"], "mix_layer": None}
     return config

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.errors import UserError, closest
-from mixexp.plan.checks import validate
+from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.identity import ALIASES, canonical, differences, run_id
@@ -29,7 +29,7 @@ from mixexp.plan.space import space_of
 from mixexp.run.data import load, placed
 from mixexp.run.reader import read_environment
 from mixexp.run.sizes import TooLargeLine
-from mixexp.run.spec import RunSpec
+from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.settings import flatten, lookup
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
@@ -112,7 +112,11 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     sizes: dict[str, list[str]] = {}
     good = []
     for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
-        errors = [*validate(config, here), *_budgets(config, overrides)]
+        errors = _budgets(config, overrides)
+        try:
+            validate(config, here)
+        except Refused as refused:
+            errors = [*refused.lines, *errors]
         only_large = all(isinstance(error, TooLargeLine) for error in errors)
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
@@ -133,7 +137,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
-            runs[name] = RunSpec(config, _folder(config) / name, differs, beside, label, task(config), family, tuple(overrides))
+            typed = RunConfig.of(config)
+            runs[name] = RunSpec(typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides))
     refusals, too_large = ([Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes))
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
@@ -190,8 +195,8 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 def idle_words(run: RunSpec) -> list[str]:
     """A note for each override of the user that changes nothing in a run; in a sweep such cells collapse."""
     given = {word.partition("=")[0] for word in run.words}
-    idle = {"alpha": run.config["alpha"] is None, "mix_layer": run.config["choices"]["mix_layer"] is None}
-    mix = run.config["choices"]["mix"]
+    idle = {"alpha": run.config.alpha is None, "mix_layer": run.config.choices["mix_layer"] is None}
+    mix = run.config.choices["mix"]
     return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
 
 
@@ -202,10 +207,10 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
         trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
         if trained_on is None:
             continue
-        key = json.dumps(run.config["dataset"], sort_keys=True)
-        if key not in contents:
-            contents[key] = load(run.config["dataset"], tuple(run.config["trusted_modules"]))[1].digest
-        names += [run.folder.name] * (trained_on != contents[key])
+        data = run.config.part("dataset")
+        if data not in contents:
+            contents[data] = load(data.dataset, data.trusted)[1].digest
+        names += [run.folder.name] * (trained_on != contents[data])
     many, listed = len(names) > 1, ", ".join(names[:5]) + ", ..." * (len(names) > 5)
     return [
         f"note: {len(names)} finished run{'s were' if many else ' was'} made with other contents of the data set's files than they have "

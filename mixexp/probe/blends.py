@@ -54,7 +54,7 @@ class MixedSamples(Probe):
     part.
     Rows of ratio: lam, density, curve: the histogram of those lam ("drawn"), and the density that they are drawn from ("formula") at
     the middle of each bin, where there is one.
-    Source: article a, the clouds of mixed points beside the Beta densities.
+    Source: akira_final_layer, the clouds of mixed points beside the Beta densities.
     Differs from the paper: nothing.
     """
 
@@ -157,12 +157,12 @@ def _png(pixels: Tensor) -> str:
 class Intrusion(Probe):
     """How often a blend lies nearest to a training image of a class that none of its parts has.
 
-    Such a blend carries a label that its surroundings contradict: article a's bad pair. Blends are those of an epoch's first batches,
+    Such a blend carries a label that its surroundings contradict: akira_final_layer's bad pair. Blends are of an epoch's first batches,
     at the input and without augmentation, but for those of an image with itself; nearest is by Euclidean distance in network input,
     and the parts themselves count.
     samples: so many of an epoch, numbered from 0, or all it has.
     Rows: pair (one class, several classes: of the parts), blends, how many; intrusion, the fraction; a row for each that there are.
-    Source: ours, after article a's figure of a good and a bad pair. Differs from the paper: there the figure is a drawing.
+    Source: ours, after akira_final_layer's figure of a good and a bad pair. Differs from the paper: there the figure is a drawing.
     """
 
     files = ("intrusion",)

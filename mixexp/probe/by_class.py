@@ -13,7 +13,7 @@ class ByClass(Probe):
     recall = TP / (TP + FN), precision = TP / (TP + FP), F1 = 2·TP / (2·TP + FP + FN), each 0 where its denominator is.
     Rows of by_class: class, train_images, test_images, size ("minority" of a class with fewer than half as many training images as the
     largest has, else "majority"), recall, precision, f1; a row for each class at each evaluation.
-    Differs from the paper: none defines it; article b (Affinity loss) has macro F1, the mean of the column f1 alone.
+    Differs from the paper: none defines it; koshian2_affinity has macro F1, the mean of the column f1 alone.
     """
 
     files = ("by_class",)

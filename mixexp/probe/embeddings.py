@@ -17,7 +17,7 @@ class Features(Probe):
 
     samples: a fixed sample of so many images of each part, training and test.
     Rows: part, x, y, label, predicted; the last two are names of classes, and label is what a training image is trained on.
-    Source: article b, the scatter of training and test features over the epochs.
+    Source: koshian2_affinity, the scatter of training and test features over the epochs.
     Differs from the paper: nothing.
     """
 
@@ -52,7 +52,7 @@ class Clouds(Probe):
     cloud), unevenness |log(r_c / geometric mean of all radii)| (0 where all clouds are equally large), separation
     min_k ‖μ_c − μ_k‖ / r_c. A class of fewer than three images, or whose images are one point, has no shape and no row.
     part: the images that are shown, plain. Rows: class, images, radius, elongation, unevenness, separation.
-    Source: ours, for what article b (Affinity loss) reads from its scatters. Differs from the paper: that has no number.
+    Source: ours, for what koshian2_affinity reads from its scatters. Differs from the paper: that has no number.
     """
 
     files = ("clouds",)
@@ -95,7 +95,7 @@ class Tsne(Probe):
     layer: "final" is what the classifier sees. samples: a fixed sample of a part; perplexity: about how many neighbours count.
     It starts from the first two principal components and runs on one thread, so that it is the same every time.
     Rows: x, y, label, the name of a class.
-    Source: van der Maaten and Hinton 2008, by scikit-learn; article a shows the final layer under softmax.
+    Source: van der Maaten and Hinton 2008, by scikit-learn; akira_final_layer shows the final layer under softmax.
     Differs from the paper: the start, which there is random.
     """
 

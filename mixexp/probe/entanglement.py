@@ -42,7 +42,7 @@ class Entanglement(Probe):
     where the loss goes to 0 with T as every image's nearest neighbour is of its class, however near the others are; "highest", where
     it goes to the limit of no distance having a meaning; "anywhere", where all images are one point; empty for a given temperature.
     Only losses from inside compare layers, and the run notes others.
-    Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure per ResNet block is quoted by article a.
+    Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure per ResNet block is quoted by akira_final_layer.
     Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
     """
 

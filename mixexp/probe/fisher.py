@@ -17,7 +17,7 @@ class Fisher(Probe):
     the same in any units. nan where all images of a class are one point, or with one class.
     samples: so many images at most. layers: None for all, from input to final.
     Rows: layer, criterion, between, within: J and its two sums, each divided by the number of images.
-    Source: Tokozume et al. 2018, whose section on BC learning's features compares it for standard and BC learning; article c.
+    Source: Tokozume et al. 2018, whose section on BC learning's features compares it for standard and BC learning; koshian2_bc.
     Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
     """
 

@@ -39,10 +39,11 @@ def checks(outcomes: Iterable[Check]) -> list[str]:
 
 def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check]]]:
     """A heading, the answers and the checks of each article that has claims."""
-    for letter in sorted({answer.article for answer in decided.answers}):
-        answers = [answer for answer in decided.answers if answer.article == letter]
+    with_claims = {answer.article for answer in decided.answers}
+    for article in (article for article in ("", *ARTICLES) if article in with_claims):
+        answers = [answer for answer in decided.answers if answer.article == article]
         experiments = {answer.name.partition(".")[0] for answer in answers}
-        heading = f"Article {letter}: {ARTICLES[letter]}" if letter in ARTICLES else "Others"
+        heading = f"{article}: {ARTICLES[article]}" if article else "Others"
         yield heading, answers, [check for check in decided.checks if check.name.partition(".")[0] in experiments]
 
 

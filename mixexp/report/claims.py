@@ -168,12 +168,12 @@ def only(decided: Decided, names: Collection[str]) -> Decided:
 def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Experiment]:
     """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same articles."""
     by_name = {experiment.name: experiment for experiment in some}
-    letters = set().union(*map(_articles, by_name.values()))
-    return [*by_name.values(), *(experiment for experiment in known if experiment.name not in by_name and letters & _articles(experiment))]
+    articles = set().union(*map(_articles, by_name.values()))
+    return [*by_name.values(), *(experiment for experiment in known if experiment.name not in by_name and articles & _articles(experiment))]
 
 
 def _articles(experiment: Experiment) -> set[str]:
-    """The letters of the articles that an experiment's claims are counted to: its own, or of none those of its sources."""
+    """The articles that an experiment's claims are counted to: its own, or of none those of its sources."""
     if experiment.article:
         return {experiment.article}
     claims = experiment.claims.values() if isinstance(experiment.claims, Mapping) else ()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from mixexp.run.spec import RunConfig
 from mixexp.schedule import Schedule
 
 
@@ -69,8 +68,8 @@ def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:
     return whole + (not drop_last and rest > 0 and not (rest == 1 and whole > 0))
 
 
-def budget_of(config: Mapping[str, Any], rows: int, batch: int) -> Budget:
+def budget_of(config: RunConfig, rows: int, batch: int) -> Budget:
     """The budget of a configuration, which is `steps` where they are given, else `epochs`."""
-    per_epoch = steps_per_epoch(rows, batch, config["drop_last"])
-    steps = config["steps"] if config["steps"] is not None else config["epochs"] * per_epoch
-    return Budget(rows, batch, per_epoch, steps, config["evaluations"])
+    per_epoch = steps_per_epoch(rows, batch, config.drop_last)
+    steps = config.steps if config.steps is not None else config.epochs * per_epoch
+    return Budget(rows, batch, per_epoch, steps, config.evaluations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from mixexp.build.wording import head, typed
 from mixexp.errors import UserError
 from mixexp.run.checkpoint import code_hash
 from mixexp.run.folder import processor
+from mixexp.run.spec import RunConfig
 from mixexp.text import resembling
 
 NAMES = r"auto|cpu|mps|cuda(:\d+)?"
@@ -57,22 +58,22 @@ def unknown_device(name: str) -> str:
     return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(devices)}.{hint}"
 
 
-def execution(config: Mapping[str, Any]) -> Execution:
+def execution(config: RunConfig) -> Execution:
     """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not there.
 
     "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on MPS.
     """
     devices = available()
-    name = devices[0] if config["device"] == "auto" else config["device"]
+    name = devices[0] if config.device == "auto" else config.device
     if problem := unknown_device(name):
         raise UserError(problem)
     device = torch.device(name)
-    bfloat16 = device.type == "cuda" if config["precision"] == "auto" else config["precision"] == "bfloat16"
-    channels_last = device.type != "mps" if config["channels_last"] == "auto" else config["channels_last"]
+    bfloat16 = device.type == "cuda" if config.precision == "auto" else config.precision == "bfloat16"
+    channels_last = device.type != "mps" if config.channels_last == "auto" else config.channels_last
     return Execution(device, bfloat16, torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def precision_note(config: Mapping[str, Any]) -> str | None:
+def precision_note(config: RunConfig) -> str | None:
     """A note on the precision on this machine; None where there is none to make. config: one that `execution` takes."""
     run = execution(config)
     if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():

@@ -8,21 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mixexp.build import build
 from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo
 from mixexp.run.folder import RunFolder
+from mixexp.run.spec import RunConfig
+from mixexp.settings import flatten
 
 
 @contextlib.contextmanager
-def logged(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], note: Callable[[str], None]) -> Iterator[RunFolder]:
-    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an interruption.
-
-    settings: the configuration as dotted keys.
-    """
-    if config["logger"] is None:
+def logged(path: Path, config: RunConfig, note: Callable[[str], None]) -> Iterator[RunFolder]:
+    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an interruption."""
+    if config.logger is None:
         yield RunFolder(path, note)
         return
-    folder = _LoggedFolder(path, note, Guarded(build(config["logger"], config["trusted_modules"])), settings)
+    folder = _LoggedFolder(path, note, Guarded(config.build("logger")), flatten(config.values))
     try:
         yield folder
     finally:

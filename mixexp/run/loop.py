@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mixexp.run.session import Progress
+from mixexp.run.spec import RunConfig
 
 
 class Cost(NamedTuple):
@@ -26,7 +27,7 @@ class Loop:
     """
 
     network: str
-    check: Callable[[Mapping[str, Any], list[str], bool], list[str]]
-    cost: Callable[[Mapping[str, Any]], Cost]
+    check: Callable[[RunConfig, list[str], bool], list[str]]
+    cost: Callable[[RunConfig], Cost]
     run: Callable[..., Iterator[Progress]]
     fixed: Mapping[str, Any] = field(default_factory=dict)

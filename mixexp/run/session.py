@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
 from mixexp.run.folder import COLUMNS, RunFolder, environment
+from mixexp.run.spec import RunConfig
 
 
 class Progress(NamedTuple):
@@ -34,7 +35,7 @@ class Session:
     def __init__(
         self,
         folder: RunFolder,
-        config: Mapping[str, Any],
+        config: RunConfig,
         steps: int,
         made_by: Mapping[str, Any],
         stateful: Mapping[str, nn.Module | Optimizer | Tensor],
@@ -43,7 +44,7 @@ class Session:
         self.step = 0
         self.diverged = False
         self._config, self._stateful = config, stateful
-        self._checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config["checkpoint_seconds"])
+        self._checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config.checkpoint_seconds)
         self._rows: list[Mapping[str, float]] = []
         self._probed: Mapping[str, str] = {}
         self._seconds, self._started = 0.0, 0.0
@@ -77,7 +78,7 @@ class Session:
     def start(self, facts: Mapping[str, Any], validation: bool = False, columns: Sequence[str] = COLUMNS) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
         about = environment(**facts, continued_at_step=self.step, steps=self.steps)
-        self.folder.start(self._config, about, validation, self._rows, self._probed, columns)
+        self.folder.start(self._config.values, about, validation, self._rows, self._probed, columns)
         self._started = time.perf_counter() - self._seconds
 
     @property
@@ -105,7 +106,7 @@ class Session:
 
     def finish(self, **facts: Any) -> None:
         """Write the result, and keep the final state where that is asked for."""
-        keeps = self._config["keep_checkpoint"] and not self.diverged
+        keeps = self._config.keep_checkpoint and not self.diverged
         if keeps:
             self._save()
         outcome = "diverged" if self.diverged else "finished"

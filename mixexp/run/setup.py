@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from mixexp import streams
-from mixexp.build import build, telling
+from mixexp.build import telling
 from mixexp.errors import UserError
 from mixexp.probe import Probe, Subject
 from mixexp.run import data
@@ -21,6 +20,7 @@ from mixexp.run.data import DataSplit, Normalize, SelectedData
 from mixexp.run.device import execution
 from mixexp.run.network import Network
 from mixexp.run.reader import read_environment, trained_config
+from mixexp.run.spec import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +49,24 @@ class RunParts(Subject):
         }
 
 
-def setup(config: Mapping[str, Any]) -> RunParts:
-    """The parts of a run, from a configuration that validate has passed; no global generator is touched.
+def setup(config: RunConfig) -> RunParts:
+    """The parts of a run; no global generator is touched.
 
     Weights are drawn on the CPU, so that every device starts from the same.
     """
     run = execution(config)
-    seed, trusted = config["seed"], tuple(config["trusted_modules"])
-    dataset, splits = data.load(config["dataset"], trusted)
-    sampling, augment, mix, mix_layer = (build(config[group], trusted) for group in ("sampling", "augment", "mix", "mix_layer"))
-    subset, imbalance, label_noise = (build(config[group], trusted) for group in ("subset", "imbalance", "label_noise"))
-    selected = data.select_data(splits, subset, imbalance, label_noise, config["validation"], config["data_seed"])
+    dataset, splits = data.load(config.dataset, config.trusted)
+    sampling, augment, mix, mix_layer = (config.build(group) for group in ("sampling", "augment", "mix", "mix_layer"))
+    subset, imbalance, label_noise = (config.build(group) for group in ("subset", "imbalance", "label_noise"))
+    selected = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
     num_classes = len(splits.classes)
     train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
     counts = np.bincount(selected.train_labels, minlength=num_classes)
     mix.prepare(train.images, train.labels)
-    with streams.torch_stream(torch.device("cpu"), seed, "weights"):
+    with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
         shape = splits.train_images.shape
-        body = build(config["model"], trusted, in_channels=shape[1], image_size=tuple(shape[2:]))
-        loss = build(config["loss"], trusted, class_counts=counts).to(run.device)
+        body = config.build("model", in_channels=shape[1], image_size=tuple(shape[2:]))
+        loss = config.build("loss", class_counts=counts).to(run.device)
         network = Network(body, loss.head(body.num_features, num_classes))
     return RunParts(
         network=network.to(run.device, memory_format=run.memory_format),
@@ -83,20 +82,20 @@ def setup(config: Mapping[str, Any]) -> RunParts:
         test=data.part(splits.test_images, splits.test_labels[selected.test], selected.test, run.device),
         classes=splits.classes,
         kind=dataset.kind,
-        seed=seed,
-        batch_size=config["batch_size"],
+        seed=config.seed,
+        batch_size=config.batch_size,
         other=lambda source: restored(Path(source), another(source, config)),
         selected=selected,
         counts=counts,
         held_out=data.part(splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device),
-        budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config["batch_size"])),
-        probe=None if config["probe"] is None else build(config["probe"], trusted),
+        budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size)),
+        probe=None if config.probe is None else config.build("probe"),
         contents=splits.digest,
     )
 
 
-def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
-    """The network of a finished run with the weights it kept, in evaluation mode; config: its own, as validate has passed it."""
+def restored(folder: Path, config: RunConfig) -> Subject:
+    """The network of a finished run with the weights it kept, in evaluation mode; config: its own."""
     state, parts = read_weights(folder), setup(config)
     if (trained_on := read_environment(folder).get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
@@ -109,14 +108,14 @@ def restored(folder: Path, config: Mapping[str, Any]) -> Subject:
     return replace(parts, step=state["step"])
 
 
-def another(source: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def another(source: str, config: RunConfig) -> RunConfig:
     """The configuration of a finished run, to compute where a run of `config` does; raises UserError unless both share a data set.
 
     Where the files of a data set lie does not count, as far as its class says so.
     """
     other = trained_config(Path(source))
-    ours, theirs = (telling(node, config["trusted_modules"]) for node in (config["dataset"], other["dataset"]))
+    ours, theirs = (telling(node, config.trusted) for node in (config.dataset, other["dataset"]))
     if ours != theirs:
         raise UserError(f"{source}: its network is for another data set, {other['choices'].get('dataset')} with {theirs}")
     here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")
-    return {**other, **{key: config[key] for key in here}, "probe": None, "logger": None}
+    return RunConfig.of({**other, **{key: config.values[key] for key in here}, "probe": None, "logger": None})

@@ -11,7 +11,7 @@ from typing import Any
 
 from mixexp.errors import closest
 from mixexp.settings import comparable
-from mixexp.spec.articles import CITED, key_of
+from mixexp.spec.articles import REFERENCES, key_of
 from mixexp.spec.table import measure_problem, number, table_problems
 from mixexp.text import listed, shown
 
@@ -138,8 +138,8 @@ def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None,
             yield f"{place}.{key} is {shown(claim.get(key))}; it needs a text."
     if editions is not None:
         cited = key_of(claim["source"])
-        if cited not in CITED:
-            yield f"{place}.source: {cited!r} is no citation key.{closest(cited, CITED)} There are {listed(CITED, cited)}."
+        if cited not in REFERENCES:
+            yield f"{place}.source: {cited!r} is no citation key.{closest(cited, REFERENCES)} There are {listed(REFERENCES, cited)}."
     like = {key: claim[key] for key in LIKE_THE_TABLE if key in claim}
     yield from (f"{place}: {problem.replace('table.', '', 1)}" for problem in table_problems(like, axes=False).values())
     if editions is not None and ("test" in claim) == ("cannot" in claim):

@@ -12,12 +12,13 @@ from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
 from mixexp.run.reader import Run
 from mixexp.settings import lookup
+from mixexp.spec.articles import article_of
 from mixexp.spec.stated import Stated, stated
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: a letter, or none.
+    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: its citation key, or none.
 
     editions: name → its block. settings: all that the file says, empty where there is none.
     """
@@ -80,7 +81,7 @@ def _named(editions: Mapping[Any, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple[Mapping[str, Any], str]:
-    """The settings of a file over those of the experiments that it is built on, and the letter of its article; above: the files that led here."""
+    """The settings of a file over those of the experiments that it builds on, and its article's citation key; above: files that led here."""
     try:
         text = read_text(path)
         parsed = parse_yaml(text)
@@ -88,15 +89,15 @@ def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple
         raise UserError(f"{path}: cannot be read ({error})") from error
     if not isinstance(parsed, Mapping):
         raise UserError(f"{path}: an experiment's file holds a mapping of settings")
-    stated_letter = re.search(r"^# Article ([a-z])\b", text, re.MULTILINE)
-    letter = stated_letter[1] if stated_letter else ""
+    first = re.search(r"^# (\w+)\b", text.removeprefix("# @package _global_"), re.MULTILINE)
+    article = article_of(first[1]) if first else ""
     for entry in reversed(parsed.get("defaults") or () if isinstance(parsed.get("defaults"), list) else ()):
         name = entry.removeprefix("/experiment/") if isinstance(entry, str) else ""
         base = next((place for folder in (path.parent.parent, *folders) if (place := folder / "experiment" / f"{name}.yaml").is_file()), None)
         if name and base is not None and base not in (*above, path):
-            below, its_letter = _read(base, folders, (*above, path))
-            parsed, letter = _over(below, parsed), letter or its_letter
-    return parsed, letter
+            below, its_article = _read(base, folders, (*above, path))
+            parsed, article = _over(below, parsed), article or its_article
+    return parsed, article
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixexp.files import quantity, read_json_or_nothing
 from mixexp.run.reader import read_environment, run_folders
-from mixexp.run.spec import Task
+from mixexp.run.task import Task
 
 MOST_SECONDS = 1e10
 """What no run needs: centuries."""

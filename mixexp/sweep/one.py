@@ -27,7 +27,6 @@ from mixexp.run.logging import logged
 from mixexp.run.reader import State, load_state, read_environment
 from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
-from mixexp.settings import flatten
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.stream import DeviceStream
 from mixexp.text import escaped
@@ -49,7 +48,7 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
     run = planned_run(cell, words)
     if alone:
         print_notes([run], alone)
-        if run.config["table"] is not None:
+        if run.config.table is not None:
             print("note: one run of the experiment; mixexp -m runs its grid")
     before = earlier_end(run, retry=alone)
     if before is not None and not before.over:
@@ -89,7 +88,7 @@ def print_notes(runs: Sequence[RunSpec], alone: bool) -> None:
 def earlier_end(run: RunSpec, retry: bool = False) -> State | None:
     """The state of a run that is over, or has failed and is not to be tried again; None for one that is to be trained."""
     state = load_state(run.folder)
-    left = state.outcome == "failed" and not retry and run.config["retry"] != "failed"
+    left = state.outcome == "failed" and not retry and run.config.retry != "failed"
     return state if state.over or left else None
 
 
@@ -152,7 +151,7 @@ def iterate(
         output = after.enter_context(redirect_output(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             quarantine(run.folder, state.problem, note)
-        folder = after.enter_context(logged(run.folder, run.config, flatten(run.config), note))
+        folder = after.enter_context(logged(run.folder, run.config, note))
         make_deterministic(execution(run.config).device)
         metadata = {
             "label": run.label,
@@ -165,7 +164,7 @@ def iterate(
             training = loop_of(run.config).run(run.config, folder, metadata, warm_starts(run), run.task.flops)
             with contextlib.closing(training) as steps:
                 while True:
-                    torch.set_num_threads(run.config["threads"])  # a neighbour's may be others
+                    torch.set_num_threads(run.config.threads)  # a neighbour's may be others
                     if (progress := next(steps, None)) is None:
                         break
                     with output.paused() if output is not None else contextlib.nullcontext():

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from mixexp.run.device import available
 from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
 from mixexp.run.sizes import usable_processors
-from mixexp.run.spec import RunSpec, Task
+from mixexp.run.spec import RunConfig, RunSpec
+from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
@@ -77,23 +78,23 @@ class SweepProgress:
             self.say(text)
 
 
-def slots_for(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def slots_for(configs: Sequence[RunConfig]) -> list[str]:
     """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on the CPU.
 
     No more than there are runs; where they want different numbers of threads, the most counts.
     """
-    config = max(configs, key=lambda config: config["threads"])
+    config = max(configs, key=lambda config: config.threads)
     here = available()
-    device = here[0] if config["device"] == "auto" else config["device"]
+    device = here[0] if config.device == "auto" else config.device
     devices = [name for name in here if name.startswith("cuda:")] if device == "cuda" else [device]
-    per_device = config["runs_per_device"]
+    per_device = config.runs_per_device
     if per_device == "auto":
-        per_device = max(1, usable_processors() // config["threads"]) if device == "cpu" else 1
+        per_device = max(1, usable_processors() // config.threads) if device == "cpu" else 1
     per_device = min(per_device, len(configs))
     return (devices * per_device)[: len(configs)]
 
 
-def _slots(configs: Sequence[Mapping[str, Any]]) -> list[Slot]:
+def _slots(configs: Sequence[RunConfig]) -> list[Slot]:
     """The slots; those of one GPU begin in one process, where their runs fill each other's gaps."""
     slots = [Slot(device) for device in slots_for(configs)]
     for slot in slots:
@@ -208,7 +209,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
                     progress.say(f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}")
                 else:
                     _end_run(run, kind, content, outcomes, progress)
-                    stop |= kind == "failed" and run.config["fail_fast"]
+                    stop |= kind == "failed" and run.config.fail_fast
         if stop:
             return True
         tasks = [run.task for run in queue.free]
@@ -218,7 +219,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
 
 def _hangs(slot: Slot) -> str | None:
     """Why a slot's run is to be ended, or None."""
-    limit = slot.run.config["hang_minutes"]
+    limit = slot.run.config.hang_minutes
     if limit is None or time.monotonic() - slot.heard <= 60 * limit:
         return None
     return f"the run made no step for {limit:g} min (hang_minutes) and was ended"

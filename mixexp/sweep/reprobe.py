@@ -13,11 +13,12 @@ from mixexp.build import build, check
 from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
-from mixexp.plan.checks import validate
+from mixexp.plan.checks import Refused, validate
 from mixexp.probe import Probe, measuring
 from mixexp.run.folder import csv_rows
 from mixexp.run.reader import trained_config
 from mixexp.run.setup import restored
+from mixexp.run.spec import RunConfig
 
 SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 """Settings that a measurement may have of its own; all others are the run's."""
@@ -28,7 +29,7 @@ class Measurement:
     """What shall be measured in a run's folder: the run's configuration with the probe, and the files that it will write."""
 
     folder: Path
-    config: Mapping[str, Any]
+    config: RunConfig
     settings: Mapping[str, Mapping[str, Any]]
     """File → the settings of the probe that makes it."""
     missing: tuple[str, ...]
@@ -58,7 +59,7 @@ def measure(measurement: Measurement) -> list[Path]:
     folder, config = measurement.folder, measurement.config
     subject = restored(folder, config)
     with measuring(subject):
-        tables = build(config["probe"], config["trusted_modules"]).measure(subject)
+        tables = config.build("probe").measure(subject)
     written = []
     for name in measurement.missing:
         path = folder / f"probe_{name}.csv"
@@ -77,19 +78,21 @@ def _runs(folders: Sequence[Path]) -> Iterator[Path]:
 
 def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> Measurement:
     run = trained_config(folder)
-    config = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
-    config["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
-    config |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine
+    values = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
+    values["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
+    values |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine
     if data_dir is not None and isinstance(run["dataset"], Mapping) and "data_dir" in run["dataset"]:
-        config["dataset"] = {**run["dataset"], "data_dir": data_dir}
-    if errors := validate(config):
-        raise UserError("\n".join(f"{folder}: {error}" for error in errors))
-    for source in build(config["probe"], config["trusted_modules"]).others:
+        values["dataset"] = {**run["dataset"], "data_dir": data_dir}
+    try:
+        config = validate(values)
+    except Refused as refused:
+        raise UserError("\n".join(f"{folder}: {line}" for line in refused.lines)) from None
+    for source in config.build("probe").others:
         if Path(source).resolve() == folder.resolve():
             raise UserError(f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's folder, or probe.source=null")
-    settings = dict(_settings(config["probe"], config["trusted_modules"]))
+    settings = dict(_settings(config.probe, config.trusted))
     there = {name for name in settings if (folder / f"probe_{name}.csv").exists()}
-    made = {name: _made_with(folder, name, run, config["trusted_modules"]) for name in there}
+    made = {name: _made_with(folder, name, run, config.trusted) for name in there}
     others = [name for name in there if made[name] != settings[name]]
     if others and not again:
         lines = (f"probe_{name}.csv is there, made with {_said(made[name], settings[name])}; --again replaces it" for name in sorted(others))

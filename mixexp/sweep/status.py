@@ -22,7 +22,7 @@ from mixexp.errors import UserError
 from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
 from mixexp.run.folder import LOCK, headline
 from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
-from mixexp.run.spec import Task
+from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.text import one_line, shorten
 

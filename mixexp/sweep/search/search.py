@@ -31,7 +31,7 @@ from mixexp.plan.unknown import compose_all
 from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.reader import load_state
 from mixexp.run.session import Progress
-from mixexp.run.spec import RunSpec
+from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, planned_run
 from mixexp.sweep.search.report import closing, write
@@ -71,7 +71,7 @@ class Search:
         """What makes two searches the same one, however many trials they have and however they prune."""
         settings = self.settings.model_dump(include={"metric", "rule", "direction", "seed", "startup_trials"})
         space = {key: held.model_dump() for key, held in self.space.items()}
-        return {"config": _without(self.lower.config, self.space), "settings": {**settings, "space": space}}
+        return {"config": _without(self.lower.config.values, self.space), "settings": {**settings, "space": space}}
 
     def describe(self) -> str:
         """What is searched for, in lines."""
@@ -127,7 +127,7 @@ def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any])
     with stop_on_signals() as stop:
         study = _study(search)
         print(search.describe())
-        if search.lower.config["retry"] == "failed":
+        if search.lower.config.retry == "failed":
             study.try_failed_again()
         before = study.trials()
         if before:
@@ -159,9 +159,9 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def _misfits(settings: Settings, config: Mapping[str, Any]) -> list[str]:
+def _misfits(settings: Settings, config: RunConfig) -> list[str]:
     """What does not go together in a search and its runs."""
-    held_out = VALIDATION_COLUMNS if config["validation"] else ()
+    held_out = VALIDATION_COLUMNS if config.validation else ()
     measured = ("train_loss", "test_loss", *NAMES, *held_out)
     errors = []
     if settings.metric not in measured:
@@ -173,7 +173,7 @@ def _misfits(settings: Settings, config: Mapping[str, Any]) -> list[str]:
         errors.append(f"hydra.sweeper.direction = {settings.direction}: {settings.metric} is better the {better} it is")
     if settings.rule == "best_validation" and not held_out:
         errors.append("hydra.sweeper.rule = best_validation: no part is held out; it needs validation above 0")
-    unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if config[name] != unset]
+    unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset]
     if unused:
         errors.append(f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works on it")
     return errors
@@ -285,7 +285,7 @@ class _TrialRunner:
         claim.note("problem", problem)
         claim.tell(TrialState.FAIL)
         self._say(label, f"FAILED {problem.splitlines()[-1]}", run)
-        if self._search.lower.config["fail_fast"]:
+        if self._search.lower.config.fail_fast:
             raise _Stopped("the search stopped at the first failure (fail_fast)")
 
     def _train(self, claim: Claim, run: RunSpec, over: bool) -> dict[str, Any]:
