@@ -546,8 +546,8 @@ def test_a_selection_is_corrected_over_the_whole_article(own, capsys):
     full, laptop = found["claims"]
     expected = stats.ttest_rel(NUMBERS["mixup"], BASE)
     others = experiments([CONF]).values()
-    full_of_d = sum(one.article == "d" and "test" in claim for one in others for claim in (one.claims or {}).values())
-    assert full["p"] == pytest.approx(expected.pvalue, rel=1e-5) and full["tests"] == full_of_d + 2
+    full_of_article = sum(one.article == "small_data_mixup" and "test" in claim for one in others for claim in (one.claims or {}).values())
+    assert full["p"] == pytest.approx(expected.pvalue, rel=1e-5) and full["tests"] == full_of_article + 2
     assert laptop["p_holm"] == pytest.approx(laptop["tests"] * expected.pvalue, rel=1e-5) and 2 < laptop["tests"] < full["tests"]
     assert full["effect"] == pytest.approx(4.22) and full["interval_low"] == pytest.approx(expected.confidence_interval().low, abs=1e-5)
     assert full["n"] == 5 and full["compared"] == "mix=mixup > mix=none" and found["left_out"] == {BY_HAND: 5}
@@ -595,7 +595,7 @@ def test_a_report_has_the_claims_of_its_runs(own):
     text = files["table.md"].read_text()
     assert "## Claims\n\n| claim |" in text and "| little.helps | It is so. (small_data_mixup, table) | full | supported |" in text
     assert text.index("## Claims") > text.index("## The selection rules")
-    assert "helps,d," in files["claims.csv"].read_text()
+    assert "helps,small_data_mixup," in files["claims.csv"].read_text()
     page = files["report.html"].read_text()
     assert '<a href="#claims-1">Claims</a>' in page and "little.helps" in page and "mixexp claims has those of the article" in page
 

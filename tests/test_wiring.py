@@ -117,7 +117,7 @@ def test_validation_figures_are_of_the_held_out_images(tmp_path, monkeypatch):
 def test_what_the_optimizer_group_says_is_what_trains(tmp_path: Path, monkeypatch):
     built = watched(monkeypatch, RunConfig, "build")
     trained(tmp_path, "optimizer=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.5", "epochs=1")
-    (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.SGD))
+    *_, optimizer = (made for _, made in built if isinstance(made, torch.optim.SGD))  # behind that of the check
     assert optimizer.defaults["nesterov"] and optimizer.defaults["weight_decay"] == 0.5
 
 
