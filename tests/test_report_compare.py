@@ -488,9 +488,9 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
         (tmp_path / f"r{seed}" / "probe_points.csv").write_text(f"step,x,y\n1,{seed},{seed}\n")
         (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
     table = build_table(load_runs(tmp_path))
-    spec = {**SCATTER, "probe": "points", "x": "x", "y": "y"}
+    spec = {**SCATTER.settings, "probe": "points", "x": "x", "y": "y"}
     assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
-    assert [rows[0]["labels"] for *_, rows in cells_with_images(table, IMAGES)] == ["cat 2"]
+    assert [rows[0]["labels"] for *_, rows in cells_with_images(table, IMAGES.settings)] == ["cat 2"]
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))

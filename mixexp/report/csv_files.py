@@ -76,9 +76,8 @@ def run_records(table: Table) -> list[dict[str, Any]]:
     records = []
     for run in table.runs:
         outcome, problem = reasons.get(run.folder, (run.outcome, ""))
-        scores = {f"{table.spec['metric']}_{rule}": table.scores.get(run.folder, {}).get(rule) for rule in table.rules}
-        measured = table.measured.get(run.folder, {})
-        scores |= {name: measured.get(name, {}).get(measure.get("rule") or table.rule) for name, measure in table.measures.items()}
+        scores = {f"{table.spec['metric']}_{rule}": table.number(run, None, rule) for rule in table.rules}
+        scores |= {name: table.number(run, name) for name in table.measures}
         settings = {key: lookup(run.config, key) for key in keys}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
         records.append(settings | {"outcome": outcome} | {name: _rounded(score, table.spec) for name, score in scores.items()} | ending)

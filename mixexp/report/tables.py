@@ -74,10 +74,13 @@ class Table:
 
     def score(self, run: Run, row: str, column: str, rule: str | None = None) -> float | None:
         """A run's number in a cell, in displayed units, by a rule or by the table's own; a measure with a rule of its own has only that."""
-        measure = self.measure_of(row, column)
+        return self.number(run, self.measure_of(row, column), rule)
+
+    def number(self, run: Run, measure: str | None, rule: str | None = None) -> float | None:
+        """The same of one of the measures, or of the table's metric."""
         if measure is None:
-            return self.scores[run.folder].get(rule or self.rule)
-        return self.measured[run.folder].get(measure, {}).get(self.measures[measure].get("rule") or rule or self.rule)
+            return self.scores.get(run.folder, {}).get(rule or self.rule)
+        return self.measured.get(run.folder, {}).get(measure, {}).get(self.measures[measure].get("rule") or rule or self.rule)
 
     def measure_of(self, row: str, column: str) -> str | None:
         """The row or column, by its label, that says what this cell shows where that is not the table's metric."""

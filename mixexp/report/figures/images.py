@@ -12,60 +12,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError
+from mixexp.report.figures.classes import readable
 from mixexp.report.figures.lines import entries_of, outer_of
-from mixexp.report.figures.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, folded, place, text
+from mixexp.report.figures.probes import Row, rows_of
+from mixexp.report.figures.style import LETTERS_AN_INCH, SMALL, TWO_COLUMNS, Kind, folded, place, text
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
-from mixexp.run.reader import Run
 
-IMAGES: dict[str, Any] = {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}
 MOST_ROWS = 10
 LARGEST = 1024
 """Pixels a side: what a probe leaves is smaller."""
 
-Row = Mapping[str, str]
-
 
 def images(table: Table, spec: Mapping[str, Any]) -> Figure:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
-    cells = cells_with_images(table, spec)
-    size = TWO_COLUMNS / spec["count"]
-    return _grid(table, spec, cells, size)
-
-
-def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of what a network saw."""
-    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
-    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
-    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
-
-
-def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
-    """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
-    cells, problem = [], "there are no runs"
-    for outer in outer_of(table, spec):
-        for inner in entries_of(table, spec["by"]):
-            for run in filter(None, [smallest_seed(runs_of(table, outer, inner))]):
-                try:
-                    cells.append((outer, inner, _rows(run, spec)))
-                except UserError as error:
-                    problem = str(error)
-    if not cells:
-        raise UserError(problem)
-    if len(cells) > MOST_ROWS:
-        raise UserError(f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`")
-    return cells
-
-
-def _rows(run: Run, spec: Mapping[str, Any]) -> list[Row]:
-    rows = run.probe(spec["probe"])
-    for name in ("image", "labels", "layer"):
-        if name not in rows[0]:
-            raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    return rows[: spec["count"]]
-
-
-def _grid(table: Table, spec: Mapping[str, Any], cells: list[tuple[Entry, Entry, list[Row]]], size: float) -> Figure:
+    cells, size = cells_with_images(table, spec), TWO_COLUMNS / spec["count"]
     figure = Figure(figsize=(TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
@@ -86,6 +47,26 @@ def _grid(table: Table, spec: Mapping[str, Any], cells: list[tuple[Entry, Entry,
     return figure
 
 
+def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a network saw."""
+    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
+    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
+    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
+
+
+def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
+    """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
+    places = [(outer, inner) for outer in outer_of(table, spec) for inner in entries_of(table, spec["by"]) if runs_of(table, outer, inner)]
+
+    def read(place: tuple[Entry, Entry]) -> list[Row]:
+        return rows_of(smallest_seed(runs_of(table, *place)), spec, "image", "labels", "layer")[: spec["count"]]
+
+    cells = [(*place, rows) for place, rows in readable(places, read)]
+    if len(cells) > MOST_ROWS:
+        raise UserError(f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`")
+    return cells
+
+
 def decoded(word: str, probe: str) -> np.ndarray:
     """Pixels, uint8 [H, W] or [H, W, 3], of an image in base64; raises UserError where it is none."""
     try:
@@ -95,3 +76,6 @@ def decoded(word: str, probe: str) -> np.ndarray:
             return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
+
+
+IMAGES = Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from mixexp.errors import UserError, closest
+from mixexp.report.figures.classes import readable, spread
 from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, spread_words
 from mixexp.report.figures.style import (
     CLOUDS,
@@ -20,12 +21,13 @@ from mixexp.report.figures.style import (
     SMALL,
     TALLEST,
     TWO_COLUMNS,
-    canvas,
+    Kind,
     colour,
     freeze,
     grid,
     legend,
     of,
+    panels_of,
     plain_log,
     same_limits,
     text,
@@ -35,13 +37,6 @@ from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
 from mixexp.settings import comparable
 
-LINES: dict[str, Any] = {
-    "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
-    "x_scale": "linear", "y_scale": "linear",
-}  # fmt: skip
-SCATTER: dict[str, Any] = {
-    "probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None,
-}  # fmt: skip
 ABREAST, CLOUDS_ABREAST = 3, 4
 """Panels of lines, and of points, beside each other on a page."""
 MOST_NAMED = 12
@@ -58,9 +53,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
-    rows, columns = grid(len(entries), ABREAST)
-    figure, axes = canvas(rows, columns, 2.4 if columns == 1 else 2.1)
-    panels, spare = list(axes.flat)[: len(entries)], list(axes.flat)[len(entries) :]
+    figure, panels = panels_of(len(entries), *grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
     names: list[str] = []
     for entry, panel in zip(entries, panels, strict=True):
         for name, runs, where in _lines_of(table, spec, entry):
@@ -71,8 +64,6 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
             title(panel, of(table, spec["each"], entry))
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
         panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
-    for panel in spare:
-        panel.remove()
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             plain_log(panel, which)
@@ -155,12 +146,8 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
     square = 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1)
-    figure, axes = canvas(rows, columns, min(square, max(1.4, TALLEST / rows)))
-    blocks = [list(axes[place // abreast][place % abreast * wide :][:wide]) for place in range(rows * abreast)]
-    for panels in blocks[count:]:
-        for panel in panels:
-            panel.remove()
-    return figure, blocks[:count]
+    figure, panels = panels_of(count * wide, rows, columns, min(square, max(1.4, TALLEST / rows)))
+    return figure, [panels[place : place + wide] for place in range(0, count * wide, wide)]
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
@@ -175,7 +162,7 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
-    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in _rows(run, spec, spec["lines"]))
+    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in rows_of(run, spec, spec["lines"]))
     return [(value, runs, {**spec["where"], spec["lines"]: value}) for value in values]
 
 
@@ -184,7 +171,7 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     points: dict[float, list[float]] = {}
     for run in runs:
         by_x: dict[float, list[float]] = {}
-        for row in _rows(run, spec, spec["x"], spec["y"]):
+        for row in rows_of(run, spec, spec["x"], spec["y"]):
             by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
         for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
@@ -196,28 +183,20 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
-    clouds, problem = [], "there are no runs"
-    for entry in entries_of(table, spec["each"]):
-        for run in filter(None, [smallest_seed(runs_of(table, entry))]):
-            try:
-                clouds.append((entry, run, _rows(run, spec, *needed)))
-            except UserError as error:
-                problem = str(error)
-    if not clouds:
-        raise UserError(problem)
-    return clouds
+    firsts = [(entry, run) for entry in entries_of(table, spec["each"]) if (run := smallest_seed(runs_of(table, entry))) is not None]
+    return [(entry, run, rows) for (entry, run), rows in readable(firsts, lambda first: rows_of(first[1], spec, *needed))]
 
 
-def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
+def rows_of(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     """The rows of the run's file that fulfil `where`; raises UserError where one of the columns is not there, or no row."""
-    rows = run.probe(spec["probe"])
-    for name in (*needed, *spec["where"]):
+    rows, where = run.probe(spec["probe"]), spec.get("where", {})
+    for name in (*needed, *where):
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    conditions = {name: comparable(value) for name, value in spec["where"].items()}
+    conditions = {name: comparable(value) for name, value in where.items()}
     matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
     if not matching:
-        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
+        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in where.items())}")
     return matching
 
 
@@ -227,7 +206,7 @@ def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[s
         return [None]
     values = dict.fromkeys(row[spec["panels"]] for _, _, rows in clouds for row in rows)
     ordered = sorted(values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value))
-    return [ordered[round(k)] for k in np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_VALUES))]
+    return spread(ordered, MOST_VALUES)
 
 
 def _at_the_end(rows: Sequence[Row]) -> list[Row]:
@@ -286,7 +265,7 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
-    rows = _at_the_end(_rows(run, {"probe": spec["probe"], "where": spec.get("where", {})}, spec["x"], spec["y"]))
+    rows = _at_the_end(rows_of(run, spec, spec["x"], spec["y"]))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
     panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
     panel.set_xlabel(text(spec["x"]))
@@ -312,3 +291,21 @@ def _float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+PROBE = Kind(
+    lines,
+    {
+        "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
+        "x_scale": "linear", "y_scale": "linear",
+    },
+    lines_caption,
+    needs=("probe", "x", "y"),
+)  # fmt: skip
+SCATTER = Kind(
+    scatter,
+    {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
+    scatter_caption,
+    needs=("probe", "x", "y"),
+)
+ANIMATION = Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)

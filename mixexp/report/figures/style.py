@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")  # a report is made on machines without a display
 from matplotlib import font_manager
+from matplotlib.animation import Animation
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
@@ -61,6 +63,16 @@ LETTERS_AN_INCH = 17
 """Of the legend's type."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
+
+    draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
+    settings: Mapping[str, Any]
+    caption: Callable[[Table, Mapping[str, Any]], str]
+    needs: tuple[str, ...] = ()
+
+
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
     """A figure with panels of that height in inches, [rows, columns]: one column wide with one panel abreast, else two.
 
@@ -76,6 +88,14 @@ def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[
     for panel in panels[:, columns:].flat:
         panel.set_axis_off()
     return figure, panels
+
+
+def panels_of(count: int, rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """The same figure with the first `count` of its panels, in a list."""
+    figure, axes = canvas(rows, columns, height)
+    for spare in axes.flat[count:]:
+        spare.remove()
+    return figure, list(axes.flat[:count])
 
 
 def grid(count: int, abreast: int) -> tuple[int, int]:
