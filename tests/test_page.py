@@ -25,9 +25,7 @@ from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.latex import latex
 from mixexp.report.page import Part, page
-from mixexp.report.page.link import link
-from mixexp.report.page.overview import duration
-from mixexp.report.page.runlist import HEAD, TAIL, listed, run_list
+from mixexp.report.page.runlist import HEAD, TAIL, duration, link, listed, run_list
 from mixexp.report.tables import build_tables
 from mixexp.report.write import write_report
 from mixexp.run.reader import Run, load_runs

@@ -26,7 +26,7 @@ from mixexp.report.figures.probes import SCATTER
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import markdown
-from mixexp.report.page.overview import facts
+from mixexp.report.page.runlist import facts
 from mixexp.report.stats import holm
 from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table, build_tables

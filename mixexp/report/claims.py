@@ -17,8 +17,7 @@ from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of
 from mixexp.spec.claims import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
-from mixexp.spec.experiments import Experiment
-from mixexp.spec.stated import Repeats, missing, states
+from mixexp.spec.experiments import Experiment, Repeats, missing, states
 from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
@@ -238,8 +237,8 @@ def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Ans
     """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will do."""
     test = empty.test
     if required is not None and len(required) < MIN_SEEDS:
-        said = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
-        return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
+        problem = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
+        return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=problem)
     by_seed = _seeds(test, runs, empty.spec, required)
     answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
     if by_seed.problem:

@@ -71,6 +71,15 @@ def data_settings(run: Run) -> frozenset:
     return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
+def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
+    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
+    contents: dict[frozenset, set[str]] = {}
+    for run in runs:
+        if run.environment.get("data_contents"):
+            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
+    return contents
+
+
 def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
 

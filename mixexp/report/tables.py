@@ -12,7 +12,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_settings, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
@@ -429,6 +429,12 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
     return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
+def numbers(runs: Iterable[Run], spec: Mapping[str, Any], rule: str) -> dict[Path, float]:
+    """The numbers by a rule of the finished runs that have one, by the runs' folders, in displayed units."""
+    by_folder = {run.folder: scored(run, spec)[0].get(rule) for run in runs if run.outcome == "finished"}
+    return {folder: number for folder, number in by_folder.items() if number is not None}
+
+
 def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> str:
     """The reason why none of some runs has a number of a metric by a selection rule."""
     finished = [run for run in runs if run.outcome == "finished"]
@@ -466,11 +472,8 @@ def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
 
 def _edited(runs: Iterable[Run]) -> list[str]:
     """A warning where a data set's files have changed between the runs, which no setting tells."""
-    contents: dict[frozenset, set[str]] = {}
-    for run in runs:
-        if "data_contents" in run.environment:
-            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
-    return [f"The runs were made with {len(digests)} different contents of the same data set's files." for digests in contents.values() if len(digests) > 1]
+    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
+    return [f"The runs were made with {count} different contents of the same data set's files." for count in several]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

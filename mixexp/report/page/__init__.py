@@ -18,9 +18,7 @@ from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.latex import latex
 from mixexp.report.markdown import grid, heading, plain
-from mixexp.report.page.link import link
-from mixexp.report.page.overview import facts, outcomes
-from mixexp.report.page.runlist import listed, run_list
+from mixexp.report.page.runlist import facts, link, listed, outcomes, run_list
 from mixexp.report.summary import MARK, STAR, contrasts
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
