@@ -239,16 +239,14 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
             scores[run.folder] = numbers
     order = ["failed", "diverged", "no number", "damaged", "unfinished"]
     without_result.sort(key=lambda entry: order.index(entry[1]))
-    cells: dict[tuple[str, str], list[Run]] = {}
-    entries_of = [_finder(rows), _finder(columns)]
+    table = Table(spec, rule or spec["rule"], rows, columns, runs, {}, scores, without_result, [], remarks, measured)
     for run in (run for run in runs if run.folder in scores):
-        for row, column in itertools.product(*(find(run) for find in entries_of)):
-            cells.setdefault((row.label, column.label), []).append(run)
-    placed = {run.folder for members in cells.values() for run in members}
-    unmatched = [run for run in runs if run.folder in scores and run.folder not in placed]
-    chosen = rule or spec["rule"]
-    remarks = remarks + _pooled(cells) + _edited(runs) + _short(runs, scores)
-    return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks, measured)
+        places = table.places(run)
+        for place in places:
+            table.cells.setdefault(place, []).append(run)
+        table.unmatched.extend([] if places else [run])
+    table.remarks.extend([*_pooled(table.cells), *_edited(runs), *_short(runs, scores)])
+    return table
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:

@@ -154,7 +154,6 @@ def write_table(table: Table, folder: Path, claims: Decided | None = None) -> li
 
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
-    folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
     comparisons, name = contrasts(table), _name(table)
     tested = any(contrast.result.p is not None for contrast in comparisons)
@@ -169,7 +168,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
-    return [_write(folder / name, text) for name, text in texts.items() if text]
+    return write_files(folder, {name: text for name, text in texts.items() if text})
 
 
 def _clear_figures(folder: Path) -> None:
@@ -213,26 +212,20 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark."""
     if not table.spec["figures"] and not (table.cells and others):
         return [], []
-    from mixexp.report.figures import (  # matplotlib costs half a second that tables need not pay
-        caption,
-        draw,
-        figure_problem,
-        save,
-        standard,
-    )
+    from mixexp.report import figures  # matplotlib costs half a second that tables need not pay
 
-    problems = [figure_problem(spec) for spec in table.spec["figures"]]
+    problems = [figures.figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
-    specs = [*asked, *(standard(table) if others else [])]
+    specs = [*asked, *(figures.standard(table) if others else [])]
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
             reduced = " Reduced runs: see the table." if table.reduced else ""
-            figure, words = draw(table, spec), caption(table, spec) + reduced
-            pictures.append(Picture(save(figure, folder / name, words), words))
+            figure, words = figures.draw(table, spec), figures.caption(table, spec) + reduced
+            pictures.append(Picture(figures.save(figure, folder / name, words), words))
         except UserError as error:
             remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
     return pictures, remarks

@@ -171,14 +171,14 @@ def _of_test(place: str, test: Any, known: Mapping[str, Any] | None) -> Iterator
     if "over" in form:
         if any(value <= 0 for value in test["over"]) and test.get("scale") == "log":
             yield f"{place}.over is {shown(test['over'])}; a logarithmic scale needs numbers above 0."
-        if not _spread(test["over"], test.get("scale") == "log"):
+        if not math.fsum(x**2 for x in _centred(test["over"], test.get("scale") == "log")) > 0:
             yield f"{place}.over is {shown(test['over'])}; these numbers lie too close together for a slope."
         for key in ("rises", "falls", "minus"):
             if test["with"] in test.get(key, {}):
                 yield f"{place}.{key} has {test['with']}, whose values are those of over."
     if "among" in form and _spelled(test[forms[0]]) in map(_spelled, test["among"]):
         yield f"{place}.among has the cell that is to be the {forms[0]}; it needs the others."
-    yield from _twice(place, list(_compared(form, test)))
+    yield from _twice(place, form, test)
 
 
 def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
@@ -235,14 +235,10 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
         yield f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are {listed(known[key], value)}."
 
 
-def _compared(form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
-    """The cells of a test that are compared with each other: those of each list, or all that stand alone."""
+def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[str]:
+    """A cell that is compared with itself, or a difference with the same one: in each list of cells, or among all that stand alone."""
     single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
-    yield from [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
-
-
-def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """A cell that is compared with itself, or a difference with the same one."""
+    compared = [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
     spelled = [[_spelled(cell) for cell in cells] for cells in compared]
     for cells, texts in zip(compared, spelled, strict=True):
         for cell in (cell for count, cell in enumerate(cells) if texts[count] in texts[:count]):
@@ -252,11 +248,11 @@ def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Itera
         yield f"{place} compares a difference with itself."
 
 
-def _spread(over: Sequence[float], log: bool) -> bool:
-    """True for numbers that lie far enough apart to fit a line through."""
+def _centred(over: Sequence[float], log: bool) -> list[float]:
+    """The numbers, or their logarithms, beside their mean: x − mean x."""
     places = [math.log10(value) if log else float(value) for value in over]
     middle = math.fsum(places) / len(places)
-    return math.fsum((x - middle) ** 2 for x in places) > 0
+    return [x - middle for x in places]
 
 
 def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,9 +309,8 @@ def _read(test: Mapping[str, Any]) -> Test:
 def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
     """The least-squares slope as weights of the cells: (x − mean x) / Σ (x − mean x)²."""
     key, log = test["with"], test.get("scale") == "log"
-    places = [math.log10(value) if log else float(value) for value in test["over"]]
-    middle = math.fsum(places) / len(places)
-    weights = [(x - middle) / math.fsum((other - middle) ** 2 for other in places) for x in places]
+    centred = _centred(test["over"], log)
+    weights = [x / math.fsum(other**2 for other in centred) for x in centred]
     cells = [Cell({**cell.conditions, key: value}, cell.measure) for value in test["over"]]
     words = f"{cell} {form} with {'the logarithm of ' if log else ''}{key} over {shown(test['over'])}"
     if "minus" in test:

@@ -1,4 +1,4 @@
-"""Experiments as their YAML files describe them, read without composing anything: the table, the claims, the editions, and the runs they ask for."""
+"""Experiments as their YAML files describe them, read without composing anything: table, claims, editions, and the runs they ask for."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Experiment:
         edition, sweeper = self.editions.get(name, {}), _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(edition, "params")}
         grid = sweeper.get("grid") if edition.get("grid") is None else edition["grid"]
-        blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in grid or () if isinstance(block, Mapping)]
-        blocks = blocks or [{}]
+        given = [block for block in grid or () if isinstance(block, Mapping)]
+        blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in given] or [{}]
         for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
             there = [block[key] for block in blocks if key in block]
             if not there:

@@ -352,6 +352,11 @@ def capitalised(words: str) -> str:
 
 
 AGAINST = Kind(
-    against, {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False}, against_caption, needs=("x",),
-)  # fmt: skip
-CURVES = Kind(curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption)
+    against,
+    {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
+    against_caption,
+    needs=("x",),
+)
+CURVES = Kind(
+    curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption
+)

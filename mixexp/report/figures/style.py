@@ -40,16 +40,7 @@ CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
-_CJK = (
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "IPAexGothic",
-    "IPAGothic",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "MS Gothic",
-    "WenQuanYi Zen Hei",
-)
+_CJK = ("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "WenQuanYi Zen Hei")
 SMALL, MEDIUM = 7.0, 8.0
 """Points of type: of ticks, legends and numbers in cells, and of the rest."""
 STYLE = {

@@ -1,4 +1,4 @@
-"""The runs of a report for its page: how many there are, what they ran on, and of each how it ended, its scores, its curve and its error."""
+"""The runs of a report for its page: how many, on what machines, and of each how it ended, its scores, its curve and its error."""
 
 from __future__ import annotations
 
@@ -80,7 +80,12 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
     common = {**(known[0].settings if known else {}), **usual}
     keys = {key: place for place, key in enumerate(common)}
-    texts = _Texts()
+    texts: dict[str, int] = {}
+
+    def place_of(text: str) -> int:
+        """The place of a text among those that occur again and again, each of which is kept once."""
+        return texts.setdefault(sanitize(text), len(texts))
+
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
     parents = {parent: link(parent, home) for parent in {entry.run.folder.parent for entry in runs}}
     room = ERRORS
@@ -90,17 +95,17 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
-        changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
+        changes = [(keys[key], place_of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, texts.of(entry.outcome),
-            texts.of(entry.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
+            place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
-            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
+            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), place_of(error if room >= 0 else ""),
         ]  # fmt: skip
         rows.append(row)
     return {
         "keys": [sanitize(key) for key in keys],
-        "common": [texts.of(_value(value)) for value in common.values()],
+        "common": [place_of(_value(value)) for value in common.values()],
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
         "rules": rules,
@@ -111,18 +116,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
             for table in tables
         ],
         "runs": rows,
-        "texts": list(texts.places),
+        "texts": list(texts),
     }
-
-
-class _Texts:
-    """Texts that occur again and again, each kept once."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, int] = {}
-
-    def of(self, text: str) -> int:
-        return self.places.setdefault(sanitize(text), len(self.places))
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
