@@ -68,6 +68,11 @@ def no_evidence(decided: Decided) -> list[str]:
     return [f"{number} run{'s' * (number != 1)}, no evidence since each {reason}." for reason, number in sorted(decided.left_out.items())]
 
 
+def legend(decided: Decided) -> list[str]:
+    """The sentences below a report's claims: which runs are no evidence, and how claims are tested."""
+    return [*no_evidence(decided), f"{METHOD} {IN_A_REPORT}"]
+
+
 def records(decided: Decided) -> list[dict[str, Any]]:
     """One record for each claim and edition, in displayed units."""
     rows = []

@@ -9,7 +9,6 @@ from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.markdown import heading
 from mixexp.report.sheets import Sheet
-from mixexp.report.summary import Contrast
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
@@ -45,9 +44,11 @@ def latex(table: Table, name: str, rule: str | None = None) -> str:
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 
 
-def latex_differences(table: Table, comparisons: list[Contrast], name: str) -> str:
-    """The comparisons by seed as a table of their own."""
-    sheet = sheets.differences(table, comparisons)
+def latex_differences(table: Table, name: str) -> str:
+    """The comparisons by seed as a table of their own; empty where none could be tested."""
+    sheet = sheets.differences(table)
+    if sheet is None:
+        return ""
     caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 

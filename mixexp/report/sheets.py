@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixexp.metrics import RULES
-from mixexp.report.stats import MEAN, Statistic
-from mixexp.report.summary import MARK, STAR, CellSummary, Contrast, cell_summary, legend
+from mixexp.report.stats import MEAN
+from mixexp.report.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
 from mixexp.settings import lookup
@@ -57,9 +57,12 @@ def rules(table: Table) -> Sheet:
     return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
 
 
-def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
-    """The comparisons between settings, run by run with the same seed."""
-    spec, measured = table.spec, [contrast for contrast in comparisons if contrast.result.p is not None]
+def differences(table: Table, rule: str | None = None) -> Sheet | None:
+    """The comparisons between settings by a rule, run by run with the same seed; None where none could be tested."""
+    spec, comparisons = table.spec, contrasts(table, rule)
+    measured = [contrast for contrast in comparisons if contrast.result.p is not None]
+    if not measured:
+        return None
     other = "rows" if any(contrast.place == row.label for contrast in comparisons for row in table.rows) else "columns"
     head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
     detectable = any(contrast.detectable is not None for contrast in measured)
@@ -81,8 +84,9 @@ def differences(table: Table, comparisons: list[Contrast]) -> Sheet:
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
 
 
-def untested(comparisons: list[Contrast], statistic: Statistic) -> str:
-    """The reason why none of the comparisons has a p; empty where there is none to make."""
+def untested(table: Table, rule: str | None = None) -> str:
+    """The reason why none of the comparisons by a rule has a p; empty where there is none to make."""
+    comparisons, statistic = contrasts(table, rule), table.statistic
     if not comparisons:
         return ""
     most = max(contrast.result.n for contrast in comparisons)

@@ -119,10 +119,10 @@ class Table:
         return [rule for rule in RULES if any(rule in scores for scores in self.scores.values()) or rule != "best_validation"]
 
     @cached_property
-    def unlike(self) -> set[tuple[str, str]]:
-        """The cells whose runs differ in more than their seed."""
-        ignored = (*CIRCUMSTANCES, *REPEATS)
-        return {place for place, members in self.cells.items() if varying(members, ignored) or unlike(members)}
+    def unlike(self) -> dict[tuple[str, str], list[str]]:
+        """The cells whose runs differ in more than their seed, and in what."""
+        differing = {place: [*varying(members, (*CIRCUMSTANCES, *REPEATS)), *unlike(members)] for place, members in self.cells.items()}
+        return {place: words for place, words in differing.items() if words}
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
@@ -245,7 +245,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         for place in places:
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
-    table.remarks.extend([*_pooled(table.cells), *_edited(runs), *_short(runs, scores)])
+    table.remarks.extend([*_pooled(table), *_edited(runs), *_short(runs, scores)])
     return table
 
 
@@ -457,15 +457,13 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
     return min(runs, key=lambda run: [_order(run.setting(key)) for key in REPEATS], default=None)
 
 
-def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
+def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    for (row, column), members in cells.items():
-        beside = [words for words in unlike(members) if words != BESIDE_SETTINGS["data_contents"]]  # of which there is a warning of its own
-        differing = (*varying(members, (*CIRCUMSTANCES, *REPEATS)), *beside)
-        if differing:
-            mixed.setdefault(differing, []).append(f"{row} / {column}")
-    return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items()]
+    for (row, column), differing in table.unlike.items():
+        without_data = tuple(words for words in differing if words != BESIDE_SETTINGS["data_contents"])  # of which there is a warning of its own
+        mixed.setdefault(without_data, []).append(f"{row} / {column}")
+    return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
 
 
 def _edited(runs: Iterable[Run]) -> list[str]:

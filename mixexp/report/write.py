@@ -22,7 +22,7 @@ from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.runs import gather
-from mixexp.report.summary import baseline_problem, contrasts
+from mixexp.report.summary import baseline_problem
 from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
 from mixexp.settings import CONF, lookup
@@ -155,8 +155,7 @@ def write_table(table: Table, folder: Path, claims: Decided | None = None) -> li
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
     _clear_figures(folder)
-    comparisons, name = contrasts(table), _name(table)
-    tested = any(contrast.result.p is not None for contrast in comparisons)
+    name = _name(table)
     texts = {
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
@@ -164,7 +163,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
-        "differences.tex": latex_differences(table, comparisons, name) if tested else "",
+        "differences.tex": latex_differences(table, name),
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
