@@ -20,9 +20,8 @@ from test_report import leave
 from mixexp.errors import UserError
 from mixexp.report.compare import compare, document, metric_of, sides
 from mixexp.report.figures import probes
-from mixexp.report.figures.images import IMAGES, cells_with_images
 from mixexp.report.figures.lines import score_of
-from mixexp.report.figures.probes import SCATTER
+from mixexp.report.figures.probes import IMAGES, SCATTER, cells_with_images
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import markdown

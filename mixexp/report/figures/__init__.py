@@ -21,9 +21,8 @@ from mixexp.errors import closest
 from mixexp.files import atomically
 from mixexp.report.figures.classes import CONFUSION, MOST_MATRICES, PER_CLASS, spread
 from mixexp.report.figures.cost import COST
-from mixexp.report.figures.images import IMAGES
 from mixexp.report.figures.lines import AGAINST, CURVES, entries_of
-from mixexp.report.figures.probes import ANIMATION, PROBE, SCATTER
+from mixexp.report.figures.probes import ANIMATION, IMAGES, PROBE, SCATTER
 from mixexp.report.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
