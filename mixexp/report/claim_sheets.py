@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.claims import CANNOT, NOT_RUN, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
-from mixexp.report.csv_files import six_figures
-from mixexp.report.sheets import Sheet, chance, number, signed, span
+from mixexp.report.sheets import Sheet, chance, number, signed, six_figures, span
 from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, seeds_of, unlike, unlike_pair, varying
+from mixexp.report.runs import grouped, once, seeds_of, unlike, unlike_pair, varying
 from mixexp.report.stats import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, holm, order
 from mixexp.report.tables import label, scored, spec_of
 from mixexp.run.reader import Run
@@ -131,9 +131,7 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
     A claim with an error is left out, and the error is among the problems.
     """
-    of: dict[str, list[Run]] = {}
-    for run in runs:
-        of.setdefault(str(lookup(run.config, "experiment")), []).append(run)
+    of = grouped(runs, lambda run: str(lookup(run.config, "experiment")))
     answers: list[Answer] = []
     checks: list[Check] = []
     all_wrong: dict[str, list[str]] = {}
@@ -274,12 +272,9 @@ def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[floa
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run counts as p = 1."""
-    families: dict[tuple[str, str], list[int]] = {}
-    for place, answer in enumerate(answers):
-        if answer.test is not None:
-            families.setdefault((answer.article, answer.edition), []).append(place)
+    tested = [place for place, answer in enumerate(answers) if answer.test is not None]
     corrected = list(answers)
-    for places in families.values():
+    for places in grouped(tested, lambda place: (answers[place].article, answers[place].edition)).values():
         known = [answers[place].evidence for place in places]
         for place, evidence, p in zip(places, known, holm([1.0 if evidence is None else evidence.p for evidence in known]), strict=True):
             if evidence is not None:

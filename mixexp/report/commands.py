@@ -18,7 +18,7 @@ from mixexp.report import claim_sheets
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.claims import decide, family, only, problems_of
-from mixexp.report.csv_files import as_csv
+from mixexp.report.sheets import as_csv
 from mixexp.report.write import write_files, write_report
 from mixexp.run.reader import everywhere
 from mixexp.spec.claims import groups_in

@@ -13,7 +13,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, seeds_of, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, grouped, once, other_data, seeds_of, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, numbers, telling, usual_metric, why_no_number
@@ -218,13 +218,14 @@ def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
 
 
 def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
-    groups: dict[frozenset, list[Run]] = {}
     different = set(changed)  # an option, and not what it is set to
-    for run in runs:
+
+    def setting(run: Run) -> frozenset:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*SAME_RESULT, *REPEATS))))
-        groups.setdefault(setting, []).append(run)
-    return groups
+        given = ((key, value) for key, value in run.settings.items() if value is not None and key not in different)
+        return frozenset((key, value) for key, value in given if not under(key, (*SAME_RESULT, *REPEATS)))
+
+    return grouped(runs, setting)
 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:

@@ -12,7 +12,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_contents, data_settings, once, seeds_of, varying
+from mixexp.report.runs import METHOD, data_contents, data_settings, grouped, once, seeds_of, varying
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, numbers, scored, telling, why_no_number
@@ -59,9 +59,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
     contents = data_contents(finished)
     facts = {run.folder: _facts(run, contents) for run in finished}
-    groups: dict[str, list[Run]] = {}
-    for run in (run for run in finished if run.folder in scores):
-        groups.setdefault(_protocol(run, facts[run.folder]), []).append(run)
+    groups = grouped((run for run in finished if run.folder in scores), lambda run: _protocol(run, facts[run.folder]))
     words = _words(groups, facts)
     ranked = [_ranked(digest, words[digest], members, scores, spec["better"]) for digest, members in groups.items()]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
@@ -69,9 +67,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
 
 def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -> str:
     """The leaderboard as Markdown; lost: the runs that have no number, which are counted by their outcome."""
-    spec, by_protocol = of_metric(metric), {}
-    for row in rows:
-        by_protocol.setdefault(row.protocol, []).append(row)
+    spec, by_protocol = of_metric(metric), grouped(rows, lambda row: row.protocol)
     runs = sum(len(row.runs) for row in rows)
     parts = [f"# Leaderboard: {plain(unit(spec, metric))}, {RULES[rule]}"]
     parts.append(f"{runs} runs of {len(rows)} methods under {len(by_protocol)} protocols. Methods are ranked only where all but the method and the seeds is equal.")
@@ -138,14 +134,13 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 
 
 def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
-    # the methods by all they compute by, since two of the same name may differ in an option's own settings
-    method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)) for run in members}
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
-    grouped: dict[tuple, list[Run]] = {}
-    for run in members:
-        grouped.setdefault(method_of[run.folder], []).append(run)
+    # the methods by all they compute by, since two of the same name may differ in an option's own settings
+    methods = grouped(
+        members, lambda run: frozenset((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)
+    )
     sign = 1 if direction == "lower" else -1
-    order = sorted(grouped.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
+    order = sorted(methods.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
     # which is first was chosen by these very numbers, so that any two of them could have been compared
     pairs = len(order) * (len(order) - 1) // 2

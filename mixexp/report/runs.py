@@ -94,6 +94,14 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
 
 
+def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """The things by their keys, in the order in which they come."""
+    groups: dict[Any, list[Any]] = {}
+    for thing in things:
+        groups.setdefault(key(thing), []).append(thing)
+    return groups
+
+
 def seeds_of(run: Run) -> tuple:
     """A run's seed and data_seed, by which runs of different settings are paired."""
     return tuple(map(run.setting, REPEATS))

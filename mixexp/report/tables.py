@@ -284,7 +284,7 @@ def reductions(runs: Iterable[Run]) -> str:
 
 def _differing(runs: Sequence[Run], record: str) -> str:
     """The values that runs used instead of others, as one of the records in their environment.json has them."""
-    used: dict[tuple[str, str], dict[str, int]] = {}
+    used: dict[tuple[str, str], Counter[str]] = {}
     for run in runs:
         differences = run.environment.get(record)
         differences = differences if isinstance(differences, Mapping) else {}
@@ -293,12 +293,10 @@ def _differing(runs: Sequence[Run], record: str) -> str:
             # of another option, the experiment has no setting, and what the option itself would have is none of its values
             group = str(key).partition(".")[0]
             instead = "" if group in differences and group != key else ", which the experiment leaves open" if full is None else f" instead of {label(full)}"
-            counts = used.setdefault((key, instead), {})
-            counts[label(value)] = counts.get(label(value), 0) + 1
+            used.setdefault((key, instead), Counter())[label(value)] += 1
     texts = []
     for (key, instead), counts in used.items():
-        touched = sum(counts.values())
-        part = "" if touched == len(runs) else f" (in {touched} of {len(runs)} runs)"
+        part = "" if counts.total() == len(runs) else f" (in {counts.total()} of {len(runs)} runs)"
         texts.append(f"{key} {' or '.join(counts)}{instead}{part}")
     return "; ".join(texts)
 
@@ -460,9 +458,9 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
+    of_its_own = BESIDE_SETTINGS["data_contents"]  # of which there is another warning
     for (row, column), differing in table.unlike.items():
-        without_data = tuple(words for words in differing if words != BESIDE_SETTINGS["data_contents"])  # of which there is a warning of its own
-        mixed.setdefault(without_data, []).append(f"{row} / {column}")
+        mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
 
 
