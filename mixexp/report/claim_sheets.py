@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mixexp.report.claims import CANNOT, NOT_RUN, UNCLEAR, UNDECIDED, VERDICTS, Answer, Check, Decided, counts
-from mixexp.report.sheets import Sheet, chance, number, signed, six_figures, span
+from mixexp.report.sheets import Sheet, chance, number, rounded, signed, six_figures, span
 from mixexp.report.stats import POWER
 from mixexp.spec.articles import ARTICLES
 
@@ -84,10 +84,9 @@ def records(decided: Decided) -> list[dict[str, Any]]:
             "measured": answer.quantity, "rule": answer.spec["rule"],
             "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
         }  # fmt: skip
-        rounded = {key: round(value, answer.spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
         chances = {"p": six_figures(known and known.p), "p_holm": six_figures(answer.adjusted), "tests": answer.tests if known else None}
         chances["detectable"] = six_figures(answer.detectable)
-        rows.append({**rounded, "n": answer.seeds, **chances, "runs_without_a_number": answer.lost})
+        rows.append({**rounded(record, answer.spec), "n": answer.seeds, **chances, "runs_without_a_number": answer.lost})
     return rows
 
 

@@ -216,7 +216,7 @@ def tidy(table: Table) -> list[dict[str, Any]]:
                 "interval_low": summary.interval and summary.interval.low, "interval_high": summary.interval and summary.interval.high,
                 "interval_method": summary.interval and summary.interval.method, "published_outside": summary.outside,
             }  # fmt: skip
-            records.append({key: _rounded(value, table.spec) for key, value in record.items()})
+            records.append(rounded(record, table.spec))
     return records
 
 
@@ -233,7 +233,7 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
                 "detectable": contrast.detectable,
             }  # fmt: skip
             chances = {"p": six_figures(result.p), "p_holm": six_figures(contrast.adjusted), "significant": contrast.significant}
-            records.append({key: _rounded(value, table.spec) for key, value in record.items()} | chances)
+            records.append(rounded(record, table.spec) | chances)
     return records
 
 
@@ -248,7 +248,7 @@ def run_records(table: Table) -> list[dict[str, Any]]:
         scores |= {name: table.number(run, name) for name in table.measures}
         settings = {key: lookup(run.config, key) for key in keys}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
-        records.append(settings | {"outcome": outcome} | {name: _rounded(score, table.spec) for name, score in scores.items()} | ending)
+        records.append(settings | {"outcome": outcome} | rounded(scores, table.spec) | ending)
     return records
 
 
@@ -264,6 +264,6 @@ def six_figures(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _rounded(value: Any, spec: Mapping[str, Any]) -> Any:
-    # Binary fractions times 100 leave digits that mean nothing; four beyond the displayed ones are kept.
-    return round(value, spec["decimals"] + 4) if isinstance(value, float) else value
+def rounded(record: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with four digits beyond the displayed ones: binary fractions times 100 leave more, which mean nothing."""
+    return {key: round(value, spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}

@@ -55,8 +55,8 @@ def write_report(
     if out is None and len(parents) > 1:
         raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
     runs, remarks = gather(directories)
-    home = out or common(directories) / "report"
-    tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
+    home, name_of_all = out or common(directories) / "report", common(directories).resolve().name
+    tables = build_tables(runs, rule, name_of_all, baseline)
     if rule is not None and any(table.scores for table in tables) and not any(rule in table.rules for table in tables):
         raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
     problems = [baseline_problem(table) for table in tables]
@@ -67,11 +67,28 @@ def write_report(
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
     claims = claims_of(tables, options)
+    written: dict[Path, None] = {}
+
+    def tell(paths: Iterable[Path]) -> None:
+        for path in paths:
+            written[path] = None
+            wrote(path)
+
     with _alone(home):
         if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
             for name in TABLE_FILES:
                 (home / name).unlink(missing_ok=True)
-        return _write_all(tables, claims, folders, home, directories, wrote)
+        texts = []
+        for table, decided, folder in zip(tables, claims, folders, strict=True):
+            texts.append(write_texts(table, folder, decided))
+            tell(texts[-1])
+        parts = []
+        for table, decided, folder, files in zip(tables, claims, folders, texts, strict=True):
+            pictures, problems = _figures(table, folder)
+            tell(_with_figures(table, folder, decided, pictures, problems))
+            parts.append(Part(table, _name(table), files, pictures, problems, decided))
+        tell([_write(home / PAGE, page(home, name_of_all, directories, parts))])
+    return list(written)
 
 
 def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) -> list[Decided]:
@@ -115,30 +132,6 @@ def _alone(home: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (home / LOCK).unlink()
         lock.release()
-
-
-def _write_all(
-    tables: Sequence[Table], claims: Sequence[Decided], folders: Sequence[Path], home: Path, directories: Sequence[Path], wrote: Callable[[Path], None]
-) -> list[Path]:
-    """Write each table into its folder, and the page into ``home``; the paths, as ``write_report`` gives them."""
-    written: dict[Path, None] = {}
-
-    def tell(paths: Iterable[Path]) -> None:
-        for path in paths:
-            written[path] = None
-            wrote(path)
-
-    texts = []
-    for table, decided, folder in zip(tables, claims, folders, strict=True):
-        texts.append(write_texts(table, folder, decided))
-        tell(texts[-1])
-    parts = []
-    for table, decided, folder, files in zip(tables, claims, folders, texts, strict=True):
-        pictures, problems = _figures(table, folder)
-        tell(_with_figures(table, folder, decided, pictures, problems))
-        parts.append(Part(table, _name(table), files, pictures, problems, decided))
-    tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
-    return list(written)
 
 
 def common(directories: Sequence[Path]) -> Path:
