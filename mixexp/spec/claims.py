@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -273,40 +272,38 @@ def groups_in(block: Any) -> set[str]:
 
 def read_test(test: Mapping[str, Any]) -> Test:
     """A test of a block that nothing is wrong with."""
-    return dataclasses.replace(_read(test), step=float(test.get("step", 0)))
-
-
-def _read(test: Mapping[str, Any]) -> Test:
     form = next(key for key in FORMS if key in test)
+    sign = -1 if form in ("falls", "below", "not_higher", "decreasing", "lowest") else 1
+    more, step = ">" if sign > 0 else "<", float(test.get("step", 0))
     cell = _cell(test[form]) if FORMS[form][form] == "cell" else None
     if form == "higher":
         lower = _cell(test["lower"])
-        return Test("contrast", (cell, lower), f"{cell} > {lower}", 1, (1, -1))
+        return Test("contrast", (cell, lower), f"{cell} > {lower}", sign, (1, -1), step=step)
     if form == "larger":
         first, second, third, fourth = map(_cell, (*test["larger"], *test["than"]))
         words = f"({first}) − ({second}) > ({third}) − ({fourth})"
-        return Test("contrast", (first, second, third, fourth), words, 1, (1, -1, -1, 1))
+        return Test("contrast", (first, second, third, fourth), words, sign, (1, -1, -1, 1), step=step)
     if form in ("rises", "falls"):
-        return _slope(form, cell, test)
+        return _slope(form, cell, test, sign)
     if form in ("above", "below"):
-        of, sign = _cell(test["of"]), 1 if form == "above" else -1
-        return Test("contrast", (of,), f"{of} {'>' if sign > 0 else '<'} {test[form]:g}", sign, (1,), test[form], level=True)
+        of = _cell(test["of"])
+        return Test("contrast", (of,), f"{of} {more} {test[form]:g}", sign, (1,), test[form], level=True, step=step)
     if form == "same":
         first, second = map(_cell, test["same"])
-        return Test("equivalence", (first, second), f"{first} = {second} within ±{test['within']:g}", 1, (1, -1), test["within"])
+        words = f"{first} = {second} within ±{test['within']:g}"
+        return Test("equivalence", (first, second), words, sign, (1, -1), test["within"], step=step)
     if form in ("not_lower", "not_higher"):
-        than, sign = _cell(test["than"]), 1 if form == "not_lower" else -1
-        words = f"{cell} {'>' if sign > 0 else '<'} {than} {'−' if sign > 0 else '+'} {test['within']:g}"
-        return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"])
+        than = _cell(test["than"])
+        words = f"{cell} {more} {than} {'−' if sign > 0 else '+'} {test['within']:g}"
+        return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"], step=step)
     if form in ("increasing", "decreasing"):
-        cells, sign = tuple(map(_cell, test[form])), 1 if form == "increasing" else -1
+        cells = tuple(map(_cell, test[form]))
         return Test("order", cells, f" {'<' if sign > 0 else '>'} ".join(f"({item})" for item in cells), sign)
-    others, sign = tuple(map(_cell, test["among"])), 1 if form == "highest" else -1
-    words = f"{cell} {'>' if sign > 0 else '<'} each of {'; '.join(f'({item})' for item in others)}"
-    return Test("best", (cell, *others), words, sign)
+    others = tuple(map(_cell, test["among"]))
+    return Test("best", (cell, *others), f"{cell} {more} each of {'; '.join(f'({item})' for item in others)}", sign)
 
 
-def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
+def _slope(form: str, cell: Cell, test: Mapping[str, Any], sign: int) -> Test:
     """The least-squares slope as weights of the cells: (x − mean x) / Σ (x − mean x)²."""
     key, log = test["with"], test.get("scale") == "log"
     centred = _centred(test["over"], log)
@@ -318,7 +315,7 @@ def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
         cells += [Cell({**beside.conditions, key: value}, beside.measure) for value in test["over"]]
         weights += [-weight for weight in weights]
         words = f"({cell}) − ({beside}){words.removeprefix(str(cell))}"
-    return Test("contrast", tuple(cells), words, 1 if form == "rises" else -1, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
+    return Test("contrast", tuple(cells), words, sign, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
 
 
 def _cell(cell: Mapping[str, Any]) -> Cell:
