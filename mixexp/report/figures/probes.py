@@ -244,16 +244,11 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
             name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
             panel.scatter(x, y, color=CLOUDS[index % len(CLOUDS)], marker=MARKERS[index % len(MARKERS)], label=name, **style)
-            if part and 2 < len(values) <= MOST_NAMED:
-                _named(panel, np.nanmedian(x), np.nanmedian(y), value)
+            if part and 2 < len(values) <= MOST_NAMED:  # a class's name amid its points, for whoever cannot go by the colours
+                look = {"ha": "center", "va": "center", "path_effects": [withStroke(linewidth=2, foreground="white")], "clip_on": True}
+                panel.text(np.nanmedian(x), np.nanmedian(y), text(value, 10), fontsize=SMALL, **look)
 
     return paint
-
-
-def _named(panel: Axes, x: float, y: float, value: str) -> None:
-    """A class's name amid its points, for whoever cannot go by the colours."""
-    outline = [withStroke(linewidth=2, foreground="white")]
-    panel.text(x, y, text(value, 10), fontsize=SMALL, ha="center", va="center", path_effects=outline, clip_on=True)
 
 
 def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping[str, Any]) -> None:
