@@ -25,9 +25,7 @@ from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.latex import latex
 from mixexp.report.page import Part, page
-from mixexp.report.page.link import link
-from mixexp.report.page.overview import duration
-from mixexp.report.page.runlist import HEAD, TAIL, listed, run_list
+from mixexp.report.page.runlist import HEAD, TAIL, duration, link, listed, run_list
 from mixexp.report.tables import build_tables
 from mixexp.report.write import write_report
 from mixexp.run.reader import Run, load_runs
@@ -211,13 +209,11 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
 
 
 def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
-    from mixexp.report.summary import contrasts
-
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:
         for rule in ("last", "best"):
             page.locator(f".switch input[value={rule}]").check(force=True)
-            assert rows(page, "#differences-1 table") == sheets.differences(table, contrasts(table, rule)).rows
+            assert rows(page, "#differences-1 table") == sheets.differences(table, rule).rows
 
 
 def test_what_is_published_beyond_our_interval_is_marked_and_explained(opened, report):

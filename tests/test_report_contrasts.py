@@ -186,7 +186,7 @@ def test_a_run_in_another_precision_is_no_copy(tmp_path):
     runs, remarks = gather([tmp_path / "cpu", tmp_path / "gpu"])
     assert len(runs) == 2 and not remarks
     table = build_table(runs)
-    assert table.unlike == set(table.cells), "and one cell of both has no mean"
+    assert table.unlike.keys() == set(table.cells), "and one cell of both has no mean"
     assert any("they differ in precision" in remark for remark in table.remarks)
 
 

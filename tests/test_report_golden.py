@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
-from mixexp.report.summary import contrasts
+from mixexp.report.sheets import as_csv, contrast_records, run_records, tidy
 from mixexp.report.tables import build_tables
 from mixexp.run.reader import load_runs
 
@@ -26,7 +25,7 @@ def texts() -> dict[str, str]:
         (table,) = build_tables(load_runs(RUNS), rule)
         name = rule or "headline"
         made |= {f"{name}.md": markdown(table), f"{name}.tex": latex(table, name)}
-        made[f"{name}-differences.tex"] = latex_differences(table, contrasts(table), name)
+        made[f"{name}-differences.tex"] = latex_differences(table, name)
     (table,) = build_tables(load_runs(RUNS))
     return made | {"table.csv": as_csv(tidy(table)), "differences.csv": as_csv(contrast_records(table)), "runs.csv": as_csv(run_records(table))}
 

@@ -9,16 +9,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mixexp.report.runs import once, seeds_of, unlike, unlike_pair, varying
-from mixexp.report.stats import holm
+from mixexp.report.runs import grouped, once, seeds_of, unlike, unlike_pair, varying
+from mixexp.report.stats import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, holm, order
 from mixexp.report.tables import label, scored, spec_of
-from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of
 from mixexp.spec.claims import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
-from mixexp.spec.experiments import Experiment
-from mixexp.spec.stated import Repeats, missing, states
+from mixexp.spec.experiments import Experiment, Repeats, missing, states
 from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
@@ -133,9 +131,7 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
     A claim with an error is left out, and the error is among the problems.
     """
-    of: dict[str, list[Run]] = {}
-    for run in runs:
-        of.setdefault(str(lookup(run.config, "experiment")), []).append(run)
+    of = grouped(runs, lambda run: str(lookup(run.config, "experiment")))
     answers: list[Answer] = []
     checks: list[Check] = []
     all_wrong: dict[str, list[str]] = {}
@@ -238,8 +234,8 @@ def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Ans
     """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will do."""
     test = empty.test
     if required is not None and len(required) < MIN_SEEDS:
-        said = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
-        return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=said)
+        problem = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
+        return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=problem)
     by_seed = _seeds(test, runs, empty.spec, required)
     answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
     if by_seed.problem:
@@ -276,12 +272,9 @@ def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[floa
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
     """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run counts as p = 1."""
-    families: dict[tuple[str, str], list[int]] = {}
-    for place, answer in enumerate(answers):
-        if answer.test is not None:
-            families.setdefault((answer.article, answer.edition), []).append(place)
+    tested = [place for place, answer in enumerate(answers) if answer.test is not None]
     corrected = list(answers)
-    for places in families.values():
+    for places in grouped(tested, lambda place: (answers[place].article, answers[place].edition)).values():
         known = [answers[place].evidence for place in places]
         for place, evidence, p in zip(places, known, holm([1.0 if evidence is None else evidence.p for evidence in known]), strict=True):
             if evidence is not None:

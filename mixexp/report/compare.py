@@ -13,10 +13,10 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, once, other_data, seeds_of, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, grouped, once, other_data, seeds_of, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
-from mixexp.report.tables import label, named_by, scored, telling, usual_metric, why_no_number
+from mixexp.report.tables import label, named_by, numbers, telling, usual_metric, why_no_number
 from mixexp.run.reader import Run, everywhere, nothing_there
 from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import DEFAULTS, unit
@@ -104,10 +104,10 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     Copies of a run count once. Raises UserError where a side has no number.
     """
     runs = once(runs[0], SAME_RESULT), once(runs[1], SAME_RESULT)
-    scores = [{run.folder: value for run in side if (value := _number(run, spec, rule)) is not None} for side in runs]
-    sides = [[run for run in side if run.folder in numbers] for side, numbers in zip(runs, scores, strict=True)]
-    for name, side, numbers in zip(names, runs, scores, strict=True):
-        if not numbers:
+    scores = [numbers(side, spec, rule) for side in runs]
+    sides = [[run for run in side if run.folder in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
+    for name, side, by_folder in zip(names, runs, scores, strict=True):
+        if not by_folder:
             raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
     changed = _changed(*sides)
     groups = [_by_setting(side, changed) for side in sides]
@@ -119,7 +119,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     adjusted = iter(holm([change.result.p for change in changes if change.result and change.result.p is not None]))
     changes = [replace(change, adjusted=next(adjusted)) if change.result and change.result.p is not None else change for change in changes]
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
-    lost = [[run for run in side if run.folder not in numbers] for side, numbers in zip(runs, scores, strict=True)]
+    lost = [[run for run in side if run.folder not in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
     different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
     shown = {key: (_values(sides[0], key), _values(sides[1], key)) for key in different}
     ends = Path(names[0]).name, Path(names[1]).name
@@ -196,10 +196,6 @@ def metric_of(runs: Iterable[Run]) -> str:
     return metrics.pop() if len(metrics) == 1 else usual_metric(runs)
 
 
-def _number(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
-    return scored(run, spec)[0].get(rule) if run.outcome == "finished" else None
-
-
 def _resolved(name: str) -> str:
     """The commit a word means in the checkout we are in, or the word itself where it may be the beginning of one."""
     if not re.fullmatch(r"[\w./~^@{}-]+", name) or name.startswith("-"):
@@ -222,18 +218,19 @@ def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
 
 
 def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
-    groups: dict[frozenset, list[Run]] = {}
     different = set(changed)  # an option, and not what it is set to
-    for run in runs:
+
+    def setting(run: Run) -> frozenset:
         # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        setting = frozenset((key, value) for key, value in run.settings.items() if not (value is None or key in different or under(key, (*SAME_RESULT, *REPEATS))))
-        groups.setdefault(setting, []).append(run)
-    return groups
+        given = ((key, value) for key, value in run.settings.items() if value is not None and key not in different)
+        return frozenset((key, value) for key, value in given if not under(key, (*SAME_RESULT, *REPEATS)))
+
+    return grouped(runs, setting)
 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
     sides = [{seeds_of(run): run for run in runs} for runs in (first, second)]
-    values = [[numbers[run.folder] for run in runs] for runs, numbers in zip((first, second), scores, strict=True)]
+    values = [[by_folder[run.folder] for run in runs] for runs, by_folder in zip((first, second), scores, strict=True)]
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
     within = [unlike(runs) for runs in (first, second)]
@@ -242,7 +239,7 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     if differing:
         return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
-        pairs = [[numbers[side[seeds].folder] for seeds in shared] for side, numbers in zip(sides, scores, strict=True)]
+        pairs = [[by_folder[side[seeds].folder] for seeds in shared] for side, by_folder in zip(sides, scores, strict=True)]
         return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
     return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
@@ -258,20 +255,17 @@ def _values(runs: Iterable[Run], key: str) -> str:
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:
     """The differences of commit, versions, device and time between both sides."""
 
-    def version(run: Run, name: str) -> Any:
-        versions = run.environment.get("versions")
-        return versions.get(name) if isinstance(versions, Mapping) else None
+    def facts(run: Run) -> dict[str, Any]:
+        environment, versions = run.environment, run.environment.get("versions")
+        versions = versions if isinstance(versions, Mapping) else {}
+        return {
+            "commit": run.code(10), "contents of the data set's files": environment.get("data_contents"),
+            "device": environment.get("device_name"), "bfloat16": environment.get("bfloat16"),
+            **{name: versions.get(name) for name in ("mixexp", "torch", "numpy")},
+        }  # fmt: skip
 
-    about = {
-        "commit": lambda run: run.code(10),
-        "contents of the data set's files": lambda run: run.environment.get("data_contents"),
-        "device": lambda run: run.environment.get("device_name"),
-        "bfloat16": lambda run: run.environment.get("bfloat16"),
-        **{name: lambda run, name=name: version(run, name) for name in ("mixexp", "torch", "numpy")},
-    }
-    values = {
-        name: tuple(" or ".join(sorted({label(ask(run)) for run in side})) for side in (first, second)) for name, ask in about.items()
-    }
+    of_sides = [[facts(run) for run in side] for side in (first, second)]
+    values = {name: tuple(" or ".join(sorted({label(each[name]) for each in side})) for side in of_sides) for name in of_sides[0][0]}
     seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
     times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
     return {name: both for name, both in (values | times).items() if both[0] != both[1]}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from mixexp.metrics import RULES
 from mixexp.report import sheets
 from mixexp.report.markdown import heading
 from mixexp.report.sheets import Sheet
-from mixexp.report.summary import Contrast
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
@@ -21,17 +19,15 @@ LONGEST, WIDEST = 2000, 300
 LATIN = 0x17F
 """The last letter of those that pdfLaTeX's T1 fonts have, but for FOREIGN."""
 FOREIGN = "ĦħĸĿŀŉŦŧſ"
-GREEK = (
-    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau"),
-    *("upsilon", "phi", "chi", "psi", "omega"),
-)
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega".split()
 """Letters that have a command."""
-_SIGNS = {
+_COMMANDS = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
     "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "†": r"$^\dagger$", "*": r"$^{*}$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
     "≠": r"$\neq$", "…": r"\ldots{}", "°": r"$^\circ$", "½": r"$\frac12$", "²": "$^2$", "³": "$^3$", "·": r"$\cdot$",
-}  # fmt: skip
+    **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK, strict=True)},
+})  # fmt: skip
 
 
 def latex(table: Table, name: str, rule: str | None = None) -> str:
@@ -48,9 +44,11 @@ def latex(table: Table, name: str, rule: str | None = None) -> str:
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 
 
-def latex_differences(table: Table, comparisons: list[Contrast], name: str) -> str:
-    """The comparisons by seed as a table of their own."""
-    sheet = sheets.differences(table, comparisons)
+def latex_differences(table: Table, name: str) -> str:
+    """The comparisons by seed as a table of their own; empty where none could be tested."""
+    sheet = sheets.differences(table)
+    if sheet is None:
+        return ""
     caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 
@@ -59,7 +57,7 @@ def escaped(text: str, longest: int = LONGEST) -> str:
     """Text that LaTeX prints as it is, Greek letters and signs as mathematics; what is longer is cut."""
     whole = sanitize(label(text))
     cut = whole if len(whole) <= longest else f"{whole[:longest]}…"
-    return "".join(_SIGNS.get(letter) or _greek(letter) or letter for letter in cut)
+    return cut.translate(_COMMANDS)
 
 
 def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
@@ -104,12 +102,3 @@ def _head(sheet: Sheet) -> list[str]:
 
 def _row(cells: Sequence[str]) -> str:
     return " & ".join(escaped(cell, WIDEST) for cell in cells) + r" \\"
-
-
-def _greek(letter: str) -> str:
-    """A Greek letter as mathematics, empty for any that has no command."""
-    words = unicodedata.name(letter, "").split()
-    if words[:1] == ["GREEK"] and words[1:3] == ["SMALL", "LETTER"] and len(words) == 4:
-        command = words[3].lower().replace("lamda", "lambda")
-        return rf"$\{command}$" if command in GREEK else ""
-    return ""

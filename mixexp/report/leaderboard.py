@@ -12,10 +12,10 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_settings, once, seeds_of, varying
+from mixexp.report.runs import METHOD, data_contents, data_settings, grouped, once, seeds_of, varying
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
-from mixexp.report.tables import label, named_by, scored, telling, why_no_number
+from mixexp.report.tables import label, named_by, numbers, scored, telling, why_no_number
 from mixexp.run.reader import Run
 from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import of_metric, unit
@@ -54,14 +54,12 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
     spec = of_metric(metric)
     finished = [run for run in once(runs, SAME_RESULT) if run.outcome == "finished"]
-    scores = {run.folder: score for run in finished if (score := scored(run, spec)[0].get(rule)) is not None}
+    scores = numbers(finished, spec, rule)
     if not scores:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
-    contents = _contents(finished)
+    contents = data_contents(finished)
     facts = {run.folder: _facts(run, contents) for run in finished}
-    groups: dict[str, list[Run]] = {}
-    for run in (run for run in finished if run.folder in scores):
-        groups.setdefault(_protocol(run, facts[run.folder]), []).append(run)
+    groups = grouped((run for run in finished if run.folder in scores), lambda run: _protocol(run, facts[run.folder]))
     words = _words(groups, facts)
     ranked = [_ranked(digest, words[digest], members, scores, spec["better"]) for digest, members in groups.items()]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
@@ -69,28 +67,18 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
 
 def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -> str:
     """The leaderboard as Markdown; lost: the runs that have no number, which are counted by their outcome."""
-    protocols = len({row.protocol for row in rows})
+    spec, by_protocol = of_metric(metric), grouped(rows, lambda row: row.protocol)
     runs = sum(len(row.runs) for row in rows)
-    parts = [f"# Leaderboard: {plain(unit(of_metric(metric), metric))}, {RULES[rule]}"]
-    parts.append(f"{runs} runs of {len(rows)} methods under {protocols} protocols. Methods are ranked only where all but the method and the seeds is equal.")
+    parts = [f"# Leaderboard: {plain(unit(spec, metric))}, {RULES[rule]}"]
+    parts.append(f"{runs} runs of {len(rows)} methods under {len(by_protocol)} protocols. Methods are ranked only where all but the method and the seeds is equal.")
     parts.append("Ranks are by the mean over seeds. A first place is chosen by the numbers it is shown with, which flatters it; p, paired by seed and "
                  "times the number of pairs of methods under the protocol, says where a method is another than the first by more than noise.")  # fmt: skip
-    spec = of_metric(metric)
     counts = Counter(run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}" for run in lost)
     parts += [f"Not ranked: {', '.join(f'{count} {plain(outcome)}' for outcome, count in counts.items())}."] if lost else []
-    for heading, sheet in sheets(rows, metric, rule):
-        parts += [f"## {plain(heading)}", *grid(sheet)]
-    return "\n\n".join(parts) + "\n"
-
-
-def sheets(rows: Iterable[Row], metric: str, rule: str) -> list[tuple[str, Sheet]]:
-    """A heading and a sheet for each protocol, in whose every row the protocol stands."""
-    spec, by_protocol = of_metric(metric), {}
-    for row in rows:
-        by_protocol.setdefault(row.protocol, []).append(row)
     head = ["rank", "method", "protocol", f"{unit(spec, metric)}, {RULES[rule]}", "n", "95 % interval", "p beside the first", "seconds a run"]
-    tables = {name: Sheet(head, [_cells(row, spec) for row in members], 3) for name, members in by_protocol.items()}
-    return [(f"{by_protocol[name][0].words} (protocol {name})", table) for name, table in tables.items()]
+    for protocol, members in by_protocol.items():
+        parts += [f"## {plain(members[0].words)} (protocol {protocol})", *grid(Sheet(head, [_cells(row, spec) for row in members], 3))]
+    return "\n\n".join(parts) + "\n"
 
 
 def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]:
@@ -104,15 +92,6 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
         }
         for row in rows
     ]  # fmt: skip
-
-
-def _contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
-    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
-    contents: dict[frozenset, set[str]] = {}
-    for run in runs:
-        if run.environment.get("data_contents"):
-            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
-    return contents
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
@@ -155,14 +134,13 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 
 
 def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
-    # the methods by all they compute by, since two of the same name may differ in an option's own settings
-    method_of = {run.folder: tuple(sorted((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)) for run in members}
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
-    grouped: dict[tuple, list[Run]] = {}
-    for run in members:
-        grouped.setdefault(method_of[run.folder], []).append(run)
+    # the methods by all they compute by, since two of the same name may differ in an option's own settings
+    methods = grouped(
+        members, lambda run: frozenset((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)
+    )
     sign = 1 if direction == "lower" else -1
-    order = sorted(grouped.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
+    order = sorted(methods.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
     # which is first was chosen by these very numbers, so that any two of them could have been compared
     pairs = len(order) * (len(order) - 1) // 2

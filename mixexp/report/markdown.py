@@ -10,7 +10,6 @@ from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.sheets import Sheet
-from mixexp.report.summary import contrasts
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
@@ -35,7 +34,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     parts += _differences(table)
     if claims is not None and claims.answers:
         parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
-        parts += [plain(text) for text in (*claim_sheets.no_evidence(claims), f"{claim_sheets.METHOD} {claim_sheets.IN_A_REPORT}")]
+        parts += map(plain, claim_sheets.legend(claims))
     if notes := [*spec["notes"], *table.remarks]:
         parts += ["## Notes", _list(notes)]
     return "\n\n".join(parts) + "\n"
@@ -70,10 +69,9 @@ def plain(text: Any) -> str:
 
 
 def _differences(table: Table) -> list[str]:
-    comparisons = contrasts(table)
-    if any(contrast.result.p is not None for contrast in comparisons):
-        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheets.differences(table, comparisons))]
-    return [why] if (why := sheets.untested(comparisons, table.statistic)) else []
+    if (sheet := sheets.differences(table)) is not None:
+        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheet)]
+    return [why] if (why := sheets.untested(table)) else []
 
 
 def _premises(texts: list[str]) -> list[str]:

@@ -71,6 +71,15 @@ def data_settings(run: Run) -> frozenset:
     return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
 
 
+def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
+    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
+    contents: dict[frozenset, set[str]] = {}
+    for run in runs:
+        if run.environment.get("data_contents"):
+            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
+    return contents
+
+
 def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
 
@@ -83,6 +92,14 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """The things by their keys, in the order in which they come."""
+    groups: dict[Any, list[Any]] = {}
+    for thing in things:
+        groups.setdefault(key(thing), []).append(thing)
+    return groups
 
 
 def seeds_of(run: Run) -> tuple:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_settings, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
@@ -74,10 +74,13 @@ class Table:
 
     def score(self, run: Run, row: str, column: str, rule: str | None = None) -> float | None:
         """A run's number in a cell, in displayed units, by a rule or by the table's own; a measure with a rule of its own has only that."""
-        measure = self.measure_of(row, column)
+        return self.number(run, self.measure_of(row, column), rule)
+
+    def number(self, run: Run, measure: str | None, rule: str | None = None) -> float | None:
+        """The same of one of the measures, or of the table's metric."""
         if measure is None:
-            return self.scores[run.folder].get(rule or self.rule)
-        return self.measured[run.folder].get(measure, {}).get(self.measures[measure].get("rule") or rule or self.rule)
+            return self.scores.get(run.folder, {}).get(rule or self.rule)
+        return self.measured.get(run.folder, {}).get(measure, {}).get(self.measures[measure].get("rule") or rule or self.rule)
 
     def measure_of(self, row: str, column: str) -> str | None:
         """The row or column, by its label, that says what this cell shows where that is not the table's metric."""
@@ -116,10 +119,10 @@ class Table:
         return [rule for rule in RULES if any(rule in scores for scores in self.scores.values()) or rule != "best_validation"]
 
     @cached_property
-    def unlike(self) -> set[tuple[str, str]]:
-        """The cells whose runs differ in more than their seed."""
-        ignored = (*CIRCUMSTANCES, *REPEATS)
-        return {place for place, members in self.cells.items() if varying(members, ignored) or unlike(members)}
+    def unlike(self) -> dict[tuple[str, str], list[str]]:
+        """The cells whose runs differ in more than their seed, and in what."""
+        differing = {place: [*varying(members, (*CIRCUMSTANCES, *REPEATS)), *unlike(members)] for place, members in self.cells.items()}
+        return {place: words for place, words in differing.items() if words}
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
@@ -236,16 +239,14 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
             scores[run.folder] = numbers
     order = ["failed", "diverged", "no number", "damaged", "unfinished"]
     without_result.sort(key=lambda entry: order.index(entry[1]))
-    cells: dict[tuple[str, str], list[Run]] = {}
-    entries_of = [_finder(rows), _finder(columns)]
+    table = Table(spec, rule or spec["rule"], rows, columns, runs, {}, scores, without_result, [], remarks, measured)
     for run in (run for run in runs if run.folder in scores):
-        for row, column in itertools.product(*(find(run) for find in entries_of)):
-            cells.setdefault((row.label, column.label), []).append(run)
-    placed = {run.folder for members in cells.values() for run in members}
-    unmatched = [run for run in runs if run.folder in scores and run.folder not in placed]
-    chosen = rule or spec["rule"]
-    remarks = remarks + _pooled(cells) + _edited(runs) + _short(runs, scores)
-    return Table(spec, chosen, rows, columns, runs, cells, scores, without_result, unmatched, remarks, measured)
+        places = table.places(run)
+        for place in places:
+            table.cells.setdefault(place, []).append(run)
+        table.unmatched.extend([] if places else [run])
+    table.remarks.extend([*_pooled(table), *_edited(runs), *_short(runs, scores)])
+    return table
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
@@ -283,7 +284,7 @@ def reductions(runs: Iterable[Run]) -> str:
 
 def _differing(runs: Sequence[Run], record: str) -> str:
     """The values that runs used instead of others, as one of the records in their environment.json has them."""
-    used: dict[tuple[str, str], dict[str, int]] = {}
+    used: dict[tuple[str, str], Counter[str]] = {}
     for run in runs:
         differences = run.environment.get(record)
         differences = differences if isinstance(differences, Mapping) else {}
@@ -292,12 +293,10 @@ def _differing(runs: Sequence[Run], record: str) -> str:
             # of another option, the experiment has no setting, and what the option itself would have is none of its values
             group = str(key).partition(".")[0]
             instead = "" if group in differences and group != key else ", which the experiment leaves open" if full is None else f" instead of {label(full)}"
-            counts = used.setdefault((key, instead), {})
-            counts[label(value)] = counts.get(label(value), 0) + 1
+            used.setdefault((key, instead), Counter())[label(value)] += 1
     texts = []
     for (key, instead), counts in used.items():
-        touched = sum(counts.values())
-        part = "" if touched == len(runs) else f" (in {touched} of {len(runs)} runs)"
+        part = "" if counts.total() == len(runs) else f" (in {counts.total()} of {len(runs)} runs)"
         texts.append(f"{key} {' or '.join(counts)}{instead}{part}")
     return "; ".join(texts)
 
@@ -426,6 +425,12 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
     return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
+def numbers(runs: Iterable[Run], spec: Mapping[str, Any], rule: str) -> dict[Path, float]:
+    """The numbers by a rule of the finished runs that have one, by the runs' folders, in displayed units."""
+    by_folder = {run.folder: scored(run, spec)[0].get(rule) for run in runs if run.outcome == "finished"}
+    return {folder: number for folder, number in by_folder.items() if number is not None}
+
+
 def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> str:
     """The reason why none of some runs has a number of a metric by a selection rule."""
     finished = [run for run in runs if run.outcome == "finished"]
@@ -450,24 +455,19 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
     return min(runs, key=lambda run: [_order(run.setting(key)) for key in REPEATS], default=None)
 
 
-def _pooled(cells: Mapping[tuple[str, str], list[Run]]) -> list[str]:
+def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    for (row, column), members in cells.items():
-        beside = [words for words in unlike(members) if words != BESIDE_SETTINGS["data_contents"]]  # of which there is a warning of its own
-        differing = (*varying(members, (*CIRCUMSTANCES, *REPEATS)), *beside)
-        if differing:
-            mixed.setdefault(differing, []).append(f"{row} / {column}")
-    return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items()]
+    of_its_own = BESIDE_SETTINGS["data_contents"]  # of which there is another warning
+    for (row, column), differing in table.unlike.items():
+        mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
+    return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
 
 
 def _edited(runs: Iterable[Run]) -> list[str]:
     """A warning where a data set's files have changed between the runs, which no setting tells."""
-    contents: dict[frozenset, set[str]] = {}
-    for run in runs:
-        if "data_contents" in run.environment:
-            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
-    return [f"The runs were made with {len(digests)} different contents of the same data set's files." for digests in contents.values() if len(digests) > 1]
+    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
+    return [f"The runs were made with {count} different contents of the same data set's files." for count in several]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

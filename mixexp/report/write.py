@@ -17,12 +17,12 @@ from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
-from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.runs import gather
-from mixexp.report.summary import baseline_problem, contrasts
+from mixexp.report.sheets import as_csv, contrast_records, run_records, tidy
+from mixexp.report.summary import baseline_problem
 from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
 from mixexp.settings import CONF, lookup
@@ -55,8 +55,8 @@ def write_report(
     if out is None and len(parents) > 1:
         raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
     runs, remarks = gather(directories)
-    home = out or common(directories) / "report"
-    tables = build_tables(runs, rule, common(directories).resolve().name, baseline)
+    home, name_of_all = out or common(directories) / "report", common(directories).resolve().name
+    tables = build_tables(runs, rule, name_of_all, baseline)
     if rule is not None and any(table.scores for table in tables) and not any(rule in table.rules for table in tables):
         raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
     problems = [baseline_problem(table) for table in tables]
@@ -67,11 +67,28 @@ def write_report(
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
     claims = claims_of(tables, options)
+    written: dict[Path, None] = {}
+
+    def tell(paths: Iterable[Path]) -> None:
+        for path in paths:
+            written[path] = None
+            wrote(path)
+
     with _alone(home):
         if len(tables) > 1:  # an earlier report of a single table would be taken for the newest
             for name in TABLE_FILES:
                 (home / name).unlink(missing_ok=True)
-        return _write_all(tables, claims, folders, home, directories, wrote)
+        texts = []
+        for table, decided, folder in zip(tables, claims, folders, strict=True):
+            texts.append(write_texts(table, folder, decided))
+            tell(texts[-1])
+        parts = []
+        for table, decided, folder, files in zip(tables, claims, folders, texts, strict=True):
+            pictures, problems = _figures(table, folder)
+            tell(_with_figures(table, folder, decided, pictures, problems))
+            parts.append(Part(table, _name(table), files, pictures, problems, decided))
+        tell([_write(home / PAGE, page(home, name_of_all, directories, parts))])
+    return list(written)
 
 
 def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) -> list[Decided]:
@@ -117,30 +134,6 @@ def _alone(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write_all(
-    tables: Sequence[Table], claims: Sequence[Decided], folders: Sequence[Path], home: Path, directories: Sequence[Path], wrote: Callable[[Path], None]
-) -> list[Path]:
-    """Write each table into its folder, and the page into ``home``; the paths, as ``write_report`` gives them."""
-    written: dict[Path, None] = {}
-
-    def tell(paths: Iterable[Path]) -> None:
-        for path in paths:
-            written[path] = None
-            wrote(path)
-
-    texts = []
-    for table, decided, folder in zip(tables, claims, folders, strict=True):
-        texts.append(write_texts(table, folder, decided))
-        tell(texts[-1])
-    parts = []
-    for table, decided, folder, files in zip(tables, claims, folders, texts, strict=True):
-        pictures, problems = _figures(table, folder)
-        tell(_with_figures(table, folder, decided, pictures, problems))
-        parts.append(Part(table, _name(table), files, pictures, problems, decided))
-    tell([_write(home / PAGE, page(home, common(directories).resolve().name, directories, parts))])
-    return list(written)
-
-
 def common(directories: Sequence[Path]) -> Path:
     """The folder itself, or the one that holds all of several."""
     return directories[0] if len(directories) == 1 else Path(os.path.commonpath([directory.resolve() for directory in directories]))
@@ -154,10 +147,8 @@ def write_table(table: Table, folder: Path, claims: Decided | None = None) -> li
 
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
-    folder.mkdir(parents=True, exist_ok=True)
     _clear_figures(folder)
-    comparisons, name = contrasts(table), _name(table)
-    tested = any(contrast.result.p is not None for contrast in comparisons)
+    name = _name(table)
     texts = {
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
@@ -165,11 +156,11 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
-        "differences.tex": latex_differences(table, comparisons, name) if tested else "",
+        "differences.tex": latex_differences(table, name),
     }
     for stale in (name for name, text in texts.items() if not text):
         (folder / stale).unlink(missing_ok=True)
-    return [_write(folder / name, text) for name, text in texts.items() if text]
+    return write_files(folder, {name: text for name, text in texts.items() if text})
 
 
 def _clear_figures(folder: Path) -> None:
@@ -213,26 +204,20 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark."""
     if not table.spec["figures"] and not (table.cells and others):
         return [], []
-    from mixexp.report.figures import (  # matplotlib costs half a second that tables need not pay
-        caption,
-        draw,
-        figure_problem,
-        save,
-        standard,
-    )
+    from mixexp.report import figures  # matplotlib costs half a second that tables need not pay
 
-    problems = [figure_problem(spec) for spec in table.spec["figures"]]
+    problems = [figures.figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
-    specs = [*asked, *(standard(table) if others else [])]
+    specs = [*asked, *(figures.standard(table) if others else [])]
     pictures: list[Picture] = []
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
             reduced = " Reduced runs: see the table." if table.reduced else ""
-            figure, words = draw(table, spec), caption(table, spec) + reduced
-            pictures.append(Picture(save(figure, folder / name, words), words))
+            figure, words = figures.draw(table, spec), figures.caption(table, spec) + reduced
+            pictures.append(Picture(figures.save(figure, folder / name, words), words))
         except UserError as error:
             remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
     return pictures, remarks

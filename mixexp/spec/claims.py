@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -171,14 +170,14 @@ def _of_test(place: str, test: Any, known: Mapping[str, Any] | None) -> Iterator
     if "over" in form:
         if any(value <= 0 for value in test["over"]) and test.get("scale") == "log":
             yield f"{place}.over is {shown(test['over'])}; a logarithmic scale needs numbers above 0."
-        if not _spread(test["over"], test.get("scale") == "log"):
+        if not math.fsum(x**2 for x in _centred(test["over"], test.get("scale") == "log")) > 0:
             yield f"{place}.over is {shown(test['over'])}; these numbers lie too close together for a slope."
         for key in ("rises", "falls", "minus"):
             if test["with"] in test.get(key, {}):
                 yield f"{place}.{key} has {test['with']}, whose values are those of over."
     if "among" in form and _spelled(test[forms[0]]) in map(_spelled, test["among"]):
         yield f"{place}.among has the cell that is to be the {forms[0]}; it needs the others."
-    yield from _twice(place, list(_compared(form, test)))
+    yield from _twice(place, form, test)
 
 
 def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None) -> Iterator[str]:
@@ -235,14 +234,10 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
         yield f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are {listed(known[key], value)}."
 
 
-def _compared(form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
-    """The cells of a test that are compared with each other: those of each list, or all that stand alone."""
+def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[str]:
+    """A cell that is compared with itself, or a difference with the same one: in each list of cells, or among all that stand alone."""
     single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
-    yield from [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
-
-
-def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """A cell that is compared with itself, or a difference with the same one."""
+    compared = [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
     spelled = [[_spelled(cell) for cell in cells] for cells in compared]
     for cells, texts in zip(compared, spelled, strict=True):
         for cell in (cell for count, cell in enumerate(cells) if texts[count] in texts[:count]):
@@ -252,11 +247,11 @@ def _twice(place: str, compared: Sequence[Sequence[Mapping[str, Any]]]) -> Itera
         yield f"{place} compares a difference with itself."
 
 
-def _spread(over: Sequence[float], log: bool) -> bool:
-    """True for numbers that lie far enough apart to fit a line through."""
+def _centred(over: Sequence[float], log: bool) -> list[float]:
+    """The numbers, or their logarithms, beside their mean: x − mean x."""
     places = [math.log10(value) if log else float(value) for value in over]
     middle = math.fsum(places) / len(places)
-    return math.fsum((x - middle) ** 2 for x in places) > 0
+    return [x - middle for x in places]
 
 
 def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,45 +272,42 @@ def groups_in(block: Any) -> set[str]:
 
 def read_test(test: Mapping[str, Any]) -> Test:
     """A test of a block that nothing is wrong with."""
-    return dataclasses.replace(_read(test), step=float(test.get("step", 0)))
-
-
-def _read(test: Mapping[str, Any]) -> Test:
     form = next(key for key in FORMS if key in test)
+    sign = -1 if form in ("falls", "below", "not_higher", "decreasing", "lowest") else 1
+    more, step = ">" if sign > 0 else "<", float(test.get("step", 0))
     cell = _cell(test[form]) if FORMS[form][form] == "cell" else None
     if form == "higher":
         lower = _cell(test["lower"])
-        return Test("contrast", (cell, lower), f"{cell} > {lower}", 1, (1, -1))
+        return Test("contrast", (cell, lower), f"{cell} > {lower}", sign, (1, -1), step=step)
     if form == "larger":
         first, second, third, fourth = map(_cell, (*test["larger"], *test["than"]))
         words = f"({first}) − ({second}) > ({third}) − ({fourth})"
-        return Test("contrast", (first, second, third, fourth), words, 1, (1, -1, -1, 1))
+        return Test("contrast", (first, second, third, fourth), words, sign, (1, -1, -1, 1), step=step)
     if form in ("rises", "falls"):
-        return _slope(form, cell, test)
+        return _slope(form, cell, test, sign)
     if form in ("above", "below"):
-        of, sign = _cell(test["of"]), 1 if form == "above" else -1
-        return Test("contrast", (of,), f"{of} {'>' if sign > 0 else '<'} {test[form]:g}", sign, (1,), test[form], level=True)
+        of = _cell(test["of"])
+        return Test("contrast", (of,), f"{of} {more} {test[form]:g}", sign, (1,), test[form], level=True, step=step)
     if form == "same":
         first, second = map(_cell, test["same"])
-        return Test("equivalence", (first, second), f"{first} = {second} within ±{test['within']:g}", 1, (1, -1), test["within"])
+        words = f"{first} = {second} within ±{test['within']:g}"
+        return Test("equivalence", (first, second), words, sign, (1, -1), test["within"], step=step)
     if form in ("not_lower", "not_higher"):
-        than, sign = _cell(test["than"]), 1 if form == "not_lower" else -1
-        words = f"{cell} {'>' if sign > 0 else '<'} {than} {'−' if sign > 0 else '+'} {test['within']:g}"
-        return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"])
+        than = _cell(test["than"])
+        words = f"{cell} {more} {than} {'−' if sign > 0 else '+'} {test['within']:g}"
+        return Test("contrast", (cell, than), words, sign, (1, -1), -sign * test["within"], step=step)
     if form in ("increasing", "decreasing"):
-        cells, sign = tuple(map(_cell, test[form])), 1 if form == "increasing" else -1
+        cells = tuple(map(_cell, test[form]))
         return Test("order", cells, f" {'<' if sign > 0 else '>'} ".join(f"({item})" for item in cells), sign)
-    others, sign = tuple(map(_cell, test["among"])), 1 if form == "highest" else -1
-    words = f"{cell} {'>' if sign > 0 else '<'} each of {'; '.join(f'({item})' for item in others)}"
-    return Test("best", (cell, *others), words, sign)
+    others = tuple(map(_cell, test["among"]))
+    return Test("best", (cell, *others), f"{cell} {more} each of {'; '.join(f'({item})' for item in others)}", sign)
 
 
-def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
+def _slope(form: str, cell: Cell, test: Mapping[str, Any], sign: int) -> Test:
     """The least-squares slope as weights of the cells: (x − mean x) / Σ (x − mean x)²."""
     key, log = test["with"], test.get("scale") == "log"
-    places = [math.log10(value) if log else float(value) for value in test["over"]]
-    middle = math.fsum(places) / len(places)
-    weights = [(x - middle) / math.fsum((other - middle) ** 2 for other in places) for x in places]
+    centred = _centred(test["over"], log)
+    weights = [x / math.fsum(other**2 for other in centred) for x in centred]
     cells = [Cell({**cell.conditions, key: value}, cell.measure) for value in test["over"]]
     words = f"{cell} {form} with {'the logarithm of ' if log else ''}{key} over {shown(test['over'])}"
     if "minus" in test:
@@ -323,7 +315,7 @@ def _slope(form: str, cell: Cell, test: Mapping[str, Any]) -> Test:
         cells += [Cell({**beside.conditions, key: value}, beside.measure) for value in test["over"]]
         weights += [-weight for weight in weights]
         words = f"({cell}) − ({beside}){words.removeprefix(str(cell))}"
-    return Test("contrast", tuple(cells), words, 1 if form == "rises" else -1, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
+    return Test("contrast", tuple(cells), words, sign, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
 
 
 def _cell(cell: Mapping[str, Any]) -> Cell:

@@ -54,12 +54,6 @@ def value_of(text: str) -> Any:
     return value
 
 
-def narrow(cells: list[Cell], key: str, texts: Sequence[str]) -> list[Cell]:
-    """The cells that have the key with one of the wanted values."""
-    values = [value_of(value) for value in texts]
-    return [cell for cell in cells if key in cell and value_of(cell[key]) in values]
-
-
 def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool) -> list[Cell]:
     """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones are one."""
     replaced: dict[tuple[tuple[str, str], ...], Cell] = {}
@@ -94,8 +88,9 @@ def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[st
     grid, new = full, []
     for key in (key for key in axes if any(key in cell for cell in full)):
         have = [value_of(cell[key]) for cell in full if key in cell]
-        if all(value_of(value) in have for value in axes[key]):
-            grid = narrow(grid, key, axes[key])
+        wanted = [value_of(text) for text in axes[key]]
+        if all(value in have for value in wanted):
+            grid = [cell for cell in grid if key in cell and value_of(cell[key]) in wanted]
         else:
             new.append(key)
     if not grid:

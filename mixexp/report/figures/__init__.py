@@ -6,7 +6,6 @@ import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
@@ -20,20 +19,10 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import closest
 from mixexp.files import atomically
-from mixexp.report.figures.classes import (
-    CONFUSION,
-    MOST_MATRICES,
-    PER_CLASS,
-    confusion,
-    confusion_caption,
-    per_class,
-    per_class_caption,
-    spread,
-)
-from mixexp.report.figures.cost import COST, cost, cost_caption
-from mixexp.report.figures.images import IMAGES, images, images_caption
-from mixexp.report.figures.lines import AGAINST, CURVES, against, against_caption, curves, curves_caption, entries_of
-from mixexp.report.figures.probes import LINES, SCATTER, animation, animation_caption, lines, lines_caption, scatter, scatter_caption
+from mixexp.report.figures.classes import CONFUSION, MOST_MATRICES, PER_CLASS, spread
+from mixexp.report.figures.cost import COST
+from mixexp.report.figures.lines import AGAINST, CURVES, entries_of
+from mixexp.report.figures.probes import ANIMATION, IMAGES, PROBE, SCATTER
 from mixexp.report.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
@@ -45,27 +34,10 @@ MOST_STANDARD = 6
 """Rows or columns with panels in a figure that the table does not ask for."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
-
-    draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
-    settings: Mapping[str, Any]
-    caption: Callable[[Table, Mapping[str, Any]], str]
-    needs: tuple[str, ...] = ()
-
-
 KINDS = {
-    "against": Kind(against, AGAINST, against_caption, ("x",)),
-    "curves": Kind(curves, CURVES, curves_caption),
-    "confusion": Kind(confusion, CONFUSION, confusion_caption),
-    "per_class": Kind(per_class, PER_CLASS, per_class_caption),
-    "cost": Kind(cost, COST, cost_caption),
-    "images": Kind(images, IMAGES, images_caption),
-    "probe": Kind(lines, LINES, lines_caption, ("probe", "x", "y")),
-    "scatter": Kind(scatter, SCATTER, scatter_caption, ("probe", "x", "y")),
-    "animation": Kind(animation, SCATTER, animation_caption, ("probe", "x", "y")),
-}
+    "against": AGAINST, "curves": CURVES, "confusion": CONFUSION, "per_class": PER_CLASS, "cost": COST, "images": IMAGES,
+    "probe": PROBE, "scatter": SCATTER, "animation": ANIMATION,
+}  # fmt: skip
 ALLOWED = {**dict.fromkeys(("by", "each"), ("rows", "columns")), **dict.fromkeys(("x_scale", "y_scale"), ("linear", "log"))}
 
 
@@ -116,20 +88,17 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
         if isinstance(figure, Animation):
             return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
         freeze(figure)
-        said = {"Title": sanitize(caption)} if caption else {}
-        formats: dict[str, dict[str, Any]] = {
-            ".svg": {"Date": None, "Creator": None, **said},
-            ".pdf": {"CreationDate": None, "Creator": None, "Producer": None, **said},
-            ".png": {"Software": None, **said},
+        title = {"Title": sanitize(caption)} if caption else {}
+        # savefig would draw everything once more for each format, to find what is laid out already; the fields would tell when and by what
+        formats: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+            ".svg": (FigureCanvasSVG(figure).print_svg, ("Date", "Creator")),
+            ".pdf": (FigureCanvasPdf(figure).print_pdf, ("CreationDate", "Creator", "Producer")),
+            ".png": (FigureCanvasAgg(figure).print_png, ("Software",)),
         }
-        # savefig would draw everything once more for each format, to find what is laid out already
-        canvases: dict[str, Callable[..., None]] = {
-            ".svg": FigureCanvasSVG(figure).print_svg, ".pdf": FigureCanvasPdf(figure).print_pdf, ".png": FigureCanvasAgg(figure).print_png,
-        }  # fmt: skip
         written = []
-        for ending, write in canvases.items():
+        for ending, (write, fields) in formats.items():
             figure.dpi = DOTS_AN_INCH  # which a canvas may change
-            written.append(_whole(path, ending, functools.partial(write, metadata=formats[ending])))
+            written.append(_whole(path, ending, functools.partial(write, metadata={**dict.fromkeys(fields), **title})))
         return written
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,11 @@ from matplotlib.figure import Figure
 from mixexp.errors import UserError, closest
 from mixexp.files import read_text
 from mixexp.report.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
-from mixexp.report.figures.style import SMALL, canvas, colour, grid, legend, named, of, place, plain_log, same_limits, series, text, title
+from mixexp.report.figures.style import SMALL, Kind, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
 from mixexp.report.stats import Statistic
 from mixexp.report.tables import Entry, Table, label, runs_of
 from mixexp.run.reader import Run
 
-CONFUSION: dict[str, Any] = {"only": None, "most": 6}
-PER_CLASS: dict[str, Any] = {"by": "columns", "each": "rows", "only": None}
 MOST_MATRICES = 12
 ABOUT_ALIKE = 1.25
 """Times that a class may have the training images of another one to count as one of its size."""
@@ -41,10 +39,9 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
     most = max(len(matrix.classes) for *_, matrix in matrices)
     widest = {1: 3.3, 2: 3.4}.get(columns, 2.5)
-    figure, axes = canvas(rows, columns, min(widest, 1.1 + 0.2 * most))
-    panels = list(axes.flat)
+    figure, panels = panels_of(len(matrices), rows, columns, min(widest, 1.1 + 0.2 * most))
     alike = len({matrix.classes for *_, matrix in matrices}) == 1
-    for k, ((row, column, matrix), panel) in enumerate(zip(matrices, panels, strict=False)):
+    for k, ((row, column, matrix), panel) in enumerate(zip(matrices, panels, strict=True)):
         _matrix(panel, matrix)
         title(panel, place(table, row, column))
         if k % columns == 0 or not alike:
@@ -55,11 +52,8 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.set_xlabel("predicted")
         else:
             panel.set_xticklabels([])
-    for panel in panels[len(matrices) :]:
-        panel.remove()
     if any(len(matrix.classes) > MOST_NUMBERED for *_, matrix in matrices):
-        drawn = panels[: len(matrices)]
-        bar = figure.colorbar(drawn[0].collections[0], ax=drawn, orientation="horizontal", location="top", aspect=50, shrink=0.6)
+        bar = figure.colorbar(panels[0].collections[0], ax=panels, orientation="horizontal", location="top", aspect=50, shrink=0.6)
         bar.set_label("% of the true class")
     return figure
 
@@ -99,8 +93,8 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
     return cells
 
 
-def spread(things: list[Any], most: int) -> list[Any]:
-    """At most `most` items, evenly from the first to the last."""
+def spread(things: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the things, evenly from the first to the last."""
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
@@ -141,16 +135,14 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
     inner = entries_of(table, spec["by"])
     groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
     if not groups:
-        readable(runs_of(table, Entry("", {})))  # says why
+        readable(runs_of(table, Entry("", {})), confusion_of)  # says why
         raise UserError("there are no runs")
     every = [size for _, lines in groups for recalls in lines for size, _ in recalls.values()]
     even = min(every) == max(every)
     names = list(dict.fromkeys(name for _, lines in groups for recalls in lines for name in recalls))
     if even and len(names) > MOST_DOTS:
         raise UserError(f"all {len(names)} classes have {every[0]:g} training images, which is nothing to draw against")
-    rows, columns = grid(len(groups), 3)
-    figure, axes = canvas(rows, columns, 2.5 if columns == 1 else 2.1)
-    panels, spare = list(axes.flat)[: len(groups)], list(axes.flat)[len(groups) :]
+    figure, panels = panels_of(len(groups), *grid(len(groups), 3), 2.1 if len(groups) > 1 else 2.5)
     for (outer, lines), panel in zip(groups, panels, strict=True):
         for index, (line, recalls) in enumerate(zip(inner, lines, strict=True)):
             if even:
@@ -167,8 +159,6 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
             sizes = [size for recalls in lines for size, _ in recalls.values()]
             if min(sizes) > 0 and max(sizes) > 10 * min(sizes):
                 plain_log(panel, "x")
-    for panel in spare:
-        panel.remove()
     same_limits(panels)
     legend(figure, panels, [named(table, spec["by"], line) for line in inner])
     return figure
@@ -186,7 +176,7 @@ def per_class_caption(table: Table, spec: Mapping[str, Any]) -> str:
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where no run tells them."""
     try:
-        matrices = readable(runs)
+        matrices = readable(runs, confusion_of)
     except UserError:
         return {}
     pooled(runs)  # refuses classes that differ
@@ -209,7 +199,8 @@ def _sizes(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[floa
     draw_line(panel, index, name, at, statistic)
     dots = [(size, np.mean(values)) for group in groups if len(group) > 1 for size, values in group]
     if dots:
-        panel.scatter(*zip(*dots, strict=True), s=6, marker=series(index)["marker"], color=colour(index), alpha=0.6, linewidths=0)
+        look = series(index)
+        panel.scatter(*zip(*dots, strict=True), s=6, marker=look["marker"], color=look["color"], alpha=0.6, linewidths=0)
 
 
 def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], names: list[str], name: str, lines: int) -> None:
@@ -262,23 +253,23 @@ def confusion_of(run: Run) -> Confusion:
 
 def pooled(runs: Iterable[Run]) -> Confusion:
     """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
-    counted = list(readable(runs))
+    counted = readable(runs, confusion_of)
     if len({each.classes for _, each in counted}) > 1:
         raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
     return Confusion(counted[0][1].classes, sum(each.counts for _, each in counted), len(counted))
 
 
-def readable(runs: Iterable[Run]) -> list[tuple[Run, Confusion]]:
-    """The runs that have a confusion matrix, with it; raises UserError with the first reason where none has."""
-    matrices, problems = [], []
-    for run in runs:
+def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
+    """The things that can be read, each with what is read of it; raises UserError with the first reason where none can."""
+    readings, problems = [], []
+    for thing in things:
         try:
-            matrices.append((run, confusion_of(run)))
+            readings.append((thing, read(thing)))
         except UserError as error:
             problems.append(str(error))
-    if not matrices:
+    if not readings:
         raise UserError(problems[0] if problems else "there are no runs")
-    return matrices
+    return readings
 
 
 def training_counts(run: Run, classes: int) -> list[int]:
@@ -287,3 +278,7 @@ def training_counts(run: Run, classes: int) -> list[int]:
     if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise UserError("environment.json does not tell how many training images each class has")
     return counts
+
+
+CONFUSION = Kind(confusion, {"only": None, "most": 6}, confusion_caption)
+PER_CLASS = Kind(per_class, {"by": "columns", "each": "rows", "only": None}, per_class_caption)

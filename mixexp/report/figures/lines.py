@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from mixexp.metrics import RULES
 from mixexp.report.figures.style import (
     MOST_LINES,
     TALLEST,
+    Kind,
     canvas,
     colour,
     grid,
@@ -31,13 +33,10 @@ from mixexp.report.figures.style import (
     title,
 )
 from mixexp.report.stats import Statistic
-from mixexp.report.tables import Entry, Table, label, runs_of, scored
+from mixexp.report.tables import Entry, Table, label, runs_of, scored, spec_of
 from mixexp.run.reader import Run
 from mixexp.settings import comparable, lookup
-from mixexp.spec.table import better, scale, unit
-
-AGAINST: dict[str, Any] = {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False}
-CURVES: dict[str, Any] = {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}
+from mixexp.spec.table import scale, unit
 
 Points = dict[Any, list[float]]
 """A setting's value → a score for each run."""
@@ -71,7 +70,7 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         else:
             _x_axis(panel, spec, shown)
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(text(f"{said(table, spec)}, {RULES[rule_of(table, spec)]}", 48))
+        panel.set_ylabel(text(f"{quantity_of(table, spec)}, {RULES[rule_of(table, spec)]}", 48))
         if place:
             key(place[0], [panel], [named(table, spec["by"], entry) for entry, _ in group])
     same_limits(axes[:, 0])
@@ -86,7 +85,7 @@ def against_caption(table: Table, spec: Mapping[str, Any]) -> str:
     hollow = "; hollow markers are the published values" if spec["published"] else ""
     within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
     scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
-    return f"{capitalised(said(table, spec))}, {RULES[rule_of(table, spec)]}, against {x}{within}{scaled}{each_words(lines)}; {spread_words(table, 'bars')}{hollow}."
+    return f"{capitalised(quantity_of(table, spec))}, {RULES[rule_of(table, spec)]}, against {x}{within}{scaled}{each_words(lines)}; {spread_words(table, 'bars')}{hollow}."
 
 
 def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
@@ -109,9 +108,10 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
         height = max(height, *(key_height([named(table, spec["by"], line) for line in group]) for group in groups))
     figure, axes = canvas(rows, abreast * len(quantities), height, keys=split)
     by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
-    for place, (entry, group) in enumerate(blocks):
-        start = place % abreast * len(quantities)
-        panels = axes[place // abreast][start : start + len(quantities)]
+    of_blocks = axes[:, : abreast * len(quantities)].reshape(-1, len(quantities))
+    for panel in of_blocks[len(blocks) :].flat:
+        panel.remove()
+    for place, ((entry, group), panels) in enumerate(zip(blocks, of_blocks, strict=False)):
         ruler = _ruler(runs_of(table, entry))
         for quantity, panel in zip(quantities, panels, strict=True):
             for index, line in enumerate(group):
@@ -124,8 +124,6 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
             title(panels[0], of(table, spec["each"], entry))
         if split:
             key(axes[place][-1], list(panels), [named(table, spec["by"], line) for line in group])
-    for panel in axes.flat[len(blocks) * len(quantities) :] if not split else ():
-        panel.remove()
     for panels in filter(None, by_quantity.values()):
         for panel in panels if spec["y_scale"] == "log" else ():
             plain_log(panel, "y")
@@ -170,8 +168,8 @@ def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
     return (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
 
 
-def said(table: Table, spec: Mapping[str, Any]) -> str:
-    """The label of the y axis."""
+def quantity_of(table: Table, spec: Mapping[str, Any]) -> str:
+    """The quantity of a figure's y, with its unit."""
     return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
 
 
@@ -193,12 +191,9 @@ def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
 
 def score_of(table: Table, run: Run, y: str) -> float | None:
     """A run's number by the table's rule, of one of the table's measures or of a metric."""
-    if y in table.measures:
-        return table.measured[run.folder].get(y, {}).get(table.measures[y].get("rule") or table.rule)
-    if y == table.spec["metric"]:
-        return table.scores.get(run.folder, {}).get(table.rule)
-    spec = {**table.spec, "metric": y, "scale": scale(table.spec, y), "better": better(table.spec, y)}
-    return scored(run, spec)[0].get(table.rule)
+    if y in table.measures or y == table.spec["metric"]:
+        return table.number(run, y if y in table.measures else None)
+    return scored(run, spec_of(table.spec, {"metric": y}))[0].get(table.rule)
 
 
 def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> Points:
@@ -253,9 +248,10 @@ def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], tabl
     at: dict[float, list[float]] = {}
     factor = scale(table.spec, quantity)
     for run in runs:
-        for x, y in zip(run.metrics.get(ruler, []), series_of(run, quantity), strict=False):
-            if x is not None and y is not None and math.isfinite(y):
-                at.setdefault(x, []).append(factor * y)
+        with contextlib.suppress(UserError):  # a run without the quantity has no curve
+            for x, y in zip(run.metrics.get(ruler, []), run.series(quantity), strict=False):
+                if x is not None and y is not None and math.isfinite(y):
+                    at.setdefault(x, []).append(factor * y)
     draw_line(panel, index, name, at, table.statistic)
 
 
@@ -306,14 +302,6 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
 
 
-def series_of(run: Run, metric: str) -> list[float | None]:
-    """A metric's values, none where the run has no such metric."""
-    try:
-        return run.series(metric)
-    except UserError:
-        return []
-
-
 # --- words of captions ---
 
 
@@ -361,3 +349,14 @@ def joined(words: Iterable[str]) -> str:
 def capitalised(words: str) -> str:
     """The words with a capital first."""
     return words[:1].upper() + words[1:]
+
+
+AGAINST = Kind(
+    against,
+    {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
+    against_caption,
+    needs=("x",),
+)
+CURVES = Kind(
+    curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption
+)

@@ -1,7 +1,10 @@
-"""Figures of what probes measured: lines, clouds of points, and clouds that move with training."""
+"""Figures of what probes left: lines, clouds of points, clouds that move with training, and the images that a network was given."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,21 +14,27 @@ from matplotlib.animation import Animation, FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from mixexp.errors import UserError, closest
-from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, spread_words
+from mixexp.report.figures.classes import readable, spread
+from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
 from mixexp.report.figures.style import (
     CLOUDS,
+    LETTERS_AN_INCH,
     MARKERS,
     SMALL,
     TALLEST,
     TWO_COLUMNS,
-    canvas,
+    Kind,
     colour,
+    folded,
     freeze,
     grid,
     legend,
     of,
+    panels_of,
+    place,
     plain_log,
     same_limits,
     text,
@@ -35,19 +44,16 @@ from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
 from mixexp.settings import comparable
 
-LINES: dict[str, Any] = {
-    "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
-    "x_scale": "linear", "y_scale": "linear",
-}  # fmt: skip
-SCATTER: dict[str, Any] = {
-    "probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None,
-}  # fmt: skip
 ABREAST, CLOUDS_ABREAST = 3, 4
 """Panels of lines, and of points, beside each other on a page."""
 MOST_NAMED = 12
 """Values of a colour's column that are classes; more numbers are a scale."""
 MOST_VALUES = 5
 """Panels of an entry beside each other: of more, such as the steps of a run, as many from the first to the last."""
+MOST_ROWS = 10
+"""Cells that have a row of images."""
+LARGEST = 1024
+"""Pixels a side: what a probe leaves is smaller."""
 
 Row = Mapping[str, str]
 
@@ -58,9 +64,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
-    rows, columns = grid(len(entries), ABREAST)
-    figure, axes = canvas(rows, columns, 2.4 if columns == 1 else 2.1)
-    panels, spare = list(axes.flat)[: len(entries)], list(axes.flat)[len(entries) :]
+    figure, panels = panels_of(len(entries), *grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
     names: list[str] = []
     for entry, panel in zip(entries, panels, strict=True):
         for name, runs, where in _lines_of(table, spec, entry):
@@ -71,8 +75,6 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
             title(panel, of(table, spec["each"], entry))
         panel.set_xlabel(text(spec["x_label"] or spec["x"]))
         panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
-    for panel in spare:
-        panel.remove()
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             plain_log(panel, which)
@@ -155,12 +157,8 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
     square = 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1)
-    figure, axes = canvas(rows, columns, min(square, max(1.4, TALLEST / rows)))
-    blocks = [list(axes[place // abreast][place % abreast * wide :][:wide]) for place in range(rows * abreast)]
-    for panels in blocks[count:]:
-        for panel in panels:
-            panel.remove()
-    return figure, blocks[:count]
+    figure, panels = panels_of(count * wide, rows, columns, min(square, max(1.4, TALLEST / rows)))
+    return figure, [panels[place : place + wide] for place in range(0, count * wide, wide)]
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
@@ -175,7 +173,7 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
-    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in _rows(run, spec, spec["lines"]))
+    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in rows_of(run, spec, spec["lines"]))
     return [(value, runs, {**spec["where"], spec["lines"]: value}) for value in values]
 
 
@@ -184,7 +182,7 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     points: dict[float, list[float]] = {}
     for run in runs:
         by_x: dict[float, list[float]] = {}
-        for row in _rows(run, spec, spec["x"], spec["y"]):
+        for row in rows_of(run, spec, spec["x"], spec["y"]):
             by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
         for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
@@ -196,28 +194,20 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
-    clouds, problem = [], "there are no runs"
-    for entry in entries_of(table, spec["each"]):
-        for run in filter(None, [smallest_seed(runs_of(table, entry))]):
-            try:
-                clouds.append((entry, run, _rows(run, spec, *needed)))
-            except UserError as error:
-                problem = str(error)
-    if not clouds:
-        raise UserError(problem)
-    return clouds
+    firsts = [(entry, run) for entry in entries_of(table, spec["each"]) if (run := smallest_seed(runs_of(table, entry))) is not None]
+    return [(entry, run, rows) for (entry, run), rows in readable(firsts, lambda first: rows_of(first[1], spec, *needed))]
 
 
-def _rows(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
+def rows_of(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
     """The rows of the run's file that fulfil `where`; raises UserError where one of the columns is not there, or no row."""
-    rows = run.probe(spec["probe"])
-    for name in (*needed, *spec["where"]):
+    rows, where = run.probe(spec["probe"]), spec.get("where", {})
+    for name in (*needed, *where):
         if name not in rows[0]:
             raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    conditions = {name: comparable(value) for name, value in spec["where"].items()}
+    conditions = {name: comparable(value) for name, value in where.items()}
     matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
     if not matching:
-        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in spec['where'].items())}")
+        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in where.items())}")
     return matching
 
 
@@ -227,7 +217,7 @@ def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[s
         return [None]
     values = dict.fromkeys(row[spec["panels"]] for _, _, rows in clouds for row in rows)
     ordered = sorted(values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value))
-    return [ordered[round(k)] for k in np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_VALUES))]
+    return spread(ordered, MOST_VALUES)
 
 
 def _at_the_end(rows: Sequence[Row]) -> list[Row]:
@@ -254,16 +244,11 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
             name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
             panel.scatter(x, y, color=CLOUDS[index % len(CLOUDS)], marker=MARKERS[index % len(MARKERS)], label=name, **style)
-            if part and 2 < len(values) <= MOST_NAMED:
-                _named(panel, np.nanmedian(x), np.nanmedian(y), value)
+            if part and 2 < len(values) <= MOST_NAMED:  # a class's name amid its points, for whoever cannot go by the colours
+                look = {"ha": "center", "va": "center", "path_effects": [withStroke(linewidth=2, foreground="white")], "clip_on": True}
+                panel.text(np.nanmedian(x), np.nanmedian(y), text(value, 10), fontsize=SMALL, **look)
 
     return paint
-
-
-def _named(panel: Axes, x: float, y: float, value: str) -> None:
-    """A class's name amid its points, for whoever cannot go by the colours."""
-    outline = [withStroke(linewidth=2, foreground="white")]
-    panel.text(x, y, text(value, 10), fontsize=SMALL, ha="center", va="center", path_effects=outline, clip_on=True)
 
 
 def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping[str, Any]) -> None:
@@ -286,7 +271,7 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
-    rows = _at_the_end(_rows(run, {"probe": spec["probe"], "where": spec.get("where", {})}, spec["x"], spec["y"]))
+    rows = _at_the_end(rows_of(run, spec, spec["x"], spec["y"]))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
     panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
     panel.set_xlabel(text(spec["x"]))
@@ -312,3 +297,79 @@ def _float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+# --- images ---
+
+
+def images(table: Table, spec: Mapping[str, Any]) -> Figure:
+    """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
+    cells, size = cells_with_images(table, spec), TWO_COLUMNS / spec["count"]
+    figure = Figure(figsize=(TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
+    for band, (outer, inner, rows) in zip(bands, cells, strict=True):
+        layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
+        row, column = (outer, inner) if spec["each"] == "rows" else (inner, outer)
+        heading = place(table, row, column)
+        if layers:
+            heading += f"; blended at {', '.join(layers)}: these are the first parts, not yet blended"
+        band.suptitle(folded(text(heading, 160), int(TWO_COLUMNS * LETTERS_AN_INCH) - 12), x=0.01, ha="left", fontsize=SMALL + 1)
+        panels = band.subplots(1, spec["count"], squeeze=False)[0]
+        for panel in panels:
+            panel.set_axis_off()
+        for panel, row in zip(panels, rows, strict=False):
+            pixels = decoded(row["image"], spec["probe"])
+            panel.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+            panel.set_title(folded(text(row["labels"], 44), max(8, int(size * LETTERS_AN_INCH))), fontsize=SMALL, y=-0.06, va="top")
+    return figure
+
+
+def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
+    """The caption of what a network saw."""
+    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
+    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
+    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
+
+
+def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
+    """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
+    places = [(outer, inner) for outer in outer_of(table, spec) for inner in entries_of(table, spec["by"]) if runs_of(table, outer, inner)]
+
+    def read(place: tuple[Entry, Entry]) -> list[Row]:
+        return rows_of(smallest_seed(runs_of(table, *place)), spec, "image", "labels", "layer")[: spec["count"]]
+
+    cells = [(*place, rows) for place, rows in readable(places, read)]
+    if len(cells) > MOST_ROWS:
+        raise UserError(f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`")
+    return cells
+
+
+def decoded(word: str, probe: str) -> np.ndarray:
+    """Pixels, uint8 [H, W] or [H, W, 3], of an image in base64; raises UserError where it is none."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(word, validate=True)), formats=["PNG"]) as image:
+            if max(image.size) > LARGEST:
+                raise ValueError(f"{image.size} pixels")
+            return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
+
+
+PROBE = Kind(
+    lines,
+    {
+        "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
+        "x_scale": "linear", "y_scale": "linear",
+    },
+    lines_caption,
+    needs=("probe", "x", "y"),
+)  # fmt: skip
+SCATTER = Kind(
+    scatter,
+    {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
+    scatter_caption,
+    needs=("probe", "x", "y"),
+)
+ANIMATION = Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
+IMAGES = Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")  # a report is made on machines without a display
 from matplotlib import font_manager
+from matplotlib.animation import Animation
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
@@ -38,16 +40,7 @@ CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
-_CJK = (
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "IPAexGothic",
-    "IPAGothic",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "MS Gothic",
-    "WenQuanYi Zen Hei",
-)
+_CJK = ("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "WenQuanYi Zen Hei")
 SMALL, MEDIUM = 7.0, 8.0
 """Points of type: of ticks, legends and numbers in cells, and of the rest."""
 STYLE = {
@@ -59,6 +52,16 @@ STYLE = {
 }  # fmt: skip
 LETTERS_AN_INCH = 17
 """Of the legend's type."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
+
+    draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
+    settings: Mapping[str, Any]
+    caption: Callable[[Table, Mapping[str, Any]], str]
+    needs: tuple[str, ...] = ()
 
 
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
@@ -76,6 +79,14 @@ def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[
     for panel in panels[:, columns:].flat:
         panel.set_axis_off()
     return figure, panels
+
+
+def panels_of(count: int, rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """The same figure with the first `count` of its panels, in a list."""
+    figure, axes = canvas(rows, columns, height)
+    for spare in axes.flat[count:]:
+        spare.remove()
+    return figure, list(axes.flat[:count])
 
 
 def grid(count: int, abreast: int) -> tuple[int, int]:

@@ -18,10 +18,8 @@ from mixexp.report import claim_sheets, sheets
 from mixexp.report.claims import Decided
 from mixexp.report.latex import latex
 from mixexp.report.markdown import grid, heading, plain
-from mixexp.report.page.link import link
-from mixexp.report.page.overview import facts, outcomes
-from mixexp.report.page.runlist import listed, run_list
-from mixexp.report.summary import MARK, STAR, contrasts
+from mixexp.report.page.runlist import facts, link, listed, outcomes, run_list
+from mixexp.report.summary import MARK, STAR
 from mixexp.report.tables import Table, label
 from mixexp.text import sanitize
 
@@ -59,12 +57,9 @@ class _View:
     """A table by one selection rule; copies: the table in the languages it can be copied in, by their names."""
 
     def __init__(self, table: Table, rule: str, name: str) -> None:
-        compared = contrasts(table, rule)
-        tested = any(contrast.result.p is not None for contrast in compared)
         self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
         self.warnings = sheets.warnings(table, rule)
-        self.differences = sheets.differences(table, compared) if tested else None
-        self.untested = sheets.untested(compared, table.statistic)
+        self.differences, self.untested = sheets.differences(table, rule), sheets.untested(table, rule)
         self.copies: dict[str, str] = {}
         if len(self.sheet.rows) <= COPIED:
             reduced = [f"**Reduced: {plain(words)}**"] if (words := table.reduced) else []
@@ -112,13 +107,11 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
     return {
         "table": table,
         "views": views,
-        "reduced": table.reduced,
         "census": sheets.census(table),
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),
-        "statistic": table.statistic.heading,
         "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
-        "claims_legend": [*([] if part.claims is None else claim_sheets.no_evidence(part.claims)), f"{claim_sheets.METHOD} {claim_sheets.IN_A_REPORT}"],
+        "claims_legend": [] if part.claims is None else claim_sheets.legend(part.claims),
         "notes": [*table.spec["notes"], *table.remarks],
         "files": [(path.name, link(path, home)) for path in part.files],
         "figures": [_figure(picture, home) for picture in part.pictures],

@@ -1,21 +1,22 @@
-"""Every run of a report for its page: how it ended, in what it differs from the others, its scores, its curve and its error."""
+"""The runs of a report for its page: how many, on what machines, and of each how it ended, its scores, its curve and its error."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mixexp.errors import UserError
-from mixexp.files import read_ends
+from mixexp.files import read_ends, timestamp
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.csv_files import implied_by_group
-from mixexp.report.page.link import encoded, link
 from mixexp.report.runs import varying
+from mixexp.report.sheets import implied_by_group
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS
@@ -34,6 +35,8 @@ HEAD, TAIL = 400, 3000
 """Bytes kept of an error's beginning and end; the end says what it was."""
 ERRORS = 2_000_000
 """Letters of errors in one page; what does not fit is in the runs' folders, which the page links to."""
+MOST_NAMED = 8
+"""Different values of a fact that are named."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,12 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     usual = {key: Counter(run.settings.get(key) for run in known).most_common(1)[0][0] for key in different}
     common = {**(known[0].settings if known else {}), **usual}
     keys = {key: place for place, key in enumerate(common)}
-    texts = _Texts()
+    texts: dict[str, int] = {}
+
+    def place_of(text: str) -> int:
+        """The place of a text among those that occur again and again, each of which is kept once."""
+        return texts.setdefault(sanitize(text), len(texts))
+
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
     parents = {parent: link(parent, home) for parent in {entry.run.folder.parent for entry in runs}}
     room = ERRORS
@@ -87,17 +95,17 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
-        changes = [(keys[key], texts.of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
+        changes = [(keys[key], place_of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
-            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, texts.of(entry.outcome),
-            texts.of(entry.problem), seconds(run), texts.of(label(run.environment.get("device_name", ""))), _moment(run),
+            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
+            place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), _moment(run),
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
-            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), texts.of(error if room >= 0 else ""),
+            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), place_of(error if room >= 0 else ""),
         ]  # fmt: skip
         rows.append(row)
     return {
         "keys": [sanitize(key) for key in keys],
-        "common": [texts.of(_value(value)) for value in common.values()],
+        "common": [place_of(_value(value)) for value in common.values()],
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
         "rules": rules,
@@ -108,18 +116,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
             for table in tables
         ],
         "runs": rows,
-        "texts": list(texts.places),
+        "texts": list(texts),
     }
-
-
-class _Texts:
-    """Texts that occur again and again, each kept once."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, int] = {}
-
-    def of(self, text: str) -> int:
-        return self.places.setdefault(sanitize(text), len(self.places))
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
@@ -170,3 +168,79 @@ def _error(run: Run) -> str:
         return read_ends(run.folder / "error.txt", HEAD, TAIL).replace("\r\n", "\n").strip()
     except OSError:
         return ""
+
+
+# --- addresses: no link but a file's ---
+
+
+def link(path: Path, home: Path) -> str:
+    """The address of a file, or of a folder with a slash at its end, relative to the folder that the page is in."""
+    return encoded(Path(os.path.relpath(path.absolute(), home.resolve())).as_posix()) + "/" * path.is_dir()
+
+
+def encoded(path: str) -> str:
+    """A path as an address has it: no first part can be taken for a scheme, since a colon is encoded too."""
+    return quote(os.fsencode(path), safe="/")
+
+
+# --- the top of the page ---
+
+
+def outcomes(runs: Iterable[Listed]) -> dict[str, int]:
+    """Outcome → number of runs, in the order of OUTCOMES."""
+    counts = Counter(entry.outcome for entry in runs)
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]}
+
+
+def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The facts of the runs together, name → words, one text a different value; facts no run has are left out.
+
+    Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
+    """
+    times = [time for time in map(seconds, runs) if time is not None]
+    moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
+    started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)  # of machines in several time zones
+    return {
+        name: words
+        for name, words in {
+            "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
+            "Started": [_span(started[0], started[-1])] if started else [],
+            "Commit": _named([run.code(12) for run in runs]),
+            "Versions": _named([_versions(run) for run in runs]),
+            "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
+            "Command": _named([label(run.environment.get("command") or "") for run in runs]),
+        }.items()
+        if words
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that they fill."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    left = round(seconds)
+    parts = []
+    for name, size in units:
+        count, left = divmod(left, size)
+        parts += [f"{count} {name}"] if count or (name == "s" and not parts) else []
+    return " ".join(parts[:2])
+
+
+def _span(first: str, last: str) -> str:
+    """From one moment to another, the day once where both have the same."""
+    day, time = first[:10], last[11:] if first[:10] == last[:10] else last.replace("T", " ")
+    return f"{day} {first[11:]}" + f" to {time}" * (last != first)
+
+
+def _named(values: Sequence[str]) -> list[str]:
+    """The different values, the most common first, with the number of runs where there are several."""
+    counts = Counter(value for value in values if value)
+    if len(counts) == 1 and sum(counts.values()) == len(values):
+        return list(counts)
+    words = [f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in counts.most_common(MOST_NAMED)]
+    return words + [f"{len(counts) - MOST_NAMED} others"] * (len(counts) > MOST_NAMED)
+
+
+def _versions(run: Run) -> str:
+    versions = run.environment.get("versions")
+    named = {"python": run.environment.get("python"), **(versions if isinstance(versions, dict) else {})}
+    return ", ".join(f"{name} {label(version)}" for name, version in named.items() if version)
