@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.build import build
-from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo
+from mixexp.logger import Logger, Outcome, Row, RunInfo, Several
 from mixexp.run.folder import RunFolder
 
 
@@ -22,7 +22,8 @@ def logged(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any], n
     if config["logger"] is None:
         yield RunFolder(path, note)
         return
-    folder = _LoggedFolder(path, note, Guarded(build(config["logger"], config["trusted_modules"])), settings)
+    logger = Several(chosen=build(config["logger"], config["trusted_modules"]))  # whose errors cost the run nothing
+    folder = _LoggedFolder(path, note, logger, settings)
     try:
         yield folder
     finally:
