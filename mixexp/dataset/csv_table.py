@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
+from mixexp.dataset.columns import FEW, MOST_TEXTS, NAMELESS, Column, Found, in_order, numbers_rows, tells_classes, tells_one_class, unmarked
 from mixexp.dataset.delimited import Delimited, plain_name
-from mixexp.dataset.files import SHOWN, find_path
-from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
+from mixexp.dataset.files import SHOWN, and_more, find_path
 from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
 from mixexp.text import one_line, override, resembling, sanitize
@@ -183,7 +182,7 @@ class CsvTable(Table):
             ("rows apart, as whole numbers that may number them", counting),
         ):
             if names:
-                listed = ", ".join(map(_shown, names[:SHOWN])) + _and_more(names)
+                listed = ", ".join(map(_shown, names[:SHOWN])) + and_more(names)
                 them, s = ("them", "") if len(names) > 1 else ("it", "s")
                 note(f"{file.path}: {listed}: tell{s} {what}; to leave {them} out type {self._more('drop', names)}")
         return reasons
@@ -193,11 +192,11 @@ class CsvTable(Table):
         if not unused:
             return ""
         listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
-        return f"{listed}{_and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
+        return f"{listed}{and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
 
     def _more(self, option: str, names: Sequence[str]) -> str:
         """The override that adds names to a setting's list; of very many, the first."""
-        return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + _and_more(names)
+        return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + and_more(names)
 
     def _features(self, path: Path, columns: dict[str, Column], labels: np.ndarray, classes: tuple[str, ...]) -> Rows:
         widths = {}
@@ -281,10 +280,6 @@ class CsvTable(Table):
             f"such as {_shown(text, quoted=True)}; {how}; "
             f"if they are names type {self._more('categorical', [name])}"
         )
-
-
-def _and_more(names: Sized) -> str:
-    return f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
 
 
 def _count(distinct: int | str) -> str:

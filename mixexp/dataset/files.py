@@ -60,14 +60,30 @@ class FileTree:
         self.repeated: list[Path] = []
         self.loops: list[Path] = []
         self.broken: list[Path] = []
-        self._around = _with_parents(os.path.realpath(root))
-        file_links: list[Path] = []
-        waiting = [folder]
-        while waiting:  # what lies here comes first, so that a name without links stands for what has several
-            folder_links: list[Path] = []
-            for path in waiting:
-                self._walk(path, folder_links, file_links)
-            waiting = sorted(folder_links)
+        around = _with_parents(os.path.realpath(root))
+        waiting, folder_links, file_links = [folder], list[Path](), list[Path]()
+        while waiting or folder_links:
+            if not waiting:  # what lies here came first, so that a name without links stands for what has several
+                waiting, folder_links = sorted(folder_links, reverse=True), []
+            here = waiting.pop()
+            real = os.path.realpath(here)
+            if real in self.folders:
+                continue
+            self.folders.add(real)
+            for entry in _entries(here):
+                path = here / entry.name
+                if not entry.is_symlink():
+                    if entry.is_dir():
+                        waiting.append(path)
+                    elif entry.is_file():
+                        self.files[path] = os.path.join(real, entry.name)
+                elif not path.exists():
+                    self.broken.append(path)
+                elif path.is_file():
+                    file_links.append(path)
+                elif path.is_dir():
+                    loop = os.path.realpath(path) in around | _with_parents(real)
+                    (self.loops if loop else folder_links).append(path)
         known = set(self.files.values())
         for path in sorted(file_links):
             if (real := os.path.realpath(path)) in known:
@@ -76,33 +92,6 @@ class FileTree:
                 self.files[path] = real
                 known.add(real)
         self.files = dict(sorted(self.files.items()))
-
-    def _walk(self, folder: Path, folder_links: list[Path], file_links: list[Path]) -> None:
-        """Collect the files of a folder and of those below it; links are for later."""
-        waiting = [(folder, os.path.realpath(folder))]
-        while waiting:
-            folder, real = waiting.pop()
-            if real in self.folders:
-                continue
-            self.folders.add(real)
-            for entry in _entries(folder):
-                path, inside = folder / entry.name, os.path.join(real, entry.name)
-                if entry.is_symlink():
-                    self._follow(path, real, folder_links, file_links)
-                elif entry.is_dir():
-                    waiting.append((path, inside))
-                elif entry.is_file():
-                    self.files[path] = inside
-
-    def _follow(self, link: Path, real: str, folder_links: list[Path], file_links: list[Path]) -> None:
-        """Sort a link out that lies in a folder of this real path."""
-        if not link.exists():
-            self.broken.append(link)
-        elif link.is_file():
-            file_links.append(link)
-        elif link.is_dir():
-            loop = os.path.realpath(link) in self._around | _with_parents(real)
-            (self.loops if loop else folder_links).append(link)
 
 
 def _with_parents(folder: str) -> set[str]:
