@@ -55,6 +55,7 @@ class Delimited:
         self.spanning: list[tuple[int, int]] = []
         with self._explained():
             self.separator = "tab" if separator == "," and _tabs_instead(path) else separator
+            self._sign = _SIGNS.get(self.separator, self.separator)
             rows = self._rows()
             self._line, self.first = next(rows, (0, []))
             below = next(rows, (0, []))[1]
@@ -91,7 +92,7 @@ class Delimited:
         if wanted is not None:
             return wanted and (longer.named or longer.one_longer)
         if longer.named:
-            if self._sign() == "," and (comma := longer.decimal_comma()) and not self._quoted():
+            if self._sign == "," and (comma := longer.decimal_comma()) and not self._quoted():
                 number, first = comma
                 if first:
                     raise ValueError(
@@ -108,7 +109,7 @@ class Delimited:
             raise ValueError(
                 "every row has one field more than the header, and its last one is empty. "
                 f"Type {override('dataset.row_names', True)} where the first one names the row, and "
-                f"{override('dataset.row_names', False)} where a {self._sign()!r} merely ends the row"
+                f"{override('dataset.row_names', False)} where a {self._sign!r} merely ends the row"
             )
         if longer.unclear:
             note(
@@ -137,13 +138,10 @@ class Delimited:
             if len(fields) > 1 and table and (column in fields or len(self.first) == 1):
                 counts[sign] = (column in fields, sign != " ", len(fields))
         best = max(counts, default=None, key=counts.__getitem__)
-        if best is None or (best == self._sign() and (best != " " or self.separator == "blanks")):
+        if best is None or (best == self._sign and (best != " " or self.separator == "blanks")):
             return ""
         name = _NAMED.get(best, best)
         return f" They seem to be separated by {name if name != best else repr(best)}: {override('dataset.separator', name)}"
-
-    def _sign(self) -> str:
-        return _SIGNS.get(self.separator, self.separator)
 
     def _trimmed(self, line: int, row: list[str]) -> list[str]:
         """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
@@ -152,8 +150,8 @@ class Delimited:
         if len(row) >= named and _filled(row) <= width:
             return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
-        hint = f"; a {self._sign()!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
-        if self._sign() == " " and self.separator != "blanks" and not all(map(str.strip, row)):
+        hint = f"; a {self._sign!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
+        if self._sign == " " and self.separator != "blanks" and not all(map(str.strip, row)):
             hint = f"; for fields that several blanks separate type {override('dataset.separator', 'blanks')}"
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
@@ -161,7 +159,7 @@ class Delimited:
         """Raise UserError as every row has one field more than the header, though the first ones are no names, as one of them repeats."""
         raise self._fault(
             f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no names of rows, as "
-            f"{sanitize(repr(name))} repeats. A {self._sign()!r} inside a field needs quotes around the field."
+            f"{sanitize(repr(name))} repeats. A {self._sign!r} inside a field needs quotes around the field."
         )
 
     def _rows(self, spanning: list[tuple[int, int]] | None = None) -> Iterator[tuple[int, list[str]]]:
@@ -175,15 +173,15 @@ class Delimited:
                 yield from ()
 
             lines = (line.replace("\t", " ").strip() for line in file) if self.separator == "blanks" else file
-            sign = self._sign()
-            reader = csv.reader(chain(lines, ending()), delimiter=sign, skipinitialspace=sign != " " or self.separator == "blanks")
+            dense = self._sign != " " or self.separator == "blanks"
+            reader = csv.reader(chain(lines, ending()), delimiter=self._sign, skipinitialspace=dense)
             above = 0
             for row in reader:
                 if ended:  # the reader asks for another line within quotes only
                     raise self._fault(f"a quote that is opened in line {above + 1} is not closed.")
                 if spanning is not None and reader.line_num > above + 1:
                     spanning.append((above + 1, reader.line_num))
-                excel = above == 0 and _EXCEL.fullmatch(sign.join(row))
+                excel = above == 0 and _EXCEL.fullmatch(self._sign.join(row))
                 if row and not excel and (row[0].strip() or any(field.strip() for field in row)):
                     yield reader.line_num, row
                 above = reader.line_num

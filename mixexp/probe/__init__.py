@@ -59,6 +59,12 @@ class Facts:
         if self.kind != "image":
             raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
 
+    def require_plane(self, why: str) -> None:
+        """Raise ValueError for data that are no points of two classes in the plane; why: the beginning of the message."""
+        if tuple(self.shape) != (2, 1, 1) or self.classes != 2:
+            shape = "x".join(map(str, self.shape))
+            raise ValueError(f"probe: {why} and images of {shape} (channels first); dataset=two_moons will do")
+
     def require_layers(self, names: Sequence[str]) -> None:
         """Raise ValueError where the model lacks one."""
         for name in names:

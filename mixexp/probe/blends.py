@@ -65,11 +65,7 @@ class MixedSamples(Probe):
         self.samples, self.epoch = samples, epoch
 
     def check(self, facts: Facts) -> None:
-        if tuple(facts.shape) != (2, 1, 1) or facts.classes != 2:
-            raise ValueError(
-                f"probe: mixed samples are drawn in the plane, for two classes; this data set has {facts.classes} and images of "
-                f"{'x'.join(map(str, facts.shape))} (channels first); dataset=two_moons will do"
-            )
+        facts.require_plane(f"mixed samples are drawn in the plane, for two classes; this data set has {facts.classes}")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         rows = []
