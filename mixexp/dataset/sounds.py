@@ -166,10 +166,8 @@ class SoundFolder(Dataset):
                 try:
                     sound, peak = _sound(path, self.sample_rate)
                     _fit(sound, wave)
-                except OSError as error:
-                    faults[start + k] = f"  {path}: {error.strerror}"
-                except ValueError as error:
-                    faults[start + k] = f"  {path}: {error}"
+                except (OSError, ValueError) as error:
+                    faults[start + k] = f"  {path}: {getattr(error, 'strerror', error)}"
                 else:
                     beyond |= {path: peak} if peak > 1 else {}
             part = torch.from_numpy(waves)[:, None, None]
