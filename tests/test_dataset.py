@@ -361,11 +361,11 @@ def test_a_download_is_unpacked_and_leaves_nothing_beside_the_files(tmp_path, mi
 
 
 def test_what_torchvision_prints_keeps_stdout_clean(tmp_path, cifar10, monkeypatch, capsys):
-    def chatter(self: object, root: Path) -> None:
+    def chatter(name: str, root: Path) -> None:
         print("Downloading")
         write_all(root / "cifar-10-batches-py", cifar10[0])
 
-    monkeypatch.setattr(benchmarks._Cifar, "download", chatter)
+    monkeypatch.setattr(benchmarks, "_download", chatter)
     assert_is_small_cifar10(FromTorchvision("CIFAR10", str(tmp_path)).load())
     assert capsys.readouterr() == ("", "Downloading\n")
 
@@ -458,12 +458,12 @@ def test_a_mirror_that_serves_something_else_leaves_nothing(tmp_path, mirror, ha
 
 
 def test_an_interrupted_download_leaves_nothing(tmp_path, mirror, monkeypatch):
-    def interrupt(self: object, root: Path) -> None:
+    def interrupt(name: str, root: Path) -> None:
         write_all(root / "cifar-10-batches-py", {"data_batch_1": b"half a fi"})
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(benchmarks._Cifar, "download", interrupt)
+        patch.setattr(benchmarks, "_download", interrupt)
         FromTorchvision("CIFAR10", str(tmp_path)).load()
     assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == []
     # A killed process cannot tidy up; the next download does not trust what it left.
@@ -601,7 +601,7 @@ def test_idx_archives_are_unpacked_and_read(tmp_path, monkeypatch, name):
         raw[f"{part}-labels-idx1-ubyte"] = np.array([0x0801, count], dtype=">i4").tobytes() + bytes([9, 0, 4][:count])
     packed = {f"{key}.gz": gzip.compress(content) for key, content in raw.items()}
     monkeypatch.setattr(getattr(datasets, name), "resources", [(key, md5(content)) for key, content in packed.items()])
-    monkeypatch.setattr(benchmarks._FORMATS[name], "md5s", {key: md5(content) for key, content in raw.items()})
+    monkeypatch.setitem(benchmarks._IDX_MD5, name, {key: md5(content) for key, content in raw.items()})
     write_all(tmp_path / name / "raw", packed)
     found = FromTorchvision(name, str(tmp_path)).load()
     assert np.array_equal(found.train_images[:, 0].numpy(), images) and found.train_labels.tolist() == [9, 0, 4]

@@ -173,10 +173,10 @@ def test_sounds_behind_links_are_found(tmp_path: Path) -> None:
     sounds(tmp_path / "pool" / "speaker", "3.wav")
     link(tmp_path / "set" / "a" / "pool", tmp_path / "pool")
     files = ClassFolders().find(tmp_path / "set")
-    assert sorted(path.name for path in [*files.train, *files.test]) == ["1.wav", "2.wav", "3.wav"]
+    assert sorted(path.name for path in [*files.train.paths, *files.test.paths]) == ["1.wav", "2.wav", "3.wav"]
     for part in ("testing", "validation"):
         (tmp_path / "set" / f"{part}_list.txt").write_text("a/pool/speaker/3.wav\n" if part == "testing" else "")
-    assert [path.name for path in ListedTest("train").find(tmp_path / "set").test] == ["3.wav"]
+    assert [path.name for path in ListedTest("train").find(tmp_path / "set").test.paths] == ["3.wav"]
 
 
 def test_numbered_sounds_that_lead_nowhere_are_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from wandb.proto import wandb_internal_pb2
 
 from mixexp import cli
 from mixexp.errors import RunsFailed, UserError
-from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo, Several
+from mixexp.logger import Logger, Outcome, Row, RunInfo, Several
 from mixexp.logger.mlflow import MLflow
 from mixexp.logger.tensorboard import TensorBoard
 from mixexp.logger.wandb import WandB
@@ -401,7 +401,7 @@ def test_a_logger_that_raises_is_said_once_and_costs_nothing(tmp_path, monkeypat
 
 def test_what_is_wrong_with_one_of_several_touches_no_other(tmp_path):
     broken, sound, notes = Broken("start"), Broken("never"), []
-    both = Guarded(Several(broken=broken, sound=sound))
+    both = Several(both=Several(broken=broken, sound=sound))
     about = run_info(tmp_path, {}, {"started": "2026-01-01T00:00:00+0000"}, [], notes.append)
     both.start(about, [])
     both.row({"step": 1})

@@ -137,7 +137,7 @@ def test_the_batches_that_a_probe_sees_are_the_loops(words, monkeypatch, tmp_pat
     monkeypatch.setattr(kind, "plan", spy)
     trained(tmp_path, *words)
     taken = list(plans)
-    ours = [plan for epoch in (0, 1) for _, plan in subject.mixed(epoch)]
+    ours = [batch.plan for epoch in (0, 1) for batch in subject.mixed(epoch)]
     assert len(ours) == len(taken)
     for mine, theirs in zip(ours, taken, strict=True):
         assert isinstance(mine.labels, MixedLabels)

@@ -73,7 +73,7 @@ def test_at_a_hidden_layer_they_are_the_first_parts_as_they_enter(monkeypatch, t
 
 def test_without_mixing_they_are_the_data_sets_own_pixels_and_labels():
     subject = subject_of("batch_size=10")
-    chosen, _ = next(iter(subject.mixed(0)))
+    chosen = next(iter(subject.mixed(0))).chosen
     rows = measured(MixedImages(samples=10), subject)["mixed_images"]
     for row, index in zip(rows, chosen.tolist(), strict=True):
         np.testing.assert_array_equal(pixels_of(row), subject.train.images[index, 0].numpy())
@@ -84,7 +84,7 @@ def test_without_mixing_they_are_the_data_sets_own_pixels_and_labels():
 def test_labels_tell_both_classes_with_their_weights_the_larger_first():
     subject = subject_of("mix=mixup", "mix.ratio.per=sample", "batch_size=64")
     rows = measured(MixedImages(samples=64), subject)["mixed_images"]
-    _, plan = next(iter(subject.mixed(0)))
+    plan = next(iter(subject.mixed(0))).plan
     for k, row in enumerate(rows):
         own, other = (subject.classes[int(labels[k])] for labels in plan.labels.labels)
         weights = {own: 0.0, other: 0.0}
@@ -98,7 +98,7 @@ def test_labels_tell_both_classes_with_their_weights_the_larger_first():
 def test_lam_are_those_of_the_whole_epoch():
     subject = subject_of("mix=mixup", "alpha=0.4", "mix.ratio.per=sample", "batch_size=100")
     found = measured(MixedImages(samples=3), subject)
-    lam = [value for _, plan in subject.mixed(0) for value in plan.weights[0].tolist()]
+    lam = [value for batch in subject.mixed(0) for value in batch.plan.weights[0].tolist()]
     assert found["ratio"] == ratio_rows(subject.mix, lam) and len(lam) == len(subject.train)
     drawn = [row["density"] for row in found["ratio"] if row["curve"] == "drawn"]
     assert np.mean(drawn) == pytest.approx(1) and drawn[0] > 2 * drawn[20], "near 0 and 1 for a small alpha"

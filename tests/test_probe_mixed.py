@@ -126,7 +126,7 @@ def brute_force(subject, epoch=0):
     """Blend after blend, training image after training image."""
     counts = {}
     images, labels = subject.inputs(subject.train.images).flatten(1).tolist(), subject.train.labels.tolist()
-    for chosen, plan in subject.mixed(epoch):
+    for chosen, _, plan, _ in subject.mixed(epoch):
         points = plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1).tolist()
         for point, *parts in zip(points, *plan.rows, strict=True):
             rows = [int(chosen[part]) for part in parts]

@@ -148,11 +148,11 @@ def test_the_speech_commands_lists_are_the_split(tmp_path: Path) -> None:
     for validation in ("train", "left_out"):
         files = ListedTest(validation).find(tmp_path)
         assert files.classes == ("no", "yes")
-        assert {f"{path.parent.name}/{path.name}" for path in files.test} == {"yes/0.wav", "no/3.wav"}
-        assert [files.classes[label] for label in files.test_labels] == [path.parent.name for path in files.test]
-        assert [files.classes[label] for label in files.train_labels] == [path.parent.name for path in files.train]
-        assert not set(files.train) & set(files.test)
-        counts[validation] = {f"{path.parent.name}/{path.name}" for path in files.train}
+        assert {f"{path.parent.name}/{path.name}" for path in files.test.paths} == {"yes/0.wav", "no/3.wav"}
+        assert [files.classes[label] for label in files.test.labels] == [path.parent.name for path in files.test.paths]
+        assert [files.classes[label] for label in files.train.labels] == [path.parent.name for path in files.train.paths]
+        assert not set(files.train.paths) & set(files.test.paths)
+        counts[validation] = {f"{path.parent.name}/{path.name}" for path in files.train.paths}
     assert counts["train"] - counts["left_out"] == {"yes/1.wav"} and len(counts["train"]) == 6
     found = folder(tmp_path, layout=ListedTest("left_out")).load()
     assert len(found.train_images) == 5 and len(found.test_images) == 2
@@ -164,8 +164,8 @@ def test_spoken_digits_are_told_by_their_names(tmp_path: Path) -> None:
             for index in (0, 4, 5, 13):
                 write(tmp_path / f"{digit}_{speaker}_{index}.wav", tone(440))
     files = NumberedNames([0, 1, 2, 3, 4]).find(tmp_path)
-    assert files.classes == ("0", "1", "2") and len(files.train) == len(files.test) == 12
-    for paths, labels, wanted in ((files.train, files.train_labels, {"5", "13"}), (files.test, files.test_labels, {"0", "4"})):
+    assert files.classes == ("0", "1", "2") and len(files.train.paths) == len(files.test.paths) == 12
+    for (paths, labels), wanted in ((files.train, {"5", "13"}), (files.test, {"0", "4"})):
         assert {path.stem.split("_")[-1] for path in paths} == wanted
         assert labels.tolist() == [int(path.name[0]) for path in paths]
 

@@ -1,4 +1,7 @@
-"""What a column of texts holds: numbers, numbers with marks that nobody asked to read, or texts; decided over all of its rows."""
+"""What a column of texts holds: numbers, numbers with marks that nobody asked to read, or texts; decided over all of its rows.
+
+And whether it tells rows or classes apart without saying anything of them: numbers of rows, and other names of the classes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 MOST_TEXTS = 10_000
 """Different texts of a feature that are kept; as many columns of zeros and ones would say nothing."""
+FEW = 10
+"""Rows below which columns that number the rows or rename the classes are taken for chance."""
+SPARSE = 4
+"""As many times the rows is the range of whole numbers, all different, that may be numbers of rows of which some were left out."""
+NAMELESS = re.compile(r"Unnamed: 0(\.\d+)*")  # a first column without a name, also in a file that pandas has read and written again
+_OF_ROWS = re.compile(r"\.\.\.\d+|Unnamed: \d+|id|index|row|row[ ._]?names?", re.IGNORECASE)  # "...1" is readr's for a column without one
 _NUMBER = {
     ".": re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
@@ -36,7 +45,7 @@ class Marked(NamedTuple):
     marked: bool
 
 
-class Found(NamedTuple):
+class Occurrence(NamedTuple):
     """Something in a column that a message names: in which row it is first (the first is 1), as which text, and in how many rows."""
 
     row: int
@@ -99,7 +108,8 @@ class Column:
         """Every unit of marked numbers, and a text with it."""
         self.fractions = False
         """Whether any of its numbers has a decimal mark."""
-        self._found: dict[str, Found] = {}
+        self.occurrences: dict[str, Occurrence] = {}
+        """Of "missing", "infinite" and "other", a text that is no number, where there are any."""
         self._values: list[np.ndarray] = []
         self._codes: list[np.ndarray] = []
 
@@ -112,10 +122,6 @@ class Column:
     def too_many(self) -> bool:
         """Whether it has more different texts than a feature may have."""
         return not self.texts and len(self.codes_of) > MOST_TEXTS
-
-    def found(self, what: str) -> Found | None:
-        """Where something is: "missing", "infinite" or "other", a text that is no number."""
-        return self._found.get(what)
 
     def values(self) -> np.ndarray:
         """Its numbers, float64 [N]."""
@@ -133,11 +139,6 @@ class Column:
             return None
         return np.array([text in _TRUE for text in self.codes_of], dtype=np.float64)[self.codes()]
 
-    @staticmethod
-    def number_of(text: str) -> float | None:
-        """The number that a text is as it stands."""
-        return float(text) if _NUMBER["."].fullmatch(text) else None
-
     def add(self, fields: Sequence[str]) -> None:
         """Take in the fields of further rows."""
         values = None if self.texts else self._all_numbers(fields)
@@ -147,19 +148,18 @@ class Column:
             self.numbers += len(values)
             if not self.others:
                 self._values.append(values)
-            if not np.isfinite(values).all():
-                wrong = np.flatnonzero(~np.isfinite(values))
-                self._note("infinite", int(wrong[0]), fields[wrong[0]].strip(), len(wrong))
         self.rows += len(fields)
 
     def _all_numbers(self, fields: Sequence[str]) -> np.ndarray | None:
-        """float64 [n] of fields that all are numbers as they stand, in a tenth of the time that looking at each would take."""
+        """float64 [n] of fields that all are finite numbers as they stand, in a tenth of the time that looking at each would take."""
         raw = "\n".join(fields).encode(errors="replace")
         if raw.translate(None, _ALLOWED[self.decimal]) or (len(self.missing) > 1 and not self.missing.isdisjoint(map(str.strip, fields))):
             return None
         try:
             values = np.array(list(map(float, (f.replace(",", ".") for f in fields) if self.decimal == "," else fields)))
         except ValueError:
+            return None
+        if not np.isfinite(values).all():
             return None
         self.fractions = self.fractions or self.decimal.encode() in raw
         if self.marked:
@@ -213,6 +213,57 @@ class Column:
     def _note(self, what: str, place: int, text: str, count: int) -> None:
         """Count something, and keep where it is first."""
         row = self.rows + place + 1
-        first = self._found.get(what, Found(row, text, 0))
-        first = first if first.row <= row else Found(row, text, first.count)
-        self._found[what] = first._replace(count=first.count + count)
+        first = self.occurrences.get(what, Occurrence(row, text, 0))
+        first = first if first.row <= row else Occurrence(row, text, first.count)
+        self.occurrences[what] = first._replace(count=first.count + count)
+
+
+def numbers_rows(column: Column) -> Literal["no", "numbers the rows", "a number for each row", "maybe"]:
+    """Whether its values are consecutive whole numbers from 0 on or more, or all different under a name that says so, or may be such.
+
+    Whatever the order of the rows.
+    """
+    if column.rows < FEW or column.texts or column.occurrences:
+        return "no"
+    values = column.values()
+    whole = (values[:FEW] % 1 == 0).all() and (values % 1 == 0).all() and np.abs(values).max() < 2**53
+    if not whole or len(np.unique(values)) < len(values):
+        return "no"
+    low, span = values.min(), values.max() - values.min() + 1
+    if low >= 0 and span == len(values):
+        return "numbers the rows"
+    if _OF_ROWS.fullmatch(column.name):
+        return "a number for each row"
+    return "maybe" if low >= 0 and span <= SPARSE * len(values) else "no"
+
+
+def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["no", "renames", "may rename"]:
+    """Whether every class has one value of its own; in few rows, or where a class has a single one, it may be chance."""
+    if "missing" in column.occurrences or (column.others and column.numbers) or column.too_many:
+        return "no"
+    if column.codes_of:
+        count, codes = len(column.codes_of), column.codes()
+    else:
+        values = column.values()
+        if len(np.unique(values[:1000])) > len(classes):
+            return "no"
+        distinct, codes = np.unique(values, return_inverse=True)
+        count = len(distinct)
+    if count != len(classes) or len(pairs := np.unique(codes.astype(np.int64) * count + labels)) != count:
+        return "no"
+    if column.rows >= FEW and np.bincount(labels).min() > 1:
+        return "renames"
+    numbers = [float(name) if _NUMBER["."].fullmatch(name) else None for name in classes]
+    same = not column.codes_of and all(distinct[pair // count] == numbers[pair % count] for pair in pairs)
+    return "renames" if same else "may rename"
+
+
+def tells_one_class(column: Column, labels: np.ndarray) -> bool:
+    """Whether it is 1 or true in all rows of one class and in no others, as a column of several that code the label is."""
+    if column.rows < FEW or column.texts or "missing" in column.occurrences or (column.others and (column.numbers or column.too_many)):
+        return False
+    values = column.truths() if column.codes_of else column.values()
+    if values is None or not np.isin(values[:FEW], (0, 1)).all() or not np.isin(values, (0, 1)).all():
+        return False
+    ones = labels[values == 1]
+    return len(ones) > 1 and (ones == ones[0]).all() and len(ones) == (labels == ones[0]).sum()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from mixexp.dataset.columns import MOST_TEXTS, Column, Found, in_order, unmarked
+from mixexp.dataset.columns import FEW, MOST_TEXTS, NAMELESS, Column, in_order, numbers_rows, tells_classes, tells_one_class, unmarked
 from mixexp.dataset.delimited import Delimited, plain_name
-from mixexp.dataset.files import SHOWN, find_path
-from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
+from mixexp.dataset.files import SHOWN, and_more, find_path
 from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
 from mixexp.text import one_line, override, resembling, sanitize
@@ -75,7 +74,7 @@ class CsvTable(Table):
         self._check_names(file)
         columns, copies = self._columns(file)
         label = columns.pop(self.label)
-        _refuse(path, label, label.found("missing"), "no value")
+        _refuse(path, label, "missing", "no value")
         classes = in_order(label.codes_of)
         if len(classes) < 2:
             raise UserError(f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least.")
@@ -146,11 +145,10 @@ class CsvTable(Table):
             )
         first = columns[file.names[0]]
         if file.row_names and first.name in used and len(first.codes_of) < first.rows:
-            repeated = first.codes()[np.sort(np.unique(first.codes(), return_index=True)[1])]
-            counts = np.bincount(first.codes())
-            file.refuse_row_names(list(first.codes_of)[next(code for code in repeated if counts[code] > 1)])
+            repeated = np.bincount(first.codes()) > 1  # in the order of appearance
+            file.refuse_row_names(list(first.codes_of)[repeated.argmax()])
         nameless = [columns[file.names[place]] for place in file.nameless]
-        empty = {column.name for column in nameless if (gap := column.found("missing")) and gap.count == column.rows}
+        empty = {column.name for column in nameless if (gap := column.occurrences.get("missing")) and gap.count == column.rows}
         return {name: columns[name] for name in used if name not in empty or name == self.label}, copies
 
     def _unused(
@@ -183,7 +181,7 @@ class CsvTable(Table):
             ("rows apart, as whole numbers that may number them", counting),
         ):
             if names:
-                listed = ", ".join(map(_shown, names[:SHOWN])) + _and_more(names)
+                listed = ", ".join(map(_shown, names[:SHOWN])) + and_more(names)
                 them, s = ("them", "") if len(names) > 1 else ("it", "s")
                 note(f"{file.path}: {listed}: tell{s} {what}; to leave {them} out type {self._more('drop', names)}")
         return reasons
@@ -193,11 +191,11 @@ class CsvTable(Table):
         if not unused:
             return ""
         listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
-        return f"{listed}{_and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
+        return f"{listed}{and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
 
     def _more(self, option: str, names: Sequence[str]) -> str:
         """The override that adds names to a setting's list; of very many, the first."""
-        return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + _and_more(names)
+        return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + and_more(names)
 
     def _features(self, path: Path, columns: dict[str, Column], labels: np.ndarray, classes: tuple[str, ...]) -> Rows:
         widths = {}
@@ -223,21 +221,21 @@ class CsvTable(Table):
 
     def _refuse_unusable(self, path: Path, column: Column) -> None:
         """Raise UserError where a feature lacks values, or is neither numbers nor a few different texts."""
-        name, other = column.name, column.found("other")
+        name, other = column.name, column.occurrences.get("other")
         aside = f"; to leave the column out type {self._more('drop', [name])}"
-        _refuse(path, column, column.found("missing"), "no value", aside)
+        _refuse(path, column, "missing", "no value", aside)
         if other is not None:
             self._refuse_marks(path, column)
             if column.marked:
-                _refuse(path, column, other, "no number", aside)
+                _refuse(path, column, "other", "no number", aside)
             elif column.numbers and column.infinite:
-                _refuse(path, column, other, "no finite number", aside)
+                _refuse(path, column, "other", "no finite number", aside)
             elif column.numbers:
                 header = not self.header and other.row == other.count == 1
                 hint = f"; if row 1 has the columns' names type {override('dataset.header', True)}" if header else aside
                 hint += f"; if its values are names type {self._more('categorical', [name])}"
-                _refuse(path, column, other, "no number, as others are", hint)
-        _refuse(path, column, column.found("infinite"), "no finite number", aside)
+                _refuse(path, column, "other", "no number, as others are", hint)
+        _refuse(path, column, "infinite", "no finite number", aside)
         if len(column.units) > 1:
             first, second = list(column.units.values())[:2]
             raise UserError(
@@ -247,11 +245,7 @@ class CsvTable(Table):
         # names of rows: a column for each would say nothing
         if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):
             count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
-            raise UserError(
-                f"{path}: column {name!r} holds texts, {_count(count)} in {column.rows} rows, "
-                f"such as {_shown(other.text, quoted=True)}; "
-                f"what names its row is left out by {self._more('drop', [name])}"
-            )
+            raise UserError(f"{_texts_in(path, column, count)}; what names its row is left out by {self._more('drop', [name])}")
 
     def _refuse_marks(self, path: Path, column: Column) -> None:
         """Raise UserError where a column would be one of numbers if their marks were taken away."""
@@ -262,33 +256,26 @@ class CsvTable(Table):
             units = {number.unit for number in numbers} | ({""} if column.numbers else set())
             grouped = any(number.marked for number in numbers)
             words = [override("dataset.decimal", decimal)] * (decimal != self.decimal) + [self._more("numeric", [column.name])] * grouped
-            self._say_marks(path, column, " ".join(words), len(units) > 1)
+            what = "they are numbers of different units, to be written in one"
+            what = what if len(units) > 1 else self._reading(column, decimal, " ".join(words))
+            hint = f"if they are names type {self._more('categorical', [column.name])}"
+            raise UserError(f"{_texts_in(path, column, len(column.others))}; {what}; {hint}")
 
-    def _say_marks(self, path: Path, column: Column, words: str, units: bool) -> None:
-        text, name = column.found("other").text, column.name
-        distinct = len(column.others)
-        if units:
-            how = "they are numbers of different units, to be written in one"
-        elif "dataset.decimal" in words:
-            how = f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'}, or type {words}"
-        else:
-            how = f"to read them as numbers type {words}"
-            comma = [unmarked(other, ",") for other in column.others]
-            if self.decimal == "." and None not in comma and not any(number.marked for number in comma):
-                how += f", or where the comma is a decimal one {override('dataset.decimal', ',')}"
-        raise UserError(
-            f"{path}: column {name!r} holds texts, {_count(distinct)} in {column.rows} rows, "
-            f"such as {_shown(text, quoted=True)}; {how}; "
-            f"if they are names type {self._more('categorical', [name])}"
-        )
+    def _reading(self, column: Column, decimal: str, words: str) -> str:
+        """What makes numbers of a column's texts, with this decimal mark and what to type."""
+        if decimal != self.decimal:
+            return f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'}, or type {words}"
+        comma = [unmarked(other, ",") for other in column.others]
+        either = decimal == "." and None not in comma and not any(number.marked for number in comma)
+        also = f", or where the comma is a decimal one {override('dataset.decimal', ',')}" if either else ""
+        return f"to read them as numbers type {words}{also}"
 
 
-def _and_more(names: Sized) -> str:
-    return f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-
-
-def _count(distinct: int | str) -> str:
-    return "a single one" if distinct == 1 else f"{distinct} different ones"
+def _texts_in(path: Path, column: Column, distinct: int | str) -> str:
+    """What a refusal says of a column of texts, so many of which are different."""
+    count = "a single one" if distinct == 1 else f"{distinct} different ones"
+    text = _shown(column.occurrences["other"].text, quoted=True)
+    return f"{path}: column {column.name!r} holds texts, {count} in {column.rows} rows, such as {text}"
 
 
 def _shown(text: str, quoted: bool = False) -> str:
@@ -297,9 +284,9 @@ def _shown(text: str, quoted: bool = False) -> str:
     return sanitize(repr(cut)) if quoted else one_line(cut)
 
 
-def _refuse(path: Path, column: Column, first: Found | None, what: str, hint: str = "") -> None:
-    """Raise UserError where something was found in a column."""
-    if first is not None:
+def _refuse(path: Path, column: Column, kind: str, what: str, hint: str = "") -> None:
+    """Raise UserError where something of this kind is in a column."""
+    if (first := column.occurrences.get(kind)) is not None:
         more = f" (and {first.count - 1} more)" if first.count > 1 else ""
         text = f": {_shown(first.text)}" if first.text else ""
         raise UserError(f"{path}: column {column.name!r} has {what} in row {first.row}{more}{text}{hint}")

@@ -26,10 +26,8 @@ class Digits(Dataset):
         mean: list[Annotated[float, Field(ge=0, le=1)]] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
     ) -> None:
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
-        self.mean = None if mean is None else list(mean)
-        self.std = None if std is None else list(std)
+        self.test_fraction, self.split_seed = test_fraction, split_seed
+        self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Images uint8 [N, 1, 8, 8], both parts in scikit-learn's order."""

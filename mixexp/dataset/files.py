@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 
+from mixexp.dataset import Splits
+from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError, note
 from mixexp.text import override, resembling, sanitize
 
 SHOWN = 10
 """As many names as an error message lists."""
 _EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they answer for names of any kind
+
+
+class Part(NamedTuple):
+    """Files of a data set and their labels, int64."""
+
+    paths: list[Path]
+    labels: np.ndarray
+
+    def take(self, places: Sequence[int] | np.ndarray) -> Part:
+        """The files at these places."""
+        return Part([self.paths[place] for place in places], self.labels[places])
+
+
+class Files(NamedTuple):
+    """The files of both parts, and the classes' names."""
+
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+
+    def splits(self, seed: int, read: Callable[[list[Path]], torch.Tensor]) -> Splits:
+        """The images that `read` makes of all files, with the training files shuffled by a seed, so that the first N are of all classes."""
+        train = self.train.take(shuffled(len(self.train.paths), np.random.Philox(key=seed)))
+        images, count = read(train.paths + self.test.paths), len(train.paths)
+        labels, test_labels = torch.from_numpy(train.labels), torch.from_numpy(self.test.labels)
+        return Splits(images[:count], labels, images[count:], test_labels, self.classes)
 
 
 class FileTree:
@@ -31,14 +60,30 @@ class FileTree:
         self.repeated: list[Path] = []
         self.loops: list[Path] = []
         self.broken: list[Path] = []
-        self._around = _with_parents(os.path.realpath(root))
-        file_links: list[Path] = []
-        waiting = [folder]
-        while waiting:  # what lies here comes first, so that a name without links stands for what has several
-            folder_links: list[Path] = []
-            for path in waiting:
-                self._walk(path, folder_links, file_links)
-            waiting = sorted(folder_links)
+        around = _with_parents(os.path.realpath(root))
+        waiting, folder_links, file_links = [folder], list[Path](), list[Path]()
+        while waiting or folder_links:
+            if not waiting:  # what lies here came first, so that a name without links stands for what has several
+                waiting, folder_links = sorted(folder_links, reverse=True), []
+            here = waiting.pop()
+            real = os.path.realpath(here)
+            if real in self.folders:
+                continue
+            self.folders.add(real)
+            for entry in _entries(here):
+                path = here / entry.name
+                if not entry.is_symlink():
+                    if entry.is_dir():
+                        waiting.append(path)
+                    elif entry.is_file():
+                        self.files[path] = os.path.join(real, entry.name)
+                elif not path.exists():
+                    self.broken.append(path)
+                elif path.is_file():
+                    file_links.append(path)
+                elif path.is_dir():
+                    loop = os.path.realpath(path) in around | _with_parents(real)
+                    (self.loops if loop else folder_links).append(path)
         known = set(self.files.values())
         for path in sorted(file_links):
             if (real := os.path.realpath(path)) in known:
@@ -47,33 +92,6 @@ class FileTree:
                 self.files[path] = real
                 known.add(real)
         self.files = dict(sorted(self.files.items()))
-
-    def _walk(self, folder: Path, folder_links: list[Path], file_links: list[Path]) -> None:
-        """Collect the files of a folder and of those below it; links are for later."""
-        waiting = [(folder, os.path.realpath(folder))]
-        while waiting:
-            folder, real = waiting.pop()
-            if real in self.folders:
-                continue
-            self.folders.add(real)
-            for entry in _entries(folder):
-                path, inside = folder / entry.name, os.path.join(real, entry.name)
-                if entry.is_symlink():
-                    self._follow(path, real, folder_links, file_links)
-                elif entry.is_dir():
-                    waiting.append((path, inside))
-                elif entry.is_file():
-                    self.files[path] = inside
-
-    def _follow(self, link: Path, real: str, folder_links: list[Path], file_links: list[Path]) -> None:
-        """Sort a link out that lies in a folder of this real path."""
-        if not link.exists():
-            self.broken.append(link)
-        elif link.is_file():
-            file_links.append(link)
-        elif link.is_dir():
-            loop = os.path.realpath(link) in self._around | _with_parents(real)
-            (self.loops if loop else folder_links).append(link)
 
 
 def _with_parents(folder: str) -> set[str]:
@@ -183,23 +201,27 @@ def note_shared_parts(root: Path, noun: str, train: Iterable[Path], test: Iterab
         note(f"{root}: {len(both)} {noun}s are in the training and, by links, in the test part: {listed(both, root)}")
 
 
-def refuse_lonely(root: Path, noun: str, paths_of: dict[str, list[Path]]) -> None:
-    """Raise UserError where a class has a single file, which cannot be in the training and in the test part."""
+def held_out(root: Path, noun: str, suffixes: Collection[str], test_fraction: float, split_seed: int) -> Files:
+    """The files of class folders, of which a part of each class is held out for the test; raises UserError for a class of one file."""
+    paths_of = class_files(root, noun, suffixes)
     if lonely := [name for name, paths in paths_of.items() if len(paths) < 2]:
         raise UserError(f"{root}: a class needs 2 {noun}s, one for the test; these have one: {', '.join(lonely)}.")
+    whole = labelled(paths_of, tuple(paths_of))
+    train, test = stratified_split(whole.labels, test_fraction, split_seed)
+    return Files(whole.take(train), whole.take(test), tuple(paths_of))
 
 
-def flatten(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
-    """All paths, class by class, and their labels, int64 [N]."""
+def labelled(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> Part:
+    """All files, class by class."""
     numbers = np.array([classes.index(name) for name in paths_of], dtype=np.int64)
-    return [path for name in paths_of for path in paths_of[name]], np.repeat(numbers, [len(paths_of[name]) for name in paths_of])
+    return Part([path for paths in paths_of.values() for path in paths], np.repeat(numbers, list(map(len, paths_of.values()))))
 
 
 def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
     """Raise UserError naming the files of `count` that cannot be read: their place → what is wrong with it."""
     if faults:
         shown = "\n".join(sanitize(faults[index]) for index in sorted(faults)[:SHOWN])
-        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        more = f"\n {and_more(faults)}" if len(faults) > SHOWN else ""
         raise UserError(f"{len(faults)} of {count} {noun}s cannot be read:\n{shown}{more}\nMend or remove them.")
 
 
@@ -212,7 +234,12 @@ def warn_of_ignored(root: Path, which: str, paths: list[Path]) -> None:
 def listed(paths: Iterable[Path], root: Path | None = None) -> str:
     """The first names of paths, or the word nothing; with a root, the ways from there."""
     names = [sanitize(path.name if root is None else str(path.relative_to(root))) for path in paths]
-    return (", ".join(names[:SHOWN]) or "nothing") + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return (", ".join(names[:SHOWN]) or "nothing") + and_more(names)
+
+
+def and_more(names: Sized, shown: int = SHOWN) -> str:
+    """How many of the names are not among those shown, in words; "" where all are."""
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
 
 
 def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:

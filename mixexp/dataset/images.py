@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,25 +17,27 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.file_warnings import noted
 from mixexp.dataset.files import (
+    Files,
+    and_more,
     class_files,
     find_path,
-    flatten,
+    held_out,
+    labelled,
     listed,
     note_shared_parts,
     refuse_broken_links,
     refuse_faults,
-    refuse_lonely,
     visible,
     warn_of_ignored,
 )
 from mixexp.dataset.pixels import read
-from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError, note
 from mixexp.run import sizes
 from mixexp.text import in_shell
 
+WARNED = 3
+"""As many files as a note of warnings names."""
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -62,16 +68,9 @@ class ImageFolder(Dataset):
         std: list[Annotated[float, Field(gt=0)]] | None = None,
         bits: Annotated[int, Field(ge=8, le=16)] | None = None,
     ) -> None:
-        self.root = root
-        self.folder = folder
-        self.height = height
-        self.width = width
-        self.grey = grey
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
-        self.mean = None if mean is None else list(mean)
-        self.std = None if std is None else list(std)
-        self.bits = bits
+        self.root, self.folder, self.height, self.width, self.grey, self.bits = root, folder, height, width, grey, bits
+        self.test_fraction, self.split_seed = test_fraction, split_seed
+        self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
@@ -79,28 +78,10 @@ class ImageFolder(Dataset):
         root = find_path("folder", self.folder, self.root)
         refuse_broken_links(root, [root / "train", root / "test"])
         if _has_own_split(root):
-            warn_of_ignored(root, "beside train/ and test/", [p for p in visible(root) if p.name not in ("train", "test")])
-            train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
-            if strangers := sorted(set(test) - set(train)):
-                raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
-            classes = tuple(train)
-            train_paths, train_labels = flatten(train, classes)
-            test_paths, test_labels = flatten(test, classes)
-            note_shared_parts(root, "image", train_paths, test_paths)
+            files = _own_split(root)
         else:
-            paths_of = class_files(root, "image", IMAGE_SUFFIXES)
-            refuse_lonely(root, "image", paths_of)
-            classes = tuple(paths_of)
-            paths, labels = flatten(paths_of, classes)
-            held_in, held_out = stratified_split(labels, self.test_fraction, self.split_seed)
-            train_paths, train_labels = [paths[i] for i in held_in], labels[held_in]
-            test_paths, test_labels = [paths[i] for i in held_out], labels[held_out]
-        order = shuffled(len(train_paths), np.random.Philox(key=self.split_seed))
-        images = self._decode([train_paths[i] for i in order] + test_paths, root)
-        count = len(train_paths)
-        return Splits(
-            images[:count], torch.from_numpy(train_labels[order]), images[count:], torch.from_numpy(test_labels), classes
-        )
+            files = held_out(root, "image", IMAGE_SUFFIXES, self.test_fraction, self.split_seed)
+        return files.splits(self.split_seed, lambda paths: self._decode(paths, root))
 
     def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
         """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
@@ -111,7 +92,7 @@ class ImageFolder(Dataset):
         peaks: dict[int, int] = {}
 
         def decode(index: int) -> None:
-            warned.reading(paths[index])
+            reading.path = paths[index]
             try:
                 picture = read(paths[index], self.grey, self.bits)
                 fitted = ImageOps.fit(picture.image, (self.width, self.height), Image.Resampling.BILINEAR)
@@ -122,7 +103,7 @@ class ImageFolder(Dataset):
                 faults[index] = f"  {paths[index]}: {error}"
 
         # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
-        with noted(root, "image") as warned, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with _warnings_noted(root) as reading, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             list(pool.map(decode, range(len(paths))))
         refuse_faults("image", faults, len(paths))
         self._judge_range(root, list(peaks.values()))
@@ -144,14 +125,44 @@ class ImageFolder(Dataset):
             )
 
 
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+def _own_split(root: Path) -> Files:
+    """The files of a folder that has train/ and test/."""
+    warn_of_ignored(root, "beside train/ and test/", [path for path in visible(root) if path.name not in ("train", "test")])
+    train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
+    if strangers := sorted(set(test) - set(train)):
+        raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
+    classes = tuple(train)
+    files = Files(labelled(train, classes), labelled(test, classes), classes)
+    note_shared_parts(root, "image", files.train.paths, files.test.paths)
+    return files
 
 
 def _has_own_split(root: Path) -> bool:
     """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
     # A class may be called "train"; then its folder holds images itself.
-    if len(present) == 1 and not any(_is_image(path) for path in visible(root / present[0])):
+    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES for path in visible(root / present[0])):
         raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {listed(visible(root))}.")
     return len(present) == 2
+
+
+@contextmanager
+def _warnings_noted(root: Path) -> Iterator[threading.local]:
+    """Inside, what libraries warn of is collected, to be noted at the end; gives a place where each thread keeps the `path` it reads."""
+    first: dict[Path, str] = {}
+    reading = threading.local()
+
+    def collect(message: Warning | str, *_: object, **__: object) -> None:
+        if (path := getattr(reading, "path", None)) is not None:
+            first.setdefault(path, str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # for the program's authors
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.showwarning = collect
+        yield reading
+    if first:
+        files = sorted(first)
+        shown = ", ".join(f"{path.relative_to(root)} ({first[path].rstrip('. ')})" for path in files[:WARNED])
+        note(f"{root}: {len(files)} images were read with a warning: {shown}{and_more(files, WARNED)}")

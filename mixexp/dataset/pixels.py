@@ -115,17 +115,14 @@ def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
         limit = FULL if rawmode == "I;16B" else args[1] if codec.startswith("ppm") else 255
         return _netpbm(path, image, offset, limit, plain=codec == "ppm_plain") if limit > 255 else None
     if image.mode.startswith("I;16"):
-        return _transparent(_grey(np.asarray(image).astype(np.uint16), tags), image.info.get("transparency"))
+        values = np.asarray(image).astype(np.uint16)
+        grey = _Deep(values[..., None], "L", _stated(tags, int(values.max())), inverted=tags.get(_PHOTOMETRIC) == 0)
+        return _transparent(grey, image.info.get("transparency"))
     if mode := re.fullmatch(r"(RGB|RGBA|RGBa|RGBX|CMYK|LA);16([BLN])", rawmode):
         return _transparent(_colours(image, path, mode[1], mode[2], tags), image.info.get("transparency"))
     if tags and max(tags.get(_BITS, (8,))) > 8 and image.mode not in ("I", "F"):
         raise ValueError("its channels of 16 bits lie apart in the file (planar): save it with them together, or with 8 bits a channel")
     return None
-
-
-def _grey(values: np.ndarray, tags: dict) -> _Deep:
-    limit = _stated(tags, int(values.max()))
-    return _Deep(values[..., None], "L", limit, inverted=tags.get(_PHOTOMETRIC) == 0)
 
 
 def _stated(tags: dict, peak: int) -> int:

@@ -41,8 +41,7 @@ class Toy2D(Dataset):
     ) -> None:
         self.arrangement, self.noise, self.split_seed = arrangement, noise, split_seed
         self.train_points, self.test_points = train_points, test_points
-        self.mean = None if mean is None else list(mean)
-        self.std = None if std is None else list(std)
+        self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Points float32 [N, 2, 1, 1]."""
@@ -90,8 +89,7 @@ class Gaussians(Dataset):
         self.centres = {"ring": _ring, "grid": _grid}[arrangement](modes)
         """Of the modes, float32 [modes, 2]."""
         self.spread, self.train_points, self.test_points, self.split_seed = spread, train_points, test_points, split_seed
-        self.mean = None if mean is None else list(mean)
-        self.std = None if std is None else list(std)
+        self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Points float32 [N, 2, 1, 1], the training points first drawn."""

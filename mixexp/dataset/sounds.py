@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -17,32 +17,23 @@ from torch import Tensor
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.dataset.files import (
     SHOWN,
+    Files,
+    Part,
     class_files,
     find_path,
-    flatten,
+    held_out,
+    labelled,
     listed,
     refuse_broken_links,
     refuse_faults,
-    refuse_lonely,
     visible,
     warn_of_ignored,
 )
-from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
 
 SUFFIXES = frozenset({".wav"})
 _CHUNK = 1024  # sounds turned into spectrograms at once
-
-
-class Files(NamedTuple):
-    """The files of both parts, with their labels, int64, and the classes' names."""
-
-    train: list[Path]
-    train_labels: np.ndarray
-    test: list[Path]
-    test_labels: np.ndarray
-    classes: tuple[str, ...]
 
 
 class Layout(abc.ABC):
@@ -62,12 +53,7 @@ class ClassFolders(Layout):
         self.test_fraction, self.split_seed = test_fraction, split_seed
 
     def find(self, root: Path) -> Files:
-        paths_of = class_files(root, "sound", SUFFIXES)
-        refuse_lonely(root, "sound", paths_of)
-        classes = tuple(paths_of)
-        paths, labels = flatten(paths_of, classes)
-        train, test = stratified_split(labels, self.test_fraction, self.split_seed)
-        return Files([paths[i] for i in train], labels[train], [paths[i] for i in test], labels[test], classes)
+        return held_out(root, "sound", SUFFIXES, self.test_fraction, self.split_seed)
 
 
 class ListedTest(Layout):
@@ -82,16 +68,16 @@ class ListedTest(Layout):
     def find(self, root: Path) -> Files:
         no_sounds = ("_background_noise_", "testing_list.txt", "validation_list.txt", "README.md", "LICENSE")
         paths_of = class_files(root, "sound", SUFFIXES, without=no_sounds)
-        paths, labels = flatten(paths_of, tuple(paths_of))
-        places = {path.relative_to(root).as_posix(): place for place, path in enumerate(paths)}
+        classes = tuple(paths_of)
+        whole = labelled(paths_of, classes)
+        places = {path.relative_to(root).as_posix(): place for place, path in enumerate(whole.paths)}
         test, validation = (self._listed(root / f"{name}_list.txt", places) for name in ("testing", "validation"))
         if both := sorted(test & validation):
-            raise UserError(f"{root}: {len(both)} files are in both lists, such as {paths[both[0]].name}.")
-        train = sorted(set(range(len(paths))) - test - (validation if self.validation == "left_out" else set()))
-        if silent := sorted(set(paths_of) - {tuple(paths_of)[label] for label in labels[train]}):
+            raise UserError(f"{root}: {len(both)} files are in both lists, such as {whole.paths[both[0]].name}.")
+        train = whole.take(sorted(set(range(len(whole.paths))) - test - (validation if self.validation == "left_out" else set())))
+        if silent := sorted(set(classes) - {classes[label] for label in train.labels}):
             raise UserError(f"{root}: classes of which the lists leave nothing to train on: {', '.join(silent)}.")
-        held_out = sorted(test)
-        return Files([paths[i] for i in train], labels[train], [paths[i] for i in held_out], labels[held_out], tuple(paths_of))
+        return Files(train, whole.take(sorted(test)), classes)
 
     @staticmethod
     def _listed(path: Path, places: dict[str, int]) -> set[int]:
@@ -119,15 +105,14 @@ class NumberedNames(Layout):
             raise UserError(f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {listed(visible(root))}.")
         warn_of_ignored(root, "that are no sounds", [path for path in visible(root) if path not in named])
         classes = tuple(sorted({name[1] for name in named.values()}))
-        parts: tuple[list[Path], list[Path]] = ([], [])
-        for path, name in named.items():
-            parts[int(name[2]) in self.test_indices].append(path)
-        train, test = (np.array([classes.index(named[path][1]) for path in part], dtype=np.int64) for part in parts)
-        if missing := [classes[label] for label in range(len(classes)) if label not in train]:
+        whole = Part(list(named), np.array([classes.index(name[1]) for name in named.values()], dtype=np.int64))
+        tested = np.array([int(name[2]) in self.test_indices for name in named.values()])
+        train, test = whole.take(np.flatnonzero(~tested)), whole.take(np.flatnonzero(tested))
+        if missing := [name for label, name in enumerate(classes) if label not in train.labels]:
             raise UserError(f"{root}: classes of which test_indices leaves nothing to train on: {', '.join(missing)}.")
-        if not len(test):
+        if not test.paths:
             raise UserError(f"{root}: no file has an INDEX among dataset.layout.test_indices = {self.test_indices}.")
-        return Files(parts[0], train, parts[1], test, classes)
+        return Files(train, test, classes)
 
 
 class SoundFolder(Dataset):
@@ -158,8 +143,7 @@ class SoundFolder(Dataset):
         self.root, self.folder, self.layout = root, folder, layout
         self.sample_rate, self.seconds = sample_rate, seconds
         self.kind = {"waveform": "sound", "spectrogram": "spectrogram"}[representation]
-        self.mean = None if mean is None else list(mean)
-        self.std = None if std is None else list(std)
+        self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot be used."""
@@ -168,11 +152,7 @@ class SoundFolder(Dataset):
         samples = round(self.seconds * self.sample_rate)
         if samples < 1:
             raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")
-        files = self.layout.find(root)
-        order = shuffled(len(files.train), np.random.Philox(key=0))
-        sounds = self._read([files.train[i] for i in order] + files.test, samples, root)
-        train, test = sounds[: len(order)], sounds[len(order) :]
-        return Splits(train, torch.from_numpy(files.train_labels[order]), test, torch.from_numpy(files.test_labels), files.classes)
+        return self.layout.find(root).splits(0, lambda paths: self._read(paths, samples, root))
 
     def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
         """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together fill a memory."""
@@ -186,10 +166,8 @@ class SoundFolder(Dataset):
                 try:
                     sound, peak = _sound(path, self.sample_rate)
                     _fit(sound, wave)
-                except OSError as error:
-                    faults[start + k] = f"  {path}: {error.strerror}"
-                except ValueError as error:
-                    faults[start + k] = f"  {path}: {error}"
+                except (OSError, ValueError) as error:
+                    faults[start + k] = f"  {path}: {getattr(error, 'strerror', error)}"
                 else:
                     beyond |= {path: peak} if peak > 1 else {}
             part = torch.from_numpy(waves)[:, None, None]

@@ -18,6 +18,8 @@ FASTEST = 1_000_000
 """Samples a second that a file may have; more is a damaged header."""
 LOUDEST = 10.0
 """The largest float sample: recordings go beyond full scale, which is 1, by some decibels; what is in other units, by far more."""
+_NAME = re.compile(rb"[ -~]{4}")
+"""Of a chunk."""
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _FORMATS = {0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10", 0x0050: "MPEG", 0x0055: "MP3", 0x00FF: "AAC"}
 _GUID = b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
@@ -84,25 +86,21 @@ def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
 
 
 def _unknown_as_rest(content: bytes, order: str, start: int, size: int) -> int:
-    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that it is unknown."""
+    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that it is unknown.
+
+    What follows a sound without a sample is nothing, or a chunk that ends within the file: samples are not a name and such a length.
+    """
     whole = struct.unpack_from(f"{order}I", content, 4)[0]
     streamed = whole <= start - 8 or whole >= UNKNOWN
-    return len(content) - start if size == 0 and (streamed or not _chunks_alone(content, order, start)) else size
-
-
-def _chunks_alone(content: bytes, order: str, place: int) -> bool:
-    """Whether from a place on there is nothing, or a chunk that ends within the file: samples are not a name and such a length."""
-    if place + 8 > len(content):
-        return True
-    named = re.fullmatch(rb"[ -~]{4}", content[place : place + 4])
-    return bool(named) and place + 8 + struct.unpack_from(f"{order}I", content, place + 4)[0] <= len(content)
+    named = _NAME.match(content, start) is not None
+    behind = start + 8 > len(content) or (named and start + 8 + struct.unpack_from(f"{order}I", content, start + 4)[0] <= len(content))
+    return len(content) - start if size == 0 and (streamed or not behind) else size
 
 
 def _next_chunk(content: bytes, end: int) -> int:
     """Where the next chunk starts: at an even place, but for writers that forget to fill up an odd chunk."""
     padded = end + end % 2
-    named = [place for place in (padded, end) if re.fullmatch(rb"[ -~]{4}", content[place : place + 4])]
-    return next(iter(named), padded)
+    return end if _NAME.match(content, end) and not _NAME.match(content, padded) else padded
 
 
 def _form(chunk: bytes, order: str) -> _Form:
@@ -147,11 +145,9 @@ def _samples(body: memoryview, form: _Form, order: str) -> np.ndarray:
 
 def _integers(octets: np.ndarray, order: str) -> np.ndarray:
     """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1: the upper bytes of an integer that numpy has."""
-    width = octets.shape[1]
-    whole = 4 if width == 3 else 8
-    filled = np.zeros((len(octets), whole), dtype=np.uint8)
-    filled[:, whole - width :] = octets if order == "<" else octets[:, ::-1]
-    return filled.view(f"<i{whole}")[:, 0] / 2.0 ** (8 * whole - 1)
+    filled = np.zeros((len(octets), 8), dtype=np.uint8)
+    filled[:, -octets.shape[1] :] = octets if order == "<" else octets[:, ::-1]
+    return filled.view("<i8")[:, 0] / 2.0**63
 
 
 def _floats(samples: np.ndarray) -> np.ndarray:

@@ -76,60 +76,36 @@ class Logger(abc.ABC):
         """The run is over, or this attempt at it."""
 
 
-class Guarded(Logger):
-    """A logger whose first error is said, and is its last: the run goes on without it."""
-
-    def __init__(self, logger: Logger) -> None:
-        self._logger = logger
-        self._note: Callable[[str], None] = print
-        self._on = True
-
-    def check(self) -> None:
-        self._logger.check()
-
-    def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
-        self._note = info.note
-        self._attempt(lambda: self._logger.start(info, rows))
-
-    def row(self, row: Row) -> None:
-        self._attempt(lambda: self._logger.row(row))
-
-    def end(self, outcome: Outcome) -> None:
-        self._attempt(lambda: self._logger.end(outcome))
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        if not self._on:
-            return
-        try:
-            action()
-        except (Exception, SystemExit) as error:
-            self._on = False
-            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")[:300]
-            self._note(f"logger: {reason}; the run goes on without, and 'mixexp log' logs it when it is over")
-            with contextlib.suppress(Exception, SystemExit):  # what it holds open
-                self._logger.end("interrupted")
-
-
 class Several(Logger):
-    """Several loggers, each under a name of its own; what is wrong with one touches no other."""
+    """Several loggers, each under a name of its own; the first error of one is said, and is its last: the run and the others go on."""
 
     def __init__(self, **loggers: Logger) -> None:
         if not loggers:
             raise ValueError("logger: names no logger that it is made of")
-        self._loggers = [Guarded(logger) for logger in loggers.values()]
+        self._loggers = list(loggers.values())
+        self._note: Callable[[str], None] = print
 
     def check(self) -> None:
         for logger in self._loggers:
             logger.check()
 
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
-        for logger in self._loggers:
-            logger.start(info, rows)
+        self._note = info.note
+        self._each(lambda logger: logger.start(info, rows))
 
     def row(self, row: Row) -> None:
-        for logger in self._loggers:
-            logger.row(row)
+        self._each(lambda logger: logger.row(row))
 
     def end(self, outcome: Outcome) -> None:
-        for logger in self._loggers:
-            logger.end(outcome)
+        self._each(lambda logger: logger.end(outcome))
+
+    def _each(self, action: Callable[[Logger], None]) -> None:
+        for logger in list(self._loggers):
+            try:
+                action(logger)
+            except (Exception, SystemExit) as error:
+                self._loggers.remove(logger)
+                reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")[:300]
+                self._note(f"logger: {reason}; the run goes on without, and 'mixexp log' logs it when it is over")
+                with contextlib.suppress(Exception, SystemExit):  # what it holds open
+                    logger.end("interrupted")

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from mixexp.errors import closest
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix_layer import MixLayer
-from mixexp.run.batches import Batch, draw_epoch
+from mixexp.run.batches import draw_epoch
 from mixexp.run.data import DataSplit, Normalize
 from mixexp.run.device import Execution
 from mixexp.run.network import Network, layers
@@ -59,11 +59,31 @@ class Facts:
         if self.kind != "image":
             raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
 
+    def require_plane(self, why: str) -> None:
+        """Raise ValueError for data that are no points of two classes in the plane; why: the beginning of the message."""
+        if tuple(self.shape) != (2, 1, 1) or self.classes != 2:
+            shape = "x".join(map(str, self.shape))
+            raise ValueError(f"probe: {why} and images of {shape} (channels first); dataset=two_moons will do")
+
     def require_layers(self, names: Sequence[str]) -> None:
         """Raise ValueError where the model lacks one."""
         for name in names:
             if name not in self.layers:
                 raise ValueError(f"probe: model has no layer {name!r}; it has {', '.join(self.layers)}.{closest(name, self.layers)}")
+
+
+class Mixed(NamedTuple):
+    """A batch: rows of the training images, int64 [S], the draws for their augmentation, how they are blended, and at which layer."""
+
+    chosen: Tensor
+    augment_draws: dict[str, Tensor]
+    plan: Plan
+    layer: str
+
+    @property
+    def lam(self) -> Tensor:
+        """The weights of the first parts, float32 [B]; 1 where nothing is blended."""
+        return self.plan.weights[0] if self.plan.weights else torch.ones_like(self.plan.labels.labels[0], dtype=torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +126,16 @@ class Subject:
         with self.run.autocast():
             return self.network(inputs).float()
 
-    def representations(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Layer → its output, float32 [B, D] flattened, for raw images: the places that a mix layer can name."""
-        return self.seen(images, layers)[0]
-
     def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
-        """The representations, and the outputs of the same forward pass."""
+        """Layer → its output, float32 [N, D] flattened, for raw images, and the network's outputs, float32 [N, C].
+
+        Layers are the places that a mix layer can name. BATCH images are sent through at once.
+        """
+        pieces = [self._seen(some, layers) for some in images.split(BATCH)]
+        outputs = torch.cat([outputs for _, outputs in pieces])
+        return {name: torch.cat([outputs_at.pop(name) for outputs_at, _ in pieces]) for name in dict.fromkeys(layers)}, outputs
+
+    def _seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         inputs = self.inputs(images)
         outputs_at = {"input": inputs}
         handles = [
@@ -126,29 +150,15 @@ class Subject:
                 handle.remove()
         return {name: outputs_at[name].flatten(1).float() for name in layers}, outputs
 
-    def mixed(self, epoch: int) -> Iterator[tuple[Tensor, Plan]]:
-        """The batches of an epoch, the last partial one too: rows of the training images, int64 [S], and how they are blended."""
-        for batch, _ in self._batches(epoch):
-            chosen, _ = batch.with_external()
-            yield chosen, self.mix.plan(self.train.labels[chosen], batch.mix)
-
-    def shown(self, epoch: int) -> Iterator[tuple[Tensor, Plan, str]]:
-        """The same batches as the network is given them: augmented network input, float32 [S, C, H, W], the plan, and its layer.
-
-        What an augmentation draws on the device itself, as noise is, differs from what it drew in the run.
-        """
-        for batch, layer in self._batches(epoch):
-            chosen, draws = batch.with_external()
-            images = self.augment(self.train.gather(chosen), draws, self.normalize)
-            yield images, self.mix.plan(self.train.labels[chosen], batch.mix), layer
-
-    def _batches(self, epoch: int) -> Iterator[tuple[Batch, str]]:
-        """What a run draws for each batch of an epoch, and the layer that it blends at."""
+    def mixed(self, epoch: int) -> Iterator[Mixed]:
+        """The batches of an epoch as a run draws them, the last partial one too."""
         labels, device, images = self.train.labels, self.train.labels.device, self.mix.source_images(self.batch_size)
         groups = (self.sampling, self.augment, self.mix, self.mix_layer, labels.cpu().numpy())
         drawn = draw_epoch(*groups, self.seed, self.batch_size, None, epoch)
         for start, layer in zip(itertools.count(0, images), drawn.layers, strict=False):
-            yield drawn.batch.map(lambda values, start=start: values[start : start + images].to(device)), layer
+            batch = drawn.batch.map(lambda values, start=start: values[start : start + images].to(device))
+            chosen, augment_draws = batch.with_external()
+            yield Mixed(chosen, augment_draws, self.mix.plan(labels[chosen], batch.mix), layer)
 
     def part(self, name: Literal["train", "test"]) -> DataSplit:
         """The images that a run is trained or tested on."""

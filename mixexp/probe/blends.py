@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -16,8 +17,8 @@ from scipy.integrate import quad
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from mixexp.mix import Mix, Plan
-from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+from mixexp.mix import Mix
+from mixexp.probe import BATCH, Facts, Mixed, Probe, Rows, Subject
 
 BINS = 40
 """Of the histogram of weights."""
@@ -64,19 +65,14 @@ class MixedSamples(Probe):
         self.samples, self.epoch = samples, epoch
 
     def check(self, facts: Facts) -> None:
-        if tuple(facts.shape) != (2, 1, 1) or facts.classes != 2:
-            raise ValueError(
-                f"probe: mixed samples are drawn in the plane, for two classes; this data set has {facts.classes} and images of "
-                f"{'x'.join(map(str, facts.shape))} (channels first); dataset=two_moons will do"
-            )
+        facts.require_plane(f"mixed samples are drawn in the plane, for two classes; this data set has {facts.classes}")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         rows = []
-        for chosen, plan in subject.mixed(self.epoch):
-            points = plan.apply(subject.inputs(subject.train.gather(chosen))).flatten(1)
-            weights = plan.labels.to_one_hot(2)[:, 1]
-            lam = plan.weights[0] if plan.weights else torch.ones_like(weights)
-            columns = torch.column_stack([points, weights, lam])[: self.samples - len(rows)]
+        for batch in subject.mixed(self.epoch):
+            points = batch.plan.apply(subject.inputs(subject.train.gather(batch.chosen))).flatten(1)
+            weights = batch.plan.labels.to_one_hot(2)[:, 1]
+            columns = torch.column_stack([points, weights, batch.lam])[: self.samples - len(rows)]
             rows += [dict(zip(("x", "y", "weight", "lam"), values, strict=True)) for values in columns.tolist()]
             if len(rows) == self.samples:
                 break
@@ -107,18 +103,18 @@ class MixedImages(Probe):
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         rows: Rows = []
-        for images, plan, layer in subject.shown(self.epoch):
-            rows += self._rows(subject, images, plan, layer, len(rows))
-            if len(rows) >= self.samples:
-                break
-        lam = torch.cat([_lam(plan) for _, plan in subject.mixed(self.epoch)])
-        return {"mixed_images": rows, "ratio": ratio_rows(subject.mix, lam.tolist())}
+        lam: list[float] = []
+        for batch in subject.mixed(self.epoch):
+            lam += batch.lam.tolist()
+            if len(rows) < self.samples:
+                rows += self._rows(subject, batch, len(rows))
+        return {"mixed_images": rows, "ratio": ratio_rows(subject.mix, lam)}
 
-    def _rows(self, subject: Subject, images: Tensor, plan: Plan, layer: str, first: int) -> Rows:
+    def _rows(self, subject: Subject, batch: Mixed, first: int) -> Rows:
         """Rows of a batch's samples, as many as are missing."""
-        lam = _lam(plan)[: self.samples - first]
-        if plan.blend is None:
-            layer = ""
+        plan, lam = batch.plan, batch.lam[: self.samples - first]
+        layer = "" if plan.blend is None else batch.layer
+        images = subject.augment(subject.train.gather(batch.chosen), batch.augment_draws, subject.normalize)
         samples = plan.apply(images) if layer in ("", "input") else images[plan.rows[0]]
         pixels = 255 * (samples[: len(lam)].float() * subject.normalize.std.to(samples) + subject.normalize.mean.to(samples))
         pixels = pixels + 127.5 * subject.normalize.zero_mean
@@ -135,11 +131,6 @@ class MixedImages(Probe):
             }
             for k, value in enumerate(lam.tolist())
         ]
-
-
-def _lam(plan: Plan) -> Tensor:
-    """The weights of the first parts, float32 [B]; 1 where nothing is blended."""
-    return plan.weights[0] if plan.weights else torch.ones(len(plan.labels.labels[0]))
 
 
 def _png(pixels: Tensor) -> str:
@@ -175,29 +166,23 @@ class Intrusion(Probe):
             raise ValueError("probe: intrusion is of blends, and this mix has none; mix=mixup has")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        kinds, strangers, left = [], [], self.samples
-        for chosen, plan in subject.mixed(self.epoch):
+        blends, strangers, left = Counter[str](), Counter[str](), self.samples
+        for chosen, _, plan, _ in subject.mixed(self.epoch):
             if not plan.rows:
                 continue
             points = plan.apply(subject.inputs(subject.train.gather(chosen)))[:left]
             parts = chosen[torch.stack(plan.rows)][:, :left]  # [parts, B], rows of the training images
             blended = (parts != parts[0]).any(0) & (torch.stack(plan.weights).amax(0)[:left] < 1)
             labels = subject.train.labels[parts]
-            nearest = subject.train.labels[self._nearest(subject, points)]
-            kinds.append((labels == labels[0]).all(0)[blended])
-            strangers.append((nearest != labels).all(0)[blended])
+            alike = (labels == labels[0]).all(0)
+            strange = (subject.train.labels[self._nearest(subject, points)] != labels).all(0)
+            for name, those in (("one class", alike & blended), ("several classes", ~alike & blended)):
+                blends[name] += int(those.sum())
+                strangers[name] += int((strange & those).sum())
             left -= len(points)
             if left == 0:
                 break
-        if not kinds:
-            return {"intrusion": [{"pair": "one class", "blends": 0, "intrusion": math.nan}]}
-        alike, strange = torch.cat(kinds).cpu(), torch.cat(strangers).cpu()
-        names = {"one class": alike, "several classes": ~alike}
-        rows = [
-            {"pair": name, "blends": int(those.sum()), "intrusion": strange[those].double().mean().item()}
-            for name, those in names.items()
-            if those.any()
-        ]
+        rows = [{"pair": name, "blends": count, "intrusion": strangers[name] / count} for name, count in blends.items() if count]
         return {"intrusion": rows or [{"pair": "one class", "blends": 0, "intrusion": math.nan}]}
 
     @staticmethod

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+from mixexp.probe import Facts, Probe, Rows, Subject
 
 
 class Features(Probe):
@@ -37,11 +37,10 @@ class Features(Probe):
         rows = []
         for part in ("train", "test"):
             chosen = subject.sample(part, self.samples)
-            for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
-                layers, outputs = subject.seen(images, ["final"])
-                predicted = subject.loss.predict(outputs)
-                for (x, y), label, guess in zip(layers["final"].tolist(), labels.tolist(), predicted.tolist(), strict=True):
-                    rows.append({"part": part, "x": x, "y": y, "label": subject.classes[label], "predicted": subject.classes[guess]})
+            representations, outputs = subject.seen(chosen.images, ["final"])
+            predicted = subject.loss.predict(outputs)
+            for (x, y), label, guess in zip(representations["final"].tolist(), chosen.labels.tolist(), predicted.tolist(), strict=True):
+                rows.append({"part": part, "x": x, "y": y, "label": subject.classes[label], "predicted": subject.classes[guess]})
         return {"features": rows}
 
 
@@ -66,8 +65,8 @@ class Clouds(Probe):
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         part = subject.part(self.part)
-        points = torch.cat([subject.representations(images, ["final"])["final"] for images in part.images.split(BATCH)])
-        return {"clouds": shapes(points, part.labels, subject.classes)}
+        representations, _ = subject.seen(part.images, ["final"])
+        return {"clouds": shapes(representations["final"], part.labels, subject.classes)}
 
 
 def shapes(points: Tensor, labels: Tensor, names: tuple[str, ...]) -> Rows:
@@ -123,8 +122,8 @@ class Tsne(Probe):
         from threadpoolctl import threadpool_limits
 
         part = subject.sample(self.part, self.samples)
-        pieces = [subject.representations(images, [self.layer])[self.layer] for images in part.images.split(BATCH)]
-        points = torch.cat(pieces).cpu().numpy()
+        representations, _ = subject.seen(part.images, [self.layer])
+        points = representations[self.layer].cpu().numpy()
         start = "pca" if points.shape[1] > 1 else "random"
         with threadpool_limits(limits=1):
             places = TSNE(perplexity=self.perplexity, init=start, random_state=0).fit_transform(points)

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mixexp.errors import note
-from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+from mixexp.probe import Facts, Probe, Rows, Subject
 
 STEP = 0.6
 """Of log T, at most, from one temperature to the next at which the search for the smallest loss begins."""
@@ -67,12 +67,9 @@ class Entanglement(Probe):
             raise ValueError(f"probe.part = {self.part}: it has one image, and none to compare it with")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        chosen, layers = subject.sample(self.part, self.samples), self.layers or subject.layers
-        pieces = [subject.representations(images, layers) for images in chosen.images.split(BATCH)]
-        rows = []
-        for layer in layers:
-            measured = self.of(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
-            rows.append({"layer": layer, **measured._asdict()})
+        chosen = subject.sample(self.part, self.samples)
+        representations, _ = subject.seen(chosen.images, self.layers or subject.layers)
+        rows = [{"layer": layer, **self.of(points, chosen.labels)._asdict()} for layer, points in representations.items()]
         if any(row["minimum"] not in ("", INSIDE) for row in rows):
             note(
                 "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it "

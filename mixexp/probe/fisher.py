@@ -3,11 +3,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
+from mixexp.probe import Facts, Probe, Rows, Subject
 
 
 class Fisher(Probe):
@@ -35,11 +34,11 @@ class Fisher(Probe):
         facts.require_layers(self.layers or ())
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        chosen, layers = subject.sample(self.part, self.samples), self.layers or subject.layers
-        pieces = [subject.representations(images, layers) for images in chosen.images.split(BATCH)]
+        chosen = subject.sample(self.part, self.samples)
+        representations, _ = subject.seen(chosen.images, self.layers or subject.layers)
         rows = []
-        for layer in layers:
-            between, within = scatters(torch.cat([piece.pop(layer) for piece in pieces]), chosen.labels)
+        for layer, points in representations.items():
+            between, within = scatters(points, chosen.labels)
             criterion = between / within if within > 0 and between > 0 else math.nan
             rows.append({"layer": layer, "criterion": criterion, "between": between, "within": within})
         return {"fisher": rows}

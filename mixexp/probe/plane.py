@@ -27,11 +27,7 @@ class Plane(Probe):
         self.side, self.unsure = side, unsure
 
     def check(self, facts: Facts) -> None:
-        if tuple(facts.shape) != (2, 1, 1) or facts.classes != 2:
-            raise ValueError(
-                f"probe: the plane is that of two columns and two classes; this data set has {facts.classes} classes and images of "
-                f"{'x'.join(map(str, facts.shape))} (channels first); dataset=two_moons will do"
-            )
+        facts.require_plane(f"the plane is that of two columns and two classes; this data set has {facts.classes} classes")
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         points = subject.inputs(subject.train.images).flatten(1)

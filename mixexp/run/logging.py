@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mixexp.logger import Guarded, Logger, Outcome, Row, RunInfo
+from mixexp.logger import Logger, Outcome, Row, RunInfo, Several
 from mixexp.run.folder import RunFolder
 from mixexp.run.spec import RunConfig
 from mixexp.settings import flatten
@@ -20,7 +20,8 @@ def logged(path: Path, config: RunConfig, note: Callable[[str], None]) -> Iterat
     if config.logger is None:
         yield RunFolder(path, note)
         return
-    folder = _LoggedFolder(path, note, Guarded(config.build("logger")), flatten(config.values))
+    logger = Several(chosen=config.build("logger"))  # whose errors cost the run nothing
+    folder = _LoggedFolder(path, note, logger, flatten(config.values))
     try:
         yield folder
     finally:
