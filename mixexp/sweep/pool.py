@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import time
@@ -22,6 +21,7 @@ from mixexp.run.spec import RunSpec, Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
+from mixexp.sweep.status import stamp
 from mixexp.text import escaped
 
 TICK_SECONDS = 0.5
@@ -126,7 +126,7 @@ class _Queue:
         self._free = deque(runs)
         self._elsewhere: deque[tuple[float, RunSpec]] = deque()
         self._alone: set[Path] = set()
-        self._errors = {run.folder: _error_stamp(run) for run in runs}
+        self._errors = {run.folder: stamp(run.folder / "error.txt") for run in runs}
 
     @property
     def free(self) -> list[RunSpec]:
@@ -164,16 +164,8 @@ class _Queue:
     def failed_elsewhere(self, run: RunSpec) -> str | None:
         """Why a run has failed in another process since this sweep began, or None."""
         state = load_state(run.folder)
-        new = state.outcome == "failed" and _error_stamp(run) != self._errors[run.folder]
+        new = state.outcome == "failed" and stamp(run.folder / "error.txt") != self._errors[run.folder]
         return state.problem if new else None
-
-
-def _error_stamp(run: RunSpec) -> tuple[int, ...]:
-    """What tells one error.txt from another, whatever the clocks of two machines say."""
-    with contextlib.suppress(OSError):
-        error = (run.folder / "error.txt").stat()
-        return (error.st_ino, error.st_mtime_ns, error.st_size)
-    return ()
 
 
 def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progress: SweepProgress) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import secrets
@@ -21,7 +22,7 @@ from filelock import FileLock
 from mixexp.errors import UserError
 from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
 from mixexp.run.folder import LOCK, headline
-from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
+from mixexp.run.reader import is_run, load_state, nothing_there, read_environment
 from mixexp.run.spec import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.text import one_line, shorten
@@ -33,6 +34,8 @@ MOST_SLOTS = 10_000
 LOCK_SECONDS = 5
 QUEUE_SECONDS = 7 * 86_400
 """How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
+
+Stamp = tuple[int, ...]
 
 
 class State(StrEnum):
@@ -218,16 +221,34 @@ def _left(durations: DurationModel, runs: Sequence[RunStatus], slots: int) -> st
 
 def status(folder: Path) -> str:
     """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError without any."""
-    if not folder.is_dir():
-        raise UserError(nothing_there(folder))
-    plans = counted(folder, read_sweeps(folder, {}))
-    runs = dict(plans.runs)
-    for path in run_folders(folder):
-        if path.name not in runs:
-            runs[path.name] = begun(path)
+    plans = read_plans(folder)
+    runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
         raise UserError(nothing_there(folder))
-    return "\n".join([describe(folder, scan(folder, runs.values()), plans.slots), *plans.remarks(runs)])
+    return "\n".join([describe(folder, scan(folder, runs), plans.slots), *plans.remarks({run.name for run in runs})])
+
+
+def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
+    """The runs that the plans which count name, and then those in the folder besides."""
+    besides = sorted(path for path in folder.iterdir() if path.name not in plans.runs and path.is_dir() and is_run(path))
+    return [*plans.runs.values(), *(_begun(path, stamp(path / "environment.json")) for path in besides)]
+
+
+@functools.lru_cache(maxsize=100_000)  # a watch asks every other second; a changed file has another stamp
+def _begun(folder: Path, stamp: Stamp) -> PlannedRun:
+    """A run as its own folder describes it."""
+    return _planned(folder.name, read_environment(folder)) or PlannedRun(folder.name, "", Task("", "", 0.0))
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
+
+    Its first number is when it was last changed, in nanoseconds since 1970.
+    """
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        return (about.st_mtime_ns, about.st_size, about.st_ino)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -274,21 +295,9 @@ class Plans:
         return lines
 
 
-def read_sweeps(folder: Path, known: dict[Path, tuple[tuple[int, int], Sweep]]) -> list[Sweep]:
-    """The plans in a folder, the oldest first; known: those read before, which are read again when their file has changed."""
-    sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
-    for path in sorted((folder / SWEEPS).glob("*.json")):
-        with contextlib.suppress(OSError):
-            about = path.stat()
-            stamp = (about.st_mtime_ns, about.st_size)
-            sweeps[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read_sweep(path, about.st_mtime))
-    known.clear()
-    known.update(sweeps)
-    return sorted((sweep for _, sweep in sweeps.values()), key=lambda sweep: sweep.started)
-
-
-def _read_sweep(path: Path, written: float) -> Sweep:
-    about = read_json_or_nothing(path)
+@functools.lru_cache(maxsize=10_000)
+def _read_sweep(path: Path, stamp: Stamp) -> Sweep:
+    about, written = read_json_or_nothing(path), stamp[0] / 1e9 if stamp else 0.0
     listed = about.get("runs") if isinstance(about.get("runs"), list) else []
     planned = [_planned(run.get("name"), run) for run in listed if isinstance(run, dict)]
     texts = {key: about[key] if isinstance(about.get(key), str) else "" for key in ("command", "queue")}
@@ -303,16 +312,18 @@ def _read_sweep(path: Path, written: float) -> Sweep:
     )
 
 
-def counted(folder: Path, sweeps: Sequence[Sweep]) -> Plans:
-    """Which of a folder's plans count, the oldest first: those at work, those whose jobs may be in a queue, and the last one."""
+def read_plans(folder: Path) -> Plans:
+    """Which of a folder's plans count: those at work, those whose jobs may be in a queue, and the last one."""
     live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
+    files = sorted((folder / SWEEPS).glob("*.json"))
+    sweeps = sorted((_read_sweep(path, stamp(path)) for path in files), key=lambda sweep: sweep.started)
     runs: dict[str, PlannedRun] = {}
     queued: set[str] = set()
     queues: dict[str, None] = {}
     counting = []
-    for number, sweep in enumerate(sweeps):
+    for sweep in sweeps:
         in_queue = bool(sweep.queue) and sweep.name not in live and time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS
-        if sweep.name not in live and not in_queue and number < len(sweeps) - 1:
+        if sweep.name not in live and not in_queue and sweep is not sweeps[-1]:
             continue
         counting.append(sweep)
         runs |= sweep.runs
@@ -332,9 +343,3 @@ def _last_sign(folder: Path, sweep: Sweep) -> float:
         with contextlib.suppress(OSError):
             times.append((folder / name).stat().st_mtime)
     return max(times)
-
-
-def begun(folder: Path) -> PlannedRun:
-    """A run as its own folder describes it."""
-    about = read_environment(folder)
-    return _planned(folder.name, about) or PlannedRun(folder.name, "", Task("", "", 0.0))
