@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 import sys
 import time
 from collections import deque
@@ -49,10 +51,8 @@ class SweepProgress:
         self._bar = tqdm(total=total, disable=None, bar_format="{percentage:3.0f}% |{bar:20}| {desc}", leave=False)
         self._last = time.monotonic()
 
-    def __enter__(self) -> SweepProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Take the line away."""
         self._bar.close()
 
     def say(self, text: str) -> None:
@@ -110,7 +110,8 @@ def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationM
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = _slots([run.config for run in waiting])
-    with handled(_interrupt, "SIGTERM", "SIGHUP"), SweepProgress(total, slots, durations) as progress:
+    # a batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too
+    with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"), contextlib.closing(SweepProgress(total, slots, durations)) as progress:
         try:
             return _share_out(_Queue(waiting), slots, outcomes, progress)
         finally:
@@ -238,8 +239,3 @@ def _close(slots: Sequence[Slot]) -> None:
         for slot in slots:
             slot.close(seconds=0)
         raise
-
-
-def _interrupt(*_: Any) -> None:
-    """A batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too."""
-    raise KeyboardInterrupt

@@ -80,17 +80,6 @@ class RunStatus:
 
 
 @contextlib.contextmanager
-def announced(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> Iterator[None]:
-    """Inside, a sweep's plan is in its folder, with a lock that says that its process lives; the plan stays.
-
-    queue: the launcher whose jobs may wait somewhere else, and longer than this process lives.
-    """
-    with at_work(folder, _name_of(runs)):
-        keep_plan(folder, cells, runs, slots, queue)
-        yield
-
-
-@contextlib.contextmanager
 def at_work(folder: Path, name: str) -> Iterator[None]:
     """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with the process.
 
@@ -117,18 +106,22 @@ def _clear_dead_locks(sweeps: Path) -> None:
                 path.unlink()
 
 
-def _name_of(runs: Iterable[PlannedRun]) -> str:
+def plan_name(runs: Iterable[PlannedRun]) -> str:
+    """The name of the plan of these runs."""
     return hashlib.sha256(" ".join(sorted(run.name for run in runs)).encode()).hexdigest()[:12]
 
 
 def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> None:
-    """Write down which runs a sweep shall make, so that a folder's status can name those not begun."""
+    """Write down which runs a sweep shall make, so that a folder's status can name those not begun; the plan stays.
+
+    queue: the launcher whose jobs may wait somewhere else, and longer than the sweep's process lives.
+    """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
     listed = [{"name": run.name, "label": run.label, "task": run.task.record()} for run in runs]
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     about = {"command": command, "started": started, "cells": cells, "slots": slots, "queue": queue, "runs": listed}
-    write_atomically(folder / SWEEPS / f"{_name_of(runs)}.json", json.dumps(about, indent=1))
+    write_atomically(folder / SWEEPS / f"{plan_name(runs)}.json", json.dumps(about, indent=1))
 
 
 def scan(folder: Path, runs: Iterable[PlannedRun]) -> list[RunStatus]:
@@ -235,7 +228,7 @@ def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
 
 
 @functools.lru_cache(maxsize=100_000)  # a watch asks every other second; a changed file has another stamp
-def _begun(folder: Path, stamp: Stamp) -> PlannedRun:
+def _begun(folder: Path, version: Stamp) -> PlannedRun:
     """A run as its own folder describes it."""
     return _planned(folder.name, read_environment(folder)) or PlannedRun(folder.name, "", Task("", "", 0.0))
 
@@ -267,15 +260,14 @@ class Sweep:
 class Plans:
     """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
 
-    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue. abandoned: the sweeps that have
-    ended and do not count.
+    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its launcher's name.
+    abandoned: the sweeps that have ended and do not count.
     """
 
     runs: Mapping[str, PlannedRun]
     slots: int = 1
     working: bool = False
-    queued: frozenset[str] = frozenset()
-    queues: tuple[str, ...] = ()
+    queued: Mapping[str, str] = field(default_factory=dict)
     abandoned: Sequence[Sweep] = ()
 
     def remarks(self, runs: Container[str]) -> list[str]:
@@ -291,13 +283,13 @@ class Plans:
             were = "run was" if count == 1 else "runs were"
             lines.append(f"not counted: {count} {were} planned by {by} and never begun{again}")
         if self.queued:
-            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(self.queues)}")
+            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(dict.fromkeys(self.queued.values()))}")
         return lines
 
 
 @functools.lru_cache(maxsize=10_000)
-def _read_sweep(path: Path, stamp: Stamp) -> Sweep:
-    about, written = read_json_or_nothing(path), stamp[0] / 1e9 if stamp else 0.0
+def _read_sweep(path: Path, version: Stamp) -> Sweep:
+    about, written = read_json_or_nothing(path), version[0] / 1e9 if version else 0.0
     listed = about.get("runs") if isinstance(about.get("runs"), list) else []
     planned = [_planned(run.get("name"), run) for run in listed if isinstance(run, dict)]
     texts = {key: about[key] if isinstance(about.get(key), str) else "" for key in ("command", "queue")}
@@ -317,29 +309,20 @@ def read_plans(folder: Path) -> Plans:
     live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
     files = sorted((folder / SWEEPS).glob("*.json"))
     sweeps = sorted((_read_sweep(path, stamp(path)) for path in files), key=lambda sweep: sweep.started)
+    idle = [sweep for sweep in sweeps if sweep.queue and sweep.name not in live]
+    in_queue = [sweep for sweep in idle if time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS]
+    counting = [sweep for sweep in sweeps if sweep.name in live or sweep in in_queue or sweep is sweeps[-1]]
     runs: dict[str, PlannedRun] = {}
-    queued: set[str] = set()
-    queues: dict[str, None] = {}
-    counting = []
-    for sweep in sweeps:
-        in_queue = bool(sweep.queue) and sweep.name not in live and time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS
-        if sweep.name not in live and not in_queue and sweep is not sweeps[-1]:
-            continue
-        counting.append(sweep)
+    queues: dict[str, str] = {}
+    for sweep in counting:
         runs |= sweep.runs
-        # what a later sweep has planned again is that one's
-        queued -= sweep.runs.keys()
-        if in_queue:
-            queued |= sweep.runs.keys()
-            queues[sweep.queue] = None
+        queues |= dict.fromkeys(sweep.runs, sweep.queue if sweep in in_queue else "")  # what it has planned again is its own
+    queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
-    return Plans(runs, max(slots, 1), bool(live), frozenset(queued), tuple(queues), [sweep for sweep in sweeps if sweep not in counting])
+    return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:
     """When a sweep began, or the last of its runs did."""
-    times = [sweep.started]
-    for name in sweep.runs:
-        with contextlib.suppress(OSError):
-            times.append((folder / name).stat().st_mtime)
-    return max(times)
+    runs = [stamp(folder / name) for name in sweep.runs]
+    return max([sweep.started, *(version[0] / 1e9 for version in runs if version)])

@@ -193,8 +193,10 @@ def frame(blocks: Sequence[Block], height: int) -> Group:
         table = Table.grid(Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0))
         for one in shown:
             table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
-        rest = [words(f"... and {counts(runs[len(shown) :])}")] * (len(shown) < len(runs))
-        lines += [words(total), *[table] * bool(shown), *rest][:most]
+        parts = [words(total), table] if shown else [words(total)]
+        if len(shown) < len(runs):
+            parts.append(words(f"... and {counts(runs[len(shown) :])}"))
+        lines += parts[:most]
     return Group(*lines)
 
 
