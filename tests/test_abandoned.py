@@ -39,15 +39,11 @@ def watched(monkeypatch, capsys) -> Callable[..., list[str]]:
     def watch(folder: Path, *meanwhile: Callable[[], Any]) -> list[str]:
         left = list(meanwhile)
 
-        @contextlib.contextmanager
-        def woken() -> Iterator[Callable[[float], None]]:
-            def wait(seconds: float) -> None:
-                assert left, "it never ends"
-                left.pop(0)()
+        def sleep(seconds: float) -> None:
+            assert left, "it never ends"
+            left.pop(0)()
 
-            yield wait
-
-        monkeypatch.setattr(watching, "_woken", woken)
+        monkeypatch.setattr(watching, "sleep", sleep)
         watching.watch([folder], 2.0)
         assert not left, "it ended too early"
         return capsys.readouterr().out.splitlines()

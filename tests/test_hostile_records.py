@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from test_status import TASK, begun, ended, everything, held, keep_plan, planned
+from test_watch import looked
 
 from mixexp.errors import UserError, say
 from mixexp.run import folder as record
 from mixexp.run.reader import load_run, trained_config
 from mixexp.sweep.estimate import DurationModel
 from mixexp.sweep.status import scan, status
-from mixexp.sweep.watch import Watched, frame
+from mixexp.sweep.watch import Watched
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_controls_in_any_text_of_a_record_are_escapes(tmp_path):
     write_plan(tmp_path, {"name": "done", "label": evil, "task": TASK.record()})
     with held(tmp_path / "running"):
         lines = {line.split()[0]: line for line in status(tmp_path).splitlines()}
-        picture = frame([Watched(tmp_path)], [Watched(tmp_path).scan()], 300, 20)
+        picture = looked(Watched(tmp_path), 300, 20)
     assert lines["failed"].endswith(f"RuntimeError: {shown}") and shown in lines["failed"].partition("RuntimeError")[0]
     assert lines["running"].endswith(f"process 4711 on {shown}"[:90])
     assert lines["done"].startswith("done     done     " + shown[:20]) and lines["done"].endswith(", b 1")

@@ -91,8 +91,7 @@ def cells(*words: str, params: dict[str, str] | None = None) -> list[str]:
     """The cells of a sweep, as they go to the launcher."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         # Hydra loads plugins when it starts, and a class imported before would be another one
-        from hydra_plugins.mixexp_launcher.pool import PoolLauncher
-        from hydra_plugins.mixexp_sweeper.grid import GridSweeper
+        from hydra_plugins.mixexp_plugins import GridSweeper, PoolLauncher
 
         class Recorder(PoolLauncher):
             def launch(self, job_overrides: Any, initial_job_idx: int) -> list[Any]:

@@ -27,7 +27,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faults import MY_FAULTS, STOPPED, WORDS, begin, end, mixexp, stamps, table, until
 
-from hydra_plugins.mixexp_sweeper.search import SearchSweeper
 from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composer
@@ -40,8 +39,7 @@ from mixexp.sweep.one import single
 from mixexp.sweep.search import search as searching
 from mixexp.sweep.search.report import history, importance, slices
 from mixexp.sweep.search.search import run_search, show_plan
-from mixexp.sweep.search.study import Study
-from mixexp.sweep.search.trial import Settings, Trial, best_of
+from mixexp.sweep.search.study import Settings, Study, Trial, best_of
 from mixexp.sweep.status import status
 
 SPACE = {"optimizer.lr": {"low": 1e-3, "high": 0.5, "log": True}, "batch_size": {"low": 32, "high": 64, "step": 16}}
@@ -81,9 +79,12 @@ def composing() -> Iterator[Composer]:
 
 
 def searched(folder: Path, *words: str, **changes: Any) -> RunsFailed | None:
-    """What a search on the digits returns."""
+    """How a search on the digits fails, None where it does not."""
     with composing() as compose:
-        return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes})
+        try:
+            return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes})
+        except RunsFailed as failure:
+            return failure
 
 
 def planned(folder: Path, *words: str, **changes: Any) -> None:
@@ -372,9 +373,8 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
 
 
 def study_of(folder: Path, seed: int = 0, startup_trials: int = 5, about: Mapping[str, Any] | None = None) -> Study:
-    settings = {"config": {}, "settings": {"space": {}}} if about is None else about
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return Study(folder, settings, "maximize", seed, startup_trials, optuna.pruners.NopPruner())
+    about = {"config": {}, "settings": {"space": {}}} if about is None else about
+    return Study(folder, about, Settings(**{**SEARCH, "seed": seed, "startup_trials": startup_trials}))
 
 
 PARABOLA = space_of(
@@ -576,7 +576,9 @@ def test_a_plan_starts_nothing_and_shows_the_space_and_how_far_it_is(tmp_path, c
         planned(tmp_path, "epochs=2")
 
 
-def sweeper(launcher: Any, **found: Any) -> SearchSweeper:
+def sweeper(launcher: Any, **found: Any) -> Any:
+    from hydra_plugins.mixexp_plugins import SearchSweeper
+
     made = SearchSweeper(**{**SEARCH, **found})
     made.hydra_context = SimpleNamespace(config_loader=GlobalHydra.instance().config_loader())
     made.config, made.launcher = None, launcher
@@ -584,9 +586,10 @@ def sweeper(launcher: Any, **found: Any) -> SearchSweeper:
 
 
 def test_other_launchers_and_axes_are_refused():
-    from hydra_plugins.mixexp_launcher.pool import PlanLauncher
-
     with composing():
+        from hydra_plugins.mixexp_plugins import PlanLauncher  # Hydra loads plugins when it starts: imported before, it would be another
+
+
         with pytest.raises(UserError, match="hydra/launcher: a search trains its trials one after the other"):
             sweeper(object()).sweep([])
         with pytest.raises(UserError, match="seed=0,1 mix=none,bc: a search has one value for all that is not in its space"):

@@ -204,7 +204,7 @@ def test_several_sweeps_share_a_folder(tmp_path):
     keep_plan(tmp_path, 2, [planned("b"), planned("a")], slots=1)  # the same again
     assert len(list((tmp_path / "sweeps").iterdir())) == 2
     ended(tmp_path / "b")
-    with statuses.at_work(tmp_path, statuses._name_of([planned("b"), planned("c")])):
+    with statuses.at_work(tmp_path, statuses.plan_name([planned("b"), planned("c")])):
         *lines, total = status(tmp_path).splitlines()
     assert sorted(line.split()[0] for line in lines) == ["a", "b", "c"]
     assert total.endswith("3 runs: 1 done, 2 missing; about 10 s left with 4 at once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import itertools
 import json
 import os
@@ -18,26 +19,43 @@ import termios
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
 from test_status import begun, ended, held, one_of_each, planned, row
 
 from mixexp.errors import UserError
 from mixexp.sweep import watch as watching
 from mixexp.sweep.status import RunStatus, State, at_work, keep_plan, status
-from mixexp.sweep.watch import URGENCY, Watched, frame, seconds_between, watch
+from mixexp.sweep.watch import URGENCY, Watched, block, frame, seconds_between, watch
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
 
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return sum(0 if unicodedata.combining(a) else 2 if unicodedata.east_asian_width(a) in "WF" else 1 for a in text)
+def drawn(watched: Sequence[Watched], width: int, height: int) -> list[str]:
+    """The lines that folders have on a terminal of so many columns and lines."""
+    console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
+    lines = console.render_lines(frame([block(folder) for folder in watched], height), pad=False)
+    return ["".join(part.text for part in line).rstrip() for line in lines]
+
+
+def looked(watched: Watched, width: int, height: int) -> list[str]:
+    """The same of one folder, after another look at it."""
+    watched.scan()
+    return drawn([watched], width, height)
+
+
+def watching_of(folder: Path | str, runs: Sequence[RunStatus]) -> Watched:
+    """A folder in which these runs have been seen."""
+    watched = Watched(Path(folder))
+    watched.runs = list(runs)
+    return watched
 
 
 def states(folder: Path) -> dict[str, str]:
@@ -90,8 +108,9 @@ class Terminal:
     @property
     def pictures(self) -> list[list[str]]:
         """Every whole picture drawn, as lines."""
-        drawn = self.text.partition(ENTER)[2].partition(LEAVE)[0].split("\x1b[H")[1:]
-        return [[re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", line) for line in one.replace("\x1b[J", "").split("\r\n")] for one in drawn]
+        pictures = self.text.partition(ENTER)[2].partition(LEAVE)[0].split("\x1b[H")
+        pictures = [re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", picture).split("\r\n") for picture in pictures]
+        return [[line.rstrip() for line in picture] for picture in pictures if picture != [""]]
 
 
 @pytest.fixture
@@ -136,13 +155,13 @@ seens = st.lists(st.builds(lambda state, label, part: (state, label, part), st.s
 @settings(max_examples=200, deadline=None)
 @given(found=st.lists(seens, min_size=1, max_size=4), width=st.integers(1, 120), height=st.integers(1, 40))
 def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
-    watched = [Watched(Path(f"nowhere{place}")) for place in range(len(found))]
     seen = [[RunStatus(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)] for one in found]
-    lines = frame(watched, seen, width, height)
+    watched = [watching_of(f"nowhere{place}", one) for place, one in enumerate(seen)]
+    lines = drawn(watched, width, height)
     assert 1 <= len(lines) <= height
-    assert all(columns(line) <= width and line.isprintable() for line in lines)
+    assert all(cell_len(line) <= width and line.isprintable() for line in lines)
     if height >= len(found):
-        wide = frame(watched, seen, 1000, height)
+        wide = drawn(watched, 1000, height)
         assert [line.partition(":")[0] for line in wide if line.startswith("nowhere")] == [f"nowhere{place}" for place in range(len(found))]
 
 
@@ -150,7 +169,7 @@ def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
 @given(found=seens.filter(len), height=st.integers(3, 40))
 def test_what_runs_and_what_failed_stays_in_sight(found, height):
     seen = [RunStatus(planned(f"{n:012d}"), state, "why", part) for n, (state, _, part) in enumerate(found)]
-    total, *lines = frame([Watched(Path("nowhere"))], [seen], 1000, height)
+    total, *lines = drawn([watching_of("nowhere", seen)], 1000, height)
     counts = Counter(one.state for one in seen)
     assert all(f"{count} {state}" in total for state, count in counts.items())
     rest = lines.pop() if lines[-1].startswith("... and ") else ""
@@ -167,7 +186,7 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     with held(tmp_path / "a"), held(tmp_path / "b"):
         watched = Watched(tmp_path)
         os.utime(tmp_path / "a" / "metrics.csv", (time.time() - 30,) * 2)
-        _, first, second = frame([watched], [watched.scan()], 200, 10)
+        _, first, second = looked(watched, 200, 10)
         assert re.search(r"^a  running  seed=a  \[######\.{10}\]  40%  accuracy 0\.8125, 3\d s ago$", first)
         assert second.endswith("[................]   0%  no evaluation yet")
     keep_plan(tmp_path / "sweep", 1, [planned("a", "mix=mixup alpha=0.2 imbalance.n=100 seed=17")], slots=1)
@@ -175,7 +194,7 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     with held(tmp_path / "sweep" / "a"):
         watched = Watched(tmp_path / "sweep")
         os.utime(tmp_path / "sweep" / "a" / "metrics.csv", (time.time() - 30,) * 2)
-        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", frame([watched], [watched.scan()], 80, 10)[1])
+        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", looked(watched, 80, 10)[1])
 
 
 def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
@@ -184,13 +203,23 @@ def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
     (tmp_path / "a" / "metrics.csv").write_text(",".join(columns_of_a_game) + "\n" + ",".join(map(str, columns_of_a_game.values())) + "\n")
     with held(run.path):
         watched = Watched(tmp_path)
-        assert "modes 7.0000, high quality 0.5000" in frame([watched], [watched.scan()], 200, 10)[1]
+        assert "modes 7.0000, high quality 0.5000" in looked(watched, 200, 10)[1]
 
 
 def test_escapes_in_a_runs_words_do_not_reach_the_terminal(tmp_path):
     begun(tmp_path / "a", label="\x1b[2J\x07evil").fail("RuntimeError: \x1b]0;title\x07\n")
     watched = Watched(tmp_path)
-    assert all(line.isprintable() for line in frame([watched], [watched.scan()], 200, 10))
+    assert all(line.isprintable() for line in looked(watched, 200, 10))
+
+
+def test_letters_of_two_columns_and_of_none_take_the_columns_that_a_terminal_gives_them():
+    for label in ("研究" * 30, "e\u0301" * 60):
+        runs = [RunStatus(planned("a", label), State.FAILED, "why"), RunStatus(planned("b", "x"), State.DONE, "well")]
+        _, first, second = drawn([watching_of("nowhere", runs)], 40, 10)
+        letters = [letter for letter in first if not unicodedata.combining(letter)]
+        width = sum(2 if unicodedata.east_asian_width(letter) == "W" else 1 for letter in letters)
+        assert first.endswith("why") and "…" in first and 38 <= width <= 40
+        assert width - len("why") == len(second) - len("well"), "what is said of them stands in one column"
 
 
 # --- what is read ---
@@ -229,7 +258,7 @@ def test_a_thousand_finished_runs_cost_no_core(tmp_path):
     assert Counter(one.state for one in watched.scan()) == {"done": 1000}
     began = time.process_time()
     for _ in range(10):
-        frame([watched], [watched.scan()], 100, 40)
+        looked(watched, 100, 40)
     assert (time.process_time() - began) / 10 < 0.1
 
 
@@ -259,9 +288,9 @@ def test_runs_and_plans_that_come_later_are_seen_and_those_that_go_are_missing(t
 def test_the_time_left_is_judged_by_the_runs_that_finish_meanwhile(tmp_path):
     keep_plan(tmp_path, 2, [planned("a"), planned("b")], slots=1)
     watched = Watched(tmp_path)
-    assert "no finished run to judge the time by" in frame([watched], [watched.scan()], 200, 10)[0]
+    assert "no finished run to judge the time by" in looked(watched, 200, 10)[0]
     ended(tmp_path / "a", seconds=40.0)
-    assert "about 40 s left" in frame([watched], [watched.scan()], 200, 10)[0]
+    assert "about 40 s left" in looked(watched, 200, 10)[0]
 
 
 # --- on a terminal ---
@@ -280,7 +309,7 @@ def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path)
         assert sweep.wait() == 0
     left = screen.text.partition(LEAVE)[2]
     assert re.search(r"outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$", left, re.DOTALL)
-    assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(columns(line) <= 120 for line in one) for one in screen.pictures)
+    assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(cell_len(line) <= 120 for line in one) for one in screen.pictures)
 
 
 def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_path, sweep_at_work):
@@ -288,10 +317,10 @@ def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_
         begun(tmp_path / "sweep" / f"{n:012d}", rows=(20,))
     screen = terminal("60", "sweep", rows=10, width=50)
     place = screen.until(r"\.\.\. and 22 interrupted")
-    assert all(len(one) == 10 and all(columns(line) <= 50 for line in one) for one in screen.pictures)
+    assert all(len(one) == 10 and all(cell_len(line) <= 50 for line in one) for one in screen.pictures)
     screen.resize(6, 30)
     screen.until(r"\.\.\. and 26 interrupted", since=place, seconds=20)
-    assert all(len(screen.pictures[-1]) == 6 and columns(line) <= 30 for line in screen.pictures[-1])
+    assert all(len(screen.pictures[-1]) == 6 and cell_len(line) <= 30 for line in screen.pictures[-1])
     assert any("…" in line for line in screen.pictures[-1])
     os.write(screen.master, b"\x03")
     assert screen.ended() == 0
@@ -324,15 +353,11 @@ def test_a_file_gets_lines_only_when_something_has_changed(tmp_path, monkeypatch
     )
     printed = []
 
-    @contextlib.contextmanager
-    def woken() -> Iterator[Any]:
-        def wait(seconds: float) -> None:
-            printed.append(capsys.readouterr().out.splitlines())
-            next(looks)()
+    def sleep(seconds: float) -> None:
+        printed.append(capsys.readouterr().out.splitlines())
+        next(looks)()
 
-        yield wait
-
-    monkeypatch.setattr(watching, "_woken", woken)
+    monkeypatch.setattr(watching, "sleep", sleep)
     with contextlib.ExitStack() as sweep:
         sweep.enter_context(at_work(tmp_path, "sweep"))
         looks = itertools.chain(looks, [sweep.close])
@@ -346,9 +371,9 @@ def test_a_file_gets_lines_only_when_something_has_changed(tmp_path, monkeypatch
     assert both == ["b  done  seed=b  accuracy 0.8750", f"{tmp_path}: 2 runs: 2 done"]
 
 
-def test_a_pipe_gets_no_escapes_and_no_torch_is_imported(tmp_path):
+def test_a_pipe_gets_no_escapes_and_neither_torch_nor_rich_is_imported(tmp_path):
     ended(tmp_path / "sweep" / "a")
-    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep', '--watch']; c.main(); sys.exit('torch' in sys.modules)"
+    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep', '--watch']; c.main(); sys.exit(bool({'torch', 'rich'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "a  done  seed=a  accuracy 0.8750\nsweep: 1 run: 1 done\n")
 
@@ -382,5 +407,5 @@ def test_without_watch_a_folder_that_is_not_there_is_an_error_as_before(tmp_path
 def test_a_name_that_resembles_another_is_hinted_at_while_waiting(tmp_path):
     (tmp_path / "small_data").mkdir()
     watched = Watched(tmp_path / "smal_data")
-    (line,) = frame([watched], [watched.scan()], 500, 10)
+    (line,) = looked(watched, 500, 10)
     assert line.endswith("no run yet, waiting for one. Did you mean 'small_data'?")

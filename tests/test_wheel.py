@@ -38,7 +38,7 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"mixexp/conf/config.yaml", "mixexp/conf/experiment/small_data.yaml", "hydra_plugins/mixexp_launcher/pool.py"} <= names
+    assert {"mixexp/conf/config.yaml", "mixexp/conf/experiment/small_data.yaml", "hydra_plugins/mixexp_plugins.py"} <= names
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"mixexp/{name}" for name in shipped} <= names
     assert {f"mixexp/report/page/page.{kind}" for kind in ("html", "css", "js")} <= names

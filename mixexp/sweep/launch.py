@@ -19,10 +19,9 @@ from mixexp.plan.plan import Plan, plan, stale
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.estimate import DurationModel
-from mixexp.sweep.one import earlier_end, print_notes
+from mixexp.sweep.one import earlier_end, failures_of, print_notes
 from mixexp.sweep.pool import Outcomes, run_all, slots_for
-from mixexp.sweep.status import PlannedRun, announced, describe, scan
-from mixexp.text import one_line
+from mixexp.sweep.status import PlannedRun, at_work, describe, keep_plan, plan_name, scan
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
@@ -31,21 +30,21 @@ Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
 """Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
 
 
-def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> RunsFailed | None:
-    """Plan a sweep, train its runs on this machine's slots, and return the failure, if any, for Hydra to raise."""
+def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
+    """Plan a sweep and train its runs on this machine's slots.
+
+    Raises UserError for cells that cannot run, before any starts, and RunsFailed where runs failed.
+    """
 
     def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
         stopped = run_all(waiting, outcomes, DurationModel.from_finished_runs(sweep.folder))
         return "the sweep stopped at the first failure (fail_fast)" if stopped else None
 
-    return _run_sweep(cells, words, train)
+    _run_sweep(cells, words, train)
 
 
 def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
-    """Plan a sweep, let a launcher of Hydra's make a job of every different run that is to do, and say how it ended.
-
-    Raises UserError for cells that cannot run, before any starts, and RunsFailed where runs failed.
-    """
+    """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it returns."""
     for cell in cells:
         _use_any_device(cell)
     unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
@@ -64,9 +63,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
         return gave_up
 
     queue = "" if type(launcher).__name__ in AT_HOME else type(launcher).__name__
-    failure = _run_sweep(cells, words, train, slots=1, queue=queue, here=False)
-    if failure is not None:
-        raise failure
+    _run_sweep(cells, words, train, slots=1, queue=queue, here=False)
     return returns
 
 
@@ -84,21 +81,23 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
 
 def _run_sweep(
     cells: Sequence[Composed], words: Sequence[Sequence[str]], train: Train, slots: int | None = None, queue: str = "", here: bool = True
-) -> RunsFailed | None:
+) -> None:
     """Plan a sweep, write its plan down for others, train the runs that are to do, and print the summary.
 
     slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether this
-    machine is to train the runs. Raises UserError for cells that cannot run.
+    machine is to train the runs.
     """
     sweep = plan(cells, words, here)
     sweep.check()
     if len(sweep.runs) < sweep.remaining:
         print(f"{sweep.remaining} cells are {len(sweep.runs)} different runs: cells that act alike run once")
     print_notes(sweep.runs, alone=sweep.cells == 1)
-    with announced(sweep.folder, sweep.cells, _planned(sweep), slots or _slots(sweep), queue):
+    runs = _planned(sweep)
+    with at_work(sweep.folder, plan_name(runs)):
+        keep_plan(sweep.folder, sweep.cells, runs, slots or _slots(sweep), queue)
         outcomes, waiting = partition_runs(sweep.runs)
         why_stopped = train(sweep, waiting, outcomes) if waiting else None
-    return print_summary(sweep, outcomes, why_stopped)
+    _print_summary(sweep, outcomes, why_stopped)
 
 
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
@@ -116,8 +115,8 @@ def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
     return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
 
 
-def print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = None) -> RunsFailed | None:
-    """Print a sweep's closing line; what to raise where runs failed or the sweep was stopped, with the table of failures."""
+def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> None:
+    """Print a sweep's closing line; raises RunsFailed with the table of failures where runs failed or the sweep was stopped."""
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
     show(
@@ -126,17 +125,16 @@ def print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None = Non
     )
     lines = [f"left out: {line}" for line in sweep.left_out()]
     if outcomes.failures:
-        reasons = {run: outcomes.failures[run.folder.name].rstrip() for run in sweep.runs if run.folder.name in outcomes.failures}
-        width = max(len(run.label) for run in reasons)
-        lines.append(f"{len(reasons)} of {len(sweep.runs)} runs failed; error.txt in a run's folder says more:")
-        lines += [f"  {run.folder.name}  {run.label:<{width}}  {one_line((why or '?').splitlines()[-1])}" for run, why in reasons.items()]
+        failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
+        lines += failures_of("runs", len(sweep.runs), [(name, label, outcomes.failures[name].rstrip()) for name, label in failed])
     if outcomes.failed_before:
         lines.append(f"{outcomes.failed_before} of them had failed before and were left so; retry=failed tries them again")
     if why_stopped is not None:
         lines.append(why_stopped)
     elif missing:
         lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
-    return RunsFailed("\n".join(lines)) if lines else None
+    if lines:
+        raise RunsFailed("\n".join(lines))
 
 
 def _use_any_device(cell: Composed) -> None:

@@ -29,7 +29,7 @@ from mixexp.run.session import Progress
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.stream import DeviceStream
-from mixexp.text import escaped
+from mixexp.text import escaped, one_line
 
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
@@ -92,6 +92,13 @@ def earlier_end(run: RunSpec, retry: bool = False) -> State | None:
     return state if state.over or left else None
 
 
+def failures_of(kind: str, count: int, failed: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Lines on those of so many runs or trials (the kind) that failed: each one's folder, label and reason."""
+    width = max(len(label) for _, label, _ in failed)
+    lines = [f"  {folder:<12}  {label:<{width}}  {one_line((reason.splitlines() or ['?'])[-1])}" for folder, label, reason in failed]
+    return [f"{len(failed)} of {count} {kind} failed; error.txt in a run's folder says more:", *lines]
+
+
 def execute_with_bar(
     run: RunSpec, stop: threading.Event, on_progress: Callable[[Progress], None] | None = None, **bar_options: Any
 ) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def iterate(
             return state.result
         for name in FILES:
             put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
-        output = after.enter_context(redirect_output(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
+        outside = after.enter_context(output_to_file(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
         if state.outcome == "damaged":
             quarantine(run.folder, state.problem, note)
         folder = after.enter_context(logged(run.folder, run.config, note))
@@ -167,7 +174,7 @@ def iterate(
                     torch.set_num_threads(run.config.threads)  # a neighbour's may be others
                     if (progress := next(steps, None)) is None:
                         break
-                    with output.paused() if output is not None else contextlib.nullcontext():
+                    with output_to(*outside) if outside is not None else contextlib.nullcontext():
                         yield progress
                     if stop.is_set() and progress.step < progress.steps:
                         raise KeyboardInterrupt
@@ -216,44 +223,38 @@ def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:
     note(f"damaged: {problem}; its files are kept as *.damaged, and the run is made again")
 
 
-class redirect_output:  # named as contextlib.redirect_stdout is
-    """This process's output, and that of the libraries in it, goes to a file, which is removed where it stays empty."""
-
-    def __init__(self, path: Path, append: bool) -> None:
-        self._path = path
-        self._file = path.open("ab" if append else "wb")
-        self._originals: list[int] = []
-
-    def __enter__(self) -> redirect_output:
-        self._redirect()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-        self._file.close()
+@contextlib.contextmanager
+def output_to_file(path: Path, append: bool) -> Iterator[list[int]]:
+    """Inside, this process's output goes to a file, which is removed where it stays empty; gives what `output_to` gives."""
+    try:
+        with path.open("ab" if append else "wb") as file, output_to(file.fileno(), file.fileno()) as before:
+            yield before
+    finally:
         with contextlib.suppress(OSError):
-            if not self._path.stat().st_size:
-                self._path.unlink()
+            if not path.stat().st_size:
+                path.unlink()
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Inside, the output goes where it went before."""
-        self._restore()
-        try:
-            yield
-        finally:
-            self._redirect()
 
-    def _redirect(self) -> None:
-        self._originals = [os.dup(number) for number in (1, 2)]
-        for number in (1, 2):
-            os.dup2(self._file.fileno(), number)
+@contextlib.contextmanager
+def output_to(*files: int) -> Iterator[list[int]]:
+    """Inside, this process's output and errors, and those of the libraries in it, go to two files, given by their numbers.
 
-    def _restore(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # a full disk
-                stream.flush()
-        for number, original in zip((1, 2), self._originals, strict=True):
-            os.dup2(original, number)
-            os.close(original)
-        self._originals = []
+    Gives the numbers of those that they went to before.
+    """
+    _flush()
+    before = [os.dup(number) for number in (1, 2)]
+    for number, file in zip((1, 2), files, strict=True):
+        os.dup2(file, number)
+    try:
+        yield before
+    finally:
+        _flush()
+        for number, file in zip((1, 2), before, strict=True):
+            os.dup2(file, number)
+            os.close(file)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a full disk
+            stream.flush()

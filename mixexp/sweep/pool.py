@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import sys
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
+from mixexp.sweep.status import stamp
 from mixexp.text import escaped
 
 TICK_SECONDS = 0.5
@@ -50,10 +52,8 @@ class SweepProgress:
         self._bar = tqdm(total=total, disable=None, bar_format="{percentage:3.0f}% |{bar:20}| {desc}", leave=False)
         self._last = time.monotonic()
 
-    def __enter__(self) -> SweepProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Take the line away."""
         self._bar.close()
 
     def say(self, text: str) -> None:
@@ -111,7 +111,8 @@ def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationM
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = _slots([run.config for run in waiting])
-    with handled(_interrupt, "SIGTERM", "SIGHUP"), SweepProgress(total, slots, durations) as progress:
+    # a batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too
+    with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"), contextlib.closing(SweepProgress(total, slots, durations)) as progress:
         try:
             return _share_out(_Queue(waiting), slots, outcomes, progress)
         finally:
@@ -127,7 +128,7 @@ class _Queue:
         self._free = deque(runs)
         self._elsewhere: deque[tuple[float, RunSpec]] = deque()
         self._alone: set[Path] = set()
-        self._errors = {run.folder: _error_stamp(run) for run in runs}
+        self._errors = {run.folder: stamp(run.folder / "error.txt") for run in runs}
 
     @property
     def free(self) -> list[RunSpec]:
@@ -165,16 +166,8 @@ class _Queue:
     def failed_elsewhere(self, run: RunSpec) -> str | None:
         """Why a run has failed in another process since this sweep began, or None."""
         state = load_state(run.folder)
-        new = state.outcome == "failed" and _error_stamp(run) != self._errors[run.folder]
+        new = state.outcome == "failed" and stamp(run.folder / "error.txt") != self._errors[run.folder]
         return state.problem if new else None
-
-
-def _error_stamp(run: RunSpec) -> tuple[int, ...]:
-    """What tells one error.txt from another, whatever the clocks of two machines say."""
-    with contextlib.suppress(OSError):
-        error = (run.folder / "error.txt").stat()
-        return (error.st_ino, error.st_mtime_ns, error.st_size)
-    return ()
 
 
 def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progress: SweepProgress) -> bool:
@@ -247,8 +240,3 @@ def _close(slots: Sequence[Slot]) -> None:
         for slot in slots:
             slot.close(seconds=0)
         raise
-
-
-def _interrupt(*_: Any) -> None:
-    """A batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too."""
-    raise KeyboardInterrupt

@@ -126,11 +126,12 @@ class Slot:
     def end(self, reason: str) -> tuple[str, str]:
         """Kill the process and keep the reason as its run's failure; where others shared it, nobody knows whose it was."""
         self._kill()
-        return self._again(reason) if self._shared else self._failure(reason)
+        return self._lost(reason)
 
-    def _again(self, reason: str) -> tuple[str, str]:
+    def _lost(self, reason: str) -> tuple[str, str]:
+        shared = self._shared
         self._leave()
-        return "again", reason
+        return ("again", reason) if shared else self._failure(reason)
 
     def ask_to_end(self) -> None:
         """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
@@ -175,7 +176,7 @@ class Slot:
         if code is not None and code < 0:
             hint = " (the system's, perhaps, for lack of memory)" if -code == signal.SIGKILL else ""
             reason = f"the run's process was killed by {signal.Signals(-code).name}{hint}"
-        return self._again(reason) if self._shared else self._failure(reason)
+        return self._lost(reason)
 
     def _failure(self, reason: str) -> tuple[str, str]:
         """Keep the reason, after the end of what the run printed."""

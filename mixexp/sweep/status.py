@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import secrets
@@ -21,7 +22,7 @@ from filelock import FileLock
 from mixexp.errors import UserError
 from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
 from mixexp.run.folder import LOCK, headline
-from mixexp.run.reader import load_state, nothing_there, read_environment, run_folders
+from mixexp.run.reader import is_run, load_state, nothing_there, read_environment
 from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.text import one_line, shorten
@@ -33,6 +34,8 @@ MOST_SLOTS = 10_000
 LOCK_SECONDS = 5
 QUEUE_SECONDS = 7 * 86_400
 """How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
+
+Stamp = tuple[int, ...]
 
 
 class State(StrEnum):
@@ -77,17 +80,6 @@ class RunStatus:
 
 
 @contextlib.contextmanager
-def announced(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> Iterator[None]:
-    """Inside, a sweep's plan is in its folder, with a lock that says that its process lives; the plan stays.
-
-    queue: the launcher whose jobs may wait somewhere else, and longer than this process lives.
-    """
-    with at_work(folder, _name_of(runs)):
-        keep_plan(folder, cells, runs, slots, queue)
-        yield
-
-
-@contextlib.contextmanager
 def at_work(folder: Path, name: str) -> Iterator[None]:
     """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with the process.
 
@@ -114,18 +106,22 @@ def _clear_dead_locks(sweeps: Path) -> None:
                 path.unlink()
 
 
-def _name_of(runs: Iterable[PlannedRun]) -> str:
+def plan_name(runs: Iterable[PlannedRun]) -> str:
+    """The name of the plan of these runs."""
     return hashlib.sha256(" ".join(sorted(run.name for run in runs)).encode()).hexdigest()[:12]
 
 
 def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> None:
-    """Write down which runs a sweep shall make, so that a folder's status can name those not begun."""
+    """Write down which runs a sweep shall make, so that a folder's status can name those not begun; the plan stays.
+
+    queue: the launcher whose jobs may wait somewhere else, and longer than the sweep's process lives.
+    """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
     listed = [{"name": run.name, "label": run.label, "task": run.task.record()} for run in runs]
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     about = {"command": command, "started": started, "cells": cells, "slots": slots, "queue": queue, "runs": listed}
-    write_atomically(folder / SWEEPS / f"{_name_of(runs)}.json", json.dumps(about, indent=1))
+    write_atomically(folder / SWEEPS / f"{plan_name(runs)}.json", json.dumps(about, indent=1))
 
 
 def scan(folder: Path, runs: Iterable[PlannedRun]) -> list[RunStatus]:
@@ -218,16 +214,34 @@ def _left(durations: DurationModel, runs: Sequence[RunStatus], slots: int) -> st
 
 def status(folder: Path) -> str:
     """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError without any."""
-    if not folder.is_dir():
-        raise UserError(nothing_there(folder))
-    plans = counted(folder, read_sweeps(folder, {}))
-    runs = dict(plans.runs)
-    for path in run_folders(folder):
-        if path.name not in runs:
-            runs[path.name] = begun(path)
+    plans = read_plans(folder)
+    runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
         raise UserError(nothing_there(folder))
-    return "\n".join([describe(folder, scan(folder, runs.values()), plans.slots), *plans.remarks(runs)])
+    return "\n".join([describe(folder, scan(folder, runs), plans.slots), *plans.remarks({run.name for run in runs})])
+
+
+def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
+    """The runs that the plans which count name, and then those in the folder besides."""
+    besides = sorted(path for path in folder.iterdir() if path.name not in plans.runs and path.is_dir() and is_run(path))
+    return [*plans.runs.values(), *(_begun(path, stamp(path / "environment.json")) for path in besides)]
+
+
+@functools.lru_cache(maxsize=100_000)  # a watch asks every other second; a changed file has another stamp
+def _begun(folder: Path, version: Stamp) -> PlannedRun:
+    """A run as its own folder describes it."""
+    return _planned(folder.name, read_environment(folder)) or PlannedRun(folder.name, "", Task("", "", 0.0))
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
+
+    Its first number is when it was last changed, in nanoseconds since 1970.
+    """
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        return (about.st_mtime_ns, about.st_size, about.st_ino)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -246,15 +260,14 @@ class Sweep:
 class Plans:
     """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
 
-    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue. abandoned: the sweeps that have
-    ended and do not count.
+    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its launcher's name.
+    abandoned: the sweeps that have ended and do not count.
     """
 
     runs: Mapping[str, PlannedRun]
     slots: int = 1
     working: bool = False
-    queued: frozenset[str] = frozenset()
-    queues: tuple[str, ...] = ()
+    queued: Mapping[str, str] = field(default_factory=dict)
     abandoned: Sequence[Sweep] = ()
 
     def remarks(self, runs: Container[str]) -> list[str]:
@@ -270,25 +283,13 @@ class Plans:
             were = "run was" if count == 1 else "runs were"
             lines.append(f"not counted: {count} {were} planned by {by} and never begun{again}")
         if self.queued:
-            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(self.queues)}")
+            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(dict.fromkeys(self.queued.values()))}")
         return lines
 
 
-def read_sweeps(folder: Path, known: dict[Path, tuple[tuple[int, int], Sweep]]) -> list[Sweep]:
-    """The plans in a folder, the oldest first; known: those read before, which are read again when their file has changed."""
-    sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
-    for path in sorted((folder / SWEEPS).glob("*.json")):
-        with contextlib.suppress(OSError):
-            about = path.stat()
-            stamp = (about.st_mtime_ns, about.st_size)
-            sweeps[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read_sweep(path, about.st_mtime))
-    known.clear()
-    known.update(sweeps)
-    return sorted((sweep for _, sweep in sweeps.values()), key=lambda sweep: sweep.started)
-
-
-def _read_sweep(path: Path, written: float) -> Sweep:
-    about = read_json_or_nothing(path)
+@functools.lru_cache(maxsize=10_000)
+def _read_sweep(path: Path, version: Stamp) -> Sweep:
+    about, written = read_json_or_nothing(path), version[0] / 1e9 if version else 0.0
     listed = about.get("runs") if isinstance(about.get("runs"), list) else []
     planned = [_planned(run.get("name"), run) for run in listed if isinstance(run, dict)]
     texts = {key: about[key] if isinstance(about.get(key), str) else "" for key in ("command", "queue")}
@@ -303,38 +304,25 @@ def _read_sweep(path: Path, written: float) -> Sweep:
     )
 
 
-def counted(folder: Path, sweeps: Sequence[Sweep]) -> Plans:
-    """Which of a folder's plans count, the oldest first: those at work, those whose jobs may be in a queue, and the last one."""
+def read_plans(folder: Path) -> Plans:
+    """Which of a folder's plans count: those at work, those whose jobs may be in a queue, and the last one."""
     live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
+    files = sorted((folder / SWEEPS).glob("*.json"))
+    sweeps = sorted((_read_sweep(path, stamp(path)) for path in files), key=lambda sweep: sweep.started)
+    idle = [sweep for sweep in sweeps if sweep.queue and sweep.name not in live]
+    in_queue = [sweep for sweep in idle if time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS]
+    counting = [sweep for sweep in sweeps if sweep.name in live or sweep in in_queue or sweep is sweeps[-1]]
     runs: dict[str, PlannedRun] = {}
-    queued: set[str] = set()
-    queues: dict[str, None] = {}
-    counting = []
-    for number, sweep in enumerate(sweeps):
-        in_queue = bool(sweep.queue) and sweep.name not in live and time.time() - _last_sign(folder, sweep) < QUEUE_SECONDS
-        if sweep.name not in live and not in_queue and number < len(sweeps) - 1:
-            continue
-        counting.append(sweep)
+    queues: dict[str, str] = {}
+    for sweep in counting:
         runs |= sweep.runs
-        # what a later sweep has planned again is that one's
-        queued -= sweep.runs.keys()
-        if in_queue:
-            queued |= sweep.runs.keys()
-            queues[sweep.queue] = None
+        queues |= dict.fromkeys(sweep.runs, sweep.queue if sweep in in_queue else "")  # what it has planned again is its own
+    queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
-    return Plans(runs, max(slots, 1), bool(live), frozenset(queued), tuple(queues), [sweep for sweep in sweeps if sweep not in counting])
+    return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:
     """When a sweep began, or the last of its runs did."""
-    times = [sweep.started]
-    for name in sweep.runs:
-        with contextlib.suppress(OSError):
-            times.append((folder / name).stat().st_mtime)
-    return max(times)
-
-
-def begun(folder: Path) -> PlannedRun:
-    """A run as its own folder describes it."""
-    about = read_environment(folder)
-    return _planned(folder.name, about) or PlannedRun(folder.name, "", Task("", "", 0.0))
+    runs = [stamp(folder / name) for name in sweep.runs]
+    return max([sweep.started, *(version[0] / 1e9 for version in runs if version)])

@@ -6,23 +6,26 @@ import contextlib
 import math
 import os
 import re
-import select
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
 from mixexp.errors import UserError, closest
 from mixexp.run.folder import headline
-from mixexp.run.reader import is_run
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.status import PlannedRun, Plans, RunStatus, State, Sweep, begun, counted, counts, read_sweeps, scan, totals
-from mixexp.text import one_line, printable, shorten
+from mixexp.sweep.status import PlannedRun, Plans, RunStatus, Stamp, State, counts, known_runs, read_plans, scan, stamp, totals
+from mixexp.text import one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+Block = tuple[str, Sequence[RunStatus]]
+"""What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
 
 URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.MISSING)
 """The order in which a screen too small for all shows them."""
@@ -30,8 +33,6 @@ SECONDS = 2
 BAR, LABEL = 16, 10
 """Columns of a bar, and of a label at the least."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
-ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # another screen without a cursor, and back
-HOME, LINE, BELOW = "\x1b[H", "\x1b[K", "\x1b[J"  # to the first letter; clear a line, and what is below
 
 
 class Watched:
@@ -39,53 +40,51 @@ class Watched:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.durations, self.plans = folder, DurationModel(), Plans({})
-        self._sweeps: dict[Path, tuple[tuple[int, int], Sweep]] = {}
-        self._begun: dict[str, PlannedRun] = {}
-        self._over: dict[str, RunStatus] = {}
-        self._failed: dict[str, tuple[int, RunStatus]] = {}
+        self.runs: list[RunStatus] = []
+        self._ended: dict[str, tuple[Stamp, RunStatus]] = {}
 
     def scan(self) -> list[RunStatus]:
         """The state of its runs, those planned first; none where there is nothing yet."""
-        self.plans = counted(self.folder, read_sweeps(self.folder, self._sweeps))  # before its runs: what is at work then may end meanwhile
-        there = _names(self.folder)
-        for name in sorted(there - self.plans.runs.keys()):
-            known = self._begun.get(name)
-            # a run names itself a moment after its folder is there
-            if (known is None or not (known.label or name in self._over)) and is_run(self.folder / name):
-                self._begun[name] = begun(self.folder / name)
-        runs = {**self._begun, **self.plans.runs}
-        order = dict.fromkeys([*self.plans.runs, *self._begun])
-        return [self._status(runs[name], name in there) for name in order]
+        self.plans = read_plans(self.folder)  # before its runs: what is at work then may end meanwhile
+        self.runs = []
+        with contextlib.suppress(OSError):  # the folder is no more, or cannot be looked into
+            self.runs = [self._status(run) for run in known_runs(self.folder, self.plans)]
+        return self.runs
 
-    def is_over(self, runs: Sequence[RunStatus]) -> bool:
+    def _status(self, run: PlannedRun) -> RunStatus:
+        folder = self.folder / run.name
+        if not folder.is_dir():
+            self._ended.pop(run.name, None)
+            return RunStatus(run, State.MISSING)
+        error, known = stamp(folder / "error.txt"), self._ended.get(run.name)
+        if known is not None and known[0] == error:
+            return replace(known[1], run=run)  # a plan made since may know its label
+        (status,) = scan(self.folder, [run])
+        if status.state in (State.DONE, State.DIVERGED, State.FAILED):
+            self._ended[run.name] = (error, status)
+        if status.state is State.DONE:
+            self.durations.observe(run.task, status.seconds)
+        return status
+
+    @property
+    def is_over(self) -> bool:
         """Whether nobody works on any of its runs, and something has been there."""
-        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in runs)
-        return bool(runs) and not (self.plans.working or queued or any(status.state is State.RUNNING for status in runs))
+        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
+        return bool(self.runs) and not (self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs))
 
-    def remarks(self, runs: Sequence[RunStatus]) -> list[str]:
+    def total(self) -> str:
+        """One line on all of its runs."""
+        if self.runs:
+            return totals(self.folder, self.runs, self.durations, self.plans.slots)
+        beside = [path.name for path in self.folder.absolute().parent.glob("*") if path.is_dir() and path != self.folder.absolute()]
+        return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
+
+    def remarks(self) -> list[str]:
         """What is left undone in the folder, where nobody works any more."""
-        left = sum(status.state.to_do for status in runs)
+        left = sum(status.state.to_do for status in self.runs)
         them = "it" if left == 1 else "them"
         idle = [f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on with {them}"]
-        return idle * bool(left) + self.plans.remarks({status.run.name for status in runs})
-
-    def _status(self, run: PlannedRun, there: bool) -> RunStatus:
-        if not there:
-            self._over.pop(run.name, None)
-            return RunStatus(run, State.MISSING)
-        if run.name in self._over:
-            return replace(self._over[run.name], run=run)  # a plan made since may know its label
-        error = _stamp(self.folder / run.name / "error.txt")
-        if error and self._failed.get(run.name, (0, None))[0] == error:
-            return replace(self._failed[run.name][1], run=run)
-        (status,) = scan(self.folder, [run])
-        if status.state in (State.DONE, State.DIVERGED):
-            self._over[run.name] = status
-            if status.state is State.DONE:
-                self.durations.observe(run.task, status.seconds)
-        if status.state is State.FAILED:
-            self._failed[run.name] = (error, status)
-        return status
+        return idle * bool(left) + self.plans.remarks({status.run.name for status in self.runs})
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
@@ -100,10 +99,10 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
                 text = waiting.pop(0)
         elif word.startswith("--watch="):
             text = word.partition("=")[2]
+        elif word.startswith("-"):
+            raise UserError(f"status: {word}: no such option; there is --watch [SECONDS].{closest(word, ['--watch'])}")
         else:
             rest.append(word)
-    if unknown := [word for word in rest if word.startswith("-")]:
-        raise UserError(f"status: {unknown[0]}: no such option; there is --watch [SECONDS].{closest(unknown[0], ['--watch'])}")
     if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
         raise UserError(f"status: --watch {text}: needs a number of seconds from 0.1 to 86400")
     return None if text is None else float(text), rest
@@ -120,100 +119,96 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
     A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there is waited for.
     """
     watched = [Watched(folder) for folder in folders]
-    with _woken() as wait, handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
-        show = _draw if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else _print
-        for folder, runs in zip(watched, show(watched, seconds, wait), strict=True):
-            print("".join(f"{printable(line)}\n" for line in folder.remarks(runs)), end="", flush=True)
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    with handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
+        with _screen() if terminal else contextlib.nullcontext(_log()) as show:
+            while True:
+                for folder in watched:
+                    folder.scan()
+                show(watched)
+                if all(folder.is_over for folder in watched):
+                    break
+                sleep(seconds)
+        for line in (line for folder in watched for line in folder.remarks()):
+            print(printable(line), flush=True)
 
 
-def _draw(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[RunStatus]]:
-    """On a terminal, whose last picture stays; the runs as they were seen last."""
-    lines: list[str] = []
-    sys.stdout.write(ENTER)
+@contextlib.contextmanager
+def _screen() -> Iterator[Callable[[Sequence[Watched]], None]]:
+    """A function that draws folders on the terminal's other screen; the last picture stays on the usual one."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console, blocks = Console(), []
+
+    def picture() -> Group:  # also asked for every second in a thread of Live's, since the terminal may have another size
+        return frame(blocks, console.height)
+
+    def show(watched: Sequence[Watched]) -> None:
+        blocks[:] = [block(folder) for folder in watched]
+        live.refresh()
+
     try:
-        while True:
-            runs = [folder.scan() for folder in watched]
-            width, height = shutil.get_terminal_size()
-            lines = frame(watched, runs, width, height)
-            # a line is cleared before it is written: behind its last column, clearing would take that letter away
-            rest = f"\n{BELOW}" if len(lines) < height else ""
-            sys.stdout.write(HOME + "\n".join(f"{LINE}{line}" for line in lines) + rest)
-            sys.stdout.flush()
-            if _is_over(watched, runs):
-                return runs
-            wait(seconds)
+        with Live(console=console, screen=True, refresh_per_second=1, get_renderable=picture) as live:
+            yield show
     finally:
-        sys.stdout.write(LEAVE + "".join(f"{line}\n" for line in lines))
-        sys.stdout.flush()
+        console.print(picture())
 
 
-def _print(watched: Sequence[Watched], seconds: float, wait: Callable[[float], None]) -> list[list[RunStatus]]:
-    """To a file or a pipe: the runs that have changed and the totals, when anything has; the runs as they were seen last."""
-    printed: list[dict[str, str]] = [{} for _ in watched]
-    totals_printed = [""] * len(watched)
-    while True:
-        runs = [folder.scan() for folder in watched]
-        for place, folder in enumerate(watched):
-            lines = {s.run.name: "  ".join([s.run.name, s.state, s.run.label, s.detail]).rstrip() for s in runs[place]}
-            total = _total(folder, runs[place])
-            new = [line for name, line in lines.items() if printed[place].get(name) != line]
-            if new or total != totals_printed[place]:
-                print("\n".join(map(printable, [*new, total])), flush=True)
-            printed[place], totals_printed[place] = lines, total
-        if _is_over(watched, runs):
-            return runs
-        wait(seconds)
+def _log() -> Callable[[Sequence[Watched]], None]:
+    """A function that prints, to a file or a pipe, the runs that have changed and the totals, when anything has."""
+    printed: dict[Watched, set[str]] = {}
+
+    def show(watched: Sequence[Watched]) -> None:
+        for folder in watched:
+            lines = ["  ".join([one.run.name, one.state, one.run.label, one.detail]).rstrip() for one in folder.runs]
+            lines.append(folder.total())
+            if new := [line for line in lines if line not in printed.get(folder, ())]:
+                print("\n".join(map(printable, dict.fromkeys([*new, lines[-1]]))), flush=True)
+            printed[folder] = set(lines)
+
+    return show
 
 
-def frame(watched: Sequence[Watched], runs: Sequence[Sequence[RunStatus]], width: int, height: int) -> list[str]:
-    """What fits on a screen: each folder's totals and as many of its runs as there is room for, the running and failed ones first."""
-    heights = _shared([1 + len(of_folder) for of_folder in runs], height)
-    blocks = [_block(*block, width) for block in zip(watched, runs, heights, strict=True)]
-    lines = [line for block in blocks for line in block]
-    return [shorten(printable(line), width) for line in lines[:height]]
+def block(folder: Watched) -> Block:
+    """What there is to draw of a folder, the running and failed runs first."""
+    runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
+    return folder.total(), [replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs]
 
 
-def _block(watched: Watched, runs: Sequence[RunStatus], most: int, width: int) -> list[str]:
-    """At most so many lines of a folder."""
-    rows = sorted(runs, key=lambda status: URGENCY.index(status.state))
-    shown = rows if len(rows) < most else rows[: max(most - 2, 0)]
-    lines = [_total(watched, runs), *_rows(watched.folder, shown, width)]
-    if len(shown) < len(rows):
-        lines.append(f"... and {counts(rows[len(shown) :])}")
-    return lines[:most]
+def frame(blocks: Sequence[Block], height: int) -> Group:
+    """What fits on a screen of so many lines: each folder's totals and as many of its runs as there is room for."""
+    from rich.console import Group
+    from rich.table import Column, Table
+    from rich.text import Text
 
+    def words(text: str) -> Text:
+        return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
-def _rows(folder: Path, runs: Sequence[RunStatus], width: int) -> Iterator[str]:
-    """A line a run, in columns; a long label gives way to what is said of the run."""
-    details = [_progress(folder, status) if status.state is State.RUNNING else status.detail for status in runs]
-    beside = max((len(s.run.name) + len(s.state) + len(detail) + 6 for s, detail in zip(runs, details, strict=True)), default=0)
-    labels = [shorten(one_line(status.run.label), max(width - beside, LABEL)) for status in runs]
-    states, longest = (max(map(len, column), default=0) for column in ([status.state for status in runs], labels))
-    for status, label, detail in zip(runs, labels, details, strict=True):
-        yield "  ".join([status.run.name, status.state.ljust(states), label.ljust(longest), detail]).rstrip()
+    lines: list[Text | Table] = []
+    for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
+        shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
+        # a long label gives way to what is said of the run
+        label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
+        table = Table.grid(Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0))
+        for one in shown:
+            table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
+        parts = [words(total), table] if shown else [words(total)]
+        if len(shown) < len(runs):
+            parts.append(words(f"... and {counts(runs[len(shown) :])}"))
+        lines += parts[:most]
+    return Group(*lines)
 
 
 def _progress(folder: Path, status: RunStatus) -> str:
     """A running run's bar, its last figures and how long ago they were."""
     filled = math.floor(BAR * status.fraction)
     bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {status.fraction:4.0%}"
-    written = _stamp(folder / status.run.name / "metrics.csv")
+    written = stamp(folder / status.run.name / "metrics.csv")
     if not status.last or not written:
         return f"{bar}  no evaluation yet"
     names = ("accuracy",) if "accuracy" in status.last else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
-    return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written / 1e9, 0))} ago"
-
-
-def _total(watched: Watched, runs: Sequence[RunStatus]) -> str:
-    folder = watched.folder
-    if runs:
-        return totals(folder, runs, watched.durations, watched.plans.slots)
-    beside = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir() and path != folder.absolute()]
-    return f"{folder}: no run yet, waiting for one.{closest(folder.name, beside)}"
-
-
-def _is_over(watched: Sequence[Watched], runs: Sequence[Sequence[RunStatus]]) -> bool:
-    return all(folder.is_over(of_folder) for folder, of_folder in zip(watched, runs, strict=True))
+    return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written[0] / 1e9, 0))} ago"
 
 
 def _shared(needed: Sequence[int], height: int) -> list[int]:
@@ -225,43 +220,5 @@ def _shared(needed: Sequence[int], height: int) -> list[int]:
     return given
 
 
-def _names(folder: Path) -> set[str]:
-    """The folders in a folder, which may not be there."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
-    return set()
-
-
-def _stamp(path: Path) -> int:
-    """When a file was last changed, in nanoseconds since 1970; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
 def _leave(number: int, _: Any) -> None:
     sys.exit(128 + number)
-
-
-@contextlib.contextmanager
-def _woken() -> Iterator[Callable[[float], None]]:
-    """A function that waits so many seconds, or until the terminal has another size."""
-    if not hasattr(signal, "SIGWINCH"):
-        yield time.sleep
-        return
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer)
-
-    def wait(seconds: float) -> None:
-        if select.select([reader], [], [], seconds)[0]:
-            os.read(reader, 512)
-
-    try:
-        with handled(lambda *_: None, "SIGWINCH"):
-            yield wait
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(reader)
-        os.close(writer)

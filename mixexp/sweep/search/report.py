@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
 from mixexp.plan.options import user_folders
 from mixexp.plan.space import Choices, Range
 from mixexp.report.figures import save
-from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, text
+from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
 from mixexp.spec.grid import as_override
-from mixexp.sweep.search.trial import ENDS, Settings, Trial, best_of, overrides
+from mixexp.sweep.one import failures_of
+from mixexp.sweep.search.study import ENDS, Settings, Trial, best_of, overrides
 
 
-def closing(
+def print_summary(
     folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
-) -> RunsFailed | None:
-    """Print how a search ended, with the best trial and the command that trains it again; what to raise where trials failed."""
+) -> None:
+    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where trials failed."""
     counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
     print(
         f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
@@ -43,19 +42,14 @@ def closing(
             "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
             f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
         )
-    failed = [trial for trial in trials if trial.state == "failed"]
+    failed = [(trial.folder or "-", " ".join(overrides(trial.values)), trial.problem) for trial in trials if trial.state == "failed"]
     lines = []
     if failed:
-        labels = {trial.number: " ".join(overrides(trial.values)) for trial in failed}
-        width = max(map(len, labels.values()))
-        lines.append(f"{len(failed)} of {len(trials)} trials failed; error.txt in a run's folder says more:")
-        lines += [
-            f"  {trial.folder or '-':<12}  {labels[trial.number]:<{width}}  {(trial.problem or '?').splitlines()[-1]}" for trial in failed
-        ]
-        lines.append("retry=failed tries them again")
+        lines += [*failures_of("trials", len(trials), failed), "retry=failed tries them again"]
     if why_stopped is not None:
         lines.append(why_stopped)
-    return RunsFailed("\n".join(lines)) if lines else None
+    if lines:
+        raise RunsFailed("\n".join(lines))
 
 
 def write(
@@ -92,11 +86,11 @@ def history(trials: Sequence[Trial], settings: Settings) -> Figure:
     """Each trial's value in their order, and the best so far."""
     figure, axes = canvas(1, 1, 2.4)
     panel = axes[0][0]
-    _points(panel, [(trial, trial.number) for trial in trials])
+    _points(panel, trials, {trial.number: trial.number for trial in trials})
     complete = [trial for trial in trials if trial.state == "complete"]
-    leaders = [best_of(complete[: count + 1], settings.direction) for count in range(len(complete))]
-    ends = [trial.number for trial in complete] + [max(trial.number for trial in trials)]
-    panel.step(ends, [*(leader.value for leader in leaders), leaders[-1].value], where="post", color=colour(1), label="best so far")
+    best = list(accumulate((trial.value for trial in complete), max if settings.direction == "maximize" else min))
+    ends = [*(trial.number for trial in complete), max(trial.number for trial in trials)]
+    panel.step(ends, [*best, best[-1]], where="post", color=colour(1), label="best so far")
     panel.xaxis.get_major_locator().set_params(integer=True)
     panel.set_xlabel("trial")
     panel.set_ylabel(_named(settings))
@@ -110,24 +104,16 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
     best = best_of(trials, settings.direction)
     for panel, (key, held) in zip(axes[0], space.items(), strict=True):
         choices = list(held.choices) if isinstance(held, Choices) else None
-
-        def place(trial: Trial, key: str = key, choices: list[Any] | None = choices) -> float:
-            return choices.index(trial.values[key]) if choices is not None else trial.values[key]
-
-        _points(panel, [(trial, place(trial)) for trial in trials if key in trial.values])
-        panel.plot(
-            place(best), best.value, "o", markersize=10, markerfacecolor="none", color=colour(1), linestyle="none", label="best"
-        )
+        drawn = {trial.number: trial.values[key] for trial in trials if key in trial.values}
+        places = {number: choices.index(value) if choices is not None else value for number, value in drawn.items()}
+        _points(panel, trials, places)
+        ring = {"markersize": 10, "markerfacecolor": "none", "color": colour(1), "linestyle": "none", "label": "best"}
+        panel.plot(places[best.number], best.value, "o", **ring)
         if choices is not None:
             panel.set_xticks(range(len(choices)), [text(as_override(choice)) for choice in choices])
             panel.set_xlim(-0.5, len(choices) - 0.5)
         elif held.log:
-            # 10, 20, 50 where the powers of ten alone would be few
-            marks = (1, 2, 5) if math.log10(held.high / held.low) < 2.5 else (1,)
-            panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=marks))
-            panel.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-            panel.xaxis.set_minor_formatter(NullFormatter())
+            plain_log(panel, "x")
         panel.set_xlabel(text(key))
     for panel in axes[0][1:]:
         panel.sharey(axes[0][0])
@@ -154,11 +140,11 @@ def _named(settings: Settings) -> str:
     return text(settings.target.replace("_", " ").replace("f1", "F1"))
 
 
-def _points(panel: Axes, placed: Sequence[tuple[Trial, float]]) -> None:
-    """Complete and pruned trials, those with a value."""
+def _points(panel: Axes, trials: Sequence[Trial], places: Mapping[int, float]) -> None:
+    """Complete and pruned trials, those with a value; places: each trial's number → its x."""
     looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
     for state, look in looks.items():
-        points = [(x, trial.value) for trial, x in placed if trial.state == state and trial.value is not None]
+        points = [(places[trial.number], trial.value) for trial in trials if trial.state == state and trial.value is not None]
         if points:
             name = "pruned, at its last evaluation" if state == "pruned" else state
             panel.plot(*zip(*points, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)

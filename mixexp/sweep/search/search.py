@@ -11,7 +11,6 @@ import dataclasses
 import math
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from optuna.trial import TrialState
 
 from mixexp.build import schema_errors
-from mixexp.errors import RunsFailed, UserError, closest, show
+from mixexp.errors import UserError, closest, show
 from mixexp.metrics import NAMES
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
@@ -34,9 +33,8 @@ from mixexp.run.session import Progress
 from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, planned_run
-from mixexp.sweep.search.report import closing, write
-from mixexp.sweep.search.study import Claim, Study
-from mixexp.sweep.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides
+from mixexp.sweep.search.report import print_summary, write
+from mixexp.sweep.search.study import ENDS, FILE, Claim, Pruner, Settings, Study, Trial, best_of, overrides
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.status import at_work
 from mixexp.text import in_shell
@@ -119,13 +117,12 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
     return Search(settings, space, tuple(words), compose, planned.runs[0])
 
 
-def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> RunsFailed | None:
-    """Make a search's trials until there are as many as wanted, write its report, and return the failure, if any, to raise."""
-    _quiet()
+def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Make a search's trials until there are as many as wanted, and write its report; raises UserError, and RunsFailed where trials failed."""
     import_options()
     search = begin(compose, words, given)
     with stop_on_signals() as stop:
-        study = _study(search)
+        study = Study(search.folder, search.about(), search.settings)
         print(search.describe())
         if search.lower.config.retry == "failed":
             study.try_failed_again()
@@ -140,23 +137,17 @@ def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any])
     print("\n".join(map(str, written)))
     best = best_of(trials, search.settings.direction)
     command = search.run(best.values).words if best is not None else ()
-    return closing(search.folder, trials, before, search.settings, command, why_stopped)
+    print_summary(search.folder, trials, before, search.settings, command, why_stopped)
 
 
 def show_plan(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
     """Print what a search would do and how far it is, without starting any trial; raises UserError where it would be refused."""
-    _quiet()
     search = begin(compose, words, given)
-    trials = _study(search).trials() if Study.exists(search.folder) else []
+    trials = Study(search.folder, search.about(), search.settings).trials() if (search.folder / FILE).exists() else []
     print(f"{search.describe()}\n{_standing(search, trials)}")
     best = best_of(trials, search.settings.direction)
     if best is not None:
         print(f"best so far: {best.value:.4f} with {' '.join(overrides(best.values))}  {best.folder}")
-
-
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def _misfits(settings: Settings, config: RunConfig) -> list[str]:
@@ -191,14 +182,6 @@ def _without(config: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, An
         if key in left["choices"]:
             left["choices"][key] = None
     return left
-
-
-def _study(search: Search) -> Study:
-    settings = search.settings
-    pruner = optuna.pruners.NopPruner()
-    if settings.pruner is not None:
-        pruner = optuna.pruners.MedianPruner(settings.pruner["startup_trials"], settings.pruner["warmup_evaluations"])
-    return Study(search.folder, search.about(), settings.direction, settings.seed, settings.startup_trials, pruner)
 
 
 def _standing(search: Search, trials: Sequence[Trial]) -> str:
@@ -250,7 +233,7 @@ class _TrialRunner:
             run = self._search.run(claim.values)
         except UserError as error:
             return self._fail(claim, " ".join(overrides(claim.values)), str(error))
-        claim.note("run", run.folder.name)
+        claim.trial.set_user_attr("run", run.folder.name)
         before = earlier_end(run)
         if before is not None and not before.over:
             return self._fail(claim, run.label, f"failed before, {before.problem}", run)
@@ -272,18 +255,15 @@ class _TrialRunner:
                 raise _Stopped("the device answers no more; the same command goes on in a new process") from None
             return None
         value = self._search.settings.value(load_state(run.folder).metrics)
-        claim.note("seconds", result["seconds"])
         if result["outcome"] != "finished" or not math.isfinite(value):
-            claim.note("diverged", True)
-            claim.tell(TrialState.PRUNED)
+            claim.tell(TrialState.PRUNED, seconds=result["seconds"], diverged=True)
             return self._say(run.label, "diverged", run)
-        claim.tell(TrialState.COMPLETE, value)
+        claim.tell(TrialState.COMPLETE, value, seconds=result["seconds"])
         best = best_of(self._study.trials(), self._search.settings.direction)
         return self._say(run.label, f"{self._search.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s", run)
 
     def _fail(self, claim: Claim, label: str, problem: str, run: RunSpec | None = None) -> None:
-        claim.note("problem", problem)
-        claim.tell(TrialState.FAIL)
+        claim.tell(TrialState.FAIL, problem=problem)
         self._say(label, f"FAILED {problem.splitlines()[-1]}", run)
         if self._search.lower.config.fail_fast:
             raise _Stopped("the search stopped at the first failure (fail_fast)")

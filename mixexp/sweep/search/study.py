@@ -3,36 +3,107 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
 from filelock import FileLock, Timeout
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, Field
 
 from mixexp.errors import UserError
+from mixexp.metrics import RULES, select
 from mixexp.plan.identity import differences, run_id
 from mixexp.plan.space import Choices, Range, rounded
-from mixexp.sweep.search.trial import Trial
+from mixexp.spec.grid import as_override
 
 FILE, NAME = "study.log", "search"
 LOCKS = ".search"
 AGAIN = "again"
 """A trial's attribute: the number of the one that it takes the place of, with the same values."""
 
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
+_STATES = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+ENDS = ("complete", "pruned", "diverged", "failed")
+"""The states in which nothing more will come of a trial."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial: its state, its value where it has one, its settings, and the folder of its run."""
+
+    number: int
+    state: str
+    value: float | None
+    values: Mapping[str, Any]
+    evaluations: int
+    seconds: float | None
+    folder: str
+    problem: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in ENDS
+
+
+def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
+    """The best complete trial, of equal ones the first; None without any."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value, default=None)
+
+
+def overrides(values: Mapping[str, Any]) -> list[str]:
+    """The values of settings as the command line has them."""
+    return [f"{key}={as_override(value)}" for key, value in values.items()]
+
+
+Natural = Annotated[int, Field(ge=0)]
+
+
+class Pruner(BaseModel):
+    """When a trial is given up: below the median of those before at the same evaluation, but for the first so many of each."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    startup_trials: Natural
+    warmup_evaluations: Natural
+
+
+class Settings(BaseModel):
+    """What hydra.sweeper holds of a search."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    space: Annotated[dict[str, Any], Field(min_length=1)]
+    metric: str
+    rule: Literal["last", "median_last_10", "best", "best_validation"]
+    direction: Literal["maximize", "minimize"]
+    trials: Annotated[int, Field(gt=0)]
+    seed: Natural
+    startup_trials: Natural
+    pruner: dict[str, Any] | None
+
+    @property
+    def target(self) -> str:
+        """The quantity in words."""
+        return f"{self.metric}, {RULES[self.rule]}"
+
+    def value(self, metrics: Mapping[str, Sequence[float | None]]) -> float:
+        """A run's value, from the columns of its metrics.csv; NaN where it has none."""
+        values = [math.nan if value is None else value for value in metrics.get(self.metric, ())]
+        if not values or not all(map(math.isfinite, values)):
+            return math.nan
+        better = "higher" if self.direction == "maximize" else "lower"
+        return select(values, self.rule, better, [value or 0.0 for value in metrics.get("val_accuracy", ())])
 
 
 class Sampler(optuna.samplers.TPESampler):
@@ -52,44 +123,33 @@ class Sampler(optuna.samplers.TPESampler):
 
 
 def _rounded(value: Any, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, optuna.distributions.FloatDistribution):
-        return rounded(value, distribution.low, distribution.high)
-    return value
+    return rounded(value, distribution.low, distribution.high) if isinstance(distribution, FloatDistribution) else value
 
 
 class Claim:
     """A trial that is this process's to make: the lock of the operating system that says so ends with the process."""
 
-    def __init__(self, trial: optuna.Trial, lock: FileLock, space: Mapping[str, Range | Choices]) -> None:
-        self._trial, self._lock = trial, lock
-        self.values = {key: self._suggested(key, choices.distribution()) for key, choices in space.items()}
+    def __init__(self, trial: optuna.Trial, lock: FileLock) -> None:
+        self.trial, self._lock = trial, lock
+        self.values = trial.params
         self.reported: list[float] = []
-
-    def _suggested(self, key: str, distribution: BaseDistribution) -> Any:
-        if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-            return self._trial.suggest_categorical(key, distribution.choices)
-        if isinstance(distribution, optuna.distributions.IntDistribution):
-            return self._trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step)
-        return self._trial.suggest_float(key, distribution.low, distribution.high, log=distribution.log)
 
     def report(self, values: Sequence[float | None]) -> None:
         """Tell the values of a run's evaluations so far, those that are new."""
         for step in range(len(self.reported), len(values)):
             value = float("nan") if values[step] is None else values[step]
-            self._trial.report(value, step)
+            self.trial.report(value, step)
             self.reported.append(value)
 
     def hopeless(self) -> bool:
         """Whether the trial is to be pruned after what was reported."""
-        return bool(self.reported) and self._trial.should_prune()
+        return bool(self.reported) and self.trial.should_prune()
 
-    def note(self, name: str, value: Any) -> None:
-        """Keep a fact about the trial."""
-        self._trial.set_user_attr(name, value)
-
-    def tell(self, state: TrialState, value: float | None = None) -> None:
-        """Tell how the trial ended, and let go of it."""
-        self._trial.study.tell(self._trial, value, state)
+    def tell(self, state: TrialState, value: float | None = None, **facts: Any) -> None:
+        """Tell how the trial ended, with facts to keep about it, and let go of it."""
+        for name, fact in facts.items():
+            self.trial.set_user_attr(name, fact)
+        self.trial.study.tell(self.trial, value, state)
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 
@@ -105,10 +165,12 @@ class Study:
     came of them alone, so that a search that was interrupted goes on as it would have.
     """
 
-    def __init__(
-        self, folder: Path, about: Mapping[str, Any], direction: str, seed: int, startup_trials: int, pruner: optuna.pruners.BasePruner
-    ) -> None:
-        self._seed, self._startup_trials = seed, startup_trials
+    def __init__(self, folder: Path, about: Mapping[str, Any], settings: Settings) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        self._settings, pruner = settings, optuna.pruners.NopPruner()
+        if settings.pruner is not None:
+            pruner = optuna.pruners.MedianPruner(settings.pruner["startup_trials"], settings.pruner["warmup_evaluations"])
         self._locks = folder / LOCKS
         self._locks.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self._locks / "study.lock")
@@ -120,7 +182,7 @@ class Study:
             try:
                 storage = JournalStorage(JournalFileBackend(str(folder / FILE), lock_obj=journal))
                 if NAME not in optuna.get_all_study_names(storage):
-                    optuna.create_study(storage=storage, study_name=NAME, direction=direction)
+                    optuna.create_study(storage=storage, study_name=NAME, direction=settings.direction)
                 self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=pruner)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
@@ -132,11 +194,6 @@ class Study:
                 self._study.set_user_attr("about", dict(about))
             elif other := _departures(about, theirs):
                 raise UserError(f"{folder}: holds another search ({'; '.join(other)}); give this one a folder of its own, name=...")
-
-    @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether there is a study in a sweep's folder."""
-        return (folder / FILE).exists()
 
     def trials(self) -> list[Trial]:
         """The trials so far, without those that others have taken the place of."""
@@ -155,12 +212,12 @@ class Study:
             begun = [trial for trial in trials if trial.state != TrialState.WAITING]
             if len(begun) == len(trials) >= count:
                 return None
-            place = np.random.SeedSequence([self._seed, len(begun)]).generate_state(1)[0]
-            self._study.sampler = Sampler(int(place), self._startup_trials)
-            trial = self._study.ask()
+            place = np.random.SeedSequence([self._settings.seed, len(begun)]).generate_state(1)[0]
+            self._study.sampler = Sampler(int(place), self._settings.startup_trials)
+            trial = self._study.ask({key: held.distribution() for key, held in space.items()})
             lock = FileLock(self._lock_of(trial.number))
             lock.acquire()
-        return Claim(trial, lock, space)
+        return Claim(trial, lock)
 
     def _lock_of(self, number: int) -> Path:
         return self._locks / f"{number}.lock"

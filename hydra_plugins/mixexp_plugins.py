@@ -1,0 +1,174 @@
+"""Hydra's doors to mixexp's sweeps and searches: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`.
+
+Hydra imports this in every application, so it stays light. No postponed annotations here: Hydra executes the module before it is in
+sys.modules, where a dataclass would look them up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class PoolConf:
+    _target_: str = "hydra_plugins.mixexp_plugins.PoolLauncher"
+
+
+@dataclass
+class PlanConf:
+    _target_: str = "hydra_plugins.mixexp_plugins.PlanLauncher"
+
+
+@dataclass
+class GridConf:
+    _target_: str = "hydra_plugins.mixexp_plugins.GridSweeper"
+    params: dict[str, str] | None = None
+    grid: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class SearchConf:
+    _target_: str = "hydra_plugins.mixexp_plugins.SearchSweeper"
+    space: dict[str, Any] = field(default_factory=dict)
+    metric: str = "val_macro_f1"
+    rule: str = "last"
+    direction: str = "maximize"
+    trials: int = 100
+    seed: int = 0
+    startup_trials: int = 10
+    pruner: Any = None
+
+
+store = ConfigStore.instance()
+store.store(group="hydra/launcher", name="pool", node=PoolConf, provider="mixexp")
+store.store(group="hydra/launcher", name="plan", node=PlanConf, provider="mixexp")
+store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
+store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
+
+
+class PoolLauncher(Launcher):
+    """Composes and validates all cells before the first starts, then runs them on every slot of this machine."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        setup_globals()
+        self._sweep(job_overrides)
+        return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+    def _sweep(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        from mixexp.sweep.slot import warm_up
+
+        warm_up(self.config.threads)
+        from mixexp.sweep.launch import launch
+
+        launch(_composed(self, job_overrides), job_overrides)
+
+
+class PlanLauncher(PoolLauncher):
+    """Says what the pool would do, and starts nothing."""
+
+    def _sweep(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        from mixexp.sweep.launch import show_plan
+
+        show_plan(_composed(self, job_overrides), job_overrides)
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's basic sweeper, with a grid of blocks in an experiment's file beside the common axes of `params`."""
+
+    def __init__(self, params: dict[str, str] | None, grid: list[Any]) -> None:
+        super().__init__(max_batch_size=None, params=params)
+        self.grid = grid
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from mixexp.plan.editions import chosen
+        from mixexp.plan.overrides import loaded_groups, parse, values
+        from mixexp.plan.refusals import refuse
+        from mixexp.spec.grid import cells
+
+        groups = loaded_groups()
+        blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
+        root = {key for key in self.config if key != "hydra"}
+        params = parse(self._parse_config(), groups)
+        refuse(params, groups)
+        if edition := chosen(self.config):  # its cells are the grid, in which the experiment's params are settled
+            blocks, params = edition.cells(blocks, self.params, root, groups), []
+        # what comes later wins: an axis on the command line replaces the experiment's
+        axes = {override.get_key_element(): values(override, groups) for override in [*params, *parse(arguments, groups)]}
+        jobs = cells(blocks, axes, root)
+        if isinstance(self.launcher, PoolLauncher):
+            return self.launcher.launch(jobs, initial_job_idx=0)
+        from mixexp.sweep.launch import launch_with
+
+        setup_globals()
+        return launch_with(self.launcher, _composed(self, jobs), jobs)
+
+
+def _composed(plugin: Launcher | BasicSweeper, jobs: Sequence[Sequence[str]]) -> list[Any]:
+    """The configuration of every job."""
+    from mixexp.plan.composer import composer
+    from mixexp.plan.unknown import compose_all
+
+    return compose_all(composer(plugin.hydra_context.config_loader, plugin.config), jobs)
+
+
+class SearchSweeper(BasicSweeper):
+    """Optuna chooses the runs, one after the other, from a space of settings; Hydra's basic sweeper is set up in the same way."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(max_batch_size=None)
+        self.settings = settings
+
+    def sweep(self, arguments: list[str]) -> None:
+        from mixexp.errors import UserError
+        from mixexp.plan.composer import composer
+        from mixexp.plan.overrides import loaded_groups, parse, spelled_out
+        from mixexp.plan.refusals import refuse
+        from mixexp.plan.space import interval
+
+        setup_globals()
+        try:
+            from mixexp.sweep.search.search import run_search, show_plan
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            raise UserError("hydra/sweeper = search: Optuna is not installed; pip install 'mixexp[search]'") from None
+        if not isinstance(self.launcher, PoolLauncher):
+            raise UserError(
+                "hydra/launcher: a search trains its trials one after the other where it was started; leave the launcher out, "
+                "and start the same command as often as trials shall run at once"
+            )
+        overrides = parse(arguments, loaded_groups())
+        refuse(overrides, loaded_groups())
+        searched = {override.key_or_group: interval(override) for override in overrides if override.is_interval_sweep()}
+        arguments = [spelled_out(override, loaded_groups()) for override in overrides if not override.is_interval_sweep()]
+        _refuse_several([override for override in parse(arguments, loaded_groups()) if override.is_discrete_sweep()])
+        settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in self.settings.items()}
+        if searched:
+            settings["space"] = {**settings["space"], **searched}
+        compose = composer(self.hydra_context.config_loader, self.config)
+        search = show_plan if isinstance(self.launcher, PlanLauncher) else run_search
+        search(compose, arguments, settings)
+
+
+def _refuse_several(several: list[Any]) -> None:
+    """Raise UserError for settings with several values, with the words that search for them."""
+    from mixexp.errors import UserError
+    from mixexp.plan.overrides import loaded_groups, values
+    from mixexp.text import in_shell
+
+    if not several:
+        return
+    found = {override.get_key_element(): values(override, loaded_groups()) for override in several}
+    words = " ".join(override.input_line for override in several)
+    spaces = " ".join(in_shell(f"hydra.sweeper.space.{key.lstrip('+')}.choices=[{','.join(given)}]") for key, given in found.items())
+    raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")
