@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic.fields import FieldInfo
 
 from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
 
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 LARGEST = 2**63 - 1
 """The largest whole number of a setting, which messages write as this power."""
+_LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "description")
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
@@ -26,13 +26,8 @@ def split(hint: Any) -> tuple[Any, dict[str, Any]]:
     limits: dict[str, Any] = {}
     while typing.get_origin(hint) is Annotated:
         hint, *notes = typing.get_args(hint)
-        for note in notes:
-            inner = note.metadata if isinstance(note, FieldInfo) else [note]
-            for limit in inner:
-                names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
-                limits |= {name: getattr(limit, name) for name in names if getattr(limit, name, None) is not None}
-            if isinstance(note, FieldInfo) and note.description:
-                limits["description"] = note.description
+        for limit in (limit for note in notes for limit in (*getattr(note, "metadata", ()), note)):
+            limits |= {name: value for name in _LIMITS if (value := getattr(limit, name, None)) is not None}
     return hint, limits
 
 

@@ -53,7 +53,7 @@ def composed(hydra_config: DictConfig) -> Composed:
     if (named := chosen(hydra_config)) is not None:
         if grid is None:
             searcher = hydra_config.hydra.runtime.choices["hydra/sweeper"]
-            raise UserError(f"edition={named.name}: its cells are a grid's; leave hydra/sweeper={searcher} out")
+            raise UserError(f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out")
         edition = named.cells(blocks, sweeper.params or {}, set(config), loaded_groups())
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it

@@ -108,9 +108,8 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     if strange := re.search(r"target '\S*\.(\w+)'.*unexpected keyword argument '(\w+)'", text.replace("\n", " ")):
         part = "sweeper" if "Sweeper" in strange[1] else "launcher"
         return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
-    said = _missing_option(text, groups) or _defaults_list(text, groups)
-    if said:
-        return said
+    if refused := _missing_option(text, groups) or _defaults_list(text, groups):
+        return refused
     text = re.sub(r"In '([^']+)': \w+ raised while composing config:\s*", r"\1.yaml: ", text)
     lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
     if lines and (merging := re.fullmatch(r"Error merging override (.*)", lines[0])):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.settings import CONF
+from mixexp.settings import CONF, leaves
 from mixexp.text import in_hydra
 
 
@@ -81,7 +81,7 @@ def expand_home(word: str) -> str:
 def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
     """Option → the dotted settings that its file has, those of the options that it builds on among them; for suggestions."""
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-    return {option: [name for name in _leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
+    return {option: [name for name in leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
 
 
 def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> dict[str, Any]:
@@ -102,14 +102,6 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> d
             inner = _merged(files, name, (*above, option))
             merged |= {place: inner} if place else inner
     return merged | parsed
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
 
 
 def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import functools
 import math
 import random
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 
 from mixexp.errors import UserError, closest
 from mixexp.plan.typed import typed_values
-from mixexp.settings import CONF
+from mixexp.settings import CONF, leaves
 from mixexp.spec.grid import MOST_CELLS
 from mixexp.text import in_shell
 
@@ -152,8 +152,9 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
         return [spelled_out(override, groups)]
     prefix = override.get_key_element()
     if not rest:
-        named = value if isinstance(value := override.value(), dict) else {}
-        return [_axis_of_one(f"{prefix}.{name}", text) for name, text in _settings(named)] if named else [spelled_out(override, groups)]
+        named = leaves(value, f"{prefix}.") if isinstance(value := override.value(), dict) else {}
+        axes = [_axis_of_one(key, Override._get_value_element_as_str(value)) for key, value in named.items()]
+        return axes or [spelled_out(override, groups)]
     texts = values(override, groups)
     return [_axis_of_one(prefix, texts[0])] if len(texts) == 1 else [spelled_out(override, groups)]
 
@@ -161,15 +162,6 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
 def _axis_of_one(key: str, text: str) -> str:
     """A setting's only value as an axis; null as it is, since Hydra's choice takes none."""
     return f"{key}=null" if text == "null" else f"{key}=choice({text})"
-
-
-def _settings(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, value as it is typed) of what a mapping sets."""
-    for name, value in mapping.items():
-        if isinstance(value, dict) and value:
-            yield from _settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", Override._get_value_element_as_str(value)
 
 
 @functools.cache
