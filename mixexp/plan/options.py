@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -55,20 +56,14 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
     """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot be read."""
-    import yaml  # mixexp list starts without it
+    from mixexp.spec.experiments import experiment  # mixexp list starts without it
 
     reasons = {}
     for path in (path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if not re.search(r"^editions:", text, re.MULTILINE):  # most have none, and reading YAML takes time
-            continue
-        try:
-            described = yaml.safe_load(text)["editions"]
-        except (TypeError, yaml.YAMLError):
-            continue
-        if isinstance(described, dict):
-            blocks = {name: block if isinstance(block, dict) else {} for name, block in described.items()}
-            reasons[path.stem] = {str(name): str(block.get("why", "")) for name, block in blocks.items()}
+        # most have none, and reading YAML takes time
+        if re.search(r"^editions:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
+            with contextlib.suppress(UserError):
+                reasons[path.stem] = {name: str(block.get("why", "")) for name, block in experiment(path).editions.items()}
     return {experiment: names for experiment, names in reasons.items() if names}
 
 
