@@ -54,7 +54,7 @@ from mixexp.run import data
 from mixexp.run.batches import Batches, Epoch
 from mixexp.run.budget import budget_of
 from mixexp.run.device import has_bfloat16, make_deterministic
-from mixexp.run.folder import RunFolder
+from mixexp.run.folder import RunFolder, processor
 from mixexp.run.network import Network
 from mixexp.sweep.pool import slots_for
 from mixexp.sweep.stream import DeviceStream
@@ -559,13 +559,9 @@ def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on, and how busy it was."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %z"),
-        "cpu": model,
+        "cpu": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_instructions": has_bfloat16(),
         "cores": os.cpu_count(),
@@ -604,7 +600,7 @@ def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
             row = {"": comparison["what"], "threads": comparison["threads"], "loop": name, "images/s": images}
             ratio = comparison["ratio"].get(name, {"own": "", "best": ""})
             row |= {f"x {peers['own']}": ratio["own"], f"x the best peer ({peers['best']})": ratio["best"]}
-            rows.append({**row, "of matmul rate": comparison.get("of_matmul_rate", {}).get(name, "")})
+            rows.append({**row, "of matmul rate": f"{comparison['of_matmul_rate'][name]:.0%}" if "of_matmul_rate" in comparison else ""})
     return as_table(rows)
 
 

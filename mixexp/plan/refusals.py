@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from mixexp.errors import UserError, closest
 from mixexp.plan.overrides import Groups, root_settings, values
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL
+from mixexp.spec.grid import as_override
 from mixexp.text import command, in_shell
 
 DRAWN = {"mix_layer": ("random", "layers")}
@@ -105,8 +106,7 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
         raise UserError(f"{word}: every run has an option of {key}; {key}={default} is the default, {others}")
     if key in root_settings():
         plain = isinstance(default, str) and "${" in default
-        text = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        instead = "leave it out" if plain else f"its default is {in_shell(f'{key}={text}')}"
+        instead = "leave it out" if plain else f"its default is {in_shell(f'{key}={as_override(default)}')}"
         raise UserError(f"{word}: every run has this setting; {instead}")
     if key.endswith("._target_"):
         raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be taken away")

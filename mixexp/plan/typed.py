@@ -42,21 +42,10 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:
-        tree = _of_node(yaml.compose(text, Loader=yaml.SafeLoader))
+        tree = yaml.load(text, Loader=yaml.BaseLoader)  # every value is its characters
+        return root, (leaves(tree if root else {path.parent.name: tree}) if isinstance(tree, dict) else {})
     except (yaml.YAMLError, RecursionError):
-        tree = {}
-    if not isinstance(tree, dict):
         return root, {}
-    return root, leaves(tree if root else {path.parent.name: tree})
-
-
-def _of_node(node: yaml.Node | None) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return {key.value: _of_node(value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
-    if isinstance(node, yaml.SequenceNode):
-        return [_of_node(item) for item in node.value]
-    # what is in quotes is a text already
-    return node.value if isinstance(node, yaml.ScalarNode) and node.style is None else None
 
 
 def typed_values(override: Override) -> list[str]:
