@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,8 @@ def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
-    commands: dict[str, Callable[[list[str]], None]] = {
-        "reproduce": _reproduce,
-        "plan": _plan,
-        "status": _status,
-        "report": _report,
-        "compare": _compare,
-        "leaderboard": _leaderboard,
-        "claims": _claims,
-        "probe": _probe,
-        "log": _log,
-        "list": _list,
-        "data": _data,
-    }
+    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _probe, _log, _list, _data)
+    commands = {function.__name__.removeprefix("_"): function for function in functions}
     try:
         words = _command_first(words, commands)
         if words and words[0] in commands:

@@ -32,8 +32,7 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from hydra_plugins.mixexp_launcher.pool import PoolLauncher
         from mixexp.plan.editions import chosen
-        from mixexp.plan.overrides import loaded_groups, parse, values
-        from mixexp.plan.refusals import refuse
+        from mixexp.plan.overrides import loaded_groups, parse, refuse, values
         from mixexp.spec.grid import cells
 
         groups = loaded_groups()

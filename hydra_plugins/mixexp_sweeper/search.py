@@ -46,8 +46,7 @@ class SearchSweeper(Sweeper):
         from hydra_plugins.mixexp_launcher.pool import PlanLauncher, PoolLauncher
         from mixexp.errors import UserError
         from mixexp.plan.composer import composer
-        from mixexp.plan.overrides import loaded_groups, parse, spelled_out
-        from mixexp.plan.refusals import refuse
+        from mixexp.plan.overrides import loaded_groups, parse, refuse, spelled_out
         from mixexp.plan.space import interval
 
         setup_globals()

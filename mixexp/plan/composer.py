@@ -17,8 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
 from mixexp.plan.editions import chosen
-from mixexp.plan.overrides import Groups, chosen_groups, loaded_groups, parse
-from mixexp.plan.refusals import DRAWN, refuse
+from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 from mixexp.settings import OPTIONAL
 from mixexp.spec.grid import Cell
 

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.plan.options import editions
-from mixexp.plan.overrides import Groups, parse, values
-from mixexp.plan.refusals import refuse
+from mixexp.plan.overrides import Groups, parse, refuse, values
 from mixexp.spec.claims import edition_problems
 from mixexp.spec.grid import Cell, as_override, combined
 from mixexp.text import listed
