@@ -159,8 +159,7 @@ def _settled(config: dict[str, Any], choices: dict[str, Any], folder: Path) -> d
 def differing(expected: Any, found: Any, path: str = "") -> list[str]:
     """Where two configurations differ, as `key: asked for …, is …`."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        keys = [key for key in {**expected, **found} if path or key in expected or key in found]
-        return [line for key in keys for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)]
+        return [line for key in {**expected, **found} for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         return [line for i, (a, b) in enumerate(zip(expected, found, strict=True)) for line in differing(a, b, f"{path}[{i}]")]
     alike = expected == found and isinstance(expected, bool) == isinstance(found, bool)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
 
@@ -26,8 +27,9 @@ def split(hint: Any) -> tuple[Any, dict[str, Any]]:
     limits: dict[str, Any] = {}
     while typing.get_origin(hint) is Annotated:
         hint, *notes = typing.get_args(hint)
-        for limit in (limit for note in notes for limit in (*getattr(note, "metadata", ()), note)):
-            limits |= {name: value for name in _LIMITS if (value := getattr(limit, name, None)) is not None}
+        for note in notes:
+            inner = (*note.metadata, note) if isinstance(note, FieldInfo) else (note,)
+            limits |= {name: getattr(limit, name) for limit in inner for name in _LIMITS if getattr(limit, name, None) is not None}
     return hint, limits
 
 
