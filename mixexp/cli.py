@@ -112,8 +112,8 @@ def _probe(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
     folders, words = user_folders(words)
-    finished = "the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
-    names, overrides = _split([word for word in words if word != "--again"], f"probe: name {finished}")
+    needed = "probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
+    names, overrides = _split([word for word in words if word != "--again"], needed)
     if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
         raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *folders]).get('probe', ()))}")
 

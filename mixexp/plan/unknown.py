@@ -57,7 +57,6 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
 
 def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed, list[str]]:
     """A cell without the settings that it does not have, and these."""
-    parser = OverridesParser.create()
     left, missing = list(words), []
     while True:
         try:
@@ -67,6 +66,7 @@ def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed,
             if key is None or key in missing:
                 raise
             missing.append(key)
+            parser = OverridesParser.create()
             left = [word for word in left if not _sets(parser, word, key)]
 
 
