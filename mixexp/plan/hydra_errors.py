@@ -90,12 +90,12 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
             return f"{failure.full_key or failure}: needs a value, {failure.full_key or 'key'}=..."
         if isinstance(failure, InterpolationResolutionError):
             where = failure.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
-            said = " ".join(str(failure).splitlines()[0].split())
+            reason = " ".join(str(failure).splitlines()[0].split())
             if variable := re.search(r"Environment variable '([^']+)' not found", str(failure)):
-                said = f"there is no environment variable {variable[1]}"
-            elif key := re.match(r"Interpolation key '([^']+)' not found", said):
-                said = f"there is no setting {key[1]} to refer to"
-            return f"{where}: {said}"
+                reason = f"there is no environment variable {variable[1]}"
+            elif key := re.match(r"Interpolation key '([^']+)' not found", reason):
+                reason = f"there is no setting {key[1]} to refer to"
+            return f"{where}: {reason}"
         if isinstance(failure, GrammarParseError):
             return f"a YAML file has a reference ${{...}} that cannot be read: {str(failure).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):

@@ -143,8 +143,8 @@ def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] |
 
     of: the groups whose own settings are included.
     """
-    from mixexp.files import parse_yaml  # mixexp list starts without it
+    from mixexp.files import read_yaml  # mixexp list starts without it
 
-    root, groups = parse_yaml((CONF / "config.yaml").read_text(encoding="utf-8")), options(folders)
+    root, groups = read_yaml(CONF / "config.yaml"), options(folders)
     below = {f"{group}.{name}": None for group in groups if group in of for names in settings(folders, group).values() for name in names}
     return {**{key: None for key in root if key not in ("defaults", "hydra")}, **below, **{group: list(members) for group, members in groups.items()}}

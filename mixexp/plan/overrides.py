@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import yaml
 from hydra._internal.config_repository import IConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -19,6 +18,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, 
 from hydra.errors import HydraException
 
 from mixexp.errors import UserError, closest
+from mixexp.files import read_yaml
 from mixexp.plan.typed import typed_values
 from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, leaves
 from mixexp.spec.grid import MOST_CELLS, as_override
@@ -179,7 +179,7 @@ def chosen_groups() -> dict[str, str | None]:
 
 @functools.cache
 def _config() -> dict[str, Any]:
-    return yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    return read_yaml(CONF / "config.yaml")
 
 
 def root_settings() -> dict[str, Any]:
