@@ -34,6 +34,17 @@ _WORDS = {
 }
 """OmegaConf's words, and ours."""
 
+_SENTENCES = {
+    r"Cannot find primary config '([^']+)'": "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own",
+    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": "~{0}={2}: the value is {1}; ~{0} takes it away whatever it is",
+    r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": "{0}: every run has an option of it already; "
+    "on the command line {0}=NAME without +, in a defaults list 'override /{0}: NAME'",
+    r"(\S+) appears more than once in the final defaults list": "{0} is chosen twice in the defaults lists; a run has it once",
+    r"An item is already at '([^']+)'": "{0}: it is there already; leave the + out",
+    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": "{0}: one value is needed, as a sweep has one launcher and one sweeper",
+}
+"""Hydra's sentences as patterns, and ours with what the patterns' groups match."""
+
 _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
@@ -152,8 +163,6 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
         group, option = missing.groups()
         known = list(groups.get(group, ()))
         return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{closest(option, known)}"
-    if missing := re.search(r"Cannot find primary config '([^']+)'", text):
-        return f"--config-name {missing[1]}: there is no {missing[1]}.yaml in the folder of --config-dir or in mixexp's own"
     return None
 
 
@@ -165,20 +174,7 @@ def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | No
         group, option = match.groups()
         word = f"{group}={option}" if option else group
         return f"~{word}: this run has no {word if option else f'option of {group}'} to take away"
-    if match := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
-        return f"~{match[1]}={match[3]}: the value is {match[2]}; ~{match[1]} takes it away whatever it is"
-    if match := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
-        group = match[1]
-        ways = f"on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
-        return f"{group}: every run has an option of it already; {ways}"
-    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
-        r"Could not override '([^']+)'\.\s+Did you mean", text
-    ):
+    if match := re.search(r"Could not override '([^']+)'\.\s+(?:No match in the defaults list|Did you mean)", text):
         return f"{where}override {match[1]}: no such group; there are {', '.join(groups)}.{closest(match[1], groups)}"
-    if match := re.search(r"(\S+) appears more than once in the final defaults list", text):
-        return f"{match[1]} is chosen twice in the defaults lists; a run has it once"
-    if match := re.search(r"An item is already at '([^']+)'", text):
-        return f"{match[1]}: it is there already; leave the + out"
-    if match := re.search(r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text):
-        return f"{match[1]}: one value is needed, as a sweep has one launcher and one sweeper"
-    return None
+    matches = ((re.search(pattern, text), sentence) for pattern, sentence in _SENTENCES.items())
+    return next((sentence.format(*match.groups()) for match, sentence in matches if match), None)
