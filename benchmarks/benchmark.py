@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -53,7 +54,7 @@ from mixexp.run import data
 from mixexp.run.batches import Batches, Epoch
 from mixexp.run.budget import budget_of
 from mixexp.run.device import has_bfloat16, make_deterministic
-from mixexp.run.folder import RunFolder
+from mixexp.run.folder import RunFolder, processor
 from mixexp.run.network import Network
 from mixexp.run.spec import RunConfig
 from mixexp.sweep.pool import slots_for
@@ -77,7 +78,6 @@ WORKERS = (0, 2, 8)
 PEER = "peer, 8 workers"
 """The peer as its authors have it."""
 WARM_UP_STEPS = 20  # of every round: more than the batches that loader workers have prefetched while others were measured
-PARTS = ("input", "training", "optimizer", "throughput", "start_up", "sweep", "aggregate")
 AT_ONCE = (1, 2, 4, 8)
 THROUGHPUT_STEPS = {"cpu": 160, "cuda": 4000}
 TINY_SWEEP = ("dataset=digits", "steps=2", "device=cpu", "name=tiny")
@@ -90,6 +90,11 @@ REPORTING = "import sys; from mixexp.cli import main; main(); sys.stderr.write(n
 STATUS = Path("/proc/self/status")
 """Where Linux alone says how much memory a process has used."""
 PRECISIONS = ("float32", "bfloat16")
+FOREACH = {
+    "sgd": functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-4, foreach=True),
+    "adam": functools.partial(torch.optim.Adam, lr=1e-3, foreach=True),
+}
+"""torch's optimizers that mixexp's updates are timed beside."""
 
 
 # -- what is trained on
@@ -324,56 +329,52 @@ def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any
     return {name: {"own": over(name, own), "best": over(name, best)} for name in found if name not in peers}
 
 
-def compare(what: str, loops: Mapping[str, Iterator[int]], threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One comparison: the rates of the loops, taken in turns, and the ratios."""
+def compare(
+    what: str, ours: Mapping[str, Iterator[int]], peer: Callable[[int], Iterator[int]], threads: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """One comparison: the rates of our loops and of the peer with each number of workers, taken in turns, and the ratios."""
     torch.set_num_threads(threads)
+    loops = {**ours, **{f"peer, {workers} workers": peer(workers) for workers in WORKERS}}
     measure = {name: lambda steps=steps: rate(steps, arguments.seconds) for name, steps in loops.items()}
     found = alternate(measure, arguments.rounds)
     rates = {name: spread(values) for name, values in found.items()}
     return {"what": what, "threads": threads, "images_per_second": rates, "ratio": versus_peer(found)}
 
 
-def input_path(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (a): batches without a network."""
-    config = configuration([], node, arguments.device)
-
-    def loops() -> dict[str, Iterator[int]]:
-        return {"mixexp": mixexp_input(config), **{f"peer, {n} workers": peer_input(config, n) for n in WORKERS}}
-
-    return [compare("input path alone", loops(), threads, arguments) for threads in arguments.threads]
+    config = configuration([], arguments.node, arguments.device)
+    peer = functools.partial(peer_input, config)
+    return [compare("input path alone", {"mixexp": mixexp_input(config)}, peer, threads, arguments) for threads in arguments.threads]
 
 
-def training(node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
     found = []
-    for label, overrides in ({name: [f"model={name}"] for name in arguments.models} or MODELS).items():
-        for threads in arguments.threads:
-            torch.set_num_threads(threads)  # the compiler makes code for as many as there are
-            with tempfile.TemporaryDirectory() as folder:
-                config = configuration(overrides, node, arguments.device)
-                loops = {
-                    f"mixexp {mode}, {precision}": mixexp_training(
-                        configuration([*overrides, f"speed={mode}", f"precision={precision}"], node, arguments.device),
-                        Path(folder, f"{mode} {precision}"),
-                    )
-                    for precision in PRECISIONS
-                    for mode in modes(arguments.device)
-                }
-                for ours in loops.values():  # compiled, and captured, before anything is measured
-                    for _ in islice(ours, 3):
-                        pass
-                row = compare(label, {**loops, **{f"peer, {n} workers": iter(Peer(config, n)) for n in WORKERS}}, threads, arguments)
-                row["flops_per_image"] = operations(config)
-                row["ceilings"] = ceilings(arguments.device, threads)
-                row["of_matmul_rate"] = {
-                    name: images["median"] * row["flops_per_image"] / row["ceilings"]["bfloat16" if "bfloat16" in name else "float32"]
-                    for name, images in row["images_per_second"].items()
-                }
-                if arguments.device == "cuda":
-                    row["memory_of_all_loops"] = torch.cuda.max_memory_allocated()
-                for ours in loops.values():
-                    ours.close()  # it leaves a checkpoint, for which the folder has to be there
-                found.append(row)
+    models = {name: [f"model={name}"] for name in arguments.models} or MODELS
+    for (label, overrides), threads in itertools.product(models.items(), arguments.threads):
+        torch.set_num_threads(threads)  # the compiler makes code for as many as there are
+        config = configuration(overrides, arguments.node, arguments.device)
+        with tempfile.TemporaryDirectory() as folder:
+            loops = {}
+            for precision, mode in itertools.product(PRECISIONS, modes(arguments.device)):
+                own = configuration([*overrides, f"speed={mode}", f"precision={precision}"], arguments.node, arguments.device)
+                loops[f"mixexp {mode}, {precision}"] = mixexp_training(own, Path(folder, f"{mode} {precision}"))
+            for ours in loops.values():  # compiled, and captured, before anything is measured
+                for _ in islice(ours, 3):
+                    pass
+            row = compare(label, loops, lambda workers, config=config: iter(Peer(config, workers)), threads, arguments)
+            row["flops_per_image"] = operations(config)
+            row["ceilings"] = ceilings(arguments.device, threads)
+            row["of_matmul_rate"] = {
+                name: images["median"] * row["flops_per_image"] / row["ceilings"]["bfloat16" if "bfloat16" in name else "float32"]
+                for name, images in row["images_per_second"].items()
+            }
+            if arguments.device == "cuda":
+                row["memory_of_all_loops"] = torch.cuda.max_memory_allocated()
+            for ours in loops.values():
+                ours.close()  # it leaves a checkpoint, for which the folder has to be there
+        found.append(row)
     return found
 
 
@@ -389,40 +390,35 @@ def operations(config: Mapping[str, Any]) -> float:
 def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (c): an update alone, mixexp's fused one beside torch's foreach."""
     found = []
-    for model, kind in itertools.product(("cnn10", "preact_resnet18"), ("sgd", "adam")):
-        for threads in arguments.threads:
-            torch.set_num_threads(threads)
-            made = {}
-            for name in ("mixexp", "foreach"):
-                body = build(compose([f"model={model}"])["model"], in_channels=3, image_size=(32, 32)).to(arguments.device)
-                parameters = list(body.parameters())
-                for parameter in parameters:
-                    parameter.grad = torch.ones_like(parameter)
-                foreach = {"sgd": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-4, foreach=True)}
-                foreach["adam"] = lambda p: torch.optim.Adam(p, 1e-3, foreach=True)
-                ours = build(compose([f"optimizer={kind}"])["optimizer"], parameters=parameters, params=parameters)
-                made[name] = ours if name == "mixexp" else foreach[kind](parameters)
-            times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
-            ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
-            found.append({"what": f"{model}, {kind}", "threads": threads, "seconds": {n: spread(v) for n, v in times.items()}, "ratio": ratio})
+    for model, kind, threads in itertools.product(("cnn10", "preact_resnet18"), FOREACH, arguments.threads):
+        torch.set_num_threads(threads)
+        node = compose([f"optimizer={kind}"])["optimizer"]
+        made = {}
+        for name, make in (("mixexp", lambda p, node=node: build(node, parameters=p, params=p)), ("foreach", FOREACH[kind])):
+            body = build(compose([f"model={model}"])["model"], in_channels=3, image_size=(32, 32)).to(arguments.device)
+            for parameter in body.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            made[name] = make(list(body.parameters()))
+        times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
+        ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
+        found.append({"what": f"{model}, {kind}", "threads": threads, "seconds": {n: spread(v) for n, v in times.items()}, "ratio": ratio})
     return found
 
 
-def throughput(name: str, node: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
     found = []
-    own = f"dataset={'cifar10' if name == 'CIFAR-10' else 'digits'}"
-    for label, overrides in ({n: [f"model={n}"] for n in arguments.models} or {"small_cnn, width 16": ["model=small_cnn"]}).items():
-        for at_once in AT_ONCE:
-            with tempfile.TemporaryDirectory() as folder, Memory(arguments.device) as memory:
-                words = [own, *overrides, "augment=standard", "mix=mixup", f"device={arguments.device}", f"steps={arguments.steps}"]
-                words += ["subset=head", f"subset.n={min(50_000, 32 * arguments.steps)}"]  # four epochs at least, and so evaluations
-                words += ["evaluations=3", f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}", "name=throughput"]
-                words += [f"speed={modes(arguments.device)[-1]}", "drop_last=true"]
-                mixexp_seconds("-m", *words)
-                rates = [own_rate(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
-            assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
-            found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": memory.most})
+    dataset = "cifar10" if arguments.data == "CIFAR-10" else "digits"
+    images = min(50_000, 32 * arguments.steps)  # four epochs at least, and so evaluations
+    shared = [f"dataset={dataset}", "augment=standard", "mix=mixup", f"device={arguments.device}", f"steps={arguments.steps}", "evaluations=3"]
+    shared += ["subset=head", f"subset.n={images}", f"speed={modes(arguments.device)[-1]}", "drop_last=true", "name=throughput"]
+    models = {name: f"model={name}" for name in arguments.models} or {"small_cnn, width 16": "model=small_cnn"}
+    for (label, model), at_once in itertools.product(models.items(), AT_ONCE):
+        with tempfile.TemporaryDirectory() as folder, memory_used(arguments.device) as samples:
+            mixexp_seconds("-m", model, *shared, f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}")
+            rates = [own_rate(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
+        assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
+        found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)})
     return found
 
 
@@ -432,32 +428,30 @@ def own_rate(path: Path) -> float:
     return 128 * (rows["step"].iloc[-1] - rows["step"].iloc[0]) / (rows["seconds"].iloc[-1] - rows["seconds"].iloc[0])
 
 
-class Memory:
-    """The most memory that commands begun inside have used, all their processes together: a GPU's, or the machine's."""
+@contextlib.contextmanager
+def memory_used(device: str) -> Iterator[list[int]]:
+    """Samples, twice a second, of the memory that commands begun inside use, all their processes together: a GPU's, or the machine's."""
 
-    def __init__(self, device: str) -> None:
-        self.most, self._device, self._over = 0, device, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Memory:
-        self._before = self._used()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            self.most = max(self.most, self._used() - self._before)
-
-    def _used(self) -> int:
-        if self._device == "cuda":
+    def used() -> int:
+        if device == "cuda":
             free, total = torch.cuda.mem_get_info()
             return total - free
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return 1024 * (int(lines["MemTotal"].split()[0]) - int(lines["MemAvailable"].split()[0]))
+
+    before, samples, over = used(), [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            samples.append(used() - before)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
@@ -566,13 +560,9 @@ def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on, and how busy it was."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %z"),
-        "cpu": model,
+        "cpu": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_instructions": has_bfloat16(),
         "cores": os.cpu_count(),
@@ -585,82 +575,85 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+def shown(value: Any) -> str:
+    """A figure to three digits or, of several rounds, their median with its range."""
+    if isinstance(value, Mapping):
+        return f"{shown(value['median'])}  ({shown(value['min'])} – {shown(value['max'])})"
+    if isinstance(value, float) and abs(value) < 100:
+        return f"{value:#.3g}"
+    return value if isinstance(value, str) else f"{value:,.0f}"
 
 
-def show(value: Mapping[str, Any], form: str) -> str:
-    """A median with its range."""
-    return f"{value['median']:{form}}  ({value['min']:{form}} – {value['max']:{form}})"
+def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Left-aligned columns, as wide as their widest cell, under the keys of the rows."""
+    cells = [list(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells)
 
 
 def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     """Rates and ratios, a row per loop."""
+    peers = {key: ratio["peer"] for key, ratio in next(iter(comparisons[0]["ratio"].values())).items()}
     rows = []
     for comparison in comparisons:
-        fractions = comparison.get("of_matmul_rate", {})
         for name, images in comparison["images_per_second"].items():
-            ratio = comparison["ratio"].get(name)
-            against = [f"{show(ratio['own'], '.2f')}", f"{show(ratio['best'], '.2f')}"] if ratio else ["", ""]
-            part = f"{fractions[name]:.0%}" if name in fractions else ""
-            rows.append([comparison["what"], str(comparison["threads"]), name, show(images, ",.0f"), *against, part])
-    ratio = next(iter(comparisons[0]["ratio"].values()))
-    return as_table(
-        ["", "threads", "loop", "images/s", f"x {ratio['own']['peer']}", f"x the best peer ({ratio['best']['peer']})", "of matmul rate"], rows
-    )
+            row = {"": comparison["what"], "threads": comparison["threads"], "loop": name, "images/s": images}
+            ratio = comparison["ratio"].get(name, {"own": "", "best": ""})
+            row |= {f"x {peers['own']}": ratio["own"], f"x the best peer ({peers['best']})": ratio["best"]}
+            rows.append({**row, "of matmul rate": f"{comparison['of_matmul_rate'][name]:.0%}" if "of_matmul_rate" in comparison else ""})
+    return as_table(rows)
 
 
-def ceilings_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """What the device did at best beside each comparison, and the operations of an image."""
-    rows = [
-        [
-            comparison["what"],
-            str(comparison["threads"]),
-            *(f"{comparison['ceilings'][name] / 1e9:,.0f}" for name in ("float32", "bfloat16", "copy")),
-            f"{comparison['flops_per_image'] / 1e6:,.1f}",
-        ]
-        for comparison in comparisons
-    ]
-    return as_table(["", "threads", "matmul GFLOP/s, float32", "bfloat16", "copy GB/s", "MFLOP an image, forward and backward"], rows)
+def training_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """The same, and what the device did at best beside each comparison, with the operations of an image."""
+    rows = []
+    for comparison in comparisons:
+        row = {"": comparison["what"], "threads": comparison["threads"]}
+        units = {"float32": "matmul GFLOP/s, float32", "bfloat16": "bfloat16", "copy": "copy GB/s"}
+        row |= {unit: comparison["ceilings"][name] / 1e9 for name, unit in units.items()}
+        rows.append({**row, "MFLOP an image, forward and backward": comparison["flops_per_image"] / 1e6})
+    return f"{rates_table(comparisons)}\n\n{as_table(rows)}"
 
 
 def optimizer_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Milliseconds of an update, and the ratio."""
-    rows = [
-        [row["what"], str(row["threads"]), *(f"{1e3 * row['seconds'][name]['median']:.3f}" for name in ("mixexp", "foreach")), show(row["ratio"], ".2f")]
-        for row in found
-    ]
-    return as_table(["", "threads", "fused, ms", "foreach, ms", "ratio"], rows)
+    rows = []
+    for row in found:
+        times = {f"{name}, ms": 1e3 * row["seconds"][name]["median"] for name in ("mixexp", "foreach")}
+        rows.append({"": row["what"], "threads": row["threads"], **times, "ratio": row["ratio"]})
+    return as_table(rows)
 
 
 def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Images per second of all runs together, and memory, per number of runs at once."""
-    first = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
-    rows = [
-        [row["what"], str(row["at_once"]), f"{row['images_per_second']:,.0f}", f"{row['images_per_second'] / first[row['what']]:.2f}", f"{row['memory'] / 2**30:.2f}", f"{row['memory'] / row['at_once'] / 2**30:.2f}"]
-        for row in found
-    ]
-    return as_table(["", "at once", "images/s together", "x one alone", "GiB, all processes", "GiB a run"], rows)
+    alone = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
+    rows = []
+    for row in found:
+        rates = {"images/s together": row["images_per_second"], "x one alone": row["images_per_second"] / alone[row["what"]]}
+        memory = {"GiB, all processes": row["memory"] / 2**30, "GiB a run": row["memory"] / row["at_once"] / 2**30}
+        rows.append({"": row["what"], "at once": row["at_once"], **rates, **memory})
+    return as_table(rows)
 
 
 def start_up_table(found: Mapping[str, Any]) -> str:
     """Wall times of commands, and the pool's cost of a run."""
     pool = found["pool"]
-    rows = [[name, show(seconds, ".2f")] for name, seconds in found["wall_seconds"].items()]
-    rows.append([f"one more tiny run, in one of {pool['slots']} slots", show(pool["seconds_per_run"], ".3f")])
-    rows.append(["    of these the run's own seconds", f"{pool['of_these_training']:.3f}"])
-    return as_table(["", "seconds"], rows)
+    seconds = {**found["wall_seconds"], f"one more tiny run, in one of {pool['slots']} slots": pool["seconds_per_run"]}
+    seconds["    of these the run's own seconds"] = pool["of_these_training"]
+    return as_table([{"": name, "seconds": figure} for name, figure in seconds.items()])
 
 
-def sweep_table(found: Sequence[Mapping[str, Any]]) -> str:
-    """A sweep's wall time, runs per hour and cost of a run, a row per number of slots."""
-    names = ("wall_seconds", "runs_per_hour", "overhead_seconds", "training_seconds")
-    forms = (".1f", ",.0f", ".3f", ".3f")
-    rows = [[str(row["slots"]), *(show(row[name], form) for name, form in zip(names, forms, strict=True))] for row in found]
-    return as_table(["slots", "wall s", "runs per hour", "s a run beside training", "s a run training"], rows)
+PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any], Callable[[Any], str]]] = {
+    "input": ("(a) input path alone, {data}", input_path, rates_table),
+    "training": ("(b) training of one run, {data}", training, training_table),
+    "optimizer": ("(c) an optimizer's update", optimizer_step, optimizer_table),
+    "throughput": ("(d) runs at once, one thread each, {steps} steps", throughput, throughput_table),
+    "start_up": ("(e) start-up and cost of a run", lambda arguments: start_up(arguments.rounds), start_up_table),
+    "sweep": (f"(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds", lambda _: sweep(SWEEP_RUNS, SWEEP_ROUNDS), as_table),
+    "aggregate": ("(g) mixexp report of many runs", lambda _: list(itertools.starmap(aggregate, AGGREGATED)), as_table),
+}
+"""What is measured: its heading, how it is measured, and its table."""
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -682,38 +675,15 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and, where asked for, write."""
     arguments = parse(words)
-    name, node = dataset_node()
-    settings = {"data": name, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
+    arguments.data, arguments.node = dataset_node()
+    settings = {"data": arguments.data, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
     without = left_out(arguments.device, arguments.parts)
-    arguments.parts = [part for part in arguments.parts if part not in without]
     found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
     print("\n".join(f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()))
-    if "input" in arguments.parts:
-        found["input"] = input_path(node, arguments)
-        print(f"\n(a) input path alone, {name}\n\n{rates_table(found['input'])}", flush=True)
-    if "training" in arguments.parts:
-        found["training"] = training(node, arguments)
-        print(f"\n(b) training of one run, {name}\n\n{rates_table(found['training'])}\n\n{ceilings_table(found['training'])}", flush=True)
-    if "optimizer" in arguments.parts:
-        found["optimizer"] = optimizer_step(arguments)
-        print(f"\n(c) an optimizer's update\n\n{optimizer_table(found['optimizer'])}", flush=True)
-    if "throughput" in arguments.parts:
-        found["throughput"] = throughput(name, node, arguments)
-        print(f"\n(d) runs at once, one thread each, {arguments.steps} steps\n\n{throughput_table(found['throughput'])}", flush=True)
-    if "start_up" in arguments.parts:
-        found["start_up"] = start_up(arguments.rounds)
-        print(f"\n(e) start-up and cost of a run\n\n{start_up_table(found['start_up'])}", flush=True)
-    if "sweep" in arguments.parts:
-        found["sweep"] = sweep(SWEEP_RUNS, SWEEP_ROUNDS)
-        print(f"\n(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds\n\n{sweep_table(found['sweep'])}", flush=True)
-    if "aggregate" in arguments.parts:
-        found["aggregate"] = [aggregate(runs, rows) for runs, rows in AGGREGATED]
-        for row in found["aggregate"]:
-            print(
-                f"\n(g) mixexp report of {row['runs']:,} runs with {row['rows']} evaluations each: tables after {row['tables']:.1f} s, "
-                f"all after {row['seconds']:.1f} s, {row['memory'] / 2**30:.2f} GiB",
-                flush=True,
-            )
+    for part, (heading, measure, table) in PARTS.items():
+        if part in arguments.parts and part not in without:
+            found[part] = measure(arguments)
+            print(f"\n{heading.format(**vars(arguments))}\n\n{table(found[part])}", flush=True)
     found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     print(f"\nload average afterwards: {found['machine']['load_average_after']}")
     if arguments.json is not None:

@@ -9,11 +9,11 @@ eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it w
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from benchmark import best_of
 from torch import Tensor, nn
 
 RUNS = 4
@@ -58,21 +58,8 @@ def stepper(case: tuple[int, int, int, int], runs: int, compiled: bool, device: 
         optimizer.zero_grad()
         forward().backward()
         optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
 
     return step
-
-
-def best(step: Callable[[], None], seconds: float) -> float:
-    """The shortest of a step's times, in seconds, after two of warm-up."""
-    found, until = [], time.perf_counter() + seconds
-    step(), step()
-    while not found or time.perf_counter() < until:
-        started = time.perf_counter()
-        step()
-        found.append(time.perf_counter() - started)
-    return min(found)
 
 
 def gradient(runs: int, device: str) -> Tensor:
@@ -96,7 +83,10 @@ def main(words: list[str] | None = None) -> None:
     print(f"{device}, torch {torch.__version__}, {RUNS} runs: time one after another / time stacked")
     for name, case in CASES.items():
         for compiled in (False,) if arguments.eager else (False, True):
-            alone, stacked = (best(stepper(case, runs, compiled, device), arguments.seconds) for runs in (1, RUNS))
+            steps = [stepper(case, runs, compiled, device) for runs in (1, RUNS)]
+            for step in steps:  # compiled before anything is measured
+                step()
+            alone, stacked = (best_of(step, arguments.seconds) for step in steps)
             print(f"{name}, {'compiled' if compiled else 'eager'}: {RUNS * alone / stacked:.2f}", flush=True)
     for one, other in ((2, RUNS), (1, RUNS)):
         same = torch.equal(gradient(one, device), gradient(other, device))

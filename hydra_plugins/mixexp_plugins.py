@@ -91,8 +91,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from mixexp.plan.editions import chosen
-        from mixexp.plan.overrides import loaded_groups, parse, values
-        from mixexp.plan.refusals import refuse
+        from mixexp.plan.overrides import loaded_groups, parse, refuse, values
         from mixexp.spec.grid import cells
 
         groups = loaded_groups()
@@ -131,8 +130,7 @@ class SearchSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         from mixexp.errors import UserError
         from mixexp.plan.composer import composer
-        from mixexp.plan.overrides import loaded_groups, parse, spelled_out
-        from mixexp.plan.refusals import refuse
+        from mixexp.plan.overrides import loaded_groups, parse, refuse, spelled_out
         from mixexp.plan.space import interval
 
         setup_globals()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,8 @@ def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
-    commands: dict[str, Callable[[list[str]], None]] = {
-        "reproduce": _reproduce,
-        "plan": _plan,
-        "status": _status,
-        "report": _report,
-        "compare": _compare,
-        "leaderboard": _leaderboard,
-        "claims": _claims,
-        "probe": _probe,
-        "log": _log,
-        "list": _list,
-        "data": _data,
-    }
+    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _probe, _log, _list, _data)
+    commands = {function.__name__.removeprefix("_"): function for function in functions}
     try:
         words = _command_first(words, commands)
         if words and words[0] in commands:
@@ -123,22 +112,17 @@ def _probe(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
     folders, words = user_folders(words)
-    known = options([CONF, *folders]).get("probe", {})
-    names = [word for word in words if "=" not in word and not word.startswith("-")]
-    overrides = [word for word in words if word not in (*names, "--again")]
-    if not names:
-        raise UserError("probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such")
+    needed = "probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
+    names, overrides = _split([word for word in words if word != "--again"], needed)
     if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
-        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(known)}")
+        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *folders]).get('probe', ()))}")
 
     import torch
 
     from mixexp.run.device import execution, make_deterministic
     from mixexp.sweep import reprobe
 
-    for word in overrides:
-        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in reprobe.SETTABLE:
-            raise UserError(f"{word}: a probe leaves the run as it is; there are {', '.join(reprobe.SETTABLE)}.{closest(key, reprobe.SETTABLE)}")
+    _check_settable(overrides, "probe", reprobe.SETTABLE)
     chosen = compose(overrides, folders)
     data_dir = chosen["data_dir"] if any(word.startswith("data_dir=") for word in overrides) else None
     for measurement in reprobe.plan([Path(name) for name in names], chosen, data_dir, "--again" in words):
@@ -152,28 +136,30 @@ def _log(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
     folders, words = user_folders(words)
-    names = [word for word in words if "=" not in word and not word.startswith("-")]
-    overrides = [word for word in words if word not in names]
-    if not names:
-        raise UserError("log: name a folder of runs, such as outputs/quickstart")
+    names, overrides = _split(words, "log: name a folder of runs, such as outputs/quickstart")
     if not any(word.startswith("logger=") for word in overrides):
         raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *folders]).get('logger', ()))}")
 
     from mixexp.sweep import relog
 
-    for word in overrides:
-        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in relog.SETTABLE:
-            raise UserError(f"{word}: a logger leaves the run as it is; there are {', '.join(relog.SETTABLE)}.{closest(key, relog.SETTABLE)}")
+    _check_settable(overrides, "logger", relog.SETTABLE)
     config = compose(overrides, folders)
     for line in relog.log([Path(name) for name in names], config["logger"], config["trusted_modules"]):
         show(line)
 
 
-def _split(words: list[str], command: str, group: str) -> tuple[list[str], list[str]]:
-    """The names a command is given and the overrides beside them; raises UserError when there is no name."""
+def _check_settable(overrides: list[str], group: str, settable: Collection[str]) -> None:
+    """Raise UserError for an override of a finished run's own settings."""
+    for word in overrides:
+        if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in settable:
+            raise UserError(f"{word}: a {group} leaves the run as it is; there are {', '.join(settable)}.{closest(key, settable)}")
+
+
+def _split(words: list[str], needed: str) -> tuple[list[str], list[str]]:
+    """The names a command is given and the overrides beside them; raises UserError that says what is needed when there is no name."""
     names = [word for word in words if "=" not in word and not word.startswith(("-", "+", "~"))]
     if not names:
-        raise UserError(f"{command}: name one of {', '.join(options([CONF])[group])}")
+        raise UserError(needed)
     return names, [word for word in words if word not in names]
 
 
@@ -181,7 +167,7 @@ def _data(words: list[str]) -> None:
     from mixexp.plan.compose import compose
 
     folders, words = user_folders(words)
-    names, overrides = _split(words, "data", "dataset")
+    names, overrides = _split(words, f"data: name one of {', '.join(options([CONF])['dataset'])}")
     for name in names:
         _check_data(compose([f"dataset={name}", *overrides], folders), name)
 
@@ -236,7 +222,7 @@ def _reproduce(words: list[str]) -> None:
     from mixexp.sweep.application import application
 
     folders, words = user_folders(words)
-    names, overrides = _split(words, "reproduce", "experiment")
+    names, overrides = _split(words, f"reproduce: name one of {', '.join(options([CONF])['experiment'])}")
     overrides = [word for word in overrides if word not in ("-m", "--multirun")]
     single = [word for word in overrides if not is_sweep(word)]
     configs = {name: compose([f"experiment={name}", *single], folders) for name in names}

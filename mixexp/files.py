@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import math
 import os
@@ -157,11 +158,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _depth(text: str) -> int:
     """How deeply brackets nest in a text."""
-    depth = deepest = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
-        deepest = max(deepest, depth)
-    return deepest
+    brackets = re.findall(r"[\[\]{}]", text)
+    return max(itertools.accumulate(brackets, lambda depth, bracket: depth + 1 if bracket in "[{" else max(depth - 1, 0), initial=0))
 
 
 def _size(value: Any, known: dict[int, float]) -> float:

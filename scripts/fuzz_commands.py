@@ -34,7 +34,9 @@ from omegaconf import OmegaConf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import commands
 
-from mixexp.settings import CONF
+from mixexp.plan.options import options
+from mixexp.settings import CONF, leaves
+from mixexp.spec.grid import as_override
 
 SECONDS = 600
 """That a command may take; the slowest takes ten on an idle core, and with two threads on a crowded one minutes."""
@@ -157,8 +159,7 @@ def _settled(config: dict[str, Any], choices: dict[str, Any], folder: Path) -> d
 def differing(expected: Any, found: Any, path: str = "") -> list[str]:
     """Where two configurations differ, as `key: asked for …, is …`."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        keys = [key for key in {**expected, **found} if path or key in expected or key in found]
-        return [line for key in keys for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)]
+        return [line for key in {**expected, **found} for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         return [line for i, (a, b) in enumerate(zip(expected, found, strict=True)) for line in differing(a, b, f"{path}[{i}]")]
     alike = expected == found and isinstance(expected, bool) == isinstance(found, bool)
@@ -171,50 +172,19 @@ def differing(expected: Any, found: Any, path: str = "") -> list[str]:
 # -- making command lines
 
 
-def groups() -> dict[str, list[str]]:
-    """Every group and its options."""
-    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in sorted(CONF.iterdir()) if folder.is_dir()}
-
-
-def leaves(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every setting."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        elif key != "_target_":
-            yield f"{prefix}{key}", value
-
-
-def typed(value: Any) -> str:
-    """A value as it is typed on a command line."""
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    if isinstance(value, list):
-        return f"[{','.join(map(typed, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}: {typed(inner)}" for key, inner in value.items()) + "}"
-    return str(value)
-
-
 class Maker:
     """Command lines from a random generator."""
 
     def __init__(self, rng: random.Random, folder: Path) -> None:
-        self.rng, self.folder, self.groups = rng, folder, groups()
+        self.rng, self.folder = rng, folder
+        self.groups = {group: sorted(members) for group, members in options([CONF]).items()}
         root = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"))
         self.root = {key: value for key, value in root.items() if key not in ("defaults", "hydra", *self.groups)}
 
     def command(self) -> Command:
         """A command line of any kind."""
-        kinds = {
-            self.run: 58,
-            self.sweep: 10,
-            self.plan: 12,
-            self.named: 10,
-            self.reading: 8,
-            self.flags: 2,
-        }
-        return self.rng.choices(list(kinds), list(kinds.values()))[0]()
+        kinds = (self.run, self.sweep, self.plan, self.named, self.reading, self.flags)
+        return self.rng.choices(kinds, (58, 10, 12, 10, 8, 2))[0]()
 
     def run(self) -> Command:
         """One run."""
@@ -280,35 +250,28 @@ class Maker:
         rng = self.rng
         dataset = rng.choice(list(DATASETS))
         chosen = {"dataset": dataset, "model": DATASETS[dataset]}
-        base = [Word("steps=2", "set", "steps", 2), Word("evaluations=1", "set", "evaluations", 1), Word("output_dir=out", "set", "output_dir", "out")]
-        base += [Word("batch_size=8", "set", "batch_size", 8)]
+        few = {"dataset": tuple(DATASETS), "experiment": EXPERIMENTS, **({} if huge else {"model": SMALL, "logger": ("tensorboard",)})}
         for group in rng.sample([group for group in self.groups if group != "speed"], rng.choice((0, 1, 1, 2))):
-            names = {"dataset": tuple(DATASETS), "experiment": EXPERIMENTS}.get(group, tuple(self.groups[group]))
-            if group == "model" and not huge:
-                names = SMALL
-            if group == "logger" and not huge:
-                names = ("tensorboard",)
-            chosen[group] = rng.choice(names)
+            chosen[group] = rng.choice(few.get(group, self.groups[group]))
         if not experiments:
             chosen.pop("experiment", None)
         if "experiment" in chosen:
             chosen = {"experiment": chosen["experiment"]}
-        settings = [pair for group, name in chosen.items() if group != "experiment" for pair in leaves(option(group, name), f"{group}.")]
+        of_options = leaves({group: option(group, name) for group, name in chosen.items() if group != "experiment"})
+        settings = {key: value for key, value in of_options.items() if not key.endswith("_target_")}
         words = [Word(f"{group}={name}", "choose", group, name) for group, name in chosen.items()]
-        if "model.width" in dict(settings) and not huge:
-            words.append(Word("model.width=2", "set", "model.width", 2))
-        if "dataset.train_points" in dict(settings) and not huge:
-            words.append(Word("dataset.train_points=60", "set", "dataset.train_points", 60))
+        if not huge:
+            words += [self._set(key, size) for key, size in {"model.width": 2, "dataset.train_points": 60}.items() if key in settings]
         odd = []
         for _ in range(count):
             kind = rng.random()
             if kind < 0.5 and settings:
-                odd.append(self.change(*rng.choice(settings), huge=huge))
+                odd.append(self.change(*rng.choice(list(settings.items())), huge=huge))
             elif kind < 0.8:
                 odd.append(self.change(*rng.choice(list(self.root.items())), huge=huge))
             else:
-                odd.append(self.strange(dict(settings)))
-        words = [*words, *base]
+                odd.append(self.strange(settings))
+        words += [self._set(key, value) for key, value in {"steps": 2, "evaluations": 1, "output_dir": "out", "batch_size": 8}.items()]
         rng.shuffle(words)
         return [*words, *odd]
 
@@ -363,10 +326,10 @@ class Maker:
              ("alpha", [0.2, 1, 1.0, 5]), ("steps", [1, 2, 3]), ("threads", [1, 2]), ("validation", [0.0, 0.2, 0.5]), ("seed", [1, "x", -1])]
         )  # fmt: skip
         values = rng.sample(pool, min(size, len(pool)))
-        return Word(f"{key}={','.join(map(typed, values))}", "axis", key, values)
+        return Word(f"{key}={','.join(map(as_override, values))}", "axis", key, values)
 
     def _set(self, key: str, value: Any) -> Word:
-        return Word(f"{key}={typed(value)}", "set", key, value)
+        return Word(f"{key}={as_override(value)}", "set", key, value)
 
 
 # -- judging what a command did

@@ -134,10 +134,10 @@ def homes(kind: str) -> list[Path]:
 
 def section(home: Path) -> str:
     """The page's part on one kept sweep: command, hardware, what is reduced, the headline table, figures, the reading."""
+    tables = build_tables(load_runs(home / "runs"))
     parts = []
     for folder in (home, *sorted(home.glob("protocol*"))):
-        runs = [run for run in load_runs(home / "runs")]
-        table = next(t for t in build_tables(runs) if (folder / "table.md").read_text(encoding="utf-8").startswith(markdown(t).split("\n")[0]))
+        table = next(t for t in tables if (folder / "table.md").read_text(encoding="utf-8").startswith(markdown(t).split("\n")[0]))
         environment = table.runs[0].environment
         blocks = markdown(table).split("\n\n")
         heading = next(i for i, block in enumerate(blocks) if block.startswith("## ") and not block.startswith(("## Without", "## In no")))

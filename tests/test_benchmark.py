@@ -96,7 +96,7 @@ def test_the_cost_of_a_run_is_what_a_slot_spends_beside_training(benchmark: Modu
     assert (row["slots"], row["runs"]) == (2, 4)
     wall, per_hour, cost, trained = (row[name]["median"] for name in list(row)[2:])
     assert per_hour == pytest.approx(4 * 3600 / wall) and cost == pytest.approx(2 * wall / 4 - trained) and 0 < trained < wall
-    assert f"{wall:.1f}" in benchmark.sweep_table([row])
+    assert benchmark.shown(wall) in benchmark.as_table([row])
 
 
 def test_operations_of_an_image_are_counted_by_hand(benchmark: ModuleType, config: dict) -> None:
@@ -115,7 +115,7 @@ def test_an_update_is_timed_for_every_optimizer(benchmark: ModuleType, monkeypat
 def test_runs_at_once_are_measured_together(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "AT_ONCE", (1, 2))
     monkeypatch.setattr(benchmark, "modes", lambda device: ["eager"])
-    found = benchmark.throughput("digits", {}, benchmark.parse(["--steps", "30"]))
+    found = benchmark.throughput(benchmark.argparse.Namespace(data="digits", **vars(benchmark.parse(["--steps", "30"]))))
     assert [row["at_once"] for row in found] == [1, 2] and all(row["images_per_second"] > 0 for row in found)
     assert found[0]["memory"] > 50 * 2**20
     assert "1.00" in benchmark.throughput_table(found)

@@ -217,7 +217,7 @@ def own(tmp_path: Path) -> str:
 def edition(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """The cells of an edition of a small experiment, each as one line."""
     blocks = [{"mix": ["none", "mixup"], "epochs": 9}]
-    found = Edition("laptop", params, grid, None).cells(blocks, {"seed": "0", "batch_size": "64"}, {"seed", "epochs", "alpha"}, {})
+    found = Edition(why="Seconds in place of hours.", params=params, grid=grid).cells(blocks, {"seed": "0", "batch_size": "64"}, {"seed", "epochs", "alpha"}, {})
     return [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in found]
 
 

@@ -250,8 +250,8 @@ def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str,
 
 def _hint(field: FieldInfo) -> Any:
     """A field's type with its limits, as it was annotated."""
-    noted = Field(description=field.description) if field.description else None
-    return functools.reduce(lambda hint, note: Annotated[hint, note], [*field.metadata, *([noted] if noted else [])], field.annotation)
+    notes = [*field.metadata, *([Field(description=field.description)] if field.description else [])]
+    return Annotated[field.annotation, *notes] if notes else field.annotation
 
 
 def _is_node(value: Any) -> bool:

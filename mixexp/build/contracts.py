@@ -10,8 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import yaml
-
+from mixexp.files import read_yaml
 from mixexp.settings import CONF
 
 
@@ -66,7 +65,7 @@ def example(kind: type, path: str) -> str:
     if shortest is not None:
         return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"
     options = sorted((CONF / path.split(".")[0]).glob("*.yaml"))
-    targets = (yaml.safe_load(option.read_text(encoding="utf-8")).get("_target_") for option in options)
+    targets = (read_yaml(option).get("_target_") for option in options)
     first = next((target for target in targets if target), None)
     return f" An example: {first}" if first else ""
 

@@ -18,6 +18,7 @@ from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 LARGEST = 2**63 - 1
 """The largest whole number of a setting, which messages write as this power."""
+_LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "description")
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
@@ -27,12 +28,8 @@ def split(hint: Any) -> tuple[Any, dict[str, Any]]:
     while typing.get_origin(hint) is Annotated:
         hint, *notes = typing.get_args(hint)
         for note in notes:
-            inner = note.metadata if isinstance(note, FieldInfo) else [note]
-            for limit in inner:
-                names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
-                limits |= {name: getattr(limit, name) for name in names if getattr(limit, name, None) is not None}
-            if isinstance(note, FieldInfo) and note.description:
-                limits["description"] = note.description
+            inner = (*note.metadata, note) if isinstance(note, FieldInfo) else (note,)
+            limits |= {name: getattr(limit, name) for limit in inner for name in _LIMITS if getattr(limit, name, None) is not None}
     return hint, limits
 
 

@@ -35,7 +35,7 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):  # a text already
             continue
         if parent not in hints:
-            hints[parent] = _hints(holder if parent else None, trusted)
+            hints[parent] = _hints(holder, trusted) if parent else _SETTINGS
         hint = hints[parent].get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
         settled = settle(hint, value, typed)
@@ -54,7 +54,7 @@ def _reads(text: Any, value: Any) -> bool:
 
 def settled(config: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved configuration whose numbers are texts where a setting is a text, and 1e1 is 10 where it is a whole number."""
-    return _settle_all(config, _hints(None, ()), config.get("trusted_modules"))
+    return _settle_all(config, _SETTINGS, config.get("trusted_modules"))
 
 
 def settle(hint: Any, value: Any, typed: Any = None) -> Any:
@@ -116,10 +116,8 @@ def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: An
     }
 
 
-def _hints(node: Mapping[str, Any] | None, trusted: Any) -> Mapping[str, Any]:
-    """The types of a node's settings; None: of the run's own. None are known where the class cannot be found, which validate says."""
-    if node is None:
-        return _SETTINGS
+def _hints(node: Mapping[str, Any], trusted: Any) -> Mapping[str, Any]:
+    """The types of a node's settings; none are known where the class cannot be found, which validate says."""
     with contextlib.suppress(UserError):
         if "_target_" in node:
             return hints_of(locate(node["_target_"], trusted if isinstance(trusted, list | tuple | ListConfig) else ()))

@@ -18,9 +18,8 @@ from mixexp.errors import UserError
 from mixexp.plan.composer import composed
 from mixexp.plan.hydra_errors import explain, leaked, setting_missing
 from mixexp.plan.options import options
-from mixexp.plan.overrides import parse, spelled_out
+from mixexp.plan.overrides import parse, refuse, refuse_several, spelled_out
 from mixexp.plan.plan import resolve
-from mixexp.plan.refusals import refuse, refuse_several
 from mixexp.plan.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
 from mixexp.settings import CONF
 
@@ -66,17 +65,15 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             raise UserError(setting_missing(NoSuchSetting(key, _chosen(words, folders), []), folders, typed)) from error
-    except (UserError, UserWarning) as error:
-        raise error if isinstance(error, UserError) else UserError(_warned(error)) from error
+    except UserError:
+        raise
+    except UserWarning as warning:
+        place = re.search(r"path=(.*) is not available", str(warning))
+        raise UserError(f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())) from warning
     except Exception as error:
         if not leaked(error):
             raise
         raise UserError(explain(error, words, [CONF, *folders])) from error
-
-
-def _warned(warning: UserWarning) -> str:
-    place = re.search(r"path=(.*) is not available", str(warning))
-    return f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())
 
 
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:

@@ -17,8 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
 from mixexp.plan.editions import chosen
-from mixexp.plan.overrides import Groups, chosen_groups, loaded_groups, parse
-from mixexp.plan.refusals import DRAWN, refuse
+from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 from mixexp.settings import OPTIONAL
 from mixexp.spec.grid import Cell
 
@@ -53,7 +52,7 @@ def composed(hydra_config: DictConfig) -> Composed:
     if (named := chosen(hydra_config)) is not None:
         if grid is None:
             searcher = hydra_config.hydra.runtime.choices["hydra/sweeper"]
-            raise UserError(f"edition={named.name}: its cells are a grid's; leave hydra/sweeper={searcher} out")
+            raise UserError(f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out")
         edition = named.cells(blocks, sweeper.params or {}, set(config), loaded_groups())
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
@@ -64,19 +63,19 @@ def composed(hydra_config: DictConfig) -> Composed:
 
 def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:
     """Make sure that the choices say which option each group has, null for one of the optional groups that was taken away."""
+    experiment = choices.get("experiment")
+    entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
     for group in chosen_groups():
         taken_away = (group in OPTIONAL or group == "experiment") and config.get(group) is None
         if group not in choices and taken_away:
             choices[group] = None
         elif group not in choices:
-            raise UserError(_several_in_a_file(group, choices.get("experiment"), hydra_config))
-    experiment = choices.get("experiment")
+            raise UserError(_several_in_a_file(group, experiment, entries))
     if "experiment" in config:
         raise UserError(f"experiment={experiment}: its file has to open with the line '# @package _global_', or it sets nothing")
-    if experiment is not None:
-        entries = [key for entry in _defaults(experiment, _folders(hydra_config)) if isinstance(entry, dict) for key in entry]
-        if twice := [key for key in entries if entries.count(key) > 1]:
-            raise UserError(f"experiment={experiment}: its defaults list has '{twice[0]}' twice, and a run has one option")
+    groups = [group for group, _ in entries]
+    if twice := [group for group in groups if groups.count(group) > 1]:
+        raise UserError(f"experiment={experiment}: its defaults list has '{twice[0]}' twice, and a run has one option")
     for choice in choices:
         group, _, place = choice.partition("@")
         if place in chosen_groups():
@@ -88,18 +87,18 @@ def _folders(hydra_config: DictConfig) -> tuple[str, ...]:
 
 
 @functools.cache
-def _defaults(experiment: str, folders: Sequence[str]) -> list[Any]:
-    """The defaults list of an experiment's file."""
+def _defaults(experiment: str, folders: Sequence[str]) -> list[tuple[str, Any]]:
+    """The groups, as written there, and their options in the defaults list of an experiment's file."""
     files = [Path(folder) / "experiment" / f"{experiment}.yaml" for folder in folders]
     loaded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
-    return (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
+    entries = (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
+    return [choice for entry in entries if isinstance(entry, dict) for choice in entry.items()]
 
 
-def _several_in_a_file(group: str, experiment: str | None, hydra_config: DictConfig) -> str:
+def _several_in_a_file(group: str, experiment: str | None, entries: Sequence[tuple[str, Any]]) -> str:
     """The message about a list of options in a defaults list: Hydra merges all of them and records none."""
-    entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
-    lists = [value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if key.split("/")[-1] == group]
-    names = next((list(map(str, value)) for value in lists if isinstance(value, list)), [])
+    lists = [options for name, options in entries if name.split("/")[-1] == group and isinstance(options, list)]
+    names = list(map(str, lists[0])) if lists else []
     where = "a defaults list" if experiment is None else f"the defaults list of experiment={experiment}"
     listed = ", ".join(names or ["A", "B"])
     text = f"{group}: {where} has a list, [{listed}], and a run has one option"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,32 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.plan.options import editions
-from mixexp.plan.overrides import Groups, parse, values
-from mixexp.plan.refusals import refuse
+from mixexp.plan.overrides import Groups, parse, refuse, values
 from mixexp.spec.claims import edition_problems
 from mixexp.spec.grid import Cell, as_override, combined
 from mixexp.text import listed
 
 
-class _Edition(BaseModel):
-    """The schema of an edition in a file."""
+class Edition(BaseModel):
+    """An edition in an experiment's file: the axes and the grid that it has in place of the experiment's own, and what its runs have to show."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     why: Annotated[str, Field(min_length=1)]
     params: dict[str, Any] = {}
     grid: list[dict[str, Any]] | None = None
     checks: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Edition:
-    """A chosen edition: the axes and the grid that it has in place of the experiment's own, and what its runs have to show."""
-
-    name: str
-    params: Mapping[str, Any]
-    grid: Sequence[Mapping[str, Any]] | None
-    checks: Mapping[str, Any] | None
 
     def cells(self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups) -> list[Cell]:
         """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that every run has."""
@@ -68,11 +56,10 @@ def chosen(hydra_config: DictConfig) -> Edition | None:
     # a reference such as ${seed} is an override's, to be resolved in its run
     block = OmegaConf.to_container(described, resolve=False)[name]
     problem = edition_problems({name: block}).get(name)
-    errors = [problem] if problem else schema_errors(_Edition, block, f"editions.{name}")
+    errors = [problem] if problem else schema_errors(Edition, block, f"editions.{name}")
     if errors:
         raise UserError("\n".join(errors))
-    edition = _Edition.model_validate(block)
-    return Edition(name, edition.params, edition.grid, edition.checks)
+    return Edition.model_validate(block)
 
 
 def _there_are(hydra_config: DictConfig) -> str:

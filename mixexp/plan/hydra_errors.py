@@ -34,6 +34,17 @@ _WORDS = {
 }
 """OmegaConf's words, and ours."""
 
+_SENTENCES = {
+    r"Cannot find primary config '([^']+)'": "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own",
+    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": "~{0}={2}: the value is {1}; ~{0} takes it away whatever it is",
+    r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": "{0}: every run has an option of it already; "
+    "on the command line {0}=NAME without +, in a defaults list 'override /{0}: NAME'",
+    r"(\S+) appears more than once in the final defaults list": "{0} is chosen twice in the defaults lists; a run has it once",
+    r"An item is already at '([^']+)'": "{0}: it is there already; leave the + out",
+    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": "{0}: one value is needed, as a sweep has one launcher and one sweeper",
+}
+"""Hydra's sentences as patterns, and ours with what the patterns' groups match."""
+
 _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
@@ -90,12 +101,12 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
             return f"{failure.full_key or failure}: needs a value, {failure.full_key or 'key'}=..."
         if isinstance(failure, InterpolationResolutionError):
             where = failure.full_key or " ".join(word for word in words if "${" in word) or "a YAML file"
-            said = " ".join(str(failure).splitlines()[0].split())
+            reason = " ".join(str(failure).splitlines()[0].split())
             if variable := re.search(r"Environment variable '([^']+)' not found", str(failure)):
-                said = f"there is no environment variable {variable[1]}"
-            elif key := re.match(r"Interpolation key '([^']+)' not found", said):
-                said = f"there is no setting {key[1]} to refer to"
-            return f"{where}: {said}"
+                reason = f"there is no environment variable {variable[1]}"
+            elif key := re.match(r"Interpolation key '([^']+)' not found", reason):
+                reason = f"there is no setting {key[1]} to refer to"
+            return f"{where}: {reason}"
         if isinstance(failure, GrammarParseError):
             return f"a YAML file has a reference ${{...}} that cannot be read: {str(failure).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):
@@ -108,9 +119,8 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     if strange := re.search(r"target '\S*\.(\w+)'.*unexpected keyword argument '(\w+)'", text.replace("\n", " ")):
         part = "sweeper" if "Sweeper" in strange[1] else "launcher"
         return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
-    said = _missing_option(text, groups) or _defaults_list(text, groups)
-    if said:
-        return said
+    if refused := _missing_option(text, groups) or _defaults_list(text, groups):
+        return refused
     text = re.sub(r"In '([^']+)': \w+ raised while composing config:\s*", r"\1.yaml: ", text)
     lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
     if lines and (merging := re.fullmatch(r"Error merging override (.*)", lines[0])):
@@ -153,8 +163,6 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
         group, option = missing.groups()
         known = list(groups.get(group, ()))
         return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{closest(option, known)}"
-    if missing := re.search(r"Cannot find primary config '([^']+)'", text):
-        return f"--config-name {missing[1]}: there is no {missing[1]}.yaml in the folder of --config-dir or in mixexp's own"
     return None
 
 
@@ -166,20 +174,7 @@ def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | No
         group, option = match.groups()
         word = f"{group}={option}" if option else group
         return f"~{word}: this run has no {word if option else f'option of {group}'} to take away"
-    if match := re.search(r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.", text):
-        return f"~{match[1]}={match[3]}: the value is {match[2]}; ~{match[1]} takes it away whatever it is"
-    if match := re.search(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+)'", text):
-        group = match[1]
-        ways = f"on the command line {group}=NAME without +, in a defaults list 'override /{group}: NAME'"
-        return f"{group}: every run has an option of it already; {ways}"
-    if match := re.search(r"Could not override '([^']+)'\. No match in the defaults list", text) or re.search(
-        r"Could not override '([^']+)'\.\s+Did you mean", text
-    ):
+    if match := re.search(r"Could not override '([^']+)'\.\s+(?:No match in the defaults list|Did you mean)", text):
         return f"{where}override {match[1]}: no such group; there are {', '.join(groups)}.{closest(match[1], groups)}"
-    if match := re.search(r"(\S+) appears more than once in the final defaults list", text):
-        return f"{match[1]} is chosen twice in the defaults lists; a run has it once"
-    if match := re.search(r"An item is already at '([^']+)'", text):
-        return f"{match[1]}: it is there already; leave the + out"
-    if match := re.search(r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text):
-        return f"{match[1]}: one value is needed, as a sweep has one launcher and one sweeper"
-    return None
+    matches = ((re.search(pattern, text), sentence) for pattern, sentence in _SENTENCES.items())
+    return next((sentence.format(*match.groups()) for match, sentence in matches if match), None)

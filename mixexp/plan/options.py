@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.settings import CONF
+from mixexp.settings import CONF, leaves
 from mixexp.text import in_hydra
 
 
@@ -55,20 +56,14 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
     """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot be read."""
-    import yaml  # mixexp list starts without it
+    from mixexp.spec.experiments import experiment  # mixexp list starts without it
 
     reasons = {}
     for path in (path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if not re.search(r"^editions:", text, re.MULTILINE):  # most have none, and reading YAML takes time
-            continue
-        try:
-            described = yaml.safe_load(text)["editions"]
-        except (TypeError, yaml.YAMLError):
-            continue
-        if isinstance(described, dict):
-            blocks = {name: block if isinstance(block, dict) else {} for name, block in described.items()}
-            reasons[path.stem] = {str(name): str(block.get("why", "")) for name, block in blocks.items()}
+        # most have none, and reading YAML takes time
+        if re.search(r"^editions:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
+            with contextlib.suppress(UserError):
+                reasons[path.stem] = {name: str(block.get("why", "")) for name, block in experiment(path).editions.items()}
     return {experiment: names for experiment, names in reasons.items() if names}
 
 
@@ -81,7 +76,7 @@ def expand_home(word: str) -> str:
 def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
     """Option → the dotted settings that its file has, those of the options that it builds on among them; for suggestions."""
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-    return {option: [name for name in _leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
+    return {option: [name for name in leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
 
 
 def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> dict[str, Any]:
@@ -102,14 +97,6 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> d
             inner = _merged(files, name, (*above, option))
             merged |= {place: inner} if place else inner
     return merged | parsed
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
 
 
 def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:
@@ -156,8 +143,8 @@ def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] |
 
     of: the groups whose own settings are included.
     """
-    from mixexp.files import parse_yaml  # mixexp list starts without it
+    from mixexp.files import read_yaml  # mixexp list starts without it
 
-    root, groups = parse_yaml((CONF / "config.yaml").read_text(encoding="utf-8")), options(folders)
+    root, groups = read_yaml(CONF / "config.yaml"), options(folders)
     below = {f"{group}.{name}": None for group in groups if group in of for names in settings(folders, group).values() for name in names}
     return {**{key: None for key in root if key not in ("defaults", "hydra")}, **below, **{group: list(members) for group, members in groups.items()}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,20 @@ from hydra.core.override_parser.types import Override
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
+from mixexp.settings import leaves
+
 
 def characters(words: Sequence[str]) -> dict[str, Any]:
     """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has none: None."""
-    return {key: text for word in words for key, text in _of_word(word)}
+    return {key: text for word in words for key, text in _of_word(word).items()}
 
 
 @functools.lru_cache(maxsize=4096)  # a sweep's cells have most words in common
-def _of_word(word: str) -> tuple[tuple[str, Any], ...]:
+def _of_word(word: str) -> dict[str, Any]:
     tree = _parsed(word)
     if tree.key() is None or tree.value() is None or tree.value().element() is None:
-        return ()
-    return tuple(_leaves(tree.key().getText(), _characters(tree.value().element(), word)))
+        return {}
+    return leaves({tree.key().getText(): _characters(tree.value().element(), word)})
 
 
 def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
@@ -40,21 +42,10 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:
-        tree = _of_node(yaml.compose(text, Loader=yaml.SafeLoader))
+        tree = yaml.load(text, Loader=yaml.BaseLoader)  # every value is its characters
+        return root, (leaves(tree if root else {path.parent.name: tree}) if isinstance(tree, dict) else {})
     except (yaml.YAMLError, RecursionError):
-        tree = {}
-    if not isinstance(tree, dict):
         return root, {}
-    return root, dict(pair for key, inner in tree.items() for pair in _leaves(key if root else f"{path.parent.name}.{key}", inner))
-
-
-def _of_node(node: yaml.Node | None) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return {key.value: _of_node(value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
-    if isinstance(node, yaml.SequenceNode):
-        return [_of_node(item) for item in node.value]
-    # what is in quotes is a text already
-    return node.value if isinstance(node, yaml.ScalarNode) and node.style is None else None
 
 
 def typed_values(override: Override) -> list[str]:
@@ -95,11 +86,3 @@ def _characters(element: OverrideParser.ElementContext, word: str) -> Any:
         pairs = element.dictContainer().dictKeyValuePair()
         return {_source(pair.dictKey(), word): _characters(pair.element(), word) for pair in pairs}
     return None if element.primitive() is None else _source(element.primitive(), word)
-
-
-def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _leaves(f"{key}.{name}", inner)
-    else:
-        yield key, value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import itertools
 import re
@@ -39,52 +38,36 @@ class NoSuchSettings(Exception):
 
 
 def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
-    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings."""
-    composed: list[Composed] = []
-    lacking: dict[str, list[Sequence[str]]] = {}
-    for words in jobs:
+    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings, or NoSuchSettings."""
+    cells = [_without_missing(compose, words) for words in jobs]
+    whole = [cell for cell, missing in cells if not missing]
+    first = [missing[0] for _, missing in cells if missing]
+    if not first:
+        return whole
+    group = first[0].partition(".")[0]
+    if all(key.partition(".")[0] == group for key in first):
+        lacking: dict[str, list[str]] = {}
+        for cell, missing in cells:
+            of_option = lacking.setdefault(str(cell.choices.get(group)), [])
+            of_option += [key for key in missing if key.startswith(f"{group}.") and key not in of_option]
+        if len(set(itertools.chain(*lacking.values()))) > 1:
+            raise NoSuchSettings(group, lacking)
+    raise NoSuchSetting(first[0], [cell for cell, missing in cells if missing == [first[0]]], whole)
+
+
+def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed, list[str]]:
+    """A cell without the settings that it does not have, and these."""
+    left, missing = list(words), []
+    while True:
         try:
-            composed.append(compose(words))
+            return compose(left), missing
         except ConfigCompositionException as error:
             key = missing_key(error)
-            if key is None:
+            if key is None or key in missing:
                 raise
-            lacking.setdefault(key, []).append(words)
-    groups = {key.partition(".")[0] for key in lacking}
-    if len(groups) == 1:
-        (group,) = groups
-        by_option = _lacking(compose, jobs, group)
-        if len({*itertools.chain(*by_option.values())}) > 1:
-            raise NoSuchSettings(group, by_option)
-    for key, cells in lacking.items():
-        parser = OverridesParser.create()
-        without: list[Composed] = []
-        for words in cells:
-            with contextlib.suppress(ConfigCompositionException):  # a second setting may be missing too
-                without.append(compose([word for word in words if not _sets(parser, word, key)]))
-        raise NoSuchSetting(key, without, composed)
-    return composed
-
-
-def _lacking(compose: Composer, jobs: Sequence[Sequence[str]], group: str) -> dict[str, list[str]]:
-    """Option of a group → the settings that it lacks, over all of a sweep's cells."""
-    parser = OverridesParser.create()
-    by_option: dict[str, dict[str, None]] = {}
-    for words in jobs:
-        left, missing = list(words), []
-        while True:
-            try:
-                cell = compose(left)
-                break
-            except ConfigCompositionException as error:
-                key = missing_key(error)
-                if key is None or key in missing:
-                    raise
-                missing.append(key)
-                left = [word for word in left if not _sets(parser, word, key)]
-        of_group = [key for key in missing if key.startswith(f"{group}.")]
-        by_option.setdefault(str(cell.choices.get(group)), {}).update(dict.fromkeys(of_group))
-    return {option: list(keys) for option, keys in by_option.items()}
+            missing.append(key)
+            parser = OverridesParser.create()
+            left = [word for word in left if not _sets(parser, word, key)]
 
 
 def _sets(parser: OverridesParser, word: str, key: str) -> bool:

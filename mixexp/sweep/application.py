@@ -25,8 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, closest, say
 from mixexp.plan.options import options, user_folders
-from mixexp.plan.overrides import of_each_cell, parse, values
-from mixexp.plan.refusals import refuse, refuse_several
+from mixexp.plan.overrides import of_each_cell, parse, refuse, refuse_several, values
 from mixexp.settings import CONF
 from mixexp.text import command, in_shell
 
