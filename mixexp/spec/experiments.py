@@ -50,7 +50,8 @@ class Experiment:
         """
         edition, sweeper = self.editions.get(name, {}), _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(edition, "params")}
-        grid = sweeper.get("grid") if edition.get("grid") is None else edition["grid"]
+        own_grid = edition.get("grid")
+        grid = sweeper.get("grid") if own_grid is None else own_grid
         given = [block for block in grid or () if isinstance(block, Mapping)]
         blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in given] or [{}]
         for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
