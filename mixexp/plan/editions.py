@@ -19,7 +19,7 @@ from mixexp.text import listed
 
 
 class Edition(BaseModel):
-    """An edition in an experiment's file: the axes and the grid that it has in place of the experiment's own, and what its runs have to show."""
+    """An edition in an experiment's file: the axes and the grid in place of the experiment's own, and what its runs have to show."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

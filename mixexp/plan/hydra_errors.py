@@ -36,12 +36,14 @@ _WORDS = {
 
 _SENTENCES = {
     r"Cannot find primary config '([^']+)'": "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own",
-    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": "~{0}={2}: the value is {1}; ~{0} takes it away whatever it is",
+    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": "~{0}={2}: the value is {1}; "
+    "~{0} takes it away whatever it is",
     r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": "{0}: every run has an option of it already; "
     "on the command line {0}=NAME without +, in a defaults list 'override /{0}: NAME'",
     r"(\S+) appears more than once in the final defaults list": "{0} is chosen twice in the defaults lists; a run has it once",
     r"An item is already at '([^']+)'": "{0}: it is there already; leave the + out",
-    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": "{0}: one value is needed, as a sweep has one launcher and one sweeper",
+    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": "{0}: one value is needed, "
+    "as a sweep has one launcher and one sweeper",
 }
 """Hydra's sentences as patterns, and ours with what the patterns' groups match."""
 
