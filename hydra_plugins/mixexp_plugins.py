@@ -166,7 +166,7 @@ def _refuse_several(several: list[Any]) -> None:
 
     if not several:
         return
-    found = {override.get_key_element(): values(override, loaded_groups()) for override in several}
+    by_key = {override.get_key_element(): values(override, loaded_groups()) for override in several}
     words = " ".join(override.input_line for override in several)
-    spaces = " ".join(in_shell(f"hydra.sweeper.space.{key.lstrip('+')}.choices=[{','.join(given)}]") for key, given in found.items())
+    spaces = " ".join(in_shell(f"hydra.sweeper.space.{key.lstrip('+')}.choices=[{','.join(given)}]") for key, given in by_key.items())
     raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")

@@ -103,8 +103,8 @@ def kind_of(runs: Sequence[Run]) -> str:
     path = CONF / "experiment" / f"{lookup(runs[0].config, 'experiment')}.yaml"
     if not path.is_file():
         return REDUCED
-    found, others = evidence(experiment(path), runs)
-    return next(iter(found)) if len(found) == 1 and not others else REDUCED
+    editions, others = evidence(experiment(path), runs)
+    return next(iter(editions)) if len(editions) == 1 and not others else REDUCED
 
 
 def draw(home: Path) -> None:
@@ -184,16 +184,16 @@ def decided() -> Decided:
     return decide(stated, everywhere([PUBLISHED]))
 
 
-def claims_page(found: Decided) -> str:
+def claims_page(answers: Decided) -> str:
     """The page of all claims."""
-    text = claims_document(found, "What the articles claim, and what the runs that are kept say of it")
+    text = claims_document(answers, "What the articles claim, and what the runs that are kept say of it")
     heading, _, rest = text.partition("\n\n")
     made = "Written by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`."
     references = "\n".join(f"- `{key}`: {reference}" for key, (_, reference) in REFERENCES.items())
     return f"{heading}\n\n{made}\n\n{rest}\n## References\n\n{references}\n"
 
 
-def with_counts(readme: str, found: Decided) -> str:
+def with_counts(readme: str, answers: Decided) -> str:
     """The README with its table of verdicts, between two marks, as these claims have it."""
     if [readme.count(mark) for mark in MARKS] != [1, 1] or readme.index(MARKS[0]) > readme.index(MARKS[1]):
         raise UserError(f"{README}: it needs {MARKS[0]} and, behind it, {MARKS[1]}, once each; the table of verdicts comes between")
@@ -202,7 +202,7 @@ def with_counts(readme: str, found: Decided) -> str:
     shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
     for article, about in ARTICLES.items():
-        for edition, verdicts in counts(one for one in found.answers if one.article == article and one.edition).items():
+        for edition, verdicts in counts(one for one in answers.answers if one.article == article and one.edition).items():
             size = "full size" if edition == FULL else f"{edition} edition"
             lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
     return f"{before}{MARKS[0]}\n{chr(10).join(lines)}\n{MARKS[1]}{after}"
@@ -219,9 +219,9 @@ if __name__ == "__main__":
             draw(each)
         DOCS.mkdir(exist_ok=True)
         write_atomically(PUBLISHED / "README.md", page())
-        found = decided()
-        write_atomically(DOCS / "claims.md", claims_page(found))
-        write_atomically(README, with_counts(README.read_text(encoding="utf-8"), found))
+        answers = decided()
+        write_atomically(DOCS / "claims.md", claims_page(answers))
+        write_atomically(README, with_counts(README.read_text(encoding="utf-8"), answers))
     except UserError as error:
         parser.exit(2, f"{error}\n")
     print(f"{PUBLISHED / 'README.md'}\n{DOCS / 'claims.md'}\n{README}")

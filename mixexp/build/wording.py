@@ -135,9 +135,9 @@ def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, An
 
     errors: those of pydantic.
     """
-    said = [str(error["ctx"]["error"]) for error in errors if error["type"] in ("value_error", "assertion_error")]
-    if said:  # by a check of the class's own
-        return head(name, value) + listed(dict.fromkeys(said))
+    reasons = [str(error["ctx"]["error"]) for error in errors if error["type"] in ("value_error", "assertion_error")]
+    if reasons:  # by a check of the class's own
+        return head(name, value) + listed(dict.fromkeys(reasons))
     needs = f"needs {allowed(hint)}"
     if isinstance(value, float) and not math.isfinite(value):
         needs += ", and a finite one"

@@ -83,7 +83,7 @@ class CsvTable(Table):
         unused = self._unused(file, columns, copies, labels, classes)
         for name in unused:
             del columns[name]
-        others = self._said(unused)
+        others = self._described(unused)
         if not columns:
             raise UserError(f"{path} has no column beside {self.label!r} to learn from{others and f'; not used: {others}'}.")
         if others:
@@ -186,7 +186,7 @@ class CsvTable(Table):
                 note(f"{file.path}: {listed}: tell{s} {what}; to leave {them} out type {self._more('drop', names)}")
         return reasons
 
-    def _said(self, unused: dict[str, str]) -> str:
+    def _described(self, unused: dict[str, str]) -> str:
         """Which columns are not used, why, and what to type to use them."""
         if not unused:
             return ""

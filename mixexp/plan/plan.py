@@ -230,7 +230,7 @@ class _References:
     def __init__(self) -> None:
         self._compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
         self._cells: dict[bool, list[dict[str, tuple[str, Any]]]] = {}
-        self._found: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._references: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
@@ -263,6 +263,6 @@ class _References:
 
     def _reference(self, words: Sequence[str]) -> dict[str, Any]:
         key = tuple(words)
-        if key not in self._found:
-            self._found[key] = canonical(*resolve(self._compose(words), words))
-        return self._found[key]
+        if key not in self._references:
+            self._references[key] = canonical(*resolve(self._compose(words), words))
+        return self._references[key]

@@ -89,8 +89,8 @@ class RunFolder:
         writer.writerows(self.rows)
         write_atomically(self.path / "metrics.csv", text.getvalue())
         self.probed = dict(probed)
-        for name, found in self.probed.items():
-            write_atomically(self.path / f"probe_{name}.csv", found)
+        for name, rows in self.probed.items():
+            write_atomically(self.path / f"probe_{name}.csv", rows)
 
     def append_probe_rows(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Append what a probe measured after a step: rows for each of its files, all of a file with the same columns."""

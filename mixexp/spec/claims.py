@@ -48,11 +48,11 @@ class Cell:
     measure: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
-        said = [f"{key}={shown(value)}" for key, value in self.conditions.items()]
+        parts = [f"{key}={shown(value)}" for key, value in self.conditions.items()]
         if self.measure is not None:
             where = [f"{key} {shown(value)}" for key, value in (self.measure.get("where") or {}).items()]
-            said.append(" ".join([self.measure["metric"], *where]))
-        return ", ".join(said) or "all runs"
+            parts.append(" ".join([self.measure["metric"], *where]))
+        return ", ".join(parts) or "all runs"
 
 
 @dataclass(frozen=True)

@@ -191,14 +191,14 @@ def _own_words(shown: bool) -> Iterator[None]:
     if not shown:
         yield
         return
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             yield
     except SystemExit as end:
         if end.code in (None, 0):
             raise
-        text = " ".join(said.getvalue().split())
+        text = " ".join(printed.getvalue().split())
         name = re.search(r"package '(.*)' not found", text)
         near = closest(name[1], options([CONF])) if name else ""
         raise UserError(f"--package {name[1]}: the configuration has no such part.{near}" if name else text) from None

@@ -95,7 +95,7 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
     made = {name: _made_with(folder, name, run, config.trusted) for name in there}
     others = [name for name in there if made[name] != settings[name]]
     if others and not again:
-        lines = (f"probe_{name}.csv is there, made with {_said(made[name], settings[name])}; --again replaces it" for name in sorted(others))
+        lines = (f"probe_{name}.csv is there, made with {_changes(made[name], settings[name])}; --again replaces it" for name in sorted(others))
         raise UserError("\n".join(f"{folder}: {line}" for line in lines))
     return Measurement(folder, config, settings, tuple(name for name in settings if again or name not in there))
 
@@ -121,7 +121,7 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
         return {}
 
 
-def _said(made: Any, probe: Mapping[str, Any]) -> str:
+def _changes(made: Any, probe: Mapping[str, Any]) -> str:
     """How the settings of a file differ from those of the probe."""
     if not isinstance(made, Mapping) or not made:
         return "unknown settings"
