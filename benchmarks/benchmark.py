@@ -410,8 +410,8 @@ def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
     dataset = "cifar10" if arguments.data == "CIFAR-10" else "digits"
     images = min(50_000, 32 * arguments.steps)  # four epochs at least, and so evaluations
-    shared = [f"dataset={dataset}", "mix=mixup", f"device={arguments.device}", f"steps={arguments.steps}", "drop_last=true"]
-    shared += ["augment=standard", "evaluations=3", "subset=head", f"subset.n={images}", f"speed={modes(arguments.device)[-1]}", "name=throughput"]
+    shared = [f"dataset={dataset}", "subset=head", f"subset.n={images}", "augment=standard", "mix=mixup", "drop_last=true", "evaluations=3"]
+    shared += [f"device={arguments.device}", f"speed={modes(arguments.device)[-1]}", f"steps={arguments.steps}", "name=throughput"]
     models = {name: f"model={name}" for name in arguments.models} or {"small_cnn, width 16": "model=small_cnn"}
     for (label, model), at_once in itertools.product(models.items(), AT_ONCE):
         with tempfile.TemporaryDirectory() as folder, memory_used(arguments.device) as samples:
