@@ -15,7 +15,7 @@ from mixexp.gan.play import flops, game_budget, memory_of, play
 from mixexp.run import data, sizes
 from mixexp.run.device import execution
 from mixexp.run.loop import Cost, Loop
-from mixexp.run.spec import RunConfig
+from mixexp.run.spec import RunConfig, depends_on
 from mixexp.settings import CONF
 
 UNUSED = (
@@ -70,13 +70,9 @@ def _defaults() -> dict[str, Any]:
     return root | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
 
 
+@depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
 def cost(config: RunConfig) -> Cost:
     """The cost of a game: its steps, and the passes of both networks."""
-    return _cost(config.part("gan", "dataset", "batch_size", "steps", "evaluations"))
-
-
-@functools.lru_cache(maxsize=1024)
-def _cost(config: RunConfig) -> Cost:
     points = data.load(config.dataset, config.trusted)[1].train_images
     budget, game = game_budget(config, len(points)), config.build("gan")
     evaluations = math.ceil(budget.steps / budget.interval)

@@ -129,7 +129,7 @@ def play(
         "train_counts": torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
         "data_contents": splits.digest,
     }
-    session.start({**metadata, **describe(run), **facts}, columns=COLUMNS)
+    session.start({**metadata, **describe(run), **facts}, COLUMNS)
 
     # -- what is looked at: the same noise and the same test points throughout
     noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
 import os
 import re
@@ -129,7 +130,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
-    references = _References()
+    references = _References(cells[0])
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
@@ -225,12 +226,21 @@ def _words(refusal: Refusal, total: int) -> str:
 
 
 class _References:
-    """Experiments as their files have them, and editions of them, composed once for every cell of their grids."""
+    """A sweep's experiment as its file has it, and its edition, composed once for every cell of their grids.
 
-    def __init__(self) -> None:
-        self._compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
-        self._cells: dict[bool, list[dict[str, tuple[str, Any]]]] = {}
-        self._found: dict[tuple[str, ...], dict[str, Any]] = {}
+    cell: one of the sweep's, all of which have the same experiment and edition.
+    """
+
+    def __init__(self, cell: Composed) -> None:
+        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
+        self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
+
+        @functools.cache
+        def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
+            cells = cell.edition if edition else block_cells(cell.grid)
+            return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
+
+        self._grid = grid
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
@@ -240,29 +250,20 @@ class _References:
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
-        if edition not in self._cells:  # a sweep has one experiment and one edition
-            grid = cell.edition if edition else block_cells(cell.grid)
-            self._cells[edition] = [{key: (text, value_of(text)) for key, text in c.items()} for c in grid]
-        has = {key: lookup(config, key) for c in self._cells[edition] for key in c}
+        has = {key: lookup(config, key) for c in self._grid(edition) for key in c}
 
         def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
             return sum(1 if has[key] in (value, text) else -1 for key, (text, value) in grid_cell.items())
 
-        nearest = max(self._cells[edition], default={}, key=likeness)
+        nearest = max(self._grid(edition), default={}, key=likeness)
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
-        departures = differences(config, self._reference(words))
+        departures = differences(config, self._reference(*words))
         changed = {group for group in departures if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
             with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
-                beside = differences(config, self._reference([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
+                beside = differences(config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))))
                 departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
         return departures
-
-    def _reference(self, words: Sequence[str]) -> dict[str, Any]:
-        key = tuple(words)
-        if key not in self._found:
-            self._found[key] = canonical(*resolve(self._compose(words), words))
-        return self._found[key]

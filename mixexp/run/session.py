@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
-from mixexp.run.folder import COLUMNS, RunFolder, environment
+from mixexp.run.folder import RunFolder, environment
 from mixexp.run.spec import RunConfig
 
 
@@ -75,10 +75,10 @@ class Session:
                         part.load_state_dict(saved[name])
                 break
 
-    def start(self, facts: Mapping[str, Any], validation: bool = False, columns: Sequence[str] = COLUMNS) -> None:
+    def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
         about = environment(**facts, continued_at_step=self.step, steps=self.steps)
-        self.folder.start(self._config.values, about, validation, self._rows, self._probed, columns)
+        self.folder.start(self._config.values, about, columns, self._rows, self._probed)
         self._started = time.perf_counter() - self._seconds
 
     @property
