@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import streams
 from mixexp.gan import Objective
-from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
 from mixexp.run import data
 from mixexp.run.budget import Budget
@@ -28,6 +27,9 @@ COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 
 Draws = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Of one update: training rows, int64 [n] with replacement, noise, float32 [n, z_dim], and the objective's own."""
+
+NEAR = 3
+"""Standard deviations of a mode within which a sample is of high quality."""
 
 
 def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, z_dim: int, device: torch.device) -> Draws:
@@ -82,6 +84,17 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
     parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
     activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
     return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
+
+
+def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, float]:
+    """Modes that are covered, and the fraction of samples of high quality (Srivastava et al. 2017, section 4.1).
+
+    A sample is of high quality where the nearest centre is at most three standard deviations away (of a mode's own points 98.9 %
+    are, in two dimensions); a mode is covered where it is nearest to such a sample. samples, float32 [N, F]; centres, float32 [M, F].
+    """
+    distance, nearest = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
+    good = distance <= NEAR * spread
+    return len(nearest[good].unique()), good.sum().item() / len(samples)
 
 
 def play(

@@ -16,7 +16,7 @@ from mixexp.build.wording import typed
 from mixexp.errors import UserError, note
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
-from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.plan.groups import CONTRACTS
 from mixexp.probe import Facts
 from mixexp.run import sizes
 from mixexp.run.budget import Budget, budget_of
@@ -29,7 +29,7 @@ from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
 from mixexp.train import train
 
-FITS = tuple(group for group in {**GROUPS, **OPTIONAL_GROUPS} if group not in ("speed", "logger"))
+FITS = tuple(group for group in CONTRACTS if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
 
 MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
@@ -194,7 +194,7 @@ def cost(config: RunConfig) -> Cost:
 
 def require_complete(group: str, part: Any) -> None:
     """Raise ValueError where an object has not what its contract says that it has."""
-    if missing := undefined(part, {**GROUPS, **OPTIONAL_GROUPS}[group]):
+    if missing := undefined(part, CONTRACTS[group]):
         raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
 
 

@@ -9,13 +9,10 @@ from mixexp.run.loop import Loop
 from mixexp.run.spec import RunConfig
 from mixexp.run.task import Task
 
-LOOPS = {"gan": GAME}
-"""Groups whose options are trained by a loop of their own."""
-
 
 def loop_of(config: RunConfig) -> Loop:
     """The loop that trains a configuration."""
-    return next((loop for group, loop in LOOPS.items() if getattr(config, group) is not None), CLASSIFICATION)
+    return CLASSIFICATION if config.gan is None else GAME
 
 
 def task(config: RunConfig) -> Task:

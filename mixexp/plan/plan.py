@@ -22,7 +22,7 @@ from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import ALIASES, canonical, differences, run_id
+from mixexp.plan.identity import ALIAS, canonical, differences, run_id
 from mixexp.plan.loops import task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
@@ -74,8 +74,8 @@ class Plan:
         return [_words(refusal, self.cells) for refusal in self.too_large]
 
 
-def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], frozenset[str]]:
-    """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to.
+def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
+    """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
 
     words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
     """
@@ -83,11 +83,11 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     set_texts(cell, words)
     if isinstance(config.get("data_dir"), str) and config.data_dir:  # wherever it was started from, a run means the same folder
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
-    used = frozenset(name for name in ALIASES if _refers(config, name))
+    uses_alpha = _refers(config, ALIAS)
     settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     if "dataset" in settings:  # it can be taken away on the command line, which the check says
         settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
-    return {**settings, "choices": dict(cell.choices)}, used
+    return {**settings, "choices": dict(cell.choices)}, uses_alpha
 
 
 def _refers(config: DictConfig, name: str) -> bool:
@@ -112,7 +112,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     reasons: dict[str, list[str]] = {}
     sizes: dict[str, list[str]] = {}
     good = []
-    for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
+    for (config, uses_alpha), cell, overrides in zip(resolved, cells, words, strict=True):
         errors = _budgets(config, overrides)
         try:
             validate(config, here)
@@ -122,7 +122,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
-            good.append((canonical(config, used), cell, overrides))
+            good.append((canonical(config, uses_alpha), cell, overrides))
     of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
@@ -164,7 +164,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     problems = list(table_problems(table).values())
     for axis in ("rows", "columns"):
         key = (table.get(axis) or {}).get("key")
-        if key and all(lookup(config, key) is None for config in configs) and key not in ALIASES:
+        if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
             problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
     return problems
 
