@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mixexp.gan.loop import GAME
+from mixexp.gan.play import GAME
 from mixexp.plan.classification import CLASSIFICATION
 from mixexp.run.device import execution
-from mixexp.run.loop import Loop
+from mixexp.run.session import Loop
 from mixexp.run.spec import RunConfig
 from mixexp.run.task import Task
 
