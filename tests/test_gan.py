@@ -392,8 +392,8 @@ def test_the_cost_is_that_of_the_products_by_hand():
     updated = 12 * generator + 12 * (3 * discriminator - 2 * 2 * 16)
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
-    found = loop_of(RunConfig.of(config)).cost(RunConfig.of(config))
-    assert found.steps == 10 and found.flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
+    typed = RunConfig.of(config)
+    assert loop.game_budget(typed, 200).steps == 10 and loop_of(typed).flops(typed) == 10 * (5 * updated + fooled) + 2 * 50 * generator
 
 
 def test_what_acts_alike_is_one_run():

@@ -26,7 +26,7 @@ from mixexp.run.budget import Budget
 from mixexp.run.data import load
 from mixexp.run.device import compatibility_key, describe, execution
 from mixexp.run.folder import RunFolder
-from mixexp.run.session import Cost, Loop, Progress, Session
+from mixexp.run.session import Loop, Progress, Session
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.settings import CONF
 
@@ -186,8 +186,8 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
             game = config.build("gan")
             game.check(dataset)
             needed = memory_of(game, splits.train_images[0].numel(), config.batch_size)
-        names = sizes.called({"gan": config.gan, "batch_size": config.batch_size}, "")
-        sizes.require_memory(names or f"gan = {config.choices.get('gan')}", needed, execution(config).device)
+        setting = sizes.largest({"gan": config.gan, "batch_size": config.batch_size}, "")
+        sizes.require_memory(setting or f"gan = {config.choices.get('gan')}", needed, execution(config).device)
         config.build_optimizer([torch.nn.Parameter(torch.zeros(1))])
     except (UserError, ValueError) as error:
         lines.append(sizes.line(error))
@@ -220,16 +220,10 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 
 @depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
-def cost(config: RunConfig) -> Cost:
-    """The cost of a game: its steps, and the passes of both networks."""
-    points = load(config.dataset, config.trusted)[1].train_images
-    budget, game = game_budget(config, len(points)), config.build("gan")
-    evaluations = math.ceil(budget.steps / budget.interval)
-    return Cost(budget.steps, flops(game, points[0].numel(), budget.batch, budget.steps, evaluations))
-
-
-def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int) -> float:
+def flops_of(config: RunConfig) -> float:
     """Floating-point operations of a run's matrix products, counted on networks without memory."""
+    images = load(config.dataset, config.trusted)[1].train_images
+    budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
     with meta:
         generator, discriminator = game.networks(features)
@@ -240,12 +234,13 @@ def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int
             (generator_loss, game.generator, generator),
         ):
             with FlopCounterMode(display=False) as counter:
-                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, batch, game.z_dim, meta))
+                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, budget.batch, game.z_dim, meta))
                 minimised.backward(inputs=list(trained.parameters()))
             counted.append(counter.get_total_flops())
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             generator(torch.zeros(game.samples, game.z_dim))
-    return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
+    evaluations = math.ceil(budget.steps / budget.interval)
+    return float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
-GAME = Loop("gan", check, cost, play, {"precision": "float32"})
+GAME = Loop("gan", check, flops_of, play, {"precision": "float32"})

@@ -23,7 +23,7 @@ from mixexp.run.budget import Budget, budget_of
 from mixexp.run.data import load, missing_classes, select_data
 from mixexp.run.device import execution, precision_note
 from mixexp.run.network import Network, layers
-from mixexp.run.session import Cost, Loop
+from mixexp.run.session import Loop
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
@@ -76,9 +76,9 @@ def _holds(config: RunConfig, data: DataSummary) -> None:
     sizes.require_memory(f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2)  # the table of confusions
     state = 4 * shape.parameters * (2 + optimizer_states(config))
     step = shape.penalty_bytes + samples * shape.saved_bytes / (2 if run.bfloat16 else 1)
-    parts = {"model": config.model, "loss": config.loss}
-    names = [sizes.called(parts, "")] if step < state else [sizes.called(parts, ""), f"batch_size = {config.batch_size}"]
-    what = ", ".join(name for name in names if name) or f"model = {config.choices.get('model')}"
+    causes = [sizes.largest({"model": config.model, "loss": config.loss}, "")]
+    causes += [f"batch_size = {config.batch_size}"] * (step >= state)
+    what = ", ".join(filter(None, causes)) or f"model = {config.choices.get('model')}"
     sizes.require_memory(what, state + step, run.device)
 
 
@@ -169,8 +169,8 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     return errors
 
 
-def cost(config: RunConfig) -> Cost:
-    """The cost of a classification with that of evaluations; a backward pass counts as two forward ones.
+def flops(config: RunConfig) -> float:
+    """Floating-point operations of a classification, evaluations included; a backward pass counts as two forward ones.
 
     Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
     outside the batch; from there on, samples.
@@ -186,7 +186,7 @@ def cost(config: RunConfig) -> Cost:
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
-    return Cost(budget.steps, float(3 * forward + shape.flops * evaluations * data.evaluated))
+    return float(3 * forward + shape.flops * evaluations * data.evaluated)
 
 
 # --- a run without its training: the counts of its data, the shape and the operations of its network ---
@@ -287,4 +287,4 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
     return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes)
 
 
-CLASSIFICATION = Loop("model", check, cost, train)
+CLASSIFICATION = Loop("model", check, flops, train)

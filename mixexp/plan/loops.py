@@ -19,4 +19,4 @@ def task(config: RunConfig) -> Task:
     """The operations of a run, and the cost class within which runs compute at the same pace."""
     choices, loop = config.choices, loop_of(config)
     kind = f"{choices['dataset']} {choices[loop.network]} batch {config.batch_size} threads {config.threads}"
-    return Task(kind, execution(config).device.type, loop.cost(config).flops)
+    return Task(kind, execution(config).device.type, loop.flops(config))

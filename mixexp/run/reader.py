@@ -100,7 +100,10 @@ class Run(State):
         steps: dict[str, list[float]] = {}
         for row in rows:
             if all(comparable(row[name]) == value for name, value in wanted.items()):
-                steps.setdefault(row["step"], []).append(_number(row[column], f"probe_{file}.csv", column))
+                try:
+                    steps.setdefault(row["step"], []).append(float(row[column]))
+                except ValueError:
+                    raise UserError(f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number") from None
         if not steps:
             raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
         return [statistics.fmean(values) for values in steps.values()]
@@ -143,11 +146,17 @@ def load_state(folder: Path) -> State:
     damage: list[str] = []
     # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
     metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
-    result = _attempt(read_json, folder / "result.json", damage) if ended else {}
-    outcome, problem = _outcome(folder, ended, result, metrics)
+    steps = [step for step in metrics.get("step", []) if step is not None]
+    reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
+    if not ended:
+        error = folder / "error.txt"
+        outcome, problem = ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+        return State(outcome, problem, {}, metrics)
+    result = _attempt(read_json, folder / "result.json", damage)
     rows = len(next(iter(metrics.values()), ()))
     if rows and result.get("evaluations", rows) != rows:
         damage.append(f"metrics.csv has {rows} of {result['evaluations']} evaluations")
+    outcome, problem = _outcome(result, reached)
     return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
 
 
@@ -299,12 +308,7 @@ def _numbers(texts: Sequence[str]) -> Sequence[float | None]:
     return array("d", map(float, texts)) if all(texts) else [float(text) if text else None for text in texts]
 
 
-def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Metrics) -> tuple[str, str]:
-    steps = [step for step in metrics.get("step", []) if step is not None]
-    reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
-    if not over:
-        error = folder / "error.txt"
-        return ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
     outcome = result.get("outcome")
     if outcome in ("finished", "diverged") and not _has_figures(result):
         return "damaged", "result.json lacks figures of its run"
@@ -330,13 +334,6 @@ def _last_line(path: Path) -> str:
     except OSError as error:
         return f"error.txt cannot be read: {error}"
     return one_line(lines[-1])[:300] if lines else "error.txt is empty, which is all that a full disk takes"
-
-
-def _number(text: str, file: str, column: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{file} has {text!r} in its column {column}, which is no number") from None
 
 
 @functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time

@@ -126,24 +126,17 @@ class Session:
         self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
 
 
-class Cost(NamedTuple):
-    """What a run has to compute: its steps, and all samples' forward passes together in floating-point operations."""
-
-    steps: int
-    flops: float
-
-
 @dataclass(frozen=True)
 class Loop:
     """A way to train a run.
 
     network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
-    configuration, behind the errors found so far; here: whether this machine is to train it. cost(config): of a configuration without
-    errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it leaves no choice of.
+    configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
+    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it leaves no choice of.
     """
 
     network: str
     check: Callable[[RunConfig, list[str], bool], list[str]]
-    cost: Callable[[RunConfig], Cost]
+    flops: Callable[[RunConfig], float]
     run: Callable[..., Iterator[Progress]]
     fixed: Mapping[str, Any] = field(default_factory=dict)
