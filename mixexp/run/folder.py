@@ -31,7 +31,7 @@ COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
 MOST_FIGURES = 8
 """Figures of a run that one line shows."""
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
-"""Behind the others, when a part of the training set is held out."""
+"""Between the test columns and `seconds`, when a part of the training set is held out."""
 
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
