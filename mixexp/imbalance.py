@@ -23,15 +23,11 @@ class Imbalance(abc.ABC):
         """
 
 
-def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sorted indices, int64, of keep[c] images of every class c drawn without replacement from labels, int64 [N]."""
-    chosen = [rng.choice(np.flatnonzero(labels == c), k, replace=False) for c, k in enumerate(keep)]
+def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c: drawn without replacement, or else the first."""
+    members = [np.flatnonzero(labels == c) for c in range(len(keep))]
+    chosen = [rows[:k] if rng is None else rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)]
     return np.sort(np.concatenate(chosen))
-
-
-def first(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """Sorted indices, int64, of the first keep[c] images of every class c in labels, int64 [N]."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:k] for c, k in enumerate(keep)]))
 
 
 class NoImbalance(Imbalance):

@@ -24,7 +24,7 @@ from mixexp.optimizer import capturable, set_rate
 from mixexp.probe import measuring
 from mixexp.run.batches import Batch, Batches, draw_epoch
 from mixexp.run.device import compatibility_key, describe
-from mixexp.run.folder import RunFolder
+from mixexp.run.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder
 from mixexp.run.network import forward_blended
 from mixexp.run.session import Progress, Session
 from mixexp.run.setup import setup
@@ -83,7 +83,7 @@ def train(
     while_training = probe is not None and probe.while_training
     session.resume(functools.partial(budget.same_so_far, schedule), warm_starts, while_training)
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
-    session.start(facts, validation=len(parts.held_out) > 0)
+    session.start(facts, (*COLUMNS, *VALIDATION_COLUMNS) if len(parts.held_out) else COLUMNS)
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
     draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)

@@ -84,7 +84,7 @@ def keep(source: Path, target: Path) -> None:
 def publish(folder: Path) -> Path:
     """Keep a sweep's finished runs with their report; what was kept of the same experiment before and is not there now goes."""
     runs = load_runs(folder)
-    finished = [run for run in runs if run.outcome in ("finished", "diverged")]
+    finished = [run for run in runs if run.over]
     if not finished:
         raise UserError(f"{folder}: none of its {len(runs)} runs is finished")
     name = str(finished[0].config["name"])

@@ -101,7 +101,7 @@ def test_seeds_of_every_claim_are_those_of_the_grid(name):
 
 
 def as_run(config: Mapping[str, Any]) -> Run:
-    return Run(Path("run"), "finished", config=dict(config))
+    return Run("finished", folder=Path("run"), config=dict(config))
 
 
 KEPT = sorted(path for path in (CONF.parent / "outputs" / "published").glob("*/*/runs") if path.parent.parent.name != "reduced")

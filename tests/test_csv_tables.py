@@ -742,7 +742,7 @@ def test_settings_that_came_later_leave_runs_the_runs_they_were() -> None:
     third = ("dataset.file=sub/flowers.csv", "dataset.test_fraction=0.5", "dataset.split_seed=3", "dataset.standardise=false", "mix=mixup")
 
     def identity(*words: str) -> str:
-        return run_id(canonical(compose([*base, *words]), frozenset({"alpha"})))
+        return run_id(canonical(compose([*base, *words]), True))
 
     assert identity("dataset.file=flowers.csv") == "d612067567a4"
     assert identity(*packed) == "4344aefc2d93"

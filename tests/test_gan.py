@@ -25,8 +25,7 @@ from mixexp.build import build
 from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
-from mixexp.gan.coverage import coverage
-from mixexp.gan.play import play
+from mixexp.gan.play import coverage, play
 from mixexp.gan.real_with_generated import RealWithGenerated
 from mixexp.gan.shuffled import Shuffled
 from mixexp.gan.unmixed import Unmixed
@@ -40,7 +39,6 @@ from mixexp.run.folder import RunFolder
 from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 
-ALPHA = frozenset({"alpha"})
 TINY = (
     *("dataset=ring", "dataset.train_points=200", "dataset.test_points=30", "optimizer=adam", "batch_size=6", "alpha=0.2"),
     *("gan.width=8", "gan.samples=50", "gan.frame_points=10", "gan.snapshots=[2,5]", "steps=7", "evaluations=3"),
@@ -394,13 +392,13 @@ def test_the_cost_is_that_of_the_products_by_hand():
     updated = 12 * generator + 12 * (3 * discriminator - 2 * 2 * 16)
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
-    found = loop_of(RunConfig.of(config)).cost(RunConfig.of(config))
-    assert found.steps == 10 and found.flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
+    typed = RunConfig.of(config)
+    assert loop.game_budget(typed, 200).steps == 10 and loop_of(typed).flops(typed) == 10 * (5 * updated + fooled) + 2 * 50 * generator
 
 
 def test_what_acts_alike_is_one_run():
     def identity(*words: str) -> str:
-        return run_id(canonical(config_of(*words), ALPHA if "gan=plain" not in words else frozenset()))
+        return run_id(canonical(config_of(*words), "gan=plain" not in words))
 
     assert identity("gan=plain", "alpha=0.2") == identity("gan=plain", "alpha=1")
     assert len({identity(f"gan={name}", f"alpha={alpha}") for name in ("paper", "code") for alpha in (0.2, 0.5)}) == 4

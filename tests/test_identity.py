@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
-from mixexp.plan.identity import ALIASES, canonical, differences, run_id, scientific
+from mixexp.plan.identity import ALIAS, canonical, differences, run_id, scientific
 from mixexp.plan.plan import resolve
 from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, flatten
 
-ALPHA, NOTHING = frozenset({"alpha"}), frozenset[str]()
+ALPHA, NOTHING = True, False
 WHERE_AND_HOW_FAST = {
     "name": "other",
     "device": "cuda:1",
@@ -50,7 +50,7 @@ def config(*overrides: str) -> dict[str, Any]:
     return copy.deepcopy(_composed(overrides))
 
 
-def identity(*overrides: str, used: frozenset[str] = frozenset()) -> str:
+def identity(*overrides: str, used: bool = NOTHING) -> str:
     return run_id(canonical(config(*overrides), used))
 
 
@@ -84,7 +84,7 @@ def shuffled(node: Any, order: Any) -> Any:
 MANY = ("mix=mixup", "mix_layer=random", "imbalance=minority", "label_noise=uniform", "augment=standard", "schedule=steps")
 RICH = canonical(_composed(MANY), ALPHA)
 PATHS = list(leaves(RICH))
-SILENT = [path for path in PATHS if path[0] in NOT_SCIENTIFIC | ALIASES or path in (("dataset", "data_dir"), ("dataset", "download"))]
+SILENT = [path for path in PATHS if path[0] in NOT_SCIENTIFIC | {ALIAS} or path in (("dataset", "data_dir"), ("dataset", "download"))]
 TELLING = [path for path in PATHS if path not in SILENT]
 
 
@@ -165,7 +165,7 @@ def test_the_chosen_options_names_do_not_count_only_what_they_hold() -> None:
 def test_alpha_counts_where_a_mix_refers_to_it_and_nowhere_else() -> None:
     assert identity("mix=mixup", "alpha=0.2", used=ALPHA) != identity("mix=mixup", "alpha=0.4", used=ALPHA)
     assert identity("mix=bc", "alpha=0.2") == identity("mix=bc", "alpha=0.4")
-    assert canonical(config("mix=bc", "alpha=0.2"), frozenset())["alpha"] is None
+    assert canonical(config("mix=bc", "alpha=0.2"), NOTHING)["alpha"] is None
     assert canonical(config("mix=mixup", "alpha=0.2"), ALPHA)["alpha"] == 0.2
 
 
@@ -173,12 +173,12 @@ def test_alpha_counts_where_a_mix_refers_to_it_and_nowhere_else() -> None:
     ("reference", "used"),
     [("${alpha}", ALPHA), ("${ alpha }", ALPHA), ("${oc.select:alpha}", ALPHA), ("${...alpha}", ALPHA), ("${batch_size}", NOTHING), ("1.5", NOTHING)],
 )
-def test_alpha_is_used_however_a_reference_to_it_is_written(reference: str, used: frozenset[str]) -> None:
+def test_alpha_is_used_however_a_reference_to_it_is_written(reference: str, used: bool) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cell = composed(hydra.compose("config", overrides=["mix=mixup", "alpha=0.2"], return_hydra_config=True))
     cell.config.mix.ratio.alpha = reference
-    resolved, aliases = resolve(cell)
-    assert aliases == used
+    resolved, uses_alpha = resolve(cell)
+    assert uses_alpha == used
     assert (float(resolved["mix"]["ratio"]["alpha"]) == 0.2) == (used == ALPHA)
 
 
@@ -190,7 +190,7 @@ def test_without_a_blend_layers_and_alphas_are_one_run() -> None:
     cells = [(f"mix_layer={layer}", f"alpha={alpha}") for layer in ("input", "final", "random") for alpha in (0.2, 1.0)]
     assert len({identity("mix=none", *cell) for cell in cells}) == 1
     assert len({identity("mix=mixup", *cell, used=ALPHA) for cell in cells}) == 6
-    plain = canonical(config("mix=none", "mix_layer=final"), frozenset())
+    plain = canonical(config("mix=none", "mix_layer=final"), NOTHING)
     assert plain["mix_layer"]["layers"] == ["input"] and plain["choices"]["mix_layer"] is None
     assert plain["choices"]["mix"] == "none"
 
@@ -198,20 +198,20 @@ def test_without_a_blend_layers_and_alphas_are_one_run() -> None:
 def test_steps_rules_epochs() -> None:
     assert identity("steps=100", "epochs=3") == identity("steps=100", "epochs=9") == identity("steps=100", "epochs=null")
     assert identity("epochs=3") != identity("epochs=9")
-    assert canonical(config("steps=100"), frozenset())["epochs"] is None
-    assert canonical(config("epochs=9"), frozenset())["epochs"] == 9
+    assert canonical(config("steps=100"), NOTHING)["epochs"] is None
+    assert canonical(config("epochs=9"), NOTHING)["epochs"] == 9
 
 
 def test_canonical_leaves_what_it_is_given() -> None:
     given = config("mix=none", "mix_layer=final", "steps=5")
     before = copy.deepcopy(given)
-    canonical(given, frozenset())
+    canonical(given, NOTHING)
     assert given == before
 
 
 def test_canonical_is_idempotent() -> None:
-    once = canonical(config("mix=none", "steps=5"), frozenset())
-    assert canonical(once, frozenset()) == once
+    once = canonical(config("mix=none", "steps=5"), NOTHING)
+    assert canonical(once, NOTHING) == once
 
 
 # --- flatten, scientific ---
@@ -235,7 +235,7 @@ def test_an_optional_setting_that_is_null_leaves_the_identity_as_it_was_before_t
 
 
 def distance(
-    overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: frozenset[str] = frozenset()
+    overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: bool = NOTHING
 ) -> dict[str, list[Any]]:
     return differences(*(canonical(config(*words), used) for words in (overrides, reference)))
 

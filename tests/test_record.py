@@ -35,7 +35,7 @@ def row(step: int, **changed: float) -> dict[str, float]:
 
 def started(folder: Path, validation: bool = False) -> RunFolder:
     run = RunFolder(folder)
-    run.start(CONFIG, {"device": "cpu"}, validation)
+    run.start(CONFIG, {"device": "cpu"}, (*COLUMNS, *VALIDATION_COLUMNS) if validation else COLUMNS)
     return run
 
 
@@ -292,7 +292,7 @@ def test_the_result_has_the_selections_of_the_appended_rows(tmp_path: Path) -> N
 
 def test_the_environment_says_what_a_reader_needs_to_repeat_the_run(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.start(CONFIG, environment(device="cpu", threads=1, label="mix=none"), validation=False)
+    run.start(CONFIG, environment(device="cpu", threads=1, label="mix=none"))
     found = json.loads((tmp_path / "environment.json").read_text())
     assert (found["device"], found["threads"], found["label"]) == ("cpu", 1, "mix=none")
     assert {"started", "command", "host", "process", "git", "python", "versions", "platform", "processor_count"} <= set(found)

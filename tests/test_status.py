@@ -47,7 +47,7 @@ def begun(folder: Path, steps: int = 100, rows: tuple[int, ...] = (), task: Task
     """A run as its process leaves it when it is killed."""
     run = RunFolder(folder)
     about = {"label": f"seed={folder.name}", "task": task.record(), "steps": steps, "process": 4711, "host": "there"}
-    run.start({"seed": 1, "choices": {}}, {**about, "continued_at_step": 0, **facts}, validation=False)
+    run.start({"seed": 1, "choices": {}}, {**about, "continued_at_step": 0, **facts})
     for step in rows:
         run.append(row(step))
     return run

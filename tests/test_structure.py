@@ -33,7 +33,7 @@ LEVELS = [
     {"run.checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device"},
     {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
-    {"run.batches", "run.loop", "evaluate"},
+    {"run.batches", "evaluate"},
     {"run.stepper"},
     {"probe"},
     {"run.setup"},

@@ -22,7 +22,7 @@ def trained(folder: Path, name: str, *words: str) -> RunFolder:
     config = compose([f"experiment={name}", *DIGITS, *words])
     assert errors_of(config) == []
     record = RunFolder(folder / str(len(list(folder.iterdir()))))
-    for _ in train(RunConfig.of(canonical(config, frozenset({"alpha"}))), record, {}):
+    for _ in train(RunConfig.of(canonical(config, True)), record, {}):
         pass
     return record
 

@@ -37,7 +37,7 @@ def config_of(name: str, *words: str) -> dict[str, Any]:
     """A cell of an experiment, shrunken by words."""
     config = compose([f"experiment={name}", *words])
     assert errors_of(config) == []
-    return canonical(config, frozenset({"alpha"}))
+    return canonical(config, True)
 
 
 def trained(folder: Path, name: str, *words: str) -> RunFolder:

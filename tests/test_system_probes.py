@@ -29,7 +29,7 @@ def run(folder: Path, name: str, *words: str) -> RunFolder:
     config = compose([f"experiment={name}", *words])
     assert errors_of(config) == []
     record = RunFolder(folder)
-    for _ in train(RunConfig.of(canonical(config, frozenset({"alpha"}))), record, {}):
+    for _ in train(RunConfig.of(canonical(config, True)), record, {}):
         pass
     return record
 

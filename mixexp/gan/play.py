@@ -1,7 +1,11 @@
-"""The loop of a game of two networks: one run, read top to bottom; its record and its turns are those of mixexp.train."""
+"""A game of two networks as a kind of run: its loop, read top to bottom, what it refuses and what it costs.
+
+Its record and its turns are those of mixexp.train.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,25 +13,37 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp import streams
+from mixexp.errors import UserError
 from mixexp.gan import Objective
-from mixexp.gan.coverage import coverage
 from mixexp.gan.minimax import Minimax
-from mixexp.run import data
+from mixexp.run import sizes
 from mixexp.run.budget import Budget
+from mixexp.run.data import load
 from mixexp.run.device import compatibility_key, describe, execution
 from mixexp.run.folder import RunFolder
-from mixexp.run.session import Progress, Session
-from mixexp.run.spec import RunConfig
+from mixexp.run.session import Loop, Progress, Session
+from mixexp.run.spec import RunConfig, depends_on
+from mixexp.settings import CONF
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 """epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""
 
 Draws = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Of one update: training rows, int64 [n] with replacement, noise, float32 [n, z_dim], and the objective's own."""
+
+NEAR = 3
+"""Standard deviations of a mode within which a sample is of high quality."""
+
+UNUSED = (
+    *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
+    *("drop_last", "validation", "data_seed", "channels_last"),
+)
+"""Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
 
 
 def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, z_dim: int, device: torch.device) -> Draws:
@@ -52,36 +68,20 @@ def generator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module
     return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), objective_draws)
 
 
-def flops(game: Minimax, features: int, batch: int, steps: int, evaluations: int) -> float:
-    """Floating-point operations of a run's matrix products, counted on networks without memory."""
-    rng, meta = streams.generator(0, "flops"), torch.device("meta")
-    with meta:
-        generator, discriminator = game.networks(features)
-        points = torch.zeros(1, features)
-        counted = []
-        for loss, objective, trained in (
-            (discriminator_loss, game.discriminator, discriminator),
-            (generator_loss, game.generator, generator),
-        ):
-            with FlopCounterMode(display=False) as counter:
-                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, batch, game.z_dim, meta))
-                minimised.backward(inputs=list(trained.parameters()))
-            counted.append(counter.get_total_flops())
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            generator(torch.zeros(game.samples, game.z_dim))
-    return float(steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
+def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, float]:
+    """Modes that are covered, and the fraction of samples of high quality (Srivastava et al. 2017, section 4.1).
+
+    A sample is of high quality where the nearest centre is at most three standard deviations away (of a mode's own points 98.9 %
+    are, in two dimensions); a mode is covered where it is nearest to such a sample. samples, float32 [N, F]; centres, float32 [M, F].
+    """
+    distance, nearest = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
+    good = distance <= NEAR * spread
+    return len(nearest[good].unique()), good.sum().item() / len(samples)
 
 
 def game_budget(config: RunConfig, points: int) -> Budget:
     """The budget of a game, which has no epochs."""
     return Budget(points, config.batch_size, 1, config.steps, config.evaluations)
-
-
-def memory_of(game: Minimax, features: int, batch: int) -> float:
-    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
-    parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
-    activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
-    return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
 
 
 def play(
@@ -96,7 +96,7 @@ def play(
     # -- points whole on the device, networks, optimizers
     run, seed = execution(config), config.seed
     game = config.build("gan")
-    dataset, splits = data.load(config.dataset, config.trusted)
+    dataset, splits = load(config.dataset, config.trusted)
     points = splits.train_images.flatten(1).contiguous().to(run.device)
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):  # on the CPU, so that every device starts from the same
         generator, discriminator = (network.to(run.device) for network in game.networks(points.shape[1]))
@@ -129,7 +129,7 @@ def play(
         "train_counts": torch.bincount(splits.train_labels, minlength=len(centres)).tolist(),
         "data_contents": splits.digest,
     }
-    session.start({**metadata, **describe(run), **facts}, columns=COLUMNS)
+    session.start({**metadata, **describe(run), **facts}, COLUMNS)
 
     # -- what is looked at: the same noise and the same test points throughout
     noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)
@@ -162,3 +162,85 @@ def play(
         yield from session.turn()
 
     session.finish()
+
+
+# --- what it refuses and what it costs ---
+
+
+def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
+    """The errors of a run of the group gan, beyond its schema, after those already known."""
+    values, defaults = config.values, _defaults()
+    changed = [word for name in UNUSED for word in _departures(name, values[name], defaults[name], config.choices)]
+    lines = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
+    if config.steps is None:
+        lines.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
+    if config.precision == "bfloat16":
+        lines.append("precision = bfloat16: a run of the group gan is in float32; leave it at auto")
+    try:
+        mode = config.build("speed").mode(execution(config).device, config.threads, None)
+        if mode.compiled or mode.graph:
+            lines.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
+        with sizes.bounded(config.dataset, "dataset"):
+            dataset, splits = load(config.dataset, config.trusted)
+        with sizes.bounded(config.gan, "gan"):
+            game = config.build("gan")
+            game.check(dataset)
+            needed = memory_of(game, splits.train_images[0].numel(), config.batch_size)
+        setting = sizes.largest({"gan": config.gan, "batch_size": config.batch_size}, "")
+        sizes.require_memory(setting or f"gan = {config.choices.get('gan')}", needed, execution(config).device)
+        config.build_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (UserError, ValueError) as error:
+        lines.append(sizes.line(error))
+    return errors + list(dict.fromkeys(lines))
+
+
+def _departures(name: str, value: Any, default: Any, choices: Mapping[str, Any]) -> list[str]:
+    """The settings that are not the default, as `key = value`: another option, or settings of the same one."""
+    if value == default:
+        return []
+    if isinstance(value, dict) and isinstance(default, dict) and value["_target_"] == default["_target_"]:
+        return [word for key in value for word in _departures(f"{name}.{key}", value[key], default.get(key), choices)]
+    return [f"{name} = {choices.get(name) or value}"]
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    """config.yaml with the options that it chooses."""
+    root = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    chosen = {group: option for entry in root["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
+    files = {group: CONF / group / f"{option}.yaml" for group, option in chosen.items() if group in UNUSED and option is not None}
+    return root | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
+
+
+def memory_of(game: Minimax, features: int, batch: int) -> float:
+    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
+    parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
+    activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
+    return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
+
+
+@depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
+def flops_of(config: RunConfig) -> float:
+    """Floating-point operations of a run's matrix products, counted on networks without memory."""
+    images = load(config.dataset, config.trusted)[1].train_images
+    budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
+    rng, meta = streams.generator(0, "flops"), torch.device("meta")
+    with meta:
+        generator, discriminator = game.networks(features)
+        points = torch.zeros(1, features)
+        counted = []
+        for loss, objective, trained in (
+            (discriminator_loss, game.discriminator, discriminator),
+            (generator_loss, game.generator, generator),
+        ):
+            with FlopCounterMode(display=False) as counter:
+                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, budget.batch, game.z_dim, meta))
+                minimised.backward(inputs=list(trained.parameters()))
+            counted.append(counter.get_total_flops())
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            generator(torch.zeros(game.samples, game.z_dim))
+    evaluations = math.ceil(budget.steps / budget.interval)
+    return float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
+
+
+GAME = Loop("gan", check, flops_of, play, {"precision": "float32"})

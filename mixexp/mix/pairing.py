@@ -28,15 +28,12 @@ class Permutation(Pairing):
         return torch.stack([permutation.roll(k) for k in range(count)], dim=1)
 
 
-class SameClass(Pairing):
+class SameClass(Permutation):
     """Partners by a random permutation of the batch's images of each class (Zhang et al. 2018, table 5, "SC + RP").
 
     Further partners are the same permutation rolled on within the class. Fixed points can occur, and a sample that is alone in its
     class is its own partner.
     """
-
-    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        return {"order": rng.random(len(order), dtype=np.float32)}
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
         # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every class

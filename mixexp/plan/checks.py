@@ -11,7 +11,7 @@ from typing import Any
 
 from mixexp.build import check, is_module, schema_errors
 from mixexp.errors import UserError
-from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
+from mixexp.plan.groups import CONTRACTS, GROUPS
 from mixexp.plan.loops import loop_of
 from mixexp.run import sizes
 from mixexp.run.device import NAMES, execution, unknown_device
@@ -41,8 +41,7 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
         errors += sizes.problems(lambda: config.build("logger").check())
     errors += sizes.problems(lambda: _writable(f"{config.output_dir}/{config.name}"))
     if here and config.threads > sizes.processors():  # far too many end the process without a message
-        reason = f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"
-        errors.append(sizes.line(sizes.TooLarge(reason)))
+        errors.append(sizes.TooLargeLine(f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"))
     if errors := loop_of(config).check(config, errors, here) or _others(config):
         raise Refused(errors)
     return config
@@ -50,13 +49,13 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
 
 def _schema_errors(values: Mapping[str, Any]) -> list[str]:
     """The errors of settings and options, each by itself, and of what has to be given."""
-    scalars = {key: value for key, value in values.items() if key not in {**GROUPS, **OPTIONAL_GROUPS}}
+    scalars = {key: value for key, value in values.items() if key not in CONTRACTS}
     errors = schema_errors(Settings, scalars, "")
     if isinstance(device := values.get("device"), str) and not re.fullmatch(NAMES, device):
         errors.append(unknown_device(device))
     trusted = values.get("trusted_modules")
     trusted = tuple(filter(is_module, trusted)) if isinstance(trusted, list) else ()
-    for group, kind in {**GROUPS, **OPTIONAL_GROUPS}.items():
+    for group, kind in CONTRACTS.items():
         if values.get(group) is not None:
             errors += check(values[group], group, kind, trusted)
         elif group in GROUPS:

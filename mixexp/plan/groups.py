@@ -46,6 +46,9 @@ GROUPS: dict[str, type] = {
 OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
 """Optional groups."""
 
+CONTRACTS = {**GROUPS, **OPTIONAL_GROUPS}
+"""All groups."""
+
 
 @functools.cache
 def import_options() -> None:

@@ -13,13 +13,13 @@ from mixexp.plan.loops import loop_of
 from mixexp.run.spec import RunConfig
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
 
-ALIASES = frozenset({"alpha"})
-"""Root settings that act only through the places which refer to them, and are counted there."""
+ALIAS = "alpha"
+"""The root setting that acts only through the places which refer to it, and is counted there."""
 
 _AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 
 
-def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[str, Any]:
+def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
     """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
 
     epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
@@ -29,8 +29,8 @@ def canonical(config: Mapping[str, Any], used_aliases: frozenset[str]) -> dict[s
     config = {**config, **loop_of(typed).fixed}
     if config["steps"] is not None:
         config["epochs"] = None
-    for name in ALIASES - used_aliases:
-        config[name] = None
+    if not uses_alpha:
+        config[ALIAS] = None
     if typed.build("mix").blend is None:
         config["mix_layer"] = _AT_INPUT
         config["choices"] = {**config["choices"], "mix_layer": None}
@@ -50,7 +50,7 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
     settings = {key: value for key, value in config.items() if value is not None or key not in OPTIONAL}
-    return {key: prune(value) for key, value in settings.items() if key not in NOT_SCIENTIFIC | ALIASES}
+    return {key: prune(value) for key, value in settings.items() if key not in {*NOT_SCIENTIFIC, ALIAS}}
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -70,13 +70,12 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
         if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):
             departures[group] = [option, reference["choices"].get(group)]
     ours, theirs = (flatten(scientific(c)) for c in (config, reference))
-    for name in ALIASES:
-        pair = [config[name], reference[name]]
-        if None not in pair and pair[0] != pair[1]:
-            departures[name] = pair
+    pair = [config[ALIAS], reference[ALIAS]]
+    if None not in pair and pair[0] != pair[1]:
+        departures[ALIAS] = pair
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*departures, *silent}:
             pair = [ours.get(key), theirs.get(key)]
-            if pair not in [departures.get(name) for name in ALIASES]:  # where the alias is referred to, it says the same again
+            if pair != departures.get(ALIAS):  # where the alias is referred to, it says the same again
                 departures[key] = pair
     return departures

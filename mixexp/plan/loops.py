@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from mixexp.gan.loop import GAME
+from mixexp.gan.play import GAME
 from mixexp.plan.classification import CLASSIFICATION
 from mixexp.run.device import execution
-from mixexp.run.loop import Loop
+from mixexp.run.session import Loop
 from mixexp.run.spec import RunConfig
 from mixexp.run.task import Task
-
-LOOPS = {"gan": GAME}
-"""Groups whose options are trained by a loop of their own."""
 
 
 def loop_of(config: RunConfig) -> Loop:
     """The loop that trains a configuration."""
-    return next((loop for group, loop in LOOPS.items() if getattr(config, group) is not None), CLASSIFICATION)
+    return CLASSIFICATION if config.gan is None else GAME
 
 
 def task(config: RunConfig) -> Task:
     """The operations of a run, and the cost class within which runs compute at the same pace."""
     choices, loop = config.choices, loop_of(config)
     kind = f"{choices['dataset']} {choices[loop.network]} batch {config.batch_size} threads {config.threads}"
-    return Task(kind, execution(config).device.type, loop.cost(config).flops)
+    return Task(kind, execution(config).device.type, loop.flops(config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import ALIASES, canonical, differences, run_id
+from mixexp.plan.identity import ALIAS, canonical, differences, run_id
 from mixexp.plan.loops import task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
@@ -73,8 +74,8 @@ class Plan:
         return [_words(refusal, self.cells) for refusal in self.too_large]
 
 
-def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], frozenset[str]]:
-    """A cell's configuration as a plain resolved dict with the groups' choices, and which aliases it refers to.
+def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
+    """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
 
     words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
     """
@@ -82,11 +83,11 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     set_texts(cell, words)
     if isinstance(config.get("data_dir"), str) and config.data_dir:  # wherever it was started from, a run means the same folder
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
-    used = frozenset(name for name in ALIASES if _refers(config, name))
+    uses_alpha = _refers(config, ALIAS)
     settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     if "dataset" in settings:  # it can be taken away on the command line, which the check says
         settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
-    return {**settings, "choices": dict(cell.choices)}, used
+    return {**settings, "choices": dict(cell.choices)}, uses_alpha
 
 
 def _refers(config: DictConfig, name: str) -> bool:
@@ -111,7 +112,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     reasons: dict[str, list[str]] = {}
     sizes: dict[str, list[str]] = {}
     good = []
-    for (config, used), cell, overrides in zip(resolved, cells, words, strict=True):
+    for (config, uses_alpha), cell, overrides in zip(resolved, cells, words, strict=True):
         errors = _budgets(config, overrides)
         try:
             validate(config, here)
@@ -121,7 +122,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
-            good.append((canonical(config, used), cell, overrides))
+            good.append((canonical(config, uses_alpha), cell, overrides))
     of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
@@ -129,7 +130,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
-    references = _References()
+    references = _References(cells[0])
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
@@ -163,7 +164,7 @@ def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     problems = list(table_problems(table).values())
     for axis in ("rows", "columns"):
         key = (table.get(axis) or {}).get("key")
-        if key and all(lookup(config, key) is None for config in configs) and key not in ALIASES:
+        if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
             problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
     return problems
 
@@ -225,12 +226,21 @@ def _words(refusal: Refusal, total: int) -> str:
 
 
 class _References:
-    """Experiments as their files have them, and editions of them, composed once for every cell of their grids."""
+    """A sweep's experiment as its file has it, and its edition, composed once for every cell of their grids.
 
-    def __init__(self) -> None:
-        self._compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
-        self._cells: dict[bool, list[dict[str, tuple[str, Any]]]] = {}
-        self._references: dict[tuple[str, ...], dict[str, Any]] = {}
+    cell: one of the sweep's, all of which have the same experiment and edition.
+    """
+
+    def __init__(self, cell: Composed) -> None:
+        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
+        self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
+
+        @functools.cache
+        def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
+            cells = cell.edition if edition else block_cells(cell.grid)
+            return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
+
+        self._grid = grid
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
@@ -240,29 +250,20 @@ class _References:
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
-        if edition not in self._cells:  # a sweep has one experiment and one edition
-            grid = cell.edition if edition else block_cells(cell.grid)
-            self._cells[edition] = [{key: (text, value_of(text)) for key, text in c.items()} for c in grid]
-        has = {key: lookup(config, key) for c in self._cells[edition] for key in c}
+        has = {key: lookup(config, key) for c in self._grid(edition) for key in c}
 
         def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
             return sum(1 if has[key] in (value, text) else -1 for key, (text, value) in grid_cell.items())
 
-        nearest = max(self._cells[edition], default={}, key=likeness)
+        nearest = max(self._grid(edition), default={}, key=likeness)
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
-        departures = differences(config, self._reference(words))
+        departures = differences(config, self._reference(*words))
         changed = {group for group in departures if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
             with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
-                beside = differences(config, self._reference([*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))]))
+                beside = differences(config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))))
                 departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
         return departures
-
-    def _reference(self, words: Sequence[str]) -> dict[str, Any]:
-        key = tuple(words)
-        if key not in self._references:
-            self._references[key] = canonical(*resolve(self._compose(words), words))
-        return self._references[key]

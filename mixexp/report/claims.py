@@ -311,7 +311,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
     """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the data are left out."""
     sides: list[dict[tuple, tuple[Run, float | None, str]]] = []
     for cell in test.cells:
-        members = [run for run in runs if _in(cell, run) and run.outcome in ("finished", "diverged")]
+        members = [run for run in runs if _in(cell, run) and run.over]
         if problem := _mixed(cell, members):
             return _Seeds([], problem=problem)
         sides.append({seeds_of(run): (run, *_number(cell, run, spec)) for run in members})

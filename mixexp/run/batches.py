@@ -137,14 +137,10 @@ class Batches:
         """Rows of a whole batch, or of all batches where none is whole."""
         return min(self._batch, self._used)
 
-    def layer(self, step: int) -> str:
-        """The layer that a step of the present block mixes at."""
-        return self._layers[step % self._steps]
-
     def kind(self, step: int) -> tuple[str, int]:
-        """A step's layer and number of images, all that steps of one block can differ in beside their rows."""
+        """The layer that a step of the present block mixes at and its number of images: all that steps differ in beside their rows."""
         rows = self.rows(step)
-        return self.layer(step), rows.stop - rows.start
+        return self._layers[step % self._steps], rows.stop - rows.start
 
     def same_kind_until(self, step: int, until: int) -> int:
         """The end of the steps that begin with `step`, are of one kind and in its block, `until` at most."""

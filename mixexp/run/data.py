@@ -19,7 +19,7 @@ from mixexp.build import build, locate
 from mixexp.dataset import Dataset, Splits
 from mixexp.dataset.files import place_name
 from mixexp.errors import UserError
-from mixexp.imbalance import Imbalance, cut, first
+from mixexp.imbalance import Imbalance, cut
 from mixexp.label_noise import LabelNoise
 from mixexp.subset import Subset
 from mixexp.text import sanitize
@@ -159,11 +159,9 @@ def select_data(
     _refuse_one_class(splits, "subset", "training", train_labels[train])
     counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
     keep_train, keep_test = imbalance.keep_counts(*counts, len(train_labels) / len(test_labels))
-    if imbalance.in_order:
-        train, test = train[first(train_labels[train], keep_train)], first(test_labels, keep_test)
-    else:
-        train = train[cut(train_labels[train], keep_train, streams.generator(data_seed, "imbalance"))]
-        test = cut(test_labels, keep_test, streams.generator(data_seed, "imbalance of the test set"))
+    purposes = ("imbalance", "imbalance of the test set")
+    train_rng, test_rng = (None if imbalance.in_order else streams.generator(data_seed, purpose) for purpose in purposes)
+    train, test = train[cut(train_labels[train], keep_train, train_rng)], cut(test_labels, keep_test, test_rng)
     _refuse_one_class(splits, "imbalance", "training", train_labels[train])
     _refuse_one_class(splits, "imbalance", "test", test_labels[test])
     held_out = streams.generator(data_seed, "validation").permutation(len(train))[: round(validation * len(train))]

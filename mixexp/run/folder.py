@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,14 +65,13 @@ class RunFolder:
         self,
         config: Mapping[str, Any],
         environment: Mapping[str, Any],
-        validation: bool,
-        rows: Iterable[Mapping[str, float]] = (),
-        probed: Mapping[str, str] = MappingProxyType({}),
         columns: Sequence[str] = COLUMNS,
+        rows: Iterable[Mapping[str, float]] = (),
+        probed: Mapping[str, str] | None = None,
     ) -> None:
         """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt left goes.
 
-        rows: of metrics.csv, whose columns are those given and `seconds`; probed: the text of each probe's file so far.
+        columns: of metrics.csv, before `seconds`; rows: of it, so far; probed: the text of each probe's file so far.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
@@ -81,16 +79,16 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1, default=str))
-        self._columns = (*columns, *(VALIDATION_COLUMNS if validation else ()), "seconds")
+        self._columns = (*columns, "seconds")
         self.rows = [dict(row) for row in rows]
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.path / "metrics.csv", text.getvalue())
-        self.probed = dict(probed)
-        for name, rows in self.probed.items():
-            write_atomically(self.path / f"probe_{name}.csv", rows)
+        self.probed = dict(probed or {})
+        for name, lines in self.probed.items():
+            write_atomically(self.path / f"probe_{name}.csv", lines)
 
     def append_probe_rows(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Append what a probe measured after a step: rows for each of its files, all of a file with the same columns."""

@@ -11,7 +11,7 @@ import re
 import statistics
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,16 +30,27 @@ MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "err
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run folder; ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one line."""
+class State:
+    """How far a run is: ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one line."""
 
-    folder: Path
     outcome: str
     problem: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
+        return self.outcome in ("finished", "diverged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(State):
+    """One run folder: how far it is, and what it is."""
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     @property
     def table(self) -> dict[str, Any]:
@@ -89,7 +100,10 @@ class Run:
         steps: dict[str, list[float]] = {}
         for row in rows:
             if all(comparable(row[name]) == value for name, value in wanted.items()):
-                steps.setdefault(row["step"], []).append(_number(row[column], f"probe_{file}.csv", column))
+                try:
+                    steps.setdefault(row["step"], []).append(float(row[column]))
+                except ValueError:
+                    raise UserError(f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number") from None
         if not steps:
             raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
         return [statistics.fmean(values) for values in steps.values()]
@@ -109,21 +123,6 @@ class Run:
         return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))
 
 
-@dataclass(frozen=True)
-class State:
-    """How far a run is, without what it is: the outcome and problem of a ``Run``, its result and its metrics."""
-
-    outcome: str
-    problem: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-    metrics: Metrics = field(default_factory=dict)
-
-    @property
-    def over(self) -> bool:
-        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
-        return self.outcome in ("finished", "diverged")
-
-
 def load_run(folder: Path) -> Run:
     """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
     state = load_state(folder)
@@ -135,7 +134,7 @@ def load_run(folder: Path) -> Run:
     if damage and state.outcome != "failed":
         problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
         state = State("damaged", problem, state.result, state.metrics)
-    return Run(folder, state.outcome, state.problem, config, environment, state.result, state.metrics)
+    return Run(**vars(state), folder=folder, config=config, environment=environment)
 
 
 def load_state(folder: Path) -> State:
@@ -147,11 +146,17 @@ def load_state(folder: Path) -> State:
     damage: list[str] = []
     # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
     metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
-    result = _attempt(read_json, folder / "result.json", damage) if ended else {}
-    outcome, problem = _outcome(folder, ended, result, metrics)
+    steps = [step for step in metrics.get("step", []) if step is not None]
+    reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
+    if not ended:
+        error = folder / "error.txt"
+        outcome, problem = ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+        return State(outcome, problem, {}, metrics)
+    result = _attempt(read_json, folder / "result.json", damage)
     rows = len(next(iter(metrics.values()), ()))
     if rows and result.get("evaluations", rows) != rows:
         damage.append(f"metrics.csv has {rows} of {result['evaluations']} evaluations")
+    outcome, problem = _outcome(result, reached)
     return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
 
 
@@ -170,7 +175,8 @@ def trained_config(folder: Path) -> dict[str, Any]:
         outcome = read_json(folder / "result.json")["outcome"] if ended else None
         if not {"trusted_modules", "choices", "alpha"} <= config.keys() or not isinstance(config["choices"], dict):
             raise ValueError("config.yaml is no configuration of a run")
-        if not _is_list_of_text(config["trusted_modules"]):
+        trusted = config["trusted_modules"]
+        if not isinstance(trusted, list) or not all(isinstance(name, str) for name in trusted):
             raise ValueError("config.yaml has trusted_modules that are no list of names")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: cannot be read ({one_line(str(error))[:200]})") from error
@@ -200,8 +206,12 @@ def load_runs(directory: Path) -> list[Run]:
 def everywhere(directories: Iterable[Path]) -> list[Run]:
     """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to again counts once."""
     runs, seen = [], set()
+
+    def unreadable(error: OSError) -> None:  # it may be a run, and is listed
+        runs.append(Run("damaged", f"the folder cannot be read: {error.strerror}", folder=Path(error.filename)))
+
     for directory in directories:
-        for place, folders, files in os.walk(directory, followlinks=True, onerror=_unreadable(runs)):
+        for place, folders, files in os.walk(directory, followlinks=True, onerror=unreadable):
             real = os.path.realpath(place)
             if real in seen:
                 folders.clear()
@@ -212,11 +222,6 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
                 folders.clear()  # what lies in a run is the run's
                 runs.append(load_run(Path(place)))
     return runs
-
-
-def _unreadable(runs: list[Run]) -> Callable[[OSError], None]:
-    """A function that lists a folder that cannot be looked into: it may be a run."""
-    return lambda error: runs.append(Run(Path(error.filename), "damaged", f"the folder cannot be read: {error.strerror}"))
 
 
 def run_folders(directory: Path) -> list[Path]:
@@ -237,19 +242,21 @@ def is_run(folder: Path) -> bool:
 def nothing_there(directory: Path) -> str:
     """What to tell somebody who names a directory without runs."""
     expected = f"expected run folders in it, {directory}/<run_id>/config.yaml, as a run of mixexp leaves them."
-    if not directory.is_dir():
-        parent = directory.parent
-        siblings = sorted(child.name for child in parent.iterdir() if run_folders(child)) if parent.is_dir() else []
-        there = f" Folders with runs beside it: {', '.join(siblings)}." if siblings else ""
-        return f"{directory} is not a folder; {expected}{closest(directory.name, siblings)}{there}"
-    if is_run(directory):
-        return f"{directory} is one run; a report is made of the folder that holds the runs: {directory.resolve().parent}"
-    inside = sorted(child.name for child in directory.iterdir() if run_folders(child))
-    beside = sorted(child.name for child in directory.resolve().parent.iterdir() if run_folders(child))
-    if inside:
+    parent = directory.resolve().parent
+    if directory.is_dir() and is_run(directory):
+        return f"{directory} is one run; a report is made of the folder that holds the runs: {parent}"
+    if inside := _with_runs(directory):
         return f"{directory} holds no run; {expected} Folders in it with runs: {', '.join(inside)}."
+    beside = _with_runs(parent)
     there = f" Folders with runs beside it: {', '.join(beside)}." if beside else ""
-    return f"{directory} holds no run; {expected}{there}"
+    if directory.is_dir():
+        return f"{directory} holds no run; {expected}{there}"
+    return f"{directory} is not a folder; {expected}{closest(directory.name, beside)}{there}"
+
+
+def _with_runs(directory: Path) -> list[str]:
+    """The names of the folders in a directory that hold runs; none where there is no such directory."""
+    return sorted(child.name for child in directory.iterdir() if run_folders(child)) if directory.is_dir() else []
 
 
 def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:
@@ -284,23 +291,6 @@ def _entry(text: str) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> Metrics:
     text = read_text(path)
-    return _columns_of_numbers(text) or _columns(text)
-
-
-def _columns_of_numbers(text: str) -> Metrics | None:
-    """The columns of a CSV of numbers without a gap or a quote, eight bytes each, since thousands of runs are read; None for any other text."""
-    header, *lines = text.removesuffix("\n").split("\n")
-    names = header.split(",")
-    if not text.endswith("\n") or '"' in header or "\r" in header or any(line.count(",") != len(names) - 1 for line in lines):
-        return None
-    try:
-        values = array("d", map(float, ",".join(lines).split(",")))
-    except ValueError:
-        return None
-    return {name: values[place :: len(names)] for place, name in enumerate(names)}
-
-
-def _columns(text: str) -> Metrics:
     lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     if len(lines) < 2:
         raise ValueError("no evaluation in it")
@@ -310,15 +300,15 @@ def _columns(text: str) -> Metrics:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
-    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
+    return {name: _numbers(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
 
 
-def _outcome(folder: Path, over: bool, result: Mapping[str, Any], metrics: Metrics) -> tuple[str, str]:
-    steps = [step for step in metrics.get("step", []) if step is not None]
-    reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
-    if not over:
-        error = folder / "error.txt"
-        return ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+def _numbers(texts: Sequence[str]) -> Sequence[float | None]:
+    """The numbers of a column, None where there is no text; eight bytes each where there is no gap, since thousands of runs are read."""
+    return array("d", map(float, texts)) if all(texts) else [float(text) if text else None for text in texts]
+
+
+def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
     outcome = result.get("outcome")
     if outcome in ("finished", "diverged") and not _has_figures(result):
         return "damaged", "result.json lacks figures of its run"
@@ -346,13 +336,6 @@ def _last_line(path: Path) -> str:
     return one_line(lines[-1])[:300] if lines else "error.txt is empty, which is all that a full disk takes"
 
 
-def _number(text: str, file: str, column: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"{file} has {text!r} in its column {column}, which is no number") from None
-
-
 @functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time
 def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
     rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
@@ -361,7 +344,3 @@ def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
     if any(None in row or None in row.values() for row in rows):
         raise ValueError("a line has more or fewer values than there are columns")
     return rows
-
-
-def _is_list_of_text(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)

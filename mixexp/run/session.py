@@ -1,9 +1,10 @@
-"""A run while it trains: its folder, its clock and its checkpoints. The loop owns the step."""
+"""A run while it trains: its folder, its clock and its checkpoints; the loop owns the step. And what the program asks of a loop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from torch.optim import Optimizer
 
 from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
-from mixexp.run.folder import COLUMNS, RunFolder, environment
+from mixexp.run.folder import RunFolder, environment
 from mixexp.run.spec import RunConfig
 
 
@@ -75,10 +76,10 @@ class Session:
                         part.load_state_dict(saved[name])
                 break
 
-    def start(self, facts: Mapping[str, Any], validation: bool = False, columns: Sequence[str] = COLUMNS) -> None:
+    def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
         about = environment(**facts, continued_at_step=self.step, steps=self.steps)
-        self.folder.start(self._config.values, about, validation, self._rows, self._probed, columns)
+        self.folder.start(self._config.values, about, columns, self._rows, self._probed)
         self._started = time.perf_counter() - self._seconds
 
     @property
@@ -123,3 +124,19 @@ class Session:
             name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
         }
         self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A way to train a run.
+
+    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
+    configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
+    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it leaves no choice of.
+    """
+
+    network: str
+    check: Callable[[RunConfig, list[str], bool], list[str]]
+    flops: Callable[[RunConfig], float]
+    run: Callable[..., Iterator[Progress]]
+    fixed: Mapping[str, Any] = field(default_factory=dict)

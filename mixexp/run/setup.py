@@ -56,7 +56,8 @@ def setup(config: RunConfig) -> RunParts:
     """
     run = execution(config)
     dataset, splits = data.load(config.dataset, config.trusted)
-    sampling, augment, mix, mix_layer = (config.build(group) for group in ("sampling", "augment", "mix", "mix_layer"))
+    groups = {group: config.build(group) for group in ("sampling", "augment", "mix", "mix_layer")}
+    sampling, mix = groups["sampling"], groups["mix"]
     subset, imbalance, label_noise = (config.build(group) for group in ("subset", "imbalance", "label_noise"))
     selected = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
     num_classes = len(splits.classes)
@@ -71,10 +72,7 @@ def setup(config: RunConfig) -> RunParts:
     return RunParts(
         network=network.to(run.device, memory_format=run.memory_format),
         loss=loss,
-        sampling=sampling,
-        augment=augment,
-        mix=mix,
-        mix_layer=mix_layer,
+        **groups,
         normalize=Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
         run=run,
         train=train,

@@ -99,8 +99,8 @@ def in_words(size: float) -> str:
     return f"{number:.0f} {units[power]}" if power == 0 else f"{number:,.1f} {units[power]}" if number < 1e6 else f"{number:.1e} {units[power]}"
 
 
-def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
-    """The setting, as `path.key`, that holds the largest whole number, and that number; None where none is large."""
+def largest(settings: Mapping[str, Any], path: str) -> str:
+    """The setting that holds the largest whole number, as `path.key = number`: the cause of a size; empty where none is large."""
     numbers: list[tuple[int, str]] = []
 
     def look(value: Any, name: str) -> None:
@@ -115,13 +115,7 @@ def largest(settings: Mapping[str, Any], path: str) -> tuple[str, int] | None:
 
     look({key: value for key, value in settings.items() if "seed" not in key}, path)
     number, name = max(numbers, default=(0, ""))
-    return (name, number) if name else None
-
-
-def called(settings: Mapping[str, Any], path: str) -> str:
-    """The name of the cause of a size: the setting with the largest number and its value, or the group."""
-    setting = largest(settings, path)
-    return path if setting is None else f"{setting[0]} = {setting[1]}"
+    return f"{name} = {number}" if name else ""
 
 
 @contextlib.contextmanager
@@ -131,11 +125,11 @@ def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise TooLarge(f"{called(settings, path)}: too large; this machine has {in_words(memory())} of memory") from error
+        raise TooLarge(f"{setting or path}: too large; this machine has {in_words(memory())} of memory") from error
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-        if setting is None or not _OVERFLOW.search(str(error)):
+        if not setting or not _OVERFLOW.search(str(error)):
             raise
-        raise TooLarge(f"{setting[0]} = {setting[1]}: too large; no memory can hold it") from error
+        raise TooLarge(f"{setting}: too large; no memory can hold it") from error
 
 
 class SavedTensors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -137,6 +137,16 @@ class RunConfig(Settings):
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+
+def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function of a RunConfig see these of its values alone, and keep its results; further arguments have to be hashable."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        kept = functools.lru_cache(maxsize=1024)(function)
+        return functools.wraps(function)(lambda config, *arguments: kept(config.part(*names), *arguments))
+
+    return decorate
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
     runs = [run for folder in folders for run in _runs(folder)]
     failed = []
     for run in runs:
-        if run.outcome not in ("finished", "diverged"):
+        if not run.over:
             yield f"{run.folder}: {run.outcome}, left out"
             continue
         try:
@@ -50,7 +50,7 @@ def _runs(folder: Path) -> list[Run]:
     runs = [load_run(path) for path in ([folder] if (folder / "config.yaml").is_file() else run_folders(folder))]
     if not runs:
         raise UserError(nothing_there(folder))
-    if not any(run.outcome in ("finished", "diverged") for run in runs):
+    if not any(run.over for run in runs):
         raise UserError(f"{folder}: no run in it is over; {len(runs)} {runs[0].outcome if len(runs) == 1 else 'unfinished or failed'}")
     return runs
 
