@@ -26,7 +26,8 @@ from mixexp.run.budget import Budget
 from mixexp.run.data import load
 from mixexp.run.device import compatibility_key, describe, execution
 from mixexp.run.folder import RunFolder
-from mixexp.run.session import Loop, Progress, Session
+from mixexp.run.loop import Loop
+from mixexp.run.session import Progress, Session
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.settings import CONF
 

@@ -22,8 +22,8 @@ from mixexp.run import sizes
 from mixexp.run.budget import Budget, budget_of
 from mixexp.run.data import load, missing_classes, select_data
 from mixexp.run.device import execution, precision_note
+from mixexp.run.loop import Loop
 from mixexp.run.network import Network, layers
-from mixexp.run.session import Loop
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling

@@ -5,14 +5,17 @@ from __future__ import annotations
 from mixexp.gan.play import GAME
 from mixexp.plan.classification import CLASSIFICATION
 from mixexp.run.device import execution
-from mixexp.run.session import Loop
+from mixexp.run.loop import Loop
 from mixexp.run.spec import RunConfig
 from mixexp.run.task import Task
+
+LOOPS = {"gan": GAME}
+"""Groups whose options are trained by a loop of their own."""
 
 
 def loop_of(config: RunConfig) -> Loop:
     """The loop that trains a configuration."""
-    return CLASSIFICATION if config.gan is None else GAME
+    return next((loop for group, loop in LOOPS.items() if getattr(config, group) is not None), CLASSIFICATION)
 
 
 def task(config: RunConfig) -> Task:

@@ -1,10 +1,9 @@
-"""A run while it trains: its folder, its clock and its checkpoints; the loop owns the step. And what the program asks of a loop."""
+"""A run while it trains: its folder, its clock and its checkpoints. The loop owns the step."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,19 +123,3 @@ class Session:
             name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
         }
         self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A way to train a run.
-
-    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
-    configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
-    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it leaves no choice of.
-    """
-
-    network: str
-    check: Callable[[RunConfig, list[str], bool], list[str]]
-    flops: Callable[[RunConfig], float]
-    run: Callable[..., Iterator[Progress]]
-    fixed: Mapping[str, Any] = field(default_factory=dict)

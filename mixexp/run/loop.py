@@ -1,0 +1,27 @@
+"""What the program asks of a loop that trains a run, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixexp.run.session import Progress
+from mixexp.run.spec import RunConfig
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A way to train a run.
+
+    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
+    configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
+    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it
+    leaves no choice of.
+    """
+
+    network: str
+    check: Callable[[RunConfig, list[str], bool], list[str]]
+    flops: Callable[[RunConfig], float]
+    run: Callable[..., Iterator[Progress]]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
