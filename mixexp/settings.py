@@ -28,7 +28,7 @@ CIRCUMSTANTIAL = (
 )
 """Root settings that say where, how labelled or how fast a run is made."""
 NOT_SCIENTIFIC = frozenset({"choices", *DESCRIPTIONS, *CIRCUMSTANTIAL})
-"""Root settings that a run_id leaves out; a class of an option names its own in ``not_scientific``."""
+"""Root settings that a run_id leaves out; a class of an option names its own in ``not_scientific``. probe and threads do count."""
 CIRCUMSTANCES = ("experiment", *CIRCUMSTANTIAL, "dataset.data_dir", "dataset.download")
 """Dotted keys of a record that a report leaves out: where and under which name a run was made does not change what it measured."""
 SAME_RESULT = (*CIRCUMSTANCES, "probe", "threads", "channels_last")

@@ -1,7 +1,8 @@
 """The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network and updates it.
 
 Elsewhere: how a configuration becomes data and objects (mixexp.run.setup), a run's folder, clock and checkpoints (mixexp.run.session),
-an epoch's random numbers (mixexp.run.batches), and the compiled or captured step (mixexp.run.stepper).
+an epoch's random numbers (mixexp.run.batches), the layer where the blend happens (mixexp.run.network; the blend is mixexp.mix.Plan's), and
+the compiled or captured step (mixexp.run.stepper).
 
 `mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores of an Intel Xeon
 with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it (24 runs).

@@ -11,7 +11,11 @@ from mixexp.labels import MixedLabels
 
 
 class Loss(nn.Module, abc.ABC):
-    """One value per sample; the loop takes the mean and adds the penalty."""
+    """One value per sample; the loop takes the mean and adds the penalty.
+
+    A constructor may take class_counts, int64 [C]: the training images of each class, after imbalance and label noise, before over- or
+    undersampling. No YAML has it.
+    """
 
     linear_in_target: bool
     """Whether the loss of a soft label is the average of its labels' losses; where not, the loss says which of the two it takes."""

@@ -28,6 +28,7 @@ from mixexp.files import put_aside, write_atomically
 from mixexp.text import one_line, shorten
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
+"""Of metrics.csv; the values are made in mixexp.train, mixexp.evaluate and, `seconds`, in Session.record."""
 MOST_FIGURES = 8
 """Figures of a run that one line shows."""
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
