@@ -16,6 +16,7 @@ from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.identity import ALIAS, canonical, differences, run_id, scientific
 from mixexp.plan.plan import resolve
+from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, flatten
 
 ALPHA, NOTHING = True, False
@@ -278,3 +279,12 @@ def test_repetitions_and_places_are_no_difference(word: str) -> None:
 def test_where_steps_rules_epochs_is_no_difference_of_its_own() -> None:
     assert distance(("steps=7",)) == {"steps": [7, None]}
     assert distance(("steps=7",), ("steps=7", "epochs=2")) == {}
+
+
+def test_configurations_are_equal_where_their_values_are_whatever_the_order_and_kind_of_keys():
+    values = {"table": {"published": {"b": 1, 0.5: 2, 3: [{"z": 1, "a": 2}]}}, "seed": 1, "trusted_modules": [], "mix": {"_target_": "m"}}
+    turned = {key: values[key] for key in reversed(values)} | {"table": {"published": {3: [{"a": 2, "z": 1}], 0.5: 2, "b": 1}}}
+    one, other = RunConfig.of(values), RunConfig.of(turned)
+    assert one == other and hash(one) == hash(other) and one != one.but(seed=2) and one != one.but(seed=True)
+    assert list(one.values) == list(values), "config.yaml keeps the order"
+    assert one.part("seed") == one.but(mix={"_target_": "n"}).part("seed") != one.but(seed=2).part("seed")

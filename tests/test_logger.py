@@ -472,7 +472,7 @@ def test_a_run_logged_while_it_trained_is_logged_afterwards_without_a_change(tmp
     run = run_of(tmp_path, "logger=mlflow")
     trained(run)
     _, (before,) = mlflow_runs(run.folder)
-    list(relog.log([run.folder], run.config["logger"], ()))
+    list(relog.log([run.folder], run.config.logger, ()))
     _, (after,) = mlflow_runs(run.folder)
     assert before.to_dictionary() == after.to_dictionary()
     same("mlflow", run.folder)

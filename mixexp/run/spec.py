@@ -130,13 +130,20 @@ class RunConfig(Settings):
 
     @functools.cached_property
     def _key(self) -> str:
-        return json.dumps(self._values, sort_keys=True)
+        return json.dumps(_sorted(self._values))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RunConfig) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+
+def _sorted(value: Any) -> Any:
+    """The value with its mappings in the order of their keys' texts; a table's published numbers may have numbers beside texts for keys."""
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
