@@ -68,7 +68,10 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every value of a mapping of mappings by its dotted key; an empty mapping is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+        if value and isinstance(value, Mapping):
+            flat.update(leaves(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

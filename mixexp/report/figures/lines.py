@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -245,13 +246,13 @@ def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]])
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
     ruler, quantity = axes
-    at: dict[float, list[float]] = {}
+    at: dict[float, list[float]] = defaultdict(list)
     factor = scale(table.spec, quantity)
     for run in runs:
         with contextlib.suppress(UserError):  # a run without the quantity has no curve
             for x, y in zip(run.metrics.get(ruler, []), run.series(quantity), strict=False):
                 if x is not None and y is not None and math.isfinite(y):
-                    at.setdefault(x, []).append(factor * y)
+                    at[x].append(factor * y)
     draw_line(panel, index, name, at, table.statistic)
 
 
