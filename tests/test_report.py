@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from mixexp.errors import UserError
 from mixexp.metrics import select
+from mixexp.report.csv_files import tidy
 from mixexp.report.figures import draw, figure_problem
 from mixexp.report.markdown import markdown
-from mixexp.report.sheets import tidy
 from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
 from mixexp.run import reader

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
-from mixexp.report.sheets import as_csv, contrast_records, run_records, tidy
 from mixexp.report.tables import build_tables
 from mixexp.run.reader import load_runs
 

@@ -14,10 +14,10 @@ import pytest
 from test_report import TABLE, leave
 
 from mixexp.report.compare import compare, metric_of
+from mixexp.report.csv_files import as_csv
 from mixexp.report.latex import escaped
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import plain
-from mixexp.report.sheets import as_csv
 from mixexp.report.write import write_report
 from mixexp.run.reader import everywhere, load_run
 from mixexp.spec.table import of_metric, table_problems

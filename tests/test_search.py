@@ -39,7 +39,8 @@ from mixexp.sweep.one import single
 from mixexp.sweep.search import search as searching
 from mixexp.sweep.search.report import history, importance, slices
 from mixexp.sweep.search.search import run_search, show_plan
-from mixexp.sweep.search.study import Settings, Study, Trial, best_of
+from mixexp.sweep.search.study import Study
+from mixexp.sweep.search.trial import Settings, Trial, best_of
 from mixexp.sweep.status import status
 
 SPACE = {"optimizer.lr": {"low": 1e-3, "high": 0.5, "log": True}, "batch_size": {"low": 32, "high": 64, "step": 16}}

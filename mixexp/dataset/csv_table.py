@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mixexp.dataset.columns import FEW, MOST_TEXTS, NAMELESS, Column, in_order, numbers_rows, tells_classes, tells_one_class, unmarked
+from mixexp.dataset.columns import MOST_TEXTS, Column, in_order, unmarked
 from mixexp.dataset.delimited import Delimited, plain_name
 from mixexp.dataset.files import SHOWN, and_more, find_path
+from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
 from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
 from mixexp.text import one_line, override, resembling, sanitize

@@ -16,8 +16,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
+from mixexp.dataset.row_names import LongerRows, filled
 from mixexp.errors import UserError, note
-from mixexp.text import one_line, override, sanitize
+from mixexp.text import override, sanitize
 
 csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
 
@@ -30,7 +31,6 @@ _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _EXCEL = re.compile("sep=.")
 """A first line that tells Excel the separator, and is no row."""
 _BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
-_FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
 
 
@@ -82,13 +82,13 @@ class Delimited:
 
     def _width(self) -> int:
         """The columns of a file without a header: its first row's fields, but for empty ones at its end that no row fills."""
-        if _filled(self.first) == len(self.first):
+        if filled(self.first) == len(self.first):
             return len(self.first)
-        return min(len(self.first), max(_filled(row) for _, row in self._rows()))
+        return min(len(self.first), max(filled(row) for _, row in self._rows()))
 
     def _has_row_names(self, wanted: bool | None) -> bool:
         """Whether every row's first field is its name, in a file whose second row is longer than the header."""
-        longer = _LongerRows(self.first, (row for _, row in islice(self._rows(), 1, None)))
+        longer = LongerRows(self.first, (row for _, row in islice(self._rows(), 1, None)))
         if wanted is not None:
             return wanted and (longer.named or longer.one_longer)
         if longer.named:
@@ -147,7 +147,7 @@ class Delimited:
         """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
         width = len(self.names)
         named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
-        if len(row) >= named and _filled(row) <= width:
+        if len(row) >= named and filled(row) <= width:
             return [*row, *[""] * (width - len(row))][:width]
         whose = f"the header has {len(self.first)}" if self.header else f"line {self._line} has {width}"
         hint = f"; a {self._sign!r} inside a field needs quotes around the field" if len(row) > len(self.first) else ""
@@ -198,65 +198,6 @@ class Delimited:
 
     def _fault(self, what: str) -> UserError:
         return UserError(f"{self.path} cannot be read as a CSV file with separator {self.separator!r}: {what}")
-
-
-class _LongerRows:
-    """What the rows of a file have in common that may have one field more than its header, whichever of them comes first.
-
-    all_longer: every row has more fields than the header. one_longer: exactly one more, empty ones counted. most: the most fields of a row
-    without the empty ones at its end. digits: the places where every row has digits alone. first: the first fields.
-    """
-
-    def __init__(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        self.header, self.first = header, list[str]()
-        self.most, self.all_longer, self.one_longer = 0, True, True
-        self.digits = set(range(len(header) + 1))
-        for row in rows:
-            if len(row) <= len(header):
-                self.all_longer = self.one_longer = False
-                return
-            self.one_longer = self.one_longer and len(row) == len(header) + 1
-            self.most = max(self.most, _filled(row))
-            self.digits = {place for place in self.digits if (field := row[place].strip()).isdecimal() and field.isascii()}
-            self.first.append(row[0].strip())
-            if len(self.first) == 1:
-                self.example = row
-
-    @property
-    def named(self) -> bool:
-        """Whether every row has a value more than the header has names, so that the first may name the row."""
-        return self.all_longer and self.most == _filled(self.header) + 1
-
-    @property
-    def unclear(self) -> bool:
-        """Whether the last field is empty in all rows: a column without values behind names of rows, or a separator at every row's end."""
-        return self.one_longer and _filled(self.header) == len(self.header) >= self.most and self._different
-
-    @property
-    def measured(self) -> bool:
-        """Whether the first fields are fractions, as names of rows hardly are."""
-        return all(map(_FRACTION.fullmatch, self.first))
-
-    @property
-    def _different(self) -> bool:
-        return len(set(self.first)) == len(self.first)
-
-    def decimal_comma(self) -> tuple[str, bool] | None:
-        """Two fields with a comma between them that may be one number with a decimal comma, and whether they are the first of each row.
-
-        First fields that count the rows are no such numbers.
-        """
-        first = sorted(map(int, self.first)) if 0 in self.digits and max(map(len, self.first)) < 20 else []
-        counting = bool(first) and first[0] in (0, 1) and first[-1] - first[0] == len(first) - 1
-        place = next((place for place in sorted(self.digits) if place + 1 in self.digits and (place or not counting)), None)
-        if place is None or not self._different:
-            return None
-        return one_line(f"{self.example[place].strip()},{self.example[place + 1].strip()}"), place == 0
-
-
-def _filled(row: Sequence[str]) -> int:
-    """How many fields a row has without the empty ones at its end."""
-    return max((place for place, field in enumerate(row, start=1) if field.strip()), default=0)
 
 
 def _binary(path: Path) -> IO[bytes]:

@@ -1,29 +1,26 @@
-"""Classification as a kind of run: what it refuses, what it costs, its summary without training, and the loop that trains it."""
+"""Classification as a kind of run: what it refuses, what it costs, and the loop that trains it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp.build import locate
-from mixexp.build.contracts import undefined
 from mixexp.build.wording import typed
 from mixexp.errors import UserError, note
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
+from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import CONTRACTS
 from mixexp.probe import Facts
 from mixexp.run import sizes
 from mixexp.run.budget import Budget, budget_of
-from mixexp.run.data import load, missing_classes, select_data
 from mixexp.run.device import execution, precision_note
 from mixexp.run.loop import Loop
-from mixexp.run.network import Network, layers
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
@@ -187,104 +184,6 @@ def flops(config: RunConfig) -> float:
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
     return float(3 * forward + shape.flops * evaluations * data.evaluated)
-
-
-# --- a run without its training: the counts of its data, the shape and the operations of its network ---
-
-
-def require_complete(group: str, part: Any) -> None:
-    """Raise ValueError where an object has not what its contract says that it has."""
-    if missing := undefined(part, CONTRACTS[group]):
-        raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
-
-
-class DataSummary(NamedTuple):
-    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are.
-
-    missing: what parts of the data have no image of some classes, in words.
-    """
-
-    counts: tuple[int, ...]
-    shape: tuple[int, ...]
-    evaluated: int
-    tested: int
-    kind: str
-    missing: tuple[str, ...]
-
-
-@depends_on("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
-def data_summary(config: RunConfig) -> DataSummary:
-    """The summary of a run's images; raises the errors of the real data."""
-    with sizes.bounded(config.dataset, "dataset"):
-        dataset, splits = load(config.dataset, config.trusted)
-    require_complete("dataset", dataset)
-    if len(splits.classes) < 2:
-        raise ValueError("dataset: it has one class, and there is nothing to tell apart")
-    groups = ("subset", "imbalance", "label_noise")
-    with sizes.bounded({group: getattr(config, group) for group in groups}, ""):
-        subset, imbalance, label_noise = (config.build(group) for group in groups)
-        choice = select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
-    counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
-    tested = len(choice.test)
-    shape, missing = tuple(splits.train_images.shape[1:]), tuple(missing_classes(splits, choice))
-    return DataSummary(tuple(counts.tolist()), shape, tested + len(choice.validation), tested, dataset.kind, missing)
-
-
-@depends_on("optimizer")
-def optimizer_states(config: RunConfig) -> int:
-    """The number of values that an optimizer keeps for each parameter."""
-    parameters = [torch.nn.Parameter(torch.zeros(7))]
-    optimizer = config.build_optimizer(parameters)
-    parameters[0].grad = torch.zeros(7)
-    optimizer.step()
-    return sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)) // 7
-
-
-class NetworkSummary(NamedTuple):
-    """A network without its numbers: the layers to mix at, the width of its last layer, a sample's forward operations.
-
-    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for its gradient;
-    penalty_bytes: those that a step's penalty keeps.
-    """
-
-    layers: tuple[str, ...]
-    features: int
-    flops: float
-    flops_before: tuple[float, ...]
-    parameters: int
-    saved_bytes: float
-    penalty_bytes: int
-
-
-@depends_on("model", "loss")
-def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
-    """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
-    loss = config.build("loss", class_counts=np.array(counts))
-    nodes = {"model": config.model, "loss": config.loss}
-    with torch.device("meta"):
-        with sizes.bounded(nodes, ""):
-            body = config.build("model", in_channels=shape[1], image_size=tuple(shape[2:]))
-            require_complete("model", body)
-            network = Network(body, loss.head(body.num_features, len(counts)))
-        counter = FlopCounterMode(display=False)
-        before = dict.fromkeys(layers(body), 0.0)
-        for layer in layers(body)[1:]:
-            network.module_at(layer).register_forward_hook(
-                lambda *_, layer=layer: before.update({layer: counter.get_total_flops() / shape[0]})
-            )
-        saved, penalty = (sizes.SavedTensors(network.parameters()) for _ in range(2))
-        try:
-            with sizes.bounded(nodes, ""), counter, saved.counting():
-                network(torch.zeros(shape))
-            with sizes.bounded(nodes, ""), penalty.counting():
-                loss.penalty(network.head)
-        except Exception as error:  # whatever a model of the user's own may raise
-            reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
-            raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    flops = counter.get_total_flops() / shape[0]
-    bytes_a_sample = saved.bytes / shape[0]
-    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes)
 
 
 CLASSIFICATION = Loop("model", check, flops, train)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixexp.gan.play import GAME
+from mixexp.gan.loop import GAME
 from mixexp.plan.classification import CLASSIFICATION
 from mixexp.run.device import execution
 from mixexp.run.loop import Loop

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixexp.report.runs import grouped, once, seeds_of, unlike, unlike_pair, varying
-from mixexp.report.stats import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, holm, order
+from mixexp.report.stats import holm
 from mixexp.report.tables import label, scored, spec_of
+from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of

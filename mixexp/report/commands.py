@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from mixexp.errors import UserError, closest, show
 from mixexp.metrics import RULES
-from mixexp.report import claim_sheets
+from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
 from mixexp.report.claims import decide, family, only, problems_of
-from mixexp.report.sheets import as_csv
+from mixexp.report.csv_files import as_csv
 from mixexp.report.write import write_files, write_report
 from mixexp.run.reader import everywhere
 from mixexp.spec.claims import groups_in
@@ -118,7 +118,7 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
         show(json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False))
     else:
-        show(claim_sheets.as_text(decided, asked))
+        show(claim_text.as_text(decided, asked))
 
 
 def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:

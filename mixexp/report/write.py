@@ -17,11 +17,11 @@ from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
+from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
 from mixexp.report.latex import latex, latex_differences
 from mixexp.report.markdown import markdown
 from mixexp.report.page import Part, Picture, page
 from mixexp.report.runs import gather
-from mixexp.report.sheets import as_csv, contrast_records, run_records, tidy
 from mixexp.report.summary import baseline_problem
 from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders

@@ -22,7 +22,7 @@ from mixexp.report.figures import save
 from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
 from mixexp.spec.grid import as_override
 from mixexp.sweep.one import failures_of
-from mixexp.sweep.search.study import ENDS, Settings, Trial, best_of, overrides
+from mixexp.sweep.search.trial import ENDS, Settings, Trial, best_of, overrides
 
 
 def print_summary(

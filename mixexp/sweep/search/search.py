@@ -34,7 +34,8 @@ from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.one import Busy, earlier_end, execute_with_bar, planned_run
 from mixexp.sweep.search.report import print_summary, write
-from mixexp.sweep.search.study import ENDS, FILE, Claim, Pruner, Settings, Study, Trial, best_of, overrides
+from mixexp.sweep.search.study import FILE, Claim, Study
+from mixexp.sweep.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides
 from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.status import at_work
 from mixexp.text import in_shell
