@@ -513,8 +513,9 @@ def own(tmp_path, monkeypatch) -> Path:
 
 
 def command(capsys, *words: str) -> str:
-    sys.argv = ["mixexp", "claims", *words, "--config-dir", "conf"]
-    cli.main()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["mixexp", "claims", *words, "--config-dir", "conf"])
+        cli.main()
     return capsys.readouterr().out
 
 
