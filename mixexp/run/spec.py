@@ -112,7 +112,7 @@ class RunConfig(Settings):
         """Modules of the user's own that a `_target_` may name."""
         return tuple(self.trusted_modules)
 
-    def but(self, **values: Any) -> Self:
+    def replace(self, **values: Any) -> Self:
         """The same with other values."""
         return self.of({**self._values, **values})
 

@@ -93,7 +93,7 @@ class Slot:
             self._join_or_begin(alone)
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
         with contextlib.suppress(OSError):  # it has just died, which reading will show
-            self.pipe.send(dataclasses.replace(run, config=run.config.but(device=self.device)))
+            self.pipe.send(dataclasses.replace(run, config=run.config.replace(device=self.device)))
 
     def _join_or_begin(self, alone: bool) -> None:
         members = [self] if alone or not self.together else list(self.together)
