@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mixexp.errors import UserError
 from mixexp.mix import Mix
 from mixexp.mix.blend import LoudnessBlend, a_weighting
 from mixexp.plan.compose import compose
+from mixexp.plan.identity import run_id
 from mixexp.run.data import load
 
 RATE = 8000
@@ -214,6 +216,29 @@ def test_the_real_spoken_digits(real_data: Path, name: str, shape: tuple[int, ..
         start = (8000 - len(samples)) // 2
         assert rate == RATE
         assert any(np.array_equal(first[s : s + len(samples)].numpy() * 32768, samples) for s in (start, start + 1))
+
+
+def test_the_spoken_digits_are_told_by_their_checksum_and_not_by_their_place(real_data: Path, tmp_path: Path) -> None:
+    if not (real_data / "spoken_digits").is_dir():
+        pytest.skip("no spoken digits in MIXEXP_DATA")
+    configs = [compose(["dataset=spoken_digits", f"data_dir={place}"]) for place in (real_data, tmp_path)]
+    assert run_id(configs[0]) == run_id(configs[1])
+    copies = tmp_path / "spoken_digits"
+    shutil.copytree(real_data / "spoken_digits", copies)
+    dataset = build(configs[1]["dataset"])
+    dataset.load()
+    path = copies / "3_jackson_7.wav"
+    sound = path.read_bytes()
+    changed = sound[:-1] + bytes([sound[-1] ^ 1])
+    for spoil in (path.unlink, lambda: path.write_bytes(changed), lambda: path.rename(copies / "4_jackson_70.wav")):
+        spoil()
+        with pytest.raises(UserError, match="are not the 3,000 recordings.*dataset._target_=mixexp.dataset.sounds.SoundFolder"):
+            dataset.load()
+        (copies / "4_jackson_70.wav").unlink(missing_ok=True)
+        path.write_bytes(sound)
+    own = compose(["dataset=spoken_digits", "dataset._target_=mixexp.dataset.sounds.SoundFolder", f"data_dir={tmp_path}"])
+    assert run_id(own) != run_id(configs[1])
+    build(own["dataset"]).load()
 
 
 # --- spectrograms ---

@@ -75,7 +75,8 @@ def test_mixup_spoken_digits_has_the_same_course(tmp_path: Path, seen: list) -> 
     root.mkdir()
     for path in sorted((tmp_path / "tones").rglob("*.wav")):
         path.rename(root / f"{path.parent.name[-1]}_ann_{int(path.stem)}.wav")
-    words = ("experiment=mixup_spoken_digits", f"data_dir={tmp_path}", "model=vgg11", "model.width=2", "batch_size=7", "epochs=3")
+    own = "dataset._target_=mixexp.dataset.sounds.SoundFolder"
+    words = ("experiment=mixup_spoken_digits", own, f"data_dir={tmp_path}", "model=vgg11", "model.width=2", "batch_size=7", "epochs=3")
     record = trained(tmp_path / "run", *words, "mix=mixup_late", "mix.from_epoch=2", "alpha=0.1", "seed=0")
     rates = [float(row["lr"]) for row in rows_of(record)]
     assert rates == pytest.approx([3e-3, 3e-4, 3e-5]), "divided by ten after each third"
