@@ -1,4 +1,4 @@
-"""Random command lines through the real entry point: a message, or the run that was asked for; scripts/fuzz_commands.py has more."""
+"""Random command lines through the real entry point: a message, or the run that was asked for; tests/chaos/fuzz_commands.py has more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = os.environ.get("MIXEXP_FUZZ_SEED", "13")
 @pytest.fixture
 def fuzz(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module; the limits that it sets commands end with the test."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    monkeypatch.syspath_prepend(Path(__file__).parent / "chaos")
     monkeypatch.setattr(commands, "SECONDS", commands.SECONDS)
     monkeypatch.setattr(commands, "MEMORY", commands.MEMORY)
     import fuzz_commands

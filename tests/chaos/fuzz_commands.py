@@ -4,9 +4,9 @@ A command may be refused (exit code 2, one message, nothing written), may train 
 typed, by a composition of the options' files that shares nothing with Hydra's), or may have runs that fail (exit code 1, with their
 table). A traceback, a silence, a hang, or another configuration than the one asked for is a fault.
 
-    python scripts/fuzz_commands.py                      2,000 commands, half an hour on one core
-    python scripts/fuzz_commands.py --seed 7 --count 150
-    python scripts/fuzz_commands.py --only 1284          one command of a seed again, with all that it printed
+    python tests/chaos/fuzz_commands.py                      2,000 commands, half an hour on one core
+    python tests/chaos/fuzz_commands.py --seed 7 --count 150
+    python tests/chaos/fuzz_commands.py --only 1284          one command of a seed again, with all that it printed
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import commands
 
 from mixexp.plan.options import options
