@@ -25,6 +25,8 @@ mixexp compare A B                 what changed between two folders of runs or t
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
+mixexp predict RUN FILE...         what a run's network says of pictures or sounds, files or folders; the run kept its weights (keep=last)
+mixexp export RUN --to FORMAT      the network as safetensors, onnx or torchscript, compared with its own outputs
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
@@ -36,7 +38,7 @@ def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
-    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _probe, _log, _list, _data)
+    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _probe, _predict, _export, _log, _list, _data)
     commands = {function.__name__.removeprefix("_"): function for function in functions}
     try:
         words = _command_first(words, commands)
@@ -130,6 +132,18 @@ def _probe(words: list[str]) -> None:
         torch.set_num_threads(measurement.config.threads)
         written = reprobe.measure(measurement)
         show("\n".join(map(str, written)) or f"{measurement.folder}: measured before with the same settings")
+
+
+def _predict(words: list[str]) -> None:
+    from mixexp.inference.commands import predict_command
+
+    predict_command(words)
+
+
+def _export(words: list[str]) -> None:
+    from mixexp.inference.commands import export_command
+
+    export_command(words)
 
 
 def _log(words: list[str]) -> None:

@@ -24,7 +24,7 @@ DESCRIPTIONS = ("table", "claims", "editions", "checks")
 """Root settings that describe the sweep that a run is of, and not the run."""
 CIRCUMSTANTIAL = (
     *("name", "edition", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
-    *("checkpoint_seconds", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
+    *("checkpoint_seconds", "keep", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
 )
 """Root settings that say where, how labelled or how fast a run is made."""
 NOT_SCIENTIFIC = frozenset({"choices", *DESCRIPTIONS, *CIRCUMSTANTIAL})

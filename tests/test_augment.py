@@ -35,7 +35,7 @@ def some_images(count: int, channels: int, height: int, width: int, seed: int = 
 
 def normalize_of(images: Tensor, zero_mean: bool = False) -> Normalize:
     channels = images.shape[1]
-    return Normalize(images, MEAN[:channels], STD[:channels], zero_mean)
+    return Normalize.of(images, MEAN[:channels], STD[:channels], zero_mean)
 
 
 def drawn(augment: Augment, rows: int, seed: int = 0) -> dict[str, Tensor]:

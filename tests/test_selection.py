@@ -479,14 +479,14 @@ def naive(images: torch.Tensor, mean: list[float] | None, std: list[float] | Non
 @pytest.mark.parametrize("std", [None, [0.2, 0.3, 0.4]])
 def test_normalisation_is_the_naive_one(mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
     images = pixels()
-    got = data.Normalize(images, mean, std, zero_mean).to(torch.device("cpu"))(images)
+    got = data.Normalize.of(images, mean, std, zero_mean).to(torch.device("cpu"))(images)
     assert got.dtype == torch.float32
     np.testing.assert_allclose(got.numpy(), naive(images, mean, std, zero_mean), atol=1e-5)
 
 
 def test_statistics_do_not_depend_on_the_chunks() -> None:
     images = pixels(12001, 1)
-    got = data.Normalize(images, None, None, False)
+    got = data.Normalize.of(images, None, None, False)
     np.testing.assert_allclose(float(got.std), (images.double() / 255).std(correction=0).item(), atol=1e-6)
     np.testing.assert_allclose(float(got.mean), (images.double() / 255).mean().item(), atol=1e-6)
 
@@ -496,33 +496,33 @@ def test_statistics_are_of_the_training_images_and_are_used_on_others() -> None:
     expected = (test.numpy() / 255 - (train.numpy() / 255).mean((0, 2, 3)).reshape(1, 3, 1, 1)) / (
         (train.numpy() / 255).std((0, 2, 3)).reshape(1, 3, 1, 1)
     )
-    np.testing.assert_allclose(data.Normalize(train, None, None, False)(test).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(data.Normalize.of(train, None, None, False)(test).numpy(), expected, atol=1e-5)
 
 
 def test_a_constant_channel_becomes_zero_and_not_nan() -> None:
     images = pixels()
     images[:, 1] = 0
-    normalised = data.Normalize(images, None, None, False)(images)
+    normalised = data.Normalize.of(images, None, None, False)(images)
     assert torch.isfinite(normalised).all()
     assert normalised[:, 1].abs().max() < 1e-6
 
 
 def test_normalising_leaves_the_images_alone() -> None:
     images = pixels()
-    data.Normalize(images, None, None, True)(images)
+    data.Normalize.of(images, None, None, True)(images)
     assert torch.equal(images, pixels())
 
 
 def test_the_centred_statistics_of_cifar10_are_those_published_for_bc_plus() -> None:
     """mean [4.60, 2.24, −6.84] and std [55.9, 53.7, 56.5] of 255 (mil-tokyo/bc_learning_image, after centring each image)."""
     source = real("CIFAR10")
-    normalize = data.Normalize(source.train_images, [0.5] * 3, [0.5] * 3, zero_mean=True)
+    normalize = data.Normalize.of(source.train_images, [0.5] * 3, [0.5] * 3, zero_mean=True)
     assert np.abs(normalize.mean.flatten().numpy() * 255 - [4.60, 2.24, -6.84]).max() < 0.02
     assert np.abs(normalize.std.flatten().numpy() * 255 - [55.9, 53.7, 56.5]).max() < 0.05
 
 
 def test_the_computed_statistics_of_mnist_are_the_known_ones() -> None:
-    normalize = data.Normalize(real("MNIST").train_images, None, None, zero_mean=False)
+    normalize = data.Normalize.of(real("MNIST").train_images, None, None, zero_mean=False)
     assert round(normalize.mean.item(), 4) == 0.1307
     assert round(normalize.std.item(), 4) == 0.3081
 

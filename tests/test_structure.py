@@ -30,14 +30,14 @@ LEVELS = [
     {"spec"},
     {"build", "run.folder"},
     {"run.sizes", "run.spec"},
-    {"run.checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device"},
+    {"run.checkpoint", "arguments"},
+    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device", "run.weights"},
     {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
     {"run.batches", "run.loop", "evaluate"},
     {"run.stepper"},
     {"probe"},
     {"run.setup"},
-    {"train"},
+    {"train", "inference"},
     {"gan"},
     {"plan"},
     {"sweep"},
@@ -78,7 +78,7 @@ def test_imports_go_one_way(path):
             continue
         there = part(parts[1:])
         if here == "report":
-            ground = {"metrics", "errors", "text", "files", "class_names", "settings", "run.reader"}
+            ground = {"arguments", "metrics", "errors", "text", "files", "class_names", "settings", "run.reader"}
             assert there in {"report", "spec", *ground}, f"report imports {name}"
         elif here != there and here not in ("__init__", "run") and there != "report":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"

@@ -60,7 +60,7 @@ def test_columns_are_standardised_over_the_training_rows_alone() -> None:
 def test_a_network_sees_the_table_as_it_was_loaded() -> None:
     for standardise in ("true", "false"):
         table, splits = load(compose(["dataset=iris", f"dataset.standardise={standardise}"])["dataset"])
-        seen = Normalize(splits.train_images, table.mean, table.std, zero_mean=False)(splits.train_images)
+        seen = Normalize.of(splits.train_images, table.mean, table.std, zero_mean=False)(splits.train_images)
         torch.testing.assert_close(seen, splits.train_images)
 
 

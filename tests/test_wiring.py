@@ -74,7 +74,7 @@ def test_noisy_labels_are_trained_on_with_their_own_images(tmp_path, monkeypatch
     assert (labels.numpy() == choice.train_labels[order]).all()
     assert (labels.numpy() != true.numpy()[choice.train[order]]).all()
     dataset, splits = data.load(config["dataset"])
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False)
+    normalize = data.Normalize.of(splits.train_images, dataset.mean, dataset.std, zero_mean=False)
     assert torch.equal(images[0][0][1], normalize(splits.train_images[torch.from_numpy(choice.train[order])]))
 
 

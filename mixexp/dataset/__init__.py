@@ -9,7 +9,9 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -64,6 +66,26 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def load(self) -> Splits:
         """Read everything, in the same order every time; raises UserError when the data is missing or damaged."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Endings of the files that `from_files` takes; none where no file is an image of this data set."""
+        from mixexp.dataset import pictures  # which needs this module
+
+        return pictures.SUFFIXES if self.kind == "image" else frozenset()
+
+    @property
+    def size_rule(self) -> str:
+        """How a file becomes an image of the data set's size, in words."""
+        from mixexp.dataset import pictures
+
+        return pictures.SIZE_RULE if self.kind == "image" else ""
+
+    def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> Tensor:
+        """Other files as images of this data set, uint8 or float32 [N, *shape]; raises UserError naming those that cannot be read."""
+        from mixexp.dataset import pictures
+
+        return pictures.decode(paths, Path(), *shape[1:], grey=shape[0] == 1)[0]
 
 
 def check_statistics(mean: list[float] | None, std: list[float] | None, channels: int) -> None:

@@ -237,6 +237,11 @@ def listed(paths: Iterable[Path], root: Path | None = None) -> str:
     return (", ".join(names[:SHOWN]) or "nothing") + and_more(names)
 
 
+def within(path: Path, root: Path) -> Path:
+    """The path below a folder, whole where it lies elsewhere."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
 def and_more(names: Sized, shown: int = SHOWN) -> str:
     """How many of the names are not among those shown, in words; "" where all are."""
     return f" and {len(names) - shown} more" if len(names) > shown else ""

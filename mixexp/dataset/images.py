@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from pydantic import Field
 
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.dataset.files import (
     Files,
-    and_more,
     class_files,
     find_path,
     held_out,
@@ -27,18 +19,13 @@ from mixexp.dataset.files import (
     listed,
     note_shared_parts,
     refuse_broken_links,
-    refuse_faults,
     visible,
     warn_of_ignored,
 )
-from mixexp.dataset.pixels import read
+from mixexp.dataset.pictures import SUFFIXES, decode
 from mixexp.errors import UserError, note
 from mixexp.run import sizes
 from mixexp.text import in_shell
-
-WARNED = 3
-"""As many files as a note of warnings names."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class ImageFolder(Dataset):
@@ -80,34 +67,19 @@ class ImageFolder(Dataset):
         if _has_own_split(root):
             files = _own_split(root)
         else:
-            files = held_out(root, "image", IMAGE_SUFFIXES, self.test_fraction, self.split_seed)
+            files = held_out(root, "image", SUFFIXES, self.test_fraction, self.split_seed)
         return files.splits(self.split_seed, lambda paths: self._decode(paths, root))
+
+    def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> torch.Tensor:
+        return decode(paths, Path(), *shape[1:], grey=self.grey, bits=self.bits)[0]
 
     def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
         """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
         size = f"dataset.height = {self.height}, dataset.width = {self.width}"
         sizes.require_memory(size, float(len(paths)) * self.height * self.width * (1 if self.grey else 3))
-        pixels = np.empty((len(paths), self.height, self.width, 1 if self.grey else 3), dtype=np.uint8)
-        faults: dict[int, str] = {}
-        peaks: dict[int, int] = {}
-
-        def decode(index: int) -> None:
-            reading.path = paths[index]
-            try:
-                picture = read(paths[index], self.grey, self.bits)
-                fitted = ImageOps.fit(picture.image, (self.width, self.height), Image.Resampling.BILINEAR)
-                pixels[index] = np.asarray(fitted).reshape(pixels.shape[1:])
-                if picture.peak is not None:
-                    peaks[index] = picture.peak
-            except Exception as error:  # Pillow's decoders raise of every kind on a broken file
-                faults[index] = f"  {paths[index]}: {error}"
-
-        # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
-        with _warnings_noted(root) as reading, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            list(pool.map(decode, range(len(paths))))
-        refuse_faults("image", faults, len(paths))
-        self._judge_range(root, list(peaks.values()))
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        pixels, peaks = decode(paths, root, self.height, self.width, self.grey, self.bits)
+        self._judge_range(root, peaks)
+        return pixels
 
     def _judge_range(self, root: Path, peaks: list[int]) -> None:
         """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no use."""
@@ -128,7 +100,7 @@ class ImageFolder(Dataset):
 def _own_split(root: Path) -> Files:
     """The files of a folder that has train/ and test/."""
     warn_of_ignored(root, "beside train/ and test/", [path for path in visible(root) if path.name not in ("train", "test")])
-    train, test = class_files(root / "train", "image", IMAGE_SUFFIXES), class_files(root / "test", "image", IMAGE_SUFFIXES)
+    train, test = class_files(root / "train", "image", SUFFIXES), class_files(root / "test", "image", SUFFIXES)
     if strangers := sorted(set(test) - set(train)):
         raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
     classes = tuple(train)
@@ -141,28 +113,6 @@ def _has_own_split(root: Path) -> bool:
     """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
     # A class may be called "train"; then its folder holds images itself.
-    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES for path in visible(root / present[0])):
+    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in SUFFIXES for path in visible(root / present[0])):
         raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {listed(visible(root))}.")
     return len(present) == 2
-
-
-@contextmanager
-def _warnings_noted(root: Path) -> Iterator[threading.local]:
-    """Inside, what libraries warn of is collected, to be noted at the end; gives a place where each thread keeps the `path` it reads."""
-    first: dict[Path, str] = {}
-    reading = threading.local()
-
-    def collect(message: Warning | str, *_: object, **__: object) -> None:
-        if (path := getattr(reading, "path", None)) is not None:
-            first.setdefault(path, str(message))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.simplefilter("ignore", DeprecationWarning)  # for the program's authors
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        warnings.showwarning = collect
-        yield reading
-    if first:
-        files = sorted(first)
-        shown = ", ".join(f"{path.relative_to(root)} ({first[path].rstrip('. ')})" for path in files[:WARNED])
-        note(f"{root}: {len(files)} images were read with a warning: {shown}{and_more(files, WARNED)}")

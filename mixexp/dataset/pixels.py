@@ -57,7 +57,7 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
                 drawn = _from_floats(image)
             elif image.mode == "I":
                 raise ValueError("its values are signed or of 32 bits, of unknown range: save it with 8 or 16 bits a channel")
-            flat = _on_white(drawn, "L" if grey else "RGB")
+            flat = on_white(drawn, "L" if grey else "RGB")
             return Picture(flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat, peak)
     except UnidentifiedImageError as error:
         raise ValueError("it is no picture of a format that can be read") from error
@@ -187,7 +187,8 @@ def _from_floats(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values * 255).astype(np.uint8))
 
 
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
+def on_white(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in another mode, drawn on white where it is transparent."""
     if image.has_transparency_data:
         drawn = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert(mode)

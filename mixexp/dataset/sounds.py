@@ -29,6 +29,7 @@ from mixexp.dataset.files import (
     refuse_faults,
     visible,
     warn_of_ignored,
+    within,
 )
 from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
@@ -155,6 +156,17 @@ class SoundFolder(Dataset):
             raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")
         return self.layout.find(root).splits(0, lambda paths: self._read(paths, samples, root))
 
+    @property
+    def suffixes(self) -> frozenset[str]:
+        return SUFFIXES
+
+    @property
+    def size_rule(self) -> str:
+        return f"averaged over its channels, at {self.sample_rate} Hz padded with zeros about its centre or cut to its central {self.seconds} s"
+
+    def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> Tensor:
+        return self._read(paths, round(self.seconds * self.sample_rate), Path())
+
     def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
         """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together fill a memory."""
         faults: dict[int, str] = {}
@@ -181,7 +193,7 @@ class SoundFolder(Dataset):
             loudest = max(beyond, key=beyond.__getitem__)
             note(
                 f"{root}: {len(beyond)} sounds go beyond full scale, -1 to 1, and are kept as they are; "
-                f"the loudest is {loudest.relative_to(root)}, with {beyond[loudest]:.4g}"
+                f"the loudest is {within(loudest, root)}, with {beyond[loudest]:.4g}"
             )
         return sounds
 

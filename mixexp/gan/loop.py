@@ -24,7 +24,7 @@ from mixexp.settings import CONF
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
-    *("drop_last", "validation", "data_seed", "channels_last"),
+    *("drop_last", "validation", "data_seed", "channels_last", "keep"),
 )
 """Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
 

@@ -40,6 +40,8 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     except (UserError, ValueError) as error:
         return [*errors, sizes.line(error)]
     errors += _fits(config, data)
+    if config.keep == "best" and not config.validation:
+        errors.append("keep = best: it is chosen on a held-out part of the training images; give validation=0.1, or keep=last")
     if here and not errors:
         errors += sizes.problems(lambda: _holds(config, data))
     if not errors:

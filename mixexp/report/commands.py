@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from mixexp.arguments import Parser
 from mixexp.errors import UserError, closest, show
 from mixexp.metrics import RULES
 from mixexp.report import claim_sheets, claim_text
@@ -27,18 +26,9 @@ from mixexp.spec.table import of_metric
 from mixexp.text import listed
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses words as the other commands do: one message, with the nearest choice."""
-
-    def error(self, message: str) -> NoReturn:
-        match = re.search(r"invalid choice: '([^']*)'", message)
-        near = closest(match[1], RULES) if match else ""
-        raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
-
-
 def report(words: list[str], options: Sequence[Path]) -> None:
     """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of options."""
-    parser = _Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
+    parser = Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
     parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
@@ -54,7 +44,7 @@ def report(words: list[str], options: Sequence[Path]) -> None:
 
 def compare(words: list[str]) -> None:
     """Print what changed between two folders or commits."""
-    parser = _Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser = Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
     parser.add_argument("first", help="a folder of runs, or a git commit")
     parser.add_argument("second", help="another one")
     parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
@@ -75,7 +65,7 @@ def compare(words: list[str]) -> None:
 
 def leaderboard(words: list[str]) -> None:
     """Print the methods ranked under each protocol."""
-    parser = _Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
+    parser = Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
     parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
     parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
@@ -98,7 +88,7 @@ def leaderboard(words: list[str]) -> None:
 
 def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
     """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of some groups in full."""
-    parser = _Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
+    parser = Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
     parser.add_argument("name", nargs="*", help="experiments, or single claims as EXPERIMENT.CLAIM (default: all)")
     parser.add_argument("--runs", nargs="+", type=Path, metavar="DIR", help="where the runs are (default: the experiments' folders in outputs and outputs/published)")
     parser.add_argument("--json", action="store_true", help="print JSON")

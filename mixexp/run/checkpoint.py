@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from mixexp.errors import UserError
 from mixexp.files import atomically, opened, read_bytes
 from mixexp.text import one_line
 
@@ -28,7 +27,7 @@ COMPUTES = (
     *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
 )
 """The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""
-RECORDS = ("run/folder.py", "run/logging.py", "run/reader.py", "run/spec.py")
+RECORDS = ("run/folder.py", "run/logging.py", "run/reader.py", "run/spec.py", "run/weights.py")
 """Files among them that write and read records and compute nothing."""
 
 
@@ -53,16 +52,20 @@ class Checkpoint:
     def save(self, state: State) -> None:
         """Replace the checkpoint: after a crash at any moment, the old or the new one is there, whole."""
         started = time.monotonic()
-        content = io.BytesIO()
-        torch.save({"made_by": self._made_by, **state}, content)
-        with atomically(self.path) as partial, partial.open("wb") as file:
-            file.write(content.getbuffer())
-            file.write(hashlib.sha256(content.getbuffer()).digest())  # torch's reader neither checks a sum nor minds what follows
+        self.write(self.path, state)
         self._last = time.monotonic()
         # On a slow disk rather fewer checkpoints than more than a twentieth of the run's time; a disk that was slow once is not a slow one.
         cost, before = self._last - started, self._cost
         self._cost = cost
         self._seconds = max(self._least, 20 * (cost if before is None else min(cost, before))) if self._least else 0
+
+    def write(self, path: Path, state: State) -> None:
+        """Replace a file by a state of the run, with what made it."""
+        content = io.BytesIO()
+        torch.save({"made_by": self._made_by, **state}, content)
+        with atomically(path) as partial, partial.open("wb") as file:
+            file.write(content.getbuffer())
+            file.write(hashlib.sha256(content.getbuffer()).digest())  # torch's reader neither checks a sum nor minds what follows
 
     def load(self, path: Path, note: Callable[[str], None]) -> State | None:
         """The state in a file, its own or another run's, on the CPU; None where none can be used, and note is told why one cannot."""
@@ -99,14 +102,6 @@ def read(path: Path) -> tuple[dict[str, Any], State]:
     if not isinstance(state, dict) or not isinstance(state.get("made_by"), dict):
         raise ValueError("it is not the state of a run")
     return state.pop("made_by"), state
-
-
-def read_weights(folder: Path) -> State:
-    """What the checkpoint.pt of a run's folder holds, on the CPU, whatever version made it; raises UserError where it is damaged."""
-    try:
-        return read(folder / "checkpoint.pt")[1]
-    except Exception as error:  # whatever a cut or damaged file makes the reader raise
-        raise UserError(f"{folder / 'checkpoint.pt'}: cannot be read ({reason_of(error)})") from error
 
 
 def reason_of(error: Exception) -> str:

@@ -71,19 +71,23 @@ class Normalize:
     Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred training images.
     """
 
-    def __init__(self, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> None:
-        self.zero_mean = zero_mean
-        if zero_mean or mean is None or std is None:
-            data_mean, data_std = _statistics(images, zero_mean)
-            mean = data_mean if zero_mean or mean is None else mean
-            std = data_std if zero_mean or std is None else std
+    def __init__(self, mean: list[float], std: list[float], unit: int, width: int, zero_mean: bool) -> None:
+        """unit: 255 for uint8 images, 1 for float32; width: of an image."""
+        self.unit, self.zero_mean = unit, zero_mean
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
         # repeated along a row of pixels: a broadcast over the three values of a pixel would run at a third of the speed
-        width = images.shape[3]
-        unit = _unit(images)
         self._scale, self._shift = (1 / (unit * self.std)).flatten().repeat(width), (-self.mean / self.std).flatten().repeat(width)
+
+    @classmethod
+    def of(cls, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> Normalize:
+        """The normalisation of a data set; mean and std: those that it states, None for those of its training images."""
+        if zero_mean or mean is None or std is None:
+            data_mean, data_std = _statistics(images, zero_mean)
+            mean = data_mean if zero_mean or mean is None else mean
+            std = data_std if zero_mean or std is None else std
+        return cls(mean, std, _unit(images), images.shape[3], zero_mean)
 
     def to(self, device: torch.device) -> Normalize:
         """Itself, computing on another device."""

@@ -36,7 +36,7 @@ VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
-FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", LOCK)
+FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", "weights.pt", LOCK)
 """The files of a run beside those of its probes."""
 
 

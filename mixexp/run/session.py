@@ -14,6 +14,11 @@ from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
 from mixexp.run.folder import RunFolder, environment
 from mixexp.run.spec import RunConfig
+from mixexp.run.weights import WEIGHTS
+
+
+DESCRIBED = ("inputs", "classes", "train_counts")
+"""Facts of environment.json that are kept beside weights: without them nobody can use these."""
 
 
 class Progress(NamedTuple):
@@ -48,6 +53,7 @@ class Session:
         self._rows: list[Mapping[str, float]] = []
         self._probed: Mapping[str, str] = {}
         self._seconds, self._started = 0.0, 0.0
+        self._described: dict[str, Any] = {}
 
     def resume(
         self, same_so_far: Callable[[int, int], bool], warm_starts: Iterable[Path] = (), probed: bool = True
@@ -77,6 +83,9 @@ class Session:
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
+        self._described = {key: facts[key] for key in DESCRIBED if key in facts}
+        if self.step == 0:
+            (self.folder.path / WEIGHTS).unlink(missing_ok=True)
         about = environment(**facts, continued_at_step=self.step, steps=self.steps)
         self.folder.start(self._config.values, about, columns, self._rows, self._probed)
         self._started = time.perf_counter() - self._seconds
@@ -87,8 +96,11 @@ class Session:
         return int(self.folder.rows[-1]["step"]) if self.folder.rows else 0
 
     def record(self, row: Mapping[str, float]) -> None:
-        """Write an evaluation's row."""
+        """Write an evaluation's row, and keep the weights where it is the best so far and these are asked for."""
+        best = max((earlier["val_accuracy"] for earlier in self.folder.rows if "val_accuracy" in earlier), default=-1.0)
         self.folder.append({**row, "seconds": round(self._elapsed(), 3)})
+        if self._config.keep == "best" and not self.diverged and row["val_accuracy"] > best:
+            self._save_weights()
 
     def turn(self) -> Iterator[Progress]:
         """Yield how far the run is, with a checkpoint before where one is due; closed here, the run leaves one."""
@@ -105,10 +117,14 @@ class Session:
             raise
 
     def finish(self, **facts: Any) -> None:
-        """Write the result, and keep the final state where that is asked for."""
+        """Write the result, and keep the final state and weights where that is asked for; a diverged run keeps neither."""
         keeps = self._config.keep_checkpoint and not self.diverged
         if keeps:
             self._save()
+        if self.diverged or self._config.keep == "none":
+            (self.folder.path / WEIGHTS).unlink(missing_ok=True)
+        elif self._config.keep == "last":
+            self._save_weights()
         outcome = "diverged" if self.diverged else "finished"
         self.folder.finish(outcome, self._elapsed(), steps=self.step, **facts)
         if not keeps:
@@ -116,6 +132,10 @@ class Session:
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._started
+
+    def _save_weights(self) -> None:
+        states = {name: part.state_dict() for name, part in self._stateful.items() if isinstance(part, nn.Module)}
+        self._checkpoint.write(self.folder.path / WEIGHTS, {"step": self.step, **self._described, **states})
 
     def _save(self) -> None:
         record = {"step": self.step, "steps": self.steps, "rows": self.folder.rows, "probed": self.folder.probed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,24 @@ import torch
 from mixexp import streams
 from mixexp.build import telling
 from mixexp.errors import UserError
+from mixexp.loss import Loss
 from mixexp.probe import Probe, Subject
 from mixexp.run import data
 from mixexp.run.budget import Budget, budget_of
-from mixexp.run.checkpoint import read_weights
 from mixexp.run.data import DataSplit, Normalize, SelectedData
 from mixexp.run.device import execution
 from mixexp.run.network import Network
 from mixexp.run.reader import read_environment, trained_config
 from mixexp.run.spec import RunConfig
+from mixexp.run.weights import Inputs, read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunParts(Subject):
     """The parts of a run: what a probe sees of it, and what its loop needs besides.
 
-    counts: training images of each class, int64 [C]; contents: hash of the data set's files.
+    counts: training images of each class, int64 [C]; contents: hash of the data set's files; size_rule: how a file becomes an image of
+    the data set's size, in words.
     """
 
     selected: SelectedData
@@ -36,6 +39,13 @@ class RunParts(Subject):
     budget: Budget
     probe: Probe | None
     contents: str
+    size_rule: str
+
+    def inputs(self) -> Inputs:
+        """How the data set's images become the network's inputs."""
+        normalize, shape = self.normalize, list(self.test.images.shape[1:])
+        mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
+        return Inputs(self.kind, shape, normalize.unit, mean, std, normalize.zero_mean, self.size_rule)
 
     def facts(self) -> dict[str, Any]:
         """The facts about them for environment.json."""
@@ -46,6 +56,8 @@ class RunParts(Subject):
             "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
             "data_hash": self.selected.digest(),
             "data_contents": self.contents,
+            "inputs": self.inputs().record(),
+            "classes": list(self.classes),
         }
 
 
@@ -64,16 +76,12 @@ def setup(config: RunConfig) -> RunParts:
     train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
     counts = np.bincount(selected.train_labels, minlength=num_classes)
     mix.prepare(train.images, train.labels)
-    with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
-        shape = splits.train_images.shape
-        body = config.build("model", in_channels=shape[1], image_size=tuple(shape[2:]))
-        loss = config.build("loss", class_counts=counts).to(run.device)
-        network = Network(body, loss.head(body.num_features, num_classes))
+    network, loss = network_of(config, splits.train_images.shape[1:], counts)
     return RunParts(
         network=network.to(run.device, memory_format=run.memory_format),
-        loss=loss,
+        loss=loss.to(run.device),
         **groups,
-        normalize=Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
+        normalize=Normalize.of(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
         run=run,
         train=train,
         true_labels=splits.train_labels[torch.from_numpy(selected.train)].to(run.device),
@@ -89,7 +97,16 @@ def setup(config: RunConfig) -> RunParts:
         budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size)),
         probe=None if config.probe is None else config.build("probe"),
         contents=splits.digest,
+        size_rule=dataset.size_rule,
     )
+
+
+def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> tuple[Network, Loss]:
+    """The network of a run as it starts, and its loss, on the CPU; shape: of an image, counts: training images of each class."""
+    with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
+        body = config.build("model", in_channels=shape[0], image_size=tuple(shape[1:]))
+        loss = config.build("loss", class_counts=counts)
+        return Network(body, loss.head(body.num_features, len(counts))), loss
 
 
 def restored(folder: Path, config: RunConfig) -> Subject:

@@ -52,6 +52,7 @@ class Settings(BaseModel):
     threads: Positive
     runs_per_device: Auto | Positive
     checkpoint_seconds: Annotated[float, Field(ge=0)]
+    keep: Literal["none", "last", "best"]
     keep_checkpoint: bool
     retry: Literal["failed"] | None
     fail_fast: bool

@@ -1,0 +1,1 @@
+"""Finished runs put to use: their trained networks as plain modules, predictions on files, and exports."""

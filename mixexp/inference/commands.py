@@ -1,0 +1,61 @@
+"""The commands that use a run's trained network: mixexp predict and mixexp export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from mixexp.arguments import Parser
+from mixexp.errors import UserError, show
+from mixexp.files import write_atomically
+from mixexp.inference.export import FORMATS, export, inputs_to_compare
+from mixexp.inference.predict import COLUMNS, as_text, files_of, predict, records
+from mixexp.inference.trained import load_trained
+from mixexp.run.data import load
+from mixexp.run.reader import trained_config
+
+COMPARED = 64
+"""Test images on which an export's outputs are compared with the network's."""
+
+
+def predict_command(words: list[str]) -> None:
+    """Print what a run's network says of files."""
+    parser = Parser(prog="mixexp predict", description="What a finished run's network says of pictures or sounds; the run kept its weights (keep=last or best).")
+    parser.add_argument("run", type=Path, help="the folder of a run")
+    parser.add_argument("file", nargs="+", type=Path, help="files, or folders of them")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this CSV file too")
+    arguments = parser.parse_args(words)
+    trained = load_trained(arguments.run)
+    if not trained.preprocess.suffixes:
+        raise UserError(f"predict {arguments.run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come from no files; mixexp.load in Python takes them as tensors")
+    predictions = list(predict(trained, files_of(arguments.file, trained.preprocess.suffixes)))
+    show(as_text(predictions))
+    if arguments.out:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records(predictions))
+        write_atomically(arguments.out, text.getvalue())
+        show(str(arguments.out))
+
+
+def export_command(words: list[str]) -> None:
+    """Write a run's network in another format."""
+    parser = Parser(prog="mixexp export", description="A finished run's network for other programs, compared with its own outputs; the run kept its weights (keep=last or best).")
+    parser.add_argument("run", type=Path, help="the folder of a run")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where it goes (default: model.onnx and the like in the run's folder)")
+    arguments = parser.parse_args(words)
+    trained = load_trained(arguments.run)
+    config = trained_config(arguments.run)
+    try:
+        images = load(config["dataset"], tuple(config["trusted_modules"]))[1].test_images[:COMPARED]
+    except UserError:
+        images = None
+    path = arguments.out or arguments.run / f"model{FORMATS[arguments.to].suffix}"
+    difference = export(trained, arguments.to, path, inputs_to_compare(trained, images))
+    on = "random inputs, as the data set is not here" if images is None else f"{len(images)} test images"
+    show(f"{path}: on {on} its scores differ from the network's by {difference:.1g} at most, relative to the largest")
+    inputs = trained.preprocess.inputs
+    show(f"inputs: float32 [N, {', '.join(map(str, inputs.shape))}], (x / {inputs.unit} - mean) / std, mean {inputs.mean}, std {inputs.std}")

@@ -1,0 +1,136 @@
+"""A trained network in formats that other programs read, each compared with the network's own outputs: what `mixexp export` does."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixexp.errors import UserError
+from mixexp.files import atomically
+from mixexp.inference.trained import Trained
+
+TOLERANCE = 1e-5
+"""The largest difference of a score that an export may have, as a fraction of the largest score where that is above 1."""
+
+
+class Format(NamedTuple):
+    """A format: the ending of its file, the packages that it needs beside torch, and what writes and reads back.
+
+    write: a network to a path, with examples of its inputs and a description as text. run: the scores that the file gives for inputs.
+    """
+
+    suffix: str
+    packages: tuple[str, ...]
+    write: Callable[[Trained, Path, Tensor, str], None]
+    run: Callable[[Trained, Path, Tensor], Tensor]
+
+
+def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
+    """Write a network in a format and give the largest difference between what it says there and here, on inputs, float32 [N, *shape].
+
+    Raises UserError where a package is missing, where torch cannot express the network in the format, and where the difference is
+    above TOLERANCE; then no file is left.
+    """
+    chosen = FORMATS[name]
+    if missing := [package for package in chosen.packages if importlib.util.find_spec(package) is None]:
+        raise UserError(f"export --to {name}: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[export]'")
+    with atomically(path) as partial:
+        try:
+            chosen.write(trained, partial, images[:2], description(trained))
+        except Exception as error:  # what torch's exporters raise is theirs
+            first = (str(error).splitlines() or [""])[0]
+            raise UserError(f"export --to {name}: torch cannot express this network in it ({type(error).__name__}: {first})") from error
+        with torch.inference_mode():
+            expected, given = trained.model(images), chosen.run(trained, partial, images)
+        difference = (expected - given).abs().max().item() / max(1.0, expected.abs().max().item())
+        if not difference <= TOLERANCE:
+            raise UserError(f"export --to {name}: its outputs differ from the network's by {difference:.2g}, more than {TOLERANCE:g}")
+    return difference
+
+
+def description(trained: Trained) -> str:
+    """What a file says of itself, as JSON: inputs, classes, and the step that the weights are of."""
+    return json.dumps({"inputs": trained.preprocess.inputs.record(), "classes": list(trained.classes), "step": trained.model.step})
+
+
+def _write_safetensors(trained: Trained, path: Path, example: Tensor, about: str) -> None:
+    from safetensors.torch import save
+
+    states = {name: values.contiguous() for name, values in trained.model.network.state_dict().items()}
+    path.write_bytes(save(states, metadata={"mixexp": about}))
+
+
+def _run_safetensors(trained: Trained, path: Path, images: Tensor) -> Tensor:
+    from safetensors.torch import load
+
+    states = load(path.read_bytes())
+    own = trained.model.network.state_dict()
+    if own.keys() != states.keys() or not all(torch.equal(own[name], states[name]) for name in own):
+        raise UserError("export --to safetensors: the file holds other weights than the network")
+    return trained.model(images)
+
+
+def _write_torchscript(trained: Trained, path: Path, example: Tensor, about: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit goes one day, and a trace has no use for checks of sizes
+        traced = torch.jit.trace(trained.model, example)
+        content = io.BytesIO()
+        torch.jit.save(traced, content, _extra_files={"mixexp.json": about})
+    path.write_bytes(content.getbuffer())
+
+
+def _run_torchscript(trained: Trained, path: Path, images: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(io.BytesIO(path.read_bytes()), map_location="cpu")(images)
+
+
+def _write_onnx(trained: Trained, path: Path, example: Tensor, about: str) -> None:
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter tells its progress
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            trained.model,
+            (example,),
+            dynamo=True,
+            input_names=["inputs"],
+            output_names=["scores"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    model = program.model_proto
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "mixexp", about
+    path.write_bytes(model.SerializeToString())
+
+
+def _run_onnx(trained: Trained, path: Path, images: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {"inputs": np.ascontiguousarray(images.numpy())})
+    return torch.from_numpy(scores)
+
+
+FORMATS: dict[str, Format] = {
+    "safetensors": Format(".safetensors", ("safetensors",), _write_safetensors, _run_safetensors),
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _run_onnx),
+    "torchscript": Format(".pt", (), _write_torchscript, _run_torchscript),
+}
+
+
+def inputs_to_compare(trained: Trained, images: Tensor | None) -> Tensor:
+    """Inputs, float32 [N, *shape], to compare outputs on: test images in the data set's units, or random numbers where there are none."""
+    if images is not None:
+        return trained.preprocess(images)
+    shape: Any = (8, *trained.preprocess.inputs.shape)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))

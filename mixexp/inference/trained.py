@@ -1,0 +1,124 @@
+"""A finished run's network with the weights it kept, as an ordinary module, and what makes its inputs. Without the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mixexp.dataset import Dataset
+from mixexp.dataset.pictures import fitted
+from mixexp.dataset.pixels import on_white
+from mixexp.errors import UserError
+from mixexp.loss import Loss
+from mixexp.run.data import Normalize
+from mixexp.run.network import Network
+from mixexp.run.reader import trained_config
+from mixexp.run.setup import network_of, restored
+from mixexp.run.spec import RunConfig
+from mixexp.run.weights import Inputs, read_weights
+
+KEPT = ("inputs", "classes", "train_counts")
+
+
+class Classifier(nn.Module):
+    """A run's network as a plain module: scores, float32 [B, C], from inputs, float32 [B, *shape], as Preprocess makes them.
+
+    The largest score names the class; softmax of the scores gives probabilities. network: body and head, as the run trained them;
+    step: after which step of its training.
+    """
+
+    def __init__(self, network: Network, loss: Loss, step: int) -> None:
+        super().__init__()
+        self.network, self.loss, self.step = network, loss, step
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Scores, float32 [B, C]."""
+        return self.loss.scores(self.network(inputs).float())
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a run's test images became before they entered its network.
+
+    Takes a path, a PIL image, an array uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N, C, H, W] in the data set's own units
+    (uint8, or float32 where the data are), and gives float32 [C, H, W] or [N, C, H, W]. Files and pictures are resized by
+    `inputs.size`; arrays and tensors have to have the shape. Raises UserError for what is none of these.
+    inputs: shape, mean, std and unit, for those who write it out themselves. suffixes: endings of the files that it takes.
+    """
+
+    inputs: Inputs
+    dataset: Dataset = field(repr=False)
+    _normalize: Normalize = field(repr=False)
+
+    @classmethod
+    def of(cls, inputs: Inputs, dataset: Dataset) -> Preprocess:
+        """The preprocessing of a data set's images to these inputs."""
+        normalize = Normalize(inputs.mean, inputs.std, inputs.unit, inputs.shape[2], inputs.centred)
+        return cls(inputs, dataset, normalize)
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        return self.dataset.suffixes
+
+    def __call__(self, item: Any) -> Tensor:
+        if isinstance(item, str | Path):
+            return self.files([Path(item)])[0]
+        if isinstance(item, Image.Image):
+            item = np.asarray(self._sized(item))
+        if isinstance(item, np.ndarray):
+            item = torch.tensor(item if item.ndim != 2 else item[..., None]).movedim(-1, -3)
+        if not isinstance(item, Tensor):
+            raise UserError(f"preprocess: takes a path, a PIL image, an array or a tensor, not {type(item).__name__}")
+        batch = item if item.ndim == 4 else item[None]
+        wanted = torch.uint8 if self.inputs.unit == 255 else torch.float32
+        if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != wanted:
+            raise UserError(f"preprocess: takes {wanted} of the shape {self.inputs.shape} (channels first), not {item.dtype} {list(item.shape)}")
+        normalised = self._normalize(batch)
+        return normalised if item.ndim == 4 else normalised[0]
+
+    def files(self, paths: Sequence[Path]) -> Tensor:
+        """Inputs, float32 [N, *shape], from files; raises UserError naming those that cannot be read."""
+        if not self.suffixes:
+            raise UserError(f"a network for data of the kind {self.inputs.kind} takes no files; give preprocess tensors of shape {self.inputs.shape}")
+        return self._normalize(self.dataset.from_files(paths, self.inputs.shape))
+
+    def _sized(self, picture: Image.Image) -> Image.Image:
+        if self.inputs.kind != "image":
+            raise UserError(f"preprocess: a network for data of the kind {self.inputs.kind} takes no pictures")
+        channels, height, width = self.inputs.shape
+        return fitted(on_white(picture, "L" if channels == 1 else "RGB"), height, width)
+
+
+class Trained(NamedTuple):
+    """A trained network in evaluation mode, the preprocessing of its inputs, and the classes in the order of its scores."""
+
+    model: Classifier
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+
+
+def load_trained(folder: Path, device: str = "cpu") -> Trained:
+    """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged weights."""
+    config = RunConfig.of({**trained_config(folder), "device": device, "probe": None, "logger": None})
+    state = read_weights(folder)
+    if "network" not in state:
+        raise UserError(f"{folder}: its run trained no classifier")
+    if any(name not in state for name in KEPT):  # a checkpoint.pt, beside which the data set has to be asked
+        parts = restored(folder, config)
+        state = {**state, "inputs": parts.inputs().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
+    inputs = Inputs.of_record(state["inputs"])
+    network, loss = network_of(config, inputs.shape, np.array(state["train_counts"]))
+    try:
+        network.load_state_dict(state["network"])
+        loss.load_state_dict(state["loss"])
+    except RuntimeError as error:
+        raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
+    model = Classifier(network, loss, state["step"]).eval().to(device=device, memory_format=torch.channels_last)
+    return Trained(model, Preprocess.of(inputs, config.build("dataset")), tuple(state["classes"]))
