@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.errors import UserError
-from mixexp.plan.composer import composed
+from mixexp.plan.composer import Composed, composed
 from mixexp.plan.hydra_errors import explain, leaked, setting_missing
 from mixexp.plan.options import options
 from mixexp.plan.overrides import parse, refuse, refuse_several, spelled_out
@@ -26,16 +26,23 @@ from mixexp.settings import CONF
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
+    with composing(overrides, folders) as cell:
+        config = resolve(cell, overrides)[0]
+    if config.get("edition") is not None and not any(re.match(r"\+*name=", word) for word in overrides):
+        config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
+    return config
+
+
+@contextlib.contextmanager
+def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterator[Composed]:
+    """The cell of some overrides outside a Hydra application; inside, Hydra can compose others, and its errors are UserErrors."""
     groups = options([CONF, *folders])
     parsed = parse(overrides, groups)
     refuse(parsed, groups)
     refuse_several(parsed, groups, ())
     words = [*overrides, *search_path(folders)]
     with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = resolve(composed(hydra.compose("config", overrides=words, return_hydra_config=True)), overrides)[0]
-    if config.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
-        config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
-    return config
+        yield composed(hydra.compose("config", overrides=words, return_hydra_config=True))
 
 
 def search_path(folders: Sequence[Path]) -> list[str]:

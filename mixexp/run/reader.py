@@ -58,6 +58,12 @@ class Run(State):
         table = self.config.get("table")
         return table if isinstance(table, dict) else {}
 
+    @property
+    def last(self) -> Mapping[str, float]:
+        """The figures of its last evaluation, a column of metrics.csv each; none of a run that is not over."""
+        last = self.result.get("last")
+        return last if isinstance(last, Mapping) else {}
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What its configuration says, as dotted keys with values that are equal where they mean the same."""

@@ -39,13 +39,17 @@ class Busy(Exception):
 
 
 def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
-    """Train a cell's run, unless it is over, say how it ended and return its result, None where another process is at it.
+    """Make a cell's run as `make` does; raises UserError where it cannot be."""
+    if not alone:  # its launcher may give this process other jobs, days later
+        import_options()
+    return make(planned_run(cell, words), alone)
+
+
+def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
+    """Train a run, unless it is over, say how it ended and return its result, None where another process is at it.
 
     alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises UserError.
     """
-    if not alone:  # its launcher may give this process other jobs, days later
-        import_options()
-    run = planned_run(cell, words)
     if alone:
         print_notes([run], alone)
         if run.config.table is not None:

@@ -1,0 +1,144 @@
+"""Runs on disk as Python objects, and as frames of pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from mixexp.errors import UserError, closest
+from mixexp.report.runs import varying
+from mixexp.run.reader import Run, everywhere
+from mixexp.settings import CIRCUMSTANCES, comparable, flatten, lookup, under
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Runs(Sequence[Run]):
+    """Some runs, in the order of their folders; a slice of it, and what `where` leaves of it, is one too.
+
+    >>> import mixexp
+    >>> found = mixexp.sweep(mix=["none", "mixup"], epochs=1, name="example")
+    >>> len(found), len(found.where(mix="mixup"))
+    (2, 1)
+    >>> found.to_pandas().groupby("mix")["accuracy"].mean().index.tolist()
+    ['mixup', 'none']
+    """
+
+    def __init__(self, found: Iterable[Run]) -> None:
+        self._runs = tuple(found)
+
+    @overload
+    def __getitem__(self, place: int) -> Run: ...
+    @overload
+    def __getitem__(self, place: slice) -> Runs: ...
+    def __getitem__(self, place: int | slice) -> Run | Runs:
+        return Runs(self._runs[place]) if isinstance(place, slice) else self._runs[place]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __repr__(self) -> str:
+        outcomes: dict[str, int] = {}
+        for run in self:
+            outcomes[run.outcome] = outcomes.get(run.outcome, 0) + 1
+        counted = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        return f"<Runs: {counted or 'none'}; differ in {', '.join(self.varying()) or 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        frame = self.to_pandas()
+        figures = [name for run in self for name in run.last]
+        return frame[["outcome", *self.varying(), *dict.fromkeys(figures)]].to_html()
+
+    def varying(self) -> list[str]:
+        """The dotted settings in which these runs differ, groups first."""
+        return varying(self, CIRCUMSTANCES)
+
+    def where(self, condition: Callable[[Run], bool] | None = None, /, **settings: Any) -> Runs:
+        """The runs that have all of these settings, and for which the condition holds.
+
+        settings: a group's option or a setting, dotted ones as ``**{"loss.margin": 0.5}``; a list means any of its values. 1, 1.0 and
+        "1" are the same. Raises UserError for a setting that no run has.
+        """
+        known = {key for run in self for key in run.settings} | {str(group) for run in self for group in run.config.get("choices") or ()}
+        for key in settings:
+            if self and key not in known:
+                raise UserError(f"where({key}=...): no run has such a setting.{closest(key, known)}")
+
+        def fulfils(run: Run) -> bool:
+            return all(
+                comparable(lookup(run.config, key)) in {comparable(one) for one in (value if isinstance(value, list | tuple) else [value])}
+                for key, value in settings.items()
+            )
+
+        return Runs(run for run in self if fulfils(run) and (condition is None or condition(run)))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A frame with a row for each run, whose index is the run_id.
+
+        Columns: name, folder, outcome, problem; every setting that can change a result, as dotted keys, a group's option under the
+        group's name, lists as tuples; the figures of the last evaluation, NaN where there are none; and steps, seconds, started, device,
+        device_name, commit and dirty (whether the code had changes that are in no commit).
+        """
+        import pandas as pd
+
+        rows = [{"name": run.config.get("name"), "folder": str(run.folder), "outcome": run.outcome, "problem": run.problem} for run in self]
+        settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if not under(key, CIRCUMSTANCES)} for run in self]
+        index = pd.Index([run.folder.name for run in self], name="run")
+        # the columns' order is the first run's; one that a later run alone has comes after
+        parts = [pd.DataFrame(part, index=index) for part in (rows, settings, [dict(run.last) for run in self], [_facts(run) for run in self])]
+        return pd.concat(parts, axis=1)
+
+    def metrics(self) -> pd.DataFrame:
+        """A frame with a row for each evaluation of each run: run, the settings in which the runs differ, and the columns of metrics.csv."""
+        import pandas as pd
+
+        differing = self.varying()
+        frames = []
+        for run in self:
+            frame = pd.DataFrame({name: pd.array(list(values), dtype=float) for name, values in run.metrics.items()}, dtype=float)
+            beside = {"run": run.folder.name, **{key: _hashable(lookup(run.config, key)) for key in differing}}
+            for place, (key, value) in enumerate(beside.items()):
+                frame.insert(place, key, [value] * len(frame))
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _hashable(value: Any) -> Any:
+    """A setting as a cell of a frame: lists as tuples, so that it can be grouped by."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return str(value) if isinstance(value, Mapping) else value
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    about = run.environment
+    git = about.get("git") if isinstance(about.get("git"), Mapping) else {}
+    return {
+        "steps": run.result.get("steps"),
+        "seconds": run.result.get("seconds"),
+        "started": about.get("started"),
+        "device": about.get("device"),
+        "device_name": about.get("device_name"),
+        "commit": git.get("commit"),
+        "dirty": git.get("dirty"),
+    }
+
+
+def runs(*folders: str | Path) -> Runs:
+    """The runs in some folders and in all folders in them, whatever their outcome; raises UserError for a folder that is not there.
+
+    folders: of runs, or a run's own; "outputs" where none is named.
+
+    >>> import mixexp
+    >>> mixexp.run(mix="mixup", epochs=1, name="one").outcome
+    'finished'
+    >>> mixexp.runs("outputs/one").to_pandas()[["mix", "outcome"]].values.tolist()
+    [['mixup', 'finished']]
+    """
+    paths = [Path(folder).expanduser() for folder in folders or ("outputs",)]
+    if missing := [str(path) for path in paths if not path.is_dir()]:
+        beside = [other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()]
+        raise UserError(f"runs: {', '.join(missing)} is no folder.{closest(Path(missing[0]).name, beside)}")
+    return Runs(everywhere(paths))

@@ -1,0 +1,164 @@
+"""Runs and sweeps started from Python."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import mixexp
+from mixexp.api.runs import Runs, runs
+from mixexp.errors import RunsFailed, UserError
+from mixexp.run.reader import Run, load_run
+from mixexp.text import in_hydra
+
+Folder = str | Path
+STOP_SECONDS = 60
+"""How long a sweep that is stopped has for its checkpoints."""
+
+
+def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Run:
+    """One run in this process, as `mixexp OVERRIDES` makes it: trained, or taken from its folder where it is over already.
+
+    overrides: as the command takes them, "mix=mixup". settings: the same as keywords, dotted ones as ``**{"mix.ratio.alpha": 0.2}``;
+    None is null, a list one value. config_dir: a folder of options of one's own.
+    Raises UserError for a configuration that cannot run, before anything starts; RunsFailed where another process is at the run; and
+    what training raises. Ctrl-C leaves a checkpoint, from which the same call goes on.
+
+    >>> import mixexp
+    >>> done = mixexp.run(mix="mixup", alpha=0.2, epochs=2)
+    >>> done.outcome, sorted(done.last)[:2]
+    ('finished', ['accuracy', 'macro_f1'])
+    """
+    words = [*overrides, *(f"{key}={in_hydra(value)}" for key, value in settings.items())]
+    from mixexp.plan.compose import composing
+    from mixexp.sweep.one import make, planned_run
+
+    with _state_of_torch(), composing(words, _folders(config_dir)) as cell:
+        planned = planned_run(cell, words)
+        make(planned, alone=True)
+    return load_run(planned.folder)
+
+
+def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Runs:
+    """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; what was finished before is not made again.
+
+    overrides and settings: as those of `run`, but a list, tuple or range is an axis with a run for each of its values, as is
+    "mix=none,mixup"; a list that is one value stands in a list. experiment="small_data" is that experiment's grid.
+    The sweep's lines are printed as they come. Works the same in a notebook, from standard input and in a script, which needs no
+    ``if __name__ == "__main__"``. Raises UserError for what cannot run, before anything starts, and RunsFailed where runs failed; the
+    others are finished and `runs` reads them. Ctrl-C stops it with checkpoints, from which the same call goes on.
+
+    >>> import mixexp
+    >>> mixexp.sweep(mix=["none", "mixup"], seed=range(2), epochs=1)
+    <Runs: 4 finished; differ in mix, seed>
+    """
+    words = [*overrides, *(f"{key}={_axis(value)}" for key, value in settings.items())]
+    from mixexp.plan.compose import compose, is_sweep
+
+    folders = _folders(config_dir)
+    config = compose([word for word in words if not is_sweep(word)], folders)
+    folder = Path(config["output_dir"]).absolute() / config["name"]
+    began = time.time()
+    _command(["-m", *(f"--config-dir={place}" for place in folders), *words])
+    return _of_last_plan(folder, began)
+
+
+def _axis(value: Any) -> str:
+    """A keyword's value in a sweep: a list, tuple or range is an axis."""
+    if not isinstance(value, list | tuple | range):
+        return in_hydra(value)
+    if not len(value):
+        raise UserError("sweep: an empty list is an axis without values; leave the setting out")
+    return ",".join(map(in_hydra, value))
+
+
+def _folders(config_dir: Folder | None) -> list[Path]:
+    if config_dir is None:
+        return []
+    folder = Path(config_dir).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"config_dir = {folder}: there is no such folder")
+    return [folder]
+
+
+@contextlib.contextmanager
+def _state_of_torch() -> Iterator[None]:
+    """Whatever a run sets in this process for itself is afterwards what it was."""
+    import torch
+
+    threads, backend, shown = torch.get_num_threads(), torch.backends.cudnn.deterministic, warnings.showwarning
+    mode, filled = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = backend
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+        warnings.showwarning = shown
+
+
+def _command(words: Sequence[str]) -> None:
+    """Run the command in a process of its own, print what it prints, and raise its message where it fails."""
+    package = str(Path(mixexp.__file__).resolve().parents[1])
+    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(  # a session of its own: Ctrl-C reaches it once, from here
+        [sys.executable, "-P", "-m", "mixexp", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    errors: list[str] = []
+    assert process.stdout is not None and process.stderr is not None
+    reading = threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True)
+    reading.start()
+    try:
+        for line in process.stdout:
+            sys.stdout.write(line)
+        code = process.wait()
+    except BaseException:
+        process.terminate()  # which stops it as Ctrl-C does, with checkpoints
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    finally:
+        reading.join(1)
+    if code:
+        kind = RunsFailed if code == RunsFailed.exit_code else UserError
+        raise kind("".join(errors).strip().removeprefix("mixexp: ") or f"the sweep's process ended with {code}")
+
+
+def _pass_on(stream: IO[str], message: list[str]) -> None:
+    """Print lines as they come; from the program's closing message on, keep them."""
+    for line in stream:
+        if message or line.startswith("mixexp: "):
+            message.append(line)
+        else:
+            sys.stderr.write(line)
+
+
+def _of_last_plan(folder: Path, began: float) -> Runs:
+    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search keeps none."""
+    from mixexp.files import read_json_or_nothing
+    from mixexp.sweep.status import SWEEPS
+
+    plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
+    about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}
+    names = {entry.get("name") for entry in about.get("runs", ()) if isinstance(entry, Mapping)}
+    found = runs(folder)
+    return found.where(lambda each: each.folder.name in names) if names else found
