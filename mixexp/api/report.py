@@ -1,0 +1,31 @@
+"""A report from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mixexp.errors import UserError
+from mixexp.report.write import write_report
+from mixexp.run.reader import Run
+from mixexp.settings import CONF
+
+
+def report(folders: Run | str | Path | Iterable[Run | str | Path], rule: str | None = None, baseline: str | None = None, out: str | Path | None = None) -> Path:
+    """The page of a report, report.html, with its tables and figures beside it, as `mixexp report DIR...` writes them.
+
+    folders: a folder of runs, several, or runs themselves (Runs), of which all in their folders are taken. rule: last, median_last_10,
+    best or best_validation. baseline: the row or column that the others are compared with. out: where it goes, else `report` in the
+    folder of the runs. Raises UserError as the command does.
+
+    >>> import mixexp
+    >>> page = mixexp.report(mixexp.sweep(mix=["none", "mixup"], epochs=1, name="example"))
+    >>> page.name, (page.parent / "table.md").is_file()
+    ('report.html', True)
+    """
+    named = [folders] if isinstance(folders, Run | str | Path) else list(folders)
+    if not named:
+        raise UserError("report: there is no run to report")
+    places = dict.fromkeys(item.folder.parent if isinstance(item, Run) else Path(item).expanduser() for item in named)
+    written = write_report(list(places), rule, baseline, None if out is None else Path(out), options=[CONF])
+    return written[-1]
