@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mixexp.errors import UserError, closest
+from mixexp.report.csv_files import implied_by_group
 from mixexp.report.runs import varying
 from mixexp.run.reader import Run, everywhere
-from mixexp.settings import CIRCUMSTANCES, comparable, flatten, lookup, under
+from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +53,13 @@ class Runs(Sequence[Run]):
         return frame[["outcome", *self.varying(), *dict.fromkeys(figures)]].to_html()
 
     def varying(self) -> list[str]:
-        """The dotted settings in which these runs differ, groups first."""
-        return varying(self, CIRCUMSTANCES)
+        """The dotted settings in which these runs differ, groups first, without those that a group's option brings with it.
+
+        A setting that some runs lack, as those without a mix lack alpha, differs where the others have more than one value.
+        """
+        keys = [key for key in varying(self, CIRCUMSTANCES) if not implied_by_group(key, self)]
+        values = {key: {run.setting(key) for run in self} - {None} for key in keys}
+        return [key for key in keys if len(values[key]) > 1 or key in OPTIONAL]
 
     def where(self, condition: Callable[[Run], bool] | None = None, /, **settings: Any) -> Runs:
         """The runs that have all of these settings, and for which the condition holds.
@@ -78,13 +84,13 @@ class Runs(Sequence[Run]):
         """A frame with a row for each run, whose index is the run_id.
 
         Columns: name, folder, outcome, problem; every setting that can change a result, as dotted keys, a group's option under the
-        group's name, lists as tuples; the figures of the last evaluation, NaN where there are none; and steps, seconds, started, device,
-        device_name, commit and dirty (whether the code had changes that are in no commit).
+        group's name, lists as tuples; the figures of the last evaluation, NaN where there are none; and steps_done, seconds, started,
+        device, device_name, commit and dirty (whether the code had changes that are in no commit).
         """
         import pandas as pd
 
         rows = [{"name": run.config.get("name"), "folder": str(run.folder), "outcome": run.outcome, "problem": run.problem} for run in self]
-        settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if not under(key, CIRCUMSTANCES)} for run in self]
+        settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if _told(key)} for run in self]
         index = pd.Index([run.folder.name for run in self], name="run")
         # the columns' order is the first run's; one that a later run alone has comes after
         parts = [pd.DataFrame(part, index=index) for part in (rows, settings, [dict(run.last) for run in self], [_facts(run) for run in self])]
@@ -105,6 +111,11 @@ class Runs(Sequence[Run]):
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def _told(key: str) -> bool:
+    """Whether a setting is a column of a frame: not where a run was made, nor a class, which its group's option names."""
+    return not under(key, CIRCUMSTANCES) and not key.endswith("._target_")
+
+
 def _hashable(value: Any) -> Any:
     """A setting as a cell of a frame: lists as tuples, so that it can be grouped by."""
     if isinstance(value, list | tuple):
@@ -116,7 +127,7 @@ def _facts(run: Run) -> dict[str, Any]:
     about = run.environment
     git = about.get("git") if isinstance(about.get("git"), Mapping) else {}
     return {
-        "steps": run.result.get("steps"),
+        "steps_done": run.result.get("steps"),
         "seconds": run.result.get("seconds"),
         "started": about.get("started"),
         "device": about.get("device"),
