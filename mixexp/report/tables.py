@@ -266,7 +266,8 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
 def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
     """The table's description for one of its measures: each has its own metric, and losses are shown as they are."""
     metric = measure["metric"]
-    return {**spec, "metric": metric, "better": measure.get("better") or better(spec, metric), "scale": measure.get("scale", scale(spec, metric))}
+    own = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
+    return {**spec, **own, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
 
 
 def reductions(runs: Iterable[Run]) -> str:
