@@ -59,14 +59,15 @@ def printable(line: str) -> str:
 
 def shorten(text: str, columns: int) -> str:
     """A line's beginning of at most `columns` columns of a terminal; some letters take two, and some none."""
-    ends = list(itertools.accumulate(_columns(letter) for letter in text))
+    ends = list(itertools.accumulate(map(width, text)))
     if not ends or ends[-1] <= columns:
         return text
     return text[: sum(end < columns for end in ends)] + "…"
 
 
-def _columns(letter: str) -> int:
-    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+def width(text: str) -> int:
+    """The columns that a text takes where all letters are as wide; Chinese, Japanese and Korean ones take two, and some none."""
+    return sum(0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _escape(letter: re.Match[str] | str) -> str:

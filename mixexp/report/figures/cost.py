@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.figures.lines import axis_words, cell_sizes, entries_of, number_words, score_of
+from mixexp.report.figures.lines import axis_words, entries_of, number_words, score_of
 from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, Kind, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
@@ -86,7 +86,7 @@ def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
     markers = f", markers by {by}" if by else ""
     return (
         f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
-        f"large: the mean of a cell ({number_words(cell_sizes(table))})."
+        f"large: the mean of a cell ({number_words(map(len, table.cells.values()))})."
     )
 
 

@@ -324,15 +324,10 @@ def some_words(table: Table, spec: Mapping[str, Any]) -> str:
 
 def spread_words(table: Table, name: str) -> str:
     """The meaning of lines and their bands or bars, with the number of runs."""
-    sizes = cell_sizes(table)
+    sizes = list(map(len, table.cells.values()))
     if max(sizes, default=0) < 2:
         return f"single runs (n = 1), no {name}"
     return f"{table.statistic.centres}, {name} {table.statistic.reach} ({number_words(sizes)})"
-
-
-def cell_sizes(table: Table) -> list[int]:
-    """The number of runs of every cell."""
-    return [len(members) for members in table.cells.values()]
 
 
 def number_words(sizes: Iterable[int]) -> str:

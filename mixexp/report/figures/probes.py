@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError
 from mixexp.report.figures.classes import readable, spread
 from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
 from mixexp.report.figures.style import (
@@ -42,7 +42,6 @@ from mixexp.report.figures.style import (
 )
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
-from mixexp.settings import comparable
 
 ABREAST, CLOUDS_ABREAST = 3, 4
 """Panels of lines, and of points, beside each other on a page."""
@@ -173,7 +172,7 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
-    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in rows_of(run, spec, spec["lines"]))
+    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in run.probe(spec["probe"], [spec["lines"]], spec["where"]))
     return [(value, runs, {**spec["where"], spec["lines"]: value}) for value in values]
 
 
@@ -182,7 +181,7 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     points: dict[float, list[float]] = {}
     for run in runs:
         by_x: dict[float, list[float]] = {}
-        for row in rows_of(run, spec, spec["x"], spec["y"]):
+        for row in run.probe(spec["probe"], (spec["x"], spec["y"]), spec["where"]):
             by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
         for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
@@ -195,20 +194,7 @@ def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, lis
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
     firsts = [(entry, run) for entry in entries_of(table, spec["each"]) if (run := smallest_seed(runs_of(table, entry))) is not None]
-    return [(entry, run, rows) for (entry, run), rows in readable(firsts, lambda first: rows_of(first[1], spec, *needed))]
-
-
-def rows_of(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
-    """The rows of the run's file that fulfil `where`; raises UserError where one of the columns is not there, or no row."""
-    rows, where = run.probe(spec["probe"]), spec.get("where", {})
-    for name in (*needed, *where):
-        if name not in rows[0]:
-            raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    conditions = {name: comparable(value) for name, value in where.items()}
-    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
-    if not matching:
-        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in where.items())}")
-    return matching
+    return [(*first, rows) for first, rows in readable(firsts, lambda first: first[1].probe(spec["probe"], needed, spec["where"]))]
 
 
 def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
@@ -271,7 +257,7 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
-    rows = _at_the_end(rows_of(run, spec, spec["x"], spec["y"]))
+    rows = _at_the_end(run.probe(spec["probe"], (spec["x"], spec["y"]), spec.get("where")))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
     panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
     panel.set_xlabel(text(spec["x"]))
@@ -337,7 +323,7 @@ def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry
     places = [(outer, inner) for outer in outer_of(table, spec) for inner in entries_of(table, spec["by"]) if runs_of(table, outer, inner)]
 
     def read(place: tuple[Entry, Entry]) -> list[Row]:
-        return rows_of(smallest_seed(runs_of(table, *place)), spec, "image", "labels", "layer")[: spec["count"]]
+        return smallest_seed(runs_of(table, *place)).probe(spec["probe"], ("image", "labels", "layer"))[: spec["count"]]
 
     cells = [(*place, rows) for place, rows in readable(places, read)]
     if len(cells) > MOST_ROWS:
