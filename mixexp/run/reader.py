@@ -318,22 +318,12 @@ def _columns(text: str) -> Metrics:
 
 
 def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
-    outcome = result.get("outcome")
-    if outcome in ("finished", "diverged") and not _has_figures(result):
-        return "damaged", "result.json lacks figures of its run"
-    if outcome == "finished":
-        return "finished", ""
-    if outcome == "diverged":
-        return "diverged", str(result.get("reason") or reached)
-    return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
-
-
-def _has_figures(result: Mapping[str, Any]) -> bool:
-    """Whether a result has what is told of a run that is over."""
-    last = result.get("last")
-    sound = isinstance(last, Mapping) and len(last) > 0 and "steps" in result
-    seconds = result.get("seconds")
-    return sound and isinstance(seconds, int | float) and 0 <= seconds < 1e12
+    outcome, last, seconds = (result.get(key) for key in ("outcome", "last", "seconds"))
+    if outcome not in ("finished", "diverged"):
+        return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
+    if not (isinstance(last, Mapping) and last and "steps" in result and isinstance(seconds, int | float) and 0 <= seconds < 1e12):
+        return "damaged", "result.json lacks figures of its run"  # that are told of a run that is over
+    return outcome, "" if outcome == "finished" else str(result.get("reason") or reached)
 
 
 def _last_line(path: Path) -> str:

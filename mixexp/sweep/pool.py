@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mixexp.files import stamp
 from mixexp.run.device import available
 from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
@@ -24,7 +25,6 @@ from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
-from mixexp.sweep.status import stamp
 from mixexp.text import escaped
 
 TICK_SECONDS = 0.5
