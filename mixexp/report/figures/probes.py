@@ -17,29 +17,9 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from mixexp.errors import UserError
+from mixexp.report.figures import style
 from mixexp.report.figures.classes import readable, spread
 from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
-from mixexp.report.figures.style import (
-    CLOUDS,
-    LETTERS_AN_INCH,
-    MARKERS,
-    SMALL,
-    TALLEST,
-    TWO_COLUMNS,
-    Kind,
-    colour,
-    folded,
-    freeze,
-    grid,
-    legend,
-    of,
-    panels_of,
-    place,
-    plain_log,
-    same_limits,
-    text,
-    title,
-)
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
 
@@ -63,22 +43,22 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
     Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
-    figure, panels = panels_of(len(entries), *grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
+    figure, panels = style.panels_of(len(entries), *style.grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
     names: list[str] = []
     for entry, panel in zip(entries, panels, strict=True):
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             points = _points(runs, {**spec, "where": where})
-            draw_line(panel, names.index(name), text(name), points, table.statistic, outline=name in spec["steps"])
+            draw_line(panel, names.index(name), style.text(name), points, table.statistic, outline=name in spec["steps"])
         if len(entries) > 1:
-            title(panel, of(table, spec["each"], entry))
-        panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
+            style.title(panel, style.of(table, spec["each"], entry))
+        panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
+        panel.set_ylabel(style.text(spec["y_label"] or spec["y"].replace("_", " ")))
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
-            plain_log(panel, which)
-    same_limits(panels)
-    legend(figure, panels, [text(name) for name in names])
+            style.plain_log(panel, which)
+    style.same_limits(panels)
+    style.legend(figure, panels, [style.text(name) for name in names])
     return figure
 
 
@@ -102,7 +82,7 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
         for value, panel in zip(values, panels, strict=False):
             part = [row for row in shown if spec["panels"] is None or row[spec["panels"]] == value]
             paint(panel, part)
-            title(panel, _title(table, spec, entry, value, first=panel is panels[0]))
+            style.title(panel, _title(table, spec, entry, value, first=panel is panels[0]))
             _frame(panel, shown, part, spec)
         if spec["beside"] is not None:
             _beside(panels[-1], run, spec["beside"])
@@ -125,13 +105,13 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
                 panel.clear()
                 part = [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value]
                 paint(panel, part)
-                title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
+                style.title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
                 _frame(panel, all_rows, part, spec)
         return []
 
     show(steps[-1])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
-    freeze(figure)  # a frame's panels stay where they are
+    style.freeze(figure)  # a frame's panels stay where they are
     return FuncAnimation(figure, show, frames=steps)
 
 
@@ -153,17 +133,17 @@ def animation_caption(table: Table, spec: Mapping[str, Any]) -> str:
 
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
-    rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
+    rows, abreast = style.grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
-    square = 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1)
-    figure, panels = panels_of(count * wide, rows, columns, min(square, max(1.4, TALLEST / rows)))
+    square = 3.2 if columns == 1 else min(2.6, style.TWO_COLUMNS / columns + 0.1)
+    figure, panels = style.panels_of(count * wide, rows, columns, min(square, max(1.4, style.TALLEST / rows)))
     return figure, [panels[place : place + wide] for place in range(0, count * wide, wide)]
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
     """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
     what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
-    return ", ".join(word for word in (of(table, spec["each"], entry) if first else "", what) if word)
+    return ", ".join(word for word in (style.of(table, spec["each"], entry) if first else "", what) if word)
 
 
 def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple[str, list[Run], Mapping[str, Any]]]:
@@ -219,20 +199,21 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
     by_scale = len(values) > MOST_NAMED and all(map(math.isfinite, numbers))
 
     def paint(panel: Axes, rows: Sequence[Row]) -> None:
-        style: dict[str, Any] = {"s": 9 if len(rows) < 400 else 4, "linewidths": 0, "rasterized": True}
+        points: dict[str, Any] = {"s": 9 if len(rows) < 400 else 4, "linewidths": 0, "rasterized": True}
         if by_scale:
-            points = [(_float(row[spec["x"]]), _float(row[spec["y"]]), _float(row[column])) for row in rows]
-            x, y, c = zip(*points, strict=True) if points else ((), (), ())
-            panel.scatter(x, y, c=c, cmap="cividis", vmin=min(numbers), vmax=max(numbers), **style)
+            places = [(_float(row[spec["x"]]), _float(row[spec["y"]]), _float(row[column])) for row in rows]
+            x, y, c = zip(*places, strict=True) if places else ((), (), ())
+            panel.scatter(x, y, c=c, cmap="cividis", vmin=min(numbers), vmax=max(numbers), **points)
             return
         for index, value in enumerate(sorted(values, key=str)):
             part = [row for row in rows if column is None or row[column] == value]
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
-            name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
-            panel.scatter(x, y, color=CLOUDS[index % len(CLOUDS)], marker=MARKERS[index % len(MARKERS)], label=name, **style)
+            name = None if column is None else style.text(f"{column} {value}" if math.isfinite(_float(value)) else value)
+            look = {"color": style.CLOUDS[index % len(style.CLOUDS)], "marker": style.MARKERS[index % len(style.MARKERS)]}
+            panel.scatter(x, y, label=name, **look, **points)
             if part and 2 < len(values) <= MOST_NAMED:  # a class's name amid its points, for whoever cannot go by the colours
                 look = {"ha": "center", "va": "center", "path_effects": [withStroke(linewidth=2, foreground="white")], "clip_on": True}
-                panel.text(np.nanmedian(x), np.nanmedian(y), text(value, 10), fontsize=SMALL, **look)
+                panel.text(np.nanmedian(x), np.nanmedian(y), style.text(value, 10), fontsize=style.SMALL, **look)
 
     return paint
 
@@ -252,16 +233,16 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
         outside = sum(not all(low <= _float(row[spec[axis]]) <= high for axis in ("x", "y")) for row in drawn)
         if outside:
             box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.8}
-            panel.text(0.03, 0.03, f"{outside:,} outside", transform=panel.transAxes, fontsize=SMALL, bbox=box)
+            panel.text(0.03, 0.03, f"{outside:,} outside", transform=panel.transAxes, fontsize=style.SMALL, bbox=box)
 
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
     rows = _at_the_end(run.probe(spec["probe"], (spec["x"], spec["y"]), spec.get("where")))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
-    panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
-    panel.set_xlabel(text(spec["x"]))
-    panel.set_ylabel(text(spec["y"]))
+    panel.plot([x for x, _ in places], [y for _, y in places], color=style.colour(0))
+    panel.set_xlabel(style.text(spec["x"]))
+    panel.set_ylabel(style.text(spec["y"]))
     panel.set_ylim(bottom=0)
 
 
@@ -269,13 +250,13 @@ def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> Non
     """The key of the colours: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
-        legend(figure, list(panels), list(names))
+        style.legend(figure, list(panels), list(names))
         return
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:
         where = [panel for panel in panels if panel.collections]
         bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=50, shrink=0.6, pad=0.02)
-        bar.set_label(text(spec["colour"]))
+        bar.set_label(style.text(spec["colour"]))
 
 
 def _float(value: Any) -> float:
@@ -290,24 +271,26 @@ def _float(value: Any) -> float:
 
 def images(table: Table, spec: Mapping[str, Any]) -> Figure:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
-    cells, size = cells_with_images(table, spec), TWO_COLUMNS / spec["count"]
-    figure = Figure(figsize=(TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
+    cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
+    figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
     for band, (outer, inner, rows) in zip(bands, cells, strict=True):
         layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
         row, column = (outer, inner) if spec["each"] == "rows" else (inner, outer)
-        heading = place(table, row, column)
+        heading = style.place(table, row, column)
         if layers:
             heading += f"; blended at {', '.join(layers)}: these are the first parts, not yet blended"
-        band.suptitle(folded(text(heading, 160), int(TWO_COLUMNS * LETTERS_AN_INCH) - 12), x=0.01, ha="left", fontsize=SMALL + 1)
+        heading = style.folded(style.text(heading, 160), int(style.TWO_COLUMNS * style.LETTERS_AN_INCH) - 12)
+        band.suptitle(heading, x=0.01, ha="left", fontsize=style.SMALL + 1)
         panels = band.subplots(1, spec["count"], squeeze=False)[0]
         for panel in panels:
             panel.set_axis_off()
         for panel, row in zip(panels, rows, strict=False):
             pixels = decoded(row["image"], spec["probe"])
             panel.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
-            panel.set_title(folded(text(row["labels"], 44), max(8, int(size * LETTERS_AN_INCH))), fontsize=SMALL, y=-0.06, va="top")
+            labels = style.folded(style.text(row["labels"], 44), max(8, int(size * style.LETTERS_AN_INCH)))
+            panel.set_title(labels, fontsize=style.SMALL, y=-0.06, va="top")
     return figure
 
 
@@ -342,7 +325,7 @@ def decoded(word: str, probe: str) -> np.ndarray:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
 
 
-PROBE = Kind(
+PROBE = style.Kind(
     lines,
     {
         "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
@@ -351,11 +334,11 @@ PROBE = Kind(
     lines_caption,
     needs=("probe", "x", "y"),
 )  # fmt: skip
-SCATTER = Kind(
+SCATTER = style.Kind(
     scatter,
     {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
     scatter_caption,
     needs=("probe", "x", "y"),
 )
-ANIMATION = Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
-IMAGES = Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)
+ANIMATION = style.Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
+IMAGES = style.Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)
