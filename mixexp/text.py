@@ -46,9 +46,14 @@ def one_line(text: str) -> str:
     return printable(sanitize(" ".join(text.split())))
 
 
+def joined(text: str) -> str:
+    """The text without blanks around it, and with a blank for each line break and those around it."""
+    return _BREAKS.sub(" ", text.strip())
+
+
 def unbroken(text: str) -> str:
     """The text on one line, fit to be shown, with its blanks as they are: what in it is to be typed can be copied."""
-    line = sanitize(_BREAKS.sub(" ", text.strip()))
+    line = sanitize(joined(text))
     return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line)
 
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from mixexp.dataset.row_names import LongerRows, filled
 from mixexp.errors import UserError, note
-from mixexp.text import override, sanitize
+from mixexp.text import joined, override, sanitize
 
 csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
 
@@ -30,7 +30,6 @@ _SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t",
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _EXCEL = re.compile("sep=.")
 """A first line that tells Excel the separator, and is no row."""
-_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
 
 
@@ -242,14 +241,9 @@ def _tabs_instead(path: Path) -> bool:
     return "\t" in line or "," not in line
 
 
-def plain_name(name: str) -> str:
-    """A column's name without blanks around it, and on one line, on which it can be typed."""
-    return _BREAKS.sub(" ", name.strip())
-
-
 def _names(given: Iterable[str]) -> tuple[list[str], set[int]]:
     """Names without blanks around them, all different, and the places of those that were missing."""
-    stripped = [plain_name(name) for name in given]
+    stripped = [joined(name) for name in given]
     nameless = {place for place, name in enumerate(stripped) if not name}
     named = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]
     counts = dict.fromkeys(named, 0)
