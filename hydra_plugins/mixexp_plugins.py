@@ -17,16 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass
-class PoolConf:
-    _target_: str = "hydra_plugins.mixexp_plugins.PoolLauncher"
-
-
-@dataclass
-class PlanConf:
-    _target_: str = "hydra_plugins.mixexp_plugins.PlanLauncher"
-
-
-@dataclass
 class GridConf:
     _target_: str = "hydra_plugins.mixexp_plugins.GridSweeper"
     params: dict[str, str] | None = None
@@ -47,8 +37,9 @@ class SearchConf:
 
 
 store = ConfigStore.instance()
-store.store(group="hydra/launcher", name="pool", node=PoolConf, provider="mixexp")
-store.store(group="hydra/launcher", name="plan", node=PlanConf, provider="mixexp")
+for launcher in ("Pool", "Plan"):
+    node = {"_target_": f"hydra_plugins.mixexp_plugins.{launcher}Launcher"}
+    store.store(group="hydra/launcher", name=launcher.lower(), node=node, provider="mixexp")
 store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
 store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
 

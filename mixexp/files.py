@@ -42,7 +42,8 @@ Stamp = tuple[int, ...]
 def opened(path: Path) -> BinaryIO:
     """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would make it."""
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: to open a device can do something
-        raise OSError(f"it is {_kind(path)}, not a file")
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise OSError(f"it is {kinds.get(stat.S_IFMT(path.stat().st_mode), 'a device')}, not a file")
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -145,11 +146,6 @@ def timestamp(value: Any) -> float | None:
         return None
 
 
-def _kind(path: Path) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
-
-
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a mapping was expected, found {type(value).__name__}")
@@ -235,26 +231,15 @@ def held(path: Path) -> bool:
 
     On a file system that does not let us ask, no.
     """
-    try:
+    from filelock import FileLock, Timeout  # for Windows
+
+    with contextlib.suppress(OSError):
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
-        return _locked(path)
-    except OSError:
-        return False
-
-
-def _locked(path: Path) -> bool:
-    if fcntl is None:
-        from filelock import FileLock, Timeout
-
         try:
-            with FileLock(path, timeout=0):
-                return False
-        except Timeout:
-            return True
-    with opened(path) as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
-        except BlockingIOError:
+            with opened(path) if fcntl is not None else FileLock(path, timeout=0) as file:
+                if fcntl is not None:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
+        except (BlockingIOError, Timeout):
             return True
     return False

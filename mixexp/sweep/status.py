@@ -141,7 +141,10 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
     where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
     if held(folder / LOCK):
-        return RunStatus(run, State.RUNNING, ", ".join([*where, *_process(about)]), fraction, last)
+        process, host = about.get("process"), about.get("host")
+        if quantity(process) and isinstance(host, str):
+            where.append(f"process {process:.0f} on {shorten(one_line(host), 60)}")
+        return RunStatus(run, State.RUNNING, ", ".join(where), fraction, last)
     if state.outcome in ("failed", "damaged"):
         return RunStatus(run, State(state.outcome), shorten(one_line(state.problem), LONGEST))
     if not (folder / "config.yaml").exists():
@@ -149,13 +152,6 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     checkpoint = (folder / "checkpoint.pt").exists()
     words = "goes on from its checkpoint" if checkpoint else "no checkpoint yet"
     return RunStatus(run, State.INTERRUPTED, "; ".join([*where, words]), fraction if checkpoint else 0.0)
-
-
-def _process(about: Mapping[str, Any]) -> list[str]:
-    """Which process works on a run, as far as its environment.json says it."""
-    process, host = about.get("process"), about.get("host")
-    known = quantity(process) and isinstance(host, str)
-    return [f"process {process:.0f} on {shorten(one_line(host), 60)}"] if known else []
 
 
 def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
