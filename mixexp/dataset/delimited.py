@@ -28,6 +28,7 @@ CELLS = 200_000
 """Fields that are looked at together."""
 _SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t", "blanks": " "}
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OF_A_MAC = re.compile(r"__MACOSX/|(.*/)?(\._|\.DS_Store)[^/]*$", re.DOTALL)  # what a Mac adds to what it packs
 _EXCEL = re.compile("sep=.")
 """A first line that tells Excel the separator, and is no row."""
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
@@ -204,15 +205,10 @@ def _binary(path: Path) -> IO[bytes]:
     if path.suffix.lower() != ".zip":
         return _PACKED.get(path.suffix.lower(), open)(path, "rb")
     with zipfile.ZipFile(path) as packed:
-        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _of_a_mac(entry.filename)]
+        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _OF_A_MAC.match(entry.filename)]
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, and one is needed")
         return packed.open(names[0])  # it keeps the file open
-
-
-def _of_a_mac(name: str) -> bool:
-    """Whether a file is one that a Mac adds to what it packs."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(("._", ".DS_Store"))
 
 
 def _text(path: Path) -> IO[str]:

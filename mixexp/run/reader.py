@@ -288,7 +288,18 @@ def _entry(text: str) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> Metrics:
     text = read_text(path)
-    return _columns_of_numbers(text) or _columns(text)
+    if (columns := _columns_of_numbers(text)) is not None:
+        return columns
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    if len(lines) < 2:
+        raise ValueError("no evaluation in it")
+    if not text.endswith("\n"):
+        raise ValueError("its last line has been cut")
+    header, *rows = lines
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
+    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
 
 
 def _columns_of_numbers(text: str) -> Metrics | None:
@@ -302,19 +313,6 @@ def _columns_of_numbers(text: str) -> Metrics | None:
     except ValueError:
         return None
     return {name: values[place :: len(names)] for place, name in enumerate(names)}
-
-
-def _columns(text: str) -> Metrics:
-    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
-    if len(lines) < 2:
-        raise ValueError("no evaluation in it")
-    if not text.endswith("\n"):
-        raise ValueError("its last line has been cut")
-    header, *rows = lines
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
-    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
 
 
 def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
