@@ -109,7 +109,9 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     for name, side, by_folder in zip(names, runs, scores, strict=True):
         if not by_folder:
             raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
-    changed = _changed(*sides)
+    # with one value in all runs of one side and another one in all of the other, circumstances left out
+    varied = varying([*sides[0], *sides[1]], (*SAME_RESULT, *REPEATS))
+    changed = [key for key in varied if all(len({run.settings.get(key) for run in side}) == 1 for side in sides)]
 
     def setting(run: Run) -> frozenset:  # without what has changed: an option, and not what it is set to
         return frozenset(item for item in settings_without(run, (*SAME_RESULT, *REPEATS)).items() if item[0] not in changed)
@@ -125,7 +127,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
     different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
-    shown = {key: (_values(sides[0], key), _values(sides[1], key)) for key in different}
+    shown = {key: tuple(" or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side)) for side in sides) for key in different}
     ends = Path(names[0]).name, Path(names[1]).name
     names = names if ends[0] == ends[1] else ends
     return Comparison(names, tuple(sides), shown, _circumstances(*sides), changes, tuple(alone), tuple(lost))
@@ -215,12 +217,6 @@ def _resolved(name: str) -> str:
         raise UserError(f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}") from None
 
 
-def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The keys with one value in all runs of one side and another in all of the other, without the circumstances."""
-    keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
-    return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
-
-
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
     sides = [{seeds_of(run): run for run in runs} for runs in (first, second)]
     values = [[by_folder[run.folder] for run in runs] for runs, by_folder in zip((first, second), scores, strict=True)]
@@ -239,10 +235,6 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
 
 def _measured(run: Run) -> dict[str, list[float | None]]:
     return {name: values for name, values in run.metrics.items() if name != "seconds"}
-
-
-def _values(runs: Iterable[Run], key: str) -> str:
-    return " or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in runs))
 
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:

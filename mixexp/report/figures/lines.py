@@ -24,7 +24,7 @@ Points = dict[Any, list[float]]
 """A setting's value → a score for each run."""
 
 
-def against(table: Table, spec: Mapping[str, Any]) -> Figure:
+def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
 
     `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to several panels.
@@ -37,6 +37,8 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
     groups = style.parts(lines)
     without = _without(table, spec)
+    quantity = spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+    rule = RULES[(table.measures.get(spec["y"]) or {}).get("rule") or table.rule]
     figure, axes = style.canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
     shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
     for group, (panel, *place) in zip(groups, axes, strict=True):
@@ -52,25 +54,21 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
         else:
             _x_axis(panel, spec, shown)
         panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(style.text(f"{quantity_of(table, spec)}, {RULES[rule_of(table, spec)]}", 48))
+        panel.set_ylabel(style.text(f"{quantity}, {rule}", 48))
         if place:
             style.key(place[0], [panel], [style.named(table, spec["by"], entry) for entry, _ in group])
     style.same_limits(axes[:, 0])
     if len(groups) == 1:
         style.legend(figure, list(axes.flat), [*(style.named(table, spec["by"], entry) for entry, _ in lines), without])
-    return figure
-
-
-def against_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of scores against a setting."""
-    x, lines = spec["x_label"] or spec["x"], axis_words(table, spec["by"])
+    what = f"{capitalised(quantity)}, {rule}, against {spec['x_label'] or spec['x']}"
     hollow = "; hollow markers are the published values" if spec["published"] else ""
     within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
     scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
-    return f"{capitalised(quantity_of(table, spec))}, {RULES[rule_of(table, spec)]}, against {x}{within}{scaled}{each_words(lines)}; {spread_words(table, 'bars')}{hollow}."
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{what}{within}{scaled}{each}; {spread_words(table, 'bars')}{hollow}."
 
 
-def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
+def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
 
     More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
@@ -115,15 +113,10 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     if not split:
         panels = [panel for panels in by_quantity.values() for panel in panels]
         style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
-    return figure
-
-
-def curves_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of learning curves."""
-    quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     what = joined(unit(table.spec, quantity) for quantity in quantities)
-    panels = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
-    return f"{capitalised(what)} at every evaluation{each_words(axis_words(table, spec['by']))}; {'; '.join(filter(None, (panels, spread_words(table, 'bands'))))}."
+    dealt = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; " if len(entries_of(table, spec["each"])) > 1 else ""
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{capitalised(what)} at every evaluation{each}; {dealt}{spread_words(table, 'bands')}."
 
 
 def entries_of(table: Table, axis: str) -> list[Entry]:
@@ -144,16 +137,6 @@ def _abreast(blocks: int, quantities: int) -> int:
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= style.TALLEST * 0.8)
     columns = next(fitting, widest)
     return style.grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
-
-
-def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
-    """The selection rule of a figure's y."""
-    return (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
-
-
-def quantity_of(table: Table, spec: Mapping[str, Any]) -> str:
-    """The quantity of a figure's y, with its unit."""
-    return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
 
 
 def _without(table: Table, spec: Mapping[str, Any]) -> str:
@@ -333,9 +316,6 @@ def capitalised(words: str) -> str:
 AGAINST = style.Kind(
     against,
     {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
-    against_caption,
     needs=("x",),
 )
-CURVES = style.Kind(
-    curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption
-)
+CURVES = style.Kind(curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"})

@@ -37,7 +37,7 @@ LARGEST = 1024
 Row = Mapping[str, str]
 
 
-def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
+def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A panel for each row (or column) of the table, and in it a line for each value of the column `lines`, over seeds.
 
     Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
@@ -59,19 +59,15 @@ def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
             style.plain_log(panel, which)
     style.same_limits(panels)
     style.legend(figure, panels, [style.text(name) for name in names])
-    return figure
-
-
-def lines_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of what a probe measured."""
-    lines = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
-    panels = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
+    each = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
+    dealt = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
     steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
     y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
-    return f"{capitalised(y)} against {x}{each_words(lines)} (probe {spec['probe']}){panels}{steps}; {spread_words(table, 'bands')}."
+    words = f"{capitalised(y)} against {x}{each_words(each)} (probe {spec['probe']}){dealt}{steps}; {spread_words(table, 'bands')}."
+    return figure, words
 
 
-def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
+def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
@@ -87,10 +83,10 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
         if spec["beside"] is not None:
             _beside(panels[-1], run, spec["beside"])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
-    return figure
+    return figure, points_words(table, spec, " after the last step")
 
 
-def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
+def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     """The same clouds as they move from step to step, within the same limits."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
@@ -112,23 +108,18 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
     show(steps[-1])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
     style.freeze(figure)  # a frame's panels stay where they are
-    return FuncAnimation(figure, show, frames=steps)
+    return FuncAnimation(figure, show, frames=steps), points_words(table, spec, " over training, a frame for each evaluation")
 
 
-def scatter_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of points."""
+def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
+    """The caption of points; when: at which steps they are seen, where none of the panels says it."""
+    when = "" if spec["panels"] == "step" else when
     coloured = f", coloured by {spec['colour']}" if spec["colour"] else ""
     beside = f"; beside them {spec['beside']['y']} against {spec['beside']['x']}" if spec["beside"] else ""
-    when = "" if spec["panels"] == "step" else " after the last step"
     outside = ", points beyond the limits counted in the corner" if spec["limits"] is not None else ""
     panels = " and ".join(filter(None, (axis_words(table, spec["each"]), spec["panels"])))
     dealt = f"; panels by {panels}" if panels else ""
     return f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the smallest seed{beside}{outside}."
-
-
-def animation_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of points that move."""
-    return scatter_caption(table, spec).replace(" after the last step", " over training, a frame for each evaluation", 1)
 
 
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
@@ -269,7 +260,7 @@ def _float(value: Any) -> float:
 # --- images ---
 
 
-def images(table: Table, spec: Mapping[str, Any]) -> Figure:
+def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
     cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
     figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
@@ -291,14 +282,10 @@ def images(table: Table, spec: Mapping[str, Any]) -> Figure:
             panel.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
             labels = style.folded(style.text(row["labels"], 44), max(8, int(size * style.LETTERS_AN_INCH)))
             panel.set_title(labels, fontsize=style.SMALL, y=-0.06, va="top")
-    return figure
-
-
-def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of what a network saw."""
-    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
+    layers = {row["layer"] for *_, rows in cells for row in rows} - {"", "input"}
     hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
-    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
+    given = "Training samples as the network was given them, augmented and blended, with their label weights"
+    return figure, f"{given}, from one run a row{hidden}."
 
 
 def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
@@ -331,14 +318,12 @@ PROBE = style.Kind(
         "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
         "x_scale": "linear", "y_scale": "linear",
     },
-    lines_caption,
     needs=("probe", "x", "y"),
 )  # fmt: skip
 SCATTER = style.Kind(
     scatter,
     {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
-    scatter_caption,
     needs=("probe", "x", "y"),
 )
-ANIMATION = style.Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
-IMAGES = style.Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)
+ANIMATION = style.Kind(animation, SCATTER.settings, SCATTER.needs)
+IMAGES = style.Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6})

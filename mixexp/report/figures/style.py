@@ -56,11 +56,13 @@ LETTERS_AN_INCH = 17
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
+    """A kind of figure: its function, its settings with their defaults, and the settings that have to be given.
 
-    draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
+    draw: gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its bands are, of how many runs.
+    """
+
+    draw: Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]
     settings: Mapping[str, Any]
-    caption: Callable[[Table, Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
 
 
