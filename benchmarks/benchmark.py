@@ -134,11 +134,6 @@ def configuration(overrides: Sequence[str], node: Mapping[str, Any], device: str
     return {**compose([*SETTING, f"device={device}", "precision=float32", *overrides]), "dataset": dict(node), "trusted_modules": [__name__]}
 
 
-def load(config: Mapping[str, Any]) -> tuple[Dataset, Splits]:
-    """The configuration's data set and its images."""
-    return data.load(config["dataset"], tuple(config["trusted_modules"]))
-
-
 # -- the peer
 
 
@@ -166,7 +161,7 @@ class PilImages(torch.utils.data.Dataset):
 
 def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
     """The peer's loader; its workers persist from epoch to epoch, which favours it."""
-    images = PilImages(*load(config))
+    images = PilImages(*data.load(config["dataset"], tuple(config["trusted_modules"])))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores, as the peer has it
         return DataLoader(
@@ -220,7 +215,7 @@ class Peer:
 
 def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     """mixexp's batches without a network, drawn, gathered, augmented and normalised as in train; yields images."""
-    dataset, splits = load(config)
+    dataset, splits = data.load(config["dataset"], tuple(config["trusted_modules"]))
     device, batch = torch.device(config["device"]), config["batch_size"]
     augment = build(config["augment"])
     normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)

@@ -40,7 +40,9 @@ def draw(table, spec):
 
 def caption(table, spec):
     """The caption without its figure."""
-    return figures.draw(table, spec)[1]
+    figure, words = figures.draw(table, spec)
+    figure._draw_was_started = True  # matplotlib warns of an animation that nobody has seen
+    return words
 
 
 CLASSES = ("cat", "dog", "frog")

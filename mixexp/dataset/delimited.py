@@ -63,8 +63,10 @@ class Delimited:
             raise self._fault("it is empty.")
         with self._explained():
             self.row_names = header and len(below) > len(self.first) and self._has_row_names(row_names)
-            # the fields at a line's end that are empty are no columns, so that any row may come first
-            given = self.first if header else [str(place) for place in range(self._width())]
+            width = len(self.first)
+            if not header and filled(self.first) < width:  # fields at the end that are empty in all rows are no columns
+                width = min(width, max(filled(row) for _, row in self._rows()))
+            given = self.first if header else map(str, range(width))
             if row_names and not self.row_names:
                 raise ValueError("dataset.row_names=true, and not every row has one field more than a header")
         self.names, self.nameless = _names([""] * self.row_names + list(given))
@@ -79,12 +81,6 @@ class Delimited:
                 next(rows)
             while chunk := list(islice(rows, max(1, CELLS // width))):
                 yield list(zip(*(row if len(row) == width else self._trimmed(line, row) for line, row in chunk), strict=True))
-
-    def _width(self) -> int:
-        """The columns of a file without a header: its first row's fields, but for empty ones at its end that no row fills."""
-        if filled(self.first) == len(self.first):
-            return len(self.first)
-        return min(len(self.first), max(filled(row) for _, row in self._rows()))
 
     def _has_row_names(self, wanted: bool | None) -> bool:
         """Whether every row's first field is its name, in a file whose second row is longer than the header."""
