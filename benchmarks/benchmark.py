@@ -18,7 +18,6 @@ import contextlib
 import functools
 import itertools
 import json
-import math
 import os
 import platform
 import re
@@ -42,6 +41,7 @@ import torch.nn.functional as F
 import torchvision
 from PIL import Image
 from torch import Tensor
+from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
@@ -134,11 +134,6 @@ def configuration(overrides: Sequence[str], node: Mapping[str, Any], device: str
     return {**compose([*SETTING, f"device={device}", "precision=float32", *overrides]), "dataset": dict(node), "trusted_modules": [__name__]}
 
 
-def load(config: Mapping[str, Any]) -> tuple[Dataset, Splits]:
-    """The configuration's data set and its images."""
-    return data.load(config["dataset"], tuple(config["trusted_modules"]))
-
-
 # -- the peer
 
 
@@ -166,7 +161,7 @@ class PilImages(torch.utils.data.Dataset):
 
 def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
     """The peer's loader; its workers persist from epoch to epoch, which favours it."""
-    images = PilImages(*load(config))
+    images = PilImages(*data.load(config["dataset"], tuple(config["trusted_modules"])))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores, as the peer has it
         return DataLoader(
@@ -220,7 +215,7 @@ class Peer:
 
 def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     """mixexp's batches without a network, drawn, gathered, augmented and normalised as in train; yields images."""
-    dataset, splits = load(config)
+    dataset, splits = data.load(config["dataset"], tuple(config["trusted_modules"]))
     device, batch = torch.device(config["device"]), config["batch_size"]
     augment = build(config["augment"])
     normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
@@ -279,16 +274,9 @@ def rate(steps: Iterator[int], seconds: float) -> float:
 
 
 def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
-    """The shortest of an action's times, in seconds; of one time, where the action, tried once before, outlasts them."""
-    best, until = math.inf, time.perf_counter() + seconds
-    action()
-    while best == math.inf or time.perf_counter() < until:
-        settled()
-        started = time.perf_counter()
-        action()
-        settled()
-        best = min(best, time.perf_counter() - started)
-    return best
+    """The shortest of an action's times, in seconds, on as many threads as torch has now."""
+    timer = Timer("action()", globals={"action": action}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=seconds).times)
 
 
 def ceilings(device: str, threads: int) -> dict[str, float]:
@@ -416,16 +404,12 @@ def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for (label, model), at_once in itertools.product(models.items(), AT_ONCE):
         with tempfile.TemporaryDirectory() as folder, memory_used(arguments.device) as samples:
             mixexp_seconds("-m", model, *shared, f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}")
-            rates = [own_rate(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
+            runs = [pd.read_csv(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
+        spans = [rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs]  # evaluations included
+        rates = [128 * span["step"] / span["seconds"] for span in spans]
         assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
         found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)})
     return found
-
-
-def own_rate(path: Path) -> float:
-    """A run's images per second from its first evaluation to its last, evaluations included."""
-    rows = pd.read_csv(path)
-    return 128 * (rows["step"].iloc[-1] - rows["step"].iloc[0]) / (rows["seconds"].iloc[-1] - rows["seconds"].iloc[0])
 
 
 @contextlib.contextmanager

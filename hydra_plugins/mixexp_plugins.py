@@ -17,16 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass
-class PoolConf:
-    _target_: str = "hydra_plugins.mixexp_plugins.PoolLauncher"
-
-
-@dataclass
-class PlanConf:
-    _target_: str = "hydra_plugins.mixexp_plugins.PlanLauncher"
-
-
-@dataclass
 class GridConf:
     _target_: str = "hydra_plugins.mixexp_plugins.GridSweeper"
     params: dict[str, str] | None = None
@@ -47,8 +37,9 @@ class SearchConf:
 
 
 store = ConfigStore.instance()
-store.store(group="hydra/launcher", name="pool", node=PoolConf, provider="mixexp")
-store.store(group="hydra/launcher", name="plan", node=PlanConf, provider="mixexp")
+for launcher in ("Pool", "Plan"):
+    node = {"_target_": f"hydra_plugins.mixexp_plugins.{launcher}Launcher"}
+    store.store(group="hydra/launcher", name=launcher.lower(), node=node, provider="mixexp")
 store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
 store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
 
@@ -130,8 +121,9 @@ class SearchSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         from mixexp.errors import UserError
         from mixexp.plan.composer import composer
-        from mixexp.plan.overrides import loaded_groups, parse, refuse, spelled_out
+        from mixexp.plan.overrides import loaded_groups, parse, refuse, spelled_out, values
         from mixexp.plan.space import interval
+        from mixexp.text import in_shell
 
         setup_globals()
         try:
@@ -149,24 +141,14 @@ class SearchSweeper(BasicSweeper):
         refuse(overrides, loaded_groups())
         searched = {override.key_or_group: interval(override) for override in overrides if override.is_interval_sweep()}
         arguments = [spelled_out(override, loaded_groups()) for override in overrides if not override.is_interval_sweep()]
-        _refuse_several([override for override in parse(arguments, loaded_groups()) if override.is_discrete_sweep()])
+        if several := [override for override in parse(arguments, loaded_groups()) if override.is_discrete_sweep()]:
+            given = {override.get_key_element().lstrip("+"): ",".join(values(override, loaded_groups())) for override in several}
+            words = " ".join(override.input_line for override in several)
+            spaces = " ".join(in_shell(f"hydra.sweeper.space.{key}.choices=[{texts}]") for key, texts in given.items())
+            raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")
         settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in self.settings.items()}
         if searched:
             settings["space"] = {**settings["space"], **searched}
         compose = composer(self.hydra_context.config_loader, self.config)
         search = show_plan if isinstance(self.launcher, PlanLauncher) else run_search
         search(compose, arguments, settings)
-
-
-def _refuse_several(several: list[Any]) -> None:
-    """Raise UserError for settings with several values, with the words that search for them."""
-    from mixexp.errors import UserError
-    from mixexp.plan.overrides import loaded_groups, values
-    from mixexp.text import in_shell
-
-    if not several:
-        return
-    by_key = {override.get_key_element(): values(override, loaded_groups()) for override in several}
-    words = " ".join(override.input_line for override in several)
-    spaces = " ".join(in_shell(f"hydra.sweeper.space.{key.lstrip('+')}.choices=[{','.join(given)}]") for key, given in by_key.items())
-    raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")

@@ -33,6 +33,8 @@ MOST_VALUES = 100_000
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
 _NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 
+Stamp = tuple[int, ...]
+
 
 # --- reading ---
 
@@ -40,7 +42,8 @@ _NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 def opened(path: Path) -> BinaryIO:
     """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would make it."""
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: to open a device can do something
-        raise OSError(f"it is {_kind(path)}, not a file")
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise OSError(f"it is {kinds.get(stat.S_IFMT(path.stat().st_mode), 'a device')}, not a file")
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -112,6 +115,17 @@ def parse_yaml(text: str) -> Any:
     return content
 
 
+def stamp(path: Path) -> Stamp:
+    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
+
+    Its first number is when it was last changed, in nanoseconds since 1970.
+    """
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        return (about.st_mtime_ns, about.st_size, about.st_ino)
+    return ()
+
+
 def plain_name(name: Any) -> bool:
     """Whether a text from a record names something in a folder and nothing elsewhere."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None and len(name.encode("utf-8", "surrogatepass")) <= 255
@@ -130,11 +144,6 @@ def timestamp(value: Any) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _kind(path: Path) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -222,26 +231,15 @@ def held(path: Path) -> bool:
 
     On a file system that does not let us ask, no.
     """
-    try:
+    from filelock import FileLock, Timeout  # for Windows
+
+    with contextlib.suppress(OSError):
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
-        return _locked(path)
-    except OSError:
-        return False
-
-
-def _locked(path: Path) -> bool:
-    if fcntl is None:
-        from filelock import FileLock, Timeout
-
         try:
-            with FileLock(path, timeout=0):
-                return False
-        except Timeout:
-            return True
-    with opened(path) as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
-        except BlockingIOError:
+            with opened(path) if fcntl is not None else FileLock(path, timeout=0) as file:
+                if fcntl is not None:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
+        except (BlockingIOError, Timeout):
             return True
     return False

@@ -46,9 +46,14 @@ def one_line(text: str) -> str:
     return printable(sanitize(" ".join(text.split())))
 
 
+def joined(text: str) -> str:
+    """The text without blanks around it, and with a blank for each line break and those around it."""
+    return _BREAKS.sub(" ", text.strip())
+
+
 def unbroken(text: str) -> str:
     """The text on one line, fit to be shown, with its blanks as they are: what in it is to be typed can be copied."""
-    line = sanitize(_BREAKS.sub(" ", text.strip()))
+    line = sanitize(joined(text))
     return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line)
 
 
@@ -59,14 +64,15 @@ def printable(line: str) -> str:
 
 def shorten(text: str, columns: int) -> str:
     """A line's beginning of at most `columns` columns of a terminal; some letters take two, and some none."""
-    ends = list(itertools.accumulate(_columns(letter) for letter in text))
+    ends = list(itertools.accumulate(map(width, text)))
     if not ends or ends[-1] <= columns:
         return text
     return text[: sum(end < columns for end in ends)] + "…"
 
 
-def _columns(letter: str) -> int:
-    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+def width(text: str) -> int:
+    """The columns that a text takes where all letters are as wide; Chinese, Japanese and Korean ones take two, and some none."""
+    return sum(0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _escape(letter: re.Match[str] | str) -> str:

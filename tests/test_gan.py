@@ -25,10 +25,8 @@ from mixexp.build import build
 from mixexp.dataset.planes import Gaussians
 from mixexp.errors import UserError
 from mixexp.gan import play as loop
+from mixexp.gan.objectives import RealWithGenerated, Shuffled, Unmixed
 from mixexp.gan.play import coverage, play
-from mixexp.gan.real_with_generated import RealWithGenerated
-from mixexp.gan.shuffled import Shuffled
-from mixexp.gan.unmixed import Unmixed
 from mixexp.mix.ratio import Beta, Uniform
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id

@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from mixexp.metrics import by_class
 from mixexp.probe import measuring
-from mixexp.probe.by_class import ByClass
+from mixexp.probe.training_error import ByClass
 
 
 def test_the_scores_are_those_of_scikit_learn():

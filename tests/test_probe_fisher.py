@@ -10,7 +10,7 @@ import torch
 from probes import measured, refusals, subject_of
 from scipy.stats import f_oneway
 
-from mixexp.probe.fisher import Fisher, scatters
+from mixexp.probe.entanglement import Fisher, scatters
 
 
 def some_points(dimensions: int, counts: tuple[int, ...] = (7, 12, 5), apart: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:

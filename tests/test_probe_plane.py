@@ -6,7 +6,7 @@ import pytest
 import torch
 from probes import measured, refusals, trained_subject
 
-from mixexp.probe.plane import Plane
+from mixexp.probe.between import Plane
 
 
 @pytest.mark.parametrize("unsure", [0.05, 0.3])

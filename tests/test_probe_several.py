@@ -7,9 +7,9 @@ from probes import csv_rows, measured, probe_of, refusals, subject_of
 from running import trained
 
 from mixexp.errors import UserError
+from mixexp.probe import Several
 from mixexp.probe.embeddings import Features
 from mixexp.probe.entanglement import Entanglement
-from mixexp.probe.several import Several
 from mixexp.probe.training_error import TrainingError
 
 
@@ -27,7 +27,7 @@ def test_each_part_has_a_file_and_follows_the_evaluations(tmp_path):
     words = ["probe=entanglement", "+probe.more=" + part % "training_error.TrainingError"]
     assert "no such setting" in refusals(*words)[0], "a probe that is not made of others takes none"
     one = "{_target_: mixexp.probe.training_error.TrainingError, while_training: true}"
-    probe = f"{{_target_: mixexp.probe.several.Several, one: {one}}}"
+    probe = f"{{_target_: mixexp.probe.Several, one: {one}}}"
     record = trained(tmp_path, "++probe=" + probe)
     assert len({row["step"] for row in csv_rows(record.path / "probe_training_error.csv")}) == 2
 

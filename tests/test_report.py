@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from mixexp.errors import UserError
 from mixexp.metrics import select
+from mixexp.report import figures
 from mixexp.report.csv_files import tidy
-from mixexp.report.figures import draw, figure_problem
+from mixexp.report.figures import figure_problem
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
@@ -25,6 +26,12 @@ from mixexp.run import reader
 from mixexp.run.reader import load_run, load_runs
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import table_problems
+
+
+def draw(table, spec):
+    """The figure without its caption."""
+    return figures.draw(table, spec)[0]
+
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "plot.py"
 

@@ -11,12 +11,19 @@ from PIL import Image
 from test_report import TABLE, leave, read
 
 from mixexp.errors import UserError
-from mixexp.report.figures import draw, figure_problem
+from mixexp.report import figures
+from mixexp.report.figures import figure_problem
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_table
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs
 from mixexp.spec.table import table_problems
+
+
+def draw(table, spec):
+    """The figure without its caption."""
+    return figures.draw(table, spec)[0]
+
 
 MEASURES: dict[str, Any] = {
     "best": {"metric": "error", "rule": "best"},

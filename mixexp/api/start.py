@@ -34,8 +34,8 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
 
     >>> import mixexp
     >>> done = mixexp.run(mix="mixup", alpha=0.2, epochs=2)
-    >>> done.outcome, sorted(done.last)[:2]
-    ('finished', ['accuracy', 'macro_f1'])
+    >>> done.outcome, 0 < done.last["accuracy"] < 1
+    ('finished', True)
     """
     words = [*overrides, *(f"{key}={in_hydra(value)}" for key, value in settings.items())]
     from mixexp.plan.compose import composing

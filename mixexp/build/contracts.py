@@ -59,22 +59,17 @@ def signature(kind: type, name: str) -> str:
     return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")  # annotations are texts
 
 
+@functools.cache
 def example(kind: type, path: str) -> str:
     """An example class of a kind and its file, in a sentence; path: the place in a configuration."""
-    shortest = _shortest(kind)
-    if shortest is not None:
+    examples = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
+    if examples:  # the shortest that has settings, or has none where no such class has any
+        shortest = min(examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__))
         return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"
     options = sorted((CONF / path.split(".")[0]).glob("*.yaml"))
     targets = (read_yaml(option).get("_target_") for option in options)
     first = next((target for target in targets if target), None)
     return f" An example: {first}" if first else ""
-
-
-@functools.cache
-def _shortest(kind: type) -> type | None:
-    """The shortest class of the program that is of a kind and has settings, or has none where no such class has any."""
-    examples = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
-    return min(examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__), default=None)
 
 
 def _is_example(made: Any, kind: type, module: str) -> bool:

@@ -65,8 +65,10 @@ def allowed(hint: Any, many: bool = False) -> str:
     if (origin or base) in (list, Sequence):
         item = inner[0] if inner else Any
         least, most = limits.get("min_length", 0), limits.get("max_length")
-        count = f"exactly {most} " if least == most else ""
-        return _one(f"list{plural}{'' if count else _count(least, most)} of {count}{allowed(item, many=True)}", many)
+        few = ["", ", not empty,"][least] if least < 2 else f", of at least {least} items,"
+        limited = few + (f", of at most {most} items," if most is not None else "")
+        words = f" of exactly {most} " if least == most else f"{limited} of "
+        return _one(f"list{plural}{words}{allowed(item, many=True)}", many)
     if (origin or base) in (dict, Mapping):
         return _one(f"mapping{plural}, as in {{name: value}}", many)
     if base is Any:
@@ -117,12 +119,6 @@ def _length(limits: Mapping[str, Any]) -> str:
     parts = ["that is not empty"] * (least == 1) + [f"of at least {least} letters"] * (least > 1)
     parts += [f"of at most {most} letters"] * (most is not None)
     return f" {' and '.join(parts)}" if parts else ""
-
-
-def _count(least: int, most: int | None) -> str:
-    """The limits of a list's length."""
-    few = ["", ", not empty,"][least] if least < 2 else f", of at least {least} items,"
-    return few + (f", of at most {most} items," if most is not None else "")
 
 
 def head(name: str, value: Any) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import Field
 
 from mixexp.dataset.columns import MOST_TEXTS, Column, in_order, unmarked
-from mixexp.dataset.delimited import Delimited, plain_name
+from mixexp.dataset.delimited import Delimited
 from mixexp.dataset.files import SHOWN, and_more, find_path
 from mixexp.dataset.identifiers import FEW, NAMELESS, numbers_rows, tells_classes, tells_one_class
 from mixexp.dataset.tables import Rows, Table, refuse_too_large
 from mixexp.errors import UserError, note
-from mixexp.text import one_line, override, resembling, sanitize
+from mixexp.text import joined, one_line, override, resembling, sanitize
 
 _LONGEST = 60
 _DECIMALS = {"point": ".", "comma": ","}
@@ -60,10 +60,10 @@ class CsvTable(Table):
         row_names: bool | None = None,
     ) -> None:
         super().__init__(test_fraction, split_seed, standardise)
-        self.root, self.file, self.label, self.separator, self.header = root, file, plain_name(label), separator, header
+        self.root, self.file, self.label, self.separator, self.header = root, file, joined(label), separator, header
         self.row_names = row_names
         self.drop, self.keep, self.categorical, self.numeric = (
-            [plain_name(name) for name in names or ()] for names in (drop, keep, categorical, numeric)
+            [joined(name) for name in names or ()] for names in (drop, keep, categorical, numeric)
         )
         self.missing = [text.strip() for text in missing or ()]
         self.decimal = _DECIMALS.get(decimal or "point", decimal)

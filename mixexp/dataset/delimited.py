@@ -18,7 +18,7 @@ from typing import IO
 
 from mixexp.dataset.row_names import LongerRows, filled
 from mixexp.errors import UserError, note
-from mixexp.text import override, sanitize
+from mixexp.text import joined, override, sanitize
 
 csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
 
@@ -28,9 +28,9 @@ CELLS = 200_000
 """Fields that are looked at together."""
 _SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t", "blanks": " "}
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OF_A_MAC = re.compile(r"__MACOSX/|(.*/)?(\._|\.DS_Store)[^/]*$", re.DOTALL)  # what a Mac adds to what it packs
 _EXCEL = re.compile("sep=.")
 """A first line that tells Excel the separator, and is no row."""
-_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
 
 
@@ -63,8 +63,10 @@ class Delimited:
             raise self._fault("it is empty.")
         with self._explained():
             self.row_names = header and len(below) > len(self.first) and self._has_row_names(row_names)
-            # the fields at a line's end that are empty are no columns, so that any row may come first
-            given = self.first if header else [str(place) for place in range(self._width())]
+            width = len(self.first)
+            if not header and filled(self.first) < width:  # fields at the end that are empty in all rows are no columns
+                width = min(width, max(filled(row) for _, row in self._rows()))
+            given = self.first if header else map(str, range(width))
             if row_names and not self.row_names:
                 raise ValueError("dataset.row_names=true, and not every row has one field more than a header")
         self.names, self.nameless = _names([""] * self.row_names + list(given))
@@ -79,12 +81,6 @@ class Delimited:
                 next(rows)
             while chunk := list(islice(rows, max(1, CELLS // width))):
                 yield list(zip(*(row if len(row) == width else self._trimmed(line, row) for line, row in chunk), strict=True))
-
-    def _width(self) -> int:
-        """The columns of a file without a header: its first row's fields, but for empty ones at its end that no row fills."""
-        if filled(self.first) == len(self.first):
-            return len(self.first)
-        return min(len(self.first), max(filled(row) for _, row in self._rows()))
 
     def _has_row_names(self, wanted: bool | None) -> bool:
         """Whether every row's first field is its name, in a file whose second row is longer than the header."""
@@ -205,15 +201,10 @@ def _binary(path: Path) -> IO[bytes]:
     if path.suffix.lower() != ".zip":
         return _PACKED.get(path.suffix.lower(), open)(path, "rb")
     with zipfile.ZipFile(path) as packed:
-        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _of_a_mac(entry.filename)]
+        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _OF_A_MAC.match(entry.filename)]
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, and one is needed")
         return packed.open(names[0])  # it keeps the file open
-
-
-def _of_a_mac(name: str) -> bool:
-    """Whether a file is one that a Mac adds to what it packs."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(("._", ".DS_Store"))
 
 
 def _text(path: Path) -> IO[str]:
@@ -242,14 +233,9 @@ def _tabs_instead(path: Path) -> bool:
     return "\t" in line or "," not in line
 
 
-def plain_name(name: str) -> str:
-    """A column's name without blanks around it, and on one line, on which it can be typed."""
-    return _BREAKS.sub(" ", name.strip())
-
-
 def _names(given: Iterable[str]) -> tuple[list[str], set[int]]:
     """Names without blanks around them, all different, and the places of those that were missing."""
-    stripped = [plain_name(name) for name in given]
+    stripped = [joined(name) for name in given]
     nameless = {place for place, name in enumerate(stripped) if not name}
     named = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]
     counts = dict.fromkeys(named, 0)

@@ -9,19 +9,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.files import (
-    Files,
-    class_files,
-    find_path,
-    held_out,
-    labelled,
-    listed,
-    note_shared_parts,
-    refuse_broken_links,
-    visible,
-    warn_of_ignored,
-)
+from mixexp.dataset import Dataset, Splits, check_statistics, files
 from mixexp.dataset.pictures import SUFFIXES, decode
 from mixexp.errors import UserError, note
 from mixexp.run import sizes
@@ -62,13 +50,13 @@ class ImageFolder(Dataset):
     def load(self) -> Splits:
         """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
-        root = find_path("folder", self.folder, self.root)
-        refuse_broken_links(root, [root / "train", root / "test"])
+        root = files.find_path("folder", self.folder, self.root)
+        files.refuse_broken_links(root, [root / "train", root / "test"])
         if _has_own_split(root):
-            files = _own_split(root)
+            parts = _own_split(root)
         else:
-            files = held_out(root, "image", SUFFIXES, self.test_fraction, self.split_seed)
-        return files.splits(self.split_seed, lambda paths: self._decode(paths, root))
+            parts = files.held_out(root, "image", SUFFIXES, self.test_fraction, self.split_seed)
+        return parts.splits(self.split_seed, lambda paths: self._decode(paths, root))
 
     def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> torch.Tensor:
         return decode(paths, Path(), *shape[1:], grey=self.grey, bits=self.bits)[0]
@@ -97,22 +85,22 @@ class ImageFolder(Dataset):
             )
 
 
-def _own_split(root: Path) -> Files:
+def _own_split(root: Path) -> files.Files:
     """The files of a folder that has train/ and test/."""
-    warn_of_ignored(root, "beside train/ and test/", [path for path in visible(root) if path.name not in ("train", "test")])
-    train, test = class_files(root / "train", "image", SUFFIXES), class_files(root / "test", "image", SUFFIXES)
+    files.warn_of_ignored(root, "beside train/ and test/", [path for path in files.visible(root) if path.name not in ("train", "test")])
+    train, test = files.class_files(root / "train", "image", SUFFIXES), files.class_files(root / "test", "image", SUFFIXES)
     if strangers := sorted(set(test) - set(train)):
         raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
     classes = tuple(train)
-    files = Files(labelled(train, classes), labelled(test, classes), classes)
-    note_shared_parts(root, "image", files.train.paths, files.test.paths)
-    return files
+    parts = files.Files(files.labelled(train, classes), files.labelled(test, classes), classes)
+    files.note_shared_parts(root, "image", parts.train.paths, parts.test.paths)
+    return parts
 
 
 def _has_own_split(root: Path) -> bool:
     """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
     # A class may be called "train"; then its folder holds images itself.
-    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in SUFFIXES for path in visible(root / present[0])):
-        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {listed(visible(root))}.")
+    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in SUFFIXES for path in files.visible(root / present[0])):
+        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {files.listed(files.visible(root))}.")
     return len(present) == 2

@@ -143,7 +143,7 @@ def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict)
     with Image.open(path) as again:
         # two values of 16 bits are four of 8
         other = "RGBA" if bands == "LA" else f"{bands};16{_OTHER_ORDER[order]}"
-        again.tile = [tile._replace(args=_with_rawmode(tile.args, other)) for tile in again.tile]
+        again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile]
         again.load()
         low = np.asarray(again)
     if bands == "LA":
@@ -152,10 +152,6 @@ def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict)
         values = np.asarray(image) * np.uint16(256) + low
     values = values[..., :3] if bands == "RGBX" else values
     return _Deep(values, "RGB" if bands == "RGBX" else bands, _stated(tags, int(values.max())))
-
-
-def _with_rawmode(args: str | tuple, rawmode: str) -> str | tuple:
-    return rawmode if isinstance(args, str) else (rawmode, *args[1:])
 
 
 def _netpbm(path: Path, image: Image.Image, offset: int, limit: int, plain: bool) -> _Deep:

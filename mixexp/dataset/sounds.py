@@ -15,22 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mixexp.dataset import Dataset, Splits, check_statistics
-from mixexp.dataset.files import (
-    SHOWN,
-    Files,
-    Part,
-    class_files,
-    find_path,
-    held_out,
-    labelled,
-    listed,
-    refuse_broken_links,
-    refuse_faults,
-    visible,
-    warn_of_ignored,
-    within,
-)
+from mixexp.dataset import Dataset, Splits, check_statistics, files
 from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
 
@@ -42,7 +27,7 @@ class Layout(abc.ABC):
     """A way in which WAV files lie in a folder."""
 
     @abc.abstractmethod
-    def find(self, root: Path) -> Files:
+    def find(self, root: Path) -> files.Files:
         """The files below a folder that exists, in the same order every time; raises UserError where they do not lie so."""
 
 
@@ -54,8 +39,8 @@ class ClassFolders(Layout):
     ) -> None:
         self.test_fraction, self.split_seed = test_fraction, split_seed
 
-    def find(self, root: Path) -> Files:
-        return held_out(root, "sound", SUFFIXES, self.test_fraction, self.split_seed)
+    def find(self, root: Path) -> files.Files:
+        return files.held_out(root, "sound", SUFFIXES, self.test_fraction, self.split_seed)
 
 
 class ListedTest(Layout):
@@ -67,11 +52,11 @@ class ListedTest(Layout):
     def __init__(self, validation: Literal["train", "left_out"]) -> None:
         self.validation = validation
 
-    def find(self, root: Path) -> Files:
+    def find(self, root: Path) -> files.Files:
         no_sounds = ("_background_noise_", "testing_list.txt", "validation_list.txt", "README.md", "LICENSE")
-        paths_of = class_files(root, "sound", SUFFIXES, without=no_sounds)
+        paths_of = files.class_files(root, "sound", SUFFIXES, without=no_sounds)
         classes = tuple(paths_of)
-        whole = labelled(paths_of, classes)
+        whole = files.labelled(paths_of, classes)
         places = {path.relative_to(root).as_posix(): place for place, path in enumerate(whole.paths)}
         test, validation = (self._listed(root / f"{name}_list.txt", places) for name in ("testing", "validation"))
         if both := sorted(test & validation):
@@ -79,7 +64,7 @@ class ListedTest(Layout):
         train = whole.take(sorted(set(range(len(whole.paths))) - test - (validation if self.validation == "left_out" else set())))
         if silent := sorted(set(classes) - {classes[label] for label in train.labels}):
             raise UserError(f"{root}: classes of which the lists leave nothing to train on: {', '.join(silent)}.")
-        return Files(train, whole.take(sorted(test)), classes)
+        return files.Files(train, whole.take(sorted(test)), classes)
 
     @staticmethod
     def _listed(path: Path, places: dict[str, int]) -> set[int]:
@@ -88,7 +73,7 @@ class ListedTest(Layout):
             raise UserError(f"There is no {path}, which names files of this layout, one CLASS/FILE a line.")
         names = path.read_text(encoding="utf-8").split()
         if strangers := [name for name in names if name not in places]:
-            raise UserError(f"{path} names {len(strangers)} files that are not there: {', '.join(strangers[:SHOWN])}.")
+            raise UserError(f"{path} names {len(strangers)} files that are not there: {', '.join(strangers[: files.SHOWN])}.")
         return {places[name] for name in names}
 
 
@@ -98,23 +83,23 @@ class NumberedNames(Layout):
     def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
         self.test_indices = list(test_indices)
 
-    def find(self, root: Path) -> Files:
-        refuse_broken_links(root, visible(root))
-        named = {path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem) for path in visible(root) if path.suffix.lower() in SUFFIXES}
+    def find(self, root: Path) -> files.Files:
+        files.refuse_broken_links(root, files.visible(root))
+        named = {path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem) for path in files.visible(root) if path.suffix.lower() in SUFFIXES}
         if strangers := [path for path, name in named.items() if name is None]:
-            raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {listed(strangers)}.")
+            raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {files.listed(strangers)}.")
         if not named:
-            raise UserError(f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {listed(visible(root))}.")
-        warn_of_ignored(root, "that are no sounds", [path for path in visible(root) if path not in named])
+            raise UserError(f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {files.listed(files.visible(root))}.")
+        files.warn_of_ignored(root, "that are no sounds", [path for path in files.visible(root) if path not in named])
         classes = tuple(sorted({name[1] for name in named.values()}))
-        whole = Part(list(named), np.array([classes.index(name[1]) for name in named.values()], dtype=np.int64))
+        whole = files.Part(list(named), np.array([classes.index(name[1]) for name in named.values()], dtype=np.int64))
         tested = np.array([int(name[2]) in self.test_indices for name in named.values()])
         train, test = whole.take(np.flatnonzero(~tested)), whole.take(np.flatnonzero(tested))
         if missing := [name for label, name in enumerate(classes) if label not in train.labels]:
             raise UserError(f"{root}: classes of which test_indices leaves nothing to train on: {', '.join(missing)}.")
         if not test.paths:
             raise UserError(f"{root}: no file has an INDEX among dataset.layout.test_indices = {self.test_indices}.")
-        return Files(train, test, classes)
+        return files.Files(train, test, classes)
 
 
 class SoundFolder(Dataset):
@@ -150,7 +135,7 @@ class SoundFolder(Dataset):
     def load(self) -> Splits:
         """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot be used."""
         check_statistics(self.mean, self.std, channels=1)
-        root = find_path("folder", self.folder, self.root)
+        root = files.find_path("folder", self.folder, self.root)
         samples = round(self.seconds * self.sample_rate)
         if samples < 1:
             raise UserError(f"dataset.seconds = {self.seconds}: at {self.sample_rate} Hz that is not one sample.")
@@ -188,12 +173,12 @@ class SoundFolder(Dataset):
             if sounds is None:
                 sounds = torch.empty(len(paths), *part.shape[1:])
             sounds[start : start + len(part)] = part
-        refuse_faults("sound", faults, len(paths))
+        files.refuse_faults("sound", faults, len(paths))
         if beyond:
             loudest = max(beyond, key=beyond.__getitem__)
             note(
                 f"{root}: {len(beyond)} sounds go beyond full scale, -1 to 1, and are kept as they are; "
-                f"the loudest is {within(loudest, root)}, with {beyond[loudest]:.4g}"
+                f"the loudest is {files.within(loudest, root)}, with {beyond[loudest]:.4g}"
             )
         return sounds
 
@@ -208,8 +193,8 @@ class SpokenDigits(SoundFolder):
 
     def load(self) -> Splits:
         """As SoundFolder's; raises UserError where the recordings are others."""
-        root = find_path("folder", self.folder, self.root)
-        paths = sorted((path for path in visible(root) if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+        root = files.find_path("folder", self.folder, self.root)
+        paths = sorted((path for path in files.visible(root) if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
         digest = hashlib.sha256()
         try:
             for path in paths:

@@ -81,7 +81,9 @@ def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
             if size == 0xFFFF_FFFF and long_sizes is not None:
                 size = long_sizes
             return form, place, _unknown_as_rest(content, order, place, size)
-        place = _next_chunk(content, place + size)
+        end = place + size
+        padded = end + end % 2  # the next chunk is at an even place, but for writers that forget to fill up an odd chunk
+        place = end if _NAME.match(content, end) and not _NAME.match(content, padded) else padded
     raise ValueError("it has a header and no sound")
 
 
@@ -95,12 +97,6 @@ def _unknown_as_rest(content: bytes, order: str, start: int, size: int) -> int:
     named = _NAME.match(content, start) is not None
     behind = start + 8 > len(content) or (named and start + 8 + struct.unpack_from(f"{order}I", content, start + 4)[0] <= len(content))
     return len(content) - start if size == 0 and (streamed or not behind) else size
-
-
-def _next_chunk(content: bytes, end: int) -> int:
-    """Where the next chunk starts: at an even place, but for writers that forget to fill up an odd chunk."""
-    padded = end + end % 2
-    return end if _NAME.match(content, end) and not _NAME.match(content, padded) else padded
 
 
 def _form(chunk: bytes, order: str) -> _Form:

@@ -44,7 +44,8 @@ class MLflow(Logger):
         self._folder = str(folder if self._tracking_uri else folder.relative_to(output_dir))  # others may use the same server
         with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):  # of many runs that begin at once, one makes the tables
             self._client = _client(self._tracking_uri or _local(output_dir))
-            experiment = self._experiment()
+            found = self._client.get_experiment_by_name(info.project)
+            experiment = found.experiment_id if found is not None else self._client.create_experiment(info.project)
         metrics = {_point(metric): metric for metric in self._metrics(rows)}
         same_id = self._client.search_runs([experiment], f"tags.run_id = '{info.run_id}'")
         earlier = [run for run in same_id if run.data.tags.get("folder") == self._folder]
@@ -67,12 +68,6 @@ class MLflow(Logger):
     def end(self, outcome: Outcome) -> None:
         self._client.set_tag(self._run, "outcome", outcome)
         self._client.set_terminated(self._run, STATUS[outcome], end_time=self._milliseconds(self._last))
-
-    def _experiment(self) -> str:
-        """The id of the experiment, made where there is none."""
-        name = self._info.project
-        experiment = self._client.get_experiment_by_name(name)
-        return experiment.experiment_id if experiment is not None else self._client.create_experiment(name)
 
     def _create(self, experiment: str) -> str:
         """A new run with what does not change: its params and tags."""

@@ -34,7 +34,10 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 
 
 def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
-    """The errors of the data, network and groups of a classification, after those already known."""
+    """The errors of the data, network and groups of a classification, after those already known.
+
+    Where there are none, notes classes that a part of the data lacks, a network that is made for other data, and a slow precision.
+    """
     try:
         data = data_summary(config)
     except (UserError, ValueError) as error:
@@ -44,13 +47,8 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
         errors.append("keep = best: it is chosen on a held-out part of the training images; give validation=0.1, or keep=last")
     if here and not errors:
         errors += sizes.problems(lambda: _holds(config, data))
-    if not errors:
-        _note_oddities(config, data)
-    return errors
-
-
-def _note_oddities(config: RunConfig, data: DataSummary) -> None:
-    """Note classes that a part of the data lacks, a network that is made for other data than these, and a slow precision."""
+    if errors:
+        return errors
     model, dataset = (config.choices.get(group) or getattr(config, group)["_target_"] for group in ("model", "dataset"))
     for text in data.missing:
         note(f"dataset={dataset}: {text}")
@@ -60,6 +58,7 @@ def _note_oddities(config: RunConfig, data: DataSummary) -> None:
         note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {data.kind}{advice}")
     if (text := precision_note(config)) is not None:
         note(text)
+    return []
 
 
 def _holds(config: RunConfig, data: DataSummary) -> None:

@@ -201,7 +201,8 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
         if override.is_delete():
             _refuse_deletion(override, groups)
         elif override.package is not None and key in groups:
-            _refuse_package(override, groups)
+            if override.package in (*groups, "", "_global_", "_group_"):  # such a place would leave no trace in the run's choices
+                raise UserError(f"{override.input_line}: an option of {key} has its place at {key}; {key}={override.get_value_string()}")
         elif key in groups and override.value_type in (ValueType.ELEMENT, ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
             sweep = override.value()
             for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
@@ -254,14 +255,6 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
         example = TOGETHER[group]
         lines.append(f"all at once in one run: an option that is made of them, as {group}={example} is (conf/{group}/{example}.yaml)")
     return "".join(f"\n    {line}" for line in lines)
-
-
-def _refuse_package(override: Override, groups: Groups) -> None:
-    """An option put in another group's place, or over the whole configuration, would leave no trace in the run's choices."""
-    place = override.package.split(".")
-    if len(place) == 1 and (place[0] in groups or place[0] in ("", "_global_", "_group_")):
-        group = override.key_or_group
-        raise UserError(f"{override.input_line}: an option of {group} has its place at {group}; {group}={override.get_value_string()}")
 
 
 def _refuse_deletion(override: Override, groups: Groups) -> None:

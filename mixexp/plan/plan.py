@@ -235,12 +235,11 @@ class _References:
         compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
         self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
 
-        @functools.cache
         def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
             cells = cell.edition if edition else block_cells(cell.grid)
             return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
 
-        self._grid = grid
+        self._grid = functools.cache(grid)
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
@@ -250,12 +249,9 @@ class _References:
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
-        has = {key: lookup(config, key) for c in self._grid(edition) for key in c}
-
-        def likeness(grid_cell: Mapping[str, tuple[str, Any]]) -> int:
-            return sum(1 if has[key] in (value, text) else -1 for key, (text, value) in grid_cell.items())
-
-        nearest = max(self._grid(edition), default={}, key=likeness)
+        grid = self._grid(edition)
+        has = {key: lookup(config, key) for values in grid for key in values}
+        nearest = max(grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items()))
         words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]

@@ -43,11 +43,13 @@ class Fgsm(Probe):
         attacked = subject if self.source is None else subject.other(self.source)
         chosen = subject.sample("test", self.samples)
         attacks = [("none", 0.0, 0), *(("fgsm", e, 1) for e in self.epsilon), *(("i_fgsm", e, self.steps) for e in self.epsilon)]
-        wrong = torch.zeros(len(attacks), 2, device=chosen.labels.device)
+        wrong = torch.zeros(len(attacks), 2, device=chosen.labels.device)  # images not recognised, and not among the five likeliest
         for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
             for count, (_, epsilon, steps) in zip(wrong, attacks, strict=True):
                 outputs = subject.outputs(subject.inputs(self.examples(attacked, images, labels, epsilon, steps)))
-                count += _wrong(subject, outputs, labels)
+                scores = subject.loss.scores(outputs)
+                five = scores.topk(min(5, scores.shape[1])).indices
+                count += torch.stack([scores.argmax(1) != labels, (five != labels.unsqueeze(1)).all(1)]).float().sum(1)
         rows = []
         for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
@@ -69,11 +71,3 @@ class Fgsm(Probe):
             (gradient,) = torch.autograd.grad(loss, changed)
             changed = (changed.detach() + reach / steps * gradient.sign()).clamp(lowest, highest)
         return changed
-
-
-def _wrong(subject: Subject, outputs: Tensor, labels: Tensor) -> Tensor:
-    """How many of a batch are not recognised, and how many not among the five likeliest, float32 [2]."""
-    scores = subject.loss.scores(outputs)
-    five = scores.topk(min(5, scores.shape[1])).indices
-    missed = torch.stack([scores.argmax(1) != labels, (five != labels.unsqueeze(1)).all(1)])
-    return missed.float().sum(1)

@@ -63,7 +63,7 @@ class Answer:
     @property
     def quantity(self) -> str:
         """The quantity of the effect, with the unit; empty where there is no test."""
-        specs = [self.spec if cell.measure is None else _spec_of(self.spec, cell.measure) for cell in (self.test.cells if self.test else ())]
+        specs = [self.spec if cell.measure is None else spec_of(self.spec, cell.measure) for cell in (self.test.cells if self.test else ())]
         units = ", ".join(dict.fromkeys(unit(spec, spec["metric"]) for spec in specs))
         if self.test is not None and self.test.kind == "order":
             return f"rank correlation of {units}"
@@ -344,7 +344,7 @@ def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None
     if run.outcome != "finished":
         return None, f"it {run.outcome}"
     measure = cell.measure or {}
-    cell_spec = _spec_of(spec, measure) if measure else spec
+    cell_spec = spec_of(spec, measure) if measure else spec
     figures, problem = scored(run, cell_spec, measure.get("where"))
     value = figures.get(cell_spec["rule"])
     if value is None:
@@ -370,8 +370,3 @@ def _shown_as(spec: Mapping[str, Any], test: Test) -> Mapping[str, Any]:
     if spec["metric"] in metrics or not all(metric.endswith("loss") for metric in metrics):
         return spec
     return {**spec, "decimals": of_metric("loss")["decimals"]}
-
-
-def _spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a cell with a measure of its own."""
-    return {**spec_of(spec, measure), "rule": measure.get("rule", spec["rule"])}

@@ -13,12 +13,12 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, grouped, once, other_data, seeds_of, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, grouped, once, other_data, seeds_of, settings_without, unlike, varying
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, numbers, telling, usual_metric, why_no_number
 from mixexp.run.reader import Run, everywhere, nothing_there
-from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup, under
+from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup
 from mixexp.spec.table import DEFAULTS, unit
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
@@ -109,8 +109,14 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     for name, side, by_folder in zip(names, runs, scores, strict=True):
         if not by_folder:
             raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
-    changed = _changed(*sides)
-    groups = [_by_setting(side, changed) for side in sides]
+    # with one value in all runs of one side and another one in all of the other, circumstances left out
+    varied = varying([*sides[0], *sides[1]], (*SAME_RESULT, *REPEATS))
+    changed = [key for key in varied if all(len({run.settings.get(key) for run in side}) == 1 for side in sides)]
+
+    def setting(run: Run) -> frozenset:  # without what has changed: an option, and not what it is set to
+        return frozenset(item for item in settings_without(run, (*SAME_RESULT, *REPEATS)).items() if item[0] not in changed)
+
+    groups = [grouped(side, setting) for side in sides]
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
     # within a side, what differs throughout is the same, and tells nothing apart
@@ -121,7 +127,7 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
     lost = [[run for run in side if run.folder not in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
     different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
-    shown = {key: (_values(sides[0], key), _values(sides[1], key)) for key in different}
+    shown = {key: tuple(" or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side)) for side in sides) for key in different}
     ends = Path(names[0]).name, Path(names[1]).name
     names = names if ends[0] == ends[1] else ends
     return Comparison(names, tuple(sides), shown, _circumstances(*sides), changes, tuple(alone), tuple(lost))
@@ -211,23 +217,6 @@ def _resolved(name: str) -> str:
         raise UserError(f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}") from None
 
 
-def _changed(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The keys with one value in all runs of one side and another in all of the other, without the circumstances."""
-    keys = varying([*first, *second], (*SAME_RESULT, *REPEATS))
-    return [key for key in keys if all(len({run.settings.get(key) for run in side}) == 1 for side in (first, second))]
-
-
-def _by_setting(runs: Iterable[Run], changed: Iterable[str]) -> dict[frozenset, list[Run]]:
-    different = set(changed)  # an option, and not what it is set to
-
-    def setting(run: Run) -> frozenset:
-        # a key without a value is as good as none: an option of an older version lacks what a newer one has
-        given = ((key, value) for key, value in run.settings.items() if value is not None and key not in different)
-        return frozenset((key, value) for key, value in given if not under(key, (*SAME_RESULT, *REPEATS)))
-
-    return grouped(runs, setting)
-
-
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
     sides = [{seeds_of(run): run for run in runs} for runs in (first, second)]
     values = [[by_folder[run.folder] for run in runs] for runs, by_folder in zip((first, second), scores, strict=True)]
@@ -246,10 +235,6 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
 
 def _measured(run: Run) -> dict[str, list[float | None]]:
     return {name: values for name, values in run.metrics.items() if name != "seconds"}
-
-
-def _values(runs: Iterable[Run], key: str) -> str:
-    return " or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in runs))
 
 
 def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tuple[str, str]]:

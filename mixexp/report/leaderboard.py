@@ -12,7 +12,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_contents, data_settings, grouped, once, seeds_of, varying
+from mixexp.report.runs import METHOD, data_contents, data_settings, grouped, once, seeds_of, settings_without, varying
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, numbers, scored, telling, why_no_number
@@ -103,8 +103,7 @@ def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
     """A digest of all that a run computes by, apart from the method and what does not count."""
-    ignored = (*METHOD, *SAME_RESULT, *REPEATS)
-    settings = {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
+    settings = settings_without(run, (*METHOD, *SAME_RESULT, *REPEATS))
     return hashlib.sha256(json.dumps({**settings, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 

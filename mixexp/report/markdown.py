@@ -31,7 +31,10 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
     parts += sheets.warnings(table, table.rule)
     parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(sheets.rules(table))]
-    parts += _differences(table)
+    if (differences := sheets.differences(table)) is not None:
+        parts += [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(differences)]
+    elif why := sheets.untested(table):
+        parts.append(why)
     if claims is not None and claims.answers:
         parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
         parts += map(plain, claim_sheets.legend(claims))
@@ -66,12 +69,6 @@ def grid(sheet: Sheet) -> list[str]:
 def plain(text: Any) -> str:
     """Text that can be neither markup nor a column break."""
     return re.sub(r"([\\*|~$]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", escape(sanitize(label(text)), quote=False))
-
-
-def _differences(table: Table) -> list[str]:
-    if (sheet := sheets.differences(table)) is not None:
-        return [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(sheet)]
-    return [why] if (why := sheets.untested(table)) else []
 
 
 def _premises(texts: list[str]) -> list[str]:

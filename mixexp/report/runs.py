@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[
     for thing in things:
         groups.setdefault(key(thing), []).append(thing)
     return groups
+
+
+def settings_without(run: Run, ignored: Collection[str]) -> dict[str, Any]:
+    """A run's settings but for some keys and all that is under them; one without a value is as good as none, as older versions lack some."""
+    return {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
 
 
 def seeds_of(run: Run) -> tuple:

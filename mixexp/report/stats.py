@@ -106,9 +106,9 @@ def standard_error(values: Sequence[float]) -> float:
     return deviation(values) / math.sqrt(len(values))
 
 
-def students(centre: float, error: float, freedom: float) -> Interval:
-    """Student's interval of a mean with a standard error."""
-    reach = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+def students(values: Sequence[float], error: float) -> Interval:
+    """Student's interval of the mean of values, whose standard error this is."""
+    centre, reach = statistics.fmean(values), float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
     return Interval(centre - reach, centre + reach, "Student's t")
 
 
@@ -144,7 +144,7 @@ def _wilcoxon(differences: Sequence[float]) -> float:
 MEAN = Statistic(
     "mean", "mean ± sd over seeds (number of runs)", "means over seeds", "± the sample standard deviation",
     "paired t-test", "Student's t", MIN_SEEDS, statistics.fmean, _deviations, deviation,
-    lambda values: students(statistics.fmean(values), standard_error(values), len(values) - 1), _t_test, standard_error,
+    lambda values: students(values, standard_error(values)), _t_test, standard_error,
 )  # fmt: skip
 # of fewer than six values no interval covers LEVEL, and no p is below 1 − LEVEL: n differences of one sign have the smallest, 2 / 2ⁿ
 MEDIAN = Statistic(

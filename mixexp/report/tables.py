@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
+from mixexp.files import stamp
 from mixexp.metrics import RULES, select
 from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
@@ -245,7 +246,10 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         for place in places:
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
-    table.remarks.extend([*_pooled(table), *_edited(runs), *_short(runs, scores)])
+    table.remarks.extend(_pooled(table))
+    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
+    table.remarks.extend(f"The runs were made with {count} different contents of the same data set's files." for count in several)
+    table.remarks.extend(_short(runs, scores))
     return table
 
 
@@ -266,7 +270,8 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
 def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
     """The table's description for one of its measures: each has its own metric, and losses are shown as they are."""
     metric = measure["metric"]
-    return {**spec, "metric": metric, "better": measure.get("better") or better(spec, metric), "scale": measure.get("scale", scale(spec, metric))}
+    own = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
+    return {**spec, **own, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
 
 
 def reductions(runs: Iterable[Run]) -> str:
@@ -312,7 +317,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     if not described:
         return {**DEFAULTS, **_of_differences(runs), "title": title}, []
     # The experiment file may have been edited between two sweeps; its latest state counts.
-    newest = max(described, key=_changed)
+    newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
     problems = table_problems(newest.table)
     remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
     if any(run.table != newest.table for run in described):
@@ -326,14 +331,6 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
             known = [name for run in described for name in flatten(run.config)]
             remarks.append(f"table.{axis}.key is {key!r}, which no run has a value for.{closest(key, known)}")
     return spec, remarks
-
-
-def _changed(run: Run) -> float:
-    """The time at which a run's configuration was written; long ago for one that has been removed meanwhile."""
-    try:
-        return (run.folder / "config.yaml").stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _of_differences(runs: list[Run]) -> dict[str, Any]:
@@ -462,12 +459,6 @@ def _pooled(table: Table) -> list[str]:
     for (row, column), differing in table.unlike.items():
         mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
-
-
-def _edited(runs: Iterable[Run]) -> list[str]:
-    """A warning where a data set's files have changed between the runs, which no setting tells."""
-    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
-    return [f"The runs were made with {count} different contents of the same data set's files." for count in several]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

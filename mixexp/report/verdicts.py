@@ -77,7 +77,7 @@ def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, bou
     error = _error(values, scale, step)
     above, below = _sides(values, scale, boundary, error)
     supporting, opposing = (above, below) if sign > 0 else (below, above)
-    return Evidence(len(values), statistics.fmean(values), _interval(values, error), supporting, opposing, error)
+    return Evidence(len(values), statistics.fmean(values), students(values, error) if error else None, supporting, opposing, error)
 
 
 def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
@@ -89,7 +89,8 @@ def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, 
     error = _error(values, scale, step)
     (above_low, below_low), (above_high, below_high) = (_sides(values, scale, boundary, error) for boundary in (-margin, margin))
     inside, outside = max(above_low, below_high), min(below_low, above_high)
-    return Evidence(len(values), statistics.fmean(values), _interval(values, error), inside, outside, error, "equivalence")
+    interval = students(values, error) if error else None
+    return Evidence(len(values), statistics.fmean(values), interval, inside, outside, error, "equivalence")
 
 
 def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
@@ -103,7 +104,8 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     _require(rows)
     signed_rows = [[sign * value for value in ties(row, row)] for row in rows]
     places = range(1, len(signed_rows[0]) + 1)
-    effect = statistics.fmean(_correlation(row, places) for row in stats.rankdata(signed_rows, axis=1).tolist())
+    ranks = stats.rankdata(signed_rows, axis=1).tolist()
+    effect = statistics.fmean(0.0 if len(set(row)) == 1 else statistics.correlation(row, places) for row in ranks)
     if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
         supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
         return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
@@ -124,11 +126,6 @@ def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int =
     opposing = min(1.0, len(contrasts) * min(evidence.opposing for evidence in contrasts))
     supporting = max(evidence.supporting for evidence in contrasts)
     return Evidence(nearest.n, nearest.effect, nearest.interval, supporting, opposing, nearest.error)
-
-
-def _correlation(ranks: Sequence[float], places: Sequence[float]) -> float:
-    """Spearman's: the correlation of a row's ranks with its places; 0 where all share a rank."""
-    return 0.0 if max(ranks) == min(ranks) else statistics.correlation(ranks, places)
 
 
 def _require(values: Sequence) -> None:
@@ -153,7 +150,3 @@ def _same_sign(n: int, all_of_them: bool) -> float:
 def _error(values: Sequence[float], scale: Sequence[float], step: float) -> float:
     """The standard error of the mean."""
     return max(step, 0.0 if alike(values, scale) else deviation(values)) / math.sqrt(len(values))
-
-
-def _interval(values: Sequence[float], error: float) -> Interval | None:
-    return students(statistics.fmean(values), error, len(values) - 1) if error else None

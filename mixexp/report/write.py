@@ -216,8 +216,8 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
         try:
             reduced = " Reduced runs: see the table." if table.reduced else ""
-            figure, words = figures.draw(table, spec), figures.caption(table, spec) + reduced
-            pictures.append(Picture(figures.save(figure, folder / name, words), words))
+            figure, words = figures.draw(table, spec)
+            pictures.append(Picture(figures.save(figure, folder / name, words + reduced), words + reduced))
         except UserError as error:
             remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
     return pictures, remarks

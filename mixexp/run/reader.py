@@ -78,41 +78,38 @@ class Run(State):
         if metric.startswith("probe."):
             if metric.count(".") < 2:
                 raise UserError(f"{metric}: a probe's measure is probe.<file>.<column>")
-            return self._probed(metric, where or {})
+            _, file, column = metric.split(".", 2)
+            steps: dict[str, list[float]] = {}
+            for row in self.probe(file, [column], where):
+                try:
+                    steps.setdefault(row["step"], []).append(float(row[column]))
+                except ValueError:
+                    raise UserError(f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number") from None
+            return [statistics.fmean(values) for values in steps.values()]
         source = "accuracy" if metric == "error" else metric
         if source not in self.metrics:
             raise UserError(f"metrics.csv has no column {source!r}.{closest(source, self.metrics)}")
         values = self.metrics[source]
         return [value if value is None else 1 - value for value in values] if metric == "error" else values
 
-    def probe(self, file: str) -> list[dict[str, str]]:
-        """The rows of probe_<file>.csv; raises UserError where there is none that can be read."""
-        path = self.folder / f"probe_{file}.csv"
+    def probe(self, file: str, columns: Iterable[str], where: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
+        """The rows of probe_<file>.csv that fulfil `where`, a column's name → value, and have these columns; raises UserError without any."""
+        path, where = self.folder / f"probe_{file}.csv", where or {}
         try:
-            return _probe_rows(path, path.stat().st_mtime_ns)
+            rows = _probe_rows(path, path.stat().st_mtime_ns)
         except FileNotFoundError:
             there = sorted(path.stem.removeprefix("probe_") for path in self.folder.glob("probe_*.csv"))
             raise UserError(f"there is no {path.name}.{closest(file, there)}") from None
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path.name} cannot be read: {error}") from error
-
-    def _probed(self, metric: str, where: Mapping[str, Any]) -> list[float | None]:
-        _, file, column = metric.split(".", 2)
-        rows = self.probe(file)
-        for name in (column, *where):
+        for name in (*columns, *where):
             if name not in rows[0]:
-                raise UserError(f"probe_{file}.csv has no column {name!r}.{closest(name, rows[0])}")
+                raise UserError(f"{path.name} has no column {name!r}.{closest(name, rows[0])}")
         wanted = {name: comparable(value) for name, value in where.items()}
-        steps: dict[str, list[float]] = {}
-        for row in rows:
-            if all(comparable(row[name]) == value for name, value in wanted.items()):
-                try:
-                    steps.setdefault(row["step"], []).append(float(row[column]))
-                except ValueError:
-                    raise UserError(f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number") from None
-        if not steps:
-            raise UserError(f"probe_{file}.csv has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
-        return [statistics.fmean(values) for values in steps.values()]
+        matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+        if not matching:
+            raise UserError(f"{path.name} has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
+        return matching
 
     @property
     def commit(self) -> str:
@@ -295,7 +292,18 @@ def _entry(text: str) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> Metrics:
     text = read_text(path)
-    return _columns_of_numbers(text) or _columns(text)
+    if (columns := _columns_of_numbers(text)) is not None:
+        return columns
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    if len(lines) < 2:
+        raise ValueError("no evaluation in it")
+    if not text.endswith("\n"):
+        raise ValueError("its last line has been cut")
+    header, *rows = lines
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
+    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
 
 
 def _columns_of_numbers(text: str) -> Metrics | None:
@@ -311,36 +319,13 @@ def _columns_of_numbers(text: str) -> Metrics | None:
     return {name: values[place :: len(names)] for place, name in enumerate(names)}
 
 
-def _columns(text: str) -> Metrics:
-    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
-    if len(lines) < 2:
-        raise ValueError("no evaluation in it")
-    if not text.endswith("\n"):
-        raise ValueError("its last line has been cut")
-    header, *rows = lines
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
-    return {name: [float(row[place]) if row[place] else None for row in rows] for place, name in enumerate(header)}
-
-
 def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
-    outcome = result.get("outcome")
-    if outcome in ("finished", "diverged") and not _has_figures(result):
-        return "damaged", "result.json lacks figures of its run"
-    if outcome == "finished":
-        return "finished", ""
-    if outcome == "diverged":
-        return "diverged", str(result.get("reason") or reached)
-    return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
-
-
-def _has_figures(result: Mapping[str, Any]) -> bool:
-    """Whether a result has what is told of a run that is over."""
-    last = result.get("last")
-    sound = isinstance(last, Mapping) and len(last) > 0 and "steps" in result
-    seconds = result.get("seconds")
-    return sound and isinstance(seconds, int | float) and 0 <= seconds < 1e12
+    outcome, last, seconds = (result.get(key) for key in ("outcome", "last", "seconds"))
+    if outcome not in ("finished", "diverged"):
+        return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
+    if not (isinstance(last, Mapping) and last and "steps" in result and isinstance(seconds, int | float) and 0 <= seconds < 1e12):
+        return "damaged", "result.json lacks figures of its run"  # that are told of a run that is over
+    return outcome, "" if outcome == "finished" else str(result.get("reason") or reached)
 
 
 def _last_line(path: Path) -> str:

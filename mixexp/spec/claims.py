@@ -95,25 +95,22 @@ def _of_edition(name: str, block: Any) -> str:
     return f"editions.{name}.params has {sweeps[0]}, which says where a sweep lies or what it is of; an edition cannot change it." if sweeps else ""
 
 
-def claim_problems(claims: Any, editions: Collection[str] = (), known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
+def check_problems(checks: Any, known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
+    """The errors of the ``checks:`` of an edition, which are claims without a source."""
+    return claim_problems(checks, None, known)
+
+
+def claim_problems(
+    claims: Any, editions: Collection[str] | None = (), known: Mapping[str, Collection[str] | None] | None = None
+) -> dict[str, str]:
     """The errors of a ``claims:`` block, a sentence for each claim with one.
 
-    editions: those of the experiment. known: as for ``check_problems``.
+    editions: those of the experiment; None for an edition's checks. known: every setting that a cell may name, and the options where it
+    is a group; None where these are not looked up.
     """
-    return _problems("claims", claims, tuple(editions), known)
-
-
-def check_problems(checks: Any, known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
-    """The same for the ``checks:`` of an edition, which have no source.
-
-    known: every setting that a cell may name, and the options where it is a group; None where these are not looked up.
-    """
-    return _problems("checks", checks, None, known)
-
-
-def _problems(block: str, claims: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> dict[str, str]:
     if claims is None:
         return {}
+    block = "checks" if editions is None else "claims"
     if not isinstance(claims, Mapping):
         return {"": f"{block} is {shown(claims)}; it needs a mapping of names and what is said under each, or null."}
     problems = {str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "") for name, claim in claims.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,8 +19,7 @@ class DurationModel:
     """Seconds per operation, learnt from finished runs: from those of the same cost class, else from all on the same device."""
 
     def __init__(self) -> None:
-        self._rates: dict[tuple[str, ...], list[float]] = {}
-        self._medians: dict[tuple[str, ...], float] = {}
+        self._rates: dict[tuple[str, ...], list[float]] = {}  # in rising order
 
     @classmethod
     def from_finished_runs(cls, folder: Path) -> DurationModel:
@@ -37,17 +36,15 @@ class DurationModel:
         """Learn from a run that took so long."""
         if task.flops > 0 and math.isfinite(seconds / task.flops):
             for key in ((task.cost_class, task.device), (task.device,)):
-                self._rates.setdefault(key, []).append(seconds / task.flops)
-                self._medians.pop(key, None)
+                bisect.insort(self._rates.setdefault(key, []), seconds / task.flops)
 
     def expect(self, task: Task) -> float | None:
         """Seconds a run will take, None where nothing is known."""
         key = next((key for key in ((task.cost_class, task.device), (task.device,)) if key in self._rates), None)
         if key is None:
             return None
-        if key not in self._medians:  # asked for every waiting run, at every message of a sweep
-            self._medians[key] = statistics.median(self._rates[key])
-        seconds = self._medians[key] * task.flops
+        rates = self._rates[key]  # asked for every waiting run, at every message of a sweep
+        seconds = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2 * task.flops  # by their median
         return seconds if seconds <= MOST_SECONDS else None
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:

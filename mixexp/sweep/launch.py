@@ -45,8 +45,9 @@ def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
 
 def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
     """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it returns."""
-    for cell in cells:
-        _use_any_device(cell)
+    for cell in cells:  # a device that only the machine which trains needs to have, where the job looks for it
+        if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
+            OmegaConf.update(cell.config, "device", "auto")
     unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
     if unused:
         raise UserError(f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
@@ -135,12 +136,6 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
         lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
     if lines:
         raise RunsFailed("\n".join(lines))
-
-
-def _use_any_device(cell: Composed) -> None:
-    """Take out a device that only the machine which trains needs to have; the job looks for it there."""
-    if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
-        OmegaConf.update(cell.config, "device", "auto")
 
 
 def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mixexp.files import stamp
 from mixexp.run.device import available
 from mixexp.run.folder import headline
 from mixexp.run.reader import load_state
@@ -24,7 +25,6 @@ from mixexp.run.task import Task
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
 from mixexp.sweep.slot import Slot
-from mixexp.sweep.status import stamp
 from mixexp.text import escaped
 
 TICK_SECONDS = 0.5
@@ -127,7 +127,8 @@ class _Queue:
     def __init__(self, runs: Sequence[RunSpec]) -> None:
         self._free = deque(runs)
         self._elsewhere: deque[tuple[float, RunSpec]] = deque()
-        self._alone: set[Path] = set()
+        self.alone: set[Path] = set()
+        """The folders of runs that did not end well among others in one process, and want one of their own."""
         self._errors = {run.folder: stamp(run.folder / "error.txt") for run in runs}
 
     @property
@@ -154,14 +155,10 @@ class _Queue:
 
     def again(self, run: RunSpec) -> None:
         """Take back a run that did not end well among others in one process; last, when there may be more room for it."""
-        self._alone.add(run.folder)
+        self.alone.add(run.folder)
         (run.folder / "error.txt").unlink(missing_ok=True)  # what it has left so far is no verdict
         self._errors[run.folder] = ()
         self._free.append(run)
-
-    def wants_its_own_process(self, run: RunSpec) -> bool:
-        """Whether it has been taken back so."""
-        return run.folder in self._alone
 
     def failed_elsewhere(self, run: RunSpec) -> str | None:
         """Why a run has failed in another process since this sweep began, or None."""
@@ -177,7 +174,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
             while slot.run is None and (run := queue.next()) is not None:
                 reason = queue.failed_elsewhere(run)
                 if reason is None:
-                    slot.start(run, alone=queue.wants_its_own_process(run))
+                    slot.start(run, alone=run.folder in queue.alone)
                 else:
                     _end_run(run, "failed", reason, outcomes, progress)
         busy = {slot.pipe: slot for slot in slots if slot.run is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixexp.build import build, check
 from mixexp.errors import RunsFailed, UserError
-from mixexp.logger import Logger, Row
+from mixexp.logger import Logger
 from mixexp.run.logging import run_info
 from mixexp.run.reader import Run, load_run, nothing_there, run_folders
 from mixexp.settings import flatten
@@ -33,7 +33,8 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
             yield f"{run.folder}: {run.outcome}, left out"
             continue
         try:
-            rows = list(_rows(run))
+            evaluations = zip(*run.metrics.values(), strict=True)
+            rows = [{name: value for name, value in zip(run.metrics, values, strict=True) if value is not None} for values in evaluations]
             logger = build(node, trusted)
             logger.start(run_info(run.folder, flatten(run.config), run.environment, rows, print), rows)
             logger.end(run.outcome)
@@ -53,9 +54,3 @@ def _runs(folder: Path) -> list[Run]:
     if not any(run.over for run in runs):
         raise UserError(f"{folder}: no run in it is over; {len(runs)} {runs[0].outcome if len(runs) == 1 else 'unfinished or failed'}")
     return runs
-
-
-def _rows(run: Run) -> Iterator[Row]:
-    """The lines of a run's metrics.csv."""
-    for values in zip(*run.metrics.values(), strict=True):
-        yield {name: value for name, value in zip(run.metrics, values, strict=True) if value is not None}

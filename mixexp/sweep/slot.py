@@ -90,16 +90,13 @@ class Slot:
         if alone and self._shared:
             self._leave()
         if self._process is None or not self._process.is_alive():
-            self._join_or_begin(alone)
+            members = [self] if alone or not self.together else list(self.together)
+            pipes, process = _begin(len(members))
+            for slot, pipe in zip(members, pipes, strict=True):
+                slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
         with contextlib.suppress(OSError):  # it has just died, which reading will show
             self.pipe.send(dataclasses.replace(run, config=run.config.replace(device=self.device)))
-
-    def _join_or_begin(self, alone: bool) -> None:
-        members = [self] if alone or not self.together else list(self.together)
-        pipes, process = _begin(len(members))
-        for slot, pipe in zip(members, pipes, strict=True):
-            slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
 
     def _leave(self) -> None:
         """Give up the process, which the others go on with."""

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from mixexp.errors import UserError
-from mixexp.files import held, plain_name, quantity, read_json_or_nothing, timestamp, write_atomically
+from mixexp.files import Stamp, held, plain_name, quantity, read_json_or_nothing, stamp, timestamp, write_atomically
 from mixexp.run.folder import LOCK, headline
 from mixexp.run.reader import is_run, load_state, nothing_there, read_environment
 from mixexp.run.task import Task
@@ -34,8 +34,6 @@ MOST_SLOTS = 10_000
 LOCK_SECONDS = 5
 QUEUE_SECONDS = 7 * 86_400
 """How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
-
-Stamp = tuple[int, ...]
 
 
 class State(StrEnum):
@@ -86,7 +84,10 @@ def at_work(folder: Path, name: str) -> Iterator[None]:
     Each process has a lock of its own, since several may make the runs of one plan.
     """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
-    _clear_dead_locks(folder / SWEEPS)
+    for left in (folder / SWEEPS).glob("*.lock"):  # by a process that was killed; a lock made just now may not be held yet
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > 60 and not held(left):
+                left.unlink()
     path = folder / SWEEPS / f"{name}.{secrets.token_hex(4)}.lock"
     lock = FileLock(path)
     lock.acquire(timeout=LOCK_SECONDS)
@@ -96,14 +97,6 @@ def at_work(folder: Path, name: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
-
-
-def _clear_dead_locks(sweeps: Path) -> None:
-    """Remove the locks of processes that were killed; one made just now may not be held yet."""
-    for path in sweeps.glob("*.lock"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.lstat().st_mtime > 60 and not held(path):
-                path.unlink()
 
 
 def plan_name(runs: Iterable[PlannedRun]) -> str:
@@ -148,7 +141,10 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
     where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
     if held(folder / LOCK):
-        return RunStatus(run, State.RUNNING, ", ".join([*where, *_process(about)]), fraction, last)
+        process, host = about.get("process"), about.get("host")
+        if quantity(process) and isinstance(host, str):
+            where.append(f"process {process:.0f} on {shorten(one_line(host), 60)}")
+        return RunStatus(run, State.RUNNING, ", ".join(where), fraction, last)
     if state.outcome in ("failed", "damaged"):
         return RunStatus(run, State(state.outcome), shorten(one_line(state.problem), LONGEST))
     if not (folder / "config.yaml").exists():
@@ -156,13 +152,6 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     checkpoint = (folder / "checkpoint.pt").exists()
     words = "goes on from its checkpoint" if checkpoint else "no checkpoint yet"
     return RunStatus(run, State.INTERRUPTED, "; ".join([*where, words]), fraction if checkpoint else 0.0)
-
-
-def _process(about: Mapping[str, Any]) -> list[str]:
-    """Which process works on a run, as far as its environment.json says it."""
-    process, host = about.get("process"), about.get("host")
-    known = quantity(process) and isinstance(host, str)
-    return [f"process {process:.0f} on {shorten(one_line(host), 60)}"] if known else []
 
 
 def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
@@ -193,23 +182,16 @@ def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | N
 
 def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:
     """One line: the folder, how many runs are in which state, and how long the rest will take."""
-    return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{_left(durations, runs, slots)}"
+    to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
+    seconds = durations.total(to_do, slots)
+    left = "; no finished run to judge the time by" if seconds is None else f"; about {duration(seconds)} left with {slots} at once"
+    return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{left if to_do else ''}"
 
 
 def counts(runs: Iterable[RunStatus]) -> str:
     """How many runs are in which state."""
     number = Counter(status.state for status in runs)
     return ", ".join(f"{number[state]} {state}" for state in State if number[state])
-
-
-def _left(durations: DurationModel, runs: Sequence[RunStatus], slots: int) -> str:
-    to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
-    if not to_do:
-        return ""
-    seconds = durations.total(to_do, slots)
-    if seconds is None:
-        return "; no finished run to judge the time by"
-    return f"; about {duration(seconds)} left with {slots} at once"
 
 
 def status(folder: Path) -> str:
@@ -231,17 +213,6 @@ def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
 def _begun(folder: Path, version: Stamp) -> PlannedRun:
     """A run as its own folder describes it."""
     return _planned(folder.name, read_environment(folder)) or PlannedRun(folder.name, "", Task("", "", 0.0))
-
-
-def stamp(path: Path) -> Stamp:
-    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
-
-    Its first number is when it was last changed, in nanoseconds since 1970.
-    """
-    with contextlib.suppress(OSError):
-        about = path.stat()
-        return (about.st_mtime_ns, about.st_size, about.st_ino)
-    return ()
 
 
 @dataclass(frozen=True)

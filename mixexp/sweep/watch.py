@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixexp.errors import UserError, closest
+from mixexp.files import Stamp, stamp
 from mixexp.run.folder import headline
 from mixexp.sweep.estimate import DurationModel, duration
 from mixexp.sweep.signals import handled
-from mixexp.sweep.status import PlannedRun, Plans, RunStatus, Stamp, State, counts, known_runs, read_plans, scan, stamp, totals
+from mixexp.sweep.status import PlannedRun, Plans, RunStatus, State, counts, known_runs, read_plans, scan, totals
 from mixexp.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
     """
     watched = [Watched(folder) for folder in folders]
     terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    with handled(_leave, "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
+    with handled(lambda number, _: sys.exit(128 + number), "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
         with _screen() if terminal else contextlib.nullcontext(_log()) as show:
             while True:
                 for folder in watched:
@@ -218,7 +219,3 @@ def _shared(needed: Sequence[int], height: int) -> list[int]:
     for done, place in enumerate(order):
         given[place] = min(needed[place], (height - sum(given)) // (len(order) - done))
     return given
-
-
-def _leave(number: int, _: Any) -> None:
-    sys.exit(128 + number)

@@ -66,17 +66,11 @@ def figure_problem(spec: Any) -> str:
     return ""
 
 
-def draw(table: Table, spec: Mapping[str, Any]) -> Figure | Animation:
-    """The figure that one sound entry of ``table.figures`` asks for; raises UserError where its runs have nothing to show."""
+def draw(table: Table, spec: Mapping[str, Any]) -> tuple[Figure | Animation, str]:
+    """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is nothing to show."""
     kind = KINDS[spec["kind"]]
     with _styled():
         return kind.draw(table, {**kind.settings, **spec})
-
-
-def caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """One sentence on a figure that can be drawn: what it shows, by which selection rule, what its bands are, and of how many runs."""
-    kind = KINDS[spec["kind"]]
-    return kind.caption(table, {**kind.settings, **spec})
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:

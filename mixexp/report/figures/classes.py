@@ -31,10 +31,10 @@ MOST_DOTS = 40
 Cell = tuple[Entry, Entry, list[Run]]
 
 
-def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
+def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which (column)."""
     cells = chosen(table, spec)
-    matrices = [(row, column, _matrix_of(table, row, column, runs)) for row, column, runs in cells]
+    matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
     rows, columns = grid(len(matrices), abreast if abreast in (2, 3) else 3)
     most = max(len(matrix.classes) for *_, matrix in matrices)
@@ -55,19 +55,11 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> Figure:
     if any(len(matrix.classes) > MOST_NUMBERED for *_, matrix in matrices):
         bar = figure.colorbar(panels[0].collections[0], ax=panels, orientation="horizontal", location="top", aspect=50, shrink=0.6)
         bar.set_label("% of the true class")
-    return figure
-
-
-def confusion_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of confusion matrices."""
-    cells = chosen(table, spec)
     everywhere = [1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)]
     some = f" in {len(cells)} of the {len(everywhere)} cells with runs" if len(cells) < len(everywhere) else ""
-    counts = [_matrix_of(table, row, column, runs).runs for row, column, runs in cells]
-    return (
-        f"Confusion matrices of the last evaluation{some}: the per cent of each true class (row) that was predicted as each class (column), "
-        f"blank below a half, from counts summed over runs ({number_words(counts)})."
-    )
+    what = "the per cent of each true class (row) that was predicted as each class (column), blank below a half"
+    counts = number_words(matrix.runs for *_, matrix in matrices)
+    return figure, f"Confusion matrices of the last evaluation{some}: {what}, from counts summed over runs ({counts})."
 
 
 def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
@@ -98,14 +90,6 @@ def spread(things: Sequence[Any], most: int) -> list[Any]:
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
-def _matrix_of(table: Table, row: Entry, column: Entry, runs: list[Run]) -> Confusion:
-    """A cell's matrix, read from its runs' files once for the figure and its caption."""
-    key = ("confusion", row.label, column.label)
-    if key not in table.statistics:
-        table.statistics[key] = pooled(runs)
-    return table.statistics[key]
-
-
 def _matrix(panel: Axes, matrix: Confusion) -> None:
     shares, count = 100 * matrix.shares, len(matrix.classes)
     # a mesh has sharp edges in every viewer, unlike a picture; beyond some classes its squares would fill the file
@@ -126,7 +110,7 @@ def _matrix(panel: Axes, matrix: Confusion) -> None:
     panel.set_yticks(np.arange(len(names)) + 0.5, names)
 
 
-def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
+def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The accuracy on each class against its number of training images; by class where all have the same.
 
     A panel for each row (or column) of the table, in it a line for each column through the means of the classes of about a size, with
@@ -161,15 +145,10 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> Figure:
                 plain_log(panel, "x")
     same_limits(panels)
     legend(figure, panels, [named(table, spec["by"], line) for line in inner])
-    return figure
-
-
-def per_class_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of accuracy by class."""
-    panels = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
-    return (
+    dealt = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    return figure, (
         f"Accuracy on each class at the last evaluation against its number of training images{each_words(axis_words(table, spec['by']))} through the "
-        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{panels}."
+        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{dealt}."
     )
 
 
@@ -280,5 +259,5 @@ def training_counts(run: Run, classes: int) -> list[int]:
     return counts
 
 
-CONFUSION = Kind(confusion, {"only": None, "most": 6}, confusion_caption)
-PER_CLASS = Kind(per_class, {"by": "columns", "each": "rows", "only": None}, per_class_caption)
+CONFUSION = Kind(confusion, {"only": None, "most": 6})
+PER_CLASS = Kind(per_class, {"by": "columns", "each": "rows", "only": None})

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.figures.lines import axis_words, cell_sizes, entries_of, number_words, score_of
+from mixexp.report.figures.lines import axis_words, entries_of, number_words, score_of
 from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, Kind, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
@@ -27,7 +27,7 @@ WIDE = 20
 """Times that the longest run is as long as the shortest from which x is logarithmic."""
 
 
-def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
+def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Each run's wall time against its score, by column (or row), and larger the mean of each cell; markers differ by device."""
     axes = ("columns", "rows") if spec["by"] == "columns" else ("rows", "columns")
     lines, others = (entries_of(table, axis) for axis in axes)
@@ -36,7 +36,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
         raise UserError("no run tells its seconds and has a number")
     lines, others = ([entry for entry in entries if any(run.folder in points for run in runs_of(table, entry))] for entries in (lines, others))
     named_lines = len(lines) <= MOST_LINES
-    hardware = devices(table)
+    hardware = sorted({device_of(run) for run in runs_of(table, Entry("", {}))})  # times on different devices do not compare
     longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
     units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
     per, unit_of_time = next(pair for pair in units if longest >= 3 * pair[0] or pair[0] == 1)
@@ -75,18 +75,12 @@ def cost(table: Table, spec: Mapping[str, Any]) -> Figure:
         order += [text(device) for device in hardware]
     legend(figure, [panel], order)
     _label(panel, means)
-    return figure
-
-
-def cost_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of wall time."""
-    hardware = devices(table)
     where = f"on {hardware[0]}" if len(hardware) == 1 else f"on {len(hardware)} devices, whose times do not compare (the markers' filling tells which)"
     by = axis_words(table, spec["by"])
     markers = f", markers by {by}" if by else ""
-    return (
+    return figure, (
         f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
-        f"large: the mean of a cell ({number_words(cell_sizes(table))})."
+        f"large: the mean of a cell ({number_words(map(len, table.cells.values()))})."
     )
 
 
@@ -110,13 +104,8 @@ def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
                 break
 
 
-def devices(table: Table) -> list[str]:
-    """The devices that the table's runs ran on, with how many threads: times on different ones do not compare."""
-    return sorted({device_of(run) for run in runs_of(table, Entry("", {}))})
-
-
 def device_of(run: Run) -> str:
-    """The device of a run."""
+    """The device of a run, with how many threads."""
     name, threads = run.environment.get("device_name", "unknown device"), run.environment.get("threads")
     on_processor = run.environment.get("device", "cpu") == "cpu" and isinstance(threads, int)
     return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if on_processor else str(name)
@@ -129,4 +118,4 @@ def _point(table: Table, run: Run) -> tuple[float, float] | None:
     return (float(seconds), score) if sound else None
 
 
-COST = Kind(cost, {"by": "columns"}, cost_caption)
+COST = Kind(cost, {"by": "columns"})

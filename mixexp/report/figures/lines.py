@@ -13,26 +13,7 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.figures.style import (
-    MOST_LINES,
-    TALLEST,
-    Kind,
-    canvas,
-    colour,
-    grid,
-    key,
-    key_height,
-    legend,
-    named,
-    of,
-    parts,
-    plain_log,
-    same_limits,
-    series,
-    text,
-    ticks,
-    title,
-)
+from mixexp.report.figures import style
 from mixexp.report.stats import Statistic
 from mixexp.report.tables import Entry, Table, label, runs_of, scored, spec_of
 from mixexp.run.reader import Run
@@ -43,7 +24,7 @@ Points = dict[Any, list[float]]
 """A setting's value → a score for each run."""
 
 
-def against(table: Table, spec: Mapping[str, Any]) -> Figure:
+def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
 
     `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to several panels.
@@ -54,42 +35,40 @@ def against(table: Table, spec: Mapping[str, Any]) -> Figure:
     lines = [(entry, points) for entry, points in lines if points or source[entry.label]]
     if not any(points for _, points in lines):
         raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
-    groups = parts(lines)
+    groups = style.parts(lines)
     without = _without(table, spec)
-    figure, axes = canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
+    quantity = spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+    rule = RULES[(table.measures.get(spec["y"]) or {}).get("rule") or table.rule]
+    figure, axes = style.canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
     shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
     for group, (panel, *place) in zip(groups, axes, strict=True):
         for index, (entry, points) in enumerate(group):
-            name = named(table, spec["by"], entry)
+            name = style.named(table, spec["by"], entry)
             # a level beside a single nameless line is of other entries, and needs another look
             _level(panel, index if name else len(group), points.get(None, []), table.statistic, name or without)
             placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
             _line(panel, index, _within(placed, spec), table.statistic, "" if None in points else name)
             _published(panel, index, _within(source[entry.label], spec))
         if words:
-            panel.set_xticks(range(len(words)), [text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
+            panel.set_xticks(range(len(words)), [style.text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
         else:
             _x_axis(panel, spec, shown)
-        panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(text(f"{quantity_of(table, spec)}, {RULES[rule_of(table, spec)]}", 48))
+        panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
+        panel.set_ylabel(style.text(f"{quantity}, {rule}", 48))
         if place:
-            key(place[0], [panel], [named(table, spec["by"], entry) for entry, _ in group])
-    same_limits(axes[:, 0])
+            style.key(place[0], [panel], [style.named(table, spec["by"], entry) for entry, _ in group])
+    style.same_limits(axes[:, 0])
     if len(groups) == 1:
-        legend(figure, list(axes.flat), [*(named(table, spec["by"], entry) for entry, _ in lines), without])
-    return figure
-
-
-def against_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of scores against a setting."""
-    x, lines = spec["x_label"] or spec["x"], axis_words(table, spec["by"])
+        style.legend(figure, list(axes.flat), [*(style.named(table, spec["by"], entry) for entry, _ in lines), without])
+    what = f"{capitalised(quantity)}, {rule}, against {spec['x_label'] or spec['x']}"
     hollow = "; hollow markers are the published values" if spec["published"] else ""
     within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
     scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
-    return f"{capitalised(quantity_of(table, spec))}, {RULES[rule_of(table, spec)]}, against {x}{within}{scaled}{each_words(lines)}; {spread_words(table, 'bars')}{hollow}."
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{what}{within}{scaled}{each}; {spread_words(table, 'bars')}{hollow}."
 
 
-def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
+def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
 
     More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
@@ -97,7 +76,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     outer = outer_of(table, spec)
     inner = [entry for entry in entries_of(table, spec["by"]) if not entry.label or runs_of(table, entry)]
-    groups = parts(inner)
+    groups = style.parts(inner)
     blocks = [(entry, group) for entry in outer for group in groups]
     if not blocks:
         raise UserError("no run is in the rows or columns asked for")
@@ -106,8 +85,8 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
     rows = math.ceil(len(blocks) / abreast)
     height = 1.75 if abreast * len(quantities) > 1 else 2.4
     if split:
-        height = max(height, *(key_height([named(table, spec["by"], line) for line in group]) for group in groups))
-    figure, axes = canvas(rows, abreast * len(quantities), height, keys=split)
+        height = max(height, *(style.key_height([style.named(table, spec["by"], line) for line in group]) for group in groups))
+    figure, axes = style.canvas(rows, abreast * len(quantities), height, keys=split)
     by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
     of_blocks = axes[:, : abreast * len(quantities)].reshape(-1, len(quantities))
     for panel in of_blocks[len(blocks) :].flat:
@@ -116,32 +95,28 @@ def curves(table: Table, spec: Mapping[str, Any]) -> Figure:
         ruler = _ruler(runs_of(table, entry))
         for quantity, panel in zip(quantities, panels, strict=True):
             for index, line in enumerate(group):
-                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, named(table, spec["by"], line))
+                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, style.named(table, spec["by"], line))
             if panel.get_lines():
                 by_quantity[quantity].append(panel)
             panel.set_xlabel(ruler)
-            panel.set_ylabel(text(unit(table.spec, quantity)))
+            panel.set_ylabel(style.text(unit(table.spec, quantity)))
         if len(outer) > 1 and group is groups[0]:
-            title(panels[0], of(table, spec["each"], entry))
+            style.title(panels[0], style.of(table, spec["each"], entry))
         if split:
-            key(axes[place][-1], list(panels), [named(table, spec["by"], line) for line in group])
+            style.key(axes[place][-1], list(panels), [style.named(table, spec["by"], line) for line in group])
     for panels in filter(None, by_quantity.values()):
         for panel in panels if spec["y_scale"] == "log" else ():
-            plain_log(panel, "y")
-        same_limits(panels)
+            style.plain_log(panel, "y")
+        style.same_limits(panels)
     if not any(by_quantity.values()):
         raise UserError(f"no run has {' or '.join(quantities)}")
     if not split:
-        legend(figure, [panel for panels in by_quantity.values() for panel in panels], [named(table, spec["by"], line) for line in inner])
-    return figure
-
-
-def curves_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of learning curves."""
-    quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
+        panels = [panel for panels in by_quantity.values() for panel in panels]
+        style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
     what = joined(unit(table.spec, quantity) for quantity in quantities)
-    panels = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
-    return f"{capitalised(what)} at every evaluation{each_words(axis_words(table, spec['by']))}; {'; '.join(filter(None, (panels, spread_words(table, 'bands'))))}."
+    dealt = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; " if len(entries_of(table, spec["each"])) > 1 else ""
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{capitalised(what)} at every evaluation{each}; {dealt}{spread_words(table, 'bands')}."
 
 
 def entries_of(table: Table, axis: str) -> list[Entry]:
@@ -159,25 +134,16 @@ def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
 def _abreast(blocks: int, quantities: int) -> int:
     """The number of blocks of panels beside each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
-    fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= TALLEST * 0.8)
+    fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= style.TALLEST * 0.8)
     columns = next(fitting, widest)
-    return grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
-
-
-def rule_of(table: Table, spec: Mapping[str, Any]) -> str:
-    """The selection rule of a figure's y."""
-    return (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
-
-
-def quantity_of(table: Table, spec: Mapping[str, Any]) -> str:
-    """The quantity of a figure's y, with its unit."""
-    return spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+    return style.grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
 
 
 def _without(table: Table, spec: Mapping[str, Any]) -> str:
     """The entries of the axis that lines are not by whose runs have no value of the setting."""
     others = [entry for entry in entries_of(table, "rows" if spec["by"] == "columns" else "columns") if entry.label]
-    return text(", ".join(entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))))
+    without = [entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))]
+    return style.text(", ".join(without))
 
 
 def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
@@ -225,8 +191,8 @@ def _level(panel: Axes, index: int, values: list[float], statistic: Statistic, n
     if values:
         level = statistic.centre(values)
         below, above = statistic.band(values)
-        panel.axhspan(level - below, level + above, color=colour(index), alpha=0.15, linewidth=0)
-        panel.axhline(level, color=colour(index), linestyle=series(index)["linestyle"], label=name)
+        panel.axhspan(level - below, level + above, color=style.colour(index), alpha=0.15, linewidth=0)
+        panel.axhline(level, color=style.colour(index), linestyle=style.series(index)["linestyle"], label=name)
 
 
 def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], statistic: Statistic, name: str) -> None:
@@ -234,14 +200,14 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
         return
     reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
     x, y = [x for x, _ in points], [statistic.centre(values) for _, values in points]
-    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **series(index))
+    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **style.series(index))
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
     if points:
-        style = {**series(index), "markerfacecolor": "none", "linestyle": ":", "linewidth": 1, "markersize": 5.5}
+        look = {**style.series(index), "markerfacecolor": "none", "linestyle": ":", "linewidth": 1, "markersize": 5.5}
         # Under the own results, so that a hollow marker never hides a filled one.
-        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, gid="published", **style)
+        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, gid="published", **look)
 
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
@@ -269,15 +235,15 @@ def draw_line(
     middle = [statistic.centre(at[x]) for x in places]
     below, above = zip(*(statistic.band(at[x]) for x in places), strict=True)
     if outline:
-        panel.step(places, middle, where="mid", label=name, color=colour(index))
-        panel.fill_between(places, middle, step="mid", color=colour(index), alpha=0.15, linewidth=0)
+        panel.step(places, middle, where="mid", label=name, color=style.colour(index))
+        panel.fill_between(places, middle, step="mid", color=style.colour(index), alpha=0.15, linewidth=0)
         return
     # markers of neighbouring lines lie beside each other, not on top of each other
     every = 1 if len(places) <= 12 else max(1, len(places) // 6)
-    panel.plot(places, middle, label=name, markersize=3.2, markevery=(index % every, every), **series(index))
+    panel.plot(places, middle, label=name, markersize=3.2, markevery=(index % every, every), **style.series(index))
     if any(below) or any(above):
         low, high = ([m + s * d for m, d in zip(middle, reach, strict=True)] for s, reach in ((-1, below), (1, above)))
-        panel.fill_between(places, low, high, color=colour(index), alpha=0.15, linewidth=0)
+        panel.fill_between(places, low, high, color=style.colour(index), alpha=0.15, linewidth=0)
 
 
 def _ruler(runs: list[Run]) -> str:
@@ -297,8 +263,8 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
             panel.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.3)
     if spec["x_max"] is not None and spec["x_scale"] == "linear":
         panel.set_xlim(right=spec["x_max"] * 1.03)
-    if 0 < len(shown) <= MOST_LINES:
-        ticks(panel, shown, 2.9)
+    if 0 < len(shown) <= style.MOST_LINES:
+        style.ticks(panel, shown, 2.9)
     else:
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
 
@@ -324,15 +290,10 @@ def some_words(table: Table, spec: Mapping[str, Any]) -> str:
 
 def spread_words(table: Table, name: str) -> str:
     """The meaning of lines and their bands or bars, with the number of runs."""
-    sizes = cell_sizes(table)
+    sizes = list(map(len, table.cells.values()))
     if max(sizes, default=0) < 2:
         return f"single runs (n = 1), no {name}"
     return f"{table.statistic.centres}, {name} {table.statistic.reach} ({number_words(sizes)})"
-
-
-def cell_sizes(table: Table) -> list[int]:
-    """The number of runs of every cell."""
-    return [len(members) for members in table.cells.values()]
 
 
 def number_words(sizes: Iterable[int]) -> str:
@@ -352,12 +313,9 @@ def capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-AGAINST = Kind(
+AGAINST = style.Kind(
     against,
     {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
-    against_caption,
     needs=("x",),
 )
-CURVES = Kind(
-    curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption
-)
+CURVES = style.Kind(curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"})

@@ -16,33 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError
+from mixexp.report.figures import style
 from mixexp.report.figures.classes import readable, spread
 from mixexp.report.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
-from mixexp.report.figures.style import (
-    CLOUDS,
-    LETTERS_AN_INCH,
-    MARKERS,
-    SMALL,
-    TALLEST,
-    TWO_COLUMNS,
-    Kind,
-    colour,
-    folded,
-    freeze,
-    grid,
-    legend,
-    of,
-    panels_of,
-    place,
-    plain_log,
-    same_limits,
-    text,
-    title,
-)
 from mixexp.report.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.run.reader import Run
-from mixexp.settings import comparable
 
 ABREAST, CLOUDS_ABREAST = 3, 4
 """Panels of lines, and of points, beside each other on a page."""
@@ -58,41 +37,37 @@ LARGEST = 1024
 Row = Mapping[str, str]
 
 
-def lines(table: Table, spec: Mapping[str, Any]) -> Figure:
+def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A panel for each row (or column) of the table, and in it a line for each value of the column `lines`, over seeds.
 
     Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
-    figure, panels = panels_of(len(entries), *grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
+    figure, panels = style.panels_of(len(entries), *style.grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
     names: list[str] = []
     for entry, panel in zip(entries, panels, strict=True):
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             points = _points(runs, {**spec, "where": where})
-            draw_line(panel, names.index(name), text(name), points, table.statistic, outline=name in spec["steps"])
+            draw_line(panel, names.index(name), style.text(name), points, table.statistic, outline=name in spec["steps"])
         if len(entries) > 1:
-            title(panel, of(table, spec["each"], entry))
-        panel.set_xlabel(text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(text(spec["y_label"] or spec["y"].replace("_", " ")))
+            style.title(panel, style.of(table, spec["each"], entry))
+        panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
+        panel.set_ylabel(style.text(spec["y_label"] or spec["y"].replace("_", " ")))
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
-            plain_log(panel, which)
-    same_limits(panels)
-    legend(figure, panels, [text(name) for name in names])
-    return figure
-
-
-def lines_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of what a probe measured."""
-    lines = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
-    panels = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
+            style.plain_log(panel, which)
+    style.same_limits(panels)
+    style.legend(figure, panels, [style.text(name) for name in names])
+    each = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
+    dealt = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
     steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
     y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
-    return f"{capitalised(y)} against {x}{each_words(lines)} (probe {spec['probe']}){panels}{steps}; {spread_words(table, 'bands')}."
+    words = f"{capitalised(y)} against {x}{each_words(each)} (probe {spec['probe']}){dealt}{steps}; {spread_words(table, 'bands')}."
+    return figure, words
 
 
-def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
+def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
@@ -103,15 +78,15 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> Figure:
         for value, panel in zip(values, panels, strict=False):
             part = [row for row in shown if spec["panels"] is None or row[spec["panels"]] == value]
             paint(panel, part)
-            title(panel, _title(table, spec, entry, value, first=panel is panels[0]))
+            style.title(panel, _title(table, spec, entry, value, first=panel is panels[0]))
             _frame(panel, shown, part, spec)
         if spec["beside"] is not None:
             _beside(panels[-1], run, spec["beside"])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
-    return figure
+    return figure, points_words(table, spec, " after the last step")
 
 
-def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
+def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     """The same clouds as they move from step to step, within the same limits."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
@@ -126,45 +101,40 @@ def animation(table: Table, spec: Mapping[str, Any]) -> Animation:
                 panel.clear()
                 part = [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value]
                 paint(panel, part)
-                title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
+                style.title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
                 _frame(panel, all_rows, part, spec)
         return []
 
     show(steps[-1])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
-    freeze(figure)  # a frame's panels stay where they are
-    return FuncAnimation(figure, show, frames=steps)
+    style.freeze(figure)  # a frame's panels stay where they are
+    return FuncAnimation(figure, show, frames=steps), points_words(table, spec, " over training, a frame for each evaluation")
 
 
-def scatter_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of points."""
+def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
+    """The caption of points; when: at which steps they are seen, where none of the panels says it."""
+    when = "" if spec["panels"] == "step" else when
     coloured = f", coloured by {spec['colour']}" if spec["colour"] else ""
     beside = f"; beside them {spec['beside']['y']} against {spec['beside']['x']}" if spec["beside"] else ""
-    when = "" if spec["panels"] == "step" else " after the last step"
     outside = ", points beyond the limits counted in the corner" if spec["limits"] is not None else ""
     panels = " and ".join(filter(None, (axis_words(table, spec["each"]), spec["panels"])))
     dealt = f"; panels by {panels}" if panels else ""
     return f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the smallest seed{beside}{outside}."
 
 
-def animation_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of points that move."""
-    return scatter_caption(table, spec).replace(" after the last step", " over training, a frame for each evaluation", 1)
-
-
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
-    rows, abreast = grid(count, max(1, CLOUDS_ABREAST // wide))
+    rows, abreast = style.grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
-    square = 3.2 if columns == 1 else min(2.6, TWO_COLUMNS / columns + 0.1)
-    figure, panels = panels_of(count * wide, rows, columns, min(square, max(1.4, TALLEST / rows)))
+    square = 3.2 if columns == 1 else min(2.6, style.TWO_COLUMNS / columns + 0.1)
+    figure, panels = style.panels_of(count * wide, rows, columns, min(square, max(1.4, style.TALLEST / rows)))
     return figure, [panels[place : place + wide] for place in range(0, count * wide, wide)]
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
     """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
     what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
-    return ", ".join(word for word in (of(table, spec["each"], entry) if first else "", what) if word)
+    return ", ".join(word for word in (style.of(table, spec["each"], entry) if first else "", what) if word)
 
 
 def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple[str, list[Run], Mapping[str, Any]]]:
@@ -173,7 +143,7 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
-    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in rows_of(run, spec, spec["lines"]))
+    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in run.probe(spec["probe"], [spec["lines"]], spec["where"]))
     return [(value, runs, {**spec["where"], spec["lines"]: value}) for value in values]
 
 
@@ -182,7 +152,7 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
     points: dict[float, list[float]] = {}
     for run in runs:
         by_x: dict[float, list[float]] = {}
-        for row in rows_of(run, spec, spec["x"], spec["y"]):
+        for row in run.probe(spec["probe"], (spec["x"], spec["y"]), spec["where"]):
             by_x.setdefault(_float(row[spec["x"]]), []).append(_float(row[spec["y"]]))
         for x, values in by_x.items():
             finite = [value for value in values if math.isfinite(value)]
@@ -195,20 +165,7 @@ def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, lis
     """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
     firsts = [(entry, run) for entry in entries_of(table, spec["each"]) if (run := smallest_seed(runs_of(table, entry))) is not None]
-    return [(entry, run, rows) for (entry, run), rows in readable(firsts, lambda first: rows_of(first[1], spec, *needed))]
-
-
-def rows_of(run: Run, spec: Mapping[str, Any], *needed: str) -> list[Row]:
-    """The rows of the run's file that fulfil `where`; raises UserError where one of the columns is not there, or no row."""
-    rows, where = run.probe(spec["probe"]), spec.get("where", {})
-    for name in (*needed, *where):
-        if name not in rows[0]:
-            raise UserError(f"probe_{spec['probe']}.csv has no column {name!r}.{closest(name, rows[0])}")
-    conditions = {name: comparable(value) for name, value in where.items()}
-    matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
-    if not matching:
-        raise UserError(f"probe_{spec['probe']}.csv has no row with {', '.join(f'{k} {v}' for k, v in where.items())}")
-    return matching
+    return [(*first, rows) for first, rows in readable(firsts, lambda first: first[1].probe(spec["probe"], needed, spec["where"]))]
 
 
 def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
@@ -233,20 +190,21 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
     by_scale = len(values) > MOST_NAMED and all(map(math.isfinite, numbers))
 
     def paint(panel: Axes, rows: Sequence[Row]) -> None:
-        style: dict[str, Any] = {"s": 9 if len(rows) < 400 else 4, "linewidths": 0, "rasterized": True}
+        points: dict[str, Any] = {"s": 9 if len(rows) < 400 else 4, "linewidths": 0, "rasterized": True}
         if by_scale:
-            points = [(_float(row[spec["x"]]), _float(row[spec["y"]]), _float(row[column])) for row in rows]
-            x, y, c = zip(*points, strict=True) if points else ((), (), ())
-            panel.scatter(x, y, c=c, cmap="cividis", vmin=min(numbers), vmax=max(numbers), **style)
+            places = [(_float(row[spec["x"]]), _float(row[spec["y"]]), _float(row[column])) for row in rows]
+            x, y, c = zip(*places, strict=True) if places else ((), (), ())
+            panel.scatter(x, y, c=c, cmap="cividis", vmin=min(numbers), vmax=max(numbers), **points)
             return
         for index, value in enumerate(sorted(values, key=str)):
             part = [row for row in rows if column is None or row[column] == value]
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
-            name = None if column is None else text(f"{column} {value}" if math.isfinite(_float(value)) else value)
-            panel.scatter(x, y, color=CLOUDS[index % len(CLOUDS)], marker=MARKERS[index % len(MARKERS)], label=name, **style)
+            name = None if column is None else style.text(f"{column} {value}" if math.isfinite(_float(value)) else value)
+            look = {"color": style.CLOUDS[index % len(style.CLOUDS)], "marker": style.MARKERS[index % len(style.MARKERS)]}
+            panel.scatter(x, y, label=name, **look, **points)
             if part and 2 < len(values) <= MOST_NAMED:  # a class's name amid its points, for whoever cannot go by the colours
                 look = {"ha": "center", "va": "center", "path_effects": [withStroke(linewidth=2, foreground="white")], "clip_on": True}
-                panel.text(np.nanmedian(x), np.nanmedian(y), text(value, 10), fontsize=SMALL, **look)
+                panel.text(np.nanmedian(x), np.nanmedian(y), style.text(value, 10), fontsize=style.SMALL, **look)
 
     return paint
 
@@ -266,16 +224,16 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
         outside = sum(not all(low <= _float(row[spec[axis]]) <= high for axis in ("x", "y")) for row in drawn)
         if outside:
             box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.8}
-            panel.text(0.03, 0.03, f"{outside:,} outside", transform=panel.transAxes, fontsize=SMALL, bbox=box)
+            panel.text(0.03, 0.03, f"{outside:,} outside", transform=panel.transAxes, fontsize=style.SMALL, bbox=box)
 
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
-    rows = _at_the_end(rows_of(run, spec, spec["x"], spec["y"]))
+    rows = _at_the_end(run.probe(spec["probe"], (spec["x"], spec["y"]), spec.get("where")))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
-    panel.plot([x for x, _ in places], [y for _, y in places], color=colour(0))
-    panel.set_xlabel(text(spec["x"]))
-    panel.set_ylabel(text(spec["y"]))
+    panel.plot([x for x, _ in places], [y for _, y in places], color=style.colour(0))
+    panel.set_xlabel(style.text(spec["x"]))
+    panel.set_ylabel(style.text(spec["y"]))
     panel.set_ylim(bottom=0)
 
 
@@ -283,13 +241,13 @@ def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> Non
     """The key of the colours: a legend for classes, a bar for a scale."""
     names = dict.fromkeys(name for panel in panels for name in panel.get_legend_handles_labels()[1])
     if names:
-        legend(figure, list(panels), list(names))
+        style.legend(figure, list(panels), list(names))
         return
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:
         where = [panel for panel in panels if panel.collections]
         bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=50, shrink=0.6, pad=0.02)
-        bar.set_label(text(spec["colour"]))
+        bar.set_label(style.text(spec["colour"]))
 
 
 def _float(value: Any) -> float:
@@ -302,34 +260,32 @@ def _float(value: Any) -> float:
 # --- images ---
 
 
-def images(table: Table, spec: Mapping[str, Any]) -> Figure:
+def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
-    cells, size = cells_with_images(table, spec), TWO_COLUMNS / spec["count"]
-    figure = Figure(figsize=(TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
+    cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
+    figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
     for band, (outer, inner, rows) in zip(bands, cells, strict=True):
         layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
         row, column = (outer, inner) if spec["each"] == "rows" else (inner, outer)
-        heading = place(table, row, column)
+        heading = style.place(table, row, column)
         if layers:
             heading += f"; blended at {', '.join(layers)}: these are the first parts, not yet blended"
-        band.suptitle(folded(text(heading, 160), int(TWO_COLUMNS * LETTERS_AN_INCH) - 12), x=0.01, ha="left", fontsize=SMALL + 1)
+        heading = style.folded(style.text(heading, 160), int(style.TWO_COLUMNS * style.LETTERS_AN_INCH) - 12)
+        band.suptitle(heading, x=0.01, ha="left", fontsize=style.SMALL + 1)
         panels = band.subplots(1, spec["count"], squeeze=False)[0]
         for panel in panels:
             panel.set_axis_off()
         for panel, row in zip(panels, rows, strict=False):
             pixels = decoded(row["image"], spec["probe"])
             panel.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
-            panel.set_title(folded(text(row["labels"], 44), max(8, int(size * LETTERS_AN_INCH))), fontsize=SMALL, y=-0.06, va="top")
-    return figure
-
-
-def images_caption(table: Table, spec: Mapping[str, Any]) -> str:
-    """The caption of what a network saw."""
-    layers = {row["layer"] for *_, rows in cells_with_images(table, spec) for row in rows} - {"", "input"}
+            labels = style.folded(style.text(row["labels"], 44), max(8, int(size * style.LETTERS_AN_INCH)))
+            panel.set_title(labels, fontsize=style.SMALL, y=-0.06, va="top")
+    layers = {row["layer"] for *_, rows in cells for row in rows} - {"", "input"}
     hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
-    return f"Training samples as the network was given them, augmented and blended, with their label weights, from one run a row{hidden}."
+    given = "Training samples as the network was given them, augmented and blended, with their label weights"
+    return figure, f"{given}, from one run a row{hidden}."
 
 
 def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
@@ -337,7 +293,7 @@ def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry
     places = [(outer, inner) for outer in outer_of(table, spec) for inner in entries_of(table, spec["by"]) if runs_of(table, outer, inner)]
 
     def read(place: tuple[Entry, Entry]) -> list[Row]:
-        return rows_of(smallest_seed(runs_of(table, *place)), spec, "image", "labels", "layer")[: spec["count"]]
+        return smallest_seed(runs_of(table, *place)).probe(spec["probe"], ("image", "labels", "layer"))[: spec["count"]]
 
     cells = [(*place, rows) for place, rows in readable(places, read)]
     if len(cells) > MOST_ROWS:
@@ -356,20 +312,18 @@ def decoded(word: str, probe: str) -> np.ndarray:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
 
 
-PROBE = Kind(
+PROBE = style.Kind(
     lines,
     {
         "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
         "x_scale": "linear", "y_scale": "linear",
     },
-    lines_caption,
     needs=("probe", "x", "y"),
 )  # fmt: skip
-SCATTER = Kind(
+SCATTER = style.Kind(
     scatter,
     {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
-    scatter_caption,
     needs=("probe", "x", "y"),
 )
-ANIMATION = Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
-IMAGES = Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)
+ANIMATION = style.Kind(animation, SCATTER.settings, SCATTER.needs)
+IMAGES = style.Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +21,8 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocat
 
 from mixexp.errors import UserError
 from mixexp.report.tables import UNSET, Entry, Table
-from mixexp.text import sanitize
+from mixexp.settings import comparable
+from mixexp.text import sanitize, width
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
 """Inches of a paper's column, and of its page between the margins."""
@@ -56,11 +56,13 @@ LETTERS_AN_INCH = 17
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
+    """A kind of figure: its function, its settings with their defaults, and the settings that have to be given.
 
-    draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
+    draw: gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its bands are, of how many runs.
+    """
+
+    draw: Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]
     settings: Mapping[str, Any]
-    caption: Callable[[Table, Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
 
 
@@ -71,11 +73,11 @@ def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[
     """
     if rows * columns > MOST_PANELS:
         raise UserError(f"it would have {rows * columns} panels; {MOST_PANELS} are the most, so name some entries of the table with `only`")
-    width = TWO_COLUMNS if columns > 1 or keys else ONE_COLUMN
+    inches = TWO_COLUMNS if columns > 1 or keys else ONE_COLUMN
     # Not pyplot, which keeps every figure alive until it is closed.
-    figure = Figure(figsize=(width, rows * height + 0.1), layout="constrained")
+    figure = Figure(figsize=(inches, rows * height + 0.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
-    panels = figure.subplots(rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (width - KEY) * columns] * keys)
+    panels = figure.subplots(rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (inches - KEY) * columns] * keys)
     for panel in panels[:, columns:].flat:
         panel.set_axis_off()
     return figure, panels
@@ -95,9 +97,9 @@ def grid(count: int, abreast: int) -> tuple[int, int]:
     return rows, math.ceil(max(count, 1) / rows)
 
 
-def parts(things: Sequence[Any], most: int = MOST_LINES) -> list[Sequence[Any]]:
-    """The same things in their order, in as few parts of at most `most` as there can be, as even as can be."""
-    count = math.ceil(max(len(things), 1) / most)
+def parts(things: Sequence[Any]) -> list[Sequence[Any]]:
+    """The same things in their order, in as few parts of at most MOST_LINES as there can be, as even as can be."""
+    count = math.ceil(max(len(things), 1) / MOST_LINES)
     size = math.ceil(len(things) / count)
     return [things[k * size : (k + 1) * size] for k in range(count)]
 
@@ -117,14 +119,14 @@ def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None
     entries = _explained(panels, order)
     if not entries:
         return
-    width, height = figure.get_size_inches()
-    room = (width - 0.2) * LETTERS_AN_INCH
+    inches, height = figure.get_size_inches()
+    room = (inches - 0.2) * LETTERS_AN_INCH
     abreast = next(n for n in range(len(entries), 0, -1) if n == 1 or _length(list(entries), n) <= room)
     high = math.ceil(len(entries) / abreast)
     abreast = math.ceil(len(entries) / high)
     names = [folded(name, int(room) - 9) for name in entries] if abreast == 1 else list(entries)
     # it must not come out of the panels
-    figure.set_size_inches(width, height + 0.16 * (high + sum(name.count("\n") for name in names)) + 0.05)
+    figure.set_size_inches(inches, height + 0.16 * (high + sum(name.count("\n") for name in names)) + 0.05)
     figure.legend(list(entries.values()), names, loc="outside upper center", ncols=abreast, **_size(entries))
 
 
@@ -164,22 +166,17 @@ def _size(entries: dict[str, Any]) -> dict[str, Any]:
 def _length(names: Sequence[str], abreast: int) -> float:
     """The width in letters of a legend with `abreast` columns."""
     high = math.ceil(len(names) / abreast)
-    return sum(9 + max(map(_letters, names[k : k + high])) for k in range(0, len(names), high))
-
-
-def _letters(words: str) -> int:
-    """The width of a text in letters; Chinese, Japanese and Korean ones count twice."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in words)
+    return sum(9 + max(map(width, names[k : k + high])) for k in range(0, len(names), high))
 
 
 def folded(words: str, most: int) -> str:
     """A text on lines of at most `most` letters, broken between words where it can be."""
     lines = [""]
     for word in words.split(" "):
-        while _letters(word) > most:
-            head = next(n for n in range(len(word), 0, -1) if _letters(word[:n]) <= most or n == 1)
+        while width(word) > most:
+            head = next(n for n in range(len(word), 0, -1) if width(word[:n]) <= most or n == 1)
             lines, word = [*lines, word[:head]], word[head:]
-        fits = _letters(lines[-1]) + 1 + _letters(word) <= most
+        fits = width(lines[-1]) + 1 + width(word) <= most
         lines = [*lines[:-1], f"{lines[-1]} {word}".strip(" ")] if fits or not lines[-1] else [*lines, word]
     return "\n".join(line for line in lines if line)
 
@@ -194,14 +191,14 @@ def freeze(figure: Figure) -> None:
 def title(panel: Axes, words: str) -> None:
     """The title of a panel, above its left corner, on as many lines as its width asks for."""
     abreast = panel.get_subplotspec().get_gridspec().ncols
-    width = panel.figure.get_figwidth() / abreast - 0.35  # the numbers of the y axis
-    panel.set_title(folded(text(words), max(8, int(width * (LETTERS_AN_INCH - 1)))), loc="left")
+    inches = panel.figure.get_figwidth() / abreast - 0.35  # the numbers of the y axis
+    panel.set_title(folded(text(words), max(8, int(inches * (LETTERS_AN_INCH - 1)))), loc="left")
 
 
 def of(table: Table, axis: str, entry: Entry) -> str:
     """A row or a column as a panel's title: what it is a value of, and the value."""
     what = " ".join(str(table.spec[axis].get("label", "")).partition("(")[0].split())
-    if entry.label == UNSET or _is_number(entry.label):
+    if _needs_words(entry):
         return f"{what} {entry.label}".strip()
     # a label such as "set: pairs" is explained by each of its entries
     return entry.label if not what or not entry.label or ":" in what or len(what) > 20 else f"{what}: {entry.label}"
@@ -215,18 +212,18 @@ def place(table: Table, row: Entry, column: Entry) -> str:
 
 def named(table: Table, axis: str, entry: Entry) -> str:
     """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for all has none."""
-    words = of(table, axis, entry) if entry.label == UNSET or _is_number(entry.label) else entry.label
+    words = of(table, axis, entry) if _needs_words(entry) else entry.label
     return text(words) if words else ""
 
 
-def same_limits(panels: Sequence[Axes], axis: str = "y") -> None:
-    """Give panels of the same quantity one range, to be compared at a glance."""
-    lows, highs = zip(*(getattr(panel, f"get_{axis}lim")() for panel in panels), strict=True)
+def same_limits(panels: Sequence[Axes]) -> None:
+    """Give panels of the same quantity one range of y, to be compared at a glance."""
+    lows, highs = zip(*(panel.get_ylim() for panel in panels), strict=True)
     low, high = min(lows), max(highs)
-    if len(panels) > 1 and getattr(panels[0], f"get_{axis}scale")() == "linear":
+    if len(panels) > 1 and panels[0].get_yscale() == "linear":
         low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)  # a panel's own margin is none where its range is small
     for panel in panels:
-        getattr(panel, f"set_{axis}lim")(low, high)
+        panel.set_ylim(low, high)
 
 
 def plain_log(panel: Axes, which: str) -> None:
@@ -278,8 +275,6 @@ def fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _CJK if name in installed)]
 
 
-def _is_number(word: str) -> bool:
-    try:
-        return math.isfinite(float(word.replace(",", "")))
-    except ValueError:
-        return False
+def _needs_words(entry: Entry) -> bool:
+    """Whether a row or column is called by a number or a dash, which says nothing without what it is a value of."""
+    return entry.label == UNSET or isinstance(comparable(entry.label.replace(",", "")), float)

@@ -205,21 +205,14 @@ const chosenRules = data.tables.map((table) => table.rule);
 const units = new Set(data.tables.map((table) => table.unit));
 const several = data.tables.length > 1;
 
-function settingsOf(run) {
-  if (run[CHANGES] === null) return null;
-  const settings = new Map(data.common.map((value, key) => [key, text(value)]));
-  for (let place = 0; place < run[CHANGES].length; place += 2) settings.set(run[CHANGES][place], text(run[CHANGES][place + 1]));
-  return settings;
-}
-
-function changed(run, key) {
-  if (run[CHANGES] === null) return null;
-  for (let place = 0; place < run[CHANGES].length; place += 2) if (run[CHANGES][place] === key) return text(run[CHANGES][place + 1]);
-  return undefined;
+// a run's changes come as key, text, key, text, … and are looked up by key
+for (const run of data.runs) {
+  const flat = run[CHANGES];
+  run[CHANGES] = flat && new Map(flat.flatMap((key, place) => (place % 2 ? [] : [[key, text(flat[place + 1])]])));
 }
 
 function settingOf(run, key) {
-  return changed(run, key) ?? (run[CHANGES] === null ? "" : text(data.common[key]));
+  return run[CHANGES] === null ? "" : (run[CHANGES].get(key) ?? text(data.common[key]));
 }
 
 function score(run) {
@@ -228,8 +221,8 @@ function score(run) {
 }
 
 function othersOf(run) {
-  const told = data.others.filter((key) => changed(run, key));
-  return told.map((key) => `${data.keys[key]}=${changed(run, key)}`).join(", ");
+  const told = data.others.filter((key) => run[CHANGES]?.get(key));
+  return told.map((key) => `${data.keys[key]}=${run[CHANGES].get(key)}`).join(", ");
 }
 
 // heading, words or number, a run's text, the class of its cells
@@ -311,10 +304,9 @@ function tableOf(names, lines) {
 }
 
 function differences(run) {
-  const keys = run[CHANGES].filter((_, place) => place % 2 === 0);
   const heading = make("h4", {}, "Settings that are not those of most runs");
-  if (!keys.length) return make("div", {}, heading, make("p", {}, "None: every setting is the most common one."));
-  const lines = keys.map((key) => [data.keys[key], changed(run, key), text(data.common[key])]);
+  if (!run[CHANGES].size) return make("div", {}, heading, make("p", {}, "None: every setting is the most common one."));
+  const lines = [...run[CHANGES]].map(([key, value]) => [data.keys[key], value, text(data.common[key])]);
   return make("div", {}, heading, tableOf(["setting", "this run", "most runs"], lines));
 }
 
@@ -363,10 +355,10 @@ function pick(row, on) {
 }
 
 function compare() {
-  const rows = [...picked], settings = rows.map((row) => settingsOf(row.run));
+  const rows = [...picked];
   const told = columns.slice(1).map(([name, , of]) => [name, ...rows.map((row) => of(row.run))]);
   const facts = told.filter(([name]) => !data.columns.some((key) => data.keys[key] === name) && name !== "other settings");
-  const keys = data.keys.map((name, key) => [name, ...settings.map((one) => one?.get(key) ?? "")]);
+  const keys = data.keys.map((name, key) => [name, ...rows.map((row) => settingOf(row.run, key))]);
   const differ = keys.filter(([, a, b]) => a !== b), same = keys.filter(([, a, b]) => a === b);
   const table = (lines, mark = "") => make("div", { className: `scroll ${mark}` }, tableOf(["", ...rows.map((row) => row.run[NAME])], lines));
   const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same));
@@ -496,18 +488,17 @@ addEventListener("hashchange", () => { if (location.hash.includes("=")) restore(
 
 const theme = one(".theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const other = () => ((document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark" ? "light" : "dark");
 function paint(chosen) {
   if (chosen) document.documentElement.dataset.theme = chosen;
-  const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-  one("span + span", theme).textContent = now === "dark" ? "Light colours" : "Dark colours";
+  one("span + span", theme).textContent = other() === "dark" ? "Dark colours" : "Light colours";
 }
 let remembered = null;
 try { remembered = localStorage.getItem("mixexp-theme"); } catch { /* a browser may keep nothing for files */ }
 paint(["light", "dark"].includes(remembered) ? remembered : "");
 dark.addEventListener("change", () => paint(""));
 theme.addEventListener("click", () => {
-  const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-  const next = now === "dark" ? "light" : "dark";
+  const next = other();
   paint(next);
   try { localStorage.setItem("mixexp-theme", next); } catch { /* then it holds for this visit */ }
 });

@@ -95,10 +95,11 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
+        started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]  # to the minute, in its machine's time zone
         changes = [(keys[key], place_of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
             sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
-            place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), _moment(run),
+            place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), started,
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
             [index for pair in changes for index in pair] if run.config else None, _curve(run, table), place_of(error if room >= 0 else ""),
         ]  # fmt: skip
@@ -137,11 +138,6 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
 def _value(value: Any) -> str:
     """A setting, as it is compared, in the fewest digits."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else label(value)
-
-
-def _moment(run: Run) -> str:
-    """The start of the run, to the minute, in the time zone of its machine."""
-    return sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:
@@ -200,18 +196,15 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     times = [time for time in map(seconds, runs) if time is not None]
     moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
     started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)  # of machines in several time zones
-    return {
-        name: words
-        for name, words in {
-            "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
-            "Started": [_span(started[0], started[-1])] if started else [],
-            "Commit": _named([run.code(12) for run in runs]),
-            "Versions": _named([_versions(run) for run in runs]),
-            "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
-            "Command": _named([label(run.environment.get("command") or "") for run in runs]),
-        }.items()
-        if words
+    named = {
+        "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
+        "Started": [_span(started[0], started[-1])] if started else [],
+        "Commit": _named([run.code(12) for run in runs]),
+        "Versions": _named([_versions(run) for run in runs]),
+        "Device": _named([label(run.environment.get("device_name") or "") for run in runs]),
+        "Command": _named([label(run.environment.get("command") or "") for run in runs]),
     }
+    return {name: words for name, words in named.items() if words}
 
 
 def duration(seconds: float) -> str:

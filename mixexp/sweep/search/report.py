@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -18,6 +17,7 @@ from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
 from mixexp.plan.options import user_folders
 from mixexp.plan.space import Choices, Range
+from mixexp.report.csv_files import as_csv
 from mixexp.report.figures import save
 from mixexp.report.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
 from mixexp.spec.grid import as_override
@@ -57,7 +57,7 @@ def write(
 ) -> list[Path]:
     """Write trials.csv and the figures that there is something to draw for; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "trials.csv", as_csv(trials, space))
+    write_atomically(folder / "trials.csv", as_csv([_record(trial, space) for trial in trials]))
     written = [folder / "trials.csv"]
     with rc_context({**STYLE, "font.family": fonts()}):
         figures = {}
@@ -70,16 +70,11 @@ def write(
     return written
 
 
-def as_csv(trials: Sequence[Trial], space: Mapping[str, Range | Choices]) -> str:
-    """A row a trial, in their order."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["number", "state", "value", *space, "evaluations", "seconds", "folder", "problem"])
-    for trial in trials:
-        drawn = [trial.values.get(key) for key in space]
-        last = trial.problem.splitlines()[-1:]
-        writer.writerow([trial.number, trial.state, trial.value, *drawn, trial.evaluations, trial.seconds, trial.folder, *(last or [""])])
-    return file.getvalue()
+def _record(trial: Trial, space: Mapping[str, Range | Choices]) -> dict[str, Any]:
+    """A trial's row of trials.csv."""
+    record = {"number": trial.number, "state": trial.state, "value": trial.value, **{key: trial.values.get(key) for key in space}}
+    ending = {"seconds": trial.seconds, "folder": trial.folder, "problem": "".join(trial.problem.splitlines()[-1:])}
+    return {**record, "evaluations": trial.evaluations, **ending}
 
 
 def history(trials: Sequence[Trial], settings: Settings) -> Figure:
