@@ -73,6 +73,38 @@ def test_each_function_is_typed_and_has_an_example_that_runs(name: str) -> None:
     run_examples(function, name)
 
 
+USERS = """
+import mixexp
+import torch
+
+done = mixexp.run("mix=mixup", alpha=0.2)
+found = mixexp.sweep(mix=["none", "mixup"], seed=range(3))
+frame = found.to_pandas()
+accuracy: float = done.last["accuracy"]
+best = max(found.where(mix="mixup"), key=lambda run: run.last["accuracy"])
+model, preprocess, classes = mixexp.load(best)
+scores: torch.Tensor = model(preprocess("a.png")[None])
+page = mixexp.report(found, baseline="none")
+print(page.name, frame.shape, found[0].folder, found[1:].metrics(), classes[0].upper())
+try:
+    mixexp.runs("outputs/x", "b")
+except mixexp.UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [(USERS, ""), (USERS + "done.lost\n", "lost"), (USERS + "mixexp.report(3)\n", "report"), (USERS + "x: int = classes[0]\n", "int")],
+)
+def test_a_type_checker_knows_the_surface(code: str, complaint: str, tmp_path: Path) -> None:
+    pytest.importorskip("basedpyright")
+    (tmp_path / "user.py").write_text(code)
+    words = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--level", "error", "user.py"]
+    done = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300)
+    assert (done.returncode == 0) == (not complaint) and complaint in done.stdout, done.stdout + done.stderr
+
+
 def test_the_example_of_runs_runs() -> None:
     run_examples(mixexp.Runs, "Runs")
 
