@@ -29,6 +29,7 @@ mixexp predict RUN FILE...         what a run's network says of pictures or soun
 mixexp export RUN --to FORMAT      the network as safetensors, onnx or torchscript, compared with its own outputs
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
 mixexp list [GROUP]                every option of every group with its description
+mixexp list settings               a run's own settings: default, meaning, what is allowed; mixexp list GROUP=OPTION: an option's
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
 """
@@ -77,9 +78,27 @@ def _command_first(words: list[str], commands: Collection[str]) -> list[str]:
 
 def _list(words: list[str]) -> None:
     folders, words = user_folders(words)
-    if len(words) > 1:
-        raise UserError(f"list takes one group at most, not {' '.join(words)}")
-    print(describe([CONF, *folders], words[0] if words else None))
+    places = [CONF, *folders]
+    own = [word for word in words if word.startswith("trusted_modules=")]
+    asked = [word for word in words if word not in own]
+    if len(asked) > 1:
+        raise UserError(f"list takes one group or GROUP=OPTION at most, not {' '.join(asked)}")
+    if asked and (asked[0] == "settings" or "=" in asked[0]):
+        show(_reference(places, asked[0], own))
+    else:
+        print(describe(places, asked[0] if asked else None))
+
+
+def _reference(places: list[Path], word: str, own: list[str]) -> str:
+    """What `list settings` and `list GROUP=OPTION` print; own: the override that names modules of the user's own, if any."""
+    from mixexp.plan.reference import option_reference, settings_reference
+
+    if word == "settings":
+        return settings_reference(places)
+    from mixexp.plan.compose import compose
+
+    group, _, option = word.partition("=")
+    return option_reference(places, group, option, compose(own)["trusted_modules"] if own else ())
 
 
 def _report(words: list[str]) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mixexp.errors import UserError, closest
-from mixexp.report.csv_files import implied_by_group
-from mixexp.report.runs import varying
+from mixexp.report.runs import implied_by_group, varying
 from mixexp.run.reader import Run, everywhere
 from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
 

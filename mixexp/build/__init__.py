@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-import torch
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
@@ -145,6 +144,8 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
+        import torch  # what only reads types, as `mixexp list` does, starts without it
+
         if node["_target_"].partition(".")[0] in OWN_MODULES or isinstance(error, torch.OutOfMemoryError):
             raise
         reason = one_line(f"{type(error).__name__}: {error}")
@@ -275,6 +276,8 @@ def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
 @functools.lru_cache(maxsize=1024)
 def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str, ...]) -> type[pydantic.BaseModel]:
     """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be anything."""
+    import torch  # as in build
+
     hints = hints_of(target)
     # a class without an __init__ of its own shows that of object or nn.Module, whose **kwargs it would refuse
     bare = inspect.isclass(target) and target.__init__ in (object.__init__, torch.nn.Module.__init__)

@@ -43,10 +43,10 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
-        return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full."])
+        return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full, mixexp list GROUP=OPTION an option's settings, mixexp list settings those of a run."])
     name = group if group in groups else group.removesuffix("s")
     if name not in groups:
-        raise UserError(f"list {group}: no such group; there are {', '.join(groups)}.{closest(group, groups)}")
+        raise UserError(f"list {group}: no such group; there are {', '.join(groups)}, and settings.{closest(group, [*groups, 'settings'])}")
     more = {
         option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
         for option, reasons in (editions(folders).items() if name == "experiment" else ())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mixexp.report.runs import varying
+from mixexp.report.runs import implied_by_group, varying
 from mixexp.report.summary import cell_summary, contrasts
 from mixexp.report.tables import Table
-from mixexp.run.reader import Run
-from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
+from mixexp.settings import CIRCUMSTANCES, REPEATS, lookup
 
 
 def as_csv(records: list[dict[str, Any]]) -> str:
@@ -82,13 +81,6 @@ def run_records(table: Table) -> list[dict[str, Any]]:
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
         records.append(settings | {"outcome": outcome} | rounded(scores, table.spec) | ending)
     return records
-
-
-def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
-    """True if a group's chosen option alone determines the key, a setting of that group."""
-    group = key.split(".")[0]
-    pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
-    return key != group and len(pairs) == len({option for option, _ in pairs})
 
 
 def six_figures(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.run.reader import Run, load_runs
-from mixexp.settings import CIRCUMSTANCES, REPEATS, under
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup, under
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
@@ -92,6 +92,13 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
+    """True if a group's chosen option alone determines the key, a setting of that group."""
+    group = key.split(".")[0]
+    pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
+    return key != group and len(pairs) == len({option for option, _ in pairs})
 
 
 def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:

@@ -46,7 +46,7 @@ class Settings(BaseModel):
     drop_last: bool
     validation: Annotated[float, Field(ge=0, lt=1)]
     evaluations: Positive
-    device: str
+    device: Annotated[str, Field(description="auto, cpu, mps, cuda or cuda:N")]
     precision: Literal["auto", "float32", "bfloat16"]
     channels_last: Auto | bool
     threads: Positive

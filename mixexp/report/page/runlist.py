@@ -15,8 +15,7 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends, timestamp
 from mixexp.metrics import RULES
 from mixexp.report import sheets
-from mixexp.report.csv_files import implied_by_group
-from mixexp.report.runs import varying
+from mixexp.report.runs import implied_by_group, varying
 from mixexp.report.tables import Table, label
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS
