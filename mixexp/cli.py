@@ -253,6 +253,7 @@ def _reproduce(words: list[str]) -> None:
     from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
     from mixexp.sweep.application import application
+    from mixexp.sweep.launch import report_follows
 
     folders, words = user_folders(words)
     names, overrides = _split(words, f"reproduce: name one of {', '.join(options([CONF])['experiment'])}")
@@ -265,7 +266,8 @@ def _reproduce(words: list[str]) -> None:
     for name, config in configs.items():
         failure = None
         try:
-            application(["-m", *(f"--config-dir={folder}" for folder in folders), f"experiment={name}", *overrides])
+            with report_follows():
+                application(["-m", *(f"--config-dir={folder}" for folder in folders), f"experiment={name}", *overrides])
         except RunsFailed as error:  # the report shows what there is and lists what failed
             failure = error
         folder = Path(config["output_dir"]) / config["name"]

@@ -27,6 +27,8 @@ Metrics = dict[str, Sequence[float | None]]
 """Columns of metrics.csv: a value for each evaluation, None where there is none."""
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
 """Files of which a folder of a run has one at least."""
+BY_LABEL = "by-label"
+"""The folder of links to the runs beside it."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,8 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
                 folders.clear()
                 continue
             seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            # links by label last: a run is found where it lies
+            folders[:] = sorted((name for name in folders if not name.startswith(".")), key=lambda name: (name == BY_LABEL, name))
             if any(marker in files for marker in MARKERS):
                 folders.clear()  # what lies in a run is the run's
                 runs.append(load_run(Path(place)))
@@ -257,7 +260,7 @@ def nothing_there(directory: Path) -> str:
 
 def _with_runs(directory: Path) -> list[str]:
     """The names of the folders in a directory that hold runs; none where there is no such directory."""
-    return sorted(child.name for child in directory.iterdir() if run_folders(child)) if directory.is_dir() else []
+    return sorted(child.name for child in directory.iterdir() if child.name != BY_LABEL and run_folders(child)) if directory.is_dir() else []
 
 
 def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:

@@ -5,9 +5,12 @@ The runs are trained by this machine's slots, or handed to another launcher of H
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -18,16 +21,31 @@ from mixexp.plan.composer import Composed
 from mixexp.plan.plan import Plan, plan, stale
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
+from mixexp.settings import CONF
 from mixexp.sweep.estimate import DurationModel
+from mixexp.sweep.links import link_by_label
 from mixexp.sweep.one import earlier_end, failures_of, print_notes
 from mixexp.sweep.pool import Outcomes, run_all, slots_for
 from mixexp.sweep.status import PlannedRun, at_work, describe, keep_plan, plan_name, scan
+from mixexp.text import in_shell
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
 
 Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
 """Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
+
+_REPORT_FOLLOWS = contextvars.ContextVar("report_follows", default=False)
+
+
+@contextlib.contextmanager
+def report_follows() -> Iterator[None]:
+    """Inside, a sweep does not name the report as the command that comes next: its caller writes it."""
+    token = _REPORT_FOLLOWS.set(True)
+    try:
+        yield
+    finally:
+        _REPORT_FOLLOWS.reset(token)
 
 
 def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
@@ -98,7 +116,19 @@ def _run_sweep(
         keep_plan(sweep.folder, sweep.cells, runs, slots or _slots(sweep), queue)
         outcomes, waiting = partition_runs(sweep.runs)
         why_stopped = train(sweep, waiting, outcomes) if waiting else None
+    link_by_label(sweep.folder, {run.name: run.label for run in runs})
     _print_summary(sweep, outcomes, why_stopped)
+    if not _REPORT_FOLLOWS.get():
+        show(f"tables, figures and a page of them: {report_command(sweep.folder, cells[0])}")
+
+
+def report_command(folder: Path, cell: Composed) -> str:
+    """The command that reports a sweep of such cells, with the folder of the user's own that has their experiment."""
+    experiment = f"experiment/{cell.choices.get('experiment')}.yaml"
+    own = [Path(place) for place in cell.folders if Path(place).is_absolute() and Path(place) != CONF and Path(place, experiment).is_file()]
+    here = Path.cwd()
+    paths = [path.relative_to(here) if path.is_relative_to(here) else path for path in (folder, *own)]
+    return " ".join(map(in_shell, ["mixexp", "report", str(paths[0]), *(f"--config-dir={path}" for path in paths[1:])]))
 
 
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
@@ -128,8 +158,8 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     if outcomes.failures:
         failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
         lines += failures_of("runs", len(sweep.runs), [(name, label, outcomes.failures[name].rstrip()) for name, label in failed])
-    if outcomes.failed_before:
-        lines.append(f"{outcomes.failed_before} of them had failed before and were left so; retry=failed tries them again")
+        before = f"{outcomes.failed_before} of them had failed before and were left so; " if outcomes.failed_before else ""
+        lines.append(f"{before}retry=failed tries them again")
     if why_stopped is not None:
         lines.append(why_stopped)
     elif missing:
