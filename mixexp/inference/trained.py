@@ -112,7 +112,7 @@ def load_trained(folder: Path, device: str = "cpu") -> Trained:
         raise UserError(f"{folder}: its run trained no classifier")
     if any(name not in state for name in KEPT):  # a checkpoint.pt, beside which the data set has to be asked
         parts = restored(folder, config)
-        state = {**state, "inputs": parts.inputs().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
+        state = {**state, "inputs": parts.input_format().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
     inputs = Inputs.of_record(state["inputs"])
     network, loss = network_of(config, inputs.shape, np.array(state["train_counts"]))
     try:

@@ -41,7 +41,7 @@ class RunParts(Subject):
     contents: str
     size_rule: str
 
-    def inputs(self) -> Inputs:
+    def input_format(self) -> Inputs:
         """How the data set's images become the network's inputs."""
         normalize, shape = self.normalize, list(self.test.images.shape[1:])
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
@@ -56,7 +56,7 @@ class RunParts(Subject):
             "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
             "data_hash": self.selected.digest(),
             "data_contents": self.contents,
-            "inputs": self.inputs().record(),
+            "inputs": self.input_format().record(),
             "classes": list(self.classes),
         }
 
