@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
-from mixexp.run.folder import RunFolder, environment
+from mixexp.run.folder import RunFolder, environment, own_git
 from mixexp.run.spec import RunConfig
 
 
@@ -77,7 +77,7 @@ class Session:
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
-        about = environment(**facts, continued_at_step=self.step, steps=self.steps)
+        about = environment(**facts, **_own(self._config), continued_at_step=self.step, steps=self.steps)
         self.folder.start(self._config.values, about, columns, self._rows, self._probed)
         self._started = time.perf_counter() - self._seconds
 
@@ -123,3 +123,9 @@ class Session:
             name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
         }
         self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
+
+
+def _own(config: RunConfig) -> dict[str, Any]:
+    """The facts for environment.json about code of the user's own; none where a run has no such code."""
+    files = {name: source.files for name, source in config.own_sources.items()}
+    return {"own_code": config.own_code, "own_git": own_git(files)} if files else {}

@@ -1,0 +1,175 @@
+"""Code of the user's own: what of it a run is made with, that an edit is noticed, and what `retry=changed` makes again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import mixexp
+
+from mixexp.build.own_code import source_of, sources
+from mixexp.run.reader import load_runs, read_environment, run_folders
+
+LOSS = """from mixexp.loss.cross_entropy import CrossEntropy
+
+from helpers import factor
+
+
+class Scaled(CrossEntropy):
+    def forward(self, outputs, labels):
+        return factor() * super().forward(outputs, labels)
+"""
+SMALL = ("model.width=2", "epochs=1", "batch_size=256")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory, from which modules can be imported, which are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write modules, by their paths."""
+    for name, text in files.items():
+        path = folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def found(name: str) -> tuple[str, set[str]]:
+    """A module's hash as another process would find it, and the names of the files in it."""
+    for known in [known for known in sys.modules if known.startswith("oc_")]:
+        del sys.modules[known]
+    importlib.invalidate_caches()
+    source = source_of(importlib.import_module(name))
+    return source.digest, {path.name for path in source.files}
+
+
+@pytest.mark.parametrize(
+    ("files", "edited"),
+    [
+        ({"oc_mine": "A = 1\n"}, "oc_mine"),
+        ({"oc_mine": "import oc_help\n", "oc_help": ""}, "oc_help"),
+        ({"oc_mine": "def f():\n    from oc_help import g\n", "oc_help": "from oc_far import h as g\n", "oc_far": "h = 1\n"}, "oc_far"),
+        ({"oc_mine": "from oc_pack.inner import b\n", "oc_pack/inner/b": "B = 1\n"}, "oc_pack/inner/b"),
+        ({"oc_mine": "import oc_pack.a\n", "oc_pack/__init__": "", "oc_pack/a": ""}, "oc_pack/__init__"),
+        ({"oc_mine/__init__": "from . import a\n", "oc_mine/a": "from .b import B\n", "oc_mine/b": "B = 1\n"}, "oc_mine/b"),
+        ({"oc_mine/__init__": "from .deep.a import A\n", "oc_mine/deep/a": "from ..b import B as A\n", "oc_mine/b": "B = 1\n"}, "oc_mine/b"),
+        ({"oc_mine": "import oc_other\n", "oc_other": "import oc_mine\n"}, "oc_other"),
+    ],
+    ids=["itself", "helper", "helper's helper", "no __init__", "package above", "relative", "two above", "circle"],
+)
+def test_an_edit_of_what_a_module_imports_is_seen(files: dict[str, str], edited: str, place: Path) -> None:
+    write(place, **files, oc_beside="A = 1\n")
+    before, names = found("oc_mine")
+    assert "oc_beside.py" not in names and len(names) == len(files)
+    write(place, oc_beside="A = 2\n")
+    assert found("oc_mine")[0] == before, "nobody imports it"
+    write(place, **{edited: files[edited] + "# a comment\n"})
+    assert found("oc_mine")[0] != before
+
+
+def test_what_is_installed_and_the_program_do_not_belong_to_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(place, oc_mine="import json, numpy, mixexp.loss, oc_package\n", **{"lib/site-packages/oc_package": "A = 1\n"})
+    monkeypatch.syspath_prepend(str(place / "lib" / "site-packages"))
+    assert found("oc_mine")[1] == {"oc_mine.py"}
+
+
+def test_the_code_that_counts_is_the_imported_one(place: Path) -> None:
+    """Somebody edits their loss while a long sweep trains with the one before: what its runs leave was not made by the new one."""
+    write(place, oc_edited="A = 1\n")
+    first, _ = found("oc_edited")
+    write(place, oc_edited="A = 2\n")
+    assert source_of(sys.modules["oc_edited"]).digest == first != found("oc_edited")[0]
+
+
+def test_only_trusted_modules_that_change_numbers_count(place: Path) -> None:
+    write(place, oc_mine="", oc_other="", oc_logger="")
+    config = {"loss": {"_target_": "oc_mine.Loss"}, "logger": {"_target_": "oc_logger.L"}, "mix": {"parts": [{"_target_": "oc_other.Part"}]}}
+    assert sources(config, ["oc_mine"]) == {}, "not imported"
+    for name in ("oc_mine", "oc_other", "oc_logger"):
+        importlib.import_module(name)
+    assert list(sources(config, ["oc_mine", "oc_other", "oc_logger"])) == ["oc_mine", "oc_other"]
+    assert list(sources(config, ["oc_mine", "oc_ot"])) == ["oc_mine"]
+
+
+# --- an edited loss ---
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository with a loss of the user's own beside its folder of options, and a working directory without either."""
+    write(tmp_path / "work", my_loss=LOSS, helpers="def factor():\n    return 1\n")
+    (tmp_path / "work" / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "work" / "conf" / "loss" / "scaled.yaml").write_text("# Cross-entropy, scaled.\n_target_: my_loss.Scaled\n")
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path / "work", check=True)
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path
+
+
+def sweep(project: Path, *words: str, plan: bool = False) -> tuple[str, str]:
+    own = ("--config-dir=../work/conf", "trusted_modules=[my_loss]", "loss=scaled", *SMALL)
+    done = mixexp("plan" if plan else "-m", *own, *words, cwd=project / "elsewhere")
+    return done.stdout, done.stderr
+
+
+def losses(folder: Path) -> dict[int, float]:
+    return {run.config["seed"]: run.result["last"]["train_loss"] for run in load_runs(folder)}
+
+
+def environment(run: Path, **changed: Any) -> dict[str, Any]:
+    path = run / "environment.json"
+    record = {**read_environment(run), **changed}
+    path.write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
+    return record
+
+
+def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: Path) -> None:
+    out, errors = sweep(project, "seed=0,1,2")
+    assert "3 runs, 3 done (0 of them before)" in out and "note" not in out, errors
+    folder = project / "elsewhere" / "outputs" / "runs"
+    first = losses(folder)
+    made = [read_environment(run) for run in run_folders(folder)]
+    assert all(list(one["own_code"]) == ["my_loss"] and one["own_code"] == made[0]["own_code"] for one in made)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project / "work", capture_output=True, text=True, check=True).stdout.strip()
+    assert all(one["own_git"] == {"my_loss": {"commit": commit, "dirty": False}} for one in made)
+
+    write(project / "work", helpers="def factor():\n    return 2\n")
+    for planned in (True, False):
+        out, errors = sweep(project, "seed=0,1,2", plan=planned)
+        (line,) = [line for line in out.splitlines() if line.startswith("note: ")]
+        assert line.startswith("note: 3 finished runs were made with other code of your own than there is now: ") and "retry=changed" in line
+        assert "3 runs: 3 done" in out if planned else "3 done (3 of them before)" in out, errors
+    assert losses(folder) == first
+
+    out, _ = sweep(project, "seed=0,1,2", "retry=changed", plan=True)
+    assert "3 runs: 3 changed; about " in out
+    out, errors = sweep(project, "seed=0,1", "retry=changed")
+    assert "2 runs, 2 done (0 of them before)" in out and out.count("what it left is kept in .earlier/") == 2, errors
+    second = losses(folder)
+    assert {seed: round(second[seed] / first[seed], 1) > 1.5 for seed in first} == {0: True, 1: True, 2: False}
+    kept = [load_runs(place)[0] for place in folder.glob("*/.earlier")]
+    assert {run.config["seed"]: run.result["last"]["train_loss"] for run in kept} == {seed: first[seed] for seed in (0, 1)}
+    again = [read_environment(run) for run in run_folders(folder)]
+    assert sorted(one["own_git"]["my_loss"]["dirty"] for one in again) == [False, True, True]
+    assert "2 done (2 of them before)" in sweep(project, "seed=0,1", "retry=changed")[0], "what was made again is not made a third time"
+
+    done = mixexp("report", "outputs/runs", cwd=project / "elsewhere")
+    assert "unlike runs (3)" in done.stdout, done.stdout + done.stderr
+    for run in run_folders(folder):
+        environment(run, own_code=None)
+    assert "note" not in sweep(project, "seed=0,1,2", "retry=changed")[0], "a record without it is of any code"
+    assert "unlike" not in mixexp("report", "outputs/runs", cwd=project / "elsewhere").stdout
