@@ -74,10 +74,14 @@ def _not_admitted(target: str, admitted: Sequence[str]) -> str:
     if top not in beside and importlib.util.find_spec(top) is None:
         rest = target.removeprefix(top)
         near = "".join(f" Did you mean '{name}{rest}'?" for name in resembling(top, [*beside, *admitted]))
-        places = " or ".join(["the working directory", *map(str, own_folders()[1:])])
-        return f"there is no module {top} in {places}, nor is one installed.{near}"
+        return f"there is no module {top} in {_places()}, nor is one installed.{near}"
     more = override("trusted_modules", [*(name for name in admitted if name not in PROGRAM), top])
     return f"its module is not among {listed(admitted)}; to run code of your own, name it: {more}"
+
+
+def _places() -> str:
+    """The user's own folders in words."""
+    return " or ".join(["the working directory", *map(str, own_folders()[1:])])
 
 
 def _modules_beside() -> list[str]:
@@ -104,7 +108,8 @@ def _imported(target: str, module_name: str) -> Any:
         rest = target.removeprefix(error.name)
         near = [f"{name}{rest}" for name in resembling(error.name, there) if _has(name, rest)]
         known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
-        raise UserError(f"_target_ {target}: {error}.{closest(target, near) or known}") from error
+        where = "" if parent else f" in {_places()}"
+        raise UserError(f"_target_ {target}: {error}{where}.{closest(target, near) or known}") from error
     except SystemExit as error:  # it would end the program as if all were well
         raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
     except Exception as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
@@ -458,16 +458,17 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    of_its_own = BESIDE_SETTINGS["data_contents"]  # of which there is another warning
+    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]  # of which there are other warnings
     for (row, column), differing in table.unlike.items():
-        mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
+        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
 
 
-def _edited(runs: Iterable[Run]) -> list[str]:
-    """A warning where a data set's files have changed between the runs, which no setting tells."""
+def _edited(runs: Sequence[Run]) -> list[str]:
+    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting tells."""
     several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
-    return [f"The runs were made with {count} different contents of the same data set's files." for count in several]
+    data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
+    return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

@@ -25,6 +25,7 @@ import yaml
 
 from mixexp import metrics
 from mixexp.files import put_aside, write_atomically
+from mixexp.project import project_file
 from mixexp.text import one_line, shorten
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
@@ -188,6 +189,7 @@ def environment(**facts: Any) -> dict[str, Any]:
         "process": os.getpid(),
         **facts,
         "git": _git(_PROGRAM),
+        **({} if (project := project_file()) is None else {"project_file": os.path.relpath(project)}),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),

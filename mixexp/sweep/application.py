@@ -177,7 +177,9 @@ def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags
             raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
 
 
-_OWN = "options and experiments of your own lie in a folder that --config-dir names, as DIR/experiment/NAME.yaml for experiment=NAME"
+_OWN = (
+    "options and experiments of your own lie in a folder that --config-dir or mixexp.yaml names, as DIR/experiment/NAME.yaml for experiment=NAME"
+)
 
 
 def _is_multirun(flag: str) -> bool:
