@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from commands import mixexp
+from commands import mixexp, new_mixexp
+from test_report import leave
 
 from mixexp.build.own_code import source_of, sources
-from mixexp.run.reader import load_runs, read_environment, run_folders
+from mixexp.plan.changes import stale, to_remake
+from mixexp.report.compare import compare, document, sides
+from mixexp.report.leaderboard import leaderboard
+from mixexp.report.runs import gather
+from mixexp.report.summary import contrasts
+from mixexp.report.tables import build_table
+from mixexp.run.reader import everywhere, load_runs, load_state, read_environment, run_folders
+from mixexp.spec.table import of_metric
+from mixexp.sweep.one import earlier_end, set_aside
 
 LOSS = """from mixexp.loss.cross_entropy import CrossEntropy
 
@@ -173,3 +184,124 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
         environment(run, own_code=None)
     assert "note" not in sweep(project, "seed=0,1,2", "retry=changed")[0], "a record without it is of any code"
     assert "unlike" not in mixexp("report", "outputs/runs", cwd=project / "elsewhere").stdout
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_probe(launcher: str, project: Path) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    for name in ("my_loss", "helpers"):
+        (project / "work" / f"{name}.py").rename(project / "work" / "conf" / f"{name}.py")
+    own, cwd = ("--config-dir=../work/conf", "trusted_modules=[my_loss]"), project / "elsewhere"
+    start = new_mixexp if launcher == "joblib" else mixexp
+    done = start("-m", *own, "loss=scaled", *SMALL, "seed=0,1", "keep_checkpoint=true", f"hydra/launcher={launcher}", cwd=cwd)
+    assert "2 runs, 2 done" in done.stdout, done.stderr
+    run = run_folders(cwd / "outputs" / "runs")[0]
+    assert list(read_environment(run)["own_code"]) == ["my_loss"]
+    assert "No module named 'my_loss' in the working directory." in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
+    assert "probe_training_error.csv" in mixexp("probe", str(run), "probe=training_error", *own, cwd=cwd).stdout
+    write(project / "work" / "conf", helpers="def factor():\n    return 2\n")
+    done = mixexp("probe", str(run), "probe=training_error", "--again", *own, cwd=cwd)
+    assert "code of your own has changed since it was trained" in done.stderr and done.returncode == 0
+
+
+def planned(folder: Path, own_code: dict[str, str], retry: str | None) -> SimpleNamespace:
+    return SimpleNamespace(folder=folder, config=SimpleNamespace(own_code=own_code, retry=retry))
+
+
+def test_a_failed_run_is_tried_again_where_its_code_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text("RuntimeError: no\n")
+    (tmp_path / "environment.json").write_text(json.dumps({"own_code": {"a": "1"}}))
+
+    def left(own_code: dict[str, str], retry: str | None) -> bool:
+        run = planned(tmp_path, own_code, retry)
+        assert stale([run]) == [], "it is no finished run"
+        return earlier_end(run, to_remake([run])) is not None
+
+    assert left({"a": "1"}, "changed") and left({"a": "2"}, None)
+    assert not left({"a": "2"}, "changed") and not left({"a": "1"}, "failed")
+
+
+def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(list(leave(tmp_path / "whole").iterdir()))
+    for survives in range(count + 1):
+        folder = leave(tmp_path / f"run{survives}")
+        (folder / ".lock").touch()
+        before = {path.name: path.read_text() for path in folder.iterdir() if path.name != ".lock"}
+        done, rename = iter(range(survives)), Path.rename
+
+        def move(path: Path, target: Path, done: Iterator[int] = done, rename: Any = rename) -> Path:
+            if next(done, None) is None:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", move)
+        notes: list[str] = []
+        with contextlib.suppress(KeyboardInterrupt):
+            set_aside(folder, notes.append)
+        monkeypatch.setattr(Path, "rename", rename)
+        there = {path.name: path.read_text() for path in folder.rglob("*.*") if path.is_file() and path.name != ".lock"}
+        assert there == before and len(notes) == (survives == count) and (folder / ".lock").exists()
+        assert load_state(folder).outcome == ("finished" if survives == 0 else "unfinished" if survives == count else "damaged")
+        assert [run.folder for run in everywhere([folder])] == [folder] * (survives < count), "readers pass over what is set aside"
+
+
+# --- what reports make of it, on folders written by hand ---
+
+
+def leave_two(folder: Path, first: dict[str, str], second: dict[str, str]) -> None:
+    """Two settings with three seeds each, made with these hashes of the user's own modules."""
+    for mix, own in (("none", first), ("mixup", second)):
+        for seed, accuracy in enumerate((0.50, 0.53, 0.56)):
+            environment(leave(folder / f"{mix}{seed}", (accuracy + 0.1 * (mix == "mixup"),), mix=mix, seed=seed, table=None), own_code=own or None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "n"),
+    [({"a": "1"}, {"a": "1"}, 3), ({"a": "1"}, {"a": "2"}, 0), ({"a": "1"}, {"b": "2"}, 3), ({"a": "1"}, {}, 3), ({}, {}, 3)],
+    ids=["one version", "two versions", "two modules", "no record", "none"],
+)
+def test_a_difference_is_formed_unless_a_module_has_two_versions(first: dict[str, str], second: dict[str, str], n: int, tmp_path: Path) -> None:
+    leave_two(tmp_path, first, second)
+    table = build_table(load_runs(tmp_path))
+    assert [one.result.n for one in contrasts(table)] == [n] * (n > 0) and not table.unlike
+    assert [remark for remark in table.remarks if "versions" in remark] == ["The runs were made with 2 versions of a."] * (n == 0)
+
+
+def test_a_cell_of_two_versions_has_no_mean(tmp_path: Path) -> None:
+    leave_two(tmp_path, {"a": "1"}, {"a": "1"})
+    environment(tmp_path / "none2", own_code={"a": "2"})
+    table = build_table(load_runs(tmp_path))
+    assert list(table.unlike.values()) == [["the code of one's own"]]
+    copy = environment(leave(tmp_path / "copy", (0.9,), seed=0, table=None), own_code={"a": "2"})
+    assert copy and len(gather([tmp_path])[0]) == 7, "a run of another version is no copy"
+
+
+def test_two_folders_of_two_versions_are_unlike_and_it_is_listed(tmp_path: Path) -> None:
+    for name, version in (("old", "1" * 16), ("new", "2" * 16)):
+        leave_two(tmp_path / name, {"a": version}, {"b": "3"})
+    names = str(tmp_path / "old"), str(tmp_path / "new")
+    found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
+    assert [one.verdict("higher") for one in found.changes].count("unlike runs: they differ in the code of one's own") == 1
+    assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in document(found, of_metric("accuracy"), "last")
+
+
+def test_versions_of_a_method_are_ranked_apart_and_those_of_a_network_are_other_protocols(tmp_path: Path) -> None:
+    for seed in range(4):
+        for mix in ("none", "mixup"):
+            own = {"x": "1" * 8 if seed < 2 else "2" * 8, "net": "3"} if mix == "mixup" else {"net": "3"}
+            environment(leave(tmp_path / f"{mix}{seed}", (0.5,), mix=mix, seed=seed, model={"_target_": "net.Net"}), own_code=own)
+    rows = leaderboard(load_runs(tmp_path), "accuracy", "last")
+    # every mix of these folders is of the module x; "none" was recorded without it
+    assert sorted((row.method, len(row.values)) for row in rows) == [("mixup, x 111111", 2), ("mixup, x 222222", 2), ("none", 4)]
+    assert len({row.protocol for row in rows}) == 1
+    environment(tmp_path / "none0", own_code={"net": "4"})
+    rows = leaderboard(load_runs(tmp_path), "accuracy", "last")
+    assert len({row.protocol for row in rows}) == 2 and all("net" in row.words for row in rows)
+
+
+@pytest.mark.parametrize("record", [3, [1], {"a": [1]}, "x"], ids=str)
+def test_a_record_may_hold_anything(record: Any, tmp_path: Path) -> None:
+    leave_two(tmp_path, {"a": "1"}, {"a": "1"})
+    environment(tmp_path / "none0", own_code=record)
+    assert build_table(load_runs(tmp_path)).cells and leaderboard(load_runs(tmp_path), "accuracy", "last")
