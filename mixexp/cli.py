@@ -30,6 +30,7 @@ mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflo
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
+mixexp.yaml, here or above         config_dirs, trusted_modules, data_dir and output_dir for all commands: docs/own_code.md
 """
 
 

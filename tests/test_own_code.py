@@ -77,7 +77,10 @@ def found(name: str) -> tuple[str, set[str]]:
         ({"oc_mine": "from oc_pack.inner import b\n", "oc_pack/inner/b": "B = 1\n"}, "oc_pack/inner/b"),
         ({"oc_mine": "import oc_pack.a\n", "oc_pack/__init__": "", "oc_pack/a": ""}, "oc_pack/__init__"),
         ({"oc_mine/__init__": "from . import a\n", "oc_mine/a": "from .b import B\n", "oc_mine/b": "B = 1\n"}, "oc_mine/b"),
-        ({"oc_mine/__init__": "from .deep.a import A\n", "oc_mine/deep/a": "from ..b import B as A\n", "oc_mine/b": "B = 1\n"}, "oc_mine/b"),
+        (
+            {"oc_mine/__init__": "from .deep.a import A\n", "oc_mine/deep/a": "from ..b import B as A\n", "oc_mine/b": "B = 1\n"},
+            "oc_mine/b",
+        ),
         ({"oc_mine": "import oc_other\n", "oc_other": "import oc_mine\n"}, "oc_other"),
     ],
     ids=["itself", "helper", "helper's helper", "no __init__", "package above", "relative", "two above", "circle"],
@@ -108,7 +111,11 @@ def test_the_code_that_counts_is_the_imported_one(place: Path) -> None:
 
 def test_only_trusted_modules_that_change_numbers_count(place: Path) -> None:
     write(place, oc_mine="", oc_other="", oc_logger="")
-    config = {"loss": {"_target_": "oc_mine.Loss"}, "logger": {"_target_": "oc_logger.L"}, "mix": {"parts": [{"_target_": "oc_other.Part"}]}}
+    config = {
+        "loss": {"_target_": "oc_mine.Loss"},
+        "logger": {"_target_": "oc_logger.L"},
+        "mix": {"parts": [{"_target_": "oc_other.Part"}]},
+    }
     assert sources(config, ["oc_mine"]) == {}, "not imported"
     for name in ("oc_mine", "oc_other", "oc_logger"):
         importlib.import_module(name)
@@ -162,7 +169,9 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
     for planned in (True, False):
         out, errors = sweep(project, "seed=0,1,2", plan=planned)
         (line,) = [line for line in out.splitlines() if line.startswith("note: ")]
-        assert line.startswith("note: 3 finished runs were made with other code of your own than there is now: ") and "retry=changed" in line
+        assert (
+            line.startswith("note: 3 finished runs were made with other code of your own than there is now: ") and "retry=changed" in line
+        )
         assert "3 runs: 3 done" in out if planned else "3 done (3 of them before)" in out, errors
     assert losses(folder) == first
 
@@ -198,7 +207,9 @@ def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_p
     assert "2 runs, 2 done" in done.stdout, done.stderr
     run = run_folders(cwd / "outputs" / "runs")[0]
     assert list(read_environment(run)["own_code"]) == ["my_loss"]
-    assert "No module named 'my_loss' in the working directory." in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
+    assert (
+        "No module named 'my_loss' in the working directory." in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
+    )
     assert "probe_training_error.csv" in mixexp("probe", str(run), "probe=training_error", *own, cwd=cwd).stdout
     write(project / "work" / "conf", helpers="def factor():\n    return 2\n")
     done = mixexp("probe", str(run), "probe=training_error", "--again", *own, cwd=cwd)
@@ -253,7 +264,9 @@ def leave_two(folder: Path, first: dict[str, str], second: dict[str, str]) -> No
     """Two settings with three seeds each, made with these hashes of the user's own modules."""
     for mix, own in (("none", first), ("mixup", second)):
         for seed, accuracy in enumerate((0.50, 0.53, 0.56)):
-            environment(leave(folder / f"{mix}{seed}", (accuracy + 0.1 * (mix == "mixup"),), mix=mix, seed=seed, table=None), own_code=own or None)
+            environment(
+                leave(folder / f"{mix}{seed}", (accuracy + 0.1 * (mix == "mixup"),), mix=mix, seed=seed, table=None), own_code=own or None
+            )
 
 
 @pytest.mark.parametrize(
@@ -261,7 +274,9 @@ def leave_two(folder: Path, first: dict[str, str], second: dict[str, str]) -> No
     [({"a": "1"}, {"a": "1"}, 3), ({"a": "1"}, {"a": "2"}, 0), ({"a": "1"}, {"b": "2"}, 3), ({"a": "1"}, {}, 3), ({}, {}, 3)],
     ids=["one version", "two versions", "two modules", "no record", "none"],
 )
-def test_a_difference_is_formed_unless_a_module_has_two_versions(first: dict[str, str], second: dict[str, str], n: int, tmp_path: Path) -> None:
+def test_a_difference_is_formed_unless_a_module_has_two_versions(
+    first: dict[str, str], second: dict[str, str], n: int, tmp_path: Path
+) -> None:
     leave_two(tmp_path, first, second)
     table = build_table(load_runs(tmp_path))
     assert [one.result.n for one in contrasts(table)] == [n] * (n > 0) and not table.unlike

@@ -115,7 +115,9 @@ def test_folders_of_options_add_up_and_one_name_is_one_option(place: Path) -> No
     config = compose(["mix=mine", "loss=smooth"], typed[:1])
     assert config["loss"]["label_smoothing"] == 0.1
     option(place / "more", "mix/mine", "# Another one.\ndefaults: [mixup]\n")
-    with pytest.raises(UserError, match=r"conf/mix/mine\.yaml: \.\./more has an option mix=mine and would use that one; give yours another name$"):
+    with pytest.raises(
+        UserError, match=r"conf/mix/mine\.yaml: \.\./more has an option mix=mine and would use that one; give yours another name$"
+    ):
         config_dirs(typed[:1])
 
 
@@ -141,12 +143,25 @@ def test_it_acts_for_every_command(place: Path) -> None:
     assert "3 runs of 1 methods" in said("leaderboard")
     assert "3 of 3 runs" in said("report", "../results/runs")
     assert "1x8x8" in said("data", "digits")
-    option(place / "conf", "experiment/own", "# @package _global_\n# ours: mine.\nname: own\nhydra: {sweeper: {grid: [{mix: [mine], seed: [0]}]}}\n")
+    option(
+        place / "conf",
+        "experiment/own",
+        "# @package _global_\n# ours: mine.\nname: own\nhydra: {sweeper: {grid: [{mix: [mine], seed: [0]}]}}\n",
+    )
     assert "1 of 1 runs" in said("reproduce", "own", *SMALL[1:]) and (place / "results" / "own").is_dir()
     refused = said("mix=mien", code=2)
     assert f"One of your own would be {place / 'conf' / 'mix' / 'mien.yaml'}. Did you mean 'mine'?" in refused
     (place / "mixexp.yaml").write_text("outputs: a\n")
-    for words in (("list",), ("plan", "quickstart"), ("mix=none",), ("-m", "seed=0,1"), ("leaderboard",), ("claims",), ("reproduce", "quickstart"), ("data", "digits")):
+    for words in (
+        ("list",),
+        ("plan", "quickstart"),
+        ("mix=none",),
+        ("-m", "seed=0,1"),
+        ("leaderboard",),
+        ("claims",),
+        ("reproduce", "quickstart"),
+        ("data", "digits"),
+    ):
         assert said(*words, code=2).startswith(f"mixexp: {place / 'mixexp.yaml'}: outputs: no such key; there are "), words
 
 

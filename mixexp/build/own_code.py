@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
@@ -35,8 +36,8 @@ class Source(NamedTuple):
 
 def look_in(config_dirs: Iterable[Path], *others: Path) -> None:
     """Find modules of the user's own beside and in these folders of options from now on, and in the other folders."""
-    beside = [place for folder in config_dirs for place in (folder.absolute().parent, folder.absolute())]
-    _FOLDERS[:] = dict.fromkeys([*others, *beside])
+    places = [Path(os.path.abspath(folder)) for folder in config_dirs]
+    _FOLDERS[:] = dict.fromkeys([*others, *(folder for place in places for folder in (place.parent, place))])
 
 
 def own_folders() -> list[Path]:
@@ -145,6 +146,8 @@ def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
-    path = Path(spec.origin if spec is not None and spec.origin else "").absolute()
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).absolute()
     own = path.suffix == ".py" and not _INSTALLED & set(path.parts) and any(path.is_relative_to(folder) for folder in folders)
     return path if own else None

@@ -56,7 +56,7 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
     for fact, words in FACTS.items():
         names = [folder.name for folder, differing in found.items() if fact in differing]
         many, listed = len(names) > 1, ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
-        them, made = ("them", "runs were made") if many else ("it", "run was made")
-        advice = "" if again else f"; retry=changed makes {them} again, and loses nothing"
+        they, made = ("they are", "runs were made") if many else ("it is", "run was made")
+        advice = f"; {they} made again" if again else f"; with retry=changed {they} made again, and nothing is lost"
         notes += [f"note: {len(names)} finished {made} with {words}: {listed}{advice}"] * bool(names)
     return notes

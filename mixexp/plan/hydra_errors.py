@@ -163,21 +163,22 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Seque
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
         if not choices:
             return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
-        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{_yours(group, option, own)}{closest(option, choices)}"
+        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{_instead(group, option, choices, own)}"
     if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
         known = list(groups.get(group, ()))
-        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{_yours(group, option, own)}{closest(option, known)}"
+        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{_instead(group, option, known, own)}"
     return None
 
 
-def _yours(group: str, option: str, own: Sequence[Path]) -> str:
-    """Where an option of the user's own would lie; empty for a group of Hydra's."""
+def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path]) -> str:
+    """Where an option of the user's own would lie, but for a group of Hydra's, and the nearest one of the known."""
+    near = closest(option, known)
     if "/" in group:
-        return ""
+        return near
     if own:
-        return f" One of your own would be {own[0] / group / option}.yaml."
-    return f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml."
+        return f" One of your own would be {own[0] / group / option}.yaml.{near}"
+    return f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml.{near}"
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:

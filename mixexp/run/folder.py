@@ -35,6 +35,7 @@ MOST_FIGURES = 8
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 """Between the test columns and `seconds`, when a part of the training set is held out."""
 
+_PROGRAM = Path(__file__).parent
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
 FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", LOCK)
@@ -230,9 +231,6 @@ def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     own = {name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)}
     states = {name: _git(paths[0].parent, paths) for name, paths in own.items()}
     return {name: state for name, state in states.items() if state is not None}
-
-
-_PROGRAM = Path(__file__).parent
 
 
 @functools.cache  # a worker asks once, not once a run
