@@ -23,6 +23,7 @@ from mixexp.report.leaderboard import leaderboard
 from mixexp.report.runs import gather
 from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table
+from mixexp.run.folder import own_git
 from mixexp.run.reader import everywhere, load_runs, load_state, read_environment, run_folders
 from mixexp.spec.table import of_metric
 from mixexp.sweep.one import earlier_end, set_aside
@@ -121,6 +122,19 @@ def test_only_trusted_modules_that_change_numbers_count(place: Path) -> None:
         importlib.import_module(name)
     assert list(sources(config, ["oc_mine", "oc_other", "oc_logger"])) == ["oc_mine", "oc_other"]
     assert list(sources(config, ["oc_mine", "oc_ot"])) == ["oc_mine"]
+
+
+def test_a_file_that_the_repository_lacks_is_an_uncommitted_change(place: Path) -> None:
+    write(place / "a", mine="", helper="")
+    write(place / "b", mine="", helper="")
+    write(place / "none", mine="")
+    for name, added in (("a", "."), ("b", "mine.py")):
+        for words in (["init", "-q"], ["add", added], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+            subprocess.run(["git", *words], cwd=place / name, check=True)
+    ours = Path(__file__).resolve()
+    files = {name: [place / name / "mine.py", place / name / "helper.py"] for name in ("a", "b", "none")}
+    states = own_git({**files, "in_the_programs_own": [ours], "built_in": []})
+    assert {name: state["dirty"] for name, state in states.items()} == {"a": False, "b": True}
 
 
 # --- an edited loss ---
