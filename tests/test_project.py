@@ -38,7 +38,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path / "below")
     monkeypatch.delenv("MIXEXP_DATA", raising=False)
     yield tmp_path
-    SEARCHED.clear()
     look_in([])
     ConfigStore.instance().store("mixexp_project", {}, package="_global_", provider="mixexp")
 
@@ -98,7 +97,7 @@ def test_what_is_typed_and_an_experiments_own_beat_it(place: Path, monkeypatch: 
     config = compose(["mix=mine"])
     assert config["choices"]["mix"] == "mine" and config["trusted_modules"] == ["pj_mixes"]
     assert (config["data_dir"], config["output_dir"]) == (str(place / "sets"), str(place / "results"))
-    assert compose(["experiment=own"])["output_dir"] == "theirs"
+    assert compose(["experiment=own"])["output_dir"] == "theirs" and SEARCHED == []
     config = compose(["experiment=own", "output_dir=typed", "data_dir=here", "trusted_modules=[json]"])
     assert (config["output_dir"], config["data_dir"], config["trusted_modules"]) == ("typed", str(place / "below" / "here"), ["json"])
     monkeypatch.setenv("MIXEXP_DATA", str(place / "machine"))

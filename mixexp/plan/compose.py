@@ -30,30 +30,34 @@ from mixexp.settings import CONF
 
 def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A resolved configuration outside a Hydra application, with options from further folders too; raises UserError."""
-    folders = prepare(folders)
-    groups = options([CONF, *folders])
-    parsed = parse(overrides, groups)
-    refuse(parsed, groups)
-    refuse_several(parsed, groups, ())
-    with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = resolve(composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True)), overrides)[0]
+    with own_options(folders) as own:
+        groups = options([CONF, *own])
+        parsed = parse(overrides, groups)
+        refuse(parsed, groups)
+        refuse_several(parsed, groups, ())
+        with explained(overrides, own), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = resolve(composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True)), overrides)[0]
     if config.get("edition") is not None and all(override.key_or_group != "name" for override in parsed):
         config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
     return config
 
 
-def prepare(typed: Sequence[Path]) -> list[Path]:
-    """All folders of the user's options, those typed and those of mixexp.yaml, after making Hydra and `locate` know them.
+@contextlib.contextmanager
+def own_options(typed: Sequence[Path]) -> Iterator[list[Path]]:
+    """Inside, Hydra finds options in all of the user's folders, those typed and those of mixexp.yaml, which it gives.
 
-    From now on in this process, Hydra finds the options in them and has the settings of mixexp.yaml, and modules of the user's own are
-    found beside them. Raises UserError where a folder or mixexp.yaml is wrong.
+    Its settings of mixexp.yaml are those of now, and modules of the user's own are found beside the folders from now on in this process.
+    Raises UserError where a folder or mixexp.yaml is wrong.
     """
-    folders, here = config_dirs(typed), project()
-    SEARCHED[:] = folders
+    folders, here, before = config_dirs(typed), project(), list(SEARCHED)
     look_in(folders, *([] if here.path is None else [here.path.parent]))
     Plugins.instance()  # now: Hydra imports its plugins once, and ours stores settings of no file
     ConfigStore.instance().store("mixexp_project", here.settings, package="_global_", provider="mixexp")
-    return folders
+    SEARCHED[:] = folders
+    try:
+        yield folders
+    finally:
+        SEARCHED[:] = before
 
 
 @contextlib.contextmanager

@@ -48,10 +48,9 @@ def application(words: Sequence[str]) -> None:
         sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
         return _job(config, overrides, folders, typed)
 
-    from mixexp.plan.compose import explained, prepare
+    from mixexp.plan.compose import explained, own_options
 
-    prepare(folders)
-    with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
+    with own_options(folders), explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
         # a folder that is not there
         warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
@@ -211,7 +210,7 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
 
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
-    from mixexp.plan.compose import explained, prepare
+    from mixexp.plan.compose import explained, own_options
     from mixexp.plan.composer import composed
     from mixexp.sweep.one import single
 
@@ -219,8 +218,7 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
     alone = job.mode == RunMode.RUN
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
     try:
-        prepare(folders)
-        with explained(words, folders, typed):
+        with own_options(folders), explained(words, folders, typed):
             return single(composed(OmegaConf.merge({"hydra": job}, config)), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # out past Hydra, which would put a line of its own before the message
