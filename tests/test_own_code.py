@@ -269,6 +269,9 @@ def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(tmp_path: Pa
         assert there == before and len(notes) == (survives == count) and (folder / ".lock").exists()
         assert load_state(folder).outcome == ("finished" if survives == 0 else "unfinished" if survives == count else "damaged")
         assert [run.folder for run in everywhere([folder])] == [folder] * (survives < count), "readers pass over what is set aside"
+        if 0 < survives < count:
+            set_aside(folder, notes.append)  # as when the run is made again after all
+            assert {path.name: path.read_text() for path in (folder / ".earlier").rglob("*.*") if path.is_file()} == before
 
 
 # --- what reports make of it, on folders written by hand ---

@@ -81,7 +81,7 @@ def other_data(first: Run, second: Run) -> bool:
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """True for two runs that differ in what no setting has: the same data set's files, the same modules, or the resolved precision."""
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's version, the precision."""
     if edited_modules((first, second)):
         return True
     precisions = [run.environment.get("bfloat16") for run in (first, second)]

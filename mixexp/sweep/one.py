@@ -161,8 +161,9 @@ def iterate(
         state = load_state(run.folder)
         if state.over and not to_remake([run]):
             return state.result
-        if state.over:
+        if state.over or (state.outcome == "damaged" and (run.folder / EARLIER).exists()):
             set_aside(run.folder, note)
+            state = load_state(run.folder)
         for name in FILES:
             put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
         outside = after.enter_context(output_to_file(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
@@ -228,12 +229,13 @@ def _family(folder: str) -> str:
 def set_aside(folder: Path, note: Callable[[str], None]) -> None:
     """Keep all that a run left in a folder below its own that readers pass over, so that the run can be made again.
 
-    Ended at any moment, it leaves a run that is over or a damaged one, and loses nothing.
+    Ended at any moment, it leaves a run that is over or a damaged one, which it is then asked to go on with.
     """
     aside = folder / EARLIER / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{secrets.token_hex(2)}"
     aside.mkdir(parents=True)
     files = [path for path in folder.iterdir() if path.name not in (LOCK, EARLIER)]
-    for path in sorted(files, key=lambda path: path.name == "result.json"):  # which says that the others are whole
+    # without metrics.csv a run is damaged, with result.json it is not to be gone on with
+    for path in sorted(files, key=lambda path: (path.name == "result.json", path.name != "metrics.csv")):
         path.rename(aside / path.name)
     note(f"made with other data or code than there is now; what it left is kept in {aside.relative_to(folder)}, and the run is made again")
 

@@ -167,7 +167,7 @@ def _misfits(settings: Settings, config: RunConfig) -> list[str]:
         errors.append("hydra.sweeper.rule = best_validation: no part is held out; it needs validation above 0")
     unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset]
     if config.retry == "changed":
-        errors.append("retry = changed: of sweeps alone; a search under another name=... tries again what its trials were")
+        errors.append("retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=... makes them anew")
     if unused:
         errors.append(f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works on it")
     return errors
