@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
-from mixexp.plan.options import describe, expand_home, options, user_folders
+from mixexp.plan.options import config_dirs, describe, expand_home, options, user_folders
+from mixexp.project import project
 from mixexp.settings import CONF
 
 USAGE = """\
@@ -31,6 +32,7 @@ mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflo
 mixexp list [GROUP]                every option of every group with its description
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
+mixexp.yaml, here or above         config_dirs, trusted_modules, data_dir and output_dir for all commands: docs/own_code.md
 """
 
 
@@ -79,14 +81,16 @@ def _list(words: list[str]) -> None:
     folders, words = user_folders(words)
     if len(words) > 1:
         raise UserError(f"list takes one group at most, not {' '.join(words)}")
-    print(describe([CONF, *folders], words[0] if words else None))
+    print(describe([CONF, *config_dirs(folders)], words[0] if words else None))
+    if not words and (path := project().path) is not None:
+        print(f"{path} holds here.")
 
 
 def _report(words: list[str]) -> None:
     from mixexp.report.commands import report
 
     folders, words = user_folders(words)
-    report(words, [CONF, *folders])
+    report(words, [CONF, *config_dirs(folders)])
 
 
 def _compare(words: list[str]) -> None:
@@ -106,7 +110,7 @@ def _claims(words: list[str]) -> None:
     from mixexp.report.commands import claims
 
     folders, words = user_folders(words)
-    folders = [CONF, *folders]
+    folders = [CONF, *config_dirs(folders)]
     claims(words, folders, lambda groups: known(folders, groups))
 
 
@@ -117,7 +121,7 @@ def _probe(words: list[str]) -> None:
     needed = "probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
     names, overrides = _split([word for word in words if word != "--again"], needed)
     if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
-        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *folders]).get('probe', ()))}")
+        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('probe', ()))}")
 
     import torch
 
@@ -152,7 +156,7 @@ def _log(words: list[str]) -> None:
     folders, words = user_folders(words)
     names, overrides = _split(words, "log: name a folder of runs, such as outputs/quickstart")
     if not any(word.startswith("logger=") for word in overrides):
-        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *folders]).get('logger', ()))}")
+        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('logger', ()))}")
 
     from mixexp.sweep import relog
 
@@ -251,7 +255,7 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *folders]))))
+            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *config_dirs(folders)]))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -78,7 +78,7 @@ def train(
 
     # -- from where an earlier attempt stopped, or a shorter run ended
     mode = speed.mode(run.device, config.threads, flops)
-    made_by = {**compatibility_key(run, config.trusted), "speed": mode.name, "data": parts.contents}
+    made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training

@@ -103,7 +103,7 @@ def play(
             sums[who] += minimised.detach()
 
     # -- from where an earlier attempt stopped
-    made_by = {**compatibility_key(run, config.trusted), "data": splits.digest}
+    made_by = {**compatibility_key(run, config.own_code), "data": splits.digest}
     modules = {"generator": generator, "discriminator": discriminator}
     stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
     session = Session(folder, config, budget.steps, made_by, stateful)

@@ -27,8 +27,7 @@ from mixexp.plan.loops import task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
-from mixexp.run.data import load, placed
-from mixexp.run.reader import read_environment
+from mixexp.run.data import placed
 from mixexp.run.sizes import TooLargeLine
 from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.settings import flatten, lookup
@@ -199,24 +198,6 @@ def idle_words(run: RunSpec) -> list[str]:
     idle = {"alpha": run.config.alpha is None, "mix_layer": run.config.choices["mix_layer"] is None}
     mix = run.config.choices["mix"]
     return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
-
-
-def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """A note about finished runs whose data set's files have changed since: the sweep would skip them."""
-    names, contents = [], {}
-    for run in runs:
-        trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
-        if trained_on is None:
-            continue
-        data = run.config.part("dataset")
-        if data not in contents:
-            contents[data] = load(data.dataset, data.trusted)[1].digest
-        names += [run.folder.name] * (trained_on != contents[data])
-    many, listed = len(names) > 1, ", ".join(names[:5]) + ", ..." * (len(names) > 5)
-    return [
-        f"note: {len(names)} finished run{'s were' if many else ' was'} made with other contents of the data set's files than they have "
-        f"now: {listed}; remove the folder{'s' * many} to train on what is there now"
-    ] * bool(names)
 
 
 def _words(refusal: Refusal, total: int) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.arguments import Parser
-from mixexp.errors import UserError, closest, show
+from mixexp.errors import Parser, UserError, closest, show
 from mixexp.metrics import RULES
+from mixexp.project import outputs
 from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
@@ -47,7 +47,7 @@ def compare(words: list[str]) -> None:
     parser = Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
     parser.add_argument("first", help="a folder of runs, or a git commit")
     parser.add_argument("second", help="another one")
-    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
+    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[outputs()], metavar="DIR", help="where the runs of commits are (default: outputs)")
     parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
@@ -66,7 +66,7 @@ def compare(words: list[str]) -> None:
 def leaderboard(words: list[str]) -> None:
     """Print the methods ranked under each protocol."""
     parser = Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
-    parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
+    parser.add_argument("directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)")
     parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
@@ -101,7 +101,7 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
     relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
-    decided = decide(relatives, everywhere(arguments.runs or places(relatives, Path("outputs"))))
+    decided = decide(relatives, everywhere(arguments.runs or places(relatives, outputs())))
     if asked:  # the correction is over all claims of an article, whichever are shown
         decided = only(decided, asked)
     if arguments.json:

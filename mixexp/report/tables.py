@@ -13,7 +13,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
@@ -247,8 +247,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
     table.remarks.extend(_pooled(table))
-    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
-    table.remarks.extend(f"The runs were made with {count} different contents of the same data set's files." for count in several)
+    table.remarks.extend(_edited(runs))
     table.remarks.extend(_short(runs, scores))
     return table
 
@@ -455,10 +454,17 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    of_its_own = BESIDE_SETTINGS["data_contents"]  # of which there is another warning
+    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]  # of which there are other warnings
     for (row, column), differing in table.unlike.items():
-        mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
+        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
+
+
+def _edited(runs: Sequence[Run]) -> list[str]:
+    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting tells."""
+    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
+    data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
+    return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

@@ -14,14 +14,15 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, show
+from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
-from mixexp.plan.plan import Plan, plan, stale
+from mixexp.plan.plan import Plan, plan
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.sweep.estimate import DurationModel
 from mixexp.sweep.one import earlier_end, failures_of, print_notes
 from mixexp.sweep.pool import Outcomes, run_all, slots_for
-from mixexp.sweep.status import PlannedRun, at_work, describe, keep_plan, plan_name, scan
+from mixexp.sweep.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
@@ -73,7 +74,11 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     sweep = plan(cells, words)
     if sweep.runs:
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
-        runs = scan(sweep.folder, _planned(sweep))
+        again = {folder.name for folder in to_remake(sweep.runs)}
+        runs = [
+            RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
+            for status in scan(sweep.folder, _planned(sweep))
+        ]
         show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining))
     sweep.check()
     if sweep.too_large:
@@ -104,8 +109,9 @@ def _run_sweep(
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
     """The outcomes of runs that are over or have failed for good, and the runs to do, the longest first."""
     outcomes, waiting = Outcomes(), []
+    again = to_remake(runs)
     for run in runs:
-        state = earlier_end(run)
+        state = earlier_end(run, again)
         if state is None:
             waiting.append(run)
         elif state.over:
