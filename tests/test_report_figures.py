@@ -25,11 +25,12 @@ from PIL import Image
 from test_report import TABLE, leave
 
 from mixexp.errors import UserError
-from mixexp.report.figures import KINDS, caption, draw, figure_problem, save, standard, style
+from mixexp.report.figures import KINDS, caption, draw, save, standard, style
 from mixexp.report.figures.classes import confusion_of
 from mixexp.report.tables import Entry, Table, build_table, runs_of
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs
+from mixexp.spec.figures import figure_problem
 
 CLASSES = ("cat", "dog", "frog")
 HOSTILE = ("$x_1$ & <b>", "日本語の名前", "a" * 200, "_hidden", "tab\tnew\nline\x00")

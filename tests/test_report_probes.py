@@ -11,11 +11,12 @@ from PIL import Image
 from test_report import TABLE, leave, read
 
 from mixexp.errors import UserError
-from mixexp.report.figures import draw, figure_problem
+from mixexp.report.figures import draw
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_table
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs
+from mixexp.spec.figures import figure_problem
 from mixexp.spec.table import table_problems
 
 MEASURES: dict[str, Any] = {

@@ -27,6 +27,7 @@ from mixexp.report.tables import Table, build_tables
 from mixexp.run.reader import run_folders
 from mixexp.settings import CONF, lookup
 from mixexp.spec.experiments import experiments, of_runs
+from mixexp.spec.figures import figure_problem
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
 PAGE = "report.html"
@@ -206,7 +207,7 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
         return [], []
     from mixexp.report import figures  # matplotlib costs half a second that tables need not pay
 
-    problems = [figures.figure_problem(spec) for spec in table.spec["figures"]]
+    problems = [figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:

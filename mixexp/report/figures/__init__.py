@@ -1,4 +1,4 @@
-"""A table's figures: which kinds there are, what is wrong with a description of one, drawing and saving."""
+"""A table's figures: drawing and saving each kind, and those of every report."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mixexp.errors import closest
 from mixexp.files import atomically
-from mixexp.report.figures.classes import CONFUSION, MOST_MATRICES, PER_CLASS, spread
+from mixexp.report.figures.classes import CONFUSION, PER_CLASS, spread
 from mixexp.report.figures.cost import COST
 from mixexp.report.figures.lines import AGAINST, CURVES, entries_of
 from mixexp.report.figures.probes import ANIMATION, IMAGES, PROBE, SCATTER
 from mixexp.report.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
+from mixexp.spec.figures import complete
 from mixexp.text import sanitize
 
 SECONDS_A_FRAME = 0.25
@@ -38,45 +38,17 @@ KINDS = {
     "against": AGAINST, "curves": CURVES, "confusion": CONFUSION, "per_class": PER_CLASS, "cost": COST, "images": IMAGES,
     "probe": PROBE, "scatter": SCATTER, "animation": ANIMATION,
 }  # fmt: skip
-ALLOWED = {**dict.fromkeys(("by", "each"), ("rows", "columns")), **dict.fromkeys(("x_scale", "y_scale"), ("linear", "log"))}
-
-
-def figure_problem(spec: Any) -> str:
-    """The error of one entry of ``table.figures``; empty when there is none."""
-    if not isinstance(spec, Mapping) or not spec.get("file"):
-        return f"table.figures has {spec!r}; each figure needs a file and a kind."
-    name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
-    if kind is None:
-        return f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are known.{closest(str(spec.get('kind')), KINDS)}"
-    strange = [key for key in spec if key not in kind.settings and key not in ("file", "kind")]
-    if strange:
-        return f"{name}: there is no key {strange[0]!r} for kind {spec['kind']}.{closest(strange[0], kind.settings)}"
-    for key in kind.needs:
-        if not spec.get(key):
-            return f"{name}: kind {spec['kind']} needs {key}."
-    for key in ("most", "count"):
-        if key in spec and (isinstance(spec[key], bool) or not isinstance(spec[key], int) or not 1 <= spec[key] <= MOST_MATRICES):
-            return f"{name}: {key} is {spec[key]!r}; a whole number from 1 to {MOST_MATRICES} was expected."
-    for key in ("only", "steps"):
-        if spec.get(key) is not None and not isinstance(spec[key], list):
-            return f"{name}: {key} is {spec[key]!r}; a list was expected."
-    for key, allowed in ALLOWED.items():
-        if key in spec and spec[key] not in allowed:
-            return f"{name}: {key} is {spec[key]!r}; {' or '.join(allowed)} was expected."
-    return ""
 
 
 def draw(table: Table, spec: Mapping[str, Any]) -> Figure | Animation:
     """The figure that one sound entry of ``table.figures`` asks for; raises UserError where its runs have nothing to show."""
-    kind = KINDS[spec["kind"]]
     with _styled():
-        return kind.draw(table, {**kind.settings, **spec})
+        return KINDS[spec["kind"]].draw(table, complete(spec))
 
 
 def caption(table: Table, spec: Mapping[str, Any]) -> str:
     """One sentence on a figure that can be drawn: what it shows, by which selection rule, what its bands are, and of how many runs."""
-    kind = KINDS[spec["kind"]]
-    return kind.caption(table, {**kind.settings, **spec})
+    return KINDS[spec["kind"]].caption(table, complete(spec))
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:

@@ -19,8 +19,8 @@ from mixexp.report.figures.style import SMALL, Kind, grid, legend, named, of, pa
 from mixexp.report.stats import Statistic
 from mixexp.report.tables import Entry, Table, label, runs_of
 from mixexp.run.reader import Run
+from mixexp.spec.figures import MOST_MATRICES
 
-MOST_MATRICES = 12
 ABOUT_ALIKE = 1.25
 """Times that a class may have the training images of another one to count as one of its size."""
 MOST_NUMBERED, MOST_NAMED = 12, 20
@@ -280,5 +280,5 @@ def training_counts(run: Run, classes: int) -> list[int]:
     return counts
 
 
-CONFUSION = Kind(confusion, {"only": None, "most": 6}, confusion_caption)
-PER_CLASS = Kind(per_class, {"by": "columns", "each": "rows", "only": None}, per_class_caption)
+CONFUSION = Kind(confusion, confusion_caption)
+PER_CLASS = Kind(per_class, per_class_caption)

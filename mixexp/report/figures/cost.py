@@ -129,4 +129,4 @@ def _point(table: Table, run: Run) -> tuple[float, float] | None:
     return (float(seconds), score) if sound else None
 
 
-COST = Kind(cost, {"by": "columns"}, cost_caption)
+COST = Kind(cost, cost_caption)

@@ -352,12 +352,5 @@ def capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-AGAINST = Kind(
-    against,
-    {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
-    against_caption,
-    needs=("x",),
-)
-CURVES = Kind(
-    curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"}, curves_caption
-)
+AGAINST = Kind(against, against_caption)
+CURVES = Kind(curves, curves_caption)

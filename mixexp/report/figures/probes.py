@@ -356,20 +356,7 @@ def decoded(word: str, probe: str) -> np.ndarray:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
 
 
-PROBE = Kind(
-    lines,
-    {
-        "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
-        "x_scale": "linear", "y_scale": "linear",
-    },
-    lines_caption,
-    needs=("probe", "x", "y"),
-)  # fmt: skip
-SCATTER = Kind(
-    scatter,
-    {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
-    scatter_caption,
-    needs=("probe", "x", "y"),
-)
-ANIMATION = Kind(animation, SCATTER.settings, animation_caption, SCATTER.needs)
-IMAGES = Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6}, images_caption)
+PROBE = Kind(lines, lines_caption)
+SCATTER = Kind(scatter, scatter_caption)
+ANIMATION = Kind(animation, animation_caption)
+IMAGES = Kind(images, images_caption)

@@ -56,12 +56,10 @@ LETTERS_AN_INCH = 17
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: its function, its settings with their defaults, a sentence on it, and the settings that have to be given."""
+    """The drawing of a kind of figure, and a sentence on what is drawn; its options are in mixexp.spec.figures."""
 
     draw: Callable[[Table, Mapping[str, Any]], Figure | Animation]
-    settings: Mapping[str, Any]
     caption: Callable[[Table, Mapping[str, Any]], str]
-    needs: tuple[str, ...] = ()
 
 
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
