@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,27 @@ from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.identity import ALIAS, canonical, differences, run_id
-from mixexp.plan.loops import task
+from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
 from mixexp.run.data import load, placed
+from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.reader import read_environment
 from mixexp.run.sizes import TooLargeLine
 from mixexp.run.spec import RunConfig, RunSpec
-from mixexp.settings import flatten, lookup
+from mixexp.settings import flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
+from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.grid import as_override, block_cells, value_of
-from mixexp.spec.table import table_problems
+from mixexp.spec.keys import SETTING
+from mixexp.spec.measured import Measured, measures_of, together
+from mixexp.spec.table import AXES, DEFAULTS, table_problems
+
+
+MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
+"""Settings that decide what a run measures."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +131,15 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, uses_alpha), cell, overrides))
-    of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
+    references = _References(cells[0])
+    trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
+    of_all = [*_table([config for config, _ in resolved], trainable, references.measuring), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
         of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
-    references = _References(cells[0])
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
@@ -156,17 +165,47 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
     return [f"{given[0]}: the budget here is steps = {config['steps']}, beside which epochs does nothing; give steps, or steps=null"]
 
 
-def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The errors of the table that a report is to make of the runs, before they are trained."""
+def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]) -> list[str]:
+    """The errors of the table that a report is to make of the runs, before they are trained.
+
+    trainable: the same runs where nothing else is wrong with them; what they will measure is known only then. others: the experiment's
+    own runs, which are in the same table: what these runs lack, narrowed or changed on the command line, those may have.
+    """
     table = configs[0].get("table")
     if not isinstance(table, dict):
         return []
     problems = list(table_problems(table).values())
-    for axis in ("rows", "columns"):
-        key = (table.get(axis) or {}).get("key")
+    figures = table["figures"] if isinstance(table.get("figures"), list) else []
+    problems += filter(None, map(figure_problem, figures))
+    if problems:
+        return problems
+    keys = {f"table.{axis}.key": table[axis].get("key") for axis in AXES}
+    keys |= {f"figure {spec['file']}: x": spec["x"] for spec in figures if "x" in spec and KINDS[spec["kind"]].options["x"].values is SETTING}
+    for place, key in keys.items():
         if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
-            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
+            problems.append(f"{place} = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
+    if trainable and _not_measured(table, figures, trainable):
+        problems += _not_measured(table, figures, [*trainable, *others()])
     return problems
+
+
+def _not_measured(table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], configs: Sequence[RunConfig]) -> list[str]:
+    """The errors of metrics and figures of a sound table that no run will have."""
+    there = together(loop_of(config).writes(config) for config in configs)
+    metric, measures = table.get("metric") or DEFAULTS["metric"], list(measures_of(table))
+    problems = [f"table.metric = {metric}: {problem}" for problem in [there.metric_problem(metric)] if problem]
+    for place, label, measure in measures:
+        if problem := there.metric_problem(measure["metric"], measure.get("where") or ()):
+            problems.append(f"{place}, {label}: {measure['metric']}: {problem}")
+    problems += filter(None, (there.figure_problem(spec, [label for _, label, _ in measures]) for spec in figures))
+    return [problem + _how(problem, there) for problem in dict.fromkeys(problems)]
+
+
+def _how(problem: str, there: Measured) -> str:
+    """The setting with which runs would have what they lack, in a sentence; empty where none is known."""
+    if re.search(r"\bval_", problem) and not any(name.startswith("val_") for name in there.metrics):
+        return f" validation=0.1 gives {', '.join(VALIDATION_COLUMNS)}."
+    return " A probe writes it: probe=NAME, which mixexp list probe names." if " probe_" in problem and "no run has" in problem else ""
 
 
 def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
@@ -241,6 +280,16 @@ class _References:
             return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
 
         self._grid = grid
+        self._cell = cell
+
+    def measuring(self) -> list[RunConfig]:
+        """Runs of the experiment and of its edition, one for each way in which theirs measure; none without an experiment."""
+        experiment = self._cell.choices.get("experiment")
+        if experiment is None:
+            return []
+        cells = [*self._grid(False), *(self._grid(True) if self._cell.edition else ())]
+        ways = {tuple(f"{key}={text}" for key, (text, _) in cell.items() if under(key, MEASURING)) for cell in cells}
+        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in sorted(ways)]
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.

@@ -23,7 +23,7 @@ class Between(Probe):
     Differs from the paper: what the gradient is of is not stated there ("of the model"), nor are the pairs.
     """
 
-    files = ("between",)
+    files = {"between": ("lam", "miss", "gradient_norm", "pairs")}
 
     def __init__(self, pairs: Annotated[int, Field(gt=0)] = 1000, points: Annotated[int, Field(ge=2)] = 11) -> None:
         self.pairs, self.points = pairs, points

@@ -46,7 +46,7 @@ class Entanglement(Probe):
     Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
     """
 
-    files = ("entanglement",)
+    files = {"entanglement": ("layer", "temperature", "loss", "minimum")}
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ class Fisher(Probe):
     Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
     """
 
-    files = ("fisher",)
+    files = {"fisher": ("layer", "criterion", "between", "within")}
 
     def __init__(
         self,

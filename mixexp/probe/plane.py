@@ -21,7 +21,7 @@ class Plane(Probe):
     Differs from the paper: the fraction is ours; there is a picture.
     """
 
-    files = ("plane", "unsure")
+    files = {"plane": ("x", "y", "probability"), "unsure": ("unsure",)}
 
     def __init__(self, side: Annotated[int, Field(ge=2, le=1000)] = 41, unsure: Annotated[float, Field(gt=0, lt=0.5)] = 0.1) -> None:
         self.side, self.unsure = side, unsure

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mixexp.probe import Facts, Probe, Rows, Subject
+from mixexp.probe import Facts, Probe, Rows, Subject, columns_of
 
 
 class Several(Probe):
@@ -10,8 +10,8 @@ class Several(Probe):
         if not probes:
             raise ValueError("probe: names no probe that it is made of")
         self.probes = probes
-        self.files = tuple(file for probe in probes.values() for file in probe.files)
-        if len(set(self.files)) < len(self.files):
+        self.files = {file: columns for probe in probes.values() for file, columns in columns_of(probe).items()}
+        if len(self.files) < sum(len(probe.files) for probe in probes.values()):
             raise ValueError(f"probe: two of {', '.join(probes)} write to the same file")
         if len({probe.while_training for probe in probes.values()}) > 1:
             early = [name for name, probe in probes.items() if probe.while_training]

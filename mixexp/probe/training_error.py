@@ -20,7 +20,10 @@ class TrainingError(Probe):
     there is not stated. With noise among all C classes that is one in C of the redrawn.
     """
 
-    files = ("training_error", "generalisation")
+    files = {
+        "training_error": ("labels", "error", "error_true", "loss", "samples"),
+        "generalisation": ("train_error", "test_error", "gap", "train_loss", "test_loss", "loss_gap"),
+    }
 
     def __init__(self, while_training: bool = False) -> None:
         self.while_training = while_training
