@@ -20,13 +20,14 @@ mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow 
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
 mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch: every S seconds (2) until all is over
-mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
+mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation; --help:
+                                   --table, --metric, --rows, --columns, --order, --where, --figure, ... change what they show
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
-mixexp list [GROUP]                every option of every group with its description
+mixexp list [GROUP]                every option of every group with its description; list table, list figures: what a report can show
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
 """
@@ -217,6 +218,7 @@ def _status(words: list[str]) -> None:
 
 def _reproduce(words: list[str]) -> None:
     from mixexp.plan.compose import compose, is_sweep
+    from mixexp.report.changes import typed
     from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
     from mixexp.sweep.application import application
@@ -237,7 +239,8 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *folders]))))
+            changes = typed(config["table"], overrides)
+            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *folders], changes=changes))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -197,7 +197,9 @@ def _not_measured(table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]
     for place, label, measure in measures:
         if problem := there.metric_problem(measure["metric"], measure.get("where") or ()):
             problems.append(f"{place}, {label}: {measure['metric']}: {problem}")
-    problems += filter(None, (there.figure_problem(spec, [label for _, label, _ in measures]) for spec in figures))
+    for spec in figures:
+        if problem := there.figure_problem(spec, [label for _, label, _ in measures]):
+            problems.append(f"figure {spec['file']}: {problem}")
     return [problem + _how(problem, there) for problem in dict.fromkeys(problems)]
 
 

@@ -66,7 +66,7 @@ class Measured:
             problems.append(self.probe_problem(beside["probe"], [beside["x"], beside["y"], *beside.get("where", {})]))
         if spec["kind"] in ("confusion", "per_class") and not self.matrices:
             problems.append(f"kind {spec['kind']} shows confusion matrices, and no run has one.")
-        return next((f"figure {spec['file']}: {problem}" for problem in problems if problem), "")
+        return next(filter(None, problems), "")
 
 
 def together(parts: Iterable[Measured]) -> Measured:

@@ -18,7 +18,7 @@ KEYS = {
     "scale": Key(100, FACTOR, "the factor for display: 100 shows fractions in per cent"),
     "decimals": Key(2, whole(0, 12), "the digits behind the point"),
     "better": Key("higher", HIGHER, "the direction of a better number"),
-    "rule": Key("last", one_of(*RULES), "the evaluation that counts for a run: " + ", ".join(f"{rule} ({words})" for rule, words in RULES.items())),
+    "rule": Key("last", one_of(*RULES), f"the evaluation that counts for a run: {', '.join(RULES.values())}"),
     "statistic": Key("mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"),
     "rows": Key({}, MAPPING, "the rows: a key, values or measures"),
     "columns": Key({}, MAPPING, "the columns, in the same way"),
