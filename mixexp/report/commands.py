@@ -32,8 +32,8 @@ class _Parser(argparse.ArgumentParser):
     """Refuses words as the other commands do: one message, with the nearest choice."""
 
     def error(self, message: str) -> NoReturn:
-        match = re.search(r"invalid choice: '([^']*)'", message)
-        near = closest(match[1], RULES) if match else ""
+        match = re.search(r"(invalid choice: '|unrecognized arguments: )([^' ]*)", message)
+        near = closest(match[2], RULES if match[1].startswith("invalid") else self._option_string_actions) if match else ""
         raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
 
 

@@ -11,6 +11,10 @@ from mixexp.spec.table import AXIS, KEYS, MEASURE
 from mixexp.text import in_hydra
 
 
+NEEDED = "needed"
+"""In the place of the default of a key that has none."""
+
+
 class Section(NamedTuple):
     """Keys that stand together: what they are of, and each with its default, its values and its meaning."""
 
@@ -39,11 +43,14 @@ def as_text(sections: list[Section]) -> str:
     blocks = []
     for section in sections:
         width = max(len(name) for name, *_ in section.keys)
-        lines = [f"  {name:<{width}}  {meaning} ({values}; {default})" for name, default, values, meaning in section.keys]
+        lines = [
+            f"  {name:<{width}}  {meaning} ({values}; {'default ' * (default != NEEDED)}{default})"
+            for name, default, values, meaning in section.keys
+        ]
         blocks.append("\n".join([f"{section.name}: {section.meaning}", *lines]))
     return "\n\n".join(blocks)
 
 
 def _section(name: str, meaning: str, keys: Mapping[str, Key]) -> Section:
-    rows = [(name, "needed" if key.needed else f"default {in_hydra(key.default)}", key.values.words, key.meaning) for name, key in keys.items()]
+    rows = [(name, NEEDED if key.needed else in_hydra(key.default), key.values.words, key.meaning) for name, key in keys.items()]
     return Section(name, meaning, rows)
