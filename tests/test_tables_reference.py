@@ -29,7 +29,7 @@ from mixexp.spec.table import DEFAULTS, table_problems
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = [line.partition("  #")[0] for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+COMMANDS = [line.partition("  #")[0].rstrip() for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
 
 
 def rows_of(section: reference.Section) -> list[str]:
