@@ -41,7 +41,6 @@ from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
 
-
 MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
 """Settings that decide what a run measures."""
 
@@ -179,14 +178,25 @@ def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig],
     problems += filter(None, map(figure_problem, figures))
     if problems:
         return problems
+    if _lacking(table, figures, configs, trainable):
+        beside = others()
+        return _lacking(table, figures, [*configs, *(config.values for config in beside)], [*trainable, *beside] if trainable else [])
+    return []
+
+
+def _lacking(
+    table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]
+) -> list[str]:
+    """The errors of a sound table that names settings, metrics or probes that no run will have."""
+    problems = []
     keys = {f"table.{axis}.key": table[axis].get("key") for axis in AXES}
-    keys |= {f"figure {spec['file']}: x": spec["x"] for spec in figures if "x" in spec and KINDS[spec["kind"]].options["x"].values is SETTING}
+    for spec in figures:
+        settings = [name for name, option in KINDS[spec["kind"]].options.items() if option.values is SETTING]
+        keys |= {f"figure {spec['file']}: {name}": spec.get(name) for name in settings}
     for place, key in keys.items():
         if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
             problems.append(f"{place} = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
-    if trainable and _not_measured(table, figures, trainable):
-        problems += _not_measured(table, figures, [*trainable, *others()])
-    return problems
+    return [*problems, *_not_measured(table, figures, trainable)] if trainable else problems
 
 
 def _not_measured(table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], configs: Sequence[RunConfig]) -> list[str]:
@@ -285,13 +295,17 @@ class _References:
         self._cell = cell
 
     def measuring(self) -> list[RunConfig]:
-        """Runs of the experiment and of its edition, one for each way in which theirs measure; none without an experiment."""
+        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none without an experiment."""
         experiment = self._cell.choices.get("experiment")
         if experiment is None:
             return []
         cells = [*self._grid(False), *(self._grid(True) if self._cell.edition else ())]
-        ways = {tuple(f"{key}={text}" for key, (text, _) in cell.items() if under(key, MEASURING)) for cell in cells}
-        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in sorted(ways)]
+        chosen: dict[tuple[str, ...], list[str]] = {}
+        for cell in cells:
+            words = [f"{key}={text}" for key, (text, _) in cell.items()]
+            choice = (word for word, key in zip(words, cell, strict=True) if key in self._cell.choices or under(key, MEASURING))
+            chosen.setdefault(tuple(choice), words)
+        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.

@@ -48,10 +48,13 @@ class Changes:
         for key, values in self.where:
             if all(run.setting(key) is None for run in runs):
                 raise UserError(_unknown(f"--where {key}", key, runs))
-            chosen = [run for run in left if run.setting(key) in map(comparable, values)]
+            for value in values:
+                if all(run.setting(key) != comparable(value) for run in runs):
+                    raise UserError(_no_value(key, value, runs))
+            wanted = set(map(comparable, values))
+            chosen = [run for run in left if run.setting(key) in wanted]
             if not chosen:
-                names = list(dict.fromkeys(label(lookup(run.config, key)) for run in left))
-                raise UserError(f"--where {key}={label(values[0])}: no run has this value. There are {listed(names)}.{closest(label(values[0]), names)}")
+                raise UserError(_no_value(key, values[0], left))
             left = chosen
         conditions = "; ".join(f"{key} = {' or '.join(map(label, values))}" for key, values in self.where)
         return left, [f"Only runs with {conditions}: {len(left)} of {len(runs)}."] if conditions else []
@@ -85,6 +88,8 @@ class Changes:
                 table[axis] = {"label": "metric", "values": {metric: {}}}
         if metric not in (None, run.table.get("metric")) or any(_key(table, axis) != _key(run.table, axis) for axis in AXES):
             table |= {key: DEFAULTS[key] for key in ("published", "source") if key not in self.table}
+        if "order" in self.table and isinstance(order := run.table.get("order"), Mapping):
+            table["order"] = {**{name: labels for name, labels in order.items() if name not in self.table["order"]}, **self.table["order"]}
         for key, added in (("figures", self.figures), ("notes", self.notes)):
             there = table.get(key)
             table[key] = [*(there if isinstance(there, list) else []), *added]
@@ -104,7 +109,8 @@ class Changes:
     def _no_order(self, tables: Sequence[Table]) -> Iterator[str]:
         for name, values in (self.table.get("order") or {}).items():
             said = f"{self.said['order']}: {name}"
-            axes = [((axis, table.spec[axis].get("key"), table.spec[axis].get("label")), getattr(table, axis)) for table in tables for axis in AXES]
+            both = [(axis, table.spec[axis], getattr(table, axis)) for table in tables for axis in AXES]
+            axes = [((axis, given.get("key"), given.get("label")), entries) for axis, given, entries in both]
             labels = list(dict.fromkeys(entry.label for names, entries in axes if name in names for entry in entries))
             if not labels:
                 known = dict.fromkeys(each for names, _ in axes for each in names if each)
@@ -134,7 +140,7 @@ NOTHING = Changes()
 
 
 def typed(table: Any, words: Iterable[str]) -> Changes:
-    """The changes of a composed table, where one of the overrides that it is composed of sets something in it; these pass the plan's checks."""
+    """A composed table as changes, where one of the overrides that it is composed of sets something in it; it passes the plan's checks."""
     return Changes(table) if isinstance(table, Mapping) and any(map(types_table, words)) else NOTHING
 
 
@@ -148,10 +154,10 @@ def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
     problems = [f"{file}: {problem}" for problem in table_problems(table, axes=False).values()]
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
-    typed: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words[key] is not None}
-    typed |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words[axis] is not None}
-    said |= {key: f"--{key} {words[key]}" for key in typed}
-    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(typed, axes=False).values()]
+    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words[key] is not None}
+    own |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words[axis] is not None}
+    said |= {key: f"--{key} {words[key]}" for key in own}
+    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
         for text in words[flag]:
@@ -162,13 +168,13 @@ def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
     if problems:
         raise UserError("\n".join(problems))
     if order:
-        typed["order"] = {**(table.get("order") or {}), **dict(order)}
-        said["order"] = f"--order {words['order'][0]}"
+        own["order"] = {**(table.get("order") or {}), **dict(order)}
+        said["order"] = f"--order {' --order '.join(words['order'])}"
     parts = [f"{file} ({', '.join(table)})"] if table else []
-    flags = [f"--{key}" for key in (*typed, *(name for name in ("figure", "note") if words[name]))]
+    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words[name]))]
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
-    return Changes({**table, **typed}, figures, words["note"], where, said, remark)
+    return Changes({**table, **own}, figures, words["note"], where, said, remark)
 
 
 def _table_of(file: Path) -> dict[str, Any]:
@@ -217,6 +223,12 @@ def _figure(text: str) -> dict[str, Any]:
 def _key(table: Mapping[str, Any], axis: str) -> Any:
     given = table.get(axis)
     return given.get("key") if isinstance(given, Mapping) else None
+
+
+def _no_value(key: str, value: Any, runs: Iterable[Run]) -> str:
+    """The error of a value that none of some runs has."""
+    names = list(dict.fromkeys(label(lookup(run.config, key)) for run in runs if run.config))
+    return f"--where {key}={label(value)}: no run has this value. There are {listed(names, label(value))}.{closest(label(value), names)}"
 
 
 def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:

@@ -43,15 +43,18 @@ def report(words: list[str], options: Sequence[Path]) -> None:
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
     parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="a YAML file with keys of a table (mixexp list table), which take the place of the runs' own")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="a YAML file with keys of a table (mixexp list table) in place of the runs' own")
     parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
     parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
     parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
-    parser.add_argument("--order", action="append", default=[], metavar="KEY=V1,V2,...", help="the order of rows or columns; those left out follow")
-    parser.add_argument("--where", action="append", default=[], metavar="KEY=V1,V2,...", help="only runs with one of these values; may be given again")
-    parser.add_argument("--figure", action="append", default=[], metavar="KIND:OPTION=VALUE,...", help="one more figure (mixexp list figures)")
     parser.add_argument("--title", metavar="TEXT", help="what the table is called")
-    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="one more sentence below the table")
+    for flag, form, words_of_it in (
+        ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
+        ("--where", "KEY=V1,V2,...", "only runs with one of these values"),
+        ("--figure", "KIND:OPTION=VALUE,...", "one more figure (mixexp list figures)"),
+        ("--note", "TEXT", "one more sentence below the table"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
     arguments = parser.parse_args(words)
     changes = read(arguments.table, vars(arguments))

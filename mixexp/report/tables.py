@@ -396,9 +396,9 @@ def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]
 
 
 def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
-    """The labels of rows or columns in the order that a table asks for; empty where it asks for none."""
+    """The labels of rows or columns in the order that a table asks for, the last one where it has several; empty where it asks for none."""
     names = (axis, spec[axis].get("key"), spec[axis].get("label"))
-    return next((spec["order"][name] for name in names if name and name in spec["order"]), [])
+    return next((labels for name, labels in reversed(spec["order"].items()) if name in names), [])
 
 
 def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:

@@ -51,8 +51,8 @@ def write_report(
     baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer. ``options``: the
     folders with the files of experiments, which describe their tables and state their claims; None for the program's. ``changes``: what the
     reader has otherwise in the tables.
-    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that no run allows, and for
-    folders in different places without ``out``.
+    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that no run allows, and
+    for folders in different places without ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
     directories = [path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")] or directories

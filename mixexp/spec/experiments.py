@@ -48,7 +48,7 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def description(self, name: str) -> dict[str, Any]:
-        """The table of the runs of an edition, or of the experiment itself where no edition has the name: the block, with what params set in it."""
+        """The table of an edition's runs, or the experiment's own where no edition has the name: the block, with what params set in it."""
         sweeper = _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(self.editions.get(name, {}), "params")}
         table = dict(self.table)

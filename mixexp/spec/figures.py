@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import closest
-from mixexp.spec.keys import COLUMN, CONDITIONS, FLAG, LIST, METRIC, METRICS, NUMBER, PROBE, SETTING, TEXT, Key, number, of_type, one_of, whole
+from mixexp.spec.keys import (
+    COLUMN,
+    CONDITIONS,
+    FLAG,
+    LIST,
+    METRIC,
+    METRICS,
+    NUMBER,
+    PROBE,
+    SETTING,
+    TEXT,
+    Key,
+    number,
+    of_type,
+    one_of,
+    whole,
+)
 from mixexp.spec.table import AXES
 
 MOST_MATRICES = 12
@@ -29,6 +45,7 @@ class FigureKind:
 
 _AXIS, _SCALE, _MOST = one_of(*AXES), one_of("linear", "log"), whole(1, MOST_MATRICES)
 _LIMITS = of_type("a list of two numbers", list, among=lambda value: len(value) == 2 and all(map(number, value)))
+_OTHER_FILE = of_type("a mapping with probe, x and y", dict, among={"probe", "x", "y"}.issubset)
 _BY = Key("columns", _AXIS, "the axis whose entries have a line each")
 _EACH = Key("rows", _AXIS, "the axis whose entries have a panel each")
 _PANELS_EACH = Key("columns", _AXIS, "the axis whose entries have a panel each")
@@ -42,7 +59,7 @@ _POINTS = {
     "each": _PANELS_EACH,
     "panels": Key(None, COLUMN, "a column that has a panel for each of its values, such as step or part"),
     "where": _WHERE,
-    "beside": Key(None, of_type("a mapping with probe, x and y", dict, among={"probe", "x", "y"}.issubset), "a line of another file of the same run"),
+    "beside": Key(None, _OTHER_FILE, "a line of another file of the same run"),
     "limits": Key(None, _LIMITS, "the ends of both axes; without them, those of the points"),
 }
 
@@ -125,7 +142,8 @@ def figure_problem(spec: Any) -> str:
         if key in COMMON:
             continue
         if key not in kind.options:
-            return f"{name}: there is no key {key!r} for kind {spec['kind']}.{closest(key, kind.options)} There are {', '.join(kind.options)}."
+            near = closest(key, kind.options)
+            return f"{name}: there is no key {key!r} for kind {spec['kind']}.{near} There are {', '.join(kind.options)}."
         if problem := kind.options[key].values.problem(value):
             return f"{name}: {key} is {value!r}{problem}"
     missing = [key for key, option in kind.options.items() if option.needed and not spec.get(key)]

@@ -67,6 +67,12 @@ def _no_metric(value: Any) -> str:
     return TEXT.problem(value)
 
 
+def _no_metrics(value: Any) -> str:
+    if not isinstance(value, list):
+        return _no_metric(value)
+    return next(filter(None, map(_no_metric, value)), "") or ("" if None not in value else "; a list of texts was expected.")
+
+
 def mapping_of_mappings(value: Any) -> bool:
     """True for a mapping whose values are mappings."""
     return isinstance(value, Mapping) and all(isinstance(inner, Mapping) for inner in value.values())
@@ -83,7 +89,7 @@ ENTRIES = of_type("a mapping of labels to mappings", dict, among=mapping_of_mapp
 
 # Names of what runs have, which are compared with theirs as well.
 METRIC = Values("a column of metrics.csv, error, or probe.<file>.<column>", _no_metric)
-METRICS = of_type("a metric, or a list of some", str, list, among=lambda value: isinstance(value, str) or all(isinstance(name, str) for name in value))
+METRICS = Values("a metric, or a list of some", _no_metrics)
 SETTING = of_type("a dotted key of a setting", str)
 PROBE = of_type("the file of a probe, without probe_ and .csv", str)
 COLUMN = of_type("a column of the probe's file", str)

@@ -51,7 +51,9 @@ class Measured:
             files = f"there are {listed(self.probes, file)}" if self.probes else "no run has a probe"
             return "" if self.open else f"no run has the file probe_{file}.csv; {files}.{closest(file, self.probes)}"
         strange = next((column for column in columns if there and column not in ("step", *there)), None)
-        return "" if strange is None else f"probe_{file}.csv has no column {strange!r}; there are {', '.join(there)}.{closest(strange, there)}"
+        if strange is None:
+            return ""
+        return f"probe_{file}.csv has no column {strange!r}; there are {', '.join(there)}.{closest(strange, there)}"
 
     def figure_problem(self, spec: Mapping[str, Any], labels: Iterable[str] = ()) -> str:
         """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a metric."""

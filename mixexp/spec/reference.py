@@ -10,7 +10,6 @@ from mixexp.spec.keys import Key
 from mixexp.spec.table import AXIS, KEYS, MEASURE
 from mixexp.text import in_hydra
 
-
 NEEDED = "needed"
 """In the place of the default of a key that has none."""
 
@@ -26,7 +25,7 @@ class Section(NamedTuple):
 def table() -> list[Section]:
     """The keys of a `table:` block and of what is in it."""
     return [
-        _section("table", "what a report shows of runs: in an experiment's file under `table:`, or in a file for mixexp report --table", KEYS),
+        _section("table", "what a report shows: in an experiment's file under `table:`, or in a file for mixexp report --table", KEYS),
         _section("table.rows, table.columns", "one of key, values and measures, and perhaps a label", AXIS),
         _section("a measure", "one of measures: what an entry shows in place of the table's metric", MEASURE),
     ]
@@ -34,8 +33,8 @@ def table() -> list[Section]:
 
 def figures() -> list[Section]:
     """The kinds of figures with their options."""
-    common = _section("table.figures", "a list, each with file, kind and the options of its kind; or mixexp report --figure KIND:OPTION=VALUE,...", COMMON)
-    return [common, *(_section(name, kind.meaning, kind.options) for name, kind in KINDS.items())]
+    where = "a list, each with file, kind and the options of its kind; or mixexp report --figure KIND:OPTION=VALUE,..."
+    return [_section("table.figures", where, COMMON), *(_section(name, kind.meaning, kind.options) for name, kind in KINDS.items())]
 
 
 def as_text(sections: list[Section]) -> str:

@@ -22,7 +22,7 @@ KEYS = {
     "statistic": Key("mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"),
     "rows": Key({}, MAPPING, "the rows: a key, values or measures"),
     "columns": Key({}, MAPPING, "the columns, in the same way"),
-    "order": Key({}, LISTS, "the order of rows and columns: rows, columns, or an axis's key or label, to its labels; those left out follow"),
+    "order": Key({}, LISTS, "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others follow"),
     "published": Key({}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"),
     "baseline": Key(None, TEXT, "the label of the row or column that the others are compared with; without one all pairs are"),
     "notes": Key([], LIST, "sentences below the table"),
@@ -84,16 +84,16 @@ def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]
     axes: whether it has to have rows and columns, as all but the part of it that a claim or a reader gives do.
     """
     problems = {str(key): f"table {unknown(key, KEYS)}" for key in spec if key not in KEYS}
-    for name in KEYS:
-        if name in spec and (problem := KEYS[name].values.problem(spec[name])):
+    for name, key in KEYS.items():
+        if name in spec and (problem := key.values.problem(spec[name])):
             problems[name] = f"table.{name} is {spec[name]!r}{problem}"
     for axis in AXES:
         if (axes or spec.get(axis)) and axis not in problems and (problem := _axis_problem(axis, spec.get(axis) or {})):
             problems[axis] = problem
     if all(isinstance(spec.get(axis), Mapping) and "measures" in spec[axis] for axis in AXES):
         problems["columns"] = "table.rows and table.columns both have measures; one of them can."
-    values = [value for column in (spec.get("published") or {}).values() for value in column.values()] if "published" not in problems else []
-    if not all(value is None or number(value) for value in values):
+    published = {} if "published" in problems else spec.get("published") or {}
+    if not all(value is None or number(value) for column in published.values() for value in column.values()):
         problems["published"] = "table.published has a value that is not a number."
     return problems
 
