@@ -173,41 +173,39 @@ def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig],
     table = configs[0].get("table")
     if not isinstance(table, dict):
         return []
-    problems = list(table_problems(table).values())
-    figures = table["figures"] if isinstance(table.get("figures"), list) else []
-    problems += filter(None, map(figure_problem, figures))
-    if problems:
-        return problems
-    if _lacking(table, figures, configs, trainable):
-        beside = others()
-        return _lacking(table, figures, [*configs, *(config.values for config in beside)], [*trainable, *beside] if trainable else [])
-    return []
+    problems = table_problems(table)
+    sound = {key: value for key, value in table.items() if key not in problems}
+    of_figures = {str(spec): figure_problem(spec) for spec in sound.get("figures") or ()}
+    sound["figures"] = [spec for spec in sound.get("figures") or () if not of_figures[str(spec)]]
+    lacking = _lacking(sound, configs, trainable)
+    if lacking:
+        beside = others() if trainable else []
+        lacking = _lacking(sound, [*configs, *(config.values for config in beside)], [*trainable, *beside])
+    return [*problems.values(), *filter(None, of_figures.values()), *lacking]
 
 
-def _lacking(
-    table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]
-) -> list[str]:
-    """The errors of a sound table that names settings, metrics or probes that no run will have."""
+def _lacking(table: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]) -> list[str]:
+    """The errors of what is sound of a table and names settings, metrics or probes that no run will have."""
     problems = []
-    keys = {f"table.{axis}.key": table[axis].get("key") for axis in AXES}
-    for spec in figures:
+    keys = {f"table.{axis}.key": (table.get(axis) or {}).get("key") for axis in AXES}
+    for spec in table["figures"]:
         settings = [name for name, option in KINDS[spec["kind"]].options.items() if option.values is SETTING]
         keys |= {f"figure {spec['file']}: {name}": spec.get(name) for name in settings}
     for place, key in keys.items():
         if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
             problems.append(f"{place} = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
-    return [*problems, *_not_measured(table, figures, trainable)] if trainable else problems
+    return [*problems, *_not_measured(table, trainable)] if trainable else problems
 
 
-def _not_measured(table: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], configs: Sequence[RunConfig]) -> list[str]:
-    """The errors of metrics and figures of a sound table that no run will have."""
+def _not_measured(table: Mapping[str, Any], configs: Sequence[RunConfig]) -> list[str]:
+    """The errors of metrics and figures that no run will have."""
     there = together(loop_of(config).writes(config) for config in configs)
     metric, measures = table.get("metric") or DEFAULTS["metric"], list(measures_of(table))
     problems = [f"table.metric = {metric}: {problem}" for problem in [there.metric_problem(metric)] if problem]
     for place, label, measure in measures:
         if problem := there.metric_problem(measure["metric"], measure.get("where") or ()):
             problems.append(f"{place}, {label}: {measure['metric']}: {problem}")
-    for spec in figures:
+    for spec in table["figures"]:
         if problem := there.figure_problem(spec, [label for _, label, _ in measures]):
             problems.append(f"figure {spec['file']}: {problem}")
     return [problem + _how(problem, there) for problem in dict.fromkeys(problems)]

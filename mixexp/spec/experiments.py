@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -114,22 +115,23 @@ def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
 
     A reference such as ${epochs} is to the run's own setting; with one that cannot be followed, the run keeps its table.
     """
-    tables: dict[tuple[str, Any], Mapping[str, Any] | None] = {}
+    of_today = functools.cache(lambda name, edition: _description(found(name, folders), edition))
     changed = []
     for run in runs:
-        name, edition = lookup(run.config, "experiment"), run.config.get("edition")
-        if not plain_name(name) or types_table(str(run.environment.get("command", ""))):
-            changed.append(run)
-            continue
-        if (name, str(edition)) not in tables:
-            its_experiment = found(name, folders)
-            tables[name, str(edition)] = None if its_experiment is None else its_experiment.description(str(edition))
-        table = tables[name, str(edition)]
-        if table is not None and "${" in str(table):
+        name = lookup(run.config, "experiment")
+        known = plain_name(name) and not types_table(str(run.environment.get("command", "")))
+        table, refers = of_today(name, str(run.config.get("edition"))) if known else (None, False)
+        if refers:
             table = _followed(table, run)
-            table = None if "${" in str(table) else table
-        changed.append(run if table is None else replace(run, config={**run.config, "table": table}))
+        own = table is None or (refers and "${" in str(table))
+        changed.append(run if own else replace(run, config={**run.config, "table": table}))
     return changed
+
+
+def _description(its_experiment: Experiment | None, edition: str) -> tuple[dict[str, Any] | None, bool]:
+    """The table of an experiment's edition, None without the experiment, and whether it has references."""
+    table = None if its_experiment is None else its_experiment.description(edition)
+    return table, "${" in str(table)
 
 
 def types_table(command: str) -> bool:
