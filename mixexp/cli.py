@@ -21,7 +21,8 @@ mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow 
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
 mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch: every S seconds (2) until all is over
-mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
+mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation; --help:
+                                   --table, --metric, --rows, --columns, --order, --where, --figure, ... change what they show
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
@@ -29,7 +30,7 @@ mixexp probe RUN... probe=NAME     measure finished runs that kept their weights
 mixexp predict RUN FILE...         what a run's network says of pictures or sounds, files or folders; the run kept its weights (keep=last)
 mixexp export RUN --to FORMAT      the network as safetensors, onnx or torchscript, compared with its own outputs
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
-mixexp list [GROUP]                every option of every group with its description
+mixexp list [GROUP]                every option of every group with its description; list table, list figures: what a report can show
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
 mixexp.yaml, here or above         config_dirs, trusted_modules, data_dir and output_dir for all commands: docs/own_code.md
@@ -140,14 +141,20 @@ def _probe(words: list[str]) -> None:
 
 def _predict(words: list[str]) -> None:
     from mixexp.inference.commands import predict_command
+    from mixexp.plan.compose import own_options
 
-    predict_command(words)
+    folders, words = user_folders(words)
+    with own_options(folders):  # a network of the user's own lies there
+        predict_command(words)
 
 
 def _export(words: list[str]) -> None:
     from mixexp.inference.commands import export_command
+    from mixexp.plan.compose import own_options
 
-    export_command(words)
+    folders, words = user_folders(words)
+    with own_options(folders):  # a network of the user's own lies there
+        export_command(words)
 
 
 def _log(words: list[str]) -> None:
@@ -235,6 +242,7 @@ def _status(words: list[str]) -> None:
 
 def _reproduce(words: list[str]) -> None:
     from mixexp.plan.compose import compose, is_sweep
+    from mixexp.report.changes import typed
     from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
     from mixexp.sweep.application import application
@@ -255,7 +263,8 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *config_dirs(folders)]))))
+            changes = typed(config["table"], overrides)
+            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *config_dirs(folders)], changes=changes))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -30,8 +30,10 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors; prog: "mixexp COMMAND"."""
 
     def error(self, message: str) -> NoReturn:
-        match = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-        near = closest(match[1], re.findall(r"[^\s,']+", match[2])) if match else ""
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        strange = re.search(r"unrecognized arguments: ([^ ]*)", message)
+        near = closest(choice[1], re.findall(r"[^\s,']+", choice[2])) if choice else ""
+        near = closest(strange[1], self._option_string_actions) if strange else near
         raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
 
 

@@ -39,7 +39,10 @@ def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
 
 
 def describe(folders: Iterable[Path], group: str | None) -> str:
-    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group."""
+    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group.
+
+    "table" and "figures" are the keys of a table and the kinds of figures.
+    """
     groups = options(folders)
     if group is None:
         blocks = []
@@ -47,10 +50,15 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
-        return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full."])
+        return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full, mixexp list table and list figures what a report can show."])
     name = group if group in groups else group.removesuffix("s")
+    if name in ("table", "figure"):
+        from mixexp.spec import reference  # mixexp list starts without it
+
+        return reference.as_text(reference.table() if name == "table" else reference.figures())
     if name not in groups:
-        raise UserError(f"list {group}: no such group; there are {', '.join(groups)}.{closest(group, groups)}")
+        names = [*groups, "table", "figures"]
+        raise UserError(f"list {group}: no such group; there are {', '.join(names)}.{closest(group, names)}")
     more = {
         option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
         for option, reasons in (editions(folders).items() if name == "experiment" else ())

@@ -9,6 +9,7 @@ from typing import Any
 
 from mixexp.run.reader import Run, load_runs
 from mixexp.settings import CIRCUMSTANCES, REPEATS, under
+from mixexp.spec.experiments import described
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
@@ -20,9 +21,13 @@ BESIDE_SETTINGS = {
 """Facts of environment.json that change what a run measures without being a setting."""
 
 
-def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
+def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs.
+
+    options: folders with the files of experiments, whose tables of today take the place of those that runs have recorded.
+    """
     runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    runs = described(runs, options)
     unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
     copies = len(runs) - len(unique)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
