@@ -144,6 +144,14 @@ def typed(table: Any, words: Iterable[str]) -> Changes:
     return Changes(table) if isinstance(table, Mapping) and any(map(types_table, words)) else NOTHING
 
 
+def given(table: Mapping[str, Any]) -> Changes:
+    """The changes of a mapping with the keys of a table; raises UserError with all that is wrong with it."""
+    problems = [*table_problems(table, axes=False).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
+    if problems:
+        raise UserError("\n".join(problems))
+    return Changes(table, said={key: f"table.{key}" for key in table})
+
+
 def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
     """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong with them.
 
