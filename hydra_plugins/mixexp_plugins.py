@@ -1,4 +1,4 @@
-"""Hydra's doors to mixexp's sweeps and searches: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`.
+"""Hydra's doors to mixexp: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`, and the user's folders of options.
 
 Hydra imports this in every application, so it stays light. No postponed annotations here: Hydra executes the module before it is in
 sys.modules, where a dataclass would look them up.
@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -42,6 +44,17 @@ for launcher in ("Pool", "Plan"):
     store.store(group="hydra/launcher", name=launcher.lower(), node=node, provider="mixexp")
 store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
 store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
+store.store(name="mixexp_project", node={}, package="_global_", provider="mixexp")  # config.yaml takes the settings of mixexp.yaml from it
+
+
+class OwnFolders(SearchPathPlugin):
+    """Options from the user's folders, behind the program's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        from mixexp.plan.options import SEARCHED
+
+        for folder in SEARCHED:
+            search_path.append(provider="mixexp", path=f"file://{folder.absolute()}")
 
 
 class PoolLauncher(Launcher):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
-from mixexp.plan.options import describe, expand_home, options, user_folders
+from mixexp.plan.options import config_dirs, describe, expand_home, options, user_folders
+from mixexp.project import project
 from mixexp.settings import CONF
 
 USAGE = """\
@@ -20,7 +21,8 @@ mixexp -m experiment=NAME          an experiment's whole grid; overrides narrow 
 mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an article's table
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
 mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch: every S seconds (2) until all is over
-mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation
+mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation; --help:
+                                   --table, --metric, --rows, --columns, --order, --where, --figure, ... change what they show
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
@@ -28,10 +30,11 @@ mixexp probe RUN... probe=NAME     measure finished runs that kept their weights
 mixexp predict RUN FILE...         what a run's network says of pictures or sounds, files or folders; the run kept its weights (keep=last)
 mixexp export RUN --to FORMAT      the network as safetensors, onnx or torchscript, compared with its own outputs
 mixexp log DIR... logger=NAME      runs that are over told to TensorBoard, MLflow, W&B, ... afterwards; again changes nothing
-mixexp list [GROUP]                every option of every group with its description
+mixexp list [GROUP]                every option of every group with its description; list table, list figures: what a report can show
 mixexp list settings               a run's own settings: default, meaning, what is allowed; mixexp list GROUP=OPTION: an option's
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
+mixexp.yaml, here or above         config_dirs, trusted_modules, data_dir and output_dir for all commands: docs/own_code.md
 """
 
 
@@ -78,34 +81,36 @@ def _command_first(words: list[str], commands: Collection[str]) -> list[str]:
 
 def _list(words: list[str]) -> None:
     folders, words = user_folders(words)
-    places = [CONF, *folders]
     own = [word for word in words if word.startswith("trusted_modules=")]
     asked = [word for word in words if word not in own]
     if len(asked) > 1:
         raise UserError(f"list takes one group or GROUP=OPTION at most, not {' '.join(asked)}")
     if asked and (asked[0] == "settings" or "=" in asked[0]):
-        show(_reference(places, asked[0], own))
+        show(_reference(folders, asked[0], own))
     else:
-        print(describe(places, asked[0] if asked else None))
+        print(describe([CONF, *config_dirs(folders)], asked[0] if asked else None))
+    if asked in ([], ["settings"]) and (path := project().path) is not None:
+        print(f"{path} holds here.")
 
 
-def _reference(places: list[Path], word: str, own: list[str]) -> str:
+def _reference(folders: list[Path], word: str, own: list[str]) -> str:
     """What `list settings` and `list GROUP=OPTION` print; own: the override that names modules of the user's own, if any."""
     from mixexp.plan.reference import option_reference, settings_reference
 
+    places = [CONF, *config_dirs(folders)]
     if word == "settings":
         return settings_reference(places)
     from mixexp.plan.compose import compose
 
     group, _, option = word.partition("=")
-    return option_reference(places, group, option, compose(own)["trusted_modules"] if own else ())
+    return option_reference(places, group, option, compose(own, folders)["trusted_modules"])
 
 
 def _report(words: list[str]) -> None:
     from mixexp.report.commands import report
 
     folders, words = user_folders(words)
-    report(words, [CONF, *folders])
+    report(words, [CONF, *config_dirs(folders)])
 
 
 def _compare(words: list[str]) -> None:
@@ -125,7 +130,7 @@ def _claims(words: list[str]) -> None:
     from mixexp.report.commands import claims
 
     folders, words = user_folders(words)
-    folders = [CONF, *folders]
+    folders = [CONF, *config_dirs(folders)]
     claims(words, folders, lambda groups: known(folders, groups))
 
 
@@ -136,7 +141,7 @@ def _probe(words: list[str]) -> None:
     needed = "probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
     names, overrides = _split([word for word in words if word != "--again"], needed)
     if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
-        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *folders]).get('probe', ()))}")
+        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('probe', ()))}")
 
     import torch
 
@@ -155,14 +160,20 @@ def _probe(words: list[str]) -> None:
 
 def _predict(words: list[str]) -> None:
     from mixexp.inference.commands import predict_command
+    from mixexp.plan.compose import own_options
 
-    predict_command(words)
+    folders, words = user_folders(words)
+    with own_options(folders):  # a network of the user's own lies there
+        predict_command(words)
 
 
 def _export(words: list[str]) -> None:
     from mixexp.inference.commands import export_command
+    from mixexp.plan.compose import own_options
 
-    export_command(words)
+    folders, words = user_folders(words)
+    with own_options(folders):  # a network of the user's own lies there
+        export_command(words)
 
 
 def _log(words: list[str]) -> None:
@@ -171,7 +182,7 @@ def _log(words: list[str]) -> None:
     folders, words = user_folders(words)
     names, overrides = _split(words, "log: name a folder of runs, such as outputs/quickstart")
     if not any(word.startswith("logger=") for word in overrides):
-        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *folders]).get('logger', ()))}")
+        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('logger', ()))}")
 
     from mixexp.sweep import relog
 
@@ -250,6 +261,7 @@ def _status(words: list[str]) -> None:
 
 def _reproduce(words: list[str]) -> None:
     from mixexp.plan.compose import compose, is_sweep
+    from mixexp.report.changes import typed
     from mixexp.report.commands import show_table
     from mixexp.report.write import write_report
     from mixexp.sweep.application import application
@@ -272,7 +284,8 @@ def _reproduce(words: list[str]) -> None:
             failure = error
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
-            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *folders]))))
+            changes = typed(config["table"], overrides)
+            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *config_dirs(folders)], changes=changes))))
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
+import re
 import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from mixexp.text import escaped, in_shell, override, resembling, unbroken
 
@@ -21,6 +24,17 @@ class RunsFailed(UserError):
     """A sweep some of whose runs failed; the message says which and why."""
 
     exit_code = 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors; prog: "mixexp COMMAND"."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        strange = re.search(r"unrecognized arguments: ([^ ]*)", message)
+        near = closest(choice[1], re.findall(r"[^\s,']+", choice[2])) if choice else ""
+        near = closest(strange[1], self._option_string_actions) if strange else near
+        raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
 
 
 def closest(value: object, choices: Iterable[object], key: str = "") -> str:

@@ -22,15 +22,28 @@ from torch import Tensor
 
 from mixexp.evaluate import evaluate_all
 from mixexp.optimizer import capturable, set_rate
-from mixexp.probe import measuring
+from mixexp.probe import columns_of, measuring
 from mixexp.run.batches import Batch, Batches, draw_epoch
 from mixexp.run.device import compatibility_key, describe
 from mixexp.run.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder
 from mixexp.run.network import forward_blended
 from mixexp.run.session import Progress, Session
 from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
+from mixexp.run.spec import RunConfig, depends_on
 from mixexp.run.stepper import Forward, Stepper
+from mixexp.spec.measured import Measured
+
+
+@depends_on("validation", "probe", "keep_checkpoint")
+def measured(config: RunConfig) -> Measured:
+    """What a run leaves that a table can be of; weights that it keeps can be measured by other probes later."""
+    probes = {} if config.probe is None else columns_of(config.build("probe"))
+    return Measured((*_columns(config), "seconds"), probes, open=config.keep_checkpoint)
+
+
+def _columns(config: RunConfig) -> tuple[str, ...]:
+    """The columns of metrics.csv before `seconds`."""
+    return (*COLUMNS, *VALIDATION_COLUMNS) if config.validation else COLUMNS
 
 
 def train(
@@ -78,13 +91,13 @@ def train(
 
     # -- from where an earlier attempt stopped, or a shorter run ended
     mode = speed.mode(run.device, config.threads, flops)
-    made_by = {**compatibility_key(run, config.trusted), "speed": mode.name, "data": parts.contents}
+    made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training
     session.resume(functools.partial(budget.same_so_far, schedule), warm_starts, while_training)
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
-    session.start(facts, (*COLUMNS, *VALIDATION_COLUMNS) if len(parts.held_out) else COLUMNS)
+    session.start(facts, _columns(config))
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
     draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)

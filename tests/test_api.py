@@ -315,3 +315,9 @@ def test_a_report_is_written_from_runs_and_from_folders(swept: Any, tmp_path: Pa
     page = mixexp.report(swept, out=tmp_path / "report", baseline="none")
     assert page == tmp_path / "report" / "report.html" and page.is_file() and (page.parent / "table.md").is_file()
     assert mixexp.report(str(swept[0].folder.parent), out=tmp_path / "other").is_file()
+    (tmp_path / "own.yaml").write_text("metric: macro_f1\ntitle: In a file\n")
+    for table, title in (({"metric": "macro_f1", "title": "In Python"}, "In Python"), (tmp_path / "own.yaml", "In a file")):
+        page = mixexp.report(swept, out=tmp_path / "changed", table=table)
+        assert title in (page.parent / "table.md").read_text()
+    with pytest.raises(mixexp.UserError, match="Did you mean 'metric'"):
+        mixexp.report(swept, table={"metrik": "macro_f1"})

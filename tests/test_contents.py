@@ -15,7 +15,7 @@ from running import config_of
 
 from mixexp.dataset import Splits
 from mixexp.errors import UserError
-from mixexp.plan.plan import stale
+from mixexp.plan.changes import stale
 from mixexp.report.tables import build_table
 from mixexp.run import data
 from mixexp.run.folder import RunFolder

@@ -65,12 +65,12 @@ def test_training_is_the_same_with_it(name, tmp_path):
     words = (*fitting(name), "label_noise=uniform", "keep_checkpoint=true")
     with_it, without = trained(tmp_path / "with", *words, f"probe={name}"), trained(tmp_path / "without", *words)
     assert rows_of(with_it) == rows_of(without)
-    files = {f"probe_{file}.csv" for file in probe_of(f"probe={name}").files}
-    assert {path.name for path in with_it.path.glob("probe_*")} == files
-    for file in files:
+    columns = {f"probe_{file}.csv": columns for file, columns in probe_of(f"probe={name}").files.items()}
+    assert {path.name for path in with_it.path.glob("probe_*")} == set(columns)
+    for file in columns:
         rows = csv_rows(with_it.path / file)
         steps = {row.pop("step") for row in rows}
-        assert rows and all(row.keys() == rows[0].keys() for row in rows)
+        assert rows and all(tuple(row) == columns[file] for row in rows)
         assert steps == ({2.0, 4.0} if probe_of(f"probe={name}").while_training else {4.0})
 
 

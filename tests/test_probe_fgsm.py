@@ -132,7 +132,7 @@ def test_a_source_has_to_be_a_finished_run_on_the_same_data_with_weights(victim,
 
     assert said(folder) == ""
     assert "no folder of a run" in said(tmp_path / "nowhere")
-    assert "keep_checkpoint=true" in said(plain.path)
+    assert "keep=last" in said(plain.path)
     assert "another data set" in said(other.path)
 
 

@@ -300,9 +300,5 @@ def test_the_environment_says_what_a_reader_needs_to_repeat_the_run(tmp_path: Pa
 
 
 def test_outside_a_checkout_the_commit_is_unknown_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "__file__", "/proc/nowhere/record.py")
-    record._git.cache_clear()
-    try:
-        assert environment()["git"] is None
-    finally:
-        record._git.cache_clear()
+    monkeypatch.setattr(record, "_PROGRAM", Path("/proc/nowhere"))
+    assert environment()["git"] is None

@@ -18,13 +18,13 @@ from mixexp.errors import UserError
 from mixexp.metrics import select
 from mixexp.report import figures
 from mixexp.report.csv_files import tidy
-from mixexp.report.figures import figure_problem
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_table, build_tables, reductions
 from mixexp.report.write import distinct_names, write_report
 from mixexp.run import reader
 from mixexp.run.reader import load_run, load_runs
 from mixexp.settings import comparable, lookup
+from mixexp.spec.figures import figure_problem
 from mixexp.spec.table import table_problems
 
 
@@ -307,7 +307,7 @@ def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
     write_report([tmp_path])
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert "table.rule is 'lst'" in text and "Did you mean 'last'? The default stands in." in text
-    assert "table has no key 'colums'. Did you mean 'columns'? It is ignored." in text
+    assert "table has no key 'colums'. Did you mean 'columns'? There are title, source, " in text
     assert "Not drawn: figure accuracy: there is no key 'x_scal' for kind against. Did you mean 'x_scale'?" in text
     assert "Not drawn: figure f: kind is 'curve'; against, curves, confusion, per_class, cost, images, probe, scatter, animation are known. Did you mean 'curves'?" in text
 

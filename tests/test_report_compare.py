@@ -21,7 +21,7 @@ from mixexp.errors import UserError
 from mixexp.report.compare import compare, document, metric_of, sides
 from mixexp.report.figures import probes
 from mixexp.report.figures.lines import score_of
-from mixexp.report.figures.probes import IMAGES, SCATTER, cells_with_images
+from mixexp.report.figures.probes import cells_with_images
 from mixexp.report.leaderboard import document as leaderboard_document
 from mixexp.report.leaderboard import leaderboard
 from mixexp.report.markdown import markdown
@@ -31,6 +31,7 @@ from mixexp.report.summary import contrasts
 from mixexp.report.tables import build_table, build_tables
 from mixexp.report.write import write_report
 from mixexp.run.reader import everywhere, load_runs
+from mixexp.spec.figures import complete
 from mixexp.spec.table import of_metric
 
 A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
@@ -487,9 +488,9 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
         (tmp_path / f"r{seed}" / "probe_points.csv").write_text(f"step,x,y\n1,{seed},{seed}\n")
         (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
     table = build_table(load_runs(tmp_path))
-    spec = {**SCATTER.settings, "probe": "points", "x": "x", "y": "y"}
+    spec = complete({"kind": "scatter", "probe": "points", "x": "x", "y": "y"})
     assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
-    assert [rows[0]["labels"] for *_, rows in cells_with_images(table, IMAGES.settings)] == ["cat 2"]
+    assert [rows[0]["labels"] for *_, rows in cells_with_images(table, complete({"kind": "images"}))] == ["cat 2"]
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))

@@ -26,11 +26,12 @@ from test_report import TABLE, leave
 
 from mixexp.errors import UserError
 from mixexp.report import figures
-from mixexp.report.figures import KINDS, figure_problem, save, standard, style
+from mixexp.report.figures import KINDS, save, standard, style
 from mixexp.report.figures.classes import confusion_of
 from mixexp.report.tables import Entry, Table, build_table, runs_of
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs
+from mixexp.spec.figures import figure_problem
 
 
 def draw(table, spec):

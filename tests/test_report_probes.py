@@ -12,11 +12,11 @@ from test_report import TABLE, leave, read
 
 from mixexp.errors import UserError
 from mixexp.report import figures
-from mixexp.report.figures import figure_problem
 from mixexp.report.markdown import markdown
 from mixexp.report.tables import build_table
 from mixexp.report.write import write_report
 from mixexp.run.reader import load_run, load_runs
+from mixexp.spec.figures import figure_problem
 from mixexp.spec.table import table_problems
 
 

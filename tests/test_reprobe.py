@@ -101,7 +101,7 @@ def test_nothing_is_measured_where_one_of_several_cannot_be(run, tmp_path, capsy
 @pytest.mark.parametrize(
     "harm, said",
     [
-        (lambda f: (f / "checkpoint.pt").unlink(), "keep_checkpoint=true"),
+        (lambda f: (f / "checkpoint.pt").unlink(), "keep=last"),
         (lambda f: (f / "result.json").unlink(), "is not finished"),
         (lambda f: [(f / "result.json").unlink(), (f / "error.txt").write_text("x")], "its run failed"),
         (lambda f: (f / "result.json").write_text('{"outcome": "diverged"}'), "outcome diverged"),

@@ -542,6 +542,7 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
         ((), {"space": {"optimizer.lr": {"low": -1.0, "high": 1.0}}}, r"optimizer.lr = -1.0(.|\n)*1 of 2 cells"),
         ((), {"space": {"mix": {"choices": ["none", "bc", "mixup"]}}, "metric": "val_macro"}, "Did you mean 'val_macro_f1'"),
         (("hang_minutes=3", "runs_per_device=2"), {}, "hang_minutes, runs_per_device: of sweeps alone"),
+        (("retry=changed",), {}, "retry = changed: of sweeps alone"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(words, changes, reason, tmp_path):

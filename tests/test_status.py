@@ -389,12 +389,12 @@ def test_a_description_has_a_line_a_run_and_counts_that_add_up(states, slots, ce
     lines = describe(folder, seen, slots, cells).splitlines()
     total = next(line for line in lines if line.startswith(f"{folder}: "))
     assert f": {len(seen)} run" in total
-    counts = re.findall(r"(\d+) (done|diverged|running|interrupted|failed|damaged|missing)", total)
+    counts = re.findall(rf"(\d+) ({'|'.join(State)})", total)
     assert sum(int(count) for count, _ in counts) == len(seen)
     assert [name for _, name in counts] == [name for name in State if name in {state for state, _ in states}]
     assert [line.split()[:2] for line in lines[: len(seen)]] == [[one.run.name, one.state] for one in seen]
     assert any(f"{cells} cells are" in line for line in lines) == (cells > len(seen))
-    assert (" left with " in total) == any(one.state in ("running", "interrupted", "damaged", "missing") for one in seen)
+    assert (" left with " in total) == any(one.state in ("running", "interrupted", "damaged", "changed", "missing") for one in seen)
 
 
 @pytest.mark.parametrize(

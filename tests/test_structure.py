@@ -26,11 +26,11 @@ GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "aug
 LEVELS = [
     {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "run"},
     {"errors"},
-    {"run.reader", "run.task"},
+    {"run.reader", "run.task", "project"},
     {"spec"},
     {"build", "run.folder"},
     {"run.sizes", "run.spec"},
-    {"run.checkpoint", "arguments"},
+    {"run.checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device", "run.weights"},
     {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
     {"run.batches", "run.loop", "evaluate"},
@@ -78,7 +78,7 @@ def test_imports_go_one_way(path):
             continue
         there = part(parts[1:])
         if here == "report":
-            ground = {"arguments", "metrics", "errors", "text", "files", "class_names", "settings", "run.reader"}
+            ground = {"metrics", "errors", "text", "files", "class_names", "settings", "run.reader", "project"}
             assert there in {"report", "spec", *ground}, f"report imports {name}"
         elif here != there and here not in ("__init__", "run") and there != "report":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"

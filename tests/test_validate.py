@@ -141,7 +141,7 @@ def test_what_is_not_there_is_named_with_what_is(words: tuple[str, ...], says: l
         ("precision", "BFloat16", "BFloat16: needs auto, float32 or bfloat16. Did you mean 'precision=bfloat16'?"),
         ("channels_last", "maybe", "maybe: needs auto, true or false"),
         ("runs_per_device", 0, "0: needs auto, or a whole number from 1 to 2**63-1"),
-        ("retry", "fail", "fail: needs failed or null. Did you mean 'retry=failed'?"),
+        ("retry", "fail", "fail: needs failed, changed or null. Did you mean 'retry=failed'?"),
         ("name", "a/b", f"a/b: needs {FOLDER}"),
         ("name", "..", f"\"..\": needs {FOLDER}"),
         ("name", "", f"the value is left empty; it needs {FOLDER}"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mixexp.errors import UserError, closest
+from mixexp.project import outputs
 from mixexp.report.runs import implied_by_group, varying
 from mixexp.run.reader import Run, everywhere
 from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
@@ -139,7 +140,7 @@ def _facts(run: Run) -> dict[str, Any]:
 def runs(*folders: str | Path) -> Runs:
     """The runs in some folders and in all folders in them, whatever their outcome; raises UserError for a folder that is not there.
 
-    folders: of runs, or a run's own; "outputs" where none is named.
+    folders: of runs, or a run's own; the project's output folder where none is named.
 
     >>> import mixexp
     >>> mixexp.run(mix="mixup", epochs=1, name="one").outcome
@@ -147,7 +148,7 @@ def runs(*folders: str | Path) -> Runs:
     >>> mixexp.runs("outputs/one").to_pandas()[["mix", "outcome"]].values.tolist()
     [['mixup', 'finished']]
     """
-    paths = [Path(folder).expanduser() for folder in folders or ("outputs",)]
+    paths = [Path(folder).expanduser() for folder in folders or (outputs(),)]
     if missing := [str(path) for path in paths if not path.is_dir()]:
         beside = [other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()]
         raise UserError(f"runs: {', '.join(missing)} is no folder.{closest(Path(missing[0]).name, beside)}")

@@ -41,7 +41,7 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
     from mixexp.plan.compose import composing
     from mixexp.sweep.one import make, planned_run
 
-    with _state_of_torch(), composing(words, _folders(config_dir)) as cell:
+    with _state_of_torch(), composing(words, folders_of(config_dir)) as cell:
         planned = planned_run(cell, words)
         make(planned, alone=True)
     return load_run(planned.folder)
@@ -63,7 +63,7 @@ def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) ->
     words = [*overrides, *(f"{key}={_axis(value)}" for key, value in settings.items())]
     from mixexp.plan.compose import compose, is_sweep
 
-    folders = _folders(config_dir)
+    folders = folders_of(config_dir)
     config = compose([word for word in words if not is_sweep(word)], folders)
     folder = Path(config["output_dir"]).absolute() / config["name"]
     began = time.time()

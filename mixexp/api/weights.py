@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mixexp.api.start import folders_of
 from mixexp.inference.trained import Trained, load_trained
 from mixexp.run.reader import Run
 
 
-def load(run: Run | str | Path, device: str = "cpu") -> Trained:
+def load(run: Run | str | Path, device: str = "cpu", config_dir: str | Path | None = None) -> Trained:
     """The network of a finished run that kept its weights (keep=last or best): model, preprocess, classes.
 
     model: an ordinary nn.Module in evaluation mode on the device, from inputs, float32 [B, C, H, W], to scores, float32 [B, classes].
     preprocess: what the run's test images had: from a path, a PIL image, an array or a tensor to float32 [C, H, W] (Preprocess).
-    run: a Run or its folder. Raises UserError where the run kept no weights or they are damaged.
+    run: a Run or its folder. config_dir: the folder of options beside which a network of one's own lies. Raises UserError where the run kept no weights or they are damaged.
 
     >>> import mixexp
     >>> model, preprocess, classes = mixexp.load(mixexp.run(mix="mixup", epochs=1, keep="last"))
@@ -23,4 +24,7 @@ def load(run: Run | str | Path, device: str = "cpu") -> Trained:
     >>> model(preprocess(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))).shape
     torch.Size([5, 10])
     """
-    return load_trained(run.folder if isinstance(run, Run) else Path(run).expanduser(), device)
+    from mixexp.plan.compose import own_options
+
+    with own_options(folders_of(config_dir)):
+        return load_trained(run.folder if isinstance(run, Run) else Path(run).expanduser(), device)

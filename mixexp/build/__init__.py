@@ -22,12 +22,11 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from mixexp.build.contracts import contract, example, lacking
+from mixexp.build.own_code import PROGRAM, extend_path, own_folders, source_of, within
 from mixexp.build.wording import STRICT, allowed, arms, complaint, split, typed
 from mixexp.class_names import located
 from mixexp.errors import UserError, closest
 from mixexp.text import in_shell, listed, one_line, override, resembling, shown
-
-OWN_MODULES = ("mixexp", "torch", "torchvision")
 
 GIVEN: dict[str, tuple[str, ...]] = {
     "model": ("in_channels", "image_size"),
@@ -41,19 +40,21 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     """The class or function a `_target_` names, today or in an older record; raises UserError where it is not admitted, not there or not callable.
 
     Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose (trusted_modules), which may
-    also lie in the working directory. `check` admits of these what makes an object of the kind that its place needs, so that a
-    configuration from elsewhere cannot run code that its user has not named.
+    also lie in the working directory and beside the user's options. `check` admits of these what makes an object of the kind that its
+    place needs, so that a configuration from elsewhere cannot run code that its user has not named.
     """
     if not isinstance(target, str) or "." not in target or not is_module(target):
         raise UserError(f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class")
     target = located(target)
     module_name, _, name = target.rpartition(".")
-    admitted = (*OWN_MODULES, *filter(is_module, trusted))
-    if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in admitted):
+    admitted = (*PROGRAM, *filter(is_module, trusted))
+    if not within(module_name, admitted):
         raise UserError(f"_target_ {target}: {_not_admitted(target, admitted)}")
-    if trusted and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    if trusted:
+        extend_path()
     module = _imported(target, module_name)
+    if not within(module_name, PROGRAM):
+        source_of(module)  # now: what is read later may have been edited meanwhile
     factory = getattr(module, name, None)
     if not callable(factory):
         raise UserError(f"_target_ {target}: {_not_there(module, name)}")
@@ -72,14 +73,19 @@ def _not_admitted(target: str, admitted: Sequence[str]) -> str:
     if top not in beside and importlib.util.find_spec(top) is None:
         rest = target.removeprefix(top)
         near = "".join(f" Did you mean '{name}{rest}'?" for name in resembling(top, [*beside, *admitted]))
-        return f"there is no module {top} in the working directory, nor is one installed.{near}"
-    more = override("trusted_modules", [*(name for name in admitted if name not in OWN_MODULES), top])
+        return f"there is no module {top} in {_places()}, nor is one installed.{near}"
+    more = override("trusted_modules", [*(name for name in admitted if name not in PROGRAM), top])
     return f"its module is not among {listed(admitted)}; to run code of your own, name it: {more}"
 
 
+def _places() -> str:
+    """The user's own folders in words."""
+    return " or ".join(["the working directory", *map(str, own_folders()[1:])])
+
+
 def _modules_beside() -> list[str]:
-    """Modules that the working directory has."""
-    return sorted({module.name for module in pkgutil.iter_modules([str(Path.cwd())]) if is_module(module.name)})
+    """Modules that lie in the user's own folders."""
+    return sorted({module.name for module in pkgutil.iter_modules(list(map(str, own_folders()))) if is_module(module.name)})
 
 
 def _has(module_name: str, rest: str) -> bool:
@@ -101,7 +107,8 @@ def _imported(target: str, module_name: str) -> Any:
         rest = target.removeprefix(error.name)
         near = [f"{name}{rest}" for name in resembling(error.name, there) if _has(name, rest)]
         known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
-        raise UserError(f"_target_ {target}: {error}.{closest(target, near) or known}") from error
+        where = "" if parent else f" in {_places()}"
+        raise UserError(f"_target_ {target}: {error}{where}.{closest(target, near) or known}") from error
     except SystemExit as error:  # it would end the program as if all were well
         raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
     except Exception as error:
@@ -124,9 +131,11 @@ def _not_there(module: Any, name: str) -> str:
     defined = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
     has = f"; it has {listed(defined, name)}" if defined else ""
     file = getattr(module, "__file__", None)
-    hidden = Path.cwd() / f"{module.__name__.partition('.')[0]}.py"
-    if file is not None and hidden.is_file() and not Path(file).is_relative_to(Path.cwd()):
-        has += f"; Python finds {file} under this name and not {hidden.name} here, which needs another one"
+    hidden = f"{module.__name__.partition('.')[0]}.py"
+    for folder in own_folders():
+        if file is not None and (folder / hidden).is_file() and not Path(file).is_relative_to(folder):
+            where = "here" if folder == Path.cwd() else f"in {folder}"
+            has += f"; Python finds {file} under this name and not {hidden} {where}, which needs another one"
     near = "".join(f" Did you mean '{module.__name__}.{match}'?" for match in resembling(name, names))
     return f"{module.__name__} has no such class or function{has}.{near}"
 
@@ -146,7 +155,7 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
         import torch  # what only reads types, as `mixexp list` does, starts without it
 
-        if node["_target_"].partition(".")[0] in OWN_MODULES or isinstance(error, torch.OutOfMemoryError):
+        if node["_target_"].partition(".")[0] in PROGRAM or isinstance(error, torch.OutOfMemoryError):
             raise
         reason = one_line(f"{type(error).__name__}: {error}")
         file = getattr(sys.modules.get(target.__module__ or ""), "__file__", None)

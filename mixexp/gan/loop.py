@@ -14,13 +14,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from mixexp import streams
 from mixexp.errors import UserError
 from mixexp.gan.minimax import Minimax
-from mixexp.gan.play import discriminator_loss, draw, game_budget, generator_loss, play
+from mixexp.gan.play import COLUMNS, FRAMES, discriminator_loss, draw, game_budget, generator_loss, play
 from mixexp.run import sizes
 from mixexp.run.data import load
 from mixexp.run.device import execution
 from mixexp.run.loop import Loop
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.settings import CONF
+from mixexp.spec.measured import Measured
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
@@ -105,4 +106,9 @@ def flops_of(config: RunConfig) -> float:
     return float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
 
 
-GAME = Loop("gan", check, flops_of, play, {"precision": "float32"})
+def measured(config: RunConfig) -> Measured:
+    """What a game leaves, of which a table can be."""
+    return Measured((*COLUMNS, "seconds"), FRAMES, matrices=False)
+
+
+GAME = Loop("gan", check, flops_of, play, measured, {"precision": "float32"})

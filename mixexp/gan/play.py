@@ -24,6 +24,9 @@ from mixexp.run.spec import RunConfig
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 """epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""
 
+FRAMES = {"frames": ("x", "y", "kind")}
+"""The file of points, read as a probe's is, and its columns beside `step`."""
+
 Draws = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Of one update: training rows, int64 [n] with replacement, noise, float32 [n, z_dim], and the objective's own."""
 
@@ -103,7 +106,7 @@ def play(
             sums[who] += minimised.detach()
 
     # -- from where an earlier attempt stopped
-    made_by = {**compatibility_key(run, config.trusted), "data": splits.digest}
+    made_by = {**compatibility_key(run, config.own_code), "data": splits.digest}
     modules = {"generator": generator, "discriminator": discriminator}
     stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
     session = Session(folder, config, budget.steps, made_by, stateful)
@@ -141,7 +144,7 @@ def play(
         if shown:
             kinds = {"data": test_points, "generated": samples[: game.frame_points].cpu()}
             frame = [{"x": x, "y": y, "kind": kind} for kind, xy in kinds.items() for x, y in xy.double().numpy().round(4).tolist()]
-            folder.append_probe_rows(step, {"frames": frame})
+            folder.append_probe_rows(step, dict.fromkeys(FRAMES, frame))
         if session.diverged:
             break
         yield from session.turn()

@@ -6,8 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from mixexp.arguments import Parser
-from mixexp.errors import UserError, show
+from mixexp.errors import Parser, UserError, show
 from mixexp.files import write_atomically
 from mixexp.inference.export import FORMATS, export, inputs_to_compare
 from mixexp.inference.predict import COLUMNS, as_text, files_of, predict, records

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from mixexp.dataset import Dataset
 from mixexp.dataset.pictures import fitted
 from mixexp.dataset.pixels import on_white
-from mixexp.errors import UserError
+from mixexp.errors import UserError, note
 from mixexp.loss import Loss
 from mixexp.run.data import Normalize
 from mixexp.run.network import Network
-from mixexp.run.reader import trained_config
+from mixexp.run.reader import read_environment, trained_config
 from mixexp.run.setup import network_of, restored
 from mixexp.run.spec import RunConfig
 from mixexp.run.weights import Inputs, read_weights
@@ -108,11 +108,13 @@ def load_trained(folder: Path, device: str = "cpu") -> Trained:
     """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged weights."""
     config = RunConfig.of({**trained_config(folder), "device": device, "probe": None, "logger": None})
     state = read_weights(folder)
+    if (trained_by := read_environment(folder).get("own_code", config.own_code)) != config.own_code:
+        note(f"{folder}: code of your own has changed since it was trained ({', '.join(trained_by)}); its weights are put into what there is now")
     if "network" not in state:
         raise UserError(f"{folder}: its run trained no classifier")
     if any(name not in state for name in KEPT):  # a checkpoint.pt, beside which the data set has to be asked
         parts = restored(folder, config)
-        state = {**state, "inputs": parts.inputs().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
+        state = {**state, "inputs": parts.input_format().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
     inputs = Inputs.of_record(state["inputs"])
     network, loss = network_of(config, inputs.shape, np.array(state["train_counts"]))
     try:

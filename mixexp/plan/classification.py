@@ -24,7 +24,7 @@ from mixexp.run.loop import Loop
 from mixexp.run.spec import RunConfig, depends_on
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
-from mixexp.train import train
+from mixexp.train import measured, train
 
 FITS = tuple(group for group in CONTRACTS if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
@@ -187,4 +187,4 @@ def flops(config: RunConfig) -> float:
     return float(3 * forward + shape.flops * evaluations * data.evaluated)
 
 
-CLASSIFICATION = Loop("model", check, flops, train)
+CLASSIFICATION = Loop("model", check, flops, train, measured)

@@ -10,17 +10,21 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from mixexp.build.own_code import look_in
 from mixexp.errors import UserError
 from mixexp.plan.composer import Composed, composed
 from mixexp.plan.hydra_errors import explain, leaked, setting_missing
-from mixexp.plan.options import options
+from mixexp.plan.options import SEARCHED, config_dirs, options
 from mixexp.plan.overrides import parse, refuse, refuse_several, spelled_out
 from mixexp.plan.plan import resolve
 from mixexp.plan.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
+from mixexp.project import project
 from mixexp.settings import CONF
 
 
@@ -36,19 +40,32 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
 @contextlib.contextmanager
 def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterator[Composed]:
     """The cell of some overrides outside a Hydra application; inside, Hydra can compose others, and its errors are UserErrors."""
-    groups = options([CONF, *folders])
-    parsed = parse(overrides, groups)
-    refuse(parsed, groups)
-    refuse_several(parsed, groups, ())
-    words = [*overrides, *search_path(folders)]
-    with explained(overrides, folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        yield composed(hydra.compose("config", overrides=words, return_hydra_config=True))
+    with own_options(folders) as own:
+        groups = options([CONF, *own])
+        parsed = parse(overrides, groups)
+        refuse(parsed, groups)
+        refuse_several(parsed, groups, ())
+        with explained(overrides, own), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            yield composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
 
 
-def search_path(folders: Sequence[Path]) -> list[str]:
-    """The override that lets Hydra find options in a user's folders, where there are any."""
-    paths = ",".join(f"'file://{folder.absolute()}'" for folder in folders)
-    return [f"hydra.searchpath=[{paths}]"] if folders else []
+
+@contextlib.contextmanager
+def own_options(typed: Sequence[Path]) -> Iterator[list[Path]]:
+    """Inside, Hydra finds options in all of the user's folders, those typed and those of mixexp.yaml, which it gives.
+
+    Its settings of mixexp.yaml are those of now, and modules of the user's own are found beside the folders from now on in this process.
+    Raises UserError where a folder or mixexp.yaml is wrong.
+    """
+    folders, here, before = config_dirs(typed), project(), list(SEARCHED)
+    look_in(folders, *([] if here.path is None else [here.path.parent]))
+    Plugins.instance()  # now: Hydra imports its plugins once, and ours stores settings of no file
+    ConfigStore.instance().store("mixexp_project", here.settings, package="_global_", provider="mixexp")
+    SEARCHED[:] = folders
+    try:
+        yield folders
+    finally:
+        SEARCHED[:] = before
 
 
 @contextlib.contextmanager
@@ -86,9 +103,8 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
     """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
     groups = options([CONF, *folders])
-    searched = search_path(folders)
     chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
-    for tried in ([*chosen, *searched], searched):
+    for tried in (chosen, []):
         with contextlib.suppress(HydraException, OmegaConfBaseException, UserError):
             return [composed(hydra.compose("config", overrides=tried, return_hydra_config=True))]
     return []

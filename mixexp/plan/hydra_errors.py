@@ -121,7 +121,7 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     if strange := re.search(r"target '\S*\.(\w+)'.*unexpected keyword argument '(\w+)'", text.replace("\n", " ")):
         part = "sweeper" if "Sweeper" in strange[1] else "launcher"
         return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
-    if refused := _missing_option(text, groups) or _defaults_list(text, groups):
+    if refused := _missing_option(text, groups, [folder for folder in folders if folder != CONF]) or _defaults_list(text, groups):
         return refused
     text = re.sub(r"In '([^']+)': \w+ raised while composing config:\s*", r"\1.yaml: ", text)
     lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
@@ -146,8 +146,11 @@ def _no_text(folders: Sequence[Path]) -> str:
     return "a YAML file"
 
 
-def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """The message about an option, or a file that a defaults list names, that is not there; None for other errors."""
+def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Sequence[Path]) -> str | None:
+    """The message about an option, or a file that a defaults list names, that is not there; None for other errors.
+
+    own: the user's folders of options.
+    """
     place = re.match(r"In '([^']+)': ", text)
     where = "" if place is None or place[1] in ("config", "hydra/config") else f", which {place[1]}.yaml names"
     if missing := re.search(r"Could not find '((?:.*/)?[^/']+)/([^/']+)'", text):
@@ -160,12 +163,22 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]]) -> str | N
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
         if not choices:
             return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
-        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{closest(option, choices)}"
+        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{_instead(group, option, choices, own)}"
     if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
         known = list(groups.get(group, ()))
-        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{closest(option, known)}"
+        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{_instead(group, option, known, own)}"
     return None
+
+
+def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path]) -> str:
+    """Where an option of the user's own would lie, but for a group of Hydra's, and the nearest one of the known."""
+    near = closest(option, known)
+    if "/" in group:
+        return near
+    if own:
+        return f" One of your own would be {own[0] / group / option}.yaml.{near}"
+    return f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml.{near}"
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:

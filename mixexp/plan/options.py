@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
+from mixexp.project import no_folder, project
 from mixexp.settings import CONF, leaves
 from mixexp.text import in_hydra
+
+SEARCHED: list[Path] = []
+"""The user's folders in which Hydra finds options in this process; a plugin of ours tells it them."""
 
 
 def header(path: Path) -> list[str]:
@@ -35,7 +39,10 @@ def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
 
 
 def describe(folders: Iterable[Path], group: str | None) -> str:
-    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group."""
+    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group.
+
+    "table" and "figures" are the keys of a table and the kinds of figures.
+    """
     groups = options(folders)
     if group is None:
         blocks = []
@@ -43,10 +50,16 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
-        return "\n\n".join([*blocks, "mixexp list GROUP shows a group in full, mixexp list GROUP=OPTION an option's settings, mixexp list settings those of a run."])
+        more = "mixexp list GROUP=OPTION the settings of one, mixexp list settings those of a run, mixexp list table and list figures what a report can show."
+        return "\n\n".join([*blocks, f"mixexp list GROUP shows a group in full, {more}"])
     name = group if group in groups else group.removesuffix("s")
+    if name in ("table", "figure"):
+        from mixexp.spec import reference  # mixexp list starts without it
+
+        return reference.as_text(reference.table() if name == "table" else reference.figures())
     if name not in groups:
-        raise UserError(f"list {group}: no such group; there are {', '.join(groups)}, and settings.{closest(group, [*groups, 'settings'])}")
+        names = [*groups, "settings", "table", "figures"]
+        raise UserError(f"list {group}: no such group; there are {', '.join(names)}.{closest(group, names)}")
     more = {
         option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
         for option, reasons in (editions(folders).items() if name == "experiment" else ())
@@ -125,17 +138,27 @@ def user_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
 
 
 def _user_folder(name: str) -> Path:
-    folder = Path(name)
-    if not name or not folder.is_dir():
-        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if name and folder.parent.is_dir() else []
-        what = "is a file, and a folder of options is needed" if folder.is_file() else f"no such folder in {Path.cwd()}"
-        raise UserError(f"--config-dir {name or repr(name)}: {what}.{closest(folder.name, beside)}")
-    for path in sorted(folder.glob("*/*.yaml")):
-        ours = CONF / path.parent.name / path.name
-        if ours.is_file() and not ours.samefile(path) and ours.read_bytes() != path.read_bytes():
-            option = f"{path.parent.name}={path.stem}"
-            raise UserError(f"{path}: the program has an option {option} and would use that one; give yours another name")
-    return folder
+    if problem := no_folder(name, Path.cwd()):
+        raise UserError(f"--config-dir {problem}")
+    return Path(name)
+
+
+def config_dirs(typed: Iterable[Path]) -> list[Path]:
+    """All folders of the user's options: those typed, then those that mixexp.yaml names, each once.
+
+    Raises UserError where two of them, or one and the program, have different options of one name.
+    """
+    folders: dict[Path, Path] = {}
+    for folder in (*typed, *project().config_dirs):
+        folders.setdefault(folder.resolve(), folder)
+    first = {f"{path.parent.name}={path.stem}": path for path in CONF.glob("*/*.yaml")} if folders else {}
+    for path in (path for folder in folders.values() for path in sorted(folder.glob("*/*.yaml"))):
+        option = f"{path.parent.name}={path.stem}"
+        other = first.setdefault(option, path)
+        if not other.samefile(path) and other.read_bytes() != path.read_bytes():
+            whose = "the program has" if CONF in other.parents else f"{other.parent.parent} has"
+            raise UserError(f"{path}: {whose} an option {option} and would use that one; give yours another name")
+    return list(folders.values())
 
 
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,25 @@ from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.identity import ALIAS, canonical, differences, run_id
-from mixexp.plan.loops import task
+from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
-from mixexp.run.data import load, placed
-from mixexp.run.reader import read_environment
+from mixexp.run.data import placed
+from mixexp.run.folder import VALIDATION_COLUMNS
 from mixexp.run.sizes import TooLargeLine
 from mixexp.run.spec import RunConfig, RunSpec
-from mixexp.settings import flatten, lookup
+from mixexp.settings import flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
+from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.grid import as_override, block_cells, value_of
-from mixexp.spec.table import table_problems
+from mixexp.spec.keys import SETTING
+from mixexp.spec.measured import Measured, measures_of, together
+from mixexp.spec.table import AXES, DEFAULTS, table_problems
+
+MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
+"""Settings that decide what a run measures."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +129,15 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, uses_alpha), cell, overrides))
-    of_all = [*_table([config for config, _ in resolved]), *_claims(cells[0], resolved[0][0])]
+    references = _References(cells[0])
+    trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
+    of_all = [*_table([config for config, _ in resolved], trainable, references.measuring), *_claims(cells[0], resolved[0][0])]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
         of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
-    references = _References(cells[0])
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
@@ -156,17 +163,58 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
     return [f"{given[0]}: the budget here is steps = {config['steps']}, beside which epochs does nothing; give steps, or steps=null"]
 
 
-def _table(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The errors of the table that a report is to make of the runs, before they are trained."""
+def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]) -> list[str]:
+    """The errors of the table that a report is to make of the runs, before they are trained.
+
+    trainable: the same runs where nothing else is wrong with them; what they will measure is known only then. others: the experiment's
+    own runs, which are in the same table: what these runs lack, narrowed or changed on the command line, those may have.
+    """
     table = configs[0].get("table")
     if not isinstance(table, dict):
         return []
-    problems = list(table_problems(table).values())
-    for axis in ("rows", "columns"):
-        key = (table.get(axis) or {}).get("key")
+    problems = table_problems(table)
+    sound = {key: value for key, value in table.items() if key not in problems}
+    of_figures = {str(spec): figure_problem(spec) for spec in sound.get("figures") or ()}
+    sound["figures"] = [spec for spec in sound.get("figures") or () if not of_figures[str(spec)]]
+    lacking = _lacking(sound, configs, trainable)
+    if lacking:
+        beside = others() if trainable else []
+        lacking = _lacking(sound, [*configs, *(config.values for config in beside)], [*trainable, *beside])
+    return [*problems.values(), *filter(None, of_figures.values()), *lacking]
+
+
+def _lacking(table: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]) -> list[str]:
+    """The errors of what is sound of a table and names settings, metrics or probes that no run will have."""
+    problems = []
+    keys = {f"table.{axis}.key": (table.get(axis) or {}).get("key") for axis in AXES}
+    for spec in table["figures"]:
+        settings = [name for name, option in KINDS[spec["kind"]].options.items() if option.values is SETTING]
+        keys |= {f"figure {spec['file']}: {name}": spec.get(name) for name in settings}
+    for place, key in keys.items():
         if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
-            problems.append(f"table.{axis}.key = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
-    return problems
+            problems.append(f"{place} = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
+    return [*problems, *_not_measured(table, trainable)] if trainable else problems
+
+
+def _not_measured(table: Mapping[str, Any], configs: Sequence[RunConfig]) -> list[str]:
+    """The errors of metrics and figures that no run will have."""
+    there = together(loop_of(config).writes(config) for config in configs)
+    metric, measures = table.get("metric") or DEFAULTS["metric"], list(measures_of(table))
+    problems = [f"table.metric = {metric}: {problem}" for problem in [there.metric_problem(metric)] if problem]
+    for place, label, measure in measures:
+        if problem := there.metric_problem(measure["metric"], measure.get("where") or ()):
+            problems.append(f"{place}, {label}: {measure['metric']}: {problem}")
+    for spec in table["figures"]:
+        if problem := there.figure_problem(spec, [label for _, label, _ in measures]):
+            problems.append(f"figure {spec['file']}: {problem}")
+    return [problem + _how(problem, there) for problem in dict.fromkeys(problems)]
+
+
+def _how(problem: str, there: Measured) -> str:
+    """The setting with which runs would have what they lack, in a sentence; empty where none is known."""
+    if re.search(r"\bval_", problem) and not any(name.startswith("val_") for name in there.metrics):
+        return f" validation=0.1 gives {', '.join(VALIDATION_COLUMNS)}."
+    return " A probe writes it: probe=NAME, which mixexp list probe names." if " probe_" in problem and "no run has" in problem else ""
 
 
 def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
@@ -201,24 +249,6 @@ def idle_words(run: RunSpec) -> list[str]:
     return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
 
 
-def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """A note about finished runs whose data set's files have changed since: the sweep would skip them."""
-    names, contents = [], {}
-    for run in runs:
-        trained_on = read_environment(run.folder).get("data_contents") if (run.folder / "result.json").exists() else None
-        if trained_on is None:
-            continue
-        data = run.config.part("dataset")
-        if data not in contents:
-            contents[data] = load(data.dataset, data.trusted)[1].digest
-        names += [run.folder.name] * (trained_on != contents[data])
-    many, listed = len(names) > 1, ", ".join(names[:5]) + ", ..." * (len(names) > 5)
-    return [
-        f"note: {len(names)} finished run{'s were' if many else ' was'} made with other contents of the data set's files than they have "
-        f"now: {listed}; remove the folder{'s' * many} to train on what is there now"
-    ] * bool(names)
-
-
 def _words(refusal: Refusal, total: int) -> str:
     if total == 1:
         return refusal.reason
@@ -240,6 +270,20 @@ class _References:
             return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
 
         self._grid = functools.cache(grid)
+        self._cell = cell
+
+    def measuring(self) -> list[RunConfig]:
+        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none without an experiment."""
+        experiment = self._cell.choices.get("experiment")
+        if experiment is None:
+            return []
+        cells = [*self._grid(False), *(self._grid(True) if self._cell.edition else ())]
+        chosen: dict[tuple[str, ...], list[str]] = {}
+        for cell in cells:
+            words = [f"{key}={text}" for key, (text, _) in cell.items()]
+            choice = (word for word, key in zip(words, cell, strict=True) if key in self._cell.choices or under(key, MEASURING))
+            chosen.setdefault(tuple(choice), words)
+        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
         """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -177,8 +177,8 @@ class Subject:
 class Probe(abc.ABC):
     """A measurement; what it finds goes to probe_<name>.csv in the run's folder. It changes nothing: runs train alike with any."""
 
-    files: tuple[str, ...]
-    """The names of its files."""
+    files: Mapping[str, tuple[str, ...]]
+    """The names of its files, and the columns of each beside `step`; a tuple of names alone leaves the columns open."""
     while_training: bool = False
     """Whether it measures at every evaluation, not at the end alone."""
     others: tuple[str, ...] = ()
@@ -192,6 +192,11 @@ class Probe(abc.ABC):
         """One row or more for each of its files; called without gradients, which it may enable for itself."""
 
 
+def columns_of(probe: Probe) -> dict[str, tuple[str, ...]]:
+    """The columns of each of a probe's files, none where they are not known before it measures."""
+    return dict(probe.files) if isinstance(probe.files, Mapping) else dict.fromkeys(probe.files, ())
+
+
 class Several(Probe):
     """Several probes one after another, each under a name of its own; all at every evaluation or all at the end alone."""
 
@@ -199,8 +204,8 @@ class Several(Probe):
         if not probes:
             raise ValueError("probe: names no probe that it is made of")
         self.probes = probes
-        self.files = tuple(file for probe in probes.values() for file in probe.files)
-        if len(set(self.files)) < len(self.files):
+        self.files = {file: columns for probe in probes.values() for file, columns in columns_of(probe).items()}
+        if len(self.files) < sum(len(probe.files) for probe in probes.values()):
             raise ValueError(f"probe: two of {', '.join(probes)} write to the same file")
         if len({probe.while_training for probe in probes.values()}) > 1:
             early = [name for name, probe in probes.items() if probe.while_training]

@@ -28,7 +28,7 @@ class Between(Probe):
     Differs from the paper: what the gradient is of is not stated there ("of the model"), nor are the pairs.
     """
 
-    files = ("between",)
+    files = {"between": ("lam", "miss", "gradient_norm", "pairs")}
 
     def __init__(self, pairs: Annotated[int, Field(gt=0)] = 1000, points: Annotated[int, Field(ge=2)] = 11) -> None:
         self.pairs, self.points = pairs, points
@@ -82,7 +82,7 @@ class Plane(Probe):
     Differs from the paper: the fraction is ours; there is a picture.
     """
 
-    files = ("plane", "unsure")
+    files = {"plane": ("x", "y", "probability"), "unsure": ("unsure",)}
 
     def __init__(self, side: Annotated[int, Field(ge=2, le=1000)] = 41, unsure: Annotated[float, Field(gt=0, lt=0.5)] = 0.1) -> None:
         self.side, self.unsure = side, unsure

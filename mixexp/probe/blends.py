@@ -23,6 +23,8 @@ from mixexp.probe import BATCH, Facts, Mixed, Probe, Rows, Subject
 BINS = 40
 """Of the histogram of weights."""
 
+RATIO = ("lam", "density", "curve")
+"""Columns of the file that tells how the weights lie."""
 LARGEST = 128
 """Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows more."""
 
@@ -59,7 +61,7 @@ class MixedSamples(Probe):
     Differs from the paper: nothing.
     """
 
-    files = ("mixed_samples", "ratio")
+    files = {"mixed_samples": ("x", "y", "weight", "lam"), "ratio": RATIO}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 500, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch
@@ -91,7 +93,7 @@ class MixedImages(Probe):
     Differs from the paper: noise drawn on the device is other noise than the run's.
     """
 
-    files = ("mixed_images", "ratio")
+    files = {"mixed_images": ("sample", "image", "clipped", "labels", "lam", "layer"), "ratio": RATIO}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 12, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch
@@ -156,7 +158,7 @@ class Intrusion(Probe):
     Source: ours, after akira_final_layer's figure of a good and a bad pair. Differs from the paper: there the figure is a drawing.
     """
 
-    files = ("intrusion",)
+    files = {"intrusion": ("pair", "blends", "intrusion")}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 1000, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch

@@ -25,7 +25,7 @@ class Deformation(Probe):
     171.9, as they do with the tangent, for which half a turn is none.
     """
 
-    files = ("deformation",)
+    files = {"deformation": ("deformation", "level", "accuracy", "error")}
 
     def __init__(
         self,

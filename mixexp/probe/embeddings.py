@@ -21,7 +21,7 @@ class Features(Probe):
     Differs from the paper: nothing.
     """
 
-    files = ("features",)
+    files = {"features": ("part", "x", "y", "label", "predicted")}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 1000, while_training: bool = True) -> None:
         self.samples, self.while_training = samples, while_training
@@ -54,7 +54,7 @@ class Clouds(Probe):
     Source: ours, for what koshian2_affinity reads from its scatters. Differs from the paper: that has no number.
     """
 
-    files = ("clouds",)
+    files = {"clouds": ("class", "images", "radius", "elongation", "unevenness", "separation")}
 
     def __init__(self, part: Literal["train", "test"] = "train", while_training: bool = False) -> None:
         self.part, self.while_training = part, while_training
@@ -98,7 +98,7 @@ class Tsne(Probe):
     Differs from the paper: the start, which there is random.
     """
 
-    files = ("tsne",)
+    files = {"tsne": ("x", "y", "label")}
 
     def __init__(
         self,

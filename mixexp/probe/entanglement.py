@@ -48,7 +48,7 @@ class Entanglement(Probe):
     Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
     """
 
-    files = ("entanglement",)
+    files = {"entanglement": ("layer", "temperature", "loss", "minimum")}
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Fisher(Probe):
     Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
     """
 
-    files = ("fisher",)
+    files = {"fisher": ("layer", "criterion", "between", "within")}
 
     def __init__(
         self,

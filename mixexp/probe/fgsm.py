@@ -34,7 +34,8 @@ class Fgsm(Probe):
     ) -> None:
         self.epsilon, self.steps, self.samples, self.source = epsilon, steps, samples, source
         self.others = () if source is None else (source,)
-        self.files = ("fgsm",) if source is None else ("fgsm_black_box",)
+        self._file = "fgsm" if source is None else "fgsm_black_box"
+        self.files = {self._file: ("attack", "epsilon", "accuracy", "error", "error_top5")}
 
     def check(self, facts: Facts) -> None:
         facts.require_image("an attack on pixels")
@@ -54,7 +55,7 @@ class Fgsm(Probe):
         for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
             rows.append({"attack": attack, "epsilon": epsilon, "accuracy": 1 - error, "error": error, **top5})
-        return {self.files[0]: rows}
+        return {self._file: rows}
 
     def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
         """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a network."""

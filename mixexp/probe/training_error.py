@@ -24,7 +24,10 @@ class TrainingError(Probe):
     there is not stated. With noise among all C classes that is one in C of the redrawn.
     """
 
-    files = ("training_error", "generalisation")
+    files = {
+        "training_error": ("labels", "error", "error_true", "loss", "samples"),
+        "generalisation": ("train_error", "test_error", "gap", "train_loss", "test_loss", "loss_gap"),
+    }
 
     def __init__(self, while_training: bool = False) -> None:
         self.while_training = while_training
@@ -62,7 +65,7 @@ class ByClass(Probe):
     Differs from the paper: none defines it; koshian2_affinity has macro F1, the mean of the column f1 alone.
     """
 
-    files = ("by_class",)
+    files = {"by_class": ("class", "train_images", "test_images", "size", "recall", "precision", "f1")}
 
     def __init__(self, while_training: bool = True) -> None:
         self.while_training = while_training

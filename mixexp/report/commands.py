@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.arguments import Parser
-from mixexp.errors import UserError, closest, show
+from mixexp.errors import Parser, UserError, closest, show
 from mixexp.metrics import RULES
+from mixexp.project import outputs
 from mixexp.report import claim_sheets, claim_text
 from mixexp.report import compare as comparison
 from mixexp.report import leaderboard as board
+from mixexp.report.changes import read
 from mixexp.report.claims import decide, family, only, problems_of
 from mixexp.report.csv_files import as_csv
 from mixexp.report.write import write_files, write_report
@@ -32,11 +33,24 @@ def report(words: list[str], options: Sequence[Path]) -> None:
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
     parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="a YAML file with keys of a table (mixexp list table) in place of the runs' own")
+    parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
+    parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
+    parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
+    parser.add_argument("--title", metavar="TEXT", help="what the table is called")
+    for flag, form, words_of_it in (
+        ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
+        ("--where", "KEY=V1,V2,...", "only runs with one of these values"),
+        ("--figure", "KIND:OPTION=VALUE,...", "one more figure (mixexp list figures)"),
+        ("--note", "TEXT", "one more sentence below the table"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
     arguments = parser.parse_args(words)
+    changes = read(arguments.table, vars(arguments))
     gc.disable()  # it would look through ten thousand runs again and again
     try:
-        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options)
+        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options, changes)
         show("\n".join(map(str, written)))
     finally:
         gc.enable()
@@ -47,7 +61,7 @@ def compare(words: list[str]) -> None:
     parser = Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
     parser.add_argument("first", help="a folder of runs, or a git commit")
     parser.add_argument("second", help="another one")
-    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="where the runs of commits are (default: outputs)")
+    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[outputs()], metavar="DIR", help="where the runs of commits are (default: outputs)")
     parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
@@ -66,7 +80,7 @@ def compare(words: list[str]) -> None:
 def leaderboard(words: list[str]) -> None:
     """Print the methods ranked under each protocol."""
     parser = Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
-    parser.add_argument("directory", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (default: outputs)")
+    parser.add_argument("directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)")
     parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
@@ -101,7 +115,7 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
     relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
-    decided = decide(relatives, everywhere(arguments.runs or places(relatives, Path("outputs"))))
+    decided = decide(relatives, everywhere(arguments.runs or places(relatives, outputs())))
     if asked:  # the correction is over all claims of an article, whichever are shown
         decided = only(decided, asked)
     if arguments.json:

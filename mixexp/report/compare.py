@@ -13,7 +13,19 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, grouped, once, other_data, seeds_of, settings_without, unlike, varying
+from mixexp.report.runs import (
+    BESIDE_SETTINGS,
+    METHOD,
+    edited_modules,
+    grouped,
+    once,
+    other_data,
+    own_code,
+    seeds_of,
+    settings_without,
+    unlike,
+    varying,
+)
 from mixexp.report.sheets import Sheet, chance, number, signed, span
 from mixexp.report.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
 from mixexp.report.tables import label, named_by, numbers, telling, usual_metric, why_no_number
@@ -223,8 +235,11 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
     within = [unlike(runs) for runs in (first, second)]
-    edited = any(other_data(ours, theirs) for ours in first for theirs in second)
-    differing = dict.fromkeys([*within[0], *within[1], *[BESIDE_SETTINGS["data_contents"]] * edited])
+    edited = {
+        "data_contents": any(other_data(ours, theirs) for ours in first for theirs in second),
+        "own_code": bool(edited_modules([*first, *second])),
+    }
+    differing = dict.fromkeys([*within[0], *within[1], *(BESIDE_SETTINGS[fact] for fact in edited if edited[fact])])
     if differing:
         return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
     if shared:
@@ -245,6 +260,7 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         versions = versions if isinstance(versions, Mapping) else {}
         return {
             "commit": run.code(10), "contents of the data set's files": environment.get("data_contents"),
+            "code of one's own": ", ".join(f"{name} {digest[:6]}" for name, digest in own_code(run).items()) or None,
             "device": environment.get("device_name"), "bfloat16": environment.get("bfloat16"),
             **{name: versions.get(name) for name in ("mixexp", "torch", "numpy")},
         }  # fmt: skip

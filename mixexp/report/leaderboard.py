@@ -5,14 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.report.markdown import grid, plain
-from mixexp.report.runs import METHOD, data_contents, data_settings, grouped, once, seeds_of, settings_without, varying
+from mixexp.report.runs import (
+    METHOD,
+    data_contents,
+    data_settings,
+    edited_modules,
+    grouped,
+    once,
+    own_code,
+    seeds_of,
+    settings_without,
+    varying,
+)
 from mixexp.report.sheets import Sheet, chance, number, span
 from mixexp.report.stats import MEAN, Interval
 from mixexp.report.tables import label, named_by, numbers, scored, telling, why_no_number
@@ -57,11 +68,11 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     scores = numbers(finished, spec, rule)
     if not scores:
         raise UserError(f"leaderboard: {why_no_number(runs, spec, rule)}")
-    contents = data_contents(finished)
-    facts = {run.folder: _facts(run, contents) for run in finished}
+    contents, edited = data_contents(finished), edited_modules(finished)
+    facts = {run.folder: _facts(run, contents, edited) for run in finished}
     groups = grouped((run for run in finished if run.folder in scores), lambda run: _protocol(run, facts[run.folder]))
     words = _words(groups, facts)
-    ranked = [_ranked(digest, words[digest], members, scores, spec["better"]) for digest, members in groups.items()]
+    ranked = [_ranked(digest, words[digest], members, scores, spec["better"], edited) for digest, members in groups.items()]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
 
 
@@ -94,11 +105,24 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _facts(run: Run, contents: Mapping[frozenset, set[str]]) -> dict[str, Any]:
-    """Facts of a protocol that no setting has: the contents of the data set's files, where the records have several, and the precision."""
+def _facts(run: Run, contents: Mapping[frozenset, set[str]], edited: Collection[str]) -> dict[str, Any]:
+    """Facts of a protocol that no setting has: the precision and, where the records have several, the data's contents and own modules.
+
+    edited: the modules of the user's own with several versions.
+    """
     several = len(contents.get(data_settings(run), ())) > 1
     recorded = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
-    return {name: str(value) for name, value in recorded.items() if value is not None}
+    of_protocol, _ = _versions(run, edited)
+    return {name: str(value) for name, value in (recorded | of_protocol).items() if value is not None}
+
+
+def _versions(run: Run, edited: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The versions of edited modules that a run was made with: those of its protocol, and those of its method."""
+    targets = {key: str(value) for key, value in run.settings.items() if key.endswith("._target_")}
+    of_method = {target.rpartition(".")[0] for key, target in targets.items() if under(key, METHOD)}
+    versions = {name: digest[:6] for name, digest in own_code(run).items() if name in edited}
+    of_protocol = {name: digest for name, digest in versions.items() if name not in of_method}
+    return of_protocol, {name: digest for name, digest in versions.items() if name in of_method}
 
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
@@ -132,12 +156,17 @@ def _called(run: Run, keys: Iterable[str]) -> str:
     return ", ".join(parts)
 
 
-def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str) -> list[Row]:
+def _ranked(
+    digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str, edited: Collection[str]
+) -> list[Row]:
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
-    # the methods by all they compute by, since two of the same name may differ in an option's own settings
-    methods = grouped(
-        members, lambda run: frozenset((key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None)
-    )
+
+    def method(run: Run) -> frozenset:
+        # by all that it computes by, since two of the same name may differ in an option's own settings, or in their code
+        settings = [(key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None]
+        return frozenset([*settings, *_versions(run, edited)[1].items()])
+
+    methods = grouped(members, method)
     sign = 1 if direction == "lower" else -1
     order = sorted(methods.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
@@ -152,7 +181,8 @@ def _ranked(digest: str, words: str, members: list[Run], scores: Mapping[Any, fl
         seconds = [run.result["seconds"] for run in runs if isinstance(run.result.get("seconds"), int | float)]
         options = {key: lookup(runs[0].config, key) for key in keys}
         shown = [label(value) if key in METHOD[:2] else f"{key} {label(value)}" for key, value in options.items() if value is not None]
-        name = ", ".join([label(lookup(runs[0].config, "mix")), *shown])
+        versions = [f"{module} {version}" for module, version in _versions(runs[0], edited)[1].items()]
+        name = ", ".join([label(lookup(runs[0].config, "mix")), *shown, *versions])
         rows.append(Row(digest, words, rank, name, values, MEAN.interval(values), p, MEAN.centre(seconds) if seconds else None, runs))
     return rows
 

@@ -9,16 +9,25 @@ from typing import Any
 
 from mixexp.run.reader import Run, load_runs
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup, under
+from mixexp.spec.experiments import described
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
-BESIDE_SETTINGS = {"data_contents": "the contents of the data set's files", "bfloat16": "precision"}
+BESIDE_SETTINGS = {
+    "data_contents": "the contents of the data set's files",
+    "bfloat16": "precision",
+    "own_code": "the code of one's own",
+}
 """Facts of environment.json that change what a run measures without being a setting."""
 
 
-def gather(directories: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs."""
+def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs.
+
+    options: folders with the files of experiments, whose tables of today take the place of those that runs have recorded.
+    """
     runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    runs = described(runs, options)
     unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
     copies = len(runs) - len(unique)
     remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
@@ -49,8 +58,25 @@ def _standing(run: Run) -> tuple[bool, str]:
 
 def unlike(runs: Sequence[Run]) -> list[str]:
     """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
-    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in BESIDE_SETTINGS}
-    return [words for fact, words in BESIDE_SETTINGS.items() if len(values[fact]) > 1]
+    plain = [fact for fact in BESIDE_SETTINGS if fact != "own_code"]
+    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain}
+    several = {fact: len(values[fact]) > 1 for fact in plain} | {"own_code": bool(edited_modules(runs))}
+    return [words for fact, words in BESIDE_SETTINGS.items() if several[fact]]
+
+
+def own_code(run: Run) -> dict[str, str]:
+    """The hashes of the user's own modules that a run was made with, by their names; empty where its record has none."""
+    recorded = run.environment.get("own_code")
+    return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, Mapping) else {}
+
+
+def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
+    """The user's own modules of which runs were made with several versions: how many of each."""
+    versions: dict[str, set[str]] = {}
+    for run in runs:
+        for name, digest in own_code(run).items():
+            versions.setdefault(name, set()).add(digest)
+    return {name: len(digests) for name, digests in sorted(versions.items()) if len(digests) > 1}
 
 
 def other_data(first: Run, second: Run) -> bool:
@@ -60,7 +86,9 @@ def other_data(first: Run, second: Run) -> bool:
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """True for two runs that differ in what no setting has: the contents of the same data set's files, or the resolved precision."""
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's version, the precision."""
+    if edited_modules((first, second)):
+        return True
     precisions = [run.environment.get("bfloat16") for run in (first, second)]
     same_setting = first.setting("precision") == second.setting("precision")
     return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))

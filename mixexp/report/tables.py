@@ -13,11 +13,11 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
-from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, unlike, varying
+from mixexp.report.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, unlike, varying
 from mixexp.report.stats import STATISTICS, Statistic
 from mixexp.run.reader import Run
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
-from mixexp.spec.table import DEFAULTS, better, scale, table_problems, unit
+from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
 
 UNSET = "–"
 LARGEST = 1e150
@@ -247,8 +247,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
     table.remarks.extend(_pooled(table))
-    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
-    table.remarks.extend(f"The runs were made with {count} different contents of the same data set's files." for count in several)
+    table.remarks.extend(_edited(runs))
     table.remarks.extend(_short(runs, scores))
     return table
 
@@ -312,20 +311,23 @@ def label(value: Any) -> str:
 
 
 def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
-    """The runs' table with defaults for what it leaves out or has wrong, and a remark for each such repair."""
+    """The runs' table with defaults for what it leaves out or has wrong, and a remark for each such repair.
+
+    Rows and columns that it leaves out are the settings in which the runs differ.
+    """
     described = [run for run in runs if run.table]
     if not described:
-        return {**DEFAULTS, **_of_differences(runs), "title": title}, []
+        return {**DEFAULTS, **_of_differences(runs, {}), "title": title}, []
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
-    problems = table_problems(newest.table)
+    problems = table_problems(newest.table, axes=False)
     remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
-    sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None}
-    fallback = _of_differences(runs) if {"rows", "columns"} & set(problems) else {}
-    spec = {**DEFAULTS, **fallback, "figures": [], **sound, "title": title}
-    for axis in ("rows", "columns"):
+    sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None and (value or key not in AXES)}
+    fallback = {} if all(axis in sound for axis in AXES) else _of_differences(runs, sound)
+    spec = {**DEFAULTS, **fallback, **sound, "title": title}
+    for axis in AXES:
         key = spec[axis].get("key")
         if key and all(lookup(run.config, key) is None for run in described):
             known = [name for run in described for name in flatten(run.config)]
@@ -333,16 +335,27 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     return spec, remarks
 
 
-def _of_differences(runs: list[Run]) -> dict[str, Any]:
-    """Rows for runs of no table: every distinct setting, named by the fewest keys that tell them all apart."""
+def _of_differences(runs: list[Run], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of every distinct setting, named by the fewest keys that tell them all apart, and of the usual metric.
+
+    given: what a table says already; an axis that it has shows its settings, and the other one those that are left.
+    """
     known = [run for run in runs if run.config]
-    keys = telling(known, (*CIRCUMSTANCES, *REPEATS), METHOD)
+    metric = given.get("metric") or usual_metric(known)
+    shown = [key for axis in AXES for key in keys_of(given.get(axis) or {})]
+    keys = [key for key in telling(known, (*CIRCUMSTANCES, *REPEATS), (*shown, *METHOD)) if key not in shown]
     named = {named_by(run, keys) or "all runs": {key: lookup(run.config, key) for key in keys} for run in known}
-    rows = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
-    metric = usual_metric(known)
+    settings = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
+    numbers = {"label": "metric", "values": {metric: {}}}
     curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
-    scale = 100 if metric == "accuracy" else 1
-    return {"metric": metric, "scale": scale, "rows": rows, "columns": {"label": "metric", "values": {metric: {}}}, "figures": [curves]}
+    axes = {"rows": settings, "columns": settings if given.get("rows") and keys else numbers}
+    return {"metric": metric, "scale": 100 if metric == "accuracy" else 1, **axes, "figures": [curves]}
+
+
+def keys_of(axis: Mapping[str, Any]) -> list[str]:
+    """The settings that rows or columns show."""
+    conditions = [key for settings in (axis.get("values") or {}).values() for key in settings]
+    return list(dict.fromkeys([*([axis["key"]] if axis.get("key") else []), *conditions]))
 
 
 def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
@@ -373,9 +386,21 @@ def usual_metric(runs: Iterable[Run]) -> str:
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
-    if "measures" in spec[axis]:
+    """The rows or columns: those that the table orders, then the others."""
+    order = {comparable(label(name)): place for place, name in enumerate(order_of(spec, axis))}
+    return sorted(_unordered(spec, axis, runs), key=lambda entry: order.get(comparable(entry.label), len(order)))
+
+
+def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
+    """The labels of rows or columns in the order that a table asks for, the last one where it has several; empty where it asks for none."""
+    names = (axis, spec[axis].get("key"), spec[axis].get("label"))
+    return next((labels for name, labels in reversed(spec["order"].items()) if name in names), [])
+
+
+def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
+    if spec[axis].get("measures") is not None:
         return [Entry(label(name), {}, measure) for name, measure in spec[axis]["measures"].items()]
-    if "values" in spec[axis]:
+    if spec[axis].get("values") is not None:
         return [Entry(label(name), dict(conditions)) for name, conditions in spec[axis]["values"].items()]
     key = spec[axis]["key"]
     published = spec["published"]
@@ -455,10 +480,17 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    of_its_own = BESIDE_SETTINGS["data_contents"]  # of which there is another warning
+    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]  # of which there are other warnings
     for (row, column), differing in table.unlike.items():
-        mixed.setdefault(tuple(words for words in differing if words != of_its_own), []).append(f"{row} / {column}")
+        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(f"{row} / {column}")
     return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
+
+
+def _edited(runs: Sequence[Run]) -> list[str]:
+    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting tells."""
+    several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
+    data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
+    return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
+from mixexp.report.changes import NOTHING, Changes
 from mixexp.report.claim_sheets import records as claim_records
 from mixexp.report.claims import Decided, decide, family, only
 from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
@@ -24,9 +25,10 @@ from mixexp.report.page import Part, Picture, page
 from mixexp.report.runs import gather
 from mixexp.report.summary import baseline_problem
 from mixexp.report.tables import Table, build_tables
-from mixexp.run.reader import run_folders
+from mixexp.run.reader import Run, run_folders
 from mixexp.settings import CONF, lookup
 from mixexp.spec.experiments import experiments, of_runs
+from mixexp.spec.figures import figure_problem
 
 TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
 PAGE = "report.html"
@@ -40,33 +42,41 @@ def write_report(
     out: Path | None = None,
     wrote: Callable[[Path], None] = lambda path: None,
     options: Sequence[Path] | None = None,
+    changes: Changes = NOTHING,
 ) -> list[Path]:
     """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables first, the page last.
 
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
     baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer. ``options``: the
-    folders with the files of experiments, which state their claims; None for the program's.
-    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, and for folders in different places without ``out``.
+    folders with the files of experiments, which describe their tables and state their claims; None for the program's. ``changes``: what the
+    reader has otherwise in the tables.
+    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that no run allows, and
+    for folders in different places without ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
     directories = [path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")] or directories
     parents = {path.resolve().parent for path in directories}
     if out is None and len(parents) > 1:
         raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
-    runs, remarks = gather(directories)
+    options = options or [CONF]
+    all_runs, remarks = gather(directories, options)
+    runs, selection = changes.selected(all_runs)
+    runs = [changes.over(run) for run in runs]
     home, name_of_all = out or common(directories) / "report", common(directories).resolve().name
     tables = build_tables(runs, rule, name_of_all, baseline)
+    changes.check(tables)
+    rule, baseline = rule or changes.table.get("rule"), baseline or changes.table.get("baseline")
     if rule is not None and any(table.scores for table in tables) and not any(rule in table.rules for table in tables):
         raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
     problems = [baseline_problem(table) for table in tables]
     if baseline is not None and all(problems):
         raise UserError(problems[0])
     for table in tables:
-        table.remarks.extend([*remarks, *filter(None, [baseline_problem(table)])])
+        table.remarks.extend([*remarks, *selection, *filter(None, [changes.remark, baseline_problem(table)])])
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]
-    claims = claims_of(tables, options)
+    claims = claims_of(tables, options, all_runs)
     written: dict[Path, None] = {}
 
     def tell(paths: Iterable[Path]) -> None:
@@ -91,14 +101,14 @@ def write_report(
     return list(written)
 
 
-def claims_of(tables: Sequence[Table], options: Sequence[Path] | None = None) -> list[Decided]:
+def claims_of(tables: Sequence[Table], options: Sequence[Path] = (CONF,), runs: Sequence[Run] | None = None) -> list[Decided]:
     """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several are at its first.
 
-    options: the folders that experiments' files are in; None for the program's.
+    options: the folders that experiments' files are in. runs: those that decide, where the tables have a part of them.
     What is wrong with claims becomes a remark of the table that they would be at.
     """
-    runs = list({run.folder: run for table in tables for run in table.runs}.values())
-    options = options or [CONF]
+    if runs is None:
+        runs = list({run.folder: run for table in tables for run in table.runs}.values())
     stated = {experiment.name: experiment for experiment in of_runs(runs, options)}
     claiming = any(experiment.claims for experiment in stated.values())
     all_decided = decide(family(stated.values(), experiments(options).values()), runs) if claiming else Decided([], [])
@@ -206,7 +216,7 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
         return [], []
     from mixexp.report import figures  # matplotlib costs half a second that tables need not pay
 
-    problems = [figures.figure_problem(spec) for spec in table.spec["figures"]]
+    problems = [figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:

@@ -8,9 +8,8 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -109,30 +108,19 @@ def reason_of(error: Exception) -> str:
     return one_line(str(error) or type(error).__name__)[:200]
 
 
-def code_hash(trusted: Iterable[str]) -> str:
-    """Hash of the source that a run's numbers come from: COMPUTES, and the modules in use that a user trusts."""
-    digest = hashlib.sha256(_own_code())
-    for name in sorted(trusted):
-        if name in sys.modules:
-            digest.update(_source(sys.modules[name]))
+def code_hash(own_code: Mapping[str, str]) -> str:
+    """Hash of the source that a run's numbers come from: COMPUTES, and the user's own modules, by name with their hashes."""
+    digest = hashlib.sha256(_program())
+    for name, own in sorted(own_code.items()):
+        digest.update(f"{name} {own}\n".encode())
     return digest.hexdigest()[:16]
 
 
-# What a process has imported does not change when the files do, which a sweep of days has to reckon with.
 @functools.cache
-def _source(module: ModuleType) -> bytes:
-    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    if not folders and getattr(module, "__file__", None):
-        files = [Path(module.__file__)]
-    return b"".join(path.read_bytes() for path in files)
-
-
-@functools.cache
-def _own_code() -> bytes:
+def _program() -> bytes:
     package = Path(__file__).parent.parent
     files = [path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))]
     return b"".join(path.read_bytes() for path in files if path.is_file() and str(path.relative_to(package)) not in RECORDS)
 
 
-_own_code()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later
+_program()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later

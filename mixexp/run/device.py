@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,10 +115,10 @@ def describe(run: Execution) -> dict[str, Any]:
     }
 
 
-def compatibility_key(run: Execution, trusted: Iterable[str]) -> dict[str, Any]:
-    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one."""
+def compatibility_key(run: Execution, own_code: Mapping[str, str]) -> dict[str, Any]:
+    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one; own_code: hashes by module."""
     computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
-    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(trusted)}
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(own_code)}
     return {**versions, "device": computer, "bfloat16": run.bfloat16}
 
 

@@ -25,6 +25,7 @@ import yaml
 
 from mixexp import metrics
 from mixexp.files import put_aside, write_atomically
+from mixexp.project import project_file
 from mixexp.text import one_line, shorten
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
@@ -34,6 +35,7 @@ MOST_FIGURES = 8
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 """Between the test columns and `seconds`, when a part of the training set is held out."""
 
+_PROGRAM = Path(__file__).parent
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
 FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", "weights.pt", LOCK)
@@ -187,7 +189,8 @@ def environment(**facts: Any) -> dict[str, Any]:
         "host": platform.node(),
         "process": os.getpid(),
         **facts,
-        "git": _git(),
+        "git": _git(_PROGRAM),
+        **({} if (project := project_file()) is None else {"project_file": os.path.relpath(project)}),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -220,17 +223,34 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Commit and state of the checkouts of the user's own, by the names of the modules in them; the program's is not among them.
+
+    files: of each module, its own first.
+    """
+    own = {name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)}
+    states = {name: _git(paths[0].parent, paths) for name, paths in own.items()}
+    return {name: state for name, state in states.items() if state is not None}
+
+
 @functools.cache  # a worker asks once, not once a run
-def _git() -> dict[str, Any] | None:
-    """Commit of the code that runs and whether it has uncommitted changes; None outside a checkout."""
+def _git(folder: Path, files: Sequence[Path] = ()) -> dict[str, Any] | None:
+    """Commit of a folder's checkout and whether it has uncommitted changes, files that it lacks among them; None outside a checkout."""
+    commit, changes = _ask_git(folder, "rev-parse", "HEAD"), _ask_git(folder, "status", "--porcelain", "--untracked-files=no")
+    unknown = _ask_git(folder, "ls-files", "--others", "--", *map(str, files)) if files else ""
+    return None if commit is None or changes is None else {"commit": commit, "dirty": bool(changes or unknown)}
 
-    def ask(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
-        return done.stdout.strip()
 
+@functools.cache
+def _top(folder: Path) -> str | None:
+    """The topmost folder of a folder's checkout; None outside one."""
+    return _ask_git(folder, "rev-parse", "--show-toplevel")
+
+
+def _ask_git(folder: Path, *arguments: str) -> str | None:
+    """What git says in a folder; None where it has nothing to say."""
     try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip()

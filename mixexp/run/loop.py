@@ -8,6 +8,7 @@ from typing import Any
 
 from mixexp.run.session import Progress
 from mixexp.run.spec import RunConfig
+from mixexp.spec.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,13 @@ class Loop:
 
     network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
     configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
-    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. fixed: settings that it
-    leaves no choice of.
+    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. writes(config): what its
+    runs measure, of which a table can be. fixed: settings that it leaves no choice of.
     """
 
     network: str
     check: Callable[[RunConfig, list[str], bool], list[str]]
     flops: Callable[[RunConfig], float]
     run: Callable[..., Iterator[Progress]]
+    writes: Callable[[RunConfig], Measured]
     fixed: Mapping[str, Any] = field(default_factory=dict)

@@ -12,10 +12,9 @@ from torch.optim import Optimizer
 
 from mixexp.optimizer import load_state
 from mixexp.run.checkpoint import Checkpoint
-from mixexp.run.folder import RunFolder, environment
+from mixexp.run.folder import RunFolder, environment, own_git
 from mixexp.run.spec import RunConfig
 from mixexp.run.weights import WEIGHTS
-
 
 DESCRIBED = ("inputs", "classes", "train_counts")
 """Facts of environment.json that are kept beside weights: without them nobody can use these."""
@@ -86,7 +85,7 @@ class Session:
         self._described = {key: facts[key] for key in DESCRIBED if key in facts}
         if self.step == 0:
             (self.folder.path / WEIGHTS).unlink(missing_ok=True)
-        about = environment(**facts, continued_at_step=self.step, steps=self.steps)
+        about = environment(**facts, **_own(self._config), continued_at_step=self.step, steps=self.steps)
         self.folder.start(self._config.values, about, columns, self._rows, self._probed)
         self._started = time.perf_counter() - self._seconds
 
@@ -143,3 +142,9 @@ class Session:
             name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
         }
         self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
+
+
+def _own(config: RunConfig) -> dict[str, Any]:
+    """The facts for environment.json about code of the user's own; none where a run has no such code."""
+    files = {name: source.files for name, source in config.own_sources.items()}
+    return {"own_code": config.own_code, "own_git": own_git(files)} if files else {}

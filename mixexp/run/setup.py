@@ -12,7 +12,7 @@ import torch
 
 from mixexp import streams
 from mixexp.build import telling
-from mixexp.errors import UserError
+from mixexp.errors import UserError, note
 from mixexp.loss import Loss
 from mixexp.probe import Probe, Subject
 from mixexp.run import data
@@ -41,7 +41,7 @@ class RunParts(Subject):
     contents: str
     size_rule: str
 
-    def inputs(self) -> Inputs:
+    def input_format(self) -> Inputs:
         """How the data set's images become the network's inputs."""
         normalize, shape = self.normalize, list(self.test.images.shape[1:])
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
@@ -56,7 +56,7 @@ class RunParts(Subject):
             "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
             "data_hash": self.selected.digest(),
             "data_contents": self.contents,
-            "inputs": self.inputs().record(),
+            "inputs": self.input_format().record(),
             "classes": list(self.classes),
         }
 
@@ -112,8 +112,11 @@ def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> t
 def restored(folder: Path, config: RunConfig) -> Subject:
     """The network of a finished run with the weights it kept, in evaluation mode; config: its own."""
     state, parts = read_weights(folder), setup(config)
-    if (trained_on := read_environment(folder).get("data_contents", parts.contents)) != parts.contents:
+    about = read_environment(folder)
+    if (trained_on := about.get("data_contents", parts.contents)) != parts.contents:
         raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
+    if about.get("own_code", config.own_code) != config.own_code:
+        note(f"{folder}: code of your own has changed since it was trained; its weights are put into what there is now")
     try:
         parts.network.load_state_dict(state["network"])
         parts.loss.load_state_dict(state["loss"])

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from mixexp.build import build
+from mixexp.build.own_code import Source, sources
 from mixexp.run.task import Task
 
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
@@ -54,7 +55,7 @@ class Settings(BaseModel):
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     keep: Literal["none", "last", "best"]
     keep_checkpoint: bool
-    retry: Literal["failed"] | None
+    retry: Literal["failed", "changed"] | None
     fail_fast: bool
     hang_minutes: Annotated[float, Field(gt=0)] | None
     data_dir: Text
@@ -112,6 +113,16 @@ class RunConfig(Settings):
     def trusted(self) -> tuple[str, ...]:
         """Modules of the user's own that a `_target_` may name."""
         return tuple(self.trusted_modules)
+
+    @property
+    def own_sources(self) -> dict[str, Source]:
+        """The source of every module of the user's own that one of its classes comes from, as this process has imported it."""
+        return sources(self._values, self.trusted)
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The hashes of these, by the modules' names."""
+        return {name: source.digest for name, source in self.own_sources.items()}
 
     def replace(self, **values: Any) -> Self:
         """The same with other values."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ SETTLED = ("alpha", "mix_layer")
 """Settings that a run has as null where they would change nothing."""
 _RANGE = re.compile(r"range\((-?\d+)(?:,\s*(-?\d+))?(?:,\s*(\d+))?\)")
 _AROUND = re.compile(r"(?:choice|shuffle|sort)\((.*)\)")
+_TYPED = re.compile(r"(?:^|\s)['\"]?[+~]*table[.=]")
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _GROUP = re.compile(r"(?:override )?/?([a-z_]+)")
 
 Block = Mapping[str, frozenset | None]
@@ -43,6 +47,21 @@ class Experiment:
     claims: Any = None
     editions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def description(self, name: str) -> dict[str, Any]:
+        """The table of an edition's runs, or the experiment's own where no edition has the name: the block, with what params set in it."""
+        sweeper = _inner(_inner(self.settings, "hydra"), "sweeper")
+        params = {**_inner(sweeper, "params"), **_inner(self.editions.get(name, {}), "params")}
+        table = dict(self.table)
+        for key, value in params.items():
+            root, *below = str(key).lstrip("+").split(".")
+            if root == "table" and below:
+                with contextlib.suppress(ValueError):  # a text in Hydra's quotes has YAML's as well
+                    value = parse_yaml(value) if isinstance(value, str) else value
+                for part in reversed(below):
+                    value = {part: value}
+                table = _over(table, value)
+        return table
 
     def stated(self, name: str) -> Stated:
         """The settings that the runs of an edition have to have, or those of the experiment itself where no edition has the name.
@@ -81,9 +100,57 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
             members.setdefault(name, []).append(run)
     chosen = []
     for name, runs_of_it in members.items():
-        files = [folder / "experiment" / f"{name}.yaml" for folder in folders]
-        chosen.append(next((experiment(path, folders) for path in files if path.is_file()), None) or _as_run(name, runs_of_it))
+        chosen.append(found(name, folders) or _as_run(name, runs_of_it))
     return chosen
+
+
+def found(name: str, folders: Sequence[Path]) -> Experiment | None:
+    """The experiment that one of the folders of options has by a name, None where none has."""
+    files = (folder / "experiment" / f"{name}.yaml" for folder in folders)
+    return next((experiment(path, folders) for path in files if path.is_file()), None)
+
+
+def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
+    """The runs with the table that their experiment's file describes today; with their own where there is no file, or one was typed.
+
+    A reference such as ${epochs} is to the run's own setting; with one that cannot be followed, the run keeps its table.
+    """
+    of_today = functools.cache(lambda name, edition: _description(found(name, folders), edition))
+    changed = []
+    for run in runs:
+        name = lookup(run.config, "experiment")
+        known = plain_name(name) and not types_table(str(run.environment.get("command", "")))
+        table, refers = of_today(name, str(run.config.get("edition"))) if known else (None, False)
+        if refers:
+            table = _followed(table, run)
+        own = table is None or (refers and "${" in str(table))
+        changed.append(run if own else replace(run, config={**run.config, "table": table}))
+    return changed
+
+
+def _description(its_experiment: Experiment | None, edition: str) -> tuple[dict[str, Any] | None, bool]:
+    """The table of an experiment's edition, None without the experiment, and whether it has references."""
+    table = None if its_experiment is None else its_experiment.description(edition)
+    return table, "${" in str(table)
+
+
+def types_table(command: str) -> bool:
+    """Whether a word of a command line sets something in the table."""
+    return _TYPED.search(command) is not None
+
+
+def _followed(value: Any, run: Run) -> Any:
+    """A value with its references replaced by the run's settings."""
+    if isinstance(value, Mapping):
+        return {key: _followed(inner, run) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_followed(inner, run) for inner in value]
+    if not isinstance(value, str):
+        return value
+    whole = _REFERENCE.fullmatch(value)
+    if whole and lookup(run.config, whole[1]) is not None:
+        return lookup(run.config, whole[1])
+    return _REFERENCE.sub(lambda match: match[0] if lookup(run.config, match[1]) is None else str(lookup(run.config, match[1])), value)
 
 
 def _as_run(name: str, runs: Sequence[Run]) -> Experiment:

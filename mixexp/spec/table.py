@@ -5,15 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixexp.errors import closest
 from mixexp.metrics import FRACTIONS, RULES
+from mixexp.spec.keys import CONDITIONS, ENTRIES, FACTOR, LIST, LISTS, MAPPING, METRIC, SETTING, TEXT, Key, number, one_of, unknown, whole
 
 STATISTICS = ("mean", "median")
+HIGHER = one_of("higher", "lower")
 
-DEFAULTS: dict[str, Any] = {
-    "title": "", "source": "", "metric": "accuracy", "scale": 100, "decimals": 2, "better": "higher", "rule": "last",
-    "statistic": "mean", "rows": {}, "columns": {}, "published": {}, "baseline": None, "notes": [], "figures": [],
-}  # fmt: skip
+KEYS = {
+    "title": Key("", TEXT, "what the table is called; runs of the same title are in one table"),
+    "source": Key("", TEXT, "what it is compared with, as a citation key and a place"),
+    "metric": Key("accuracy", METRIC, "what is shown of each run"),
+    "scale": Key(100, FACTOR, "the factor for display: 100 shows fractions in per cent"),
+    "decimals": Key(2, whole(0, 12), "the digits behind the point"),
+    "better": Key("higher", HIGHER, "the direction of a better number"),
+    "rule": Key("last", one_of(*RULES), f"the evaluation that counts for a run: {', '.join(RULES.values())}"),
+    "statistic": Key("mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"),
+    "rows": Key({}, MAPPING, "the rows: a key, values or measures"),
+    "columns": Key({}, MAPPING, "the columns, in the same way"),
+    "order": Key({}, LISTS, "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others follow"),
+    "published": Key({}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"),
+    "baseline": Key(None, TEXT, "the label of the row or column that the others are compared with; without one all pairs are"),
+    "notes": Key([], LIST, "sentences below the table"),
+    "figures": Key([], LIST, "figures beside those of every report; mixexp list figures names their kinds"),
+}
+"""The keys of a `table:` block."""
+AXIS = {
+    "label": Key("", TEXT, "what the entries are values of, as headings and axes print it"),
+    "key": Key(None, SETTING, "a setting, such as mix or subset.n: an entry for each of its values among the runs, in their order"),
+    "values": Key(None, ENTRIES, "an entry's label to the settings that its runs have, such as {label-mix: {mix: mixup, alpha: 1}}"),
+    "measures": Key(None, ENTRIES, "an entry's label to what it shows of the same runs, such as {error: {metric: error}}"),
+}
+"""The keys of rows and of columns, which have either key, values or measures."""
+MEASURE = {
+    "metric": Key("", METRIC, "what is shown", needed=True),
+    "rule": Key(None, one_of(*RULES), "as of the table, whose rule stands without it"),
+    "where": Key(None, CONDITIONS, "the rows of the probe's file that count, such as {layer: final}"),
+    "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
+    "scale": Key(None, FACTOR, "the factor for display; that of the table for its own metric and for probes' measures without it"),
+}
+"""The keys of one of an axis's measures."""
+DEFAULTS: dict[str, Any] = {name: key.default for name, key in KEYS.items()}
+AXES = ("rows", "columns")
+"""The keys of a table's axes."""
 
 
 def of_metric(metric: str) -> dict[str, Any]:
@@ -48,74 +81,47 @@ def better(spec: Mapping[str, Any], metric: str) -> str:
 def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]:
     """The errors of a ``table:`` block, a sentence for each key with one.
 
-    axes: whether it has to have rows and columns, as all but the part of it that a claim has do.
+    axes: whether it has to have rows and columns, as all but the part of it that a claim or a reader gives do.
     """
-    problems = {str(key): f"table has no key {key!r}.{closest(key, DEFAULTS)}" for key in spec if key not in DEFAULTS}
-    for key, allowed in (("rule", RULES), ("statistic", STATISTICS), ("better", ("higher", "lower"))):
-        if key in spec and (not isinstance(spec[key], str) or spec[key] not in allowed):
-            problems[key] = f"table.{key} is {spec[key]!r}; {', '.join(allowed)} are known.{closest(spec[key], allowed)}"
-    for axis in ("rows", "columns") if axes else ():
-        given = spec.get(axis) if isinstance(spec.get(axis), Mapping) else {}
-        keyed = isinstance(given.get("key"), str)
-        explicit = [name for name in ("values", "measures") if _mapping_of_mappings(given.get(name))]
-        if keyed + len(explicit) != 1:
-            problems[axis] = (
-                f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a label and "
-                "its metric each)."
-            )
-        elif explicit == ["measures"]:
-            problems |= {axis: problem for problem in map(measure_problem, given["measures"].values()) if problem}
-    if all("measures" in (spec.get(axis) or {}) for axis in ("rows", "columns")):
+    problems = {str(key): f"table {unknown(key, KEYS)}" for key in spec if key not in KEYS}
+    for name, key in KEYS.items():
+        if name in spec and (problem := key.values.problem(spec[name])):
+            problems[name] = f"table.{name} is {spec[name]!r}{problem}"
+    for axis in AXES:
+        if (axes or spec.get(axis)) and axis not in problems and (problem := _axis_problem(axis, spec.get(axis) or {})):
+            problems[axis] = problem
+    if all(isinstance(spec.get(axis), Mapping) and "measures" in spec[axis] for axis in AXES):
         problems["columns"] = "table.rows and table.columns both have measures; one of them can."
-    published = spec.get("published") or {}
-    if not isinstance(published, Mapping) or not all(isinstance(column, Mapping) for column in published.values()):
-        problems["published"] = "table.published needs, for each column, the rows and their values."
-    elif not all(value is None or number(value) for column in published.values() for value in column.values()):
+    published = {} if "published" in problems else spec.get("published") or {}
+    if not all(value is None or number(value) for column in published.values() for value in column.values()):
         problems["published"] = "table.published has a value that is not a number."
-    kinds: list[tuple[Any, str, list[str]]] = [(int | float, "a number", ["scale"]), (int, "a whole number", ["decimals"])]
-    kinds += [(str, "text", ["metric", "baseline"]), (list, "a list", ["notes", "figures"])]
-    for kind, words, keys in kinds:
-        for key in keys:
-            if spec.get(key) is not None and (not isinstance(spec[key], kind) or isinstance(spec[key], bool)):
-                problems[key] = f"table.{key} is {spec[key]!r}, which is not {words}."
-    if "decimals" not in problems and not 0 <= (spec.get("decimals") or 0) <= 12:
-        problems["decimals"] = f"table.decimals is {spec['decimals']}; 0 to 12 can be shown."
-    if "scale" not in problems and spec.get("scale") is not None and not (number(spec["scale"]) and spec["scale"]):
-        problems["scale"] = f"table.scale is {spec['scale']!r}, by which no number can be multiplied."
-    if "metric" not in problems and (problem := _metric_problem(spec.get("metric"))):
-        problems["metric"] = problem
     return problems
 
 
-def number(value: Any) -> bool:
-    """True for a number whose sums and squares do not overflow."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
-
-
-def _metric_problem(metric: Any) -> str:
-    incomplete = isinstance(metric, str) and metric.startswith("probe.") and metric.count(".") < 2
-    return f"{metric}: a probe's measure is probe.<file>.<column>." if incomplete else ""
-
-
-def _mapping_of_mappings(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(inner, Mapping) for inner in value.values())
+def _axis_problem(axis: str, given: Mapping[str, Any]) -> str:
+    """The error of rows or columns; empty when there is none."""
+    for name, value in given.items():
+        if name not in AXIS:
+            return f"table.{axis} {unknown(name, AXIS)}"
+        if problem := AXIS[name].values.problem(value):
+            return f"table.{axis}.{name} is {value!r}{problem}"
+    if sum(given.get(name) is not None for name in ("key", "values", "measures")) != 1:
+        return (
+            f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a label and "
+            "its metric each)."
+        )
+    return next(filter(None, map(measure_problem, (given.get("measures") or {}).values())), "")
 
 
 def measure_problem(measure: Mapping[str, Any]) -> str:
     """The error of one of an axis's measures or of a cell's; empty when there is none."""
-    known = ("metric", "rule", "where", "better", "scale")
-    strange = [key for key in measure if key not in known]
-    if strange:
-        return f"a measure has no key {strange[0]!r}.{closest(strange[0], known)}"
-    if not isinstance(measure.get("metric"), str):
-        return "a measure needs a metric: a column of metrics.csv, error, or probe.<file>.<column>."
-    if problem := _metric_problem(measure["metric"]):
-        return problem
+    for name, value in measure.items():
+        if name not in MEASURE:
+            return f"a measure {unknown(name, MEASURE)}"
+        if problem := MEASURE[name].values.problem(value):
+            return f"a measure's {name} is {value!r}{problem}"
+    if not measure.get("metric"):
+        return f"a measure needs a metric: {METRIC.words}."
     if measure.get("where") and not measure["metric"].startswith("probe."):
         return f"a measure's where chooses among a probe's rows, and {measure['metric']} is a column of metrics.csv, which has none to choose."
-    if "scale" in measure and not (number(measure["scale"]) and measure["scale"]):
-        return f"a measure's scale is {measure['scale']!r}, by which no number can be multiplied."
-    for key, allowed in (("rule", RULES), ("better", ("higher", "lower"))):
-        if key in measure and (not isinstance(measure[key], str) or measure[key] not in allowed):
-            return f"a measure's {key} is {measure[key]!r}; {', '.join(allowed)} are known.{closest(measure[key], allowed)}"
     return ""

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, closest, say
-from mixexp.plan.options import options, user_folders
+from mixexp.plan.options import config_dirs, options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, refuse, refuse_several, values
 from mixexp.settings import CONF
 from mixexp.text import command, in_shell
@@ -33,14 +33,13 @@ from mixexp.text import command, in_shell
 def application(words: Sequence[str]) -> None:
     """Hand a command line to Hydra, which runs one job or a sweep; raises UserError."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be said in our words
-    folders, words = user_folders(words)
-    if len(folders) > 1:
-        raise UserError(f"--config-dir {' '.join(map(str, folders))}: one folder at a time")
+    own, words = user_folders(words)
+    folders = config_dirs(own)
     flags, overrides = _flags(words, folders)
-    config_dirs = [f"--config-dir={folder}" for folder in folders]
     sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser wants the overrides in one piece
-    typed = [*(["-m"] if sweep else []), *config_dirs, *(flag for flag in flags if flag not in sweep), *overrides]
+    given = [f"--config-dir={folder}" for folder in own]
+    typed = [*(["-m"] if sweep else []), *given, *(flag for flag in flags if flag not in sweep), *overrides]
     command_line = [sys.argv[0], *typed]
     shown = any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
     sys.argv[1:] = [*typed[: len(typed) - len(overrides)], *_checked(overrides, folders, typed, bool(sweep), shown)]
@@ -49,9 +48,9 @@ def application(words: Sequence[str]) -> None:
         sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
         return _job(config, overrides, folders, typed)
 
-    from mixexp.plan.compose import explained
+    from mixexp.plan.compose import explained, own_options
 
-    with explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
+    with own_options(folders), explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
         # a folder that is not there
         warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
@@ -177,7 +176,9 @@ def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags
             raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
 
 
-_OWN = "options and experiments of your own lie in a folder that --config-dir names, as DIR/experiment/NAME.yaml for experiment=NAME"
+_OWN = (
+    "options and experiments of your own lie in a folder that --config-dir or mixexp.yaml names, as DIR/experiment/NAME.yaml for experiment=NAME"
+)
 
 
 def _is_multirun(flag: str) -> bool:
@@ -209,7 +210,7 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
 
     Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
     """
-    from mixexp.plan.compose import explained
+    from mixexp.plan.compose import explained, own_options
     from mixexp.plan.composer import composed
     from mixexp.sweep.one import single
 
@@ -217,7 +218,7 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
     alone = job.mode == RunMode.RUN
     os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
     try:
-        with explained(words, folders, typed):
+        with own_options(folders), explained(words, folders, typed):
             return single(composed(OmegaConf.merge({"hydra": job}, config)), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # out past Hydra, which would put a line of its own before the message

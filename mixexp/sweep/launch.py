@@ -17,8 +17,10 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, show
+from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
-from mixexp.plan.plan import Plan, plan, stale
+from mixexp.plan.plan import Plan, plan
+from mixexp.project import project
 from mixexp.run.reader import load_state
 from mixexp.run.spec import RunSpec
 from mixexp.settings import CONF
@@ -26,7 +28,7 @@ from mixexp.sweep.estimate import DurationModel
 from mixexp.sweep.links import link_by_label
 from mixexp.sweep.one import earlier_end, failures_of, print_notes
 from mixexp.sweep.pool import Outcomes, run_all, slots_for
-from mixexp.sweep.status import PlannedRun, at_work, describe, keep_plan, plan_name, scan
+from mixexp.sweep.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
 from mixexp.text import in_shell
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
@@ -91,7 +93,11 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     sweep = plan(cells, words)
     if sweep.runs:
         print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
-        runs = scan(sweep.folder, _planned(sweep))
+        again = {folder.name for folder in to_remake(sweep.runs)}
+        runs = [
+            RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
+            for status in scan(sweep.folder, _planned(sweep))
+        ]
         show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining))
     sweep.check()
     if sweep.too_large:
@@ -123,19 +129,21 @@ def _run_sweep(
 
 
 def report_command(folder: Path, cell: Composed) -> str:
-    """The command that reports a sweep of such cells, with the folder of the user's own that has their experiment."""
-    experiment = f"experiment/{cell.choices.get('experiment')}.yaml"
-    own = [Path(place) for place in cell.folders if Path(place).is_absolute() and Path(place) != CONF and Path(place, experiment).is_file()]
+    """The command that reports a sweep of such cells, with the folder that has their experiment where neither the program nor mixexp.yaml does."""
+    experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
+    places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
+    own = [path for path in places[:1] if path not in known]
     here = Path.cwd()
-    paths = [path.relative_to(here) if path.is_relative_to(here) else path for path in (folder, *own)]
-    return " ".join(map(in_shell, ["mixexp", "report", str(paths[0]), *(f"--config-dir={path}" for path in paths[1:])]))
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own)]
+    return " ".join(map(in_shell, ["mixexp", "report", names[0], *(f"--config-dir={name}" for name in names[1:])]))
 
 
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
     """The outcomes of runs that are over or have failed for good, and the runs to do, the longest first."""
     outcomes, waiting = Outcomes(), []
+    again = to_remake(runs)
     for run in runs:
-        state = earlier_end(run)
+        state = earlier_end(run, again)
         if state is None:
             waiting.append(run)
         elif state.over:

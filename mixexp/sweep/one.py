@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from tqdm import tqdm
 
 from mixexp.errors import RunsFailed, show, warnings_as_notes
 from mixexp.files import put_aside, quantity
+from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
-from mixexp.plan.plan import idle_words, other_classes, plan, stale
+from mixexp.plan.plan import idle_words, other_classes, plan
 from mixexp.run.device import execution, make_deterministic
 from mixexp.run.folder import FILES, LOCK, headline
 from mixexp.run.logging import logged
@@ -31,6 +34,8 @@ from mixexp.sweep.signals import stop_on_signals
 from mixexp.sweep.stream import DeviceStream
 from mixexp.text import escaped, one_line
 
+EARLIER = ".earlier"
+"""Folder in a run's own with what the run left before it was made again, in a folder for each time."""
 CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
 
 
@@ -54,7 +59,7 @@ def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
         print_notes([run], alone)
         if run.config.table is not None:
             print("note: one run of the experiment; mixexp -m runs its grid")
-    before = earlier_end(run, retry=alone)
+    before = earlier_end(run, to_remake([run]), retry=alone)
     if before is not None and not before.over:
         raise RunsFailed(f"{run.folder}: failed before, {before.problem}; retry=failed tries it again")
     try:
@@ -89,11 +94,14 @@ def print_notes(runs: Sequence[RunSpec], alone: bool) -> None:
     print("".join(f"{line}\n" for line in notes), end="")
 
 
-def earlier_end(run: RunSpec, retry: bool = False) -> State | None:
-    """The state of a run that is over, or has failed and is not to be tried again; None for one that is to be trained."""
+def earlier_end(run: RunSpec, again: Container[Path], retry: bool = False) -> State | None:
+    """The state of a run that is over, or has failed and is not to be tried again; None for one that is to be trained.
+
+    again: folders of runs that are to be trained whatever became of them.
+    """
     state = load_state(run.folder)
     left = state.outcome == "failed" and not retry and run.config.retry != "failed"
-    return state if state.over or left else None
+    return state if (state.over or left) and run.folder not in again else None
 
 
 def failures_of(kind: str, count: int, failed: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -155,8 +163,11 @@ def iterate(
         raise Busy(f"{run.folder}: another process is working on this run") from None
     with claim, contextlib.ExitStack() as after:
         state = load_state(run.folder)
-        if state.over:
+        if state.over and not to_remake([run]):
             return state.result
+        if state.over or (state.outcome == "damaged" and (run.folder / EARLIER).exists()):
+            set_aside(run.folder, note)
+            state = load_state(run.folder)
         for name in FILES:
             put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
         outside = after.enter_context(output_to_file(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
@@ -217,6 +228,20 @@ def _family(folder: str) -> str:
             return ""  # it may be there later
         _FAMILIES[folder] = str(record.get("family", ""))
     return _FAMILIES[folder]
+
+
+def set_aside(folder: Path, note: Callable[[str], None]) -> None:
+    """Keep all that a run left in a folder below its own that readers pass over, so that the run can be made again.
+
+    Ended at any moment, it leaves a run that is over or a damaged one, which it is then asked to go on with.
+    """
+    aside = folder / EARLIER / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{secrets.token_hex(2)}"
+    aside.mkdir(parents=True)
+    files = [path for path in folder.iterdir() if path.name not in (LOCK, EARLIER)]
+    # without metrics.csv a run is damaged, with result.json it is not to be gone on with
+    for path in sorted(files, key=lambda path: (path.name == "result.json", path.name != "metrics.csv")):
+        path.rename(aside / path.name)
+    note(f"made with other data or code than there is now; what it left is kept in {aside.relative_to(folder)}, and the run is made again")
 
 
 def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:

@@ -45,12 +45,14 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     FAILED = "failed"
     DAMAGED = "damaged"
+    CHANGED = "changed"
+    """Over, and to be made again as its data or code have changed; only a plan says so."""
     MISSING = "missing"
 
     @property
     def to_do(self) -> bool:
         """Whether there is time still to be spent on it."""
-        return self in (State.RUNNING, State.INTERRUPTED, State.DAMAGED, State.MISSING)
+        return self in (State.RUNNING, State.INTERRUPTED, State.DAMAGED, State.CHANGED, State.MISSING)
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | N
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     lines = []
     for status, words in zip(runs, columns, strict=True):
-        expected = durations.expect(status.run.task) if status.state is State.MISSING else None
+        expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
         detail = f"about {duration(expected)}" if expected is not None else status.detail
         lines.append("  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip())
     if cells is not None and cells > len(runs):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Block = tuple[str, Sequence[RunStatus]]
 """What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
 
-URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.MISSING)
+URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.CHANGED, State.MISSING)
 """The order in which a screen too small for all shows them."""
 SECONDS = 2
 BAR, LABEL = 16, 10
@@ -57,12 +57,12 @@ class Watched:
         if not folder.is_dir():
             self._ended.pop(run.name, None)
             return RunStatus(run, State.MISSING)
-        error, known = stamp(folder / "error.txt"), self._ended.get(run.name)
-        if known is not None and known[0] == error:
+        ends, known = stamp(folder / "error.txt") + stamp(folder / "result.json"), self._ended.get(run.name)
+        if known is not None and known[0] == ends:
             return replace(known[1], run=run)  # a plan made since may know its label
         (status,) = scan(self.folder, [run])
         if status.state in (State.DONE, State.DIVERGED, State.FAILED):
-            self._ended[run.name] = (error, status)
+            self._ended[run.name] = (ends, status)
         if status.state is State.DONE:
             self.durations.observe(run.task, status.seconds)
         return status

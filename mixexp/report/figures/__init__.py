@@ -1,4 +1,4 @@
-"""A table's figures: which kinds there are, what is wrong with a description of one, drawing and saving."""
+"""A table's figures: drawing and saving each kind, and those of every report."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mixexp.errors import closest
 from mixexp.files import atomically
-from mixexp.report.figures.classes import CONFUSION, MOST_MATRICES, PER_CLASS, spread
-from mixexp.report.figures.cost import COST
-from mixexp.report.figures.lines import AGAINST, CURVES, entries_of
-from mixexp.report.figures.probes import ANIMATION, IMAGES, PROBE, SCATTER
+from mixexp.report.figures import classes, cost, lines, probes
 from mixexp.report.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
+from mixexp.spec.figures import complete
 from mixexp.text import sanitize
 
 SECONDS_A_FRAME = 0.25
@@ -33,44 +30,18 @@ DOTS_AN_INCH = 200
 MOST_STANDARD = 6
 """Rows or columns with panels in a figure that the table does not ask for."""
 
-
-KINDS = {
-    "against": AGAINST, "curves": CURVES, "confusion": CONFUSION, "per_class": PER_CLASS, "cost": COST, "images": IMAGES,
-    "probe": PROBE, "scatter": SCATTER, "animation": ANIMATION,
+KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]] = {
+    "against": lines.against, "curves": lines.curves, "confusion": classes.confusion, "per_class": classes.per_class,
+    "cost": cost.cost, "images": probes.images, "probe": probes.lines, "scatter": probes.scatter, "animation": probes.animation,
 }  # fmt: skip
-ALLOWED = {**dict.fromkeys(("by", "each"), ("rows", "columns")), **dict.fromkeys(("x_scale", "y_scale"), ("linear", "log"))}
-
-
-def figure_problem(spec: Any) -> str:
-    """The error of one entry of ``table.figures``; empty when there is none."""
-    if not isinstance(spec, Mapping) or not spec.get("file"):
-        return f"table.figures has {spec!r}; each figure needs a file and a kind."
-    name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
-    if kind is None:
-        return f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are known.{closest(str(spec.get('kind')), KINDS)}"
-    strange = [key for key in spec if key not in kind.settings and key not in ("file", "kind")]
-    if strange:
-        return f"{name}: there is no key {strange[0]!r} for kind {spec['kind']}.{closest(strange[0], kind.settings)}"
-    for key in kind.needs:
-        if not spec.get(key):
-            return f"{name}: kind {spec['kind']} needs {key}."
-    for key in ("most", "count"):
-        if key in spec and (isinstance(spec[key], bool) or not isinstance(spec[key], int) or not 1 <= spec[key] <= MOST_MATRICES):
-            return f"{name}: {key} is {spec[key]!r}; a whole number from 1 to {MOST_MATRICES} was expected."
-    for key in ("only", "steps"):
-        if spec.get(key) is not None and not isinstance(spec[key], list):
-            return f"{name}: {key} is {spec[key]!r}; a list was expected."
-    for key, allowed in ALLOWED.items():
-        if key in spec and spec[key] not in allowed:
-            return f"{name}: {key} is {spec[key]!r}; {' or '.join(allowed)} was expected."
-    return ""
+"""What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its
+bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
 
 
 def draw(table: Table, spec: Mapping[str, Any]) -> tuple[Figure | Animation, str]:
     """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is nothing to show."""
-    kind = KINDS[spec["kind"]]
     with _styled():
-        return kind.draw(table, {**kind.settings, **spec})
+        return KINDS[spec["kind"]](table, complete(spec))
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
@@ -119,9 +90,9 @@ def standard(table: Table) -> list[dict[str, Any]]:
     """
     asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
-    by, each = ("columns", "rows") if 1 < len(entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
-    panels = [entry.label for entry in entries_of(table, each) if entry.label and runs_of(table, entry)]
-    only = {"only": spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
+    by, each = ("columns", "rows") if 1 < len(lines.entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
+    panels = [entry.label for entry in lines.entries_of(table, each) if entry.label and runs_of(table, entry)]
+    only = {"only": classes.spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
     evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from mixexp.errors import UserError, closest
 from mixexp.files import read_text
 from mixexp.report.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
-from mixexp.report.figures.style import SMALL, Kind, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
+from mixexp.report.figures.style import SMALL, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
 from mixexp.report.stats import Statistic
 from mixexp.report.tables import Entry, Table, label, runs_of
 from mixexp.run.reader import Run
+from mixexp.spec.figures import MOST_MATRICES
 
-MOST_MATRICES = 12
 ABOUT_ALIKE = 1.25
 """Times that a class may have the training images of another one to count as one of its size."""
 MOST_NUMBERED, MOST_NAMED = 12, 20
@@ -257,7 +257,3 @@ def training_counts(run: Run, classes: int) -> list[int]:
     if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise UserError("environment.json does not tell how many training images each class has")
     return counts
-
-
-CONFUSION = Kind(confusion, {"only": None, "most": 6})
-PER_CLASS = Kind(per_class, {"by": "columns", "each": "rows", "only": None})

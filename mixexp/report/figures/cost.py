@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
 from mixexp.report.figures.lines import axis_words, entries_of, number_words, score_of
-from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, Kind, canvas, legend, named, plain_log, series, text
+from mixexp.report.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
 from mixexp.report.tables import Entry, Table, runs_of
 from mixexp.run.reader import Run
 from mixexp.spec.table import unit
@@ -116,6 +116,3 @@ def _point(table: Table, run: Run) -> tuple[float, float] | None:
     seconds, score = run.result.get("seconds"), score_of(table, run, table.spec["metric"])
     sound = isinstance(seconds, int | float) and math.isfinite(seconds) and score is not None
     return (float(seconds), score) if sound else None
-
-
-COST = Kind(cost, {"by": "columns"})

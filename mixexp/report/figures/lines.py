@@ -311,11 +311,3 @@ def joined(words: Iterable[str]) -> str:
 def capitalised(words: str) -> str:
     """The words with a capital first."""
     return words[:1].upper() + words[1:]
-
-
-AGAINST = style.Kind(
-    against,
-    {"x": "", "y": "", "by": "columns", "x_label": "", "x_scale": "linear", "x_max": None, "published": False},
-    needs=("x",),
-)
-CURVES = style.Kind(curves, {"y": ["train_loss", "test_loss"], "by": "columns", "each": "rows", "only": None, "y_scale": "linear"})

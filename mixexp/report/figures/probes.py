@@ -310,20 +310,3 @@ def decoded(word: str, probe: str) -> np.ndarray:
             return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"probe_{probe}.csv has an image that cannot be read: {error}") from error
-
-
-PROBE = style.Kind(
-    lines,
-    {
-        "probe": "", "x": "step", "y": "", "lines": None, "steps": [], "each": "columns", "where": {}, "x_label": "", "y_label": "",
-        "x_scale": "linear", "y_scale": "linear",
-    },
-    needs=("probe", "x", "y"),
-)  # fmt: skip
-SCATTER = style.Kind(
-    scatter,
-    {"probe": "", "x": "", "y": "", "colour": None, "each": "columns", "panels": None, "where": {}, "beside": None, "limits": None},
-    needs=("probe", "x", "y"),
-)
-ANIMATION = style.Kind(animation, SCATTER.settings, SCATTER.needs)
-IMAGES = style.Kind(images, {"probe": "mixed_images", "by": "columns", "each": "rows", "only": None, "count": 6})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +11,6 @@ import matplotlib as mpl
 
 mpl.use("Agg")  # a report is made on machines without a display
 from matplotlib import font_manager
-from matplotlib.animation import Animation
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
@@ -52,18 +50,6 @@ STYLE = {
 }  # fmt: skip
 LETTERS_AN_INCH = 17
 """Of the legend's type."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure: its function, its settings with their defaults, and the settings that have to be given.
-
-    draw: gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its bands are, of how many runs.
-    """
-
-    draw: Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]
-    settings: Mapping[str, Any]
-    needs: tuple[str, ...] = ()
 
 
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:

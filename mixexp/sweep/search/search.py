@@ -166,6 +166,8 @@ def _misfits(settings: Settings, config: RunConfig) -> list[str]:
     if settings.rule == "best_validation" and not held_out:
         errors.append("hydra.sweeper.rule = best_validation: no part is held out; it needs validation above 0")
     unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset]
+    if config.retry == "changed":
+        errors.append("retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=... makes them anew")
     if unused:
         errors.append(f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works on it")
     return errors
@@ -235,7 +237,7 @@ class _TrialRunner:
         except UserError as error:
             return self._fail(claim, " ".join(overrides(claim.values)), str(error))
         claim.trial.set_user_attr("run", run.folder.name)
-        before = earlier_end(run)
+        before = earlier_end(run, again=())
         if before is not None and not before.over:
             return self._fail(claim, run.label, f"failed before, {before.problem}", run)
         try:

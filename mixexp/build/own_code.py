@@ -1,0 +1,153 @@
+"""Code of the user's own: the folders where its modules are found, and which source a run's classes come from."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mixexp.settings import NOT_SCIENTIFIC
+
+PROGRAM = ("mixexp", "torch", "torchvision")
+"""Packages whose classes any configuration may name."""
+_NEVER_OWN = {*PROGRAM, "hydra_plugins", *sys.stdlib_module_names}
+_INSTALLED = {"site-packages", "dist-packages"}
+_FOLDERS: list[Path] = []
+
+
+class Source(NamedTuple):
+    """The source of a module with what it imports of the user's own: its hash, and its files."""
+
+    digest: str
+    files: tuple[Path, ...]
+
+
+# --- where modules are found ---
+
+
+def look_in(config_dirs: Iterable[Path], *others: Path) -> None:
+    """Find modules of the user's own beside and in these folders of options from now on, and in the other folders."""
+    places = [Path(os.path.abspath(folder)) for folder in config_dirs]
+    _FOLDERS[:] = dict.fromkeys([*others, *(folder for place in places for folder in (place.parent, place))])
+
+
+def own_folders() -> list[Path]:
+    """The folders where modules of the user's own are found, the working directory first."""
+    return list(dict.fromkeys([Path.cwd(), *_FOLDERS]))
+
+
+def extend_path() -> None:
+    """Let Python find modules in these folders, behind all others."""
+    sys.path.extend(str(folder) for folder in own_folders() if str(folder) not in sys.path)
+
+
+def within(module: str, packages: Iterable[str]) -> bool:
+    """Whether a module, by its dotted name, is one of some packages or lies in one."""
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+# --- what a run is made with ---
+
+
+def sources(config: Mapping[str, Any], trusted: Iterable[str]) -> dict[str, Source]:
+    """The source of every trusted module that a `_target_` names and that is imported, by the module's name.
+
+    A logger's does not count, nor does that of any other setting that changes no number.
+    """
+    counting = {key: value for key, value in config.items() if key not in NOT_SCIENTIFIC}
+    modules = {target.rpartition(".")[0] for target in _targets(counting)}
+    own = sorted(name for name in modules if within(name, trusted) and not within(name, PROGRAM))
+    return {name: source_of(sys.modules[name]) for name in own if name in sys.modules}
+
+
+def _targets(value: Any) -> Iterator[str]:
+    """Every `_target_` of a configuration."""
+    if isinstance(value, Mapping):
+        if isinstance(target := value.get("_target_"), str):
+            yield target
+        value = list(value.values())
+    for inner in value if isinstance(value, list) else ():
+        yield from _targets(inner)
+
+
+# What a process has imported does not change when the files do, which a sweep of days has to reckon with.
+@functools.cache
+def source_of(module: ModuleType) -> Source:
+    """The source of a module and of all that it imports, directly or not, from the user's own folders.
+
+    These are the folder that holds the module, or its topmost package, and those of ``own_folders``. What is installed never
+    belongs to it. The text counts, comments too. Imports are read off the text: one by a computed name is not seen.
+    """
+    files = _files(module)
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    return Source(digest.hexdigest()[:16], tuple(files.values()))
+
+
+def _files(module: ModuleType) -> dict[str, Path]:
+    """The files of a module and of what it imports, by the modules' names."""
+    file = Path(getattr(module, "__file__", None) or "")
+    if not file.is_file():  # built in, or from an archive
+        return {}
+    depth = module.__name__.count(".") + (file.name == "__init__.py")
+    folders = [file.absolute().parents[depth], *own_folders()]
+    files, waiting = {module.__name__: file}, [*_prefixes(module.__name__), *_imported(module.__name__, file)]
+    while waiting:
+        name = waiting.pop()
+        if name not in files and (path := _own_file(name, folders)) is not None:
+            files[name] = path
+            waiting += _imported(name, path)
+    return files
+
+
+def _imported(name: str, path: Path) -> Iterator[str]:
+    """The modules that a file imports anywhere in it, with the packages that they lie in; some names may be no modules."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # whoever imports it is told
+        return
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _prefixes(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from _prefixes(base)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """The packages that a module lies in, the topmost first, and the module."""
+    return itertools.accumulate(name.split("."), "{}.{}".format)
+
+
+def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
+    """The file of a module, found without importing anything; None where it lies in none of the folders, or is installed there."""
+    top, *rest = name.split(".")
+    if not top or top in _NEVER_OWN:
+        return None
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # such as of a script that is running
+        return None
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).absolute()
+    own = path.suffix == ".py" and not _INSTALLED & set(path.parts) and any(path.is_relative_to(folder) for folder in folders)
+    return path if own else None

@@ -1,0 +1,95 @@
+"""What runs measure, with which the metrics and the figures of a table are compared, before training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixexp.errors import closest
+from mixexp.spec.figures import KINDS, complete
+from mixexp.spec.keys import COLUMN, METRIC, METRICS
+from mixexp.spec.table import AXES
+from mixexp.text import listed
+
+NO_METRICS = ("step", "epoch", "lr", "seconds")
+"""Columns of metrics.csv that say when and how a row was made."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What some of the runs leave: the columns of metrics.csv, and of each probe's file, none where they are not known.
+
+    matrices: whether there are confusion matrices. open: whether other probes' files can be there, or come.
+    """
+
+    metrics: tuple[str, ...]
+    probes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    matrices: bool = True
+    open: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics that a table can be of."""
+        error = ["error"] if "accuracy" in self.metrics else []
+        probes = [f"probe.{file}.{column}" for file, columns in self.probes.items() for column in columns if column != "step"]
+        return [*(name for name in self.metrics if name not in NO_METRICS), *error, *probes]
+
+    def metric_problem(self, metric: str, where: Iterable[str] = ()) -> str:
+        """The reason why no run has a metric; where: the columns of the probe's file that choose its rows."""
+        if metric.startswith("probe."):
+            _, file, column = metric.split(".", 2)
+            return self.probe_problem(file, [column, *where])
+        if metric in (*self.metrics, *self.names):
+            return ""
+        return f"no run has it.{closest(metric, self.names)} There are {listed(self.names, metric)}."
+
+    def probe_problem(self, file: str, columns: Iterable[str]) -> str:
+        """The reason why no run has some columns of a probe's file."""
+        there = self.probes.get(file)
+        if there is None:
+            files = f"there are {listed(self.probes, file)}" if self.probes else "no run has a probe"
+            return "" if self.open else f"no run has the file probe_{file}.csv; {files}.{closest(file, self.probes)}"
+        strange = next((column for column in columns if there and column not in ("step", *there)), None)
+        if strange is None:
+            return ""
+        return f"probe_{file}.csv has no column {strange!r}; there are {', '.join(there)}.{closest(strange, there)}"
+
+    def figure_problem(self, spec: Mapping[str, Any], labels: Iterable[str] = ()) -> str:
+        """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a metric."""
+        options, values = KINDS[spec["kind"]].options, complete(spec)
+        metrics = [metric for name, option in options.items() if option.values in (METRIC, METRICS) for metric in _listed(values[name])]
+        problems = [f"{metric}: {problem}" for metric in metrics if metric not in labels and (problem := self.metric_problem(metric))]
+        if "probe" in options:
+            columns = [values[name] for name, option in options.items() if option.values is COLUMN and values[name]]
+            problems.append(self.probe_problem(values["probe"], [*columns, *values.get("where", {})]))
+        if values.get("beside"):
+            beside = values["beside"]
+            problems.append(self.probe_problem(beside["probe"], [beside["x"], beside["y"], *beside.get("where", {})]))
+        if spec["kind"] in ("confusion", "per_class") and not self.matrices:
+            problems.append(f"kind {spec['kind']} shows confusion matrices, and no run has one.")
+        return next(filter(None, problems), "")
+
+
+def together(parts: Iterable[Measured]) -> Measured:
+    """What any of the runs has."""
+    metrics: dict[str, None] = {}
+    probes: dict[str, dict[str, None]] = {}
+    matrices = is_open = False
+    for part in parts:
+        metrics |= dict.fromkeys(part.metrics)
+        for file, columns in part.probes.items():
+            probes.setdefault(file, {}).update(dict.fromkeys(columns))
+        matrices, is_open = matrices or part.matrices, is_open or part.open
+    return Measured(tuple(metrics), {file: tuple(columns) for file, columns in probes.items()}, matrices, is_open)
+
+
+def measures_of(table: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """The measures of a table's axes: the key that each is at, its label, and itself."""
+    for axis in AXES:
+        measures = (table.get(axis) or {}).get("measures")
+        yield from ((f"table.{axis}", str(label), measure) for label, measure in (measures or {}).items())
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [name for name in ([value] if isinstance(value, str) else value) if name]

@@ -1,0 +1,419 @@
+"""The table is the reader's: the experiment's file of today, a file, and words of the command line change it, and no run is made again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import mixexp
+from test_report import TABLE, cells_of, leave
+
+from mixexp.errors import UserError
+from mixexp.report import write as write_module
+from mixexp.report.commands import report
+from mixexp.settings import CONF
+from mixexp.spec.figures import COMMON
+from mixexp.spec.table import AXIS, KEYS, MEASURE
+
+MIXES = {"none": (0.40, 0.41, 0.42), "mixup": (0.47, 0.46, 0.48), "bc": (0.46, 0.44, 0.45)}
+"""Mix → its accuracy by seed, to which a number for the size is added."""
+Report = Callable[..., str]
+
+
+def leave_probe(run: Path, seed: int) -> None:
+    rows = [f"20,{name},{size},{recall + seed / 100}" for name, size, recall in (("cat", "minority", 0.2), ("dog", "majority", 0.8))]
+    (run / "probe_by_class.csv").write_text("\n".join(["step,class,size,recall", *rows]) + "\n")
+
+
+def leave_all(folder: Path, experiment: str | None, table: Mapping[str, Any] | None, **settings: Any) -> Path:
+    """Runs of three mixes, two sizes and three seeds, whose accuracy rises to a best one before the last; macro F1 is as it."""
+    for mix, levels in MIXES.items():
+        for n in (100, 500):
+            for seed, level in enumerate(levels):
+                last = level + n / 5000
+                choices = {"experiment": experiment, "dataset": "digits", "mix": mix}
+                run = leave(folder / f"{mix}{n}{seed}", (last + 0.2, last), n=n, seed=seed, mix=mix, table=table, choices=choices, **settings)
+                leave_probe(run, seed)
+    return folder
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A user's folder of options with the experiment that the runs are of."""
+    write(tmp_path / "conf", {})
+    return tmp_path / "conf"
+
+
+def write(conf: Path, changes: Mapping[str, Any], **more: Any) -> None:
+    (conf / "experiment").mkdir(parents=True, exist_ok=True)
+    body = {"name": "mine", "table": {**TABLE, **changes}, **more}
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\n# Mine.\n" + yaml.safe_dump(body, sort_keys=False))
+
+
+@pytest.fixture
+def made(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Report:
+    """A function that makes the report of folders with words of the command line, and gives its Markdown with the remarks on figures."""
+
+    def make(*words: str | Path, conf: Path | None = None, out: Path = tmp_path / "report", drawn: bool = False) -> str:
+        with monkeypatch.context() as patch:
+            if not drawn:  # which takes most of a report's time
+                patch.setattr(write_module, "_figures", lambda table, folder: ([], []))
+            report([*map(str, words), "--out", str(out)], [CONF, *([conf] if conf else [])])
+        capsys.readouterr()
+        return "\n".join(path.read_text(encoding="utf-8") for path in sorted(out.rglob("table.md")))
+
+    return make
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def rows_of(text: str, heading: str) -> list[list[str]]:
+    """The body of the table under a heading, empty where there is none."""
+    return cells_of(text, heading) if f"\n## {heading}" in text else []
+
+
+def first_of(text: str, heading: str) -> list[str]:
+    """Its first row."""
+    return next(iter(rows_of(text, heading)), [])
+
+
+def head_of(text: str) -> list[str]:
+    """The headings of the columns of the headline table."""
+    lines = text[text.index("\n## ") :].splitlines()
+    return [cell.strip() for cell in next(line for line in lines if line.startswith("|")).strip("|").split("|")]
+
+
+# --- the experiment's file of today ---
+
+COLUMNS = TABLE["columns"]["values"]
+BY_FILE = {
+    "columns reordered": {"columns": {"label": "mixing", "values": dict(reversed(COLUMNS.items()))}},
+    "another metric": {"metric": "test_loss", "scale": 1, "decimals": 4, "better": "lower", "published": {}},
+    "another rule": {"rule": "best"},
+    "a label renamed": {"columns": {"label": "mixing", "values": {"nothing": COLUMNS["none"], "label-mix": COLUMNS["label-mix"]}}},
+    "a figure added": {"figures": [{"file": "mine", "kind": "curves", "y": "macro_f1"}]},
+}
+BY_WORDS = {
+    "columns reordered": ["--order", "mixing=label-mix,none"],
+    "another metric": ["--metric", "test_loss"],
+    "another rule": ["--rule", "best"],
+    "a label renamed": ["--table", "renamed.yaml"],
+    "a figure added": ["--figure", "curves:file=mine,y=macro_f1"],
+}
+SEEN = {
+    "columns reordered": lambda text: head_of(text) == ["images", "label-mix", "label-mix, published", "none", "none, published"],
+    "another metric": lambda text: "## test loss, last evaluation" in text and rows_of(text, "test loss, last")[0] == ["100", "1.0000 ± 0.0000 (3)", "1.0000 ± 0.0000 (3)"],
+    "another rule": lambda text: "## accuracy (%), best on test" in text and rows_of(text, "accuracy (%), best")[0][1] == "63.00 ± 1.00 (3)",
+    "a label renamed": lambda text: head_of(text)[1] == "nothing",
+    "a figure added": lambda text: "![mine](mine.png)" in text,
+}
+
+
+@pytest.mark.parametrize("by", ["file", "words"])
+@pytest.mark.parametrize("edit", SEEN)
+def test_the_table_is_edited_without_training(edit, by, tmp_path, conf, made, monkeypatch):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    monkeypatch.chdir(tmp_path)
+    drawn = edit == "a figure added"
+    before, unedited = contents(runs), made(runs, conf=conf, drawn=drawn)
+    assert not SEEN[edit](unedited) and head_of(unedited)[:2] == ["images", "none"]
+    assert cells_of(unedited, "accuracy (%), last")[0] == ["100", "43.00 ± 1.00 (3)", "26.79 (+16.21) †", "49.00 ± 1.00 (3)", ""]
+    if by == "file":
+        write(conf, BY_FILE[edit])
+    (tmp_path / "renamed.yaml").write_text(yaml.safe_dump({"columns": BY_FILE["a label renamed"]["columns"]}, sort_keys=False))
+    assert SEEN[edit](made(runs, *(BY_WORDS[edit] if by == "words" else ()), conf=conf, drawn=drawn))
+    assert contents(runs) == before, "runs are only read"
+
+
+def test_runs_of_an_experiment_that_is_gone_keep_their_own_table(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(conf, {"title": "of today"})
+    assert made(runs, conf=conf).startswith("# of today\n") and made(runs).startswith("# little data\n")
+    (conf / "experiment" / "mine.yaml").unlink()
+    assert made(runs, conf=conf).startswith("# little data\n")
+
+
+def test_an_experiment_file_that_cannot_be_read_is_said(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    (conf / "experiment" / "mine.yaml").write_text("table: [")
+    with pytest.raises(UserError, match=r"mine\.yaml: cannot be read"):
+        made(runs, conf=conf)
+
+
+def test_what_was_typed_for_the_table_stays(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE | {"title": "typed"})
+    for path in runs.glob("*/environment.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "command": "mixexp -m experiment=mine 'table.title=typed'"}))
+    assert made(runs, conf=conf).startswith("# typed\n")
+
+
+def test_an_edition_can_have_a_table_of_its_own(tmp_path, conf, made):
+    params = {"seed": "0,1,2", "table.title": "'little, at home'", "table.rows.label": "few images"}
+    write(conf, {}, editions={"home": {"why": "It is small.", "params": params}})
+    full, home = leave_all(tmp_path / "full", "mine", TABLE), leave_all(tmp_path / "home", "mine", TABLE, edition="home")
+    for path in home.glob("*/environment.json"):
+        path.write_text(json.dumps({"differs_from_experiment": {}, "differs_from_edition": {}}))
+    assert made(full, conf=conf).startswith("# little data\n") and head_of(made(full, conf=conf))[0] == "images"
+    text = made(home, conf=conf)
+    assert text.startswith("# little, at home\n") and head_of(text)[0] == "few images"
+
+
+def test_a_reference_is_to_the_runs_own_setting(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(conf, {"title": "after ${epochs} epochs"})
+    assert made(runs, conf=conf).startswith("# after 30 epochs\n")
+    write(conf, {"title": "${oc.env:HOME}"})
+    assert made(runs, conf=conf).startswith("# little data\n"), "a reference that only Hydra follows leaves the runs their own table"
+
+
+def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(conf, {"rows": {"label": "images", "values": {"few": {"subset.n": 100}, "none": {"subset.n": 50}}}, "published": {}})
+    text = made(runs, conf=conf)
+    assert rows_of(text, "accuracy (%), last") == [["few", "43.00 ± 1.00 (3)", "49.00 ± 1.00 (3)"], ["none", "", ""]]
+    assert "## In no row or column: 12 of 18 runs" in text
+
+
+def test_without_its_table_an_experiment_is_shown_by_the_settings_that_differ(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    (conf / "experiment" / "mine.yaml").write_text("name: mine\n")
+    assert head_of(made(runs, conf=conf)) == ["setting", "accuracy"]
+
+
+def test_reproduce_takes_the_file_of_today_and_what_is_typed(tmp_path):
+    body = {"defaults": [{"override /model": "small_cnn"}], "name": "mine", "epochs": 1, "model": {"width": 4}}
+    body["hydra"] = {"sweeper": {"params": {"mix": "none,mixup"}}}
+    body["table"] = {"title": "first", "rows": {"key": "mix"}, "columns": {"values": {"all": {}}}}
+    path = tmp_path / "conf" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    for title, word in (("first", ()), ("second", ()), ("second", ("table.title=typed",))):
+        path.write_text("# @package _global_\n# Mine.\n" + yaml.safe_dump({**body, "table": {**body["table"], "title": title}}, sort_keys=False))
+        done = mixexp("reproduce", "--config-dir", "conf", "mine", *word, cwd=tmp_path)
+        assert done.returncode == 0 and f"# {'typed' if word else title}\n" in done.stdout, done.stderr
+    (folder,) = {path.parent.parent for path in tmp_path.glob("outputs/mine/*/result.json")}
+    assert {yaml.safe_load(path.read_text())["table"]["title"] for path in folder.glob("*/config.yaml")} == {"first"}
+
+
+# --- words of the command line, over runs of no experiment ---
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return leave_all(tmp_path / "runs", None, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "rows"),
+    [
+        (["--rows", "mix", "--columns", "subset.n"], ["mix", "100", "500"], ["bc", "mixup", "none"]),
+        (["--columns", "mix"], ["subset.n", "bc", "mixup", "none"], ["100", "500"]),
+        (["--rows", "subset.n"], ["subset.n", "bc", "mixup", "none"], ["100", "500"]),
+        (["--rows", "mix", "--where", "subset.n=100"], ["mix", "accuracy"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--order", "mix=none,mixup"], ["mix", "100", "500"], ["none", "mixup", "bc"]),
+        (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["subset.n", "none", "bc", "mixup"], ["500", "100"]),
+        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mix", "accuracy"], ["bc", "none"]),
+        (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
+        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mix", "100", "500"], ["bc", "mixup", "none"]),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_rows_columns_order_and_choice_of_runs(words, head, rows, sweep, made):
+    text = made(sweep, *words)
+    assert head_of(text) == head
+    assert [row[0] for row in rows_of(text, "error (%), last" if "error" in words else "accuracy (%), last")] == rows
+    assert "Unlike runs" not in text
+    conditions = words.count("--where")
+    assert text.count("Only runs with ") == bool(conditions) and ("Of this table's description" in text) == (len(words) > 2 * conditions)
+
+
+def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
+    words = ["--metric", "error", "--rule", "best", "--baseline", "none", "--title", "My title", "--note", "Mine, too.", "--note", "And more."]
+    text = made(sweep, *words, "--rows", "subset.n", "--columns", "mix", "--figure", "against:x=subset.n,by=columns,x_scale=log", drawn=True)
+    assert text.startswith("# My title\n") and "- Mine, too.\n- And more.\n" in text
+    assert rows_of(text, "error (%), best on test")[0] == ["100", "33.00 ± 1.00 (3)", "31.00 ± 1.00 (3)", "37.00 ± 1.00 (3)"]
+    assert {row[1] for row in rows_of(text, "Differences")} == {"bc − none", "mixup − none"}
+    assert "![against](against.png)" in text and (tmp_path / "report" / "against.pdf").exists()
+    assert "from the command line (--metric, --title, --rows, --columns, --figure, --note)" in text
+
+
+def test_words_beat_the_file_and_the_file_beats_the_runs(tmp_path, made):
+    runs, file = leave_all(tmp_path / "runs", None, TABLE), tmp_path / "my.yaml"
+    file.write_text(yaml.safe_dump({"table": {"title": "of the file", "metric": "macro_f1", "decimals": 1, "notes": ["of the file"]}}, sort_keys=False))
+    text = made(runs, "--table", file)
+    assert text.startswith("# of the file\n") and rows_of(text, "macro F1 (%), last")[0] == ["100", "43.0 ± 1.0 (3)", "49.0 ± 1.0 (3)"]
+    assert "- of the file\n" in text and "one note" not in text and f"{file.name} (title, metric, decimals, notes)" in text
+    assert "Compared with" not in text, "numbers of another metric are not compared with"
+    text = made(runs, "--table", file, "--title", "typed", "--metric", "error", "--note", "typed")
+    assert text.startswith("# typed\n") and "## error (%), last" in text and "- of the file\n- typed\n" in text
+
+
+def test_several_experiments_are_one_table_where_the_reader_gives_its_title(tmp_path, made):
+    folders = [leave_all(tmp_path / name, None, TABLE | {"title": name}, batch_size=size) for name, size in (("a", 10), ("b", 20))]
+    assert made(*folders).count("\n# ") == 1
+    text = made(*folders, "--title", "both", "--rows", "batch_size", "--where", "subset.n=100", out=tmp_path / "one")
+    assert text.startswith("# both\n") and [row[0] for row in rows_of(text, "accuracy (%), last")] == ["10", "20"]
+
+
+def test_another_metric_replaces_an_axis_of_measures(tmp_path, made):
+    columns = {"label": "of the test images", "measures": {"error": {"metric": "error"}, "loss": {"metric": "test_loss"}}}
+    runs = leave_all(tmp_path / "runs", None, TABLE | {"rows": {"key": "mix"}, "columns": columns, "published": {}})
+    assert head_of(made(runs, "--where", "subset.n=100"))[1:] == ["error", "loss"]
+    assert head_of(made(runs, "--where", "subset.n=100", "--metric", "macro_f1"))[1:] == ["macro_f1"]
+
+
+def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
+    test = {"higher": {"mix": "mixup", "subset.n": 500}, "lower": {"mix": "none", "subset.n": 500}}
+    write(conf, {}, claims={"helps": {"source": "small_data_mixup, table", "says": "It helps.", "test": test}})
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    assert " | full | undecided | " in made(runs, "--where", "subset.n=100", conf=conf), "not: no run"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--metric", "acuracy"], "--metric acuracy: no run has it. Did you mean 'accuracy'? There are train_loss, test_loss, accuracy, macro_f1, error, probe.by_class."),
+        (["--metric", "val_loss"], "--metric val_loss: no run has it."),
+        (["--metric", "probe.by_class.recal"], "probe_by_class.csv has no column 'recal'; there are step, class, size, recall. Did you mean 'recall'?"),
+        (["--metric", "probe.by_clas.recall"], "no run has the file probe_by_clas.csv; there are by_class. Did you mean 'by_class'?"),
+        (["--metric", "probe.by_class"], "--metric is 'probe.by_class'; a probe's measure is probe.<file>.<column>."),
+        (["--rule", "lst"], "invalid choice: 'lst'"),
+        (["--rows", "mxi"], "--rows mxi: no run has a value of 'mxi'. Did you mean 'mix'? The runs differ in mix, alpha, subset.n."),
+        (["--columns", "subset.m"], "--columns subset.m: no run has a value of 'subset.m'. Did you mean 'subset.n'?"),
+        (["--order", "mix"], "--order mix: it needs a name and values, as in mix=none,mixup"),
+        (["--order", "mxi=none", "--rows", "mix"], "--order mxi=none: mxi: it is neither rows nor columns. There are rows, mix, columns, subset.n. Did you mean 'mix'?"),
+        (["--order", "mix=non", "--rows", "mix"], "--order mix=non: mix: there is no 'non'. Did you mean 'none'? There are bc, mixup, none."),
+        (["--where", "mix"], "--where mix: it needs a name and values"),
+        (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),
+        (["--where", "mix=non"], "--where mix=non: no run has this value. There are bc, mixup, none. Did you mean 'none'?"),
+        (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has this value. There are none."),
+        (["--baseline", "non", "--rows", "mix"], "The baseline non is no row or column of this table, so nothing is compared with it. Did you mean 'none'?"),
+        (["--figure", "curve"], "--figure curve: kind is 'curve'; against, curves, "),
+        (["--figure", "curves:yy=a"], "--figure curves:yy=a: there is no key 'yy' for kind curves. Did you mean 'y'? There are y, by, each, only, y_scale."),
+        (["--figure", "curves:y_scale=logg"], "y_scale is 'logg'; linear or log was expected. Did you mean 'log'?"),
+        (["--figure", "curves:y=[a,b"], "its commas, brackets or quotes do not go together"),
+        (["--figure", "curves:y"], "'y' is no option; options are NAME=VALUE"),
+        (["--figure", "curves:y=[accuracy,val_loss]"], "--figure curves: val_loss: no run has it."),
+        (["--figure", "against:x=mxi"], "--figure against: no run has a value of 'mxi'. Did you mean 'mix'?"),
+        (["--figure", "probe:probe=by_class,y=recal"], "--figure probe: probe_by_class.csv has no column 'recal'"),
+        (["--figure", "confusion"], "--figure confusion: kind confusion shows confusion matrices, and no run has one."),
+        (["--table", "mi.yaml"], "--table mi.yaml: cannot be read (No such file or directory). Did you mean 'my.yaml'?"),
+        (["--metrc", "error"], "unrecognized arguments: --metrc error; mixexp report --help says more. Did you mean '--metric'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_word_that_no_run_allows_is_one_error(words, said, sweep, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text("{}")
+    with pytest.raises(UserError) as refused:
+        made(sweep, *words)
+    assert said in str(refused.value)
+    assert not (tmp_path / "report").exists(), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"metrc": "error"}, "my.yaml: table has no key 'metrc'. Did you mean 'metric'? There are title, source, metric,"),
+        ({"metric": "acuracy"}, "my.yaml: table.metric: no run has it. Did you mean 'accuracy'?"),
+        ({"rows": {"kye": "mix"}}, "my.yaml: table.rows has no key 'kye'. Did you mean 'key'? There are label, key, values, measures."),
+        ({"rows": {"key": "mxi"}}, "my.yaml: table.rows: no run has a value of 'mxi'. Did you mean 'mix'?"),
+        ({"columns": {"values": {"a": {"mxi": "none"}}}}, "my.yaml: table.columns: no run has a value of 'mxi'."),
+        ({"columns": {"measures": {"a": {"metric": "eror"}}}}, "my.yaml: table.columns: a: eror: no run has it. Did you mean 'error'?"),
+        ({"columns": {"measures": {"a": {"metric": "probe.by_class.recall", "where": {"sice": 1}}}}}, "has no column 'sice'; there are step, class, size, recall. Did you mean 'size'?"),
+        ({"statistic": "men"}, "my.yaml: table.statistic is 'men'; mean or median was expected. Did you mean 'mean'?"),
+        ({"rule": "best_validation"}, "rule best_validation: no run has a number"),
+        ({"baseline": "nobody"}, "The baseline nobody is no row or column"),
+        ({"order": {"rows": ["no such row"]}}, "my.yaml: table.order: rows: there is no 'no such row'."),
+        ({"figures": [{"file": "f", "kind": "curvs"}]}, "my.yaml: figure f: kind is 'curvs'"),
+        ({"figures": [{"file": "f", "kind": "curves", "y": "lr_"}]}, "my.yaml: table.figures, f: lr_: no run has it."),
+        (["metric"], "my.yaml: it holds [metric]; a mapping with the keys of a table was expected: title, source,"),
+        ("table: [", "my.yaml: cannot be read ("),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said(content, said, sweep, made, tmp_path):
+    (tmp_path / "my.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(UserError) as refused:
+        made(sweep, "--table", tmp_path / "my.yaml")
+    assert said in str(refused.value)
+
+
+def test_all_that_is_wrong_is_said_at_once(sweep, made):
+    with pytest.raises(UserError) as refused:
+        made(sweep, "--rows", "mxi", "--metric", "acuracy", "--figure", "curves:y=eror")
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_runs_without_any_evaluation_tell_nothing_of_a_metric(tmp_path, made):
+    leave(tmp_path / "runs" / "a", outcome=None, table=None)
+    (tmp_path / "runs" / "a" / "metrics.csv").unlink()
+    assert "0 of 1 runs have a result" in made(tmp_path / "runs", "--metric", "whatever")
+
+
+# --- every key ---
+
+SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
+    "title": ({"title": "Another"}, lambda text: text.startswith("# Another\n")),
+    "source": ({"source": "an article"}, lambda text: "Compared with: an article" in text),
+    "metric": ({"metric": "macro_f1"}, lambda text: "## macro F1 (%), last" in text),
+    "scale": ({"scale": 1000}, lambda text: "430.00 ± 10.00 (3)" in text),
+    "decimals": ({"decimals": 0}, lambda text: "| 43 ± 1 (3) |" in text),
+    "better": ({"better": "lower", "rule": "best"}, lambda text: first_of(text, "accuracy (%), best")[1:2] == ["43.00 ± 1.00 (3)"]),
+    "rule": ({"rule": "best"}, lambda text: first_of(text, "accuracy (%), best")[1:2] == ["63.00 ± 1.00 (3)"]),
+    "statistic": ({"statistic": "median"}, lambda text: "43.00 [42.00–44.00] (3)" in text),
+    "rows": ({"rows": {"key": "seed"}, "columns": {"key": "mix"}}, lambda text: [row[0] for row in rows_of(text, "accuracy")] == ["0", "1", "2"]),
+    "columns": ({"columns": {"key": "mix"}, "published": {}}, lambda text: head_of(text)[1:] == ["bc", "mixup", "none"]),
+    "order": ({"order": {"images": [500, 100]}}, lambda text: [row[0] for row in rows_of(text, "accuracy")] == ["500", "100"]),
+    "published": ({"published": {"none": {100: 40}}}, lambda text: "40.00 (+3.00)" in text),
+    "baseline": ({"columns": {"key": "mix"}, "baseline": "bc"}, lambda text: {row[1] for row in rows_of(text, "Differences")} == {"mixup − bc", "none − bc"}),
+    "notes": ({"notes": ["A note."]}, lambda text: "- A note." in text),
+    "figures": ({"figures": [{"file": "mine", "kind": "cost"}]}, lambda text: "![mine](mine.png)" in text),
+    "rows.label": ({"rows": {"label": "so many", "key": "subset.n"}}, lambda text: head_of(text)[0] == "so many"),
+    "rows.key": ({"rows": {"key": "mix"}, "columns": {"key": "subset.n"}}, lambda text: head_of(text)[1:] == ["100", "500"]),
+    "rows.values": ({"rows": {"values": {"few": {"subset.n": 100}}}}, lambda text: rows_of(text, "accuracy")[0][:2] == ["few", "43.00 ± 1.00 (3)"]),
+    "rows.measures": ({"rows": {"measures": {"wrong": {"metric": "error"}}}, "columns": {"key": "seed"}}, lambda text: first_of(text, "as labelled")[:1] == ["wrong"]),
+}
+MEASURED = {
+    "metric": ({"metric": "error"}, "57.00 ± 1.00 (3)"),
+    "rule": ({"metric": "error", "rule": "best"}, "37.00 ± 1.00 (3)"),
+    "where": ({"metric": "probe.by_class.recall", "where": {"size": "minority"}}, "21.00 ± 1.00 (3)"),
+    "better": ({"metric": "error", "rule": "best", "better": "higher"}, "57.00 ± 1.00 (3)"),
+    "scale": ({"metric": "error", "scale": 1000}, "570.00 ± 10.00 (3)"),
+}
+
+
+@pytest.mark.parametrize("key", SHOWN)
+def test_a_key_of_the_table_changes_the_report(key, tmp_path, made):
+    changes, seen = SHOWN[key]
+    runs = leave_all(tmp_path / "runs", None, TABLE)
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(changes, sort_keys=False))
+    words = ["--where", "mix=none", "--where", "subset.n=100"] if key == "rows.measures" else []
+    assert not seen(made(runs)) and seen(made(runs, *words, "--table", tmp_path / "my.yaml", drawn=key == "figures"))
+
+
+@pytest.mark.parametrize("key", MEASURED)
+def test_a_key_of_a_measure_changes_its_numbers(key, tmp_path, made):
+    measure, number = MEASURED[key]
+    runs = leave_all(tmp_path / "runs", None, TABLE)
+    content = {"rows": {"key": "mix"}, "columns": {"measures": {"it": measure}}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    assert ["none", number] in cells_of(made(runs, "--table", tmp_path / "my.yaml", "--where", "subset.n=100"), "as labelled")
+
+
+def test_every_key_is_among_these():
+    assert set(SHOWN) == {*KEYS, *(f"rows.{key}" for key in AXIS)} and set(MEASURED) == set(MEASURE)
+    assert set(COMMON) == {"file", "kind"}, "which the figures above have"
+
+
+def test_the_csv_files_have_the_order_of_the_table(sweep, made, tmp_path):
+    made(sweep, "--rows", "subset.n", "--columns", "mix", "--order", "mix=none,mixup,bc")
+    with (tmp_path / "report" / "table.csv").open(encoding="utf-8") as file:
+        columns = list(dict.fromkeys(row["column"] for row in csv.DictReader(file)))
+    assert columns == ["none", "mixup", "bc"]
