@@ -26,6 +26,7 @@ mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: 
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
+mixexp runs DIR... [KEY=VALUE...]  the runs in folders, those with some settings or outcome=failed; --remove: for good; --links: by-label/...
 mixexp probe RUN... probe=NAME     measure finished runs that kept their weights; --again replaces what other settings gave
 mixexp predict RUN FILE...         what a run's network says of pictures or sounds, files or folders; the run kept its weights (keep=last)
 mixexp export RUN --to FORMAT      the network as safetensors, onnx or torchscript, compared with its own outputs
@@ -42,7 +43,7 @@ def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
-    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _probe, _predict, _export, _log, _list, _data)
+    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _runs, _probe, _predict, _export, _log, _list, _data)
     commands = {function.__name__.removeprefix("_"): function for function in functions}
     try:
         words = _command_first(words, commands)
@@ -132,6 +133,12 @@ def _claims(words: list[str]) -> None:
     folders, words = user_folders(words)
     folders = [CONF, *config_dirs(folders)]
     claims(words, folders, lambda groups: known(folders, groups))
+
+
+def _runs(words: list[str]) -> None:
+    from mixexp.api.commands import runs_command
+
+    runs_command(words)
 
 
 def _probe(words: list[str]) -> None:

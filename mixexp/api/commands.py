@@ -1,0 +1,192 @@
+"""The command that lists runs, selects some of them by their settings, and removes or links these: mixexp runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mixexp.api.runs import Runs, runs
+from mixexp.errors import Parser, RunsFailed, UserError, closest, show
+from mixexp.files import held, parse_yaml, quantity, timestamp
+from mixexp.report.runs import grouped
+from mixexp.run.folder import LOCK, headline
+from mixexp.run.reader import BY_LABEL, Run, nothing_there
+from mixexp.settings import comparable, lookup
+from mixexp.sweep.links import link_by_label
+from mixexp.text import in_hydra, listed, one_line, shorten, width
+
+OUTCOME = "outcome"
+"""What a run can be selected by beside its settings: finished, diverged, failed, unfinished, damaged, or running."""
+LONGEST = 120
+"""Columns of a run's settings, and of the reason why it has no result."""
+RUN_ID = re.compile(r"[0-9a-f]{12}")
+
+
+def runs_command(words: list[str]) -> None:
+    """List the runs in folders, those that have some settings where any are given; make links to them or remove them where that is asked for."""
+    parser = Parser(prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ.")
+    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help="folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed")
+    parser.add_argument("--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs")
+    parser.add_argument("--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE")
+    parser.add_argument("--yes", action="store_true", help="remove without the question")
+    arguments = parser.parse_intermixed_args(words)
+    conditions = [word for word in arguments.word if re.match(r"[^/=]+=", word)]
+    folders = [Path(word).expanduser() for word in arguments.word if word not in conditions]
+    if not folders:
+        raise UserError("runs: name a folder of runs, such as outputs/quickstart")
+    if arguments.yes and not arguments.remove:
+        raise UserError("runs --yes: goes with --remove")
+    if arguments.remove and not conditions:
+        raise UserError(f"runs --remove: say which ones, as in {OUTCOME}=failed or mix=mixup; without --remove, they are listed")
+    found = runs(*folders)
+    if not found:
+        raise UserError(nothing_there(folders[0]))
+    chosen = {run.folder: run for run in select(found, conditions)}
+    for folder, there in grouped(found, lambda run: run.folder.parent).items():
+        told = {path: text for path, text in _told(there).items() if path in chosen}
+        if told:
+            count = f"{len(told)} of {len(there)}" if conditions else f"{len(there)}"
+            show("\n".join([f"{folder}: {count} run{'s' * (len(there) != 1)}", *_lines([(chosen[path], text) for path, text in told.items()])]))
+        if told and arguments.links:
+            if not link_by_label(folder, {path.name: text for path, text in told.items()}):
+                raise UserError(f"{folder}: its file system has no links, or lets nobody make them")
+            show(f"links to them: {folder / BY_LABEL}")
+    if arguments.remove:
+        remove(list(chosen), folders, arguments.yes)
+
+
+# --- selecting ---
+
+
+def select(found: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
+    """The runs that fulfil all conditions, each KEY=VALUE, or KEY=VALUE,VALUE for any of these.
+
+    Raises UserError for a key or a value that no run has, and where no run has all of them.
+    """
+    known = dict.fromkeys([OUTCOME, *(key for run in found for key in run.settings)])
+    left = list(found)
+    for word in conditions:
+        key, _, text = word.partition("=")
+        if key not in known:
+            differ = listed([OUTCOME, *Runs(found).varying()])
+            raise UserError(f"{word}: no run here has such a setting; they differ in {differ}.{closest(key, known)}")
+        values = {run.folder: _value(run, key) for run in found}
+        wanted = _wanted(key, text, values.values())
+        left = [run for run in left if comparable(values[run.folder]) in wanted]
+    if not left:
+        raise UserError(f"no run here has all of {' '.join(conditions)}, and each of these alone some runs have")
+    return left
+
+
+def _value(run: Run, key: str) -> Any:
+    """The value of a setting as its record has it, or how the run ended."""
+    if key != OUTCOME:
+        return lookup(run.config, key)
+    return run.outcome if run.over or not held(run.folder / LOCK) else "running"
+
+
+def _wanted(key: str, text: str, values: Iterable[Any]) -> set[Any]:
+    """The values that a condition allows, as they are compared; raises UserError for one that no run has."""
+    there = {comparable(value): in_hydra(value) for value in values}
+    if (whole := _typed(text)) in there:  # a text with a comma in it, or one list
+        return {whole}
+    parts = re.split(r",(?![^\[{]*[\]}])", text)
+    for part in parts:
+        if _typed(part) not in there:
+            raise UserError(f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{closest(part, there.values(), key)}")
+    return {_typed(part) for part in parts}
+
+
+def _typed(text: str) -> Any:
+    """A value as it is typed, in the form in which values are compared."""
+    if text.startswith(("[", "{")):
+        try:
+            return comparable(parse_yaml(text))
+        except ValueError:
+            return text
+    return None if text == "null" else comparable(text)
+
+
+# --- telling ---
+
+
+def _told(there: Sequence[Run]) -> dict[Path, str]:
+    """What tells the runs of a folder apart, by their folders: the settings that vary, else a run's label; in the order of these texts."""
+    keys = [key for key in Runs(there).varying() if not key.endswith("_target_")]
+    texts = {}
+    for run in there:
+        values = {key: lookup(run.config, key) for key in keys}
+        settings = " ".join(f"{key}={in_hydra(value)}" for key, value in values.items() if value is not None)
+        texts[run.folder] = shorten(one_line(settings or str(run.environment.get("label") or "")), LONGEST)
+    return dict(sorted(texts.items(), key=lambda item: (item[1], item[0])))
+
+
+def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
+    """A line for each run: its id, how it ended, its settings, its last accuracy or what went wrong, its seconds, when it was started."""
+    rows = []
+    for run, text in told:
+        seconds, started = quantity(run.result.get("seconds")), run.environment.get("started")
+        when = str(started)[:16].replace("T", " ") if timestamp(started) is not None else ""
+        figure = headline(run.result) if run.over else shorten(one_line(run.problem), LONGEST)
+        rows.append([run.folder.name, _value(run, OUTCOME), text, figure, f"{seconds:,.1f} s" if run.over else "", when])
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+# --- removing ---
+
+
+def remove(folders: Sequence[Path], named: Sequence[Path], yes: bool) -> None:
+    """Remove the folders of runs, after a question on the terminal unless yes says so already.
+
+    named: the folders that they were found in. Raises UserError, before any is removed, where one of them is no run's, is at work or
+    lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that a process has begun to work on meanwhile.
+    """
+    if reasons := [f"{folder}: {reason}" for folder in folders if (reason := _kept(folder, named))]:
+        raise UserError("\n".join([*reasons, "nothing is removed"]))
+    what = f"{len(folders)} run{'s' * (len(folders) != 1)}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"runs --remove: {what} would go for good, those above; there is no terminal to ask on, and --yes removes without a question")
+        print(f"remove {what} for good? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            show("nothing is removed")
+            return
+    for folder in folders:
+        _remove(folder)
+    show(f"removed {what}")
+
+
+def _kept(folder: Path, named: Sequence[Path]) -> str:
+    """Why a folder is not to be removed; empty where it may be."""
+    if not RUN_ID.fullmatch(folder.name):
+        return "a run's folder has its run_id for a name, twelve hexadecimal digits"
+    # what is named may be a link, and nothing below it
+    straight = [Path(os.path.realpath(place)) / folder.relative_to(place) for place in named if folder.is_relative_to(place)]
+    if folder.is_symlink() or Path(os.path.realpath(folder)) not in straight:
+        return "a link leads there; name the folder in which it lies"
+    return "a process works on it" if held(folder / LOCK) else ""
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run's folder; a process that begins to work on it makes it anew, or is there first."""
+    lock = folder / LOCK
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")  # which no reader takes for a run, if this ends halfway
+    with contextlib.ExitStack() as after:
+        if not os.path.lexists(lock) or stat.S_ISREG(lock.lstat().st_mode):
+            try:
+                after.enter_context(FileLock(lock).acquire(timeout=0))
+            except Timeout:
+                raise RunsFailed(f"{folder}: a process has begun to work on it; it is kept, and so is what follows it") from None
+        folder.rename(aside)
+    shutil.rmtree(aside)
