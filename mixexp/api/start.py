@@ -80,7 +80,8 @@ def _axis(value: Any) -> str:
     return ",".join(map(in_hydra, value))
 
 
-def _folders(config_dir: Folder | None) -> list[Path]:
+def folders_of(config_dir: Folder | None) -> list[Path]:
+    """The folder of options of one's own, where one is named; raises UserError where it is not there."""
     if config_dir is None:
         return []
     folder = Path(config_dir).expanduser()
