@@ -55,7 +55,8 @@ def test_reproduce_reports_by_itself_and_does_not_say_how(tmp_path):
 
 def test_a_sweep_with_a_failed_run_says_what_to_do_and_links_it_too(tmp_path):
     (tmp_path / "my_losses.py").write_text(
-        "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Fragile(CrossEntropy):\n    def __init__(self, class_counts, breaks: bool):\n"
+        "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Fragile(CrossEntropy):\n"
+        "    def __init__(self, class_counts, breaks: bool):\n"
         "        super().__init__(class_counts)\n        self.breaks = breaks\n    def forward(self, outputs, labels):\n"
         "        if self.breaks and outputs.device.type != 'meta':\n            raise RuntimeError('it broke')\n"
         "        return super().forward(outputs, labels)\n"

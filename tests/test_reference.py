@@ -95,7 +95,8 @@ def test_an_option_of_the_users_own_over_one_of_the_programs(tmp_path: Path, mon
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text("# Mine.\n_target_: my_own_loss.Mine\nweight: 2\n")
     (tmp_path / "my_own_loss.py").write_text(
         "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Mine(CrossEntropy):\n"
-        "    '''Mine.\n\n    weight: how much.\n    '''\n    def __init__(self, class_counts, weight: float):\n        super().__init__(class_counts)\n"
+        "    '''Mine.\n\n    weight: how much.\n    '''\n    def __init__(self, class_counts, weight: float):\n"
+        "        super().__init__(class_counts)\n"
     )
     monkeypatch.chdir(tmp_path)
 

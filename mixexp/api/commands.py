@@ -33,9 +33,10 @@ RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def runs_command(words: list[str]) -> None:
-    """List the runs in folders, those that have some settings where any are given; make links to them or remove them where that is asked for."""
+    """List the runs in folders, or those of them that have some settings; link or remove these where that is asked for."""
     parser = Parser(prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ.")
-    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help="folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed")
+    conditions = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
+    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=conditions)
     parser.add_argument("--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs")
     parser.add_argument("--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="remove without the question")
@@ -54,10 +55,12 @@ def runs_command(words: list[str]) -> None:
     chosen = {run.folder: run for run in select(found, conditions)}
     for folder, there in grouped(found, lambda run: run.folder.parent).items():
         told = {path: text for path, text in _told(there).items() if path in chosen}
-        if told:
-            count = f"{len(told)} of {len(there)}" if conditions else f"{len(there)}"
-            show("\n".join([f"{folder}: {count} run{'s' * (len(there) != 1)}", *_lines([(chosen[path], text) for path, text in told.items()])]))
-        if told and arguments.links:
+        if not told:
+            continue
+        count = f"{len(told)} of {len(there)}" if conditions else f"{len(there)}"
+        show(f"{folder}: {count} run{'s' * (len(there) != 1)}")
+        show("\n".join(_lines([(chosen[path], text) for path, text in told.items()])))
+        if arguments.links:
             if not link_by_label(folder, {path.name: text for path, text in told.items()}):
                 raise UserError(f"{folder}: its file system has no links, or lets nobody make them")
             show(f"links to them: {folder / BY_LABEL}")
@@ -103,7 +106,8 @@ def _wanted(key: str, text: str, values: Iterable[Any]) -> set[Any]:
     parts = re.split(r",(?![^\[{]*[\]}])", text)
     for part in parts:
         if _typed(part) not in there:
-            raise UserError(f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{closest(part, there.values(), key)}")
+            near = closest(part, there.values(), key)
+            raise UserError(f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{near}")
     return {_typed(part) for part in parts}
 
 
@@ -122,11 +126,13 @@ def _typed(text: str) -> Any:
 
 def _told(there: Sequence[Run]) -> dict[Path, str]:
     """What tells the runs of a folder apart, by their folders: the settings that vary, else a run's label; in the order of these texts."""
-    keys = [key for key in Runs(there).varying() if not key.endswith("_target_")]
+    columns = {key: [lookup(run.config, key) for run in there] for key in Runs(there).varying() if not key.endswith("_target_")}
+    root = [column for key, column in columns.items() if "." not in key]
+    # a setting that refers to alpha says nothing beside it
+    columns = {key: column for key, column in columns.items() if "." not in key or column not in root}
     texts = {}
-    for run in there:
-        values = {key: lookup(run.config, key) for key in keys}
-        settings = " ".join(f"{key}={in_hydra(value)}" for key, value in values.items() if value is not None)
+    for number, run in enumerate(there):
+        settings = " ".join(f"{key}={in_hydra(column[number])}" for key, column in columns.items() if column[number] is not None)
         texts[run.folder] = shorten(one_line(settings or str(run.environment.get("label") or "")), LONGEST)
     return dict(sorted(texts.items(), key=lambda item: (item[1], item[0])))
 
@@ -157,7 +163,7 @@ def remove(folders: Sequence[Path], named: Sequence[Path], yes: bool) -> None:
     what = f"{len(folders)} run{'s' * (len(folders) != 1)}"
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"runs --remove: {what} would go for good, those above; there is no terminal to ask on, and --yes removes without a question")
+            raise UserError(f"runs --remove: {what}, those above, would go for good; there is no terminal to ask on, and --yes asks nothing")
         print(f"remove {what} for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             show("nothing is removed")

@@ -109,9 +109,10 @@ def _of_class(group: str, place: str, targets: Mapping[str, str], found: Mapping
             if not meaning and (referred := root.get(setting.value.strip("${}"))):
                 meaning = referred.meaning
             rows.append(Setting(f"{group}.{key}", setting.value, meaning, allowed(hints[name]) if name in hints else ""))
-    there = {key.removeprefix(place).partition(".")[0] for key in found if key.startswith(place)}
+    elsewhere = {*GIVEN.get(path.rstrip("."), ()), *(key.removeprefix(place).partition(".")[0] for key in found if key.startswith(place))}
     for name, parameter in parameters.items():
-        if name in hints and name not in (*there, *GIVEN.get(path.rstrip("."), ())) and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name in hints and name not in elsewhere and not several:
             value = "???" if parameter.default is parameter.empty else in_hydra(parameter.default)
             rows.append(Setting(f"{path}{name}", value, meanings.get(name, ""), allowed(hints[name])))
     return "\n  ".join([f"{path.rstrip('.')}: {targets[place]}", one_line(said), *_lines(rows)])
@@ -130,7 +131,9 @@ def _lines(settings: Iterable[Setting]) -> list[str]:
 def _written(path: Path) -> dict[str, Setting]:
     """The settings of a YAML file by their dotted keys, without its defaults list; empty where it cannot be read."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return {key: Setting(key, " ".join(text[node.start_mark.index : node.end_mark.index].split()), _comment(text, node)) for key, node in _leaves(_root(text))}
+    leaves = dict(_leaves(_root(text)))
+    values = {key: " ".join(text[node.start_mark.index : node.end_mark.index].split()) for key, node in leaves.items()}
+    return {key: Setting(key, values[key], _comment(text, node)) for key, node in leaves.items()}
 
 
 def _root(text: str) -> yaml.MappingNode | None:
@@ -158,12 +161,14 @@ def _comment(text: str, node: yaml.Node) -> str:
 def _defaults(path: Path) -> list[yaml.Node]:
     """The entries of a file's defaults list."""
     root = _root(path.read_text(encoding="utf-8", errors="replace"))
-    return next((node.value for key, node in (root.value if root is not None else ()) if key.value == "defaults" and isinstance(node, yaml.SequenceNode)), [])
+    lists = {key.value: node.value for key, node in (root.value if root is not None else ()) if isinstance(node, yaml.SequenceNode)}
+    return lists.get("defaults", [])
 
 
 def _chosen(path: Path) -> list[tuple[str, str]]:
     """(group, option) of each entry of a file's defaults list that chooses one."""
-    pairs = [(key.value.split()[-1].lstrip("/"), node.value) for entry in _defaults(path) if isinstance(entry, yaml.MappingNode) for key, node in entry.value]
+    choices = [choice for entry in _defaults(path) if isinstance(entry, yaml.MappingNode) for choice in entry.value]
+    pairs = [(key.value.split()[-1].lstrip("/"), node.value) for key, node in choices]
     return [(group, option) for group, option in pairs if isinstance(option, str) and option != "null"]
 
 

@@ -129,7 +129,7 @@ def _run_sweep(
 
 
 def report_command(folder: Path, cell: Composed) -> str:
-    """The command that reports a sweep of such cells, with the folder that has their experiment where neither the program nor mixexp.yaml does."""
+    """The command that reports a sweep of such cells, with the folder of their experiment unless the program or mixexp.yaml has it."""
     experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
     places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
     own = [path for path in places[:1] if path not in known]

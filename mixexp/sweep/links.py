@@ -31,9 +31,8 @@ def link_by_label(folder: Path, labels: Mapping[str, str]) -> bool:
         taken = {name.casefold() for name in {*os.listdir(place)} - {*stale}} | {*MARKERS}
         wanted = {name: file_name(label) for name, label in labels.items() if (folder / name).is_dir()}
         times = Counter(label.casefold() for label in wanted.values())
-        links = {
-            label if times[label.casefold()] == 1 and label.casefold() not in taken else f"{label}_{name}": name for name, label in wanted.items()
-        }
+        alone = {name for name, label in wanted.items() if times[label.casefold()] == 1 and label.casefold() not in taken}
+        links = {label if name in alone else f"{label}_{name}": name for name, label in wanted.items()}
         for name in stale:
             if links.get(name) != before[name]:
                 (place / name).unlink(missing_ok=True)
