@@ -178,7 +178,26 @@ def test_a_run_that_a_process_begins_meanwhile_is_kept(said, place, monkeypatch)
     monkeypatch.setattr(commands, "held", lambda lock: False)
     with held(place / IDS[4]):
         code, _, errors = said("outputs/try", "mix=bc", "--remove", "--yes")
-    assert code == 1 and "a process has begun to work on it" in errors and (place / IDS[4] / "metrics.csv").is_file()
+    assert code == 1 and "another process is or was at work on it" in errors and (place / IDS[4] / "metrics.csv").is_file()
+
+
+def test_a_run_that_was_finished_while_the_question_waited_is_kept(said, place, monkeypatch):
+    class Slow(Terminal):
+        def readline(self, *_: int) -> str:
+            run(place / IDS[4], "bc", 1)
+            return "y\n"
+
+    monkeypatch.setattr(sys, "stdin", Slow())
+    code, _, errors = said("outputs/try", "mix=bc", "--remove")
+    assert code == 1 and "it is kept" in errors and (place / IDS[4] / "result.json").is_file()
+
+
+def test_no_setting_selects_a_run_whose_record_cannot_be_read(said, place):
+    (place / IDS[0] / "config.yaml").write_text("{")
+    code, output, errors = said("outputs/try", "gan=null")
+    assert (code, output) == (2, "") and "no run here has such a setting" in errors
+    run(place / IDS[1], "mixup", 0, gan=None)
+    assert ids(said("outputs/try", "gan=null")[1]) == {*IDS[1:]}
 
 
 def test_no_link_is_followed_and_what_a_run_links_to_stays(said, place, tmp_path):

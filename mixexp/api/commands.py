@@ -20,7 +20,7 @@ from mixexp.errors import Parser, RunsFailed, UserError, closest, show
 from mixexp.files import held, parse_yaml, quantity, timestamp
 from mixexp.report.runs import grouped
 from mixexp.run.folder import LOCK, headline
-from mixexp.run.reader import BY_LABEL, Run, nothing_there
+from mixexp.run.reader import BY_LABEL, Run, load_run, nothing_there
 from mixexp.settings import comparable, lookup
 from mixexp.sweep.links import link_by_label
 from mixexp.text import in_hydra, listed, one_line, shorten, width
@@ -35,8 +35,8 @@ RUN_ID = re.compile(r"[0-9a-f]{12}")
 def runs_command(words: list[str]) -> None:
     """List the runs in folders, or those of them that have some settings; link or remove these where that is asked for."""
     parser = Parser(prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ.")
-    conditions = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
-    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=conditions)
+    meaning = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
+    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=meaning)
     parser.add_argument("--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs")
     parser.add_argument("--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="remove without the question")
@@ -65,7 +65,7 @@ def runs_command(words: list[str]) -> None:
                 raise UserError(f"{folder}: its file system has no links, or lets nobody make them")
             show(f"links to them: {folder / BY_LABEL}")
     if arguments.remove:
-        remove(list(chosen), folders, arguments.yes)
+        remove(list(chosen.values()), folders, arguments.yes)
 
 
 # --- selecting ---
@@ -83,9 +83,10 @@ def select(found: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
         if key not in known:
             differ = listed([OUTCOME, *Runs(found).varying()])
             raise UserError(f"{word}: no run here has such a setting; they differ in {differ}.{closest(key, known)}")
-        values = {run.folder: _value(run, key) for run in found}
+        # of a record that cannot be read nobody knows the settings
+        values = {run.folder: _value(run, key) for run in found if run.config or key == OUTCOME}
         wanted = _wanted(key, text, values.values())
-        left = [run for run in left if comparable(values[run.folder]) in wanted]
+        left = [run for run in left if run.folder in values and comparable(values[run.folder]) in wanted]
     if not left:
         raise UserError(f"no run here has all of {' '.join(conditions)}, and each of these alone some runs have")
     return left
@@ -152,24 +153,24 @@ def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
 # --- removing ---
 
 
-def remove(folders: Sequence[Path], named: Sequence[Path], yes: bool) -> None:
-    """Remove the folders of runs, after a question on the terminal unless yes says so already.
+def remove(selected: Sequence[Run], named: Sequence[Path], yes: bool) -> None:
+    """Remove runs with all that is in their folders, after a question on the terminal unless yes says so already.
 
     named: the folders that they were found in. Raises UserError, before any is removed, where one of them is no run's, is at work or
-    lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that a process has begun to work on meanwhile.
+    lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that is no more what was selected.
     """
-    if reasons := [f"{folder}: {reason}" for folder in folders if (reason := _kept(folder, named))]:
+    if reasons := [f"{run.folder}: {reason}" for run in selected if (reason := _kept(run.folder, named))]:
         raise UserError("\n".join([*reasons, "nothing is removed"]))
-    what = f"{len(folders)} run{'s' * (len(folders) != 1)}"
+    what = f"{len(selected)} run{'s' * (len(selected) != 1)}"
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"runs --remove: {what}, those above, would go for good; there is no terminal to ask on, and --yes asks nothing")
+            raise UserError(f"runs --remove: {what}, those above, would go for good; no terminal is there to ask on, --yes asks nothing")
         print(f"remove {what} for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             show("nothing is removed")
             return
-    for folder in folders:
-        _remove(folder)
+    for run in selected:
+        _remove(run)
     show(f"removed {what}")
 
 
@@ -184,15 +185,18 @@ def _kept(folder: Path, named: Sequence[Path]) -> str:
     return "a process works on it" if held(folder / LOCK) else ""
 
 
-def _remove(folder: Path) -> None:
-    """Remove a run's folder; a process that begins to work on it makes it anew, or is there first."""
-    lock = folder / LOCK
-    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")  # which no reader takes for a run, if this ends halfway
+def _remove(run: Run) -> None:
+    """Remove a run's folder; a process that begins to work on it meanwhile is there first, or makes it anew."""
+    lock = run.folder / LOCK
+    aside = run.folder.with_name(f".{run.folder.name}.{secrets.token_hex(4)}.removed")  # no run to any reader, if this ends halfway
     with contextlib.ExitStack() as after:
-        if not os.path.lexists(lock) or stat.S_ISREG(lock.lstat().st_mode):
-            try:
+        try:
+            if not os.path.lexists(lock) or stat.S_ISREG(lock.lstat().st_mode):
                 after.enter_context(FileLock(lock).acquire(timeout=0))
-            except Timeout:
-                raise RunsFailed(f"{folder}: a process has begun to work on it; it is kept, and so is what follows it") from None
-        folder.rename(aside)
+            changed = load_run(run.folder).outcome != run.outcome
+        except Timeout:
+            changed = True
+        if changed:
+            raise RunsFailed(f"{run.folder}: another process is or was at work on it meanwhile; it is kept, and so is what follows it")
+        run.folder.rename(aside)
     shutil.rmtree(aside)

@@ -50,8 +50,8 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
-        more = "mixexp list GROUP=OPTION the settings of one, mixexp list settings those of a run, mixexp list table and list figures what a report can show."
-        return "\n\n".join([*blocks, f"mixexp list GROUP shows a group in full, {more}"])
+        shown = "mixexp list GROUP shows a group in full, list GROUP=OPTION the settings of one, list settings those of a run"
+        return "\n\n".join([*blocks, f"{shown}, list table and list figures what a report can show."])
     name = group if group in groups else group.removesuffix("s")
     if name in ("table", "figure"):
         from mixexp.spec import reference  # mixexp list starts without it

@@ -154,7 +154,7 @@ def _leaves(root: yaml.MappingNode | None, prefix: str = "") -> Iterator[tuple[s
 
 def _comment(text: str, node: yaml.Node) -> str:
     """The comment at the end of a value's line, unless another value follows there."""
-    behind = re.match(r"[\]}\s]*?[^\S\n]#\s*(.*)", text[node.end_mark.index :].partition("\n")[0])
+    behind = re.match(r"[\]}\s]*\s#\s*(.*)", text[node.end_mark.index :].partition("\n")[0])
     return behind[1].strip() if behind else ""
 
 
