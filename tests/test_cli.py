@@ -134,7 +134,7 @@ def test_an_option_and_a_class_of_the_users_own(tmp_path):
 
 def test_the_readmes_example_of_an_own_mix_works_as_written(tmp_path):
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-    section = readme[readme.index("```python") :]
+    section = readme[readme.index("## Add your own") :]
     code, option = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1] for kind in ("python", "yaml"))
     (tmp_path / "my_conf" / "mix").mkdir(parents=True)
     (tmp_path / "my_conf" / "mix" / "neighbour.yaml").write_text(option.replace("mixexp.mix.neighbour", "my_mixes"))
