@@ -218,7 +218,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
     dataset, splits = data.load(config["dataset"], tuple(config["trusted_modules"]))
     device, batch = torch.device(config["device"]), config["batch_size"]
     augment = build(config["augment"])
-    normalize = data.Normalize(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
+    normalize = data.Normalize.of(splits.train_images, dataset.mean, dataset.std, zero_mean=False).to(device)
     rows, rng = len(splits.train_images), np.random.default_rng(0)
     part = data.part(splits.train_images, splits.train_labels, np.arange(rows), device)
     budget = budget_of(RunConfig.of(config), rows, batch)

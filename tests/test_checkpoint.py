@@ -745,13 +745,13 @@ def imported_by(path: Path, package: Path) -> set[Path]:
 def test_all_that_the_loops_import_counts_but_for_what_says_or_writes():
     package = Path(mixexp.__file__).parent
     says = {"__init__.py", "class_names.py", "errors.py", "files.py", "settings.py", "text.py", "run/reader.py"}
-    says |= {"run/folder.py", "run/weights.py"}
+    says |= {"run/folder.py", "run/weights.py", "project.py"}
     reached, todo = set(), {package / "train.py", package / "gan" / "play.py"}
     while todo:
         reached.add(path := todo.pop())
         todo |= imported_by(path, package) - reached
     assert len(reached) > 30
-    parts = {str(path.relative_to(package)) for path in reached} - says
+    parts = {str(path.relative_to(package)) for path in reached if "spec" not in path.parts} - says  # spec: what is measured, in words
     assert {name.partition("/")[0].removesuffix(".py") for name in parts} <= set(COMPUTES)
 
 

@@ -34,6 +34,7 @@ WHERE_AND_HOW_FAST = {
     "edition": "laptop",
     "checks": {"fits": {"says": "it fits"}},
     "checkpoint_seconds": 0,
+    "keep": "last",
     "keep_checkpoint": True,
     "retry": "failed",
     "fail_fast": True,

@@ -636,7 +636,7 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(refusal: Cal
     ],
 )
 def test_what_is_no_override(refusal: Callable[..., str], words: list[str], message: str) -> None:
-    commands = "reproduce, plan, status, report, compare, leaderboard, claims, probe, log, list, data"
+    commands = "reproduce, plan, status, report, compare, leaderboard, claims, runs, probe, predict, export, log, list, data"
     assert refusal(*words) == message.replace("{commands}", commands)
 
 

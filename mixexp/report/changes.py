@@ -258,5 +258,5 @@ def _measured(runs: Iterable[Run]) -> Measured:
         for path in run.folder.glob("probe_*.csv"):
             if (file := path.stem.removeprefix("probe_")) not in probes:
                 with contextlib.suppress(UserError):  # a file that cannot be read; another run may have a whole one
-                    probes[file] = tuple(run.probe(file)[0])
+                    probes[file] = tuple(run.probe(file, ())[0])
     return Measured(tuple(metrics), probes, matrices)
