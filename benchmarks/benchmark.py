@@ -50,16 +50,16 @@ from mixexp.build import build
 from mixexp.dataset import Dataset, Splits
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
-from mixexp.run import data
-from mixexp.run.batches import Batches, Epoch
-from mixexp.run.budget import budget_of
-from mixexp.run.device import has_bfloat16, make_deterministic
-from mixexp.run.folder import RunFolder, processor
-from mixexp.run.network import Network
-from mixexp.run.spec import RunConfig
-from mixexp.sweep.pool import slots_for
-from mixexp.sweep.stream import DeviceStream
+from mixexp.sweeping.pool import slots_for
+from mixexp.sweeping.stream import DeviceStream
 from mixexp.train import train
+from mixexp.training import data
+from mixexp.training.batches import Batches, Epoch
+from mixexp.training.budget import budget_of
+from mixexp.training.device import has_bfloat16, make_deterministic
+from mixexp.training.folder import RunFolder, processor
+from mixexp.training.network import Network
+from mixexp.training.spec import RunConfig
 
 SETTING = (
     "augment=standard",

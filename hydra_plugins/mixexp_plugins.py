@@ -69,10 +69,10 @@ class PoolLauncher(Launcher):
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _sweep(self, job_overrides: Sequence[Sequence[str]]) -> None:
-        from mixexp.sweep.slot import warm_up
+        from mixexp.sweeping.slot import warm_up
 
         warm_up(self.config.threads)
-        from mixexp.sweep.launch import launch
+        from mixexp.sweeping.launch import launch
 
         launch(_composed(self, job_overrides), job_overrides)
 
@@ -81,7 +81,7 @@ class PlanLauncher(PoolLauncher):
     """Says what the pool would do, and starts nothing."""
 
     def _sweep(self, job_overrides: Sequence[Sequence[str]]) -> None:
-        from mixexp.sweep.launch import show_plan
+        from mixexp.sweeping.launch import show_plan
 
         show_plan(_composed(self, job_overrides), job_overrides)
 
@@ -110,7 +110,7 @@ class GridSweeper(BasicSweeper):
         jobs = cells(blocks, axes, root)
         if isinstance(self.launcher, PoolLauncher):
             return self.launcher.launch(jobs, initial_job_idx=0)
-        from mixexp.sweep.launch import launch_with
+        from mixexp.sweeping.launch import launch_with
 
         setup_globals()
         return launch_with(self.launcher, _composed(self, jobs), jobs)
@@ -140,7 +140,7 @@ class SearchSweeper(BasicSweeper):
 
         setup_globals()
         try:
-            from mixexp.sweep.search.search import run_search, show_plan
+            from mixexp.sweeping.search.search import run_search, show_plan
         except ModuleNotFoundError as error:
             if error.name != "optuna":
                 raise

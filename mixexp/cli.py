@@ -58,7 +58,7 @@ def main() -> None:
             near = f" Did you mean {' or '.join(map(repr, chosen))}?" if chosen else closest(words[0], commands)
             raise UserError(f"{words[0]}: no such command; there are {', '.join(commands)}.{near}")
         else:
-            from mixexp.sweep.application import application
+            from mixexp.sweeping.application import application
 
             application(["--help" if word == "--help-hydra" else word for word in words])
     except UserError as error:
@@ -108,27 +108,27 @@ def _reference(folders: list[Path], word: str, own: list[str]) -> str:
 
 
 def _report(words: list[str]) -> None:
-    from mixexp.report.commands import report
+    from mixexp.reporting.commands import report
 
     folders, words = user_folders(words)
     report(words, [CONF, *config_dirs(folders)])
 
 
 def _compare(words: list[str]) -> None:
-    from mixexp.report.commands import compare
+    from mixexp.reporting.commands import compare
 
     compare(words)
 
 
 def _leaderboard(words: list[str]) -> None:
-    from mixexp.report.commands import leaderboard
+    from mixexp.reporting.commands import leaderboard
 
     leaderboard(words)
 
 
 def _claims(words: list[str]) -> None:
     from mixexp.plan.options import known
-    from mixexp.report.commands import claims
+    from mixexp.reporting.commands import claims
 
     folders, words = user_folders(words)
     folders = [CONF, *config_dirs(folders)]
@@ -152,8 +152,8 @@ def _probe(words: list[str]) -> None:
 
     import torch
 
-    from mixexp.run.device import execution, make_deterministic
-    from mixexp.sweep import reprobe
+    from mixexp.sweeping import reprobe
+    from mixexp.training.device import execution, make_deterministic
 
     _check_settable(overrides, "probe", reprobe.SETTABLE)
     chosen = compose(overrides, folders)
@@ -191,7 +191,7 @@ def _log(words: list[str]) -> None:
     if not any(word.startswith("logger=") for word in overrides):
         raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('logger', ()))}")
 
-    from mixexp.sweep import relog
+    from mixexp.sweeping import relog
 
     _check_settable(overrides, "logger", relog.SETTABLE)
     config = compose(overrides, folders)
@@ -226,8 +226,8 @@ def _data(words: list[str]) -> None:
 def _check_data(config: Mapping[str, Any], name: str) -> None:
     from mixexp.build import check, schema_errors
     from mixexp.dataset import Dataset
-    from mixexp.run.data import load
-    from mixexp.run.spec import Settings
+    from mixexp.training.data import load
+    from mixexp.training.spec import Settings
 
     trusted = {"trusted_modules": config["trusted_modules"]}
     if errors := [error for error in schema_errors(Settings, trusted, "") if error.startswith("trusted_modules")]:
@@ -240,7 +240,7 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
 
 
 def _plan(words: list[str]) -> None:
-    from mixexp.sweep.application import application
+    from mixexp.sweeping.application import application
 
     folders, words = user_folders(words)
     names = [word for word in words if re.fullmatch(r"\w+", word)]
@@ -253,8 +253,8 @@ def _plan(words: list[str]) -> None:
 
 
 def _status(words: list[str]) -> None:
-    from mixexp.sweep.status import status
-    from mixexp.sweep.watch import seconds_between, watch
+    from mixexp.sweeping.status import status
+    from mixexp.sweeping.watch import seconds_between, watch
 
     seconds, words = seconds_between(words)
     if not words:
@@ -268,11 +268,11 @@ def _status(words: list[str]) -> None:
 
 def _reproduce(words: list[str]) -> None:
     from mixexp.plan.compose import compose, is_sweep
-    from mixexp.report.changes import typed
-    from mixexp.report.commands import show_table
-    from mixexp.report.write import write_report
-    from mixexp.sweep.application import application
-    from mixexp.sweep.launch import report_follows
+    from mixexp.reporting.changes import typed
+    from mixexp.reporting.commands import show_table
+    from mixexp.reporting.write import write_report
+    from mixexp.sweeping.application import application
+    from mixexp.sweeping.launch import report_follows
 
     folders, words = user_folders(words)
     names, overrides = _split(words, f"reproduce: name one of {', '.join(options([CONF])['experiment'])}")

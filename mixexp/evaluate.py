@@ -9,8 +9,8 @@ from torch import nn
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.metrics import scores
-from mixexp.run.data import DataSplit, Normalize
-from mixexp.run.device import Execution
+from mixexp.training.data import DataSplit, Normalize
+from mixexp.training.device import Execution
 
 BATCH = 1000
 

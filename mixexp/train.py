@@ -1,8 +1,8 @@
 """The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network and updates it.
 
-Elsewhere: how a configuration becomes data and objects (mixexp.run.setup), a run's folder, clock and checkpoints (mixexp.run.session),
-an epoch's random numbers (mixexp.run.batches), the layer where the blend happens (mixexp.run.network; the blend is mixexp.mix.Plan's), and
-the compiled or captured step (mixexp.run.stepper).
+Elsewhere: how a configuration becomes data and objects (mixexp.training.setup), a run's folder, clock and checkpoints (mixexp.training.session),
+an epoch's random numbers (mixexp.training.batches), the layer where the blend happens (mixexp.training.network; the blend is mixexp.mix.Plan's), and
+the compiled or captured step (mixexp.training.stepper).
 
 `mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores of an Intel Xeon
 with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it (24 runs).
@@ -23,15 +23,15 @@ from torch import Tensor
 from mixexp.evaluate import evaluate_all
 from mixexp.optimizer import capturable, set_rate
 from mixexp.probe import columns_of, measuring
-from mixexp.run.batches import Batch, Batches, draw_epoch
-from mixexp.run.device import compatibility_key, describe
-from mixexp.run.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder
-from mixexp.run.network import forward_blended
-from mixexp.run.session import Progress, Session
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig, depends_on
-from mixexp.run.stepper import Forward, Stepper
 from mixexp.spec.measured import Measured
+from mixexp.training.batches import Batch, Batches, draw_epoch
+from mixexp.training.device import compatibility_key, describe
+from mixexp.training.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder
+from mixexp.training.network import forward_blended
+from mixexp.training.session import Progress, Session
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig, depends_on
+from mixexp.training.stepper import Forward, Stepper
 
 
 @depends_on("validation", "probe", "keep_checkpoint")

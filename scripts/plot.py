@@ -17,10 +17,10 @@ import matplotlib.pyplot as plt
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.report.markdown import markdown
-from mixexp.report.tables import Table, build_tables
-from mixexp.report.write import distinct_names
-from mixexp.run.reader import load_runs
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.tables import Table, build_tables
+from mixexp.reporting.write import distinct_names
+from mixexp.training.reader import load_runs
 
 
 def plot(table: Table, path: Path) -> None:

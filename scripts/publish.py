@@ -23,14 +23,14 @@ import yaml
 
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
-from mixexp.report.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
-from mixexp.report.markdown import claims_document, markdown
-from mixexp.report.tables import build_tables
-from mixexp.report.write import claims_of, write_table
-from mixexp.run.reader import Run, everywhere, load_run, load_runs, run_folders
+from mixexp.reporting.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
+from mixexp.reporting.markdown import claims_document, markdown
+from mixexp.reporting.tables import build_tables
+from mixexp.reporting.write import claims_of, write_table
 from mixexp.settings import CONF, lookup
 from mixexp.spec.articles import ARTICLES, REFERENCES
 from mixexp.spec.experiments import experiment, experiments
+from mixexp.training.reader import Run, everywhere, load_run, load_runs, run_folders
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED, DOCS, README = ROOT / "outputs" / "published", ROOT / "docs", ROOT / "README.md"

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from mixexp.report.claims import Answer, Decided, decide
-from mixexp.run.reader import everywhere
+from mixexp.reporting.claims import Answer, Decided, decide
 from mixexp.spec.experiments import Experiment
+from mixexp.training.reader import everywhere
 
 TABLE = {"title": "little data", "metric": "accuracy", "scale": 100, "decimals": 2, "rule": "last", "rows": {"key": "subset.n"}, "columns": {"key": "mix"}}
 

@@ -32,8 +32,8 @@ SECONDS = 300  # that a command may take
 MEMORY: int | None = None  # bytes that a command and each of its processes may allocate
 IMPORTED = (
     *("torch._dynamo", "torchvision", "sklearn.datasets", "scipy.io", "scipy.stats", "pandas", "matplotlib.backends.backend_agg"),
-    *("mixexp.sweep.application", "mixexp.sweep.launch", "mixexp.sweep.one", "mixexp.sweep.worker", "mixexp.sweep.watch"),
-    *("mixexp.sweep.relog", "mixexp.sweep.reprobe", "mixexp.report.commands", "mixexp.report.figures"),
+    *("mixexp.sweeping.application", "mixexp.sweeping.launch", "mixexp.sweeping.one", "mixexp.sweeping.worker", "mixexp.sweeping.watch"),
+    *("mixexp.sweeping.relog", "mixexp.sweeping.reprobe", "mixexp.reporting.commands", "mixexp.reporting.figures"),
 )
 
 

@@ -11,10 +11,10 @@ from running import config_of, errors_of
 from mixexp.build import build
 from mixexp.plan.compose import compose
 from mixexp.probe import Probe, Rows, Subject, measuring
-from mixexp.run.folder import RunFolder
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig
 
 
 def subject_of(*words: str) -> Subject:

@@ -23,11 +23,11 @@ from mixexp.plan.identity import canonical
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import resolve
-from mixexp.run.folder import RunFolder
-from mixexp.run.reader import load_state
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.reader import load_state
+from mixexp.training.spec import RunConfig
 
 TINY = ("model.width=4", "epochs=2", "batch_size=64")
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from test_status import begun, ended, held, planned
 
-from mixexp.sweep import status as statuses
-from mixexp.sweep import watch as watching
-from mixexp.sweep.status import keep_plan, status
+from mixexp.sweeping import status as statuses
+from mixexp.sweeping import watch as watching
+from mixexp.sweeping.status import keep_plan, status
 
 
 def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:
@@ -53,7 +53,7 @@ def watched(monkeypatch, capsys) -> Callable[..., list[str]]:
 
 @contextlib.contextmanager
 def another_process_at_work(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    code = "import sys, pathlib; from mixexp.sweep.status import at_work\nwith at_work(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
+    code = "import sys, pathlib; from mixexp.sweeping.status import at_work\nwith at_work(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", code, str(folder), name]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "at work\n"

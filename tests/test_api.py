@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import mixexp
-from mixexp.run.reader import load_run
+from mixexp.training.reader import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = ("load", "report", "run", "runs", "sweep")
@@ -301,7 +301,7 @@ def test_a_network_reproduces_its_runs_own_accuracy() -> None:
 
     done = mixexp.run(mix="mixup", keep="last", epochs=2, **{"model.width": 2})
     model, preprocess, classes = mixexp.load(done)
-    from mixexp.run.data import load as load_data
+    from mixexp.training.data import load as load_data
 
     splits = load_data(done.config["dataset"])[1]
     with torch.inference_mode():

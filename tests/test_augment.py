@@ -17,7 +17,7 @@ from torch import Tensor
 from mixexp import streams
 from mixexp.augment import Augment, Continuous, Noise, Standard
 from mixexp.build import build
-from mixexp.run.data import Normalize
+from mixexp.training.data import Normalize
 
 CONF = Path(__file__).parents[1] / "conf" / "augment"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

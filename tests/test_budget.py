@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixexp.run.budget import Budget, budget_of
-from mixexp.run.spec import RunConfig
 from mixexp.schedule import Constant, Cosine, Steps
+from mixexp.training.budget import Budget, budget_of
+from mixexp.training.spec import RunConfig
 
 counts = st.integers(1, 40)
 

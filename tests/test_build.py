@@ -338,7 +338,7 @@ def test_keywords_of_any_name_are_allowed_where_the_signature_says_so(monkeypatc
         ("dataset", "torch.load"),
         ("dataset", "torch.hub.load"),
         ("sampling", "torch.nn.Identity"),
-        ("mix", "mixexp.run.folder.Path"),
+        ("mix", "mixexp.training.folder.Path"),
         ("model", "mixexp.loss.cross_entropy.KL"),
         ("optimizer", "mixexp.build.build"),
     ],

@@ -31,15 +31,15 @@ from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.plan import Plan, plan, resolve
-from mixexp.run.folder import RunFolder
-from mixexp.run.network import Network
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
-from mixexp.run.task import Task
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
-from mixexp.sweep.launch import partition_runs
+from mixexp.sweeping.launch import partition_runs
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.network import Network
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig
+from mixexp.training.task import Task
 
 OPTIONS = options([CONF])
 COMPARED = sorted(OPTIONS["experiment"])[::4]

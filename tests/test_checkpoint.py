@@ -38,14 +38,14 @@ from mixexp.plan.composer import composed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
 from mixexp.plan.plan import plan
-from mixexp.run import checkpoint as checkpoints
-from mixexp.run.checkpoint import COMPUTES, Checkpoint, code_hash
-from mixexp.run.folder import LOCK, RunFolder
-from mixexp.run.spec import RunConfig
-from mixexp.run.weights import read_weights
 from mixexp.settings import CONF
-from mixexp.sweep.one import execute, warm_starts
+from mixexp.sweeping.one import execute, warm_starts
 from mixexp.train import train
+from mixexp.training import checkpoint as checkpoints
+from mixexp.training.checkpoint import COMPUTES, Checkpoint, code_hash
+from mixexp.training.folder import LOCK, RunFolder
+from mixexp.training.spec import RunConfig
+from mixexp.training.weights import read_weights
 
 OPTIONS = options([CONF])
 
@@ -706,7 +706,7 @@ def fresh_hash() -> str:
     return code_hash({})
 
 
-@pytest.mark.parametrize("name", ["train.py", "streams.py", "mix/mixes.py", "mix/new.py", "model/blocks.py", "gan/play.py", "run/session.py", "run/new.py"])
+@pytest.mark.parametrize("name", ["train.py", "streams.py", "mix/mixes.py", "mix/new.py", "model/blocks.py", "gan/play.py", "training/session.py", "training/new.py"])
 def test_a_change_of_the_programs_code_is_seen(name, package):
     before = fresh_hash()
     assert fresh_hash() == before
@@ -718,7 +718,7 @@ def test_a_change_of_the_programs_code_is_seen(name, package):
 @pytest.mark.parametrize(
     "name",
     [
-        *("cli.py", "plan/compose.py", "sweep/one.py", "sweep/watch.py", "run/reader.py", "logger/mlflow.py", "report/tables.py", "report/new.py"),
+        *("cli.py", "plan/compose.py", "sweeping/one.py", "sweeping/watch.py", "training/reader.py", "logger/mlflow.py", "reporting/tables.py", "reporting/new.py"),
         *("new.py", "notes.txt", "__pycache__/train.cpython-311.pyc"),
     ],
 )
@@ -744,8 +744,8 @@ def imported_by(path: Path, package: Path) -> set[Path]:
 
 def test_all_that_the_loops_import_counts_but_for_what_says_or_writes():
     package = Path(mixexp.__file__).parent
-    says = {"__init__.py", "class_names.py", "errors.py", "files.py", "settings.py", "text.py", "run/reader.py"}
-    says |= {"run/folder.py", "run/weights.py", "project.py"}
+    says = {"__init__.py", "class_names.py", "errors.py", "files.py", "settings.py", "text.py", "training/reader.py"}
+    says |= {"training/folder.py", "training/weights.py", "project.py"}
     reached, todo = set(), {package / "train.py", package / "gan" / "play.py"}
     while todo:
         reached.add(path := todo.pop())

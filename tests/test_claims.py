@@ -17,13 +17,13 @@ from commands import mixexp
 from scipy import stats
 
 from mixexp import cli
-from mixexp.report import write
-from mixexp.report.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
-from mixexp.report.markdown import claims_document
-from mixexp.report.write import write_report
-from mixexp.run.reader import everywhere
+from mixexp.reporting import write
+from mixexp.reporting.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
+from mixexp.reporting.markdown import claims_document
+from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
 from mixexp.spec.experiments import Experiment, experiment, experiments
+from mixexp.training.reader import everywhere
 
 NONE, MIXUP, BC, SMOTE = ({"mix": mix} for mix in ("none", "mixup", "bc", "smote"))
 BASE = [50.0, 51.5, 52.0, 50.5, 51.2]
@@ -253,7 +253,7 @@ def test_runs_that_diverged_are_not_passed_over(tmp_path):
 
 
 def claim_records(place: Path) -> list[dict[str, Any]]:
-    from mixexp.report.claim_sheets import records
+    from mixexp.reporting.claim_sheets import records
 
     return records(decided(place, {"one": claim({"higher": MIXUP, "lower": NONE})}))
 

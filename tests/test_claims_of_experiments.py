@@ -17,11 +17,11 @@ from mixexp.plan.identity import canonical as one_spelling
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import known
 from mixexp.plan.plan import resolve
-from mixexp.report.claims import FULL, SUPPORTED, decide, evidence, problems_of
-from mixexp.run.reader import Run, everywhere, load_runs
+from mixexp.reporting.claims import FULL, SUPPORTED, decide, evidence, problems_of
 from mixexp.settings import CONF, REPEATS, comparable, lookup
 from mixexp.spec.claims import Cell, groups_in, read_test
 from mixexp.spec.experiments import Experiment, experiments
+from mixexp.training.reader import Run, everywhere, load_runs
 
 STATED = {name: one for name, one in experiments([CONF]).items() if one.claims is not None}
 

@@ -17,9 +17,9 @@ from mixexp.errors import note
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance
 from mixexp.label_noise import LabelNoise, NoNoise
 from mixexp.plan.compose import compose
-from mixexp.run import data
 from mixexp.sampling import BalancedSampling
 from mixexp.subset import Full, Head
+from mixexp.training import data
 
 
 @pytest.fixture(autouse=True)

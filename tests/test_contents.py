@@ -16,13 +16,13 @@ from running import config_of
 from mixexp.dataset import Splits
 from mixexp.errors import UserError
 from mixexp.plan.changes import stale
-from mixexp.report.tables import build_table
-from mixexp.run import data
-from mixexp.run.folder import RunFolder
-from mixexp.run.reader import load_runs
-from mixexp.run.setup import restored
-from mixexp.run.spec import RunConfig
+from mixexp.reporting.tables import build_table
 from mixexp.train import train
+from mixexp.training import data
+from mixexp.training.folder import RunFolder
+from mixexp.training.reader import load_runs
+from mixexp.training.setup import restored
+from mixexp.training.spec import RunConfig
 
 
 def write(path, shift=0.0):

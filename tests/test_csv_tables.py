@@ -27,9 +27,9 @@ from mixexp.dataset.tables import Rows
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
-from mixexp.run import sizes
-from mixexp.run.setup import another
-from mixexp.run.spec import RunConfig
+from mixexp.training import sizes
+from mixexp.training.setup import another
+from mixexp.training.spec import RunConfig
 
 ROWS = range(30)
 AB = ["ab"[n % 2] for n in ROWS]

@@ -21,7 +21,7 @@ import commands
 import pytest
 import torch
 
-from mixexp.run.checkpoint import Checkpoint
+from mixexp.training.checkpoint import Checkpoint
 
 FAULT_STEP = 15  # in the third of four epochs: two evaluations are kept, and a checkpoint where they are asked for
 

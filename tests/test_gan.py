@@ -32,10 +32,10 @@ from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
-from mixexp.run.data import load
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
+from mixexp.training.data import load
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 TINY = (
     *("dataset=ring", "dataset.train_points=200", "dataset.test_points=30", "optimizer=adam", "batch_size=6", "alpha=0.2"),

@@ -14,11 +14,11 @@ from test_status import TASK, begun, ended, everything, held, keep_plan, planned
 from test_watch import looked
 
 from mixexp.errors import UserError, say
-from mixexp.run import folder as record
-from mixexp.run.reader import load_run, trained_config
-from mixexp.sweep.estimate import DurationModel
-from mixexp.sweep.status import scan, status
-from mixexp.sweep.watch import Watched
+from mixexp.sweeping.estimate import DurationModel
+from mixexp.sweeping.status import scan, status
+from mixexp.sweeping.watch import Watched
+from mixexp.training import folder as record
+from mixexp.training.reader import load_run, trained_config
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    from mixexp.report.write import write_files
+    from mixexp.reporting.write import write_files
 
     with monkeypatch.context() as broken, pytest.raises(OSError) as raised:
         broken.setattr(Path, "write_text", full)

@@ -16,8 +16,8 @@ from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.identity import ALIAS, canonical, differences, run_id, scientific
 from mixexp.plan.plan import resolve
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, flatten
+from mixexp.training.spec import RunConfig
 
 ALPHA, NOTHING = True, False
 WHERE_AND_HOW_FAST = {

@@ -19,9 +19,9 @@ from mixexp import cli
 from mixexp.inference import export as exporting
 from mixexp.inference.export import FORMATS, export
 from mixexp.inference.trained import load_trained
-from mixexp.run.reader import trained_config
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
+from mixexp.training.reader import trained_config
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig
 
 NETWORKS = ("small_cnn", "lenet", "vgg11", "resnet18", "mnist_cnn", "mlp")
 

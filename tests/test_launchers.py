@@ -25,8 +25,8 @@ from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.hydra_errors import PLUGINS
 from mixexp.plan.overrides import loaded_groups
 from mixexp.settings import CONF
-from mixexp.sweep.launch import launch_with
-from mixexp.sweep.one import single
+from mixexp.sweeping.launch import launch_with
+from mixexp.sweeping.one import single
 
 LAUNCHERS = {
     "basic": (),

@@ -10,12 +10,12 @@ import pytest
 from commands import mixexp
 from test_status import begun, ended
 
-from mixexp.report.runs import gather
-from mixexp.run.reader import MARKERS, everywhere, run_folders
-from mixexp.sweep import links
-from mixexp.sweep.links import file_name, link_by_label
-from mixexp.sweep.status import status
+from mixexp.reporting.runs import gather
+from mixexp.sweeping import links
+from mixexp.sweeping.links import file_name, link_by_label
+from mixexp.sweeping.status import status
 from mixexp.text import in_shell
+from mixexp.training.reader import MARKERS, everywhere, run_folders
 
 SMALL = ("model.width=2", "epochs=1")
 

@@ -40,13 +40,13 @@ from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.options import options
 from mixexp.plan.plan import plan
-from mixexp.report.runs import varying
-from mixexp.run.logging import run_info
-from mixexp.run.reader import load_runs
-from mixexp.run.spec import RunSpec
+from mixexp.reporting.runs import varying
 from mixexp.settings import CIRCUMSTANCES, CONF
-from mixexp.sweep import relog
-from mixexp.sweep.one import execute, iterate
+from mixexp.sweeping import relog
+from mixexp.sweeping.one import execute, iterate
+from mixexp.training.logging import run_info
+from mixexp.training.reader import load_runs
+from mixexp.training.spec import RunSpec
 
 NAMES = ("tensorboard", "mlflow", "wandb")
 SMALL = ("model.width=2", "subset=head", "subset.n=160", "batch_size=32", "epochs=3", "checkpoint_seconds=0")

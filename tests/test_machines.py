@@ -15,9 +15,9 @@ from running import errors_of
 
 from mixexp import errors
 from mixexp.plan.compose import compose
-from mixexp.run import device, sizes
-from mixexp.run.spec import RunConfig
-from mixexp.sweep.pool import slots_for
+from mixexp.sweeping.pool import slots_for
+from mixexp.training import device, sizes
+from mixexp.training.spec import RunConfig
 
 NOTE = "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"
 CAPPED = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
@@ -122,6 +122,6 @@ def test_a_containers_share_of_the_processors_counts(monkeypatch: pytest.MonkeyP
 
 def test_slots_are_no_more_than_the_processors_or_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     config: dict[str, Any] = {"threads": 2, "device": "cpu", "runs_per_device": "auto"}
-    monkeypatch.setattr("mixexp.sweep.pool.usable_processors", lambda: 5)
+    monkeypatch.setattr("mixexp.sweeping.pool.usable_processors", lambda: 5)
     assert slots_for([RunConfig.of(config)] * 9) == ["cpu"] * 2
     assert slots_for([RunConfig.of({**config, "runs_per_device": 10**12})] * 3) == ["cpu"] * 3

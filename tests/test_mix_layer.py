@@ -23,7 +23,7 @@ from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix.blend import Linear
 from mixexp.mix_layer import MixLayer, RandomLayer
-from mixexp.run.network import Network, forward_blended, layers
+from mixexp.training.network import Network, forward_blended, layers
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL: dict[str, dict[str, Any]] = {

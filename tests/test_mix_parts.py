@@ -24,8 +24,8 @@ from mixexp.mix.blend import BCPlus
 from mixexp.mix.label import MixedLabel, NearestLabel
 from mixexp.mix.mixes import DirichletMix
 from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig
 
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:

@@ -19,7 +19,7 @@ from torchvision.ops import StochasticDepth
 from mixexp.model import Body
 from mixexp.model.blocks import AvgPool2x2
 from mixexp.model.torchvision_model import TorchvisionModel
-from mixexp.run.network import Network
+from mixexp.training.network import Network
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

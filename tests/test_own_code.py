@@ -18,15 +18,15 @@ from test_report import leave
 
 from mixexp.build.own_code import source_of, sources
 from mixexp.plan.changes import stale, to_remake
-from mixexp.report.compare import compare, document, sides
-from mixexp.report.leaderboard import leaderboard
-from mixexp.report.runs import gather
-from mixexp.report.summary import contrasts
-from mixexp.report.tables import build_table
-from mixexp.run.folder import own_git
-from mixexp.run.reader import everywhere, load_runs, load_state, read_environment, run_folders
+from mixexp.reporting.compare import compare, document, sides
+from mixexp.reporting.leaderboard import leaderboard
+from mixexp.reporting.runs import gather
+from mixexp.reporting.summary import contrasts
+from mixexp.reporting.tables import build_table
 from mixexp.spec.table import of_metric
-from mixexp.sweep.one import earlier_end, set_aside
+from mixexp.sweeping.one import earlier_end, set_aside
+from mixexp.training.folder import own_git
+from mixexp.training.reader import everywhere, load_runs, load_state, read_environment, run_folders
 
 LOSS = """from mixexp.loss.cross_entropy import CrossEntropy
 

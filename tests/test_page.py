@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from test_report import AGAINST, TABLE, leave
 
 from mixexp.metrics import RULES
-from mixexp.report import sheets
-from mixexp.report.latex import latex
-from mixexp.report.page import Part, page
-from mixexp.report.page.runlist import HEAD, TAIL, duration, link, listed, run_list
-from mixexp.report.tables import build_tables
-from mixexp.report.write import write_report
-from mixexp.run.reader import Run, load_runs
+from mixexp.reporting import sheets
+from mixexp.reporting.latex import latex
+from mixexp.reporting.page import Part, page
+from mixexp.reporting.page.runlist import HEAD, TAIL, duration, link, listed, run_list
+from mixexp.reporting.tables import build_tables
+from mixexp.reporting.write import write_report
 from mixexp.text import LONGEST, sanitize
+from mixexp.training.reader import Run, load_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 Open = Callable[..., AbstractContextManager[Any]]
@@ -459,7 +459,7 @@ def test_figures_have_a_caption_and_their_files(opened, report):
 
 
 def test_a_large_figure_is_shown_as_its_png(tmp_path, monkeypatch):
-    monkeypatch.setattr("mixexp.report.page.LARGEST_SVG", 1000)
+    monkeypatch.setattr("mixexp.reporting.page.LARGEST_SVG", 1000)
     leave(tmp_path / "run", (0.1, 0.2), table=TABLE | {"figures": [AGAINST]})
     text = write_report([tmp_path])[-1].read_text(encoding="utf-8")
     assert "data:image/png;base64," in text and "data:image/svg" not in text
@@ -762,7 +762,7 @@ def test_ten_thousand_runs_stay_usable(opened, many):
 
 
 def test_a_list_of_runs_is_small_and_cut_where_errors_are_endless(tmp_path, monkeypatch):
-    monkeypatch.setattr("mixexp.report.page.runlist.ERRORS", 5000)
+    monkeypatch.setattr("mixexp.reporting.page.runlist.ERRORS", 5000)
     for seed in range(3):
         (leave(tmp_path / f"r{seed}", seed=seed, outcome=None) / "error.txt").write_text(f"{seed} " * 2000)
     tables = build_tables(load_runs(tmp_path))
@@ -772,5 +772,5 @@ def test_a_list_of_runs_is_small_and_cut_where_errors_are_endless(tmp_path, monk
 
 
 def test_importing_the_page_reads_nothing_and_needs_no_template_engine():
-    code = "import sys, mixexp.report.write; sys.exit('jinja2' in sys.modules)"
+    code = "import sys, mixexp.reporting.write; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

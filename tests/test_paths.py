@@ -20,8 +20,8 @@ from mixexp import errors
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import expand_home
-from mixexp.run import data
 from mixexp.text import override
+from mixexp.training import data
 
 TABLE = "x,kind\n" + "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(20))
 CSV = ("dataset=csv", "dataset.file=table.csv", "dataset.label=kind", "model=mlp")

@@ -16,10 +16,10 @@ from mixexp.build import locate
 from mixexp.labels import MixedLabels
 from mixexp.plan.options import options
 from mixexp.probe import Probe
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 PROBES = sorted(options([CONF])["probe"])
 

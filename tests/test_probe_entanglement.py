@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from mixexp.errors import note
 from mixexp.probe.entanglement import Entanglement
-from mixexp.run.data import DataSplit
+from mixexp.training.data import DataSplit
 
 
 def naive(points: np.ndarray, labels: list[int], temperature: float) -> float:

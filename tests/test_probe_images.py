@@ -15,8 +15,8 @@ from running import config_of
 from mixexp import train as loop
 from mixexp.augment import Standard
 from mixexp.probe.blends import LARGEST, MixedImages, _png, ratio_rows
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 
 def pixels_of(row):

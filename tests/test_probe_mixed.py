@@ -17,9 +17,9 @@ from mixexp.dataset.planes import Toy2D
 from mixexp.mix import Plan
 from mixexp.mix.ratio import Beta
 from mixexp.probe.blends import Intrusion, MixedSamples
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 PLANE = ("model=mlp", "model.hidden=[8]", "mix=mixup", "mix.ratio.per=sample", "batch_size=500")
 

@@ -15,7 +15,7 @@ from mixexp.errors import UserError
 from mixexp.plan.compose import compose
 from mixexp.plan.options import SEARCHED, config_dirs
 from mixexp.project import outputs, project
-from mixexp.run.reader import load_runs
+from mixexp.training.reader import load_runs
 
 SMALL = ("mix=mine", "model.width=2", "epochs=1", "batch_size=256")
 ALL = "config_dirs: [conf]\ntrusted_modules: [pj_mixes]\ndata_dir: sets\noutput_dir: results\n"

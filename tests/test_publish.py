@@ -12,8 +12,8 @@ from claim_runs import claim, leave
 from running import trained
 
 from mixexp.errors import UserError
-from mixexp.run.reader import load_runs
 from mixexp.spec.experiments import Experiment
+from mixexp.training.reader import load_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 

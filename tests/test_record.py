@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from running import result_of
 
 from mixexp.files import write_atomically
-from mixexp.run import folder as record
-from mixexp.run.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select
+from mixexp.training import folder as record
+from mixexp.training.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select
 
 CONFIG = {"seed": 3, "optimizer": {"lr": 0.1}, "choices": {"mix": "none", "experiment": None}, "name": "größe"}
 

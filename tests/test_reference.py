@@ -16,8 +16,8 @@ from mixexp.errors import UserError
 from mixexp.plan.groups import CONTRACTS
 from mixexp.plan.options import options, settings
 from mixexp.plan.reference import option_reference, root_settings, settings_reference
-from mixexp.run.spec import Settings
 from mixexp.settings import CONF, OPTIONAL
+from mixexp.training.spec import Settings
 
 ROOT = root_settings()
 LINE = re.compile(r"^ *([\w.]+)=(.*?)(?:  .*)?$", re.MULTILINE)

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from mixexp.errors import UserError
 from mixexp.metrics import select
-from mixexp.report import figures
-from mixexp.report.csv_files import tidy
-from mixexp.report.markdown import markdown
-from mixexp.report.tables import build_table, build_tables, reductions
-from mixexp.report.write import distinct_names, write_report
-from mixexp.run import reader
-from mixexp.run.reader import load_run, load_runs
+from mixexp.reporting import figures
+from mixexp.reporting.csv_files import tidy
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.tables import build_table, build_tables, reductions
+from mixexp.reporting.write import distinct_names, write_report
 from mixexp.settings import comparable, lookup
 from mixexp.spec.figures import figure_problem
 from mixexp.spec.table import table_problems
+from mixexp.training import reader
+from mixexp.training.reader import load_run, load_runs
 
 
 def draw(table, spec):
@@ -457,7 +457,7 @@ def test_a_hundred_runs_are_read_and_tabled_quickly(tmp_path):
 
 def test_reports_need_no_torch(tmp_path):
     leave(tmp_path / "a", table=TABLE | {"figures": [AGAINST]})
-    code = "import sys; from pathlib import Path; from mixexp.report.write import write_report; write_report([Path(sys.argv[1])])"
+    code = "import sys; from pathlib import Path; from mixexp.reporting.write import write_report; write_report([Path(sys.argv[1])])"
     code += "; assert not {'torch', 'hydra', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
 

@@ -18,21 +18,21 @@ from scipy import stats
 from test_report import leave
 
 from mixexp.errors import UserError
-from mixexp.report.compare import compare, document, metric_of, sides
-from mixexp.report.figures import probes
-from mixexp.report.figures.lines import score_of
-from mixexp.report.figures.probes import cells_with_images
-from mixexp.report.leaderboard import document as leaderboard_document
-from mixexp.report.leaderboard import leaderboard
-from mixexp.report.markdown import markdown
-from mixexp.report.page.runlist import facts
-from mixexp.report.stats import holm
-from mixexp.report.summary import contrasts
-from mixexp.report.tables import build_table, build_tables
-from mixexp.report.write import write_report
-from mixexp.run.reader import everywhere, load_runs
+from mixexp.reporting.compare import compare, document, metric_of, sides
+from mixexp.reporting.figures import probes
+from mixexp.reporting.figures.lines import score_of
+from mixexp.reporting.figures.probes import cells_with_images
+from mixexp.reporting.leaderboard import document as leaderboard_document
+from mixexp.reporting.leaderboard import leaderboard
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.page.runlist import facts
+from mixexp.reporting.stats import holm
+from mixexp.reporting.summary import contrasts
+from mixexp.reporting.tables import build_table, build_tables
+from mixexp.reporting.write import write_report
 from mixexp.spec.figures import complete
 from mixexp.spec.table import of_metric
+from mixexp.training.reader import everywhere, load_runs
 
 A, B = (0.50, 0.53, 0.56, 0.51), (0.56, 0.59, 0.60, 0.57)
 SPEC = of_metric("accuracy")
@@ -353,7 +353,7 @@ def test_runs_on_other_contents_of_a_file_have_no_difference(tmp_path):
     text = document(found, SPEC, "last")
     assert "1 setting in common: 1 unlike runs" in text
     assert f"| all runs | 52.50 ± 2.65 (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in text, "each side has a mean, and the two no difference"
-    from mixexp.report.compare import records
+    from mixexp.reporting.compare import records
 
     (record,) = records(found, SPEC, "last")
     assert (record["difference"], record["p"], record["interval_low"], record["first"]) == (None, None, None, pytest.approx(52.5))

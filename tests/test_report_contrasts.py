@@ -11,13 +11,13 @@ from scipy import stats
 from test_report import TABLE, leave
 
 from mixexp.errors import UserError
-from mixexp.report.markdown import markdown
-from mixexp.report.runs import gather
-from mixexp.report.stats import MEAN, holm
-from mixexp.report.summary import baseline_problem, contrasts
-from mixexp.report.tables import build_table, build_tables
-from mixexp.report.write import write_report
-from mixexp.run.reader import load_runs
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.runs import gather
+from mixexp.reporting.stats import MEAN, holm
+from mixexp.reporting.summary import baseline_problem, contrasts
+from mixexp.reporting.tables import build_table, build_tables
+from mixexp.reporting.write import write_report
+from mixexp.training.reader import load_runs
 
 NONE, MIXUP = (0.50, 0.53, 0.56, 0.51), (0.55, 0.59, 0.60, 0.57)
 

@@ -25,13 +25,13 @@ from PIL import Image
 from test_report import TABLE, leave
 
 from mixexp.errors import UserError
-from mixexp.report import figures
-from mixexp.report.figures import KINDS, save, standard, style
-from mixexp.report.figures.classes import confusion_of
-from mixexp.report.tables import Entry, Table, build_table, runs_of
-from mixexp.report.write import write_report
-from mixexp.run.reader import load_run, load_runs
+from mixexp.reporting import figures
+from mixexp.reporting.figures import KINDS, save, standard, style
+from mixexp.reporting.figures.classes import confusion_of
+from mixexp.reporting.tables import Entry, Table, build_table, runs_of
+from mixexp.reporting.write import write_report
 from mixexp.spec.figures import figure_problem
+from mixexp.training.reader import load_run, load_runs
 
 
 def draw(table, spec):

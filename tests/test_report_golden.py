@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mixexp.report.csv_files import as_csv, contrast_records, run_records, tidy
-from mixexp.report.latex import latex, latex_differences
-from mixexp.report.markdown import markdown
-from mixexp.report.tables import build_tables
-from mixexp.run.reader import load_runs
+from mixexp.reporting.csv_files import as_csv, contrast_records, run_records, tidy
+from mixexp.reporting.latex import latex, latex_differences
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.tables import build_tables
+from mixexp.training.reader import load_runs
 
 HERE = Path(__file__).resolve().parent
 RUNS, GOLDEN = HERE / "frozen_runs", HERE / "golden"

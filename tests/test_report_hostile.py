@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from test_report import TABLE, leave
 
-from mixexp.report.compare import compare, metric_of
-from mixexp.report.csv_files import as_csv
-from mixexp.report.latex import escaped
-from mixexp.report.leaderboard import leaderboard
-from mixexp.report.markdown import plain
-from mixexp.report.write import write_report
-from mixexp.run.reader import everywhere, load_run
+from mixexp.reporting.compare import compare, metric_of
+from mixexp.reporting.csv_files import as_csv
+from mixexp.reporting.latex import escaped
+from mixexp.reporting.leaderboard import leaderboard
+from mixexp.reporting.markdown import plain
+from mixexp.reporting.write import write_report
 from mixexp.spec.table import of_metric, table_problems
+from mixexp.training.reader import everywhere, load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12))])

@@ -11,13 +11,13 @@ from PIL import Image
 from test_report import TABLE, leave, read
 
 from mixexp.errors import UserError
-from mixexp.report import figures
-from mixexp.report.markdown import markdown
-from mixexp.report.tables import build_table
-from mixexp.report.write import write_report
-from mixexp.run.reader import load_run, load_runs
+from mixexp.reporting import figures
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.tables import build_table
+from mixexp.reporting.write import write_report
 from mixexp.spec.figures import figure_problem
 from mixexp.spec.table import table_problems
+from mixexp.training.reader import load_run, load_runs
 
 
 def draw(table, spec):

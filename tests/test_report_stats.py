@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixexp.report.stats import LEVEL, MEAN, MEDIAN, POWER, STATISTICS, holm, welch
+from mixexp.reporting.stats import LEVEL, MEAN, MEDIAN, POWER, STATISTICS, holm, welch
 from mixexp.settings import MIN_SEEDS
 
 OURS = [92.1, 93.4, 92.8, 93.9, 93.0, 92.2, 94.1, 92.6, 93.3, 95.0]

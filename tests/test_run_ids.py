@@ -17,8 +17,8 @@ from mixexp.files import read_yaml
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import options
 from mixexp.plan.plan import resolve
-from mixexp.run.reader import load_runs
 from mixexp.settings import CONF
+from mixexp.training.reader import load_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "run_ids.json"

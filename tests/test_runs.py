@@ -15,8 +15,8 @@ from test_status import everything, held
 
 from mixexp import cli
 from mixexp.api import commands
-from mixexp.run.folder import COLUMNS, RunFolder
-from mixexp.sweep.links import link_by_label
+from mixexp.sweeping.links import link_by_label
+from mixexp.training.folder import COLUMNS, RunFolder
 
 Said = Callable[..., tuple[int, str, str]]
 IDS = ("0000000000aa", "1111111111bb", "2222222222cc", "cccccccccc33", "dddddddddd44")

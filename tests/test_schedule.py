@@ -15,8 +15,8 @@ from torch import nn
 
 from mixexp.build import build
 from mixexp.optimizer import adam, sgd
-from mixexp.run.budget import steps_per_epoch
 from mixexp.schedule import Constant, Cosine, Schedule, Steps
+from mixexp.training.budget import steps_per_epoch
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SCHEDULES = sorted((CONF / "schedule").glob("*.yaml"))

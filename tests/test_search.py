@@ -32,16 +32,16 @@ from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composer
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import DIGITS, Range, rounded, space_of
-from mixexp.report.write import write_report
-from mixexp.run.reader import load_runs
+from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
-from mixexp.sweep.one import single
-from mixexp.sweep.search import search as searching
-from mixexp.sweep.search.report import history, importance, slices
-from mixexp.sweep.search.search import run_search, show_plan
-from mixexp.sweep.search.study import Study
-from mixexp.sweep.search.trial import Settings, Trial, best_of
-from mixexp.sweep.status import status
+from mixexp.sweeping.one import single
+from mixexp.sweeping.search import search as searching
+from mixexp.sweeping.search.report import history, importance, slices
+from mixexp.sweeping.search.search import run_search, show_plan
+from mixexp.sweeping.search.study import Study
+from mixexp.sweeping.search.trial import Settings, Trial, best_of
+from mixexp.sweeping.status import status
+from mixexp.training.reader import load_runs
 
 SPACE = {"optimizer.lr": {"low": 1e-3, "high": 0.5, "log": True}, "batch_size": {"low": 32, "high": 64, "step": 16}}
 SEARCH = {
@@ -392,7 +392,7 @@ def played(study: Study, count: int) -> list[Trial]:
 
 @pytest.fixture
 def no_departures(monkeypatch):
-    monkeypatch.setattr("mixexp.sweep.search.study._departures", lambda ours, theirs: [])
+    monkeypatch.setattr("mixexp.sweeping.search.study._departures", lambda ours, theirs: [])
 
 
 def test_what_is_drawn_depends_on_seed_and_course_alone(tmp_path, no_departures):
@@ -415,7 +415,7 @@ def test_a_trial_whose_process_died_is_made_again_with_its_values_in_its_place(t
     folder = tmp_path / "died"
     code = (
         "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\n"
-        "import test_search as t, mixexp.sweep.search.study as s\ns._departures = lambda *_: []\n"
+        "import test_search as t, mixexp.sweeping.search.study as s\ns._departures = lambda *_: []\n"
         "study = t.study_of(pathlib.Path(sys.argv[1]))\nt.played(study, 3)\nprint(study.claim(12, t.PARABOLA).values['x'], flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )

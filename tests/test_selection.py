@@ -19,9 +19,9 @@ from mixexp.dataset import Splits
 from mixexp.dataset.torchvision import FromTorchvision
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
 from mixexp.label_noise import NoNoise, Uniform
-from mixexp.run import data
 from mixexp.sampling import BalancedSampling, Natural
 from mixexp.subset import Balanced, Full, Head
+from mixexp.training import data
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 REAL = {"MNIST": "MNIST/raw/t10k-images-idx3-ubyte", "CIFAR10": "cifar-10-batches-py/test_batch"}

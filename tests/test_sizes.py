@@ -15,8 +15,8 @@ from running import errors_of
 
 from mixexp.build import build
 from mixexp.plan.compose import compose
-from mixexp.run import sizes
-from mixexp.run.sizes import TooLargeLine
+from mixexp.training import sizes
+from mixexp.training.sizes import TooLargeLine
 
 HAS = "this machine has 16.0 GiB"
 NEVER = "too large; no memory can hold it"

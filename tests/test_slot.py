@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mixexp.settings import CONF
-from mixexp.sweep import slot
+from mixexp.sweeping import slot
 
 
 def say_what_is_imported(pipe: Connection) -> None:

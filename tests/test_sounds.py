@@ -25,7 +25,7 @@ from mixexp.mix import Mix
 from mixexp.mix.blend import LoudnessBlend, a_weighting
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import run_id
-from mixexp.run.data import load
+from mixexp.training.data import load
 
 RATE = 8000
 

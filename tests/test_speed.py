@@ -22,14 +22,14 @@ from mixexp import optimizer, speed
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.plan.options import options
-from mixexp.run import stepper as stepping
-from mixexp.run.batches import Batches, Epoch
-from mixexp.run.budget import Budget
-from mixexp.run.device import make_deterministic
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
+from mixexp.training import stepper as stepping
+from mixexp.training.batches import Batches, Epoch
+from mixexp.training.budget import Budget
+from mixexp.training.device import make_deterministic
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 GROUPS = options([CONF])

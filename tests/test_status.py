@@ -23,12 +23,12 @@ from running import config_of, trained
 from mixexp import cli
 from mixexp.errors import UserError
 from mixexp.plan.identity import run_id
-from mixexp.run.folder import COLUMNS, LOCK, RunFolder
-from mixexp.run.task import Task
-from mixexp.sweep import launch, slot
-from mixexp.sweep import status as statuses
-from mixexp.sweep.estimate import DurationModel, duration
-from mixexp.sweep.status import PlannedRun, RunStatus, State, describe, keep_plan, scan, status
+from mixexp.sweeping import launch, slot
+from mixexp.sweeping import status as statuses
+from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.status import PlannedRun, RunStatus, State, describe, keep_plan, scan, status
+from mixexp.training.folder import COLUMNS, LOCK, RunFolder
+from mixexp.training.task import Task
 
 SMALL = ("model.width=2", "epochs=1")
 TASK = Task("digits small_cnn batch 128 threads 1", "cpu", 1e9)

@@ -21,13 +21,13 @@ import torch
 
 from mixexp.plan.composer import composed
 from mixexp.plan.plan import plan
-from mixexp.run.spec import RunSpec
 from mixexp.settings import CONF
-from mixexp.sweep import pool
-from mixexp.sweep.estimate import DurationModel
-from mixexp.sweep.one import execute
-from mixexp.sweep.pool import Outcomes
-from mixexp.sweep.slot import Slot, warm_up
+from mixexp.sweeping import pool
+from mixexp.sweeping.estimate import DurationModel
+from mixexp.sweeping.one import execute
+from mixexp.sweeping.pool import Outcomes
+from mixexp.sweeping.slot import Slot, warm_up
+from mixexp.training.spec import RunSpec
 
 MY_LOSS = """
 import os, signal, time

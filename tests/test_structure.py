@@ -24,23 +24,23 @@ OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
 GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
 LEVELS = [
-    {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "run"},
+    {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "training"},
     {"errors"},
-    {"run.reader", "run.task", "project"},
+    {"training.reader", "training.task", "project"},
     {"spec"},
-    {"build", "run.folder"},
-    {"run.sizes", "run.spec"},
-    {"run.checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "run.device", "run.weights"},
-    {"run.data", "run.network", "run.budget", "run.logging", "run.session"},
-    {"run.batches", "run.loop", "evaluate"},
-    {"run.stepper"},
+    {"build", "training.folder"},
+    {"training.sizes", "training.spec"},
+    {"training.checkpoint"},
+    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "training.device", "training.weights"},
+    {"training.data", "training.network", "training.budget", "training.logging", "training.session"},
+    {"training.batches", "training.loop", "evaluate"},
+    {"training.stepper"},
     {"probe"},
-    {"run.setup"},
+    {"training.setup"},
     {"train", "inference"},
     {"gan"},
     {"plan"},
-    {"sweep"},
+    {"sweeping"},
     {"api"},
     {"cli"},
     {"__main__"},
@@ -49,13 +49,13 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 
 def place(path: Path) -> str:
-    """The part of the house a module is in: a folder's name, or a file's; every module of run/ is a part of its own."""
+    """The part of the house a module is in: a folder's name, or a file's; every module of training/ is a part of its own."""
     return part(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def part(names: Sequence[str]) -> str:
     """The same of a module by its names below the package."""
-    return ".".join(names[: 2 if names[0] == "run" and names[-1] != "__init__" else 1])
+    return ".".join(names[: 2 if names[0] == "training" and names[-1] != "__init__" else 1])
 
 
 def imports(path: Path) -> set[str]:
@@ -78,12 +78,12 @@ def test_imports_go_one_way(path):
         if parts[0] != "mixexp" or len(parts) < 2:
             continue
         there = part(parts[1:])
-        if here == "report":
-            ground = {"metrics", "errors", "text", "files", "class_names", "settings", "run.reader", "project"}
-            assert there in {"report", "spec", *ground}, f"report imports {name}"
-        elif here != there and here not in ("__init__", "run") and there != "report":
+        if here == "reporting":
+            ground = {"metrics", "errors", "text", "files", "class_names", "settings", "training.reader", "project"}
+            assert there in {"reporting", "spec", *ground}, f"reporting imports {name}"
+        elif here != there and here not in ("__init__", "training") and there != "reporting":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
-        elif there == "report":
+        elif there == "reporting":
             assert here in ("api", "cli") or path.parts[-2:] == ("search", "report.py"), f"{here} imports {name}"
 
 
@@ -98,7 +98,7 @@ def test_only_the_games_own_modules_look_at_its_option():
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_hydra_stays_at_the_door(path):
     if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path)):
-        assert place(path) in {"plan", "sweep"}
+        assert place(path) in {"plan", "sweeping"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -136,13 +136,13 @@ def test_a_group_has_a_plain_option(group):
     assert plain & set(options([CONF])[group])
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.report.write", "mixexp.report.figures", "mixexp.metrics", "mixexp.run.reader", "mixexp.spec.experiments", "mixexp.sweep.application"])
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.reporting.write", "mixexp.reporting.figures", "mixexp.metrics", "mixexp.training.reader", "mixexp.spec.experiments", "mixexp.sweeping.application"])
 def test_what_must_start_fast_imports_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.sweep.status", "mixexp.run.reader", "mixexp.spec.experiments"])
+@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.sweeping.status", "mixexp.training.reader", "mixexp.spec.experiments"])
 def test_what_answers_at_once_imports_no_heavy_library(module):
     code = f"import sys, {module}; sys.exit(bool({{'torch', 'pandas', 'scipy', 'matplotlib', 'pydantic'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

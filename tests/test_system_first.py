@@ -10,9 +10,9 @@ from running import errors_of, rows_of
 
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "model=small_cnn", "seed=0", "precision=float32")
 

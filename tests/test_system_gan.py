@@ -15,9 +15,9 @@ from running import errors_of
 from mixexp.dataset.planes import Gaussians
 from mixexp.gan.play import play
 from mixexp.plan.compose import compose
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
-from mixexp.sweep.status import status
+from mixexp.sweeping.status import status
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 SMALL = ("gan.width=32", "steps=300", "evaluations=3", "gan.samples=400", "gan.frame_points=400", "gan.snapshots=[1]")
 CENTRES = Gaussians("ring", 8).centres.tolist()

@@ -21,9 +21,9 @@ from mixexp.build import build
 from mixexp.mix import Plan
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")
 SMALL = (*DIGITS, "model=small_cnn", "model.width=8")

@@ -15,11 +15,11 @@ from running import errors_of, rows_of
 from mixexp import cli
 from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 SMALL = ("dataset=digits", "model=small_cnn", "model.width=8", "augment=none", "batch_size=64", "optimizer.lr=0.05")
 

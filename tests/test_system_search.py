@@ -11,9 +11,9 @@ import hydra
 from omegaconf import OmegaConf
 from test_search import composing
 
-from mixexp.report.write import write_report
+from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
-from mixexp.sweep.search.search import run_search
+from mixexp.sweeping.search.search import run_search
 
 SPACE = "++hydra.sweeper.space={optimizer.lr: {low: 1.0e-07, high: 0.03, log: true}}"
 WORDS = (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixexp import train as loop
 from mixexp.mix.blend import LoudnessBlend
-from mixexp.run import data
+from mixexp.training import data
 
 
 @pytest.fixture

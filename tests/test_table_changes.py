@@ -14,8 +14,8 @@ from commands import mixexp
 from test_report import TABLE, cells_of, leave
 
 from mixexp.errors import UserError
-from mixexp.report import write as write_module
-from mixexp.report.commands import report
+from mixexp.reporting import write as write_module
+from mixexp.reporting.commands import report
 from mixexp.settings import CONF
 from mixexp.spec.figures import COMMON
 from mixexp.spec.table import AXIS, KEYS, MEASURE

@@ -15,8 +15,8 @@ from mixexp.plan.identity import canonical
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.plan.plan import _References, _table, plan, resolve
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
+from mixexp.training.spec import RunConfig
 
 COLUMNS = "There are train_loss, test_loss, accuracy, macro_f1, micro_f1, balanced_accuracy, error"
 PROBE = "probe_by_class.csv has no column 'recal'; there are class, train_images, test_images, size, recall, precision, f1. Did you mean 'recall'?"

@@ -16,7 +16,7 @@ from mixexp.dataset.csv_table import CsvTable
 from mixexp.dataset.tables import SklearnTable
 from mixexp.errors import UserError
 from mixexp.plan.compose import compose
-from mixexp.run.data import Normalize, load
+from mixexp.training.data import Normalize, load
 
 SIZES = {"iris": (150, 4, 3), "wine": (178, 13, 3), "breast_cancer": (569, 30, 2)}
 

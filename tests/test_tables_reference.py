@@ -17,15 +17,15 @@ from test_table_changes import leave_all
 
 from mixexp.errors import UserError
 from mixexp.plan.options import describe
-from mixexp.report.commands import report
-from mixexp.report.figures import KINDS as DRAWN
-from mixexp.report.figures import draw
-from mixexp.report.tables import build_table
-from mixexp.run.reader import load_runs
+from mixexp.reporting.commands import report
+from mixexp.reporting.figures import KINDS as DRAWN
+from mixexp.reporting.figures import draw
+from mixexp.reporting.tables import build_table
 from mixexp.settings import CONF
 from mixexp.spec import reference
 from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.table import DEFAULTS, table_problems
+from mixexp.training.reader import load_runs
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

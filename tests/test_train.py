@@ -13,11 +13,11 @@ from running import config_of, mixes_and_losses, result_of, rows_of, trained
 
 from mixexp.metrics import scores
 from mixexp.plan.options import options
-from mixexp.run.budget import steps_per_epoch
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
 from mixexp.settings import CONF
 from mixexp.train import train
+from mixexp.training.budget import steps_per_epoch
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 OPTIONS = options([CONF])
 

@@ -18,9 +18,9 @@ from mixexp.plan import composer
 from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.plan import plan
-from mixexp.run.spec import Settings
 from mixexp.settings import CONF
 from mixexp.text import in_hydra
+from mixexp.training.spec import Settings
 
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
 OWN_LOSS = '''
@@ -182,7 +182,7 @@ def test_a_trusted_module_is_the_name_of_one(name: str) -> None:
     ],
 )
 def test_a_device_is_one_that_this_machine_has(device: str, machine: list[str], hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixexp.run.device.available", lambda: machine)
+    monkeypatch.setattr("mixexp.training.device.available", lambda: machine)
     gpu = " (a GPU is cuda)" if device.lower().startswith("gpu") else ""
     says = f"needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(machine)}.{hint}"
     assert refused(device=device) == f"device = {in_hydra(device)}: {says}"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixexp.report.stats import holm
-from mixexp.report.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
+from mixexp.reporting.stats import holm
+from mixexp.reporting.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 
 VALUES = [1.2, 0.4, 0.9, 1.5, 0.8]
 

@@ -31,9 +31,9 @@ from rich.console import Console
 from test_status import begun, ended, held, one_of_each, planned, row
 
 from mixexp.errors import UserError
-from mixexp.sweep import watch as watching
-from mixexp.sweep.status import RunStatus, State, at_work, keep_plan, status
-from mixexp.sweep.watch import URGENCY, Watched, block, frame, seconds_between, watch
+from mixexp.sweeping import watch as watching
+from mixexp.sweeping.status import RunStatus, State, at_work, keep_plan, status
+from mixexp.sweeping.watch import URGENCY, Watched, block, frame, seconds_between, watch
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 

@@ -18,11 +18,11 @@ from running import config_of, errors_of, sounds, trained
 from mixexp.errors import UserError
 from mixexp.inference.trained import Classifier, Preprocess, load_trained
 from mixexp.plan.compose import compose
-from mixexp.run.folder import RunFolder
-from mixexp.run.reader import trained_config
-from mixexp.run.setup import setup
-from mixexp.run.spec import RunConfig
 from mixexp.train import train
+from mixexp.training.folder import RunFolder
+from mixexp.training.reader import trained_config
+from mixexp.training.setup import setup
+from mixexp.training.spec import RunConfig
 
 BEST = ("keep=best", "validation=0.2", "epochs=15", "optimizer.lr=0.1", "mix=mixup", "subset=balanced", "subset.n=100", "batch_size=8")
 
@@ -160,7 +160,7 @@ def test_weights_that_cannot_be_used_are_refused(spoil: Any, expected: str, kept
 
 def change(folder: Path, name: str, value: Any) -> None:
     """Write a run's weights with another part."""
-    from mixexp.run.checkpoint import Checkpoint, read
+    from mixexp.training.checkpoint import Checkpoint, read
 
     made_by, state = read(folder / "weights.pt")
     Checkpoint(folder / "weights.pt", made_by, 0).write(folder / "weights.pt", {**state, name: value})

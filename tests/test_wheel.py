@@ -41,7 +41,7 @@ def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
     assert {"mixexp/conf/config.yaml", "mixexp/conf/experiment/small_data.yaml", "hydra_plugins/mixexp_plugins.py"} <= names
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"mixexp/{name}" for name in shipped} <= names
-    assert {f"mixexp/report/page/page.{kind}" for kind in ("html", "css", "js")} <= names
+    assert {f"mixexp/reporting/page/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert not any(name.split("/")[0] in ("tests", "benchmarks", "scripts", "outputs", "conf") for name in names)
 
 

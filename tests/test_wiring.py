@@ -16,9 +16,9 @@ from mixexp import train as loop
 from mixexp.augment import Standard
 from mixexp.build import build
 from mixexp.mix.mixes import NoMix
-from mixexp.run import data
-from mixexp.run.folder import RunFolder
-from mixexp.run.spec import RunConfig
+from mixexp.training import data
+from mixexp.training.folder import RunFolder
+from mixexp.training.spec import RunConfig
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> list[tuple]:

@@ -18,9 +18,9 @@ from mixexp.build import GIVEN, check, hints_of, locate, schema_errors
 from mixexp.build.wording import allowed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
-from mixexp.run.spec import Settings
 from mixexp.settings import CONF
 from mixexp.text import shown
+from mixexp.training.spec import Settings
 
 ALL = {**GROUPS, **OPTIONAL_GROUPS}
 OPTIONS = [(group, name) for group, names in options([CONF]).items() if group in ALL for name in names]

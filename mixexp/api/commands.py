@@ -18,12 +18,12 @@ from filelock import FileLock, Timeout
 from mixexp.api.runs import Runs, runs
 from mixexp.errors import Parser, RunsFailed, UserError, closest, show
 from mixexp.files import held, parse_yaml, quantity, timestamp
-from mixexp.report.runs import grouped
-from mixexp.run.folder import LOCK, headline
-from mixexp.run.reader import BY_LABEL, Run, load_run, nothing_there
+from mixexp.reporting.runs import grouped
 from mixexp.settings import comparable, lookup
-from mixexp.sweep.links import link_by_label
+from mixexp.sweeping.links import link_by_label
 from mixexp.text import in_hydra, listed, one_line, shorten, width
+from mixexp.training.folder import LOCK, headline
+from mixexp.training.reader import BY_LABEL, Run, load_run, nothing_there
 
 OUTCOME = "outcome"
 """What a run can be selected by beside its settings: finished, diverged, failed, unfinished, damaged, or running."""

@@ -9,10 +9,10 @@ from typing import Any
 from mixexp.api.start import folders_of
 from mixexp.errors import UserError
 from mixexp.plan.options import config_dirs
-from mixexp.report import changes as changing
-from mixexp.report.write import write_report
-from mixexp.run.reader import Run
+from mixexp.reporting import changes as changing
+from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
+from mixexp.training.reader import Run
 
 
 def report(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mixexp.errors import UserError, closest
 from mixexp.project import outputs
-from mixexp.report.runs import implied_by_group, varying
-from mixexp.run.reader import Run, everywhere
+from mixexp.reporting.runs import implied_by_group, varying
 from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
+from mixexp.training.reader import Run, everywhere
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from typing import IO, Any
 import mixexp
 from mixexp.api.runs import Runs, runs
 from mixexp.errors import RunsFailed, UserError
-from mixexp.run.reader import Run, load_run
 from mixexp.text import in_hydra
+from mixexp.training.reader import Run, load_run
 
 Folder = str | Path
 STOP_SECONDS = 60
@@ -39,7 +39,7 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
     """
     words = [*overrides, *(f"{key}={in_hydra(value)}" for key, value in settings.items())]
     from mixexp.plan.compose import composing
-    from mixexp.sweep.one import make, planned_run
+    from mixexp.sweeping.one import make, planned_run
 
     with _state_of_torch(), composing(words, folders_of(config_dir)) as cell:
         planned = planned_run(cell, words)
@@ -156,7 +156,7 @@ def _pass_on(stream: IO[str], message: list[str]) -> None:
 def _of_last_plan(folder: Path, began: float) -> Runs:
     """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search keeps none."""
     from mixexp.files import read_json_or_nothing
-    from mixexp.sweep.status import SWEEPS
+    from mixexp.sweeping.status import SWEEPS
 
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
     about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}

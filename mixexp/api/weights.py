@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixexp.api.start import folders_of
 from mixexp.inference.trained import Trained, load_trained
-from mixexp.run.reader import Run
+from mixexp.training.reader import Run
 
 
 def load(run: Run | str | Path, device: str = "cpu", config_dir: str | Path | None = None) -> Trained:

@@ -12,8 +12,8 @@ from pydantic import Field
 from mixexp.dataset import Dataset, Splits, check_statistics, files
 from mixexp.dataset.pictures import SUFFIXES, decode
 from mixexp.errors import UserError, note
-from mixexp.run import sizes
 from mixexp.text import in_shell
+from mixexp.training import sizes
 
 
 class ImageFolder(Dataset):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.errors import UserError
-from mixexp.run import sizes
+from mixexp.training import sizes
 
 CENTRES = {"blobs": [(-1.0, 0.0), (1.0, 0.0)], "sandwich": [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)]}
 """Of the round clouds, which belong to classes 0 and 1 in turn."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from mixexp.dataset import Dataset, Splits
 from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
-from mixexp.run import sizes
+from mixexp.training import sizes
 
 _HUGE = 1e100  # of which a sum of squares is no infinite number yet
 _BLOCK = 2**23  # values that are standardised together

@@ -15,13 +15,13 @@ from mixexp import streams
 from mixexp.errors import UserError
 from mixexp.gan.minimax import Minimax
 from mixexp.gan.play import COLUMNS, FRAMES, discriminator_loss, draw, game_budget, generator_loss, play
-from mixexp.run import sizes
-from mixexp.run.data import load
-from mixexp.run.device import execution
-from mixexp.run.loop import Loop
-from mixexp.run.spec import RunConfig, depends_on
 from mixexp.settings import CONF
 from mixexp.spec.measured import Measured
+from mixexp.training import sizes
+from mixexp.training.data import load
+from mixexp.training.device import execution
+from mixexp.training.loop import Loop
+from mixexp.training.spec import RunConfig, depends_on
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),

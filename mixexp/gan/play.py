@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from mixexp import streams
 from mixexp.gan import Objective
 from mixexp.gan.minimax import Minimax
-from mixexp.run.budget import Budget
-from mixexp.run.data import load
-from mixexp.run.device import compatibility_key, describe, execution
-from mixexp.run.folder import RunFolder
-from mixexp.run.session import Progress, Session
-from mixexp.run.spec import RunConfig
+from mixexp.training.budget import Budget
+from mixexp.training.data import load
+from mixexp.training.device import compatibility_key, describe, execution
+from mixexp.training.folder import RunFolder
+from mixexp.training.session import Progress, Session
+from mixexp.training.spec import RunConfig
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
 """epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""

@@ -11,8 +11,8 @@ from mixexp.files import write_atomically
 from mixexp.inference.export import FORMATS, export, inputs_to_compare
 from mixexp.inference.predict import COLUMNS, as_text, files_of, predict, records
 from mixexp.inference.trained import load_trained
-from mixexp.run.data import load
-from mixexp.run.reader import trained_config
+from mixexp.training.data import load
+from mixexp.training.reader import trained_config
 
 COMPARED = 64
 """Test images on which an export's outputs are compared with the network's."""

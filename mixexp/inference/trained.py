@@ -17,12 +17,12 @@ from mixexp.dataset.pictures import fitted
 from mixexp.dataset.pixels import on_white
 from mixexp.errors import UserError, note
 from mixexp.loss import Loss
-from mixexp.run.data import Normalize
-from mixexp.run.network import Network
-from mixexp.run.reader import read_environment, trained_config
-from mixexp.run.setup import network_of, restored
-from mixexp.run.spec import RunConfig
-from mixexp.run.weights import Inputs, read_weights
+from mixexp.training.data import Normalize
+from mixexp.training.network import Network
+from mixexp.training.reader import read_environment, trained_config
+from mixexp.training.setup import network_of, restored
+from mixexp.training.spec import RunConfig
+from mixexp.training.weights import Inputs, read_weights
 
 KEPT = ("inputs", "classes", "train_counts")
 

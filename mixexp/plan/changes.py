@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.run.data import load
-from mixexp.run.reader import read_environment
-from mixexp.run.spec import RunConfig, RunSpec
+from mixexp.training.data import load
+from mixexp.training.reader import read_environment
+from mixexp.training.spec import RunConfig, RunSpec
 
 FACTS = {
     "data_contents": "other contents of the data set's files than they have now",

@@ -13,10 +13,10 @@ from mixexp.build import check, is_module, schema_errors
 from mixexp.errors import UserError
 from mixexp.plan.groups import CONTRACTS, GROUPS
 from mixexp.plan.loops import loop_of
-from mixexp.run import sizes
-from mixexp.run.device import NAMES, execution, unknown_device
-from mixexp.run.setup import another
-from mixexp.run.spec import RunConfig, Settings
+from mixexp.training import sizes
+from mixexp.training.device import NAMES, execution, unknown_device
+from mixexp.training.setup import another
+from mixexp.training.spec import RunConfig, Settings
 
 
 class Refused(UserError):

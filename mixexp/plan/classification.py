@@ -17,14 +17,14 @@ from mixexp.mix_layer import MixLayer
 from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import CONTRACTS
 from mixexp.probe import Facts
-from mixexp.run import sizes
-from mixexp.run.budget import Budget, budget_of
-from mixexp.run.device import execution, precision_note
-from mixexp.run.loop import Loop
-from mixexp.run.spec import RunConfig, depends_on
 from mixexp.schedule import Schedule
 from mixexp.text import in_shell, listed, resembling
 from mixexp.train import measured, train
+from mixexp.training import sizes
+from mixexp.training.budget import Budget, budget_of
+from mixexp.training.device import execution, precision_note
+from mixexp.training.loop import Loop
+from mixexp.training.spec import RunConfig, depends_on
 
 FITS = tuple(group for group in CONTRACTS if group not in ("speed", "logger"))
 """The groups whose options have to go together."""

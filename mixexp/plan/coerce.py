@@ -16,7 +16,7 @@ from mixexp.build.wording import arms, split
 from mixexp.errors import UserError
 from mixexp.plan.composer import Composed
 from mixexp.plan.typed import characters, in_files
-from mixexp.run.spec import Settings
+from mixexp.training.spec import Settings
 
 _SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
 

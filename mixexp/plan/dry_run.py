@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp.build.contracts import undefined
 from mixexp.plan.groups import CONTRACTS
-from mixexp.run import sizes
-from mixexp.run.data import load, missing_classes, select_data
-from mixexp.run.network import Network, layers
-from mixexp.run.spec import RunConfig, depends_on
+from mixexp.training import sizes
+from mixexp.training.data import load, missing_classes, select_data
+from mixexp.training.network import Network, layers
+from mixexp.training.spec import RunConfig, depends_on
 
 
 def require_complete(group: str, part: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from mixexp.build import telling
 from mixexp.class_names import stable
 from mixexp.plan.loops import loop_of
-from mixexp.run.spec import RunConfig
 from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
+from mixexp.training.spec import RunConfig
 
 ALIAS = "alpha"
 """The root setting that acts only through the places which refer to it, and is counted there."""

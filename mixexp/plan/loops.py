@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mixexp.gan.loop import GAME
 from mixexp.plan.classification import CLASSIFICATION
-from mixexp.run.device import execution
-from mixexp.run.loop import Loop
-from mixexp.run.spec import RunConfig
-from mixexp.run.task import Task
+from mixexp.training.device import execution
+from mixexp.training.loop import Loop
+from mixexp.training.spec import RunConfig
+from mixexp.training.task import Task
 
 LOOPS = {"gan": GAME}
 """Groups whose options are trained by a loop of their own."""

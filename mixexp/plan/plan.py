@@ -27,10 +27,6 @@ from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
-from mixexp.run.data import placed
-from mixexp.run.folder import VALIDATION_COLUMNS
-from mixexp.run.sizes import TooLargeLine
-from mixexp.run.spec import RunConfig, RunSpec
 from mixexp.settings import flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in
 from mixexp.spec.experiments import experiment
@@ -39,6 +35,10 @@ from mixexp.spec.grid import as_override, block_cells, value_of
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
+from mixexp.training.data import placed
+from mixexp.training.folder import VALIDATION_COLUMNS
+from mixexp.training.sizes import TooLargeLine
+from mixexp.training.spec import RunConfig, RunSpec
 
 MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
 """Settings that decide what a run measures."""

@@ -17,9 +17,9 @@ from mixexp.build import GIVEN, hints_of, locate
 from mixexp.build.wording import allowed
 from mixexp.errors import UserError, closest
 from mixexp.plan.options import options
-from mixexp.run.spec import Settings
 from mixexp.settings import CONF, DESCRIPTIONS, OPTIONAL, under
 from mixexp.text import in_hydra, one_line
+from mixexp.training.spec import Settings
 
 WIDEST = 40
 """Columns of settings whose meanings stand below each other."""

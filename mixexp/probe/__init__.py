@@ -19,11 +19,11 @@ from mixexp.errors import closest
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
 from mixexp.mix_layer import MixLayer
-from mixexp.run.batches import draw_epoch
-from mixexp.run.data import DataSplit, Normalize
-from mixexp.run.device import Execution
-from mixexp.run.network import Network, layers
 from mixexp.sampling import Sampling
+from mixexp.training.batches import draw_epoch
+from mixexp.training.data import DataSplit, Normalize
+from mixexp.training.device import Execution
+from mixexp.training.network import Network, layers
 
 BATCH = 500
 """Images that a probe sends through the network at once."""

@@ -9,7 +9,7 @@ from mixexp.evaluate import evaluate
 from mixexp.labels import MixedLabels
 from mixexp.metrics import by_class
 from mixexp.probe import BATCH, Probe, Rows, Subject
-from mixexp.run.data import DataSplit
+from mixexp.training.data import DataSplit
 
 
 class TrainingError(Probe):

@@ -13,9 +13,9 @@ from typing import Any
 
 from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
-from mixexp.run.reader import Run
 from mixexp.settings import DESCRIPTIONS, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, flatten, lookup, under
 from mixexp.spec.articles import article_of
+from mixexp.training.reader import Run
 
 ANYTHING = None
 """The values of a setting that are not read here: a reference, or a sweep that only Hydra expands."""

@@ -37,7 +37,7 @@ from typing import Any
 
 import torch
 
-from mixexp.run.reader import load_state, read_environment, run_folders
+from mixexp.training.reader import load_state, read_environment, run_folders
 
 SWEEP = ("mix=none,mixup,bc", "seed=0,1", "epochs=15,30")  # of two lengths: a longer run may start where a shorter one ended
 SETTING = (

@@ -1,0 +1,262 @@
+"""What a reader changes in the tables of a report: a file with the keys of a table, and words of the command line, which beat it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mixexp.errors import UserError, closest
+from mixexp.files import parse_yaml, read_text
+from mixexp.reporting.runs import varying
+from mixexp.reporting.tables import Table, keys_of, label
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
+from mixexp.spec.experiments import types_table
+from mixexp.spec.figures import KINDS, figure_problem
+from mixexp.spec.keys import SETTING
+from mixexp.spec.measured import Measured, measures_of
+from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
+from mixexp.text import listed, shown
+from mixexp.training.reader import Run
+
+# Between commas: letters, and what brackets or quotes hold together.
+_OPTION = re.compile(r"""(?:[^,"\[{]|"[^"]*"|\[[^\]]*\]|\{[^}]*\})+""")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Keys of a table that take the place of those that runs' tables have, and what is added to these.
+
+    where: settings, each with the values of which a run has to have one. said: how each was given, such as "--metric f1". remark: where
+    the description is from, for the report; empty where it is the experiment's or the runs' alone.
+    """
+
+    table: Mapping[str, Any] = field(default_factory=dict)
+    figures: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    where: Sequence[tuple[str, Sequence[Any]]] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
+    remark: str = ""
+
+    def selected(self, runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+        """The runs that are asked for, and a remark where these are not all; raises UserError where none is."""
+        left = list(runs)
+        for key, values in self.where:
+            if all(run.setting(key) is None for run in runs):
+                raise UserError(_unknown(f"--where {key}", key, runs))
+            for value in values:
+                if all(run.setting(key) != comparable(value) for run in runs):
+                    raise UserError(_no_value(key, value, runs))
+            wanted = set(map(comparable, values))
+            chosen = [run for run in left if run.setting(key) in wanted]
+            if not chosen:
+                raise UserError(_no_value(key, values[0], left))
+            left = chosen
+        conditions = "; ".join(f"{key} = {' or '.join(map(label, values))}" for key, values in self.where)
+        return left, [f"Only runs with {conditions}: {len(left)} of {len(runs)}."] if conditions else []
+
+    def check(self, tables: Sequence[Table]) -> None:
+        """Raise UserError for settings, metrics, figures and orders that no run of some tables has, which were made with these changes."""
+        if not self.said and not self.figures:  # nothing, or what the plan has checked
+            return
+        runs = list({run.folder: run for table in tables for run in table.runs}.values())
+        problems = [*self._no_setting(runs), *self._no_order(tables)]
+        if any(run.metrics for run in runs):  # without, nothing tells what they measure
+            problems += self._not_measured(_measured(runs), [name for table in tables for name in table.measures])
+        if problems:
+            raise UserError("\n".join(dict.fromkeys(problems)))
+
+    def over(self, run: Run) -> Run:
+        """The run with these changes in its table.
+
+        With another metric go its format and axes of measures; with another metric or setting of an axis, what the source has published of
+        the former.
+        """
+        if not run.config or not (self.table or self.figures or self.notes):
+            return run
+        table = {**run.table, **self.table}
+        metric = self.table.get("metric")
+        if metric is not None and metric != run.table.get("metric"):
+            usual = of_metric(metric)
+            table |= {key: usual[key] for key in ("scale", "decimals", "better") if key not in self.table}
+        for axis in AXES if metric is not None else ():
+            if axis not in self.table and isinstance(run.table.get(axis), Mapping) and "measures" in run.table[axis]:
+                table[axis] = {"label": "metric", "values": {metric: {}}}
+        if metric not in (None, run.table.get("metric")) or any(_key(table, axis) != _key(run.table, axis) for axis in AXES):
+            table |= {key: DEFAULTS[key] for key in ("published", "source") if key not in self.table}
+        if "order" in self.table and isinstance(order := run.table.get("order"), Mapping):
+            table["order"] = {**{name: labels for name, labels in order.items() if name not in self.table["order"]}, **self.table["order"]}
+        for key, added in (("figures", self.figures), ("notes", self.notes)):
+            there = table.get(key)
+            table[key] = [*(there if isinstance(there, list) else []), *added]
+        return replace(run, config={**run.config, "table": table})
+
+    @property
+    def _all_figures(self) -> list[Mapping[str, Any]]:
+        return [*(self.table.get("figures") or ()), *self.figures]
+
+    def _no_setting(self, runs: Sequence[Run]) -> Iterator[str]:
+        asked = [(self.said[axis], key) for axis in AXES for key in keys_of(self.table.get(axis) or {})]
+        for spec in self._all_figures:
+            options = KINDS[spec["kind"]].options
+            asked += [(self._named(spec), spec[name]) for name, option in options.items() if option.values is SETTING and spec.get(name)]
+        yield from (_unknown(said, key, runs) for said, key in asked if all(run.setting(key) is None for run in runs))
+
+    def _no_order(self, tables: Sequence[Table]) -> Iterator[str]:
+        for name, values in (self.table.get("order") or {}).items():
+            said = f"{self.said['order']}: {name}"
+            both = [(axis, table.spec[axis], getattr(table, axis)) for table in tables for axis in AXES]
+            axes = [((axis, given.get("key"), given.get("label")), entries) for axis, given, entries in both]
+            labels = list(dict.fromkeys(entry.label for names, entries in axes if name in names for entry in entries))
+            if not labels:
+                known = dict.fromkeys(each for names, _ in axes for each in names if each)
+                yield f"{said}: it is neither rows nor columns. There are {listed(known)}.{closest(name, known)}"
+                continue
+            there = set(map(comparable, labels))
+            for value in values:
+                if comparable(label(value)) not in there:
+                    yield f"{said}: there is no {label(value)!r}.{closest(label(value), labels)} There are {listed(labels, value)}."
+
+    def _not_measured(self, there: Measured, labels: Sequence[str]) -> Iterator[str]:
+        if "metric" in self.table and (problem := there.metric_problem(self.table["metric"])):
+            yield f"{self.said['metric']}: {problem}"
+        for place, name, measure in measures_of(self.table):
+            if problem := there.metric_problem(measure["metric"], measure.get("where") or ()):
+                yield f"{self.said[place.removeprefix('table.')]}: {name}: {measure['metric']}: {problem}"
+        for spec in self._all_figures:
+            if problem := there.figure_problem(spec, labels):
+                yield f"{self._named(spec)}: {problem}"
+
+    def _named(self, spec: Mapping[str, Any]) -> str:
+        """How a figure was given."""
+        return f"--figure {spec['kind']}" if spec in self.figures else f"{self.said['figures']}, {spec['file']}"
+
+
+NOTHING = Changes()
+
+
+def typed(table: Any, words: Iterable[str]) -> Changes:
+    """A composed table as changes, where one of the overrides that it is composed of sets something in it; it passes the plan's checks."""
+    return Changes(table) if isinstance(table, Mapping) and any(map(types_table, words)) else NOTHING
+
+
+def given(table: Mapping[str, Any]) -> Changes:
+    """The changes of a mapping with the keys of a table; raises UserError with all that is wrong with it."""
+    problems = [*table_problems(table, axes=False).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
+    if problems:
+        raise UserError("\n".join(problems))
+    return Changes(table, said={key: f"table.{key}" for key in table})
+
+
+def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
+    """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong with them.
+
+    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts.
+    """
+    table = {} if file is None else _table_of(file)
+    said = {key: f"{file}: table.{key}" for key in table}
+    problems = [f"{file}: {problem}" for problem in table_problems(table, axes=False).values()]
+    if not problems:
+        problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
+    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words[key] is not None}
+    own |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words[axis] is not None}
+    said |= {key: f"--{key} {words[key]}" for key in own}
+    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
+    order, where, figures = [], [], []
+    for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
+        for text in words[flag]:
+            try:
+                parsed.append(parse(text))
+            except ValueError as error:
+                problems.append(f"--{flag} {text}: {error}")
+    if problems:
+        raise UserError("\n".join(problems))
+    if order:
+        own["order"] = {**(table.get("order") or {}), **dict(order)}
+        said["order"] = f"--order {' --order '.join(words['order'])}"
+    parts = [f"{file} ({', '.join(table)})"] if table else []
+    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words[name]))]
+    parts += [f"the command line ({', '.join(flags)})"] if flags else []
+    remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
+    return Changes({**table, **own}, figures, words["note"], where, said, remark)
+
+
+def _table_of(file: Path) -> dict[str, Any]:
+    """The keys of a table that a YAML file has, below `table:` or at its root."""
+    try:
+        content = parse_yaml(read_text(file))
+    except OSError as error:
+        beside = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
+        raise UserError(f"--table {file}: cannot be read ({error.strerror or error}).{closest(file.name, beside)}") from error
+    except ValueError as error:
+        raise UserError(f"--table {file}: cannot be read ({error})") from error
+    table = content.get("table", content) if isinstance(content, dict) else content
+    if not isinstance(table, dict):
+        raise UserError(f"--table {file}: it holds {shown(table)}; a mapping with the keys of a table was expected: {', '.join(DEFAULTS)}")
+    return table
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    """A name and the values behind it, as in mix=none,mixup; quotes hold a value with commas together, and null is none."""
+    name, equals, values = text.partition("=")
+    words = next(csv.reader([values], skipinitialspace=True), [])
+    if not (name and equals and words):
+        raise ValueError("it needs a name and values, as in mix=none,mixup")
+    return name.strip(), [None if word.strip() == "null" else word.strip() for word in words]
+
+
+def _figure(text: str) -> dict[str, Any]:
+    """A figure as in curves:y=train_loss,by=rows; values are YAML, and a point leads into a mapping, as in where.size=minority."""
+    kind, _, options = text.partition(":")
+    spec: dict[str, Any] = {"file": kind, "kind": kind}
+    parts = _OPTION.findall(options)
+    if ",".join(parts) != options:
+        raise ValueError("its commas, brackets or quotes do not go together; options are NAME=VALUE,NAME=VALUE")
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is no option; options are NAME=VALUE")
+        outer, dot, inner = name.strip().partition(".")
+        parsed = parse_yaml(value)
+        spec[outer] = {**(spec.get(outer) or {}), inner: parsed} if dot else parsed
+    if problem := figure_problem(spec):
+        raise ValueError(problem.removeprefix(f"figure {kind}: "))
+    return spec
+
+
+def _key(table: Mapping[str, Any], axis: str) -> Any:
+    given = table.get(axis)
+    return given.get("key") if isinstance(given, Mapping) else None
+
+
+def _no_value(key: str, value: Any, runs: Iterable[Run]) -> str:
+    """The error of a value that none of some runs has."""
+    names = list(dict.fromkeys(label(lookup(run.config, key)) for run in runs if run.config))
+    return f"--where {key}={label(value)}: no run has this value. There are {listed(names, label(value))}.{closest(label(value), names)}"
+
+
+def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:
+    """The error of a setting that no run has a value for, with those in which the runs differ."""
+    differing = [name for name in varying(runs, (*CIRCUMSTANCES, *REPEATS)) if not name.endswith("_target_")]
+    known = dict.fromkeys([*differing, *(name for run in runs for name in run.settings)])
+    there = f"The runs differ in {listed(differing, key)}." if differing else f"There are {listed(known, key)}."
+    return f"{said}: no run has a value of {key!r}.{closest(key, known)} {there}"
+
+
+def _measured(runs: Iterable[Run]) -> Measured:
+    """What some runs have left."""
+    metrics: dict[str, None] = {}
+    probes: dict[str, tuple[str, ...]] = {}
+    matrices = False
+    for run in runs:
+        metrics |= dict.fromkeys(run.metrics)
+        matrices = matrices or (run.folder / "confusion.csv").exists()
+        for path in run.folder.glob("probe_*.csv"):
+            if (file := path.stem.removeprefix("probe_")) not in probes:
+                with contextlib.suppress(UserError):  # a file that cannot be read; another run may have a whole one
+                    probes[file] = tuple(run.probe(file, ())[0])
+    return Measured(tuple(metrics), probes, matrices)

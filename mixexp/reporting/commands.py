@@ -1,0 +1,151 @@
+"""The commands that read runs and show them: mixexp report, compare, leaderboard and claims."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.errors import Parser, UserError, closest, show
+from mixexp.metrics import RULES
+from mixexp.project import outputs
+from mixexp.reporting import claim_sheets, claim_text
+from mixexp.reporting import compare as comparison
+from mixexp.reporting import leaderboard as board
+from mixexp.reporting.changes import read
+from mixexp.reporting.claims import decide, family, only, problems_of
+from mixexp.reporting.csv_files import as_csv
+from mixexp.reporting.write import write_files, write_report
+from mixexp.spec.claims import groups_in
+from mixexp.spec.experiments import Experiment, experiments, places
+from mixexp.spec.table import of_metric
+from mixexp.text import listed
+from mixexp.training.reader import everywhere
+
+
+def report(words: list[str], options: Sequence[Path]) -> None:
+    """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of options."""
+    parser = Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
+    parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
+    parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
+    parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="a YAML file with keys of a table (mixexp list table) in place of the runs' own")
+    parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
+    parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
+    parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
+    parser.add_argument("--title", metavar="TEXT", help="what the table is called")
+    for flag, form, words_of_it in (
+        ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
+        ("--where", "KEY=V1,V2,...", "only runs with one of these values"),
+        ("--figure", "KIND:OPTION=VALUE,...", "one more figure (mixexp list figures)"),
+        ("--note", "TEXT", "one more sentence below the table"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
+    arguments = parser.parse_args(words)
+    changes = read(arguments.table, vars(arguments))
+    gc.disable()  # it would look through ten thousand runs again and again
+    try:
+        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options, changes)
+        show("\n".join(map(str, written)))
+    finally:
+        gc.enable()
+
+
+def compare(words: list[str]) -> None:
+    """Print what changed between two folders or commits."""
+    parser = Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser.add_argument("first", help="a folder of runs, or a git commit")
+    parser.add_argument("second", help="another one")
+    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[outputs()], metavar="DIR", help="where the runs of commits are (default: outputs)")
+    parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
+    arguments = parser.parse_args(words)
+    names = arguments.first, arguments.second
+    sides = comparison.sides(names, arguments.places)
+    spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
+    differences = comparison.compare(names, sides, spec, arguments.rule)
+    text = comparison.document(differences, spec, arguments.rule)
+    show(text)
+    if arguments.out:
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))})
+        show("\n".join(map(str, written)))
+
+
+def leaderboard(words: list[str]) -> None:
+    """Print the methods ranked under each protocol."""
+    parser = Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
+    parser.add_argument("directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)")
+    parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
+    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
+    arguments = parser.parse_args(words)
+    missing = [str(path) for path in arguments.directory if not path.is_dir()]
+    if missing:
+        raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
+    runs = everywhere(arguments.directory)
+    if not runs:
+        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, arguments.directory))}")
+    rows = board.leaderboard(runs, arguments.metric, arguments.rule)
+    ranked = {run.folder for row in rows for run in row.runs}
+    text = board.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
+    show(text)
+    if arguments.out:
+        records = as_csv(board.records(rows, arguments.metric, arguments.rule))
+        show("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+
+
+def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
+    """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of some groups in full."""
+    parser = Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
+    parser.add_argument("name", nargs="*", help="experiments, or single claims as EXPERIMENT.CLAIM (default: all)")
+    parser.add_argument("--runs", nargs="+", type=Path, metavar="DIR", help="where the runs are (default: the experiments' folders in outputs and outputs/published)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(words)
+    if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
+        raise UserError(f"claims: {', '.join(missing)} is no folder")
+    stated = {name: experiment for name, experiment in experiments(folders).items() if experiment.claims is not None}
+    settings = {name: known(groups_in([experiment.claims, experiment.editions])) for name, experiment in stated.items()}
+    if problems := [problem for name, experiment in stated.items() for problem in problems_of(experiment, settings[name])]:
+        raise UserError("\n".join(problems))
+    asked = _asked(stated, arguments.name)
+    relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
+    decided = decide(relatives, everywhere(arguments.runs or places(relatives, outputs())))
+    if asked:  # the correction is over all claims of an article, whichever are shown
+        decided = only(decided, asked)
+    if arguments.json:
+        claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
+        show(json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False))
+    else:
+        show(claim_text.as_text(decided, asked))
+
+
+def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
+    """The names of experiments and claims that were typed; raises UserError for one that is not there."""
+    if not stated:
+        raise UserError("claims: no experiment makes any")
+    there = [*stated, *(f"{name}.{claim}" for name, experiment in stated.items() for claim in experiment.claims)]
+    for name in names:
+        if name not in there:
+            raise UserError(f"claims {name}: no such experiment with claims, and no such claim.{closest(name, there)} There are {listed(stated, name)}.")
+    return list(names)
+
+
+def show_table() -> Callable[[Path], None]:
+    """A function that prints a table at its first call with it; later calls are for the table written again with its figures."""
+    shown: set[Path] = set()
+
+    def show_once(path: Path) -> None:
+        if path.name == "table.md" and path not in shown:
+            shown.add(path)
+            try:
+                show(path.read_text(encoding="utf-8"))
+            except BrokenPipeError:  # whoever reads along has seen enough, and the files are for others as well
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return show_once

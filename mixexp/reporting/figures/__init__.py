@@ -1,0 +1,113 @@
+"""A table's figures: drawing and saving each kind, and those of every report."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean, variance
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.animation import Animation, PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from mixexp.files import atomically
+from mixexp.reporting.figures import classes, cost, lines, probes
+from mixexp.reporting.figures.style import MOST_LINES, STYLE, fonts, freeze
+from mixexp.reporting.tables import Entry, Table, runs_of
+from mixexp.spec.figures import complete
+from mixexp.text import sanitize
+from mixexp.training.reader import Run
+
+SECONDS_A_FRAME = 0.25
+DOTS_AN_INCH = 200
+MOST_STANDARD = 6
+"""Rows or columns with panels in a figure that the table does not ask for."""
+
+KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]] = {
+    "against": lines.against, "curves": lines.curves, "confusion": classes.confusion, "per_class": classes.per_class,
+    "cost": cost.cost, "images": probes.images, "probe": probes.lines, "scatter": probes.scatter, "animation": probes.animation,
+}  # fmt: skip
+"""What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its
+bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
+
+
+def draw(table: Table, spec: Mapping[str, Any]) -> tuple[Figure | Animation, str]:
+    """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is nothing to show."""
+    with _styled():
+        return KINDS[spec["kind"]](table, complete(spec))
+
+
+def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
+    """A figure as SVG, PDF and PNG beside each other, an animation as GIF, whole or not at all; the same figure gives the same bytes.
+
+    caption: a sentence on what is drawn, which SVG and PDF carry as their title.
+    """
+    with _styled():
+        if isinstance(figure, Animation):
+            return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
+        freeze(figure)
+        title = {"Title": sanitize(caption)} if caption else {}
+        # savefig would draw everything once more for each format, to find what is laid out already; the fields would tell when and by what
+        formats: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+            ".svg": (FigureCanvasSVG(figure).print_svg, ("Date", "Creator")),
+            ".pdf": (FigureCanvasPdf(figure).print_pdf, ("CreationDate", "Creator", "Producer")),
+            ".png": (FigureCanvasAgg(figure).print_png, ("Software",)),
+        }
+        written = []
+        for ending, (write, fields) in formats.items():
+            figure.dpi = DOTS_AN_INCH  # which a canvas may change
+            written.append(_whole(path, ending, functools.partial(write, metadata={**dict.fromkeys(fields), **title})))
+        return written
+
+
+def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
+    target = path.with_name(path.name + ending)
+    with atomically(target, f".part{ending}") as partial:
+        write(partial)
+    return target
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with mpl.rc_context({**STYLE, "font.family": fonts()}), warnings.catch_warnings():
+        # a script without an installed font shows as boxes; the table beside the figure has the words
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def standard(table: Table) -> list[dict[str, Any]]:
+    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs have data for.
+
+    Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
+    that a network was shown.
+    """
+    asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
+    runs = runs_of(table, Entry("", {}))
+    by, each = ("columns", "rows") if 1 < len(lines.entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
+    panels = [entry.label for entry in lines.entries_of(table, each) if entry.label and runs_of(table, entry)]
+    only = {"only": classes.spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
+    quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
+    matrices = any((run.folder / "confusion.csv").exists() for run in runs)
+    evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
+    kinds = {
+        "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
+        "confusion": {} if matrices else None,
+        "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
+        "cost": {"by": by} if len(runs) > 1 else None,
+        "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
+    }
+    return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
+
+
+def _uneven(run: Run) -> bool:
+    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
+    counts = run.environment.get("train_counts")
+    whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    return whole and variance(counts) > 5 * fmean(counts)

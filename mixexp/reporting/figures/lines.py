@@ -1,0 +1,313 @@
+"""Figures of runs' metrics: scores against a setting, and learning curves; each function returns a matplotlib Figure."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mixexp.errors import UserError
+from mixexp.metrics import RULES
+from mixexp.reporting.figures import style
+from mixexp.reporting.stats import Statistic
+from mixexp.reporting.tables import Entry, Table, label, runs_of, scored, spec_of
+from mixexp.settings import comparable, lookup
+from mixexp.spec.table import scale, unit
+from mixexp.training.reader import Run
+
+Points = dict[Any, list[float]]
+"""A setting's value → a score for each run."""
+
+
+def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
+    """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
+
+    `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to several panels.
+    """
+    lines = [(entry, _points(table, entry, spec)) for entry in entries_of(table, spec["by"])]
+    words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
+    source = {entry.label: _published_points(table, entry, spec, words) if spec["published"] else {} for entry, _ in lines}
+    lines = [(entry, points) for entry, points in lines if points or source[entry.label]]
+    if not any(points for _, points in lines):
+        raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
+    groups = style.parts(lines)
+    without = _without(table, spec)
+    quantity = spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
+    rule = RULES[(table.measures.get(spec["y"]) or {}).get("rule") or table.rule]
+    figure, axes = style.canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
+    shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
+    for group, (panel, *place) in zip(groups, axes, strict=True):
+        for index, (entry, points) in enumerate(group):
+            name = style.named(table, spec["by"], entry)
+            # a level beside a single nameless line is of other entries, and needs another look
+            _level(panel, index if name else len(group), points.get(None, []), table.statistic, name or without)
+            placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
+            _line(panel, index, _within(placed, spec), table.statistic, "" if None in points else name)
+            _published(panel, index, _within(source[entry.label], spec))
+        if words:
+            panel.set_xticks(range(len(words)), [style.text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
+        else:
+            _x_axis(panel, spec, shown)
+        panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
+        panel.set_ylabel(style.text(f"{quantity}, {rule}", 48))
+        if place:
+            style.key(place[0], [panel], [style.named(table, spec["by"], entry) for entry, _ in group])
+    style.same_limits(axes[:, 0])
+    if len(groups) == 1:
+        style.legend(figure, list(axes.flat), [*(style.named(table, spec["by"], entry) for entry, _ in lines), without])
+    what = f"{capitalised(quantity)}, {rule}, against {spec['x_label'] or spec['x']}"
+    hollow = "; hollow markers are the published values" if spec["published"] else ""
+    within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
+    scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{what}{within}{scaled}{each}; {spread_words(table, 'bars')}{hollow}."
+
+
+def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
+    """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
+
+    More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
+    """
+    quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
+    outer = outer_of(table, spec)
+    inner = [entry for entry in entries_of(table, spec["by"]) if not entry.label or runs_of(table, entry)]
+    groups = style.parts(inner)
+    blocks = [(entry, group) for entry in outer for group in groups]
+    if not blocks:
+        raise UserError("no run is in the rows or columns asked for")
+    split = len(groups) > 1
+    abreast = 1 if split else _abreast(len(blocks), len(quantities))
+    rows = math.ceil(len(blocks) / abreast)
+    height = 1.75 if abreast * len(quantities) > 1 else 2.4
+    if split:
+        height = max(height, *(style.key_height([style.named(table, spec["by"], line) for line in group]) for group in groups))
+    figure, axes = style.canvas(rows, abreast * len(quantities), height, keys=split)
+    by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
+    of_blocks = axes[:, : abreast * len(quantities)].reshape(-1, len(quantities))
+    for panel in of_blocks[len(blocks) :].flat:
+        panel.remove()
+    for place, ((entry, group), panels) in enumerate(zip(blocks, of_blocks, strict=False)):
+        ruler = _ruler(runs_of(table, entry))
+        for quantity, panel in zip(quantities, panels, strict=True):
+            for index, line in enumerate(group):
+                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, style.named(table, spec["by"], line))
+            if panel.get_lines():
+                by_quantity[quantity].append(panel)
+            panel.set_xlabel(ruler)
+            panel.set_ylabel(style.text(unit(table.spec, quantity)))
+        if len(outer) > 1 and group is groups[0]:
+            style.title(panels[0], style.of(table, spec["each"], entry))
+        if split:
+            style.key(axes[place][-1], list(panels), [style.named(table, spec["by"], line) for line in group])
+    for panels in filter(None, by_quantity.values()):
+        for panel in panels if spec["y_scale"] == "log" else ():
+            style.plain_log(panel, "y")
+        style.same_limits(panels)
+    if not any(by_quantity.values()):
+        raise UserError(f"no run has {' or '.join(quantities)}")
+    if not split:
+        panels = [panel for panels in by_quantity.values() for panel in panels]
+        style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
+    what = joined(unit(table.spec, quantity) for quantity in quantities)
+    dealt = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; " if len(entries_of(table, spec["each"])) > 1 else ""
+    each = each_words(axis_words(table, spec["by"]))
+    return figure, f"{capitalised(what)} at every evaluation{each}; {dealt}{spread_words(table, 'bands')}."
+
+
+def entries_of(table: Table, axis: str) -> list[Entry]:
+    """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
+    entries = getattr(table, axis)
+    return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
+
+
+def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
+    """The rows or columns that have panels: those with runs, of those that the figure names."""
+    only = None if spec["only"] is None else {label(name) for name in spec["only"]}
+    return [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in {"", *only})]
+
+
+def _abreast(blocks: int, quantities: int) -> int:
+    """The number of blocks of panels beside each other: one, as far as the page is long enough."""
+    widest = max(1, 4 // quantities)
+    fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= style.TALLEST * 0.8)
+    columns = next(fitting, widest)
+    return style.grid(blocks, 3)[1] if quantities == 1 else min(columns, blocks)
+
+
+def _without(table: Table, spec: Mapping[str, Any]) -> str:
+    """The entries of the axis that lines are not by whose runs have no value of the setting."""
+    others = [entry for entry in entries_of(table, "rows" if spec["by"] == "columns" else "columns") if entry.label]
+    without = [entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))]
+    return style.text(", ".join(without))
+
+
+def _points(table: Table, entry: Entry, spec: Mapping[str, Any]) -> Points:
+    """The scores of a line's runs at each value of the setting."""
+    points: Points = {}
+    for run in runs_of(table, entry):
+        score = score_of(table, run, spec["y"] or table.spec["metric"])
+        if score is not None:
+            points.setdefault(comparable(lookup(run.config, spec["x"])), []).append(score)
+    return points
+
+
+def score_of(table: Table, run: Run, y: str) -> float | None:
+    """A run's number by the table's rule, of one of the table's measures or of a metric."""
+    if y in table.measures or y == table.spec["metric"]:
+        return table.number(run, y if y in table.measures else None)
+    return scored(run, spec_of(table.spec, {"metric": y}))[0].get(table.rule)
+
+
+def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> Points:
+    """The source's values of a line; it has some of the table's metric and of its measures alone."""
+    y = spec["y"] or table.spec["metric"]
+    name = entry.label or y  # one line for all is that of a measure
+    if table.measures and name not in table.measures or not table.measures and y != table.spec["metric"]:
+        return {}
+    points = {}
+    for other in table.rows if spec["by"] == "columns" else table.columns:
+        value = table.published(other.label, name) if spec["by"] == "columns" else table.published(name, other.label)
+        x = comparable(other.conditions.get(spec["x"]))
+        if value is not None and ((isinstance(x, float) and not words) or x in words):
+            points[words.index(x) if words else x] = [value]
+    return points
+
+
+def _in(x: float, spec: Mapping[str, Any]) -> bool:
+    return spec["x_max"] is None or x <= spec["x_max"]
+
+
+def _within(points: Points, spec: Mapping[str, Any]) -> list[tuple[float, list[float]]]:
+    return sorted((x, values) for x, values in points.items() if _in(x, spec))
+
+
+def _level(panel: Axes, index: int, values: list[float], statistic: Statistic, name: str) -> None:
+    """A run to which the setting does not apply (no mixing has no alpha) is a level across the figure."""
+    if values:
+        level = statistic.centre(values)
+        below, above = statistic.band(values)
+        panel.axhspan(level - below, level + above, color=style.colour(index), alpha=0.15, linewidth=0)
+        panel.axhline(level, color=style.colour(index), linestyle=style.series(index)["linestyle"], label=name)
+
+
+def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], statistic: Statistic, name: str) -> None:
+    if not points:
+        return
+    reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
+    x, y = [x for x, _ in points], [statistic.centre(values) for _, values in points]
+    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **style.series(index))
+
+
+def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
+    if points:
+        look = {**style.series(index), "markerfacecolor": "none", "linestyle": ":", "linewidth": 1, "markersize": 5.5}
+        # Under the own results, so that a hollow marker never hides a filled one.
+        panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, gid="published", **look)
+
+
+def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
+    ruler, quantity = axes
+    at: dict[float, list[float]] = defaultdict(list)
+    factor = scale(table.spec, quantity)
+    for run in runs:
+        with contextlib.suppress(UserError):  # a run without the quantity has no curve
+            for x, y in zip(run.metrics.get(ruler, []), run.series(quantity), strict=False):
+                if x is not None and y is not None and math.isfinite(y):
+                    at[x].append(factor * y)
+    draw_line(panel, index, name, at, table.statistic)
+
+
+def draw_line(
+    panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: Statistic, outline: bool = False
+) -> None:
+    """A line through the centres of the values at each x, with a band over their spread and a marker every now and then.
+
+    outline: the x are the middles of a histogram's bins, and the line is its outline.
+    """
+    if not at:
+        return
+    places = sorted(at)
+    middle = [statistic.centre(at[x]) for x in places]
+    below, above = zip(*(statistic.band(at[x]) for x in places), strict=True)
+    if outline:
+        panel.step(places, middle, where="mid", label=name, color=style.colour(index))
+        panel.fill_between(places, middle, step="mid", color=style.colour(index), alpha=0.15, linewidth=0)
+        return
+    # markers of neighbouring lines lie beside each other, not on top of each other
+    every = 1 if len(places) <= 12 else max(1, len(places) // 6)
+    panel.plot(places, middle, label=name, markersize=3.2, markevery=(index % every, every), **style.series(index))
+    if any(below) or any(above):
+        low, high = ([m + s * d for m, d in zip(middle, reach, strict=True)] for s, reach in ((-1, below), (1, above)))
+        panel.fill_between(places, low, high, color=style.colour(index), alpha=0.15, linewidth=0)
+
+
+def _ruler(runs: list[Run]) -> str:
+    """Epochs, or steps where any of the runs was budgeted in steps: an epoch of a hundred images is one step."""
+    stepwise = any(lookup(run.config, "steps") is not None and lookup(run.config, "epochs") is None for run in runs)
+    return "step" if stepwise or any("epoch" not in run.metrics for run in runs) else "epoch"
+
+
+def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
+    shown = sorted(set(places))
+    if spec["x_scale"] == "log" and shown:
+        positive = [x for x in shown if x > 0]
+        # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
+        if len(positive) == len(shown):
+            panel.set_xscale("log")
+        else:
+            panel.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.3)
+    if spec["x_max"] is not None and spec["x_scale"] == "linear":
+        panel.set_xlim(right=spec["x_max"] * 1.03)
+    if 0 < len(shown) <= style.MOST_LINES:
+        style.ticks(panel, shown, 2.9)
+    else:
+        panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
+
+
+# --- words of captions ---
+
+
+def axis_words(table: Table, axis: str) -> str:
+    """The setting that the rows or columns are values of; empty where there is one for all."""
+    return str(table.spec[axis].get("label") or axis).partition(" (")[0] if len(entries_of(table, axis)) > 1 else ""
+
+
+def each_words(what: str) -> str:
+    """That there is a line for each of something, empty where nothing tells lines apart."""
+    return f", a line for each {what}" if what else ""
+
+
+def some_words(table: Table, spec: Mapping[str, Any]) -> str:
+    """The number of panels that are drawn, where it is not all."""
+    drawn, every = len(outer_of(table, spec)), len(outer_of(table, {**spec, "only": None}))
+    return f" ({drawn} of {every})" if drawn < every else ""
+
+
+def spread_words(table: Table, name: str) -> str:
+    """The meaning of lines and their bands or bars, with the number of runs."""
+    sizes = list(map(len, table.cells.values()))
+    if max(sizes, default=0) < 2:
+        return f"single runs (n = 1), no {name}"
+    return f"{table.statistic.centres}, {name} {table.statistic.reach} ({number_words(sizes)})"
+
+
+def number_words(sizes: Iterable[int]) -> str:
+    """Numbers of runs, in words."""
+    ordered = sorted(sizes)
+    return f"n = {ordered[0]}" if ordered[0] == ordered[-1] else f"n = {ordered[0]} to {ordered[-1]}"
+
+
+def joined(words: Iterable[str]) -> str:
+    """Words with commas and an 'and'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def capitalised(words: str) -> str:
+    """The words with a capital first."""
+    return words[:1].upper() + words[1:]

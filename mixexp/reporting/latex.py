@@ -1,0 +1,104 @@
+"""A table as LaTeX to be read with \\input: booktabs rules, shrunk to the column where it is wider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mixexp.metrics import RULES
+from mixexp.reporting import sheets
+from mixexp.reporting.markdown import heading
+from mixexp.reporting.sheets import Sheet
+from mixexp.reporting.tables import Table, label
+from mixexp.text import sanitize
+
+ONE_COLUMN = 56
+"""Letters abreast that a column of a paper has room for at a size one likes to read."""
+LONGEST, WIDEST = 2000, 300
+"""Letters of a caption and of a cell that are set; TeX has no room for a line of thousands."""
+LATIN = 0x17F
+"""The last letter of those that pdfLaTeX's T1 fonts have, but for FOREIGN."""
+FOREIGN = "ĦħĸĿŀŉŦŧſ"
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega".split()
+"""Letters that have a command."""
+_COMMANDS = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "†": r"$^\dagger$", "*": r"$^{*}$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "≠": r"$\neq$", "…": r"\ldots{}", "°": r"$^\circ$", "½": r"$\frac12$", "²": "$^2$", "³": "$^3$", "·": r"$\cdot$",
+    **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK, strict=True)},
+})  # fmt: skip
+
+
+def latex(table: Table, name: str, rule: str | None = None) -> str:
+    """The headline table with its caption; name: what \\label ends in.
+
+    The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as comments, since
+    which of them a paper needs is for its author to say.
+    """
+    spec, sheet = table.spec, sheets.headline(table, rule)
+    reduced = table.reduced
+    compared = f"Compared with: {spec['source']}." if spec["source"] else ""
+    caption = [f"{spec['title']}: {heading(table, rule)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
+    notes = [*(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result), *spec["notes"], *table.remarks]
+    return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
+
+
+def latex_differences(table: Table, name: str) -> str:
+    """The comparisons by seed as a table of their own; empty where none could be tested."""
+    sheet = sheets.differences(table)
+    if sheet is None:
+        return ""
+    caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
+    return _float(sheet, caption, f"tab:{name}-differences", [])
+
+
+def escaped(text: str, longest: int = LONGEST) -> str:
+    """Text that LaTeX prints as it is, Greek letters and signs as mathematics; what is longer is cut."""
+    whole = sanitize(label(text))
+    cut = whole if len(whole) <= longest else f"{whole[:longest]}…"
+    return cut.translate(_COMMANDS)
+
+
+def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
+    lengths = [max(map(len, column)) + 2 for column in zip(sheet.head, *sheet.rows, strict=True)]
+    kind = "table" if sum(lengths) <= ONE_COLUMN else "table*"  # which spans both columns where a paper has two
+    lines = [
+        rf"\begin{{{kind}}}",
+        r"\centering",
+        rf"\caption{{{' '.join(escaped(part) for part in caption if part)}}}",
+        rf"\label{{{re.sub('[^A-Za-z0-9:.-]+', '-', name)}}}",
+        r"\vspace{.5\baselineskip}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}{'l' * sheet.left}{'r' * (len(sheet.head) - sheet.left)}@{{}}}}",
+        r"\toprule",
+        *_head(sheet),
+        r"\midrule",
+        *(_row(row) for row in sheet.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        rf"\end{{{kind}}}",
+    ]
+    body = "\n".join(lines) + "\n"
+    foreign = sorted({letter for letter in body if ord(letter) > LATIN or letter in FOREIGN})
+    top = ["% needs \\usepackage{booktabs,graphicx}, and \\usepackage[T1]{fontenc} with pdfLaTeX"]
+    if foreign:
+        top.append(f"% {''.join(foreign)[:40]}: compile with LuaLaTeX or XeLaTeX and a font that has these letters")
+    return "\n".join([*top, *(f"% {sanitize(label(note))}" for note in notes)]) + "\n" + body
+
+
+def _head(sheet: Sheet) -> list[str]:
+    """The headings in one line, or two where columns share one, with a rule below what they share."""
+    if not sheet.groups:
+        return [_row(sheet.head)]
+    over, names, rules, place = [], [], [], 1
+    for name, columns in sheet.groups:
+        over.append(rf"\multicolumn{{{columns}}}{{c}}{{{escaped(name, WIDEST)}}}" if columns > 1 else "")
+        rules += [rf"\cmidrule(lr){{{place}-{place + columns - 1}}}"] * (columns > 1)
+        names += sheet.head[place - 1 : place - 1 + columns]
+        place += columns
+    return [" & ".join(over) + r" \\", " ".join(rules), _row(names)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(escaped(cell, WIDEST) for cell in cells) + r" \\"

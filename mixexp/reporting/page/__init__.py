@@ -1,0 +1,160 @@
+"""A report as one HTML file that needs nothing else: tables, figures and every run, to be read, sorted and filtered."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mixexp.metrics import RULES
+from mixexp.reporting import claim_sheets, sheets
+from mixexp.reporting.claims import Decided
+from mixexp.reporting.latex import latex
+from mixexp.reporting.markdown import grid, heading, plain
+from mixexp.reporting.page.runlist import facts, link, listed, outcomes, run_list
+from mixexp.reporting.summary import MARK, STAR
+from mixexp.reporting.tables import Table, label
+from mixexp.text import sanitize
+
+ASSETS = Path(__file__).parent
+LARGEST_SVG = 400_000
+"""Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
+NOWHERE = "base-uri 'none'; form-action 'none'"
+"""No page that got in leads its links or forms elsewhere."""
+COPIED = 500
+"""Rows of a table that can be copied from the page; a longer one is taken from its file."""
+_NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's files and its caption; the page shows one file and links to all."""
+
+    paths: Sequence[Path]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table, what its \\label ends in, and what was written of it."""
+
+    table: Table
+    name: str
+    files: Sequence[Path]
+    pictures: Sequence[Picture]
+    remarks: Sequence[str] = ()
+    claims: Decided | None = None
+
+
+class _View:
+    """A table by one selection rule; copies: the table in the languages it can be copied in, by their names."""
+
+    def __init__(self, table: Table, rule: str, name: str) -> None:
+        self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
+        self.warnings = sheets.warnings(table, rule)
+        self.differences, self.untested = sheets.differences(table, rule), sheets.untested(table, rule)
+        self.copies: dict[str, str] = {}
+        if len(self.sheet.rows) <= COPIED:
+            reduced = [f"**Reduced: {plain(words)}**"] if (words := table.reduced) else []
+            parts = [f"{plain(table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
+            self.copies = {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(table, name, rule)}
+
+
+def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:
+    """The page, to be written into `home`; the same runs and figures give the same text.
+
+    name: what the report is called where it has several tables. directories: the folders the runs were found in.
+    """
+    import jinja2  # what only somebody who writes a page has to wait for
+
+    tables = [part.table for part in parts]
+    runs = listed(tables)
+    views = [[_View(part.table, rule, part.name) for rule in part.table.rules] for part in parts]
+    data = {**run_list(tables, runs, home), "copies": [{view.rule: view.copies for view in each} for each in views]}
+    style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    )  # fmt: skip
+    return environment.get_template("page.html").render(
+        title=tables[0].spec["title"] if len(tables) == 1 else name,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; {NOWHERE}",
+        data=Markup(_inert(data)),
+        folders=[(directory.resolve().name or "/", link(directory.resolve(), home)) for directory in directories],
+        facts=facts([entry.run for entry in runs]),
+        outcomes=outcomes(runs),
+        count=len(runs),
+        missing=_missing(tables, home),
+        parts=[_part(part, view, home) for part, view in zip(parts, views, strict=True)],
+        rules=RULES,
+        split=_split,
+        flags=(MARK, STAR),
+        label=label,
+    )
+
+
+def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
+    table = part.table
+    return {
+        "table": table,
+        "views": views,
+        "census": sheets.census(table),
+        "stray": sheets.stray(table),
+        "rules": sheets.rules(table),
+        "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
+        "claims_legend": [] if part.claims is None else claim_sheets.legend(part.claims),
+        "notes": [*table.spec["notes"], *table.remarks],
+        "files": [(path.name, link(path, home)) for path in part.files],
+        "figures": [_figure(picture, home) for picture in part.pictures],
+        "remarks": part.remarks,
+    }
+
+
+def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
+    """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of any of several."""
+    missing: dict[Path, tuple[list[str], str, int | None]] = {}
+    for place, table in enumerate(tables):
+        for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
+            missing[run.folder] = (cells, link(run.folder, home), None if run.folder in missing else place)
+    return list(missing.values())
+
+
+def _figure(picture: Picture, home: Path) -> dict[str, Any]:
+    """The image as data, its size on the page in pixels where it is known, its caption and the links to its files."""
+    files = {path.suffix: path for path in picture.paths}
+    drawn = files.get(".svg")
+    image = drawn if drawn and drawn.stat().st_size <= LARGEST_SVG else files.get(".png") or files.get(".gif") or picture.paths[0]
+    kind = {".svg": "svg+xml"}.get(image.suffix, image.suffix[1:])
+    sizes = re.findall(r'\b(?:width|height)="([\d.]+)pt"', drawn.read_text(encoding="utf-8")[:2000])[:2] if drawn else []
+    return {
+        "name": image.stem,
+        "source": Markup(f"data:image/{kind};base64,{base64.b64encode(image.read_bytes()).decode()}"),
+        "size": [round(float(points) * 4 / 3) for points in sizes],
+        "caption": picture.caption or image.stem.replace("_", " "),
+        "files": [(path.suffix[1:].upper(), link(path, home)) for path in picture.paths],
+    }
+
+
+def _split(cell: str) -> tuple[str, str]:
+    """A cell's number, and what follows it; nothing and the cell where it begins with none."""
+    number = _NUMBER.fullmatch(cell)
+    return (number[1], number[2]) if number else ("", cell)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert(data: Any) -> str:
+    """JSON that ends no element of a page and begins none."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

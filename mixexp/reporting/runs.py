@@ -1,0 +1,147 @@
+"""Runs beside each other: copies of one another, and what differs between them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup, under
+from mixexp.spec.experiments import described
+from mixexp.training.reader import Run, load_runs
+
+METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
+"""What an experiment is about more often than not, and what settings are called by first."""
+BESIDE_SETTINGS = {
+    "data_contents": "the contents of the data set's files",
+    "bfloat16": "precision",
+    "own_code": "the code of one's own",
+}
+"""Facts of environment.json that change what a run measures without being a setting."""
+
+
+def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs.
+
+    options: folders with the files of experiments, whose tables of today take the place of those that runs have recorded.
+    """
+    runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    runs = described(runs, options)
+    unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
+    copies = len(runs) - len(unique)
+    remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
+    return unique, [remark] * bool(copies)
+
+
+def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
+    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
+
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose
+    configuration cannot be read is no copy.
+    """
+    unique: dict[Any, Run] = {}
+    counts = functools.cache(lambda key: not under(key, ignore))
+    for run in runs:
+        settings = frozenset((key, value) for key, value in run.settings.items() if value is not None and counts(key))
+        beside = tuple(str(run.environment.get(fact) or "") for fact in BESIDE_SETTINGS)
+        identity = (settings, beside, str(of_table(run))) if settings else run.folder
+        other = unique.setdefault(identity, run)
+        if _standing(run) > _standing(other):
+            unique[identity] = run
+    return list(unique.values())
+
+
+def _standing(run: Run) -> tuple[bool, str]:
+    return run.outcome == "finished", str(run.environment.get("started") or "")
+
+
+def unlike(runs: Sequence[Run]) -> list[str]:
+    """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
+    plain = [fact for fact in BESIDE_SETTINGS if fact != "own_code"]
+    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain}
+    several = {fact: len(values[fact]) > 1 for fact in plain} | {"own_code": bool(edited_modules(runs))}
+    return [words for fact, words in BESIDE_SETTINGS.items() if several[fact]]
+
+
+def own_code(run: Run) -> dict[str, str]:
+    """The hashes of the user's own modules that a run was made with, by their names; empty where its record has none."""
+    recorded = run.environment.get("own_code")
+    return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, Mapping) else {}
+
+
+def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
+    """The user's own modules of which runs were made with several versions: how many of each."""
+    versions: dict[str, set[str]] = {}
+    for run in runs:
+        for name, digest in own_code(run).items():
+            versions.setdefault(name, set()).add(digest)
+    return {name: len(digests) for name, digests in sorted(versions.items()) if len(digests) > 1}
+
+
+def other_data(first: Run, second: Run) -> bool:
+    """True for two runs with the same data set that were made on different contents of its files."""
+    contents = [run.environment.get("data_contents") for run in (first, second)]
+    return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+
+
+def unlike_pair(first: Run, second: Run) -> bool:
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's version, the precision."""
+    if edited_modules((first, second)):
+        return True
+    precisions = [run.environment.get("bfloat16") for run in (first, second)]
+    same_setting = first.setting("precision") == second.setting("precision")
+    return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))
+
+
+def data_settings(run: Run) -> frozenset:
+    """A run's settings of its data set, without those that change no image."""
+    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
+
+
+def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
+    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
+    contents: dict[frozenset, set[str]] = {}
+    for run in runs:
+        if run.environment.get("data_contents"):
+            contents.setdefault(data_settings(run), set()).add(str(run.environment["data_contents"]))
+    return contents
+
+
+def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
+    """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
+
+    ignore: keys that do not count, with all that is under them.
+    """
+    known = [run for run in runs if run.config]
+    keys = dict.fromkeys(key for run in known for key in run.settings)
+    first = known[0].settings.items() if known else {}.items()
+    # a key that is missing is as good as one without a value
+    differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
+    groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
+    return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
+    """True if a group's chosen option alone determines the key, a setting of that group."""
+    group = key.split(".")[0]
+    pairs = {(comparable(lookup(run.config, group)), comparable(lookup(run.config, key))) for run in runs if run.config}
+    return key != group and len(pairs) == len({option for option, _ in pairs})
+
+
+def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """The things by their keys, in the order in which they come."""
+    groups: dict[Any, list[Any]] = {}
+    for thing in things:
+        groups.setdefault(key(thing), []).append(thing)
+    return groups
+
+
+def settings_without(run: Run, ignored: Collection[str]) -> dict[str, Any]:
+    """A run's settings but for some keys and all that is under them; one without a value is as good as none, as older versions lack some."""
+    return {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
+
+
+def seeds_of(run: Run) -> tuple:
+    """A run's seed and data_seed, by which runs of different settings are paired."""
+    return tuple(map(run.setting, REPEATS))

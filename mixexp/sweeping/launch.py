@@ -1,0 +1,200 @@
+"""A sweep from its composed cells to its closing table, or its plan alone: what launchers call.
+
+The runs are trained by this machine's slots, or handed to another launcher of Hydra's: planned and summarised alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
+
+from mixexp.errors import RunsFailed, UserError, show
+from mixexp.plan.changes import stale, to_remake
+from mixexp.plan.composer import Composed
+from mixexp.plan.plan import Plan, plan
+from mixexp.project import project
+from mixexp.settings import CONF
+from mixexp.sweeping.estimate import DurationModel
+from mixexp.sweeping.links import link_by_label
+from mixexp.sweeping.one import earlier_end, failures_of, print_notes
+from mixexp.sweeping.pool import Outcomes, run_all, slots_for
+from mixexp.sweeping.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
+from mixexp.text import in_shell
+from mixexp.training.reader import load_state
+from mixexp.training.spec import RunSpec
+
+AT_HOME = ("BasicLauncher", "JoblibLauncher")
+"""Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
+
+Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
+"""Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
+
+_REPORT_FOLLOWS = contextvars.ContextVar("report_follows", default=False)
+
+
+@contextlib.contextmanager
+def report_follows() -> Iterator[None]:
+    """Inside, a sweep does not name the report as the command that comes next: its caller writes it."""
+    token = _REPORT_FOLLOWS.set(True)
+    try:
+        yield
+    finally:
+        _REPORT_FOLLOWS.reset(token)
+
+
+def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
+    """Plan a sweep and train its runs on this machine's slots.
+
+    Raises UserError for cells that cannot run, before any starts, and RunsFailed where runs failed.
+    """
+
+    def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
+        stopped = run_all(waiting, outcomes, DurationModel.from_finished_runs(sweep.folder))
+        return "the sweep stopped at the first failure (fail_fast)" if stopped else None
+
+    _run_sweep(cells, words, train)
+
+
+def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
+    """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it returns."""
+    for cell in cells:  # a device that only the machine which trains needs to have, where the job looks for it
+        if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
+            OmegaConf.update(cell.config, "device", "auto")
+    unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
+    if unused:
+        raise UserError(f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
+    returns: list[JobReturn] = []
+
+    def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
+        gave_up = None
+        try:
+            returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
+        except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
+            gave_up = f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}: {error}"
+        for run, job in itertools.zip_longest(waiting, returns):
+            _enter(run, job, outcomes)
+        return gave_up
+
+    queue = "" if type(launcher).__name__ in AT_HOME else type(launcher).__name__
+    _run_sweep(cells, words, train, slots=1, queue=queue, here=False)
+    return returns
+
+
+def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
+    """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
+    sweep = plan(cells, words)
+    if sweep.runs:
+        print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
+        again = {folder.name for folder in to_remake(sweep.runs)}
+        runs = [
+            RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
+            for status in scan(sweep.folder, _planned(sweep))
+        ]
+        show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining))
+    sweep.check()
+    if sweep.too_large:
+        raise RunsFailed("\n".join(["left out, and the others can run:", *sweep.left_out()]))
+
+
+def _run_sweep(
+    cells: Sequence[Composed], words: Sequence[Sequence[str]], train: Train, slots: int | None = None, queue: str = "", here: bool = True
+) -> None:
+    """Plan a sweep, write its plan down for others, train the runs that are to do, and print the summary.
+
+    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether this
+    machine is to train the runs.
+    """
+    sweep = plan(cells, words, here)
+    sweep.check()
+    if len(sweep.runs) < sweep.remaining:
+        print(f"{sweep.remaining} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    print_notes(sweep.runs, alone=sweep.cells == 1)
+    runs = _planned(sweep)
+    with at_work(sweep.folder, plan_name(runs)):
+        keep_plan(sweep.folder, sweep.cells, runs, slots or _slots(sweep), queue)
+        outcomes, waiting = partition_runs(sweep.runs)
+        why_stopped = train(sweep, waiting, outcomes) if waiting else None
+    link_by_label(sweep.folder, {run.name: run.label for run in runs})
+    _print_summary(sweep, outcomes, why_stopped)
+    if not _REPORT_FOLLOWS.get():
+        show(f"tables, figures and a page of them: {report_command(sweep.folder, cells[0])}")
+
+
+def report_command(folder: Path, cell: Composed) -> str:
+    """The command that reports a sweep of such cells, with the folder of their experiment unless the program or mixexp.yaml has it."""
+    experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
+    places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
+    own = [path for path in places[:1] if path not in known]
+    here = Path.cwd()
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own)]
+    return " ".join(map(in_shell, ["mixexp", "report", names[0], *(f"--config-dir={name}" for name in names[1:])]))
+
+
+def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
+    """The outcomes of runs that are over or have failed for good, and the runs to do, the longest first."""
+    outcomes, waiting = Outcomes(), []
+    again = to_remake(runs)
+    for run in runs:
+        state = earlier_end(run, again)
+        if state is None:
+            waiting.append(run)
+        elif state.over:
+            outcomes.results[run.folder.name] = state.result
+        else:
+            outcomes.failures[run.folder.name] = state.problem
+    outcomes.skipped, outcomes.failed_before = len(outcomes.results), len(outcomes.failures)
+    return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
+
+
+def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> None:
+    """Print a sweep's closing line; raises RunsFailed with the table of failures where runs failed or the sweep was stopped."""
+    diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
+    missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
+    show(
+        f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
+        f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
+    )
+    lines = [f"left out: {line}" for line in sweep.left_out()]
+    if outcomes.failures:
+        failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
+        lines += failures_of("runs", len(sweep.runs), [(name, label, outcomes.failures[name].rstrip()) for name, label in failed])
+        before = f"{outcomes.failed_before} of them had failed before and were left so; " if outcomes.failed_before else ""
+        lines.append(f"{before}retry=failed tries them again")
+    if why_stopped is not None:
+        lines.append(why_stopped)
+    elif missing:
+        lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
+    if lines:
+        raise RunsFailed("\n".join(lines))
+
+
+def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:
+    """Enter how a job ended: what it returned or raised, else, without a word from it, what its folder says."""
+    name = run.folder.name
+    returned = job._return_value if job is not None else None  # its property would print a line of Hydra's before raising
+    if job is not None and job.status == JobStatus.FAILED:
+        outcomes.failures[name] = next(iter(str(returned).splitlines()), "")  # what kind of error it is; error.txt has all of it
+    elif returned is not None:
+        outcomes.results[name] = returned
+    else:
+        state = load_state(run.folder)
+        if state.over:
+            outcomes.results[name] = state.result
+        elif state.outcome == "failed":
+            outcomes.failures[name] = state.problem
+
+
+def _planned(sweep: Plan) -> list[PlannedRun]:
+    return [PlannedRun(run.folder.name, run.label, run.task) for run in sweep.runs]
+
+
+def _slots(sweep: Plan) -> int:
+    return len(slots_for([run.config for run in sweep.runs]))

@@ -1,0 +1,145 @@
+"""What a search leaves beside its runs: trials.csv, the figures of its course, and the command that trains the best again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mixexp.errors import RunsFailed, show
+from mixexp.files import write_atomically
+from mixexp.plan.options import user_folders
+from mixexp.plan.space import Choices, Range
+from mixexp.reporting.csv_files import as_csv
+from mixexp.reporting.figures import save
+from mixexp.reporting.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
+from mixexp.spec.grid import as_override
+from mixexp.sweeping.one import failures_of
+from mixexp.sweeping.search.trial import ENDS, Settings, Trial, best_of, overrides
+
+
+def print_summary(
+    folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
+) -> None:
+    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where trials failed."""
+    counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
+    print(
+        f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
+        f"({sum(trial.over for trial in before)} of them before)"
+    )
+    best = best_of(trials, settings.direction)
+    if best is not None:
+        folders, _ = user_folders(sys.argv[1:])
+        show(
+            f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
+            "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
+            f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
+        )
+    failed = [(trial.folder or "-", " ".join(overrides(trial.values)), trial.problem) for trial in trials if trial.state == "failed"]
+    lines = []
+    if failed:
+        lines += [*failures_of("trials", len(trials), failed), "retry=failed tries them again"]
+    if why_stopped is not None:
+        lines.append(why_stopped)
+    if lines:
+        raise RunsFailed("\n".join(lines))
+
+
+def write(
+    folder: Path, trials: Sequence[Trial], importances: Mapping[str, float], settings: Settings, space: Mapping[str, Range | Choices]
+) -> list[Path]:
+    """Write trials.csv and the figures that there is something to draw for; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "trials.csv", as_csv([_record(trial, space) for trial in trials]))
+    written = [folder / "trials.csv"]
+    with rc_context({**STYLE, "font.family": fonts()}):
+        figures = {}
+        if any(trial.state == "complete" for trial in trials):
+            figures = {"search_history": history(trials, settings), "search_slices": slices(trials, settings, space)}
+        if importances:
+            figures["search_importance"] = importance(importances, sum(trial.state == "complete" for trial in trials))
+        for name, figure in figures.items():
+            written += save(figure, folder / name)
+    return written
+
+
+def _record(trial: Trial, space: Mapping[str, Range | Choices]) -> dict[str, Any]:
+    """A trial's row of trials.csv."""
+    record = {"number": trial.number, "state": trial.state, "value": trial.value, **{key: trial.values.get(key) for key in space}}
+    ending = {"seconds": trial.seconds, "folder": trial.folder, "problem": "".join(trial.problem.splitlines()[-1:])}
+    return {**record, "evaluations": trial.evaluations, **ending}
+
+
+def history(trials: Sequence[Trial], settings: Settings) -> Figure:
+    """Each trial's value in their order, and the best so far."""
+    figure, axes = canvas(1, 1, 2.4)
+    panel = axes[0][0]
+    _points(panel, trials, {trial.number: trial.number for trial in trials})
+    complete = [trial for trial in trials if trial.state == "complete"]
+    best = list(accumulate((trial.value for trial in complete), max if settings.direction == "maximize" else min))
+    ends = [*(trial.number for trial in complete), max(trial.number for trial in trials)]
+    panel.step(ends, [*best, best[-1]], where="post", color=colour(1), label="best so far")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.set_xlabel("trial")
+    panel.set_ylabel(_named(settings))
+    legend(figure, [panel], panel.get_legend_handles_labels()[1])
+    return figure
+
+
+def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Range | Choices]) -> Figure:
+    """Each trial's value against each of its settings, the best ringed."""
+    figure, axes = canvas(1, len(space), 2.4)
+    best = best_of(trials, settings.direction)
+    for panel, (key, held) in zip(axes[0], space.items(), strict=True):
+        choices = list(held.choices) if isinstance(held, Choices) else None
+        drawn = {trial.number: trial.values[key] for trial in trials if key in trial.values}
+        places = {number: choices.index(value) if choices is not None else value for number, value in drawn.items()}
+        _points(panel, trials, places)
+        ring = {"markersize": 10, "markerfacecolor": "none", "color": colour(1), "linestyle": "none", "label": "best"}
+        panel.plot(places[best.number], best.value, "o", **ring)
+        if choices is not None:
+            panel.set_xticks(range(len(choices)), [text(as_override(choice)) for choice in choices])
+            panel.set_xlim(-0.5, len(choices) - 0.5)
+        elif held.log:
+            plain_log(panel, "x")
+        panel.set_xlabel(text(key))
+    for panel in axes[0][1:]:
+        panel.sharey(axes[0][0])
+        panel.tick_params(labelleft=False)
+    axes[0][0].set_ylabel(_named(settings))
+    legend(figure, [axes[0][0]], axes[0][0].get_legend_handles_labels()[1])
+    return figure
+
+
+def importance(importances: Mapping[str, float], complete: int) -> Figure:
+    """Each setting's share in what makes the trials' values differ."""
+    figure, axes = canvas(1, 1, 0.9 + 0.4 * len(importances))
+    panel = axes[0][0]
+    bars = panel.barh([text(key) for key in importances], list(importances.values()), color=colour(0), height=0.6)
+    panel.bar_label(bars, fmt="%.2f", padding=3)
+    panel.invert_yaxis()
+    panel.grid(visible=False, axis="y")
+    panel.set_xlim(0, 1.12 * max(importances.values()))
+    panel.set_xlabel(f"share of the variance among\n{complete} complete trials (fANOVA)")
+    return figure
+
+
+def _named(settings: Settings) -> str:
+    return text(settings.target.replace("_", " ").replace("f1", "F1"))
+
+
+def _points(panel: Axes, trials: Sequence[Trial], places: Mapping[int, float]) -> None:
+    """Complete and pruned trials, those with a value; places: each trial's number → its x."""
+    looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
+    for state, look in looks.items():
+        points = [(places[trial.number], trial.value) for trial in trials if trial.state == state and trial.value is not None]
+        if points:
+            name = "pruned, at its last evaluation" if state == "pruned" else state
+            panel.plot(*zip(*points, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)

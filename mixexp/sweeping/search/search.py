@@ -1,0 +1,296 @@
+"""A search: Optuna draws the runs one after the other from a space of settings; its study is a file beside the runs' folders.
+
+Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial whose process has died is
+begun again with the same values, and its run goes on from its checkpoint; a run that is over is told to the study, not trained.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import TrialState
+
+from mixexp.build import schema_errors
+from mixexp.errors import UserError, closest, show
+from mixexp.metrics import NAMES
+from mixexp.plan.composer import Composed
+from mixexp.plan.groups import import_options
+from mixexp.plan.plan import plan
+from mixexp.plan.space import Choices, Range, space_of
+from mixexp.plan.unknown import compose_all
+from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.one import Busy, earlier_end, execute_with_bar, planned_run
+from mixexp.sweeping.search.report import print_summary, write
+from mixexp.sweeping.search.study import FILE, Claim, Study
+from mixexp.sweeping.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides
+from mixexp.sweeping.signals import stop_on_signals
+from mixexp.sweeping.status import at_work
+from mixexp.text import in_shell
+from mixexp.training.folder import VALIDATION_COLUMNS
+from mixexp.training.reader import load_state
+from mixexp.training.session import Progress
+from mixexp.training.spec import RunConfig, RunSpec
+
+ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
+
+Compose = Callable[[Sequence[str]], Composed]
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is searched: the space without what the command line fixes, the overrides of every trial, and a run at its lower end."""
+
+    settings: Settings
+    space: Mapping[str, Range | Choices]
+    words: tuple[str, ...]
+    compose: Compose
+    lower: RunSpec
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the runs."""
+        return self.lower.folder.parent
+
+    def run(self, values: Mapping[str, Any]) -> RunSpec:
+        """The run with these values; raises UserError where it cannot be."""
+        drawn = overrides(values)
+        words = [*self.words, *drawn]
+        return dataclasses.replace(planned_run(self.compose(words), words), label=" ".join(drawn))
+
+    def about(self) -> dict[str, Any]:
+        """What makes two searches the same one, however many trials they have and however they prune."""
+        settings = self.settings.model_dump(include={"metric", "rule", "direction", "seed", "startup_trials"})
+        space = {key: held.model_dump() for key, held in self.space.items()}
+        return {"config": _without(self.lower.config.values, self.space), "settings": {**settings, "space": space}}
+
+    def describe(self) -> str:
+        """What is searched for, in lines."""
+        settings, pruner = self.settings, self.settings.pruner
+        width = max(map(len, self.space))
+        prunes = (
+            f"pruned below the median from {pruner['startup_trials']} complete trials and "
+            f"{pruner['warmup_evaluations'] + 1} evaluations on"
+            if pruner is not None
+            else "none is pruned"
+        )
+        return "\n".join(
+            [
+                f"search: {settings.trials} trials, {settings.direction} {settings.target}; {prunes}",
+                *(f"  {key:<{width}}  {held}" for key, held in self.space.items()),
+                f"  every trial: {' '.join(self.words)}",
+            ]
+        )
+
+
+def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> Search:
+    """A search from the command line's overrides and what hydra.sweeper holds; raises UserError for all that cannot run."""
+    if given["space"] == {}:
+        example = in_shell("hydra.sweeper.space.optimizer.lr={low:0.001,high:0.1,log:true}")
+        raise UserError(f"hydra.sweeper.space: it is empty, so there is nothing to search for; such as {example}")
+    errors = schema_errors(Settings, given, "hydra.sweeper")
+    if not errors and given["pruner"] is not None:
+        errors = schema_errors(Pruner, given["pruner"], "hydra.sweeper.pruner")
+    if errors:
+        raise UserError("\n".join(errors))
+    settings = Settings(**given)
+    fixed = {word.lstrip("+~").partition("=")[0] for word in words}
+    space = {key: held for key, held in space_of(settings.space).items() if key not in fixed}
+    if not space:
+        raise UserError(f"{', '.join(settings.space)}: given, so there is nothing to search for; without -m, it is one run")
+    first = {key: held.ends()[0] for key, held in space.items()}
+    tries = [first, {key: held.ends()[-1] for key, held in space.items()}]
+    tries += [{**first, key: end} for key, held in space.items() for end in held.ends()[1:-1]]
+    cells = [[*words, *overrides(values)] for values in tries]
+    planned = plan(compose_all(compose, cells), cells)
+    planned.check()
+    errors = _misfits(settings, planned.runs[0].config)
+    if errors:
+        raise UserError("\n".join(errors))
+    return Search(settings, space, tuple(words), compose, planned.runs[0])
+
+
+def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Make a search's trials until there are as many as wanted, and write its report; raises UserError, and RunsFailed where trials failed."""
+    import_options()
+    search = begin(compose, words, given)
+    with stop_on_signals() as stop:
+        study = Study(search.folder, search.about(), search.settings)
+        print(search.describe())
+        if search.lower.config.retry == "failed":
+            study.try_failed_again()
+        before = study.trials()
+        if before:
+            print(_standing(search, before))
+        with at_work(search.folder, "search"):
+            why_stopped = _TrialRunner(study, search, stop).work()
+    trials = study.trials()
+    with study.lock:  # two processes may end at the same time
+        written = write(search.folder / "report", trials, study.importances(), search.settings, search.space)
+    print("\n".join(map(str, written)))
+    best = best_of(trials, search.settings.direction)
+    command = search.run(best.values).words if best is not None else ()
+    print_summary(search.folder, trials, before, search.settings, command, why_stopped)
+
+
+def show_plan(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Print what a search would do and how far it is, without starting any trial; raises UserError where it would be refused."""
+    search = begin(compose, words, given)
+    trials = Study(search.folder, search.about(), search.settings).trials() if (search.folder / FILE).exists() else []
+    print(f"{search.describe()}\n{_standing(search, trials)}")
+    best = best_of(trials, search.settings.direction)
+    if best is not None:
+        print(f"best so far: {best.value:.4f} with {' '.join(overrides(best.values))}  {best.folder}")
+
+
+def _misfits(settings: Settings, config: RunConfig) -> list[str]:
+    """What does not go together in a search and its runs."""
+    held_out = VALIDATION_COLUMNS if config.validation else ()
+    measured = ("train_loss", "test_loss", *NAMES, *held_out)
+    errors = []
+    if settings.metric not in measured:
+        near = closest(settings.metric, (*measured, *VALIDATION_COLUMNS))
+        more = "" if held_out else f"; with validation above 0 also {', '.join(VALIDATION_COLUMNS)}"
+        errors.append(f"hydra.sweeper.metric = {settings.metric}: runs measure {', '.join(measured)}{more}.{near}")
+    elif (settings.direction == "minimize") != settings.metric.endswith("loss"):
+        better = "lower" if settings.metric.endswith("loss") else "higher"
+        errors.append(f"hydra.sweeper.direction = {settings.direction}: {settings.metric} is better the {better} it is")
+    if settings.rule == "best_validation" and not held_out:
+        errors.append("hydra.sweeper.rule = best_validation: no part is held out; it needs validation above 0")
+    unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset]
+    if config.retry == "changed":
+        errors.append("retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=... makes them anew")
+    if unused:
+        errors.append(f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works on it")
+    return errors
+
+
+def _without(config: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the settings that are searched for."""
+    left = copy.deepcopy(dict(config))
+    for key in keys:
+        *parents, name = key.split(".")
+        node = left
+        for parent in parents:
+            node = node[parent]
+        node[name] = None
+        if key in left["choices"]:
+            left["choices"][key] = None
+    return left
+
+
+def _standing(search: Search, trials: Sequence[Trial]) -> str:
+    """How many trials there are of each kind, and the time that the rest will take at most."""
+    counts = {name: sum(trial.state == name for trial in trials) for name in (*ENDS, "running")}
+    over = [trial for trial in trials if trial.over]
+    left = max(search.settings.trials - len(over), 0)
+    seconds = DurationModel.from_finished_runs(search.folder).expect(search.lower.task)
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    text = f"{search.folder}: {len(over)} of {search.settings.trials} trials over" + (f" ({', '.join(parts)})" if parts else "")
+    if left and seconds is not None:
+        text += f"; at most about {duration(seconds * left)} left in one process"
+    return text
+
+
+class _Stopped(Exception):
+    """The search ends before its last trial; the message says why."""
+
+
+class _TrialRunner:
+    """This process's part of a search: one trial after the other."""
+
+    def __init__(self, study: Study, search: Search, stop: threading.Event) -> None:
+        self._study, self._search, self._stop = study, search, stop
+        self._busy: list[Claim] = []
+
+    def work(self) -> str | None:
+        """Make trials until there are as many as the search has and all are over, those of other processes too; why it stopped before."""
+        try:
+            while True:
+                if self._stop.is_set():
+                    raise KeyboardInterrupt
+                claim = self._study.claim(self._search.settings.trials, self._search.space)
+                if claim is not None:
+                    self._make(claim)
+                elif self._busy or self._study.others():
+                    self._stop.wait(ELSEWHERE_SECONDS)
+                    again, self._busy = self._busy, []
+                    for claim in again:
+                        self._make(claim)
+                else:
+                    return None
+        except _Stopped as stopped:
+            return str(stopped)
+
+    def _make(self, claim: Claim) -> None:
+        """Train a trial's run unless it is over, and tell the study what came of it, and the user in a line."""
+        try:
+            run = self._search.run(claim.values)
+        except UserError as error:
+            return self._fail(claim, " ".join(overrides(claim.values)), str(error))
+        claim.trial.set_user_attr("run", run.folder.name)
+        before = earlier_end(run, again=())
+        if before is not None and not before.over:
+            return self._fail(claim, run.label, f"failed before, {before.problem}", run)
+        try:
+            result = self._train(claim, run, over=before is not None)
+        except Busy:
+            self._busy.append(claim)
+            return None
+        except optuna.TrialPruned:
+            at = len(claim.reported)
+            claim.tell(TrialState.PRUNED)
+            return self._say(run.label, f"pruned at evaluation {at}, {self._search.settings.metric} {claim.reported[-1]:.4f}", run)
+        except KeyboardInterrupt:
+            claim.let_go()
+            raise
+        except Exception as error:
+            self._fail(claim, run.label, traceback.format_exception_only(error)[-1].strip(), run)
+            if isinstance(error, torch.AcceleratorError):
+                raise _Stopped("the device answers no more; the same command goes on in a new process") from None
+            return None
+        value = self._search.settings.value(load_state(run.folder).metrics)
+        if result["outcome"] != "finished" or not math.isfinite(value):
+            claim.tell(TrialState.PRUNED, seconds=result["seconds"], diverged=True)
+            return self._say(run.label, "diverged", run)
+        claim.tell(TrialState.COMPLETE, value, seconds=result["seconds"])
+        best = best_of(self._study.trials(), self._search.settings.direction)
+        return self._say(run.label, f"{self._search.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s", run)
+
+    def _fail(self, claim: Claim, label: str, problem: str, run: RunSpec | None = None) -> None:
+        claim.tell(TrialState.FAIL, problem=problem)
+        self._say(label, f"FAILED {problem.splitlines()[-1]}", run)
+        if self._search.lower.config.fail_fast:
+            raise _Stopped("the search stopped at the first failure (fail_fast)")
+
+    def _train(self, claim: Claim, run: RunSpec, over: bool) -> dict[str, Any]:
+        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint. over: it is over already."""
+        metrics, size = run.folder / "metrics.csv", -1
+
+        def look(last: bool) -> None:
+            claim.report(load_state(run.folder).metrics.get(self._search.settings.metric, ()))
+            if not last and claim.hopeless():
+                raise optuna.TrialPruned
+
+        def advance(progress: Progress) -> None:
+            nonlocal size
+            if size != (size := metrics.stat().st_size):
+                look(progress.step == progress.steps)
+
+        if not over:
+            look(last=False)
+        result = execute_with_bar(run, self._stop, advance, disable=None, leave=False)
+        look(last=True)
+        return result
+
+    def _say(self, label: str, text: str, run: RunSpec | None) -> None:
+        over = sum(trial.over for trial in self._study.trials())
+        show(f"[{over}/{self._search.settings.trials}] {label}: {text}  {run.folder.name if run is not None else ''}".rstrip())

@@ -1,0 +1,221 @@
+"""The state of folders again and again, until nothing in them is running or waiting: `mixexp status --watch`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING
+
+from mixexp.errors import UserError, closest
+from mixexp.files import Stamp, stamp
+from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.signals import handled
+from mixexp.sweeping.status import PlannedRun, Plans, RunStatus, State, counts, known_runs, read_plans, scan, totals
+from mixexp.text import one_line, printable
+from mixexp.training.folder import headline
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+Block = tuple[str, Sequence[RunStatus]]
+"""What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
+
+URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.CHANGED, State.MISSING)
+"""The order in which a screen too small for all shows them."""
+SECONDS = 2
+BAR, LABEL = 16, 10
+"""Columns of a bar, and of a label at the least."""
+_NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
+
+
+class Watched:
+    """A folder looked at again and again; what is over or has failed is read once, and again only when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.durations, self.plans = folder, DurationModel(), Plans({})
+        self.runs: list[RunStatus] = []
+        self._ended: dict[str, tuple[Stamp, RunStatus]] = {}
+
+    def scan(self) -> list[RunStatus]:
+        """The state of its runs, those planned first; none where there is nothing yet."""
+        self.plans = read_plans(self.folder)  # before its runs: what is at work then may end meanwhile
+        self.runs = []
+        with contextlib.suppress(OSError):  # the folder is no more, or cannot be looked into
+            self.runs = [self._status(run) for run in known_runs(self.folder, self.plans)]
+        return self.runs
+
+    def _status(self, run: PlannedRun) -> RunStatus:
+        folder = self.folder / run.name
+        if not folder.is_dir():
+            self._ended.pop(run.name, None)
+            return RunStatus(run, State.MISSING)
+        ends, known = stamp(folder / "error.txt") + stamp(folder / "result.json"), self._ended.get(run.name)
+        if known is not None and known[0] == ends:
+            return replace(known[1], run=run)  # a plan made since may know its label
+        (status,) = scan(self.folder, [run])
+        if status.state in (State.DONE, State.DIVERGED, State.FAILED):
+            self._ended[run.name] = (ends, status)
+        if status.state is State.DONE:
+            self.durations.observe(run.task, status.seconds)
+        return status
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody works on any of its runs, and something has been there."""
+        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
+        return bool(self.runs) and not (self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs))
+
+    def total(self) -> str:
+        """One line on all of its runs."""
+        if self.runs:
+            return totals(self.folder, self.runs, self.durations, self.plans.slots)
+        beside = [path.name for path in self.folder.absolute().parent.glob("*") if path.is_dir() and path != self.folder.absolute()]
+        return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
+
+    def remarks(self) -> list[str]:
+        """What is left undone in the folder, where nobody works any more."""
+        left = sum(status.state.to_do for status in self.runs)
+        them = "it" if left == 1 else "them"
+        idle = [f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on with {them}"]
+        return idle * bool(left) + self.plans.remarks({status.run.name for status in self.runs})
+
+
+def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
+    """What follows --watch among words, SECONDS where nothing does, None without it; and the other words. Raises UserError."""
+    text, rest, waiting = None, [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--watch":
+            text = str(SECONDS)
+            others = [other for other in (*rest, *waiting[1:]) if not other.startswith("-")]
+            if waiting and (_NUMBER.fullmatch(waiting[0]) or (others and _no_folder(waiting[0]))):
+                text = waiting.pop(0)
+        elif word.startswith("--watch="):
+            text = word.partition("=")[2]
+        elif word.startswith("-"):
+            raise UserError(f"status: {word}: no such option; there is --watch [SECONDS].{closest(word, ['--watch'])}")
+        else:
+            rest.append(word)
+    if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
+        raise UserError(f"status: --watch {text}: needs a number of seconds from 0.1 to 86400")
+    return None if text is None else float(text), rest
+
+
+def _no_folder(word: str) -> bool:
+    """Whether a word after --watch is neither an option nor a folder, nor looks like one that is yet to be made."""
+    return not word.startswith("-") and "/" not in word and not Path(word).exists()
+
+
+def watch(folders: Sequence[Path], seconds: float) -> None:
+    """Show how far the runs are, every so many seconds, until nobody works on any, or Ctrl-C.
+
+    A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there is waited for.
+    """
+    watched = [Watched(folder) for folder in folders]
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    with handled(lambda number, _: sys.exit(128 + number), "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
+        with _screen() if terminal else contextlib.nullcontext(_log()) as show:
+            while True:
+                for folder in watched:
+                    folder.scan()
+                show(watched)
+                if all(folder.is_over for folder in watched):
+                    break
+                sleep(seconds)
+        for line in (line for folder in watched for line in folder.remarks()):
+            print(printable(line), flush=True)
+
+
+@contextlib.contextmanager
+def _screen() -> Iterator[Callable[[Sequence[Watched]], None]]:
+    """A function that draws folders on the terminal's other screen; the last picture stays on the usual one."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console, blocks = Console(), []
+
+    def picture() -> Group:  # also asked for every second in a thread of Live's, since the terminal may have another size
+        return frame(blocks, console.height)
+
+    def show(watched: Sequence[Watched]) -> None:
+        blocks[:] = [block(folder) for folder in watched]
+        live.refresh()
+
+    try:
+        with Live(console=console, screen=True, refresh_per_second=1, get_renderable=picture) as live:
+            yield show
+    finally:
+        console.print(picture())
+
+
+def _log() -> Callable[[Sequence[Watched]], None]:
+    """A function that prints, to a file or a pipe, the runs that have changed and the totals, when anything has."""
+    printed: dict[Watched, set[str]] = {}
+
+    def show(watched: Sequence[Watched]) -> None:
+        for folder in watched:
+            lines = ["  ".join([one.run.name, one.state, one.run.label, one.detail]).rstrip() for one in folder.runs]
+            lines.append(folder.total())
+            if new := [line for line in lines if line not in printed.get(folder, ())]:
+                print("\n".join(map(printable, dict.fromkeys([*new, lines[-1]]))), flush=True)
+            printed[folder] = set(lines)
+
+    return show
+
+
+def block(folder: Watched) -> Block:
+    """What there is to draw of a folder, the running and failed runs first."""
+    runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
+    return folder.total(), [replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs]
+
+
+def frame(blocks: Sequence[Block], height: int) -> Group:
+    """What fits on a screen of so many lines: each folder's totals and as many of its runs as there is room for."""
+    from rich.console import Group
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    def words(text: str) -> Text:
+        return Text(printable(text), no_wrap=True, overflow="ellipsis")
+
+    lines: list[Text | Table] = []
+    for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
+        shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
+        # a long label gives way to what is said of the run
+        label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
+        table = Table.grid(Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0))
+        for one in shown:
+            table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
+        parts = [words(total), table] if shown else [words(total)]
+        if len(shown) < len(runs):
+            parts.append(words(f"... and {counts(runs[len(shown) :])}"))
+        lines += parts[:most]
+    return Group(*lines)
+
+
+def _progress(folder: Path, status: RunStatus) -> str:
+    """A running run's bar, its last figures and how long ago they were."""
+    filled = math.floor(BAR * status.fraction)
+    bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {status.fraction:4.0%}"
+    written = stamp(folder / status.run.name / "metrics.csv")
+    if not status.last or not written:
+        return f"{bar}  no evaluation yet"
+    names = ("accuracy",) if "accuracy" in status.last else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
+    return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written[0] / 1e9, 0))} ago"
+
+
+def _shared(needed: Sequence[int], height: int) -> list[int]:
+    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others leave."""
+    given = [0] * len(needed)
+    order = sorted(range(len(needed)), key=lambda place: needed[place])
+    for done, place in enumerate(order):
+        given[place] = min(needed[place], (height - sum(given)) // (len(order) - done))
+    return given

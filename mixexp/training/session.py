@@ -1,0 +1,150 @@
+"""A run while it trains: its folder, its clock and its checkpoints. The loop owns the step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mixexp.optimizer import load_state
+from mixexp.training.checkpoint import Checkpoint
+from mixexp.training.folder import RunFolder, environment, own_git
+from mixexp.training.spec import RunConfig
+from mixexp.training.weights import WEIGHTS
+
+DESCRIBED = ("inputs", "classes", "train_counts")
+"""Facts of environment.json that are kept beside weights: without them nobody can use these."""
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    step: int
+    steps: int
+    accuracy: float | None
+
+
+class Session:
+    """One run's record and progress, from the checkpoint that it goes on from to its result.
+
+    steps: of the whole run. made_by: what must be the same for a checkpoint to be used. stateful: by name, what a step changes, which a
+    checkpoint holds and resuming sets. step: how many are done; diverged: whether a loss is no number, after which no state is kept;
+    the loop sets both.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        steps: int,
+        made_by: Mapping[str, Any],
+        stateful: Mapping[str, nn.Module | Optimizer | Tensor],
+    ) -> None:
+        self.folder, self.steps = folder, steps
+        self.step = 0
+        self.diverged = False
+        self._config, self._stateful = config, stateful
+        self._checkpoint = Checkpoint(folder.path / "checkpoint.pt", made_by, config.checkpoint_seconds)
+        self._rows: list[Mapping[str, float]] = []
+        self._probed: Mapping[str, str] = {}
+        self._seconds, self._started = 0.0, 0.0
+        self._described: dict[str, Any] = {}
+
+    def resume(
+        self, same_so_far: Callable[[int, int], bool], warm_starts: Iterable[Path] = (), probed: bool = True
+    ) -> None:
+        """Go on from where an earlier attempt stopped or a shorter run ended, if there is such a state.
+
+        same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says, what this one
+        does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run are this one's too.
+        """
+        home = self.folder.path
+        for path in (home, *warm_starts):
+            saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == home else lambda _: None)
+            if saved is not None and same_so_far(saved["steps"], saved["step"]):
+                self.step, self._seconds, self._rows = saved["step"], saved["seconds"], saved["rows"]
+                if path == home or probed:
+                    self._probed = saved["probed"]
+                after = f", where {path.name} ended" if path != home else ""
+                self.folder.note(f"goes on at step {self.step:,} of {self.steps:,}{after}")
+                for name, part in self._stateful.items():
+                    if isinstance(part, Tensor):
+                        part.copy_(saved[name])
+                    elif isinstance(part, Optimizer):
+                        load_state(part, saved[name])
+                    else:
+                        part.load_state_dict(saved[name])
+                break
+
+    def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
+        """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
+        self._described = {key: facts[key] for key in DESCRIBED if key in facts}
+        if self.step == 0:
+            (self.folder.path / WEIGHTS).unlink(missing_ok=True)
+        about = environment(**facts, **_own(self._config), continued_at_step=self.step, steps=self.steps)
+        self.folder.start(self._config.values, about, columns, self._rows, self._probed)
+        self._started = time.perf_counter() - self._seconds
+
+    @property
+    def evaluated(self) -> int:
+        """The step of the last evaluation, 0 before the first."""
+        return int(self.folder.rows[-1]["step"]) if self.folder.rows else 0
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Write an evaluation's row, and keep the weights where it is the best so far and these are asked for."""
+        best = max((earlier["val_accuracy"] for earlier in self.folder.rows if "val_accuracy" in earlier), default=-1.0)
+        self.folder.append({**row, "seconds": round(self._elapsed(), 3)})
+        if self._config.keep == "best" and not self.diverged and row["val_accuracy"] > best:
+            self._save_weights()
+
+    def turn(self) -> Iterator[Progress]:
+        """Yield how far the run is, with a checkpoint before where one is due; closed here, the run leaves one."""
+        if self.step < self.steps and self._checkpoint.due():
+            self._save()
+        try:
+            yield Progress(self.step, self.steps, self.folder.rows[-1].get("accuracy") if self.folder.rows else None)
+        except GeneratorExit:
+            if self.step < self.steps:
+                try:
+                    self._save()
+                except OSError as error:  # a full disk makes no failure of a stop: the checkpoint before stays
+                    self.folder.note(f"no checkpoint at step {self.step:,}: {error}")
+            raise
+
+    def finish(self, **facts: Any) -> None:
+        """Write the result, and keep the final state and weights where that is asked for; a diverged run keeps neither."""
+        keeps = self._config.keep_checkpoint and not self.diverged
+        if keeps:
+            self._save()
+        if self.diverged or self._config.keep == "none":
+            (self.folder.path / WEIGHTS).unlink(missing_ok=True)
+        elif self._config.keep == "last":
+            self._save_weights()
+        outcome = "diverged" if self.diverged else "finished"
+        self.folder.finish(outcome, self._elapsed(), steps=self.step, **facts)
+        if not keeps:
+            self._checkpoint.path.unlink(missing_ok=True)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _save_weights(self) -> None:
+        states = {name: part.state_dict() for name, part in self._stateful.items() if isinstance(part, nn.Module)}
+        self._checkpoint.write(self.folder.path / WEIGHTS, {"step": self.step, **self._described, **states})
+
+    def _save(self) -> None:
+        record = {"step": self.step, "steps": self.steps, "rows": self.folder.rows, "probed": self.folder.probed}
+        states = {
+            name: part if isinstance(part, Tensor) else part.state_dict() for name, part in self._stateful.items()
+        }
+        self._checkpoint.save({**record, "seconds": self._elapsed(), **states})
+
+
+def _own(config: RunConfig) -> dict[str, Any]:
+    """The facts for environment.json about code of the user's own; none where a run has no such code."""
+    files = {name: source.files for name, source in config.own_sources.items()}
+    return {"own_code": config.own_code, "own_git": own_git(files)} if files else {}

@@ -1,0 +1,186 @@
+"""What a run is, typed and frozen: its settings with their ranges, the options of its groups, and its place in a plan."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from mixexp.build import build
+from mixexp.build.own_code import Source, sources
+from mixexp.training.task import Task
+
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Auto = Literal["auto"]
+Text = Annotated[str, Field(min_length=1)]
+Module = Annotated[
+    str,
+    Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets"),
+]
+
+
+class Settings(BaseModel):
+    """The run's scalars: every key of config.yaml that is not a group."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[^./\\][^/\\]*$",
+            max_length=100,
+            description="the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point",
+        ),
+    ]
+    alpha: Annotated[float, Field(gt=0)]
+    seed: Natural
+    data_seed: Natural
+    epochs: Positive | None
+    steps: Positive | None
+    batch_size: Positive
+    drop_last: bool
+    validation: Annotated[float, Field(ge=0, lt=1)]
+    evaluations: Positive
+    device: Annotated[str, Field(description="auto, cpu, mps, cuda or cuda:N")]
+    precision: Literal["auto", "float32", "bfloat16"]
+    channels_last: Auto | bool
+    threads: Positive
+    runs_per_device: Auto | Positive
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    keep: Literal["none", "last", "best"]
+    keep_checkpoint: bool
+    retry: Literal["failed", "changed"] | None
+    fail_fast: bool
+    hang_minutes: Annotated[float, Field(gt=0)] | None
+    data_dir: Text
+    output_dir: Text
+    trusted_modules: list[Module]
+    table: dict[str, Any] | None
+    claims: dict[str, Any] | None
+    editions: dict[str, Any] | None
+    edition: Text | None
+    checks: dict[str, Any] | None
+    choices: dict[str, Any]
+
+
+Node = Mapping[str, Any]
+"""What a group's option makes: the class by its dotted name, `_target_`, and its arguments."""
+
+
+class RunConfig(Settings):
+    """A resolved configuration that validate has passed; equal ones are one key of a cache.
+
+    Nothing is checked again here: alpha is None where nothing refers to it.
+    """
+
+    dataset: Node
+    subset: Node
+    imbalance: Node
+    label_noise: Node
+    sampling: Node
+    augment: Node
+    model: Node
+    mix: Node
+    mix_layer: Node
+    loss: Node
+    optimizer: Node
+    schedule: Node
+    speed: Node
+    probe: Node | None
+    gan: Node | None
+    logger: Node | None
+    _values: dict[str, Any] = PrivateAttr()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration with these values."""
+        config = cls.model_construct(**values)
+        config._values = dict(values)
+        return config
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values as config.yaml has them."""
+        return dict(self._values)
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Modules of the user's own that a `_target_` may name."""
+        return tuple(self.trusted_modules)
+
+    @property
+    def own_sources(self) -> dict[str, Source]:
+        """The source of every module of the user's own that one of its classes comes from, as this process has imported it."""
+        return sources(self._values, self.trusted)
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The hashes of these, by the modules' names."""
+        return {name: source.digest for name, source in self.own_sources.items()}
+
+    def replace(self, **values: Any) -> Self:
+        """The same with other values."""
+        return self.of({**self._values, **values})
+
+    def part(self, *names: str) -> Self:
+        """These of its values alone, and what builds their objects: what a result depends on, for a cache."""
+        return self.of({name: self._values[name] for name in (*names, "trusted_modules")})
+
+    def build(self, group: str, **given: Any) -> Any:
+        """The object that the option of a group makes; given: arguments that the program supplies."""
+        return build(self._values[group], self.trusted, **given)
+
+    def build_optimizer(self, parameters: list[Any]) -> Any:
+        """The optimizer of these parameters; an own class calls them `parameters`, torch's call them `params`."""
+        return self.build("optimizer", parameters=parameters, params=parameters)
+
+    @functools.cached_property
+    def _key(self) -> str:
+        return json.dumps(_sorted(self._values))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunConfig) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def _sorted(value: Any) -> Any:
+    """The value with its mappings in the order of their keys' texts; a table's published numbers may have numbers beside texts for keys."""
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function of a RunConfig see these of its values alone, and keep its results; further arguments have to be hashable."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        kept = functools.lru_cache(maxsize=1024)(function)
+        return functools.wraps(function)(lambda config, *arguments: kept(config.part(*names), *arguments))
+
+    return decorate
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpec:
+    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
+
+    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in their budget
+    alone. words: the overrides of the first of its cells.
+    """
+
+    config: RunConfig
+    folder: Path
+    differs_from_experiment: dict[str, list[Any]]
+    differs_from_edition: dict[str, list[Any]] | None
+    label: str
+    task: Task
+    family: str
+    words: tuple[str, ...]
