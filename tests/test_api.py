@@ -124,6 +124,18 @@ def test_a_run_is_the_commands_own(tmp_path: Path) -> None:
     assert load_run(done.folder).last == done.last and 0 < done.last["accuracy"] <= 1
 
 
+def test_a_mistake_is_one_error_without_those_of_libraries() -> None:
+    with pytest.raises(mixexp.UserError) as raised:
+        mixexp.run(jobs=1)
+    assert raised.value.__suppress_context__ and raised.value.__cause__ is None
+
+
+def test_an_axis_may_be_an_array() -> None:
+    from mixexp.api.start import _axis
+
+    assert _axis(np.arange(3)) == _axis(torch.arange(3)) == _axis(range(3)) == "0,1,2" and _axis(np.array([0.5, 1])) == "0.5,1.0"
+
+
 def test_a_run_leaves_torch_as_it_was() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
@@ -148,7 +160,13 @@ def test_a_run_leaves_torch_as_it_was() -> None:
         (lambda: mixexp.sweep(mix=["none", "mixpu"]), "mixup"),
         (lambda: mixexp.sweep(seed=[]), "empty list"),
         (lambda: mixexp.sweep(seed=[0, 1], batch_size=0), "batch_size = 0"),
+        (lambda: mixexp.sweep(seed={0, 1}), "an axis is a list, a tuple, a range or an array, not a set"),
+        (lambda: mixexp.run(5), "overrides are texts"),
+        (lambda: mixexp.run("-m", "seed=0,1"), "a sweep mixexp.sweep"),
         (lambda: mixexp.runs("nowhere"), "nowhere is no folder"),
+        (lambda: mixexp.runs(3), "the name of a folder is needed"),
+        (lambda: mixexp.report(3), "a run or the name of a folder is needed"),
+        (lambda: mixexp.load(None), "a run or the name of a folder is needed"),
         (lambda: mixexp.report([]), "no run"),
         (lambda: mixexp.load("nowhere"), "no folder of a run"),
     ],
@@ -227,7 +245,8 @@ def test_frames_of_unfinished_runs_have_gaps(swept: Any, tmp_path: Path) -> None
     frame = together.to_pandas()
     assert frame["outcome"].iloc[-1] == "failed" and frame["problem"].iloc[-1] == "RuntimeError: no luck" and np.isnan(frame["accuracy"].iloc[-1])
     assert len(together.metrics()) == 4
-    assert mixexp.Runs([]).to_pandas().empty and mixexp.Runs([]).metrics().empty
+    nothing = mixexp.Runs([])
+    assert nothing.to_pandas().empty and "outcome" in nothing.to_pandas() and nothing.metrics().empty and nothing._repr_html_() == "<p>no run</p>"
 
 
 def test_failed_runs_of_a_sweep_are_said_and_the_others_kept(tmp_path: Path) -> None:
@@ -313,11 +332,16 @@ def test_a_network_reproduces_its_runs_own_accuracy() -> None:
 
 def test_a_report_is_written_from_runs_and_from_folders(swept: Any, tmp_path: Path) -> None:
     page = mixexp.report(swept, out=tmp_path / "report", baseline="none")
+    assert "4 of 4 runs have a result" in (page.parent / "table.md").read_text()
     assert page == tmp_path / "report" / "report.html" and page.is_file() and (page.parent / "table.md").is_file()
     assert mixexp.report(str(swept[0].folder.parent), out=tmp_path / "other").is_file()
+    page = mixexp.report(swept.where(mix="mixup"), out=tmp_path / "some")
+    assert "2 of 2 runs have a result" in (page.parent / "table.md").read_text()
+    with pytest.raises(mixexp.UserError, match="2 of the 5 runs of their folder, whose own report would be overwritten; say out="):
+        mixexp.report(swept.where(mix="mixup"))
     (tmp_path / "own.yaml").write_text("metric: macro_f1\ntitle: In a file\n")
     for table, title in (({"metric": "macro_f1", "title": "In Python"}, "In Python"), (tmp_path / "own.yaml", "In a file")):
         page = mixexp.report(swept, out=tmp_path / "changed", table=table)
         assert title in (page.parent / "table.md").read_text()
     with pytest.raises(mixexp.UserError, match="Did you mean 'metric'"):
-        mixexp.report(swept, table={"metrik": "macro_f1"})
+        mixexp.report(swept, out=tmp_path / "wrong", table={"metrik": "macro_f1"})

@@ -177,6 +177,31 @@ def test_an_export_without_the_data_set_is_compared_on_random_inputs(photos: Pat
     assert code == 0 and "on random inputs, as the data set is not here" in said and (folder / "model.pt").is_file()
 
 
+def test_a_file_that_is_there_stays(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(photos / "run", tmp_path / "run"))
+    picture = Path(shutil.copy(photos / "photos" / "red" / "03.png", tmp_path / "red.png"))
+    before = {path: path.read_bytes() for path in (folder / "weights.pt", picture)}
+    for words in (
+        ("export", folder, "--to", "torchscript", "--out", folder / "weights.pt"),
+        ("predict", folder, picture, "--out", picture),
+        ("export", folder, "--to", "onnx", "--out", "."),
+        ("predict", folder, picture, "--out", tmp_path / "nowhere" / "p.csv"),
+    ):
+        code, said = command(capsys, *words)
+        assert code == 2 and "--out" in said and "Traceback" not in said, said
+    assert before == {path: path.read_bytes() for path in before}
+    for _ in range(2):  # its own kind of file is replaced
+        assert command(capsys, "predict", folder, picture, "--out", tmp_path / "p.csv")[0] == 0
+
+
+def test_folders_that_links_lead_to_again_count_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pics" / "sub").mkdir(parents=True)
+    shutil.copy(photos / "photos" / "red" / "03.png", tmp_path / "pics")
+    (tmp_path / "pics" / "sub" / "loop").symlink_to("..")
+    code, said = command(capsys, "predict", photos / "run", tmp_path / "pics")
+    assert code == 0 and said.count(".png") == 1
+
+
 def test_an_unknown_format_names_the_nearest(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = command(capsys, "export", photos / "run", "--to", "safetensor")
     assert code == 2 and "Did you mean 'safetensors'?" in said

@@ -91,6 +91,25 @@ def test_the_best_weights_survive_a_stop_before_and_after_them(stop: int, tmp_pa
     assert all(torch.equal(ours.model.state_dict()[name], values) for name, values in theirs.model.state_dict().items())
 
 
+def test_the_best_weights_are_never_those_of_another_run_or_setting(tmp_path: Path) -> None:
+    """A shorter run's evaluations, or those of an attempt that kept none, count only with their weights."""
+    words = (*BEST, "keep_checkpoint=true", "schedule=constant")
+    shorter = trained(tmp_path / "shorter", *words, "epochs=12").path
+    config = RunConfig.of(config_of(*words, "epochs=15"))
+    notes: list[str] = []
+    for _ in train(config, RunFolder(tmp_path / "longer", notes.append), {}, [shorter]):
+        pass
+    rows = rows_of(tmp_path / "longer")
+    assert load_trained(tmp_path / "longer").model.step == max(rows, key=lambda row: row["val_accuracy"])["step"]
+    stopped(tmp_path / "changed", config.replace(keep="none"), 105)
+    for _ in train(config, RunFolder(tmp_path / "changed", notes.append), {}):
+        pass
+    assert load_trained(tmp_path / "changed").model.step == load_trained(tmp_path / "longer").model.step
+    (tmp_path / "longer" / "weights.pt").unlink()
+    with pytest.raises(UserError, match="kept no weights"):
+        load_trained(tmp_path / "longer")
+
+
 def test_nothing_is_kept_unasked_and_an_earlier_attempts_weights_go(tmp_path: Path) -> None:
     folder = trained(tmp_path / "run", "epochs=1").path
     assert not (folder / "weights.pt").exists()
@@ -193,6 +212,20 @@ def test_preprocess_takes_paths_pictures_arrays_and_tensors_alike(kept: Path) ->
     torch.testing.assert_close(preprocess(images[0]), parts.normalize(images)[0])
     array = images[0].movedim(0, -1).numpy()
     assert torch.equal(preprocess(array), preprocess(images[0]))
+
+
+def test_a_picture_turns_as_its_file_does_and_one_that_lost_its_range_is_refused(kept: Path, tmp_path: Path) -> None:
+    preprocess = load_trained(kept).preprocess
+    with Image.open(kept.parent / "photos" / "red" / "3.png") as picture:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as turned:
+        assert torch.equal(preprocess(turned), preprocess(tmp_path / "turned.png"))
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(tmp_path / "deep.png")
+    with Image.open(tmp_path / "deep.png") as deep, pytest.raises(UserError, match="give the path of the file"):
+        preprocess(deep)
+    assert preprocess(tmp_path / "deep.png").shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("item", [3, torch.zeros(3, 8, 9, dtype=torch.uint8), torch.zeros(3, 8, 8), np.zeros((8, 8), np.uint8)])

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+HEAD = ("name", "folder", "outcome", "problem")
+FACTS = ("steps_done", "seconds", "started", "device", "device_name", "commit", "dirty")
+"""Columns of a frame of runs before and after settings and figures."""
+
+
 class Runs(Sequence[Run]):
     """Some runs, in the order of their folders; a slice of it, and what `where` leaves of it, is one too.
 
@@ -48,6 +53,8 @@ class Runs(Sequence[Run]):
         return f"<Runs: {counted or 'none'}; differ in {', '.join(self.varying()) or 'nothing'}>"
 
     def _repr_html_(self) -> str:
+        if not self:
+            return "<p>no run</p>"
         frame = self.to_pandas()
         figures = [name for run in self for name in run.last]
         return frame[["outcome", *self.varying(), *dict.fromkeys(figures)]].to_html()
@@ -89,7 +96,9 @@ class Runs(Sequence[Run]):
         """
         import pandas as pd
 
-        rows = [{"name": run.config.get("name"), "folder": str(run.folder), "outcome": run.outcome, "problem": run.problem} for run in self]
+        if not self:
+            return pd.DataFrame(columns=[*HEAD, *FACTS], index=pd.Index([], name="run"))
+        rows = [dict(zip(HEAD, (run.config.get("name"), str(run.folder), run.outcome, run.problem), strict=True)) for run in self]
         settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if _told(key)} for run in self]
         index = pd.Index([run.folder.name for run in self], name="run")
         # the columns' order is the first run's; one that a later run alone has comes after
@@ -126,15 +135,8 @@ def _hashable(value: Any) -> Any:
 def _facts(run: Run) -> dict[str, Any]:
     about = run.environment
     git = about.get("git") if isinstance(about.get("git"), Mapping) else {}
-    return {
-        "steps_done": run.result.get("steps"),
-        "seconds": run.result.get("seconds"),
-        "started": about.get("started"),
-        "device": about.get("device"),
-        "device_name": about.get("device_name"),
-        "commit": git.get("commit"),
-        "dirty": git.get("dirty"),
-    }
+    values = (run.result.get("steps"), run.result.get("seconds"), *map(about.get, ("started", "device", "device_name")), *map(git.get, ("commit", "dirty")))
+    return dict(zip(FACTS, values, strict=True))
 
 
 def runs(*folders: str | Path) -> Runs:
@@ -148,6 +150,8 @@ def runs(*folders: str | Path) -> Runs:
     >>> mixexp.runs("outputs/one").to_pandas()[["mix", "outcome"]].values.tolist()
     [['mixup', 'finished']]
     """
+    if strange := [folder for folder in folders if not isinstance(folder, str | Path)]:
+        raise UserError(f"runs({strange[0]!r}): the name of a folder is needed")
     paths = [Path(folder).expanduser() for folder in folders or (outputs(),)]
     if missing := [str(path) for path in paths if not path.is_dir()]:
         beside = [other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()]

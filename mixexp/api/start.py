@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 import mixexp
 from mixexp.api.runs import Runs, runs
@@ -20,10 +21,25 @@ from mixexp.text import in_hydra
 from mixexp.training.reader import Run, load_run
 
 Folder = str | Path
+F = TypeVar("F", bound=Callable[..., Any])
 STOP_SECONDS = 60
 """How long a sweep that is stopped has for its checkpoints."""
 
 
+def plain_errors(function: F) -> F:
+    """The function with its UserErrors alone, without the errors of libraries that they explain."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except UserError as error:
+            raise error from None
+
+    return cast(F, called)
+
+
+@plain_errors
 def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Run:
     """One run in this process, as `mixexp OVERRIDES` makes it: trained, or taken from its folder where it is over already.
 
@@ -37,7 +53,7 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
     >>> done.outcome, 0 < done.last["accuracy"] < 1
     ('finished', True)
     """
-    words = [*overrides, *(f"{key}={in_hydra(value)}" for key, value in settings.items())]
+    words = [*_words("run", overrides), *(f"{key}={in_hydra(value)}" for key, value in settings.items())]
     from mixexp.plan.compose import composing
     from mixexp.sweeping.one import make, planned_run
 
@@ -47,6 +63,7 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
     return load_run(planned.folder)
 
 
+@plain_errors
 def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Runs:
     """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; what was finished before is not made again.
 
@@ -60,7 +77,7 @@ def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) ->
     >>> mixexp.sweep(mix=["none", "mixup"], seed=range(2), epochs=1)
     <Runs: 4 finished; differ in mix, seed>
     """
-    words = [*overrides, *(f"{key}={_axis(value)}" for key, value in settings.items())]
+    words = [*_words("sweep", overrides), *(f"{key}={_axis(value)}" for key, value in settings.items())]
     from mixexp.plan.compose import compose, is_sweep
 
     folders = folders_of(config_dir)
@@ -71,8 +88,20 @@ def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) ->
     return _of_last_plan(folder, began)
 
 
+def _words(name: str, overrides: Sequence[Any]) -> Sequence[str]:
+    """The overrides; raises UserError for what is none."""
+    for word in overrides:
+        if not isinstance(word, str) or word.startswith("-"):
+            raise UserError(f"{name}({word!r}): overrides are texts such as \"mix=mixup\"; a folder of options is config_dir=, and a sweep mixexp.sweep")
+    return overrides
+
+
 def _axis(value: Any) -> str:
     """A keyword's value in a sweep: a list, tuple or range is an axis."""
+    if hasattr(value, "tolist"):  # an array of numpy or torch
+        value = value.tolist()
+    if isinstance(value, set | frozenset | Iterator):
+        raise UserError(f"sweep: an axis is a list, a tuple, a range or an array, not a {type(value).__name__}, whose order or length nobody knows")
     if not isinstance(value, list | tuple | range):
         return in_hydra(value)
     if not len(value):
@@ -88,6 +117,15 @@ def folders_of(config_dir: Folder | None) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"config_dir = {folder}: there is no such folder")
     return [folder]
+
+
+def folder_of(name: str, run: Any) -> Path:
+    """The folder of a run, or the one that is named; raises UserError for what is neither."""
+    if isinstance(run, Run):
+        return run.folder
+    if not isinstance(run, str | Path):
+        raise UserError(f"{name}({run!r}): a run or the name of a folder is needed")
+    return Path(run).expanduser()
 
 
 @contextlib.contextmanager
@@ -133,12 +171,15 @@ def _command(words: Sequence[str]) -> None:
     except BaseException:
         process.terminate()  # which stops it as Ctrl-C does, with checkpoints
         try:
+            for line in process.stdout:
+                sys.stdout.write(line)
             process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        except BaseException:  # a second Ctrl-C, or it hangs
             process.kill()
-        raise
-    finally:
         reading.join(1)
+        sys.stderr.write("".join(errors))
+        raise
+    reading.join(1)
     if code:
         kind = RunsFailed if code == RunsFailed.exit_code else UserError
         raise kind("".join(errors).strip().removeprefix("mixexp: ") or f"the sweep's process ended with {code}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixexp.api.start import folders_of
+from mixexp.api.start import folder_of, folders_of, plain_errors
 from mixexp.inference.trained import Trained, load_trained
 from mixexp.training.reader import Run
 
 
+@plain_errors
 def load(run: Run | str | Path, device: str = "cpu", config_dir: str | Path | None = None) -> Trained:
     """The network of a finished run that kept its weights (keep=last or best): model, preprocess, classes.
 
@@ -27,4 +28,4 @@ def load(run: Run | str | Path, device: str = "cpu", config_dir: str | Path | No
     from mixexp.plan.compose import own_options
 
     with own_options(folders_of(config_dir)):
-        return load_trained(run.folder if isinstance(run, Run) else Path(run).expanduser(), device)
+        return load_trained(folder_of("load", run), device)

@@ -12,6 +12,7 @@ from mixexp.inference.export import FORMATS, export, inputs_to_compare
 from mixexp.inference.predict import COLUMNS, as_text, files_of, predict, records
 from mixexp.inference.trained import load_trained
 from mixexp.training.data import load
+from mixexp.training.folder import FILES
 from mixexp.training.reader import trained_config
 
 COMPARED = 64
@@ -25,6 +26,8 @@ def predict_command(words: list[str]) -> None:
     parser.add_argument("file", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this CSV file too")
     arguments = parser.parse_args(words)
+    if arguments.out:
+        _check_out("predict", arguments.out, ".csv")
     trained = load_trained(arguments.run)
     if not trained.preprocess.suffixes:
         raise UserError(f"predict {arguments.run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come from no files; mixexp.load in Python takes them as tensors")
@@ -46,15 +49,24 @@ def export_command(words: list[str]) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where it goes (default: model.onnx and the like in the run's folder)")
     arguments = parser.parse_args(words)
+    path = arguments.out or arguments.run / f"model{FORMATS[arguments.to].suffix}"
+    _check_out("export", path, FORMATS[arguments.to].suffix)
     trained = load_trained(arguments.run)
     config = trained_config(arguments.run)
     try:
         images = load(config["dataset"], tuple(config["trusted_modules"]))[1].test_images[:COMPARED]
     except UserError:
         images = None
-    path = arguments.out or arguments.run / f"model{FORMATS[arguments.to].suffix}"
     difference = export(trained, arguments.to, path, inputs_to_compare(trained, images))
     on = "random inputs, as the data set is not here" if images is None else f"{len(images)} test images"
     show(f"{path}: on {on} its scores differ from the network's by {difference:.1g} at most, relative to the largest")
     inputs = trained.preprocess.inputs
     show(f"inputs: float32 [N, {', '.join(map(str, inputs.shape))}], (x / {inputs.unit} - mean) / std, mean {inputs.mean}, std {inputs.std}")
+
+
+def _check_out(command: str, path: Path, suffix: str) -> None:
+    """Raise UserError where a file cannot be written, or would take the place of another kind of file or of one of a run's own."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise UserError(f"{command} --out {path}: the name of a file in a folder that is there is needed")
+    if path.exists() and (path.suffix != suffix or path.name in FILES):
+        raise UserError(f"{command} --out {path}: there is a file of another kind, which stays; take another name, such as {path.stem}_new{suffix}")

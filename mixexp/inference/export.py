@@ -47,6 +47,8 @@ def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
     with atomically(path) as partial:
         try:
             chosen.write(trained, partial, images[:2], description(trained))
+        except OSError:
+            raise
         except Exception as error:  # what torch's exporters raise is theirs
             first = (str(error).splitlines() or [""])[0]
             raise UserError(f"export --to {name}: torch cannot express this network in it ({type(error).__name__}: {first})") from error

@@ -34,7 +34,7 @@ def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(_below(path, suffixes))
+            inside = sorted(_below(path, suffixes, set()))
             if not inside:
                 raise UserError(f"predict {path}: the folder has no file that ends with {', '.join(sorted(suffixes))}")
             files += inside
@@ -48,10 +48,14 @@ def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
     return files
 
 
-def _below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _below(folder: Path, suffixes: frozenset[str], seen: set[Path]) -> Iterator[Path]:
+    """The files at any depth below a folder; a folder that links lead to again counts once."""
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
     for path in visible(folder):
         if path.is_dir():
-            yield from _below(path, suffixes)
+            yield from _below(path, suffixes, seen)
         elif path.suffix.lower() in suffixes:
             yield path
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from mixexp.dataset import Dataset
@@ -18,12 +18,15 @@ from mixexp.dataset.pixels import on_white
 from mixexp.errors import UserError, note
 from mixexp.loss import Loss
 from mixexp.training.data import Normalize
+from mixexp.training.device import unknown_device
 from mixexp.training.network import Network
 from mixexp.training.reader import read_environment, trained_config
 from mixexp.training.setup import network_of, restored
 from mixexp.training.spec import RunConfig
 from mixexp.training.weights import Inputs, read_weights
 
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
+"""Modes of PIL images that have 8 bits a channel at most."""
 KEPT = ("inputs", "classes", "train_counts")
 
 
@@ -47,9 +50,10 @@ class Classifier(nn.Module):
 class Preprocess:
     """What a run's test images became before they entered its network.
 
-    Takes a path, a PIL image, an array uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N, C, H, W] in the data set's own units
-    (uint8, or float32 where the data are), and gives float32 [C, H, W] or [N, C, H, W]. Files and pictures are resized by
-    `inputs.size`; arrays and tensors have to have the shape. Raises UserError for what is none of these.
+    Takes a path, a PIL image of 8 bits, an array of a picture, uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N, C, H, W] as the data
+    set gives it: uint8, or float32 where the data are, of tables the columns as the data set has standardised them. Gives float32
+    [C, H, W] or [N, C, H, W]. Files and pictures are resized by `inputs.size`; arrays and tensors have to have the shape. Raises
+    UserError for what is none of these.
     inputs: shape, mean, std and unit, for those who write it out themselves. suffixes: endings of the files that it takes.
     """
 
@@ -73,13 +77,18 @@ class Preprocess:
         if isinstance(item, Image.Image):
             item = np.asarray(self._sized(item))
         if isinstance(item, np.ndarray):
-            item = torch.tensor(item if item.ndim != 2 else item[..., None]).movedim(-1, -3)
+            item = torch.tensor(item)
+            if self.inputs.kind == "image" and item.ndim in (2, 3):
+                item = (item if item.ndim == 3 else item[..., None]).movedim(-1, 0)
         if not isinstance(item, Tensor):
             raise UserError(f"preprocess: takes a path, a PIL image, an array or a tensor, not {type(item).__name__}")
         batch = item if item.ndim == 4 else item[None]
         wanted = torch.uint8 if self.inputs.unit == 255 else torch.float32
         if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != wanted:
-            raise UserError(f"preprocess: takes {wanted} of the shape {self.inputs.shape} (channels first), not {item.dtype} {list(item.shape)}")
+            raise UserError(
+                f"preprocess: takes {wanted} of the shape {self.inputs.shape}, channels first (an array of a picture: last), "
+                f"not, channels first, {item.dtype} {list(item.shape)}"
+            )
         normalised = self._normalize(batch)
         return normalised if item.ndim == 4 else normalised[0]
 
@@ -92,7 +101,10 @@ class Preprocess:
     def _sized(self, picture: Image.Image) -> Image.Image:
         if self.inputs.kind != "image":
             raise UserError(f"preprocess: a network for data of the kind {self.inputs.kind} takes no pictures")
+        if picture.mode not in EIGHT_BITS:
+            raise UserError(f"preprocess: a PIL image of the mode {picture.mode} has lost its file's range of values; give the path of the file")
         channels, height, width = self.inputs.shape
+        picture = ImageOps.exif_transpose(picture)
         return fitted(on_white(picture, "L" if channels == 1 else "RGB"), height, width)
 
 
@@ -106,6 +118,8 @@ class Trained(NamedTuple):
 
 def load_trained(folder: Path, device: str = "cpu") -> Trained:
     """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged weights."""
+    if problem := unknown_device(device):
+        raise UserError(problem)
     config = RunConfig.of({**trained_config(folder), "device": device, "probe": None, "logger": None})
     state = read_weights(folder)
     if (trained_by := read_environment(folder).get("own_code", config.own_code)) != config.own_code:

@@ -152,23 +152,23 @@ def given(table: Mapping[str, Any]) -> Changes:
     return Changes(table, said={key: f"table.{key}" for key in table})
 
 
-def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
+def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never written to
     """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong with them.
 
-    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts.
+    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; what is not there says nothing.
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
     problems = [f"{file}: {problem}" for problem in table_problems(table, axes=False).values()]
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
-    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words[key] is not None}
-    own |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words[axis] is not None}
+    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
+    own |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words.get(axis) is not None}
     said |= {key: f"--{key} {words[key]}" for key in own}
     problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
-        for text in words[flag]:
+        for text in words.get(flag, ()):
             try:
                 parsed.append(parse(text))
             except ValueError as error:
@@ -179,10 +179,10 @@ def read(file: Path | None, words: Mapping[str, Any]) -> Changes:
         own["order"] = {**(table.get("order") or {}), **dict(order)}
         said["order"] = f"--order {' --order '.join(words['order'])}"
     parts = [f"{file} ({', '.join(table)})"] if table else []
-    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words[name]))]
+    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words.get(name)))]
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
-    return Changes({**table, **own}, figures, words["note"], where, said, remark)
+    return Changes({**table, **own}, figures, words.get("note", ()), where, said, remark)
 
 
 def _table_of(file: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def write_report(
     wrote: Callable[[Path], None] = lambda path: None,
     options: Sequence[Path] | None = None,
     changes: Changes = NOTHING,
+    only: Collection[Path] | None = None,
 ) -> list[Path]:
     """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables first, the page last.
 
@@ -50,7 +51,7 @@ def write_report(
     ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
     baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer. ``options``: the
     folders with the files of experiments, which describe their tables and state their claims; None for the program's. ``changes``: what the
-    reader has otherwise in the tables.
+    reader has otherwise in the tables. ``only``: the folders, resolved, of the runs to take; None for all.
     Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that no run allows, and
     for folders in different places without ``out``.
     """
@@ -61,6 +62,8 @@ def write_report(
         raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
     options = options or [CONF]
     all_runs, remarks = gather(directories, options)
+    if only is not None:
+        all_runs = [run for run in all_runs if run.folder.resolve() in only]
     runs, selection = changes.selected(all_runs)
     runs = [changes.over(run) for run in runs]
     home, name_of_all = out or common(directories) / "report", common(directories).resolve().name

@@ -189,7 +189,8 @@ def trained_config(folder: Path) -> dict[str, Any]:
         failed = (folder / "error.txt").exists()
         state = f"has the outcome {one_line(str(outcome))[:40]}" if ended else "failed" if failed else "is not finished"
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
-    if not any((folder / name).is_file() for name in ("weights.pt", "checkpoint.pt")):
+    holders = ("weights.pt",) if config.get("keep") == "best" else ("weights.pt", "checkpoint.pt")
+    if not any((folder / name).is_file() for name in holders):
         raise UserError(f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this folder")
     # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
     return {**dict.fromkeys(OPTIONAL_KEYS), "keep": "none", **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}

@@ -14,7 +14,7 @@ from mixexp.optimizer import load_state
 from mixexp.training.checkpoint import Checkpoint
 from mixexp.training.folder import RunFolder, environment, own_git
 from mixexp.training.spec import RunConfig
-from mixexp.training.weights import WEIGHTS
+from mixexp.training.weights import WEIGHTS, read_weights
 
 DESCRIBED = ("inputs", "classes", "train_counts")
 """Facts of environment.json that are kept beside weights: without them nobody can use these."""
@@ -65,7 +65,7 @@ class Session:
         home = self.folder.path
         for path in (home, *warm_starts):
             saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == home else lambda _: None)
-            if saved is not None and same_so_far(saved["steps"], saved["step"]):
+            if saved is not None and same_so_far(saved["steps"], saved["step"]) and self._has_best_of(path, saved["rows"]):
                 self.step, self._seconds, self._rows = saved["step"], saved["seconds"], saved["rows"]
                 if path == home or probed:
                     self._probed = saved["probed"]
@@ -79,6 +79,14 @@ class Session:
                     else:
                         part.load_state_dict(saved[name])
                 break
+
+    def _has_best_of(self, path: Path, rows: Sequence[Mapping[str, float]]) -> bool:
+        """Whether the best weights of the evaluations so far, where they are asked for, are this run's already."""
+        accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
+        if self._config.keep != "best" or not accuracies:
+            return True
+        kept = path == self.folder.path and (path / WEIGHTS).is_file() and read_weights(path)["step"]
+        return kept == rows[accuracies.index(max(accuracies))]["step"]
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
