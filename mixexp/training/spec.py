@@ -33,7 +33,7 @@ class Settings(BaseModel):
     name: Annotated[
         str,
         Field(
-            pattern=r"^[^./\\][^/\\]*$",
+            pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$",
             max_length=100,
             description="the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point",
         ),
