@@ -7,6 +7,7 @@ import copy
 import csv
 import functools
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import Any
 
 import hydra
 import numpy as np
+import pytest
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from scipy.io import wavfile
 
+from mixexp import cli
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
@@ -71,6 +75,36 @@ def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int =
         for k in range(count):
             wave = 10 ** rng.uniform(-2, 0) * np.sin(2 * np.pi * (300 * (n + 1) * time + rng.random()))
             wavfile.write(folder / f"tone{n}" / f"{k:02d}.wav", sample_rate, np.rint(32000 * wave).astype(np.int16))
+
+
+def write_pictures(folder: Path) -> None:
+    """Twenty pictures of 30×20 pixels in each of two class folders, blue and red."""
+    rng = np.random.default_rng(0)
+    for name, colour in (("blue", (30, 30, 220)), ("red", (220, 30, 30))):
+        (folder / name).mkdir(parents=True)
+        for k in range(20):
+            pixels = np.clip(rng.normal(colour, 20, (20, 30, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{k:02d}.png")
+
+
+def trained_on_pictures(root: Path) -> Path:
+    """The folder of a run that kept its weights, on pictures that are written to root/photos."""
+    write_pictures(root / "photos")
+    words = ("dataset=image_folder", f"dataset.folder={root / 'photos'}", "dataset.height=8", "dataset.width=8", "batch_size=8")
+    return trained(root / "run", "keep=last", "optimizer.lr=0.05", "epochs=20", *words).path
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    """The exit code of a command in this process, and what it says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["mixexp", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+    said = capsys.readouterr()
+    return code, said.out + said.err
 
 
 @functools.cache

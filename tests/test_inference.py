@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from running import trained, write_tones
+from running import command, trained, trained_on_pictures, write_tones
 from torch import nn
 
-from mixexp import cli
 from mixexp.inference import export as exporting
 from mixexp.inference.export import FORMATS, export
 from mixexp.inference.trained import load_trained
@@ -26,32 +23,10 @@ from mixexp.training.spec import RunConfig
 NETWORKS = ("small_cnn", "lenet", "vgg11", "resnet18", "mnist_cnn", "mlp")
 
 
-def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
-    """The exit code of a command, and what it says."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mixexp", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    said = capsys.readouterr()
-    return code, said.out + said.err
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Class folders of red and of blue pictures, and a run on them beside."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for name, colour in (("blue", (30, 30, 220)), ("red", (220, 30, 30))):
-        (root / "photos" / name).mkdir(parents=True)
-        for k in range(20):
-            pixels = np.clip(rng.normal(colour, 20, (20, 30, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / "photos" / name / f"{k:02d}.png")
-    words = ("dataset=image_folder", f"dataset.folder={root / 'photos'}", "dataset.height=8", "dataset.width=8", "batch_size=8", "epochs=20")
-    trained(root / "run", "keep=last", "optimizer.lr=0.05", *words)
-    return root
+    return trained_on_pictures(tmp_path_factory.mktemp("pictures")).parent
 
 
 def test_pictures_and_folders_of_them_are_predicted(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

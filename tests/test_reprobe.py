@@ -12,9 +12,7 @@ import pytest
 import torch
 import yaml
 from probes import csv_rows
-from running import trained
-
-from mixexp import cli
+from running import command, trained
 
 WORDS = ("epochs=2", "model.width=4", "keep_checkpoint=true")
 
@@ -33,15 +31,7 @@ def run(original, tmp_path) -> Path:
 
 def probe(capsys, *words: object) -> tuple[int, str]:
     """Exit code of the command, and what it says."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mixexp", "probe", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    said = capsys.readouterr()
-    return code, said.out + said.err
+    return command(capsys, "probe", *words)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

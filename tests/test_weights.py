@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from running import config_of, errors_of, sounds, trained
+from running import config_of, errors_of, sounds, trained, trained_on_pictures
 
 from mixexp.errors import UserError
 from mixexp.inference.trained import Classifier, Preprocess, load_trained
@@ -110,6 +110,25 @@ def test_the_best_weights_are_never_those_of_another_run_or_setting(tmp_path: Pa
         load_trained(tmp_path / "longer")
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_best_weights_ahead_of_their_checkpoint_are_reached_again_and_damaged_ones_start_afresh(damaged: bool, tmp_path: Path) -> None:
+    """A process that is killed leaves the checkpoint before the best evaluation and the weights after it."""
+    whole, config, folder = trained(tmp_path / "whole", *BEST).path, RunConfig.of(config_of(*BEST)), tmp_path / "run"
+    stopped(folder, config, 85)
+    before = (folder / "checkpoint.pt").read_bytes()
+    stopped(folder, config, 95)
+    (folder / "checkpoint.pt").write_bytes(before)
+    if damaged:
+        (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40])
+    notes: list[str] = []
+    for _ in train(config, RunFolder(folder, notes.append), {}):
+        pass
+    said = "the best weights so far are not kept here (keep=best); the run starts afresh" if damaged else "goes on at step 8"
+    assert any(note.startswith(said) for note in notes), notes
+    ours, theirs = load_trained(folder).model, load_trained(whole).model
+    assert ours.step == theirs.step and all(torch.equal(ours.state_dict()[name], values) for name, values in theirs.state_dict().items())
+
+
 def test_nothing_is_kept_unasked_and_an_earlier_attempts_weights_go(tmp_path: Path) -> None:
     folder = trained(tmp_path / "run", "epochs=1").path
     assert not (folder / "weights.pt").exists()
@@ -188,20 +207,12 @@ def change(folder: Path, name: str, value: Any) -> None:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on pictures with its weights."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for name, colour in (("blue", (30, 30, 220)), ("red", (220, 30, 30))):
-        (root / "photos" / name).mkdir(parents=True)
-        for k in range(20):
-            pixels = np.clip(rng.normal(colour, 20, (20, 30, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / "photos" / name / f"{k}.png")
-    words = ("dataset=image_folder", f"dataset.folder={root / 'photos'}", "dataset.height=8", "dataset.width=8", "batch_size=8", "epochs=20")
-    return trained(root / "run", "keep=last", "optimizer.lr=0.05", *words).path
+    return trained_on_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def test_preprocess_takes_paths_pictures_arrays_and_tensors_alike(kept: Path) -> None:
     preprocess = load_trained(kept).preprocess
-    path = kept.parent / "photos" / "red" / "3.png"
+    path = kept.parent / "photos" / "red" / "03.png"
     from_path = preprocess(path)
     assert from_path.shape == (3, 8, 8) and from_path.dtype == torch.float32
     with Image.open(path) as picture:
@@ -216,7 +227,7 @@ def test_preprocess_takes_paths_pictures_arrays_and_tensors_alike(kept: Path) ->
 
 def test_a_picture_turns_as_its_file_does_and_one_that_lost_its_range_is_refused(kept: Path, tmp_path: Path) -> None:
     preprocess = load_trained(kept).preprocess
-    with Image.open(kept.parent / "photos" / "red" / "3.png") as picture:
+    with Image.open(kept.parent / "photos" / "red" / "03.png") as picture:
         exif = Image.Exif()
         exif[0x0112] = 6
         picture.save(tmp_path / "turned.png", exif=exif)
@@ -244,6 +255,6 @@ def test_a_network_of_tables_takes_no_files(tmp_path: Path) -> None:
 def test_the_classifier_is_an_ordinary_module(kept: Path) -> None:
     model, preprocess, classes = load_trained(kept)
     assert isinstance(model, Classifier) and classes == ("blue", "red")
-    inputs = torch.stack([preprocess(kept.parent / "photos" / name / "0.png") for name in classes])
+    inputs = torch.stack([preprocess(kept.parent / "photos" / name / "00.png") for name in classes])
     assert model(inputs).argmax(1).tolist() == [0, 1]
     assert sum(p.numel() for p in model.parameters()) == json.loads((kept / "environment.json").read_text())["parameters"]

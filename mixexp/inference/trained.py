@@ -23,11 +23,10 @@ from mixexp.training.network import Network
 from mixexp.training.reader import read_environment, trained_config
 from mixexp.training.setup import network_of, restored
 from mixexp.training.spec import RunConfig
-from mixexp.training.weights import Inputs, read_weights
+from mixexp.training.weights import DESCRIBED, Inputs, read_weights
 
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
 """Modes of PIL images that have 8 bits a channel at most."""
-KEPT = ("inputs", "classes", "train_counts")
 
 
 class Classifier(nn.Module):
@@ -126,7 +125,7 @@ def load_trained(folder: Path, device: str = "cpu") -> Trained:
         note(f"{folder}: code of your own has changed since it was trained ({', '.join(trained_by)}); its weights are put into what there is now")
     if "network" not in state:
         raise UserError(f"{folder}: its run trained no classifier")
-    if any(name not in state for name in KEPT):  # a checkpoint.pt, beside which the data set has to be asked
+    if any(name not in state for name in DESCRIBED):  # a checkpoint.pt, beside which the data set has to be asked
         parts = restored(folder, config)
         state = {**state, "inputs": parts.input_format().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
     inputs = Inputs.of_record(state["inputs"])

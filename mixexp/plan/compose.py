@@ -49,7 +49,6 @@ def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterato
             yield composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
 
 
-
 @contextlib.contextmanager
 def own_options(typed: Sequence[Path]) -> Iterator[list[Path]]:
     """Inside, Hydra finds options in all of the user's folders, those typed and those of mixexp.yaml, which it gives.

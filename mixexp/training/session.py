@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mixexp.errors import UserError
 from mixexp.optimizer import load_state
 from mixexp.training.checkpoint import Checkpoint
 from mixexp.training.folder import RunFolder, environment, own_git
 from mixexp.training.spec import RunConfig
-from mixexp.training.weights import WEIGHTS, read_weights
-
-DESCRIBED = ("inputs", "classes", "train_counts")
-"""Facts of environment.json that are kept beside weights: without them nobody can use these."""
+from mixexp.training.weights import DESCRIBED, WEIGHTS, read_weights
 
 
 class Progress(NamedTuple):
@@ -85,8 +83,16 @@ class Session:
         accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
         if self._config.keep != "best" or not accuracies:
             return True
-        kept = path == self.folder.path and (path / WEIGHTS).is_file() and read_weights(path)["step"]
-        return kept == rows[accuracies.index(max(accuracies))]["step"]
+        if path == self.folder.path:
+            try:
+                kept = read_weights(path)["step"] if (path / WEIGHTS).is_file() else None
+            except UserError:  # cut or damaged
+                kept = None
+            # one that is later than the checkpoint will be reached again
+            if kept is not None and (kept == rows[accuracies.index(max(accuracies))]["step"] or kept > rows[-1]["step"]):
+                return True
+            self.folder.note("the best weights so far are not kept here (keep=best); the run starts afresh")
+        return False
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""

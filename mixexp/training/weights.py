@@ -13,6 +13,8 @@ from mixexp.training.checkpoint import State, read, reason_of
 WEIGHTS = "weights.pt"
 FILES = (WEIGHTS, "checkpoint.pt")
 """Files of a run's folder that hold weights, the first that is there counts."""
+DESCRIBED = ("inputs", "classes", "train_counts")
+"""Facts of environment.json that are kept beside weights: without them nobody can use these."""
 
 
 @dataclass(frozen=True)
