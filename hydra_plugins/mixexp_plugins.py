@@ -163,5 +163,8 @@ class SearchSweeper(BasicSweeper):
         if searched:
             settings["space"] = {**settings["space"], **searched}
         compose = composer(self.hydra_context.config_loader, self.config)
-        search = show_plan if isinstance(self.launcher, PlanLauncher) else run_search
-        search(compose, arguments, settings)
+        if isinstance(self.launcher, PlanLauncher):
+            return show_plan(compose, arguments, settings)
+        from mixexp.reporting.search import write_search
+
+        run_search(compose, arguments, settings, write_search)

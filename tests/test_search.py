@@ -31,15 +31,15 @@ from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.compose import explained
 from mixexp.plan.composer import Composer
 from mixexp.plan.overrides import loaded_groups
-from mixexp.plan.space import DIGITS, Range, rounded, space_of
+from mixexp.plan.space import space_of
+from mixexp.reporting.search import history, importance, slices, write_search
 from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
+from mixexp.spec.search import Range, Settings, Trial, best_of
 from mixexp.sweeping.one import single
 from mixexp.sweeping.search import search as searching
-from mixexp.sweeping.search.report import history, importance, slices
 from mixexp.sweeping.search.search import run_search, show_plan
-from mixexp.sweeping.search.study import Study
-from mixexp.sweeping.search.trial import Settings, Trial, best_of
+from mixexp.sweeping.search.study import DIGITS, Study, rounded
 from mixexp.sweeping.status import status
 from mixexp.training.reader import load_runs
 
@@ -83,7 +83,7 @@ def searched(folder: Path, *words: str, **changes: Any) -> RunsFailed | None:
     """How a search on the digits fails, None where it does not."""
     with composing() as compose:
         try:
-            return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes})
+            return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes}, write_search)
         except RunsFailed as failure:
             return failure
 

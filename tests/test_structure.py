@@ -84,7 +84,7 @@ def test_imports_go_one_way(path):
         elif here != there and here not in ("__init__", "training") and there != "reporting":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "reporting":
-            assert here in ("api", "cli") or path.parts[-2:] == ("search", "report.py"), f"{here} imports {name}"
+            assert here in ("api", "cli"), f"{here} imports {name}"
 
 
 def test_only_the_games_own_modules_look_at_its_option():

@@ -11,6 +11,7 @@ import hydra
 from omegaconf import OmegaConf
 from test_search import composing
 
+from mixexp.reporting.search import write_search
 from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
 from mixexp.sweeping.search.search import run_search
@@ -30,7 +31,7 @@ def test_the_search_for_the_affinity_loss_leaves_hopeless_settings(tmp_path: Pat
     assert set(given["space"]) == {"loss.margin", "loss.sigma", "loss.centres", "optimizer.lr"}
     given |= {"trials": TRIALS, "startup_trials": 4, "pruner": {"startup_trials": 3, "warmup_evaluations": 2}}
     with composing() as compose:
-        assert run_search(compose, [*WORDS, f"output_dir={tmp_path}"], given) is None
+        assert run_search(compose, [*WORDS, f"output_dir={tmp_path}"], given, write_search) is None
 
     sweep = tmp_path / "affinity_search"
     with (sweep / "report" / "trials.csv").open(newline="") as file:

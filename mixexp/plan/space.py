@@ -5,92 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.settings import NOT_SCIENTIFIC
+from mixexp.spec.search import Choices, Range
 from mixexp.text import in_shell
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
-    from optuna.distributions import BaseDistribution
-
-DIGITS = 4
-"""Significant digits of a drawn number: enough for any setting, few enough for a command line."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-
-
-class Range(_Strict):
-    """Numbers from low to high, both included, even or even in their logarithm; with a step, whole numbers from low on."""
-
-    low: int | float
-    high: int | float
-    log: bool = False
-    step: int | None = Field(default=None, gt=0)
-
-    def problem(self) -> str:
-        """The error of it as a whole; empty when there is none."""
-        if self.low >= self.high:
-            return f"low = {self.low:g} has to be below high = {self.high:g}"
-        if self.log and self.low <= 0:
-            return f"low = {self.low:g} has no logarithm"
-        if self.step is not None and (self.log or not isinstance(self.low, int) or not isinstance(self.high, int)):
-            return "a step is for whole numbers, low and high among them, and goes without log"
-        return ""
-
-    def distribution(self) -> BaseDistribution:
-        """The same for Optuna."""
-        from optuna.distributions import FloatDistribution, IntDistribution
-
-        if self.step is not None:
-            return IntDistribution(self.low, self.high, step=self.step)
-        return FloatDistribution(self.low, self.high, log=self.log)
-
-    def ends(self) -> tuple[Any, ...]:
-        """Values to try whether runs take what is in the range."""
-        return (self.low, self.high) if self.step is not None else (float(self.low), float(self.high))
-
-    def holds(self, value: Any) -> bool:
-        """True if the value could be drawn."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high and (self.step is None or (value - self.low) % self.step == 0)
-
-    def __str__(self) -> str:
-        if self.step is None:
-            return f"{self.low:g} ... {self.high:g}{', even in its logarithm' if self.log else ''}"
-        return f"{self.low} ... {self.high}, whole numbers{f', every {self.step}' if self.step > 1 else ''}"
-
-
-class Choices(_Strict):
-    """One of some values."""
-
-    choices: list[bool | int | float | str | None] = Field(min_length=2)
-
-    def problem(self) -> str:
-        """The error of it as a whole; empty when there is none."""
-        return f"{self.choices} has a choice twice" if len({repr(choice) for choice in self.choices}) < len(self.choices) else ""
-
-    def distribution(self) -> BaseDistribution:
-        """The same for Optuna."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self.choices)
-
-    def ends(self) -> tuple[Any, ...]:
-        """Values to try whether runs take them: all."""
-        return tuple(self.choices)
-
-    def holds(self, value: Any) -> bool:
-        """True if the value is one of them."""
-        return value in self.choices
-
-    def __str__(self) -> str:
-        return " or ".join("null" if choice is None else str(choice) for choice in self.choices)
-
 
 PARTS = (*Range.model_fields, *Choices.model_fields)
 """What a setting of a space has: a range these but the last, or choices the last."""
@@ -163,8 +85,3 @@ def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
     if errors:
         raise UserError("\n".join(errors))
     return space
-
-
-def rounded(value: float, low: float, high: float) -> float:
-    """A number in a range with DIGITS significant digits, or the end that it would pass."""
-    return min(max(float(f"{value:.{DIGITS}g}"), low), high)

@@ -25,13 +25,13 @@ from mixexp.metrics import NAMES
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.plan import plan
-from mixexp.plan.space import Choices, Range, space_of
+from mixexp.plan.space import space_of
 from mixexp.plan.unknown import compose_all
+from mixexp.spec.search import ENDS, Choices, Pruner, Range, Settings, Trial, best_of, overrides
 from mixexp.sweeping.estimate import DurationModel, duration
 from mixexp.sweeping.one import Busy, earlier_end, execute_with_bar, planned_run
-from mixexp.sweeping.search.report import print_summary, write
 from mixexp.sweeping.search.study import FILE, Claim, Study
-from mixexp.sweeping.search.trial import ENDS, Pruner, Settings, Trial, best_of, overrides
+from mixexp.sweeping.search.summary import print_summary
 from mixexp.sweeping.signals import stop_on_signals
 from mixexp.sweeping.status import at_work
 from mixexp.text import in_shell
@@ -43,6 +43,8 @@ from mixexp.training.spec import RunConfig, RunSpec
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
 
 Compose = Callable[[Sequence[str]], Composed]
+WriteReport = Callable[[Path, Sequence[Trial], Mapping[str, float], Settings, Mapping[str, Range | Choices]], list[Path]]
+"""Writes a report of trials, the settings' importances, the search's settings and its space into a folder; the files' paths."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,12 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
     return Search(settings, space, tuple(words), compose, planned.runs[0])
 
 
-def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Make a search's trials until there are as many as wanted, and write its report; raises UserError, and RunsFailed where trials failed."""
+def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any], write: WriteReport) -> None:
+    """Make a search's trials until there are as many as wanted, and write its report.
+
+    write: what writes the report, given by the command, so that the search knows nothing of figures. Raises UserError, and RunsFailed
+    where trials failed.
+    """
     import_options()
     search = begin(compose, words, given)
     with stop_on_signals() as stop:

@@ -19,11 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mixexp.errors import UserError
 from mixexp.plan.identity import differences, run_id
-from mixexp.plan.space import Choices, Range, rounded
-from mixexp.sweeping.search.trial import Settings, Trial
+from mixexp.spec.search import Choices, Range, Settings, Trial
 
 FILE, NAME = "study.log", "search"
 LOCKS = ".search"
+DIGITS = 4
+"""Significant digits of a drawn number: enough for any setting, few enough for a command line."""
 AGAIN = "again"
 """A trial's attribute: the number of the one that it takes the place of, with the same values."""
 
@@ -220,3 +221,8 @@ def _cut_unfinished_line(path: Path) -> None:
         whole = text.rfind(b"\n") + 1
         if whole < len(text):
             file.truncate(whole)
+
+
+def rounded(value: float, low: float, high: float) -> float:
+    """A number in a range with DIGITS significant digits, or the end that it would pass."""
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)

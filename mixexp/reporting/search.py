@@ -1,9 +1,7 @@
-"""What a search leaves beside its runs: trials.csv, the figures of its course, and the command that trains the best again."""
+"""The report of a search: trials.csv, and figures of its course, of the settings it drew and of what made a difference."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -13,46 +11,15 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixexp.errors import RunsFailed, show
 from mixexp.files import write_atomically
-from mixexp.plan.options import user_folders
-from mixexp.plan.space import Choices, Range
 from mixexp.reporting.csv_files import as_csv
 from mixexp.reporting.figures import save
 from mixexp.reporting.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
 from mixexp.spec.grid import as_override
-from mixexp.sweeping.one import failures_of
-from mixexp.sweeping.search.trial import ENDS, Settings, Trial, best_of, overrides
+from mixexp.spec.search import Choices, Range, Settings, Trial, best_of
 
 
-def print_summary(
-    folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
-) -> None:
-    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where trials failed."""
-    counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
-    print(
-        f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
-        f"({sum(trial.over for trial in before)} of them before)"
-    )
-    best = best_of(trials, settings.direction)
-    if best is not None:
-        folders, _ = user_folders(sys.argv[1:])
-        show(
-            f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
-            "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
-            f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
-        )
-    failed = [(trial.folder or "-", " ".join(overrides(trial.values)), trial.problem) for trial in trials if trial.state == "failed"]
-    lines = []
-    if failed:
-        lines += [*failures_of("trials", len(trials), failed), "retry=failed tries them again"]
-    if why_stopped is not None:
-        lines.append(why_stopped)
-    if lines:
-        raise RunsFailed("\n".join(lines))
-
-
-def write(
+def write_search(
     folder: Path, trials: Sequence[Trial], importances: Mapping[str, float], settings: Settings, space: Mapping[str, Range | Choices]
 ) -> list[Path]:
     """Write trials.csv and the figures that there is something to draw for; their paths."""
