@@ -184,7 +184,7 @@ def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_
 def test_without_its_table_an_experiment_is_shown_by_the_settings_that_differ(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
     (conf / "experiment" / "mine.yaml").write_text("name: mine\n")
-    assert head_of(made(runs, conf=conf)) == ["setting", "accuracy"]
+    assert head_of(made(runs, conf=conf)) == ["training images", "mixup", "none"]
 
 
 def test_reproduce_takes_the_file_of_today_and_what_is_typed(tmp_path):
@@ -212,15 +212,15 @@ def sweep(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "head", "rows"),
     [
-        (["--rows", "mix", "--columns", "subset.n"], ["mix", "100", "500"], ["bc", "mixup", "none"]),
-        (["--columns", "mix"], ["subset.n", "bc", "mixup", "none"], ["100", "500"]),
-        (["--rows", "subset.n"], ["subset.n", "bc", "mixup", "none"], ["100", "500"]),
-        (["--rows", "mix", "--where", "subset.n=100"], ["mix", "accuracy"], ["bc", "mixup", "none"]),
-        (["--rows", "mix", "--order", "mix=none,mixup"], ["mix", "100", "500"], ["none", "mixup", "bc"]),
-        (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["subset.n", "none", "bc", "mixup"], ["500", "100"]),
-        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mix", "accuracy"], ["bc", "none"]),
+        (["--rows", "mix", "--columns", "subset.n"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
+        (["--columns", "mix"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
+        (["--rows", "subset.n"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
+        (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--order", "mix=none,mixup"], ["mixing", "100", "500"], ["none", "mixup", "bc"]),
+        (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
+        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy"], ["bc", "none"]),
         (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
-        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mix", "100", "500"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -287,7 +287,7 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--rows", "mxi"], "--rows mxi: no run has a value of 'mxi'. Did you mean 'mix'? The runs differ in mix, alpha, subset.n."),
         (["--columns", "subset.m"], "--columns subset.m: no run has a value of 'subset.m'. Did you mean 'subset.n'?"),
         (["--order", "mix"], "--order mix: it needs a name and values, as in mix=none,mixup"),
-        (["--order", "mxi=none", "--rows", "mix"], "--order mxi=none: mxi: it is neither rows nor columns. There are rows, mix, columns, subset.n. Did you mean 'mix'?"),
+        (["--order", "mxi=none", "--rows", "mix"], "--order mxi=none: mxi: it is neither rows nor columns. There are rows, mix, mixing, columns, subset.n, training images. Did you mean 'mixing'?"),
         (["--order", "mix=non", "--rows", "mix"], "--order mix=non: mix: there is no 'non'. Did you mean 'none'? There are bc, mixup, none."),
         (["--where", "mix"], "--where mix: it needs a name and values"),
         (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),

@@ -18,7 +18,7 @@ import mixexp
 from mixexp.api.runs import Runs, runs
 from mixexp.errors import RunsFailed, UserError
 from mixexp.text import in_hydra
-from mixexp.training.reader import Run, load_run
+from mixexp.training.reader import SWEEPS, Run, load_run
 
 Folder = str | Path
 F = TypeVar("F", bound=Callable[..., Any])
@@ -197,7 +197,6 @@ def _pass_on(stream: IO[str], message: list[str]) -> None:
 def _of_last_plan(folder: Path, began: float) -> Runs:
     """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search keeps none."""
     from mixexp.files import read_json_or_nothing
-    from mixexp.sweeping.status import SWEEPS
 
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
     about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}

@@ -12,8 +12,9 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.files import parse_yaml, read_text
+from mixexp.reporting.entries import axis_of, keys_of, label
 from mixexp.reporting.runs import varying
-from mixexp.reporting.tables import Table, keys_of, label
+from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 from mixexp.spec.experiments import types_table
 from mixexp.spec.figures import KINDS, figure_problem
@@ -163,7 +164,7 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
     own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
-    own |= {axis: {"label": words[axis], "key": words[axis]} for axis in AXES if words.get(axis) is not None}
+    own |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
     said |= {key: f"--{key} {words[key]}" for key in own}
     problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
     order, where, figures = [], [], []

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixexp.reporting.entries import label
 from mixexp.reporting.runs import grouped, once, seeds_of, unlike, unlike_pair, varying
 from mixexp.reporting.stats import holm
-from mixexp.reporting.tables import label, scored, spec_of
+from mixexp.reporting.tables import scored, spec_of
 from mixexp.reporting.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of

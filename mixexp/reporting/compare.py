@@ -12,6 +12,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
+from mixexp.reporting.entries import label, named_by, telling, usual_metric
 from mixexp.reporting.markdown import grid, plain
 from mixexp.reporting.runs import (
     BESIDE_SETTINGS,
@@ -28,7 +29,7 @@ from mixexp.reporting.runs import (
 )
 from mixexp.reporting.sheets import Sheet, chance, number, signed, span
 from mixexp.reporting.stats import LEVEL, MEAN, MEDIAN, Paired, holm, welch
-from mixexp.reporting.tables import label, named_by, numbers, telling, usual_metric, why_no_number
+from mixexp.reporting.tables import numbers, why_no_number
 from mixexp.settings import MIN_SEEDS, REPEATS, SAME_RESULT, lookup
 from mixexp.spec.table import DEFAULTS, unit
 from mixexp.training.reader import Run, everywhere, nothing_there

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from mixexp.metrics import RULES
 from mixexp.reporting import sheets
+from mixexp.reporting.entries import label
 from mixexp.reporting.markdown import heading
 from mixexp.reporting.sheets import Sheet
-from mixexp.reporting.tables import Table, label
+from mixexp.reporting.tables import Table
 from mixexp.text import sanitize
 
 ONE_COLUMN = 56

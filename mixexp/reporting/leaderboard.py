@@ -11,6 +11,7 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
+from mixexp.reporting.entries import label, named_by, telling
 from mixexp.reporting.markdown import grid, plain
 from mixexp.reporting.runs import (
     METHOD,
@@ -26,7 +27,7 @@ from mixexp.reporting.runs import (
 )
 from mixexp.reporting.sheets import Sheet, chance, number, span
 from mixexp.reporting.stats import MEAN, Interval
-from mixexp.reporting.tables import label, named_by, numbers, scored, telling, why_no_number
+from mixexp.reporting.tables import numbers, scored, why_no_number
 from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import of_metric, unit
 from mixexp.training.reader import Run

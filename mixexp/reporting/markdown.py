@@ -9,8 +9,9 @@ from typing import Any
 from mixexp.metrics import RULES
 from mixexp.reporting import claim_sheets, sheets
 from mixexp.reporting.claims import Decided
+from mixexp.reporting.entries import label
 from mixexp.reporting.sheets import Sheet
-from mixexp.reporting.tables import Table, label
+from mixexp.reporting.tables import Table
 from mixexp.text import sanitize
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup, under
@@ -120,6 +121,13 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
     return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+
+
+def uneven(run: Run) -> bool:
+    """True if training classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
+    counts = run.environment.get("train_counts")
+    whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    return whole and variance(counts) > 5 * fmean(counts)
 
 
 def implied_by_group(key: str, runs: Iterable[Run]) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixexp.metrics import RULES
+from mixexp.reporting.entries import label
 from mixexp.reporting.stats import MEAN
 from mixexp.reporting.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
-from mixexp.reporting.tables import Table, label
+from mixexp.reporting.tables import Table
 from mixexp.settings import lookup
 from mixexp.training.reader import Run
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
+from mixexp.reporting.entries import UNSET
 from mixexp.reporting.runs import seeds_of, unlike_pair
 from mixexp.reporting.stats import LEVEL, Interval, Paired, Statistic, holm
-from mixexp.reporting.tables import UNSET, Entry, Table
+from mixexp.reporting.tables import Entry, Table
 from mixexp.settings import MIN_SEEDS
 from mixexp.text import in_shell, listed
 from mixexp.training.reader import Run
@@ -94,7 +95,8 @@ def legend(cells: list[CellSummary], statistic: Statistic) -> str:
 def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     """Every comparison the table calls for, with p adjusted over all of them that could be tested.
 
-    With table.baseline, each entry of its axis against it; without one, all pairs, where there are at most MAX_PAIRWISE.
+    With table.baseline, each entry of its axis against it; without one, each of runs with mixing against that without which is else alike;
+    without that, all pairs, where there are at most MAX_PAIRWISE.
     A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
     a cell of unlike runs is left out.
     """
@@ -132,7 +134,7 @@ def baseline_problem(table: Table) -> str:
         return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
     axis = _axis(table)
     testable = any(len(members) >= MIN_SEEDS for members in table.cells.values())
-    if not name and testable and len(getattr(table, axis)) > MAX_PAIRWISE:
+    if not name and testable and len(getattr(table, axis)) > MAX_PAIRWISE and not _with_no_mixing(getattr(table, axis)):
         return f"With more than {MAX_PAIRWISE} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
     return ""
 
@@ -154,7 +156,17 @@ def _pairs(table: Table) -> tuple[str, Iterable[tuple[Entry, Entry]]]:
     entries = getattr(table, axis) if _comparable(table, axis) else []
     if name:
         return axis, [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
-    return axis, [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else []
+    matching = _with_no_mixing(entries)
+    return axis, matching or ([(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else [])
+
+
+def _with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has; empty without any."""
+    bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
+    others = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
+    settings = [{key: value for key, value in base.compared.items() if key != "mix" and value is not None} for base in bases]
+    alike = zip(bases, settings, strict=True)
+    return [(entry, base) for base, same in alike for entry in others if all(entry.compared.get(key) == value for key, value in same.items())]
 
 
 def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, tuple[Run, float]]:

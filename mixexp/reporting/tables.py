@@ -13,13 +13,13 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
-from mixexp.reporting.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, unlike, varying
+from mixexp.reporting.entries import UNSET, described_by_differences, label, sort_key, value_ranks
+from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, unlike, varying
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
 from mixexp.training.reader import Run
 
-UNSET = "–"
 LARGEST = 1e150
 """Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
@@ -116,8 +116,14 @@ class Table:
 
     @cached_property
     def rules(self) -> list[str]:
-        """The selection rules for which there is a number: best_validation only where a part was held out."""
-        return [rule for rule in RULES if any(rule in scores for scores in self.scores.values()) or rule != "best_validation"]
+        """The selection rules that say something of these runs, and the table's own.
+
+        best_validation needs a part that was held out, best a second evaluation, and the median of the last ten evaluations ten.
+        """
+        counts = [len(run.metrics.get("step", ())) for run in self.runs if run.folder in self.scores]
+        there = {rule for scores in self.scores.values() for rule in scores}
+        meaning = {"best_validation": "best_validation" in there, "best": max(counts, default=2) > 1, "median_last_10": min(counts, default=10) >= 10}
+        return [rule for rule in RULES if rule == self.rule or meaning.get(rule, True)]
 
     @cached_property
     def unlike(self) -> dict[tuple[str, str], list[str]]:
@@ -221,8 +227,8 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     rule and baseline replace those of the description.
     """
     spec, remarks = _complete(runs, title)
-    spec["baseline"] = baseline or spec["baseline"]
     rows, columns = (_entries(spec, axis, runs) for axis in ("rows", "columns"))
+    spec["baseline"] = baseline or spec["baseline"] or _no_mixing(columns) or _no_mixing(rows)
     measures = {entry.label: entry.measure for entry in (*rows, *columns) if entry.measure is not None}
     scores: dict[Path, dict[str, float]] = {}
     measured: dict[Path, dict[str, dict[str, float]]] = {}
@@ -248,8 +254,15 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         table.unmatched.extend([] if places else [run])
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
-    table.remarks.extend(_short(runs, scores))
+    if table.rule == "median_last_10":
+        table.remarks.extend(_short(runs, scores))
     return table
+
+
+def _no_mixing(entries: Sequence[Entry]) -> str | None:
+    """The row or column of runs without mixing, with which others are compared where a table names no baseline; None without just one."""
+    without = [entry.label for entry in entries if entry.compared.get("mix") == "none"]
+    return without[0] if len(without) == 1 < len(entries) and all(entry.measure is None for entry in entries) else None
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
@@ -305,11 +318,6 @@ def _differing(runs: Sequence[Run], record: str) -> str:
     return "; ".join(texts)
 
 
-def label(value: Any) -> str:
-    """A configuration value as the tables print it."""
-    return UNSET if value is None else str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
-
-
 def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     """The runs' table with defaults for what it leaves out or has wrong, and a remark for each such repair.
 
@@ -317,7 +325,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     """
     described = [run for run in runs if run.table]
     if not described:
-        return {**DEFAULTS, **_of_differences(runs, {}), "title": title}, []
+        return {**DEFAULTS, **described_by_differences(runs, {}), "title": title}, []
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
     problems = table_problems(newest.table, axes=False)
@@ -325,7 +333,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
     sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None and (value or key not in AXES)}
-    fallback = {} if all(axis in sound for axis in AXES) else _of_differences(runs, sound)
+    fallback = {} if all(axis in sound for axis in AXES) else described_by_differences(runs, sound)
     spec = {**DEFAULTS, **fallback, **sound, "title": title}
     for axis in AXES:
         key = spec[axis].get("key")
@@ -333,56 +341,6 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
             known = [name for run in described for name in flatten(run.config)]
             remarks.append(f"table.{axis}.key is {key!r}, which no run has a value for.{closest(key, known)}")
     return spec, remarks
-
-
-def _of_differences(runs: list[Run], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of every distinct setting, named by the fewest keys that tell them all apart, and of the usual metric.
-
-    given: what a table says already; an axis that it has shows its settings, and the other one those that are left.
-    """
-    known = [run for run in runs if run.config]
-    metric = given.get("metric") or usual_metric(known)
-    shown = [key for axis in AXES for key in keys_of(given.get(axis) or {})]
-    keys = [key for key in telling(known, (*CIRCUMSTANCES, *REPEATS), (*shown, *METHOD)) if key not in shown]
-    named = {named_by(run, keys) or "all runs": {key: lookup(run.config, key) for key in keys} for run in known}
-    settings = {"label": keys[0], "key": keys[0]} if len(keys) == 1 else {"label": "setting", "values": dict(sorted(named.items()))}
-    numbers = {"label": "metric", "values": {metric: {}}}
-    curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
-    axes = {"rows": settings, "columns": settings if given.get("rows") and keys else numbers}
-    return {"metric": metric, "scale": 100 if metric == "accuracy" else 1, **axes, "figures": [curves]}
-
-
-def keys_of(axis: Mapping[str, Any]) -> list[str]:
-    """The settings that rows or columns show."""
-    conditions = [key for settings in (axis.get("values") or {}).values() for key in settings]
-    return list(dict.fromkeys([*([axis["key"]] if axis.get("key") else []), *conditions]))
-
-
-def telling(runs: list[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
-    """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none to be ignored."""
-    keys: list[str] = []
-    distinct = 1
-    differing = varying(runs, ignore)
-    for key in dict.fromkeys([*(key for key in first if key in differing), *differing]):
-        # A key that the earlier ones determine (an option's own parameters) would only repeat them.
-        count = len({tuple(comparable(lookup(run.config, earlier)) for earlier in (*keys, key)) for run in runs})
-        if count > distinct:
-            keys, distinct = [*keys, key], count
-    return keys
-
-
-def named_by(run: Run, keys: Iterable[str]) -> str:
-    """A run's settings at some keys, in words; those without a value are left out where others have one."""
-    values = {key: lookup(run.config, key) for key in keys}
-    given = {key: value for key, value in values.items() if value is not None} or values
-    return ", ".join(f"{key}={label(value)}" for key, value in given.items())
-
-
-def usual_metric(runs: Iterable[Run]) -> str:
-    """Accuracy, or where runs measure none, the first figure that is no loss."""
-    columns = dict.fromkeys(name for run in runs for name in run.metrics)
-    others = [name for name in columns if name not in ("step", "epoch", "lr", "seconds") and not name.endswith("loss")]
-    return "accuracy" if "accuracy" in columns or not others else others[0]
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
@@ -410,11 +368,10 @@ def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entr
     distinct: dict[Any, Any] = {}
     for value in values:
         distinct.setdefault(comparable(value), value)
-    return [Entry(label(distinct[value]), {key: distinct[value]}) for value in sorted(distinct, key=_order)]
-
-
-def _order(value: Any) -> tuple[int, float, str]:
-    return (2, 0.0, "") if value is None else (0, value, "") if isinstance(value, float) else (1, 0.0, value)
+    places = value_ranks([run for run in runs if run.config], key)
+    of_layers = key.startswith("mix_layer")
+    ordered = sorted(distinct, key=lambda value: sort_key(value, of_layers, places.get(value, len(places))))
+    return [Entry(label(distinct[value]), {key: distinct[value]}) for value in ordered]
 
 
 def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]:
@@ -474,7 +431,7 @@ def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> st
 
 def smallest_seed(runs: Iterable[Run]) -> Run | None:
     """The run of the smallest seed, numbers before words; None without any."""
-    return min(runs, key=lambda run: [_order(run.setting(key)) for key in REPEATS], default=None)
+    return min(runs, key=lambda run: [sort_key(run.setting(key)) for key in REPEATS], default=None)
 
 
 def _pooled(table: Table) -> list[str]:

@@ -70,7 +70,8 @@ def write_report(
     tables = build_tables(runs, rule, name_of_all, baseline)
     changes.check(tables)
     rule, baseline = rule or changes.table.get("rule"), baseline or changes.table.get("baseline")
-    if rule is not None and any(table.scores for table in tables) and not any(rule in table.rules for table in tables):
+    scores = [numbers for table in tables for numbers in table.scores.values()]
+    if rule is not None and scores and not any(rule in numbers for numbers in scores):
         raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
     problems = [baseline_problem(table) for table in tables]
     if baseline is not None and all(problems):

@@ -24,10 +24,9 @@ from mixexp.files import Stamp, held, plain_name, quantity, read_json_or_nothing
 from mixexp.sweeping.estimate import DurationModel, duration
 from mixexp.text import one_line, shorten
 from mixexp.training.folder import LOCK, headline
-from mixexp.training.reader import is_run, load_state, nothing_there, read_environment
+from mixexp.training.reader import SWEEPS, is_run, load_state, nothing_there, read_environment
 from mixexp.training.task import Task
 
-SWEEPS = "sweeps"
 LONGEST = 300
 """Columns of a text from a record: a label, an error, a command."""
 MOST_SLOTS = 10_000

@@ -19,7 +19,7 @@ from typing import Any
 
 from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest
-from mixexp.files import parse_yaml, read_ends, read_json, read_text, read_yaml
+from mixexp.files import parse_yaml, read_ends, read_json, read_json_or_nothing, read_text, read_yaml
 from mixexp.settings import OPTIONAL_KEYS, comparable, flatten, lookup
 from mixexp.text import one_line
 
@@ -29,6 +29,8 @@ MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "err
 """Files of which a folder of a run has one at least."""
 BY_LABEL = "by-label"
 """The folder of links to the runs beside it."""
+SWEEPS = "sweeps"
+"""The folder of the plans of the sweeps that the runs beside it are of."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,15 @@ class Run(State):
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
         return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))
+
+
+def planned_places(folder: Path) -> dict[str, int]:
+    """The places of the runs in a folder, by their names, in the order in which its sweeps planned them; a plan that is damaged has none."""
+    plans = [read_json_or_nothing(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
+    plans.sort(key=lambda plan: str(plan.get("started") or ""))
+    listed = [plan["runs"] for plan in plans if isinstance(plan.get("runs"), list)]
+    names = dict.fromkeys(str(run.get("name")) for runs in listed for run in runs if isinstance(run, Mapping))
+    return {name: place for place, name in enumerate(names)}
 
 
 def load_run(folder: Path) -> Run:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean, variance
 from typing import Any
 
 import matplotlib as mpl
@@ -20,10 +19,10 @@ from matplotlib.figure import Figure
 from mixexp.files import atomically
 from mixexp.reporting.figures import classes, cost, lines, probes
 from mixexp.reporting.figures.style import MOST_LINES, STYLE, fonts, freeze
+from mixexp.reporting.runs import uneven
 from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.spec.figures import complete
 from mixexp.text import sanitize
-from mixexp.training.reader import Run
 
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
@@ -99,15 +98,8 @@ def standard(table: Table) -> list[dict[str, Any]]:
     kinds = {
         "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
         "confusion": {} if matrices else None,
-        "per_class": {"by": by, "each": each, **only} if matrices and any(map(_uneven, runs)) else None,
+        "per_class": {"by": by, "each": each, **only} if matrices and any(map(uneven, runs)) else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }
     return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
-
-
-def _uneven(run: Run) -> bool:
-    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
-    counts = run.environment.get("train_counts")
-    whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
-    return whole and variance(counts) > 5 * fmean(counts)

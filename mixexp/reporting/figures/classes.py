@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
 from mixexp.files import read_text
+from mixexp.reporting.entries import label
 from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
 from mixexp.reporting.figures.style import SMALL, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
 from mixexp.reporting.stats import Statistic
-from mixexp.reporting.tables import Entry, Table, label, runs_of
+from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.spec.figures import MOST_MATRICES
 from mixexp.training.reader import Run
 

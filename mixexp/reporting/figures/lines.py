@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
+from mixexp.reporting.entries import label
 from mixexp.reporting.figures import style
 from mixexp.reporting.stats import Statistic
-from mixexp.reporting.tables import Entry, Table, label, runs_of, scored, spec_of
+from mixexp.reporting.tables import Entry, Table, runs_of, scored, spec_of
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import scale, unit
 from mixexp.training.reader import Run

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
-from mixexp.reporting.tables import UNSET, Entry, Table
+from mixexp.reporting.entries import UNSET
+from mixexp.reporting.tables import Entry, Table
 from mixexp.settings import comparable
 from mixexp.text import sanitize, width
 

@@ -16,11 +16,12 @@ from markupsafe import Markup
 from mixexp.metrics import RULES
 from mixexp.reporting import claim_sheets, sheets
 from mixexp.reporting.claims import Decided
+from mixexp.reporting.entries import label
 from mixexp.reporting.latex import latex
 from mixexp.reporting.markdown import grid, heading, plain
 from mixexp.reporting.page.runlist import facts, link, listed, outcomes, run_list
 from mixexp.reporting.summary import MARK, STAR
-from mixexp.reporting.tables import Table, label
+from mixexp.reporting.tables import Table
 from mixexp.text import sanitize
 
 ASSETS = Path(__file__).parent

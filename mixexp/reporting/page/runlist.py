@@ -15,8 +15,9 @@ from mixexp.errors import UserError
 from mixexp.files import read_ends, timestamp
 from mixexp.metrics import RULES
 from mixexp.reporting import sheets
+from mixexp.reporting.entries import label
 from mixexp.reporting.runs import implied_by_group, varying
-from mixexp.reporting.tables import Table, label
+from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS
 from mixexp.spec.table import scale, unit
 from mixexp.text import sanitize

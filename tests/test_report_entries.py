@@ -1,0 +1,117 @@
+"""Rows and columns of tables that nobody described: their names, their order, and the metric of unequal classes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from test_report import cells_of, leave
+
+from mixexp.reporting.entries import paper_label, sort_key, usual_metric, value_ranks
+from mixexp.reporting.markdown import markdown
+from mixexp.reporting.tables import build_table
+from mixexp.settings import comparable
+from mixexp.training.reader import load_run, load_runs, planned_places
+
+
+def changed(folder, choices=(), environment=(), **settings):
+    """The run in a folder with other choices, settings and records."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config = {**config, **settings, "choices": {**config["choices"], **dict(choices)}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    recorded = json.loads((folder / "environment.json").read_text())
+    (folder / "environment.json").write_text(json.dumps({**recorded, **dict(environment)}))
+    return load_run(folder)
+
+
+def labels(table):
+    return [row.label for row in table.rows], [column.label for column in table.columns]
+
+
+def test_labels_are_those_of_a_paper(tmp_path):
+    run = changed(leave(tmp_path / "a", mix="mixup"), {"augment": "none", "loss": "focal"}, alpha=0.2, loss={"gamma": 2.0}, drop_last=True)
+    assert paper_label(run, ["mix", "mix_layer", "alpha"]) == "mixup, at input, α = 0.2"
+    assert paper_label(run, ["loss", "loss.gamma", "drop_last", "subset.n"]) == "focal, γ = 2.0, drop last = true, n = 500"
+    assert paper_label(run, ["augment", "epochs", "steps"]) == "no augmentation, epochs = 30", "a setting without a value says nothing"
+
+
+def test_settings_of_one_sign_are_called_by_their_keys(tmp_path):
+    run = changed(leave(tmp_path / "a"), imbalance={"n": 5})
+    assert paper_label(run, ["subset.n"]) == "n = 500"
+    assert paper_label(run, ["subset.n", "imbalance.n"]) == "subset.n = 500, imbalance.n = 5"
+
+
+def test_options_of_one_name_are_called_by_their_groups(tmp_path):
+    for name, loss, sampling in (("a", "equal", None), ("b", None, "equal"), ("c", None, None)):
+        changed(leave(tmp_path / name, table=None), {"loss": loss, "sampling": sampling})
+    assert set(labels(build_table(load_runs(tmp_path)))[0]) == {"loss=equal", "sampling=equal", "loss=–, sampling=–"}
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_words_are_in_the_order_of_the_grid_and_numbers_by_size(planned, tmp_path):
+    grid = [("none", None), ("mixup", 1.0), ("mixup", 0.2), ("bc", None)]
+    for place, (mix, alpha) in enumerate(grid):
+        started = f"2026-11-30T12:00:0{place}+0000" if not planned else "2026-11-30T12:00:00+0000"
+        changed(leave(tmp_path / f"{9 - place}", mix=mix, table=None), {"mix_layer": "input"}, {"started": started}, alpha=alpha)
+    if planned:
+        (tmp_path / "sweeps").mkdir()
+        for name, hour, runs in (("first", 11, [9, 8, 7, 6]), ("again", 12, [6, 7, 8, 9])):
+            plan = {"started": f"2026-11-30T{hour}:00:00+0000", "runs": [{"name": str(run)} for run in runs]}
+            (tmp_path / "sweeps" / f"{name}.json").write_text(json.dumps(plan))
+    assert labels(build_table(load_runs(tmp_path)))[0] == ["none", "mixup, α = 0.2", "mixup, α = 1.0", "bc"]
+
+
+def test_a_damaged_plan_has_no_order(tmp_path):
+    (tmp_path / "sweeps").mkdir()
+    for name, text in (("a", "{"), ("b", '{"runs": 3}'), ("c", '{"runs": [1, {"name": "x"}, {}]}')):
+        (tmp_path / "sweeps" / f"{name}.json").write_text(text)
+    assert planned_places(tmp_path)["x"] == 0 and planned_places(tmp_path / "nowhere") == {}
+
+
+def test_layers_are_in_the_order_of_the_network(tmp_path):
+    layers = ["final", "layer10", "random", "layer2", "input", "stem", "[layer1, layer2]"]
+    for place, layer in enumerate(layers):
+        changed(leave(tmp_path / str(place), mix="mixup"), {"mix_layer": layer})
+    ranks = value_ranks(load_runs(tmp_path), "mix_layer")
+    assert sorted(ranks, key=ranks.get) == ["input", "stem", "layer2", "layer10", "[layer1, layer2]", "final", "random"]
+
+
+def test_numbers_are_before_words_and_nothing_is_last():
+    values = [None, "b", 10.0, "a", 2.0]
+    assert sorted(values, key=lambda value: sort_key(value, place=values.index(value))) == [2.0, 10.0, "b", "a", None]
+    assert comparable("10") == 10.0
+
+
+def test_a_method_and_one_other_setting_are_columns_and_rows(tmp_path):
+    for mix in ("none", "mixup"):
+        for n in (1000, 500):
+            leave(tmp_path / f"{mix}{n}", mix=mix, n=n, table=None)
+    table = build_table(load_runs(tmp_path))
+    assert labels(table) == (["500", "1000"], ["mixup", "none"]) and table.spec["rows"]["label"] == "training images"
+    assert table.spec["baseline"] == "none"
+    (tmp_path / "none500" / "config.yaml").unlink()
+    assert labels(build_table([run for run in load_runs(tmp_path) if run.config]))[0] == ["mixup, n = 500", "mixup, n = 1000", "none, n = 1000"]
+
+
+def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
+    for mix, value in (("none", 0.5), ("mixup", 0.6)):
+        folder = leave(tmp_path / mix, mix=mix, table=None)
+        (folder / "metrics.csv").write_text(f"step,accuracy,balanced_accuracy\n1,{value},{value - 0.2}\n")
+        changed(folder, environment={"train_counts": [500, 50]})
+    runs = load_runs(tmp_path)
+    assert usual_metric(runs) == "balanced_accuracy"
+    table = build_table(runs)
+    assert cells_of(markdown(table), "as labelled") == [["mixup", "40.00 (1)", "60.00 (1)"], ["none", "30.00 (1)", "50.00 (1)"]]
+    assert labels(table)[1] == ["balanced accuracy", "accuracy"]
+    for mix in ("none", "mixup"):
+        changed(tmp_path / mix, environment={"train_counts": [51, 49]})
+    assert labels(build_table(load_runs(tmp_path)))[1] == ["accuracy"]
+
+
+def test_the_one_entry_without_mixing_is_the_baseline(tmp_path):
+    for mix in ("none", "mixup", "bc"):
+        leave(tmp_path / mix, mix=mix, table=None)
+    runs = load_runs(tmp_path)
+    assert build_table(runs).spec["baseline"] == "none" and build_table(runs, baseline="bc").spec["baseline"] == "bc"
+    assert build_table([run for run in runs if run.folder.name != "none"]).spec["baseline"] is None
