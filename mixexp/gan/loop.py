@@ -25,7 +25,7 @@ from mixexp.training.spec import RunConfig, depends_on
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
-    *("drop_last", "validation", "data_seed", "channels_last", "keep"),
+    *("drop_last", "validation", "test", "data_seed", "channels_last", "keep"),
 )
 """Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
 
@@ -61,7 +61,7 @@ def _departures(name: str, value: Any, default: Any, choices: Mapping[str, Any])
     """The settings that are not the default, as `key = value`: another option, or settings of the same one."""
     if value == default:
         return []
-    if isinstance(value, dict) and isinstance(default, dict) and value["_target_"] == default["_target_"]:
+    if isinstance(value, dict) and isinstance(default, dict) and value.get("_target_") == default.get("_target_"):
         return [word for key in value for word in _departures(f"{name}.{key}", value[key], default.get(key), choices)]
     return [f"{name} = {choices.get(name) or value}"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
-from mixexp.reporting.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, unlike, varying
+from mixexp.reporting.runs import BESIDE_SETTINGS, METHOD, data_contents, edited_modules, parts_of_test, unlike, varying
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
@@ -246,6 +246,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         for place in places:
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
+    table.remarks.extend(parts_of_test(runs))
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
     table.remarks.extend(_short(runs, scores))
