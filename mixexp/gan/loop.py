@@ -22,6 +22,7 @@ from mixexp.training.data import load
 from mixexp.training.device import execution
 from mixexp.training.loop import Loop
 from mixexp.training.spec import RunConfig, depends_on
+from mixexp.training.task import Work
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
@@ -83,8 +84,8 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 
 @depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
-def flops_of(config: RunConfig) -> float:
-    """Floating-point operations of a run's matrix products, counted on networks without memory."""
+def work(config: RunConfig) -> Work:
+    """What a game does, whose evaluations are of no images; its operations are those of matrix products, on networks without memory."""
     images = load(config.dataset, config.trusted)[1].train_images
     budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
@@ -103,7 +104,8 @@ def flops_of(config: RunConfig) -> float:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             generator(torch.zeros(game.samples, game.z_dim))
     evaluations = math.ceil(budget.steps / budget.interval)
-    return float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
+    training = float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]))
+    return Work(training, float(evaluations * counter.get_total_flops()), budget.steps, evaluations, 0, 0, len(images))
 
 
 def measured(config: RunConfig) -> Measured:
@@ -111,4 +113,4 @@ def measured(config: RunConfig) -> Measured:
     return Measured((*COLUMNS, "seconds"), FRAMES, matrices=False)
 
 
-GAME = Loop("gan", check, flops_of, play, measured, {"precision": "float32"})
+GAME = Loop("gan", check, work, play, measured, {"precision": "float32"})
