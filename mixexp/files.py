@@ -115,6 +115,23 @@ def parse_yaml(text: str) -> Any:
     return content
 
 
+def repeated_key(text: str) -> str:
+    """The first key that a mapping of a YAML text has twice, in words with both lines; of such keys YAML takes the last. Empty without."""
+    nodes, seen = [yaml.compose(text, Loader=_YAML)], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        lines: dict[tuple[str, str], int] = {}
+        for pair in node.value if isinstance(node, yaml.MappingNode) else ():
+            key, line = pair[0], pair[0].start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and lines.setdefault((key.tag, key.value), line) != line:
+                return f"line {line}: the key {key.value} is there already, in line {lines[key.tag, key.value]}"
+        nodes += [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    return ""
+
+
 def stamp(path: Path) -> Stamp:
     """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
 

@@ -38,7 +38,7 @@ class Project:
 def project_file() -> Path | None:
     """The nearest mixexp.yaml, in the working directory or above."""
     here = Path.cwd()
-    return next((folder / NAME for folder in (here, *here.parents) if os.path.isfile(folder / NAME)), None)
+    return next((folder / NAME for folder in (here, *here.parents) if os.path.lexists(folder / NAME)), None)
 
 
 def project() -> Project:
@@ -66,10 +66,14 @@ def no_folder(name: str, base: Path) -> str:
 
 
 def _read(path: Path) -> Project:
-    from mixexp.files import parse_yaml, read_text  # mixexp list starts without it
+    from mixexp.files import parse_yaml, read_text, repeated_key  # mixexp list starts without it
 
+    if not path.exists():
+        raise UserError(f"{path}: it is a link to {os.readlink(path)}, which is not there")
     try:
-        said = parse_yaml(read_text(path))
+        said = parse_yaml(text := read_text(path))
+        if problem := repeated_key(text):
+            raise UserError(f"{path}: {problem}")
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     said = {} if said is None else said

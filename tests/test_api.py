@@ -209,11 +209,18 @@ def test_a_sweep_gives_its_own_runs(swept: Any) -> None:
 
 def test_runs_are_selected_by_their_settings(swept: Any) -> None:
     assert len(swept.where(mix="mixup")) == len(swept.where(seed="1")) == 2 and len(swept.where(mix="mixup", seed=1.0)) == 1
-    assert len(swept.where(seed=[0, 1])) == 4 and len(swept.where(**{"model.width": 2})) == 4 and len(swept.where(seed=7)) == 0
+    assert len(swept.where(seed=[0, 1])) == 4 and len(swept.where(**{"model.width": 2})) == 4 and len(swept.where(seed=0, mix=["none"])) == 1
     assert len(swept.where(lambda run: run.last["accuracy"] > 2)) == 0
     with pytest.raises(mixexp.UserError, match="no run has such a setting. Did you mean 'seed'"):
         swept.where(sede=0)
-    assert len(swept.where(mix="bc").where(seed=0)) == 0, "of no run, no setting is wrong"
+    for settings, said in (
+        ({"mix": "mixpu"}, r"where\(mix='mixpu'\): no run has this value; there are none, mixup. Did you mean 'mixup'\?"),
+        ({"seed": [0, 7]}, r"where\(seed=7\): no run has this value; there are 0, 1\."),
+        ({"mix": "bc"}, r"where\(mix='bc'\): no run has this value; there are none, mixup\."),
+    ):
+        with pytest.raises(mixexp.UserError, match=said):
+            swept.where(**settings)
+    assert len(swept[:0].where(mix="bc", sede=0)) == 0, "of no run, no setting is wrong"
 
 
 def test_a_frame_has_a_row_for_each_run(swept: Any) -> None:

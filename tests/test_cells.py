@@ -523,14 +523,14 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
 def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_path, monkeypatch):
     config = config_of(*words, "model.width=2")
     typed = RunConfig.of(config)
-    assert (setup(typed).budget.steps, loop_of(typed).flops(typed)) == counted(config, RunFolder(tmp_path / "run"), monkeypatch)
+    assert (setup(typed).budget.steps, loop_of(typed).work(typed).flops) == counted(config, RunFolder(tmp_path / "run"), monkeypatch)
 
 
 @pytest.mark.parametrize("model", sorted(OPTIONS["model"]))
 def test_a_models_operations_are_those_of_its_convolutions_and_linear_layers(model):
     config = config_of(f"model={model}", "steps=10", "batch_size=10", "epochs=null")
     images = 3 * 10 * 10 + 1 * 359
-    assert loop_of(RunConfig.of(config)).flops(RunConfig.of(config)) == pytest.approx(naive_flops(config) * images)
+    assert loop_of(RunConfig.of(config)).work(RunConfig.of(config)).flops == pytest.approx(naive_flops(config) * images)
 
 
 def test_the_longest_runs_come_first():

@@ -391,7 +391,7 @@ def test_the_cost_is_that_of_the_products_by_hand():
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
     typed = RunConfig.of(config)
-    assert loop.game_budget(typed, 200).steps == 10 and loop_of(typed).flops(typed) == 10 * (5 * updated + fooled) + 2 * 50 * generator
+    assert loop.game_budget(typed, 200).steps == 10 and loop_of(typed).work(typed).flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
 
 
 def test_what_acts_alike_is_one_run():

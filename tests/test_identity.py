@@ -225,7 +225,7 @@ def test_flatten_names_every_leaf() -> None:
 
 def test_the_scientific_part_is_the_telling_leaves() -> None:
     unsaid = {name for name in OPTIONAL if RICH[name] is None}
-    unsaid |= {"model.layer_defaults", "model.dropout", "imbalance.which"}  # they came when there were runs, and are at their defaults
+    unsaid |= {"test.n", "model.layer_defaults", "model.dropout", "imbalance.which"}  # they came when there were runs, and are at their defaults
     assert {".".join(path) for path in TELLING} - unsaid == flatten(scientific(RICH)).keys()
 
 

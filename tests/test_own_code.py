@@ -143,17 +143,17 @@ def test_a_file_that_the_repository_lacks_is_an_uncommitted_change(place: Path) 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A repository with a loss of the user's own beside its folder of options, and a working directory without either."""
-    write(tmp_path / "work", my_loss=LOSS, helpers="def factor():\n    return 1\n")
-    (tmp_path / "work" / "conf" / "loss").mkdir(parents=True)
-    (tmp_path / "work" / "conf" / "loss" / "scaled.yaml").write_text("# Cross-entropy, scaled.\n_target_: my_loss.Scaled\n")
+    write(tmp_path / "methods", my_loss=LOSS, helpers="def factor():\n    return 1\n")
+    (tmp_path / "methods" / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "methods" / "conf" / "loss" / "scaled.yaml").write_text("# Cross-entropy, scaled.\n_target_: my_loss.Scaled\n")
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
-        subprocess.run(["git", *words], cwd=tmp_path / "work", check=True)
+        subprocess.run(["git", *words], cwd=tmp_path / "methods", check=True)
     (tmp_path / "elsewhere").mkdir()
     return tmp_path
 
 
 def sweep(project: Path, *words: str, plan: bool = False) -> tuple[str, str]:
-    own = ("--config-dir=../work/conf", "trusted_modules=[my_loss]", "loss=scaled", *SMALL)
+    own = ("--config-dir=../methods/conf", "trusted_modules=[my_loss]", "loss=scaled", *SMALL)
     done = mixexp("plan" if plan else "-m", *own, *words, cwd=project / "elsewhere")
     return done.stdout, done.stderr
 
@@ -176,10 +176,10 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
     first = losses(folder)
     made = [read_environment(run) for run in run_folders(folder)]
     assert all(list(one["own_code"]) == ["my_loss"] and one["own_code"] == made[0]["own_code"] for one in made)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project / "work", capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project / "methods", capture_output=True, text=True, check=True).stdout.strip()
     assert all(one["own_git"] == {"my_loss": {"commit": commit, "dirty": False}} for one in made)
 
-    write(project / "work", helpers="def factor():\n    return 2\n")
+    write(project / "methods", helpers="def factor():\n    return 2\n")
     for planned in (True, False):
         out, errors = sweep(project, "seed=0,1,2", plan=planned)
         (line,) = [line for line in out.splitlines() if line.startswith("note: ")]
@@ -214,8 +214,8 @@ def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_p
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     for name in ("my_loss", "helpers"):
-        (project / "work" / f"{name}.py").rename(project / "work" / "conf" / f"{name}.py")
-    own, cwd = ("--config-dir=../work/conf", "trusted_modules=[my_loss]"), project / "elsewhere"
+        (project / "methods" / f"{name}.py").rename(project / "methods" / "conf" / f"{name}.py")
+    own, cwd = ("--config-dir=../methods/conf", "trusted_modules=[my_loss]"), project / "elsewhere"
     start = new_mixexp if launcher == "joblib" else mixexp
     done = start("-m", *own, "loss=scaled", *SMALL, "seed=0,1", "keep_checkpoint=true", f"hydra/launcher={launcher}", cwd=cwd)
     assert "2 runs, 2 done" in done.stdout, done.stderr
@@ -225,7 +225,7 @@ def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_p
         "No module named 'my_loss' in the working directory." in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
     )
     assert "probe_training_error.csv" in mixexp("probe", str(run), "probe=training_error", *own, cwd=cwd).stdout
-    write(project / "work" / "conf", helpers="def factor():\n    return 2\n")
+    write(project / "methods" / "conf", helpers="def factor():\n    return 2\n")
     done = mixexp("probe", str(run), "probe=training_error", "--again", *own, cwd=cwd)
     assert "code of your own has changed since it was trained" in done.stderr and done.returncode == 0
 

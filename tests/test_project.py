@@ -74,6 +74,7 @@ def test_the_nearest_file_counts_alone(place: Path) -> None:
         ("output_dir:\n", "output_dir = null: needs a folder."),
         ("output_dir: pj_mixes.py\n", "output_dir = pj_mixes.py: is a file, and a folder is needed"),
         ("- conf\n", "a mapping is needed, such as config_dirs: [my_conf]; its keys are config_dirs, trusted_modules, data_dir, output_dir"),
+        ("output_dir: a\n# b\noutput_dir: c\n", "line 3: the key output_dir is there already, in line 1"),
         ("output_dir: [a\n", "cannot be read (while parsing a flow sequence"),
     ],
 )  # fmt: skip
@@ -83,6 +84,16 @@ def test_every_mistake_is_one_message_that_names_the_file(text: str, says: str, 
         project()
     line = str(refused.value)
     assert line.startswith(f"{place / 'mixexp.yaml'}: {says.format(here=place)}") and "\n" not in line
+
+
+@pytest.mark.parametrize(("kind", "says"), [("link", "it is a link to gone.yaml, which is not there"), ("folder", "cannot be read (it is a folder, not a file)")])
+def test_what_is_no_file_is_said(kind: str, says: str, place: Path) -> None:
+    path = place / "mixexp.yaml"
+    path.unlink()
+    path.symlink_to("gone.yaml") if kind == "link" else path.mkdir()
+    with pytest.raises(UserError) as refused:
+        project()
+    assert str(refused.value) == f"{path}: {says}"
 
 
 def test_all_mistakes_are_told_at_once(place: Path) -> None:

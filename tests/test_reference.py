@@ -17,14 +17,15 @@ from mixexp.plan.groups import CONTRACTS
 from mixexp.plan.options import options, settings
 from mixexp.plan.reference import option_reference, root_settings, settings_reference
 from mixexp.settings import CONF, OPTIONAL
-from mixexp.training.spec import Settings
+from mixexp.training.spec import Settings, hints_of_settings
 
 ROOT = root_settings()
 LINE = re.compile(r"^ *([\w.]+)=(.*?)(?:  .*)?$", re.MULTILINE)
 
 
 def test_every_setting_of_a_run_is_listed_and_has_a_meaning():
-    assert set(ROOT) == {*Settings.model_fields, *OPTIONAL} - {"choices"}
+    assert set(ROOT) == {*hints_of_settings(), *OPTIONAL} - {"choices"}
+    assert {key.partition(".")[0] for key in hints_of_settings()} == {*Settings.model_fields}
     listed = settings_reference([CONF])
     for key, setting in ROOT.items():
         (line,) = [line for line in listed.splitlines() if line.startswith(f"{key}=")]
@@ -34,8 +35,13 @@ def test_every_setting_of_a_run_is_listed_and_has_a_meaning():
 @pytest.mark.parametrize("key", sorted(set(ROOT) - OPTIONAL))
 def test_a_default_is_allowed_and_what_is_allowed_is_what_a_refusal_says(key):
     default = yaml.safe_load(ROOT[key].value)
-    assert not [line for line in schema_errors(Settings, {key: default}, "") if line.startswith(f"{key} = ")]
-    (refusal,) = [line for line in schema_errors(Settings, {key: [[1]]}, "") if line.startswith(f"{key} = ")]
+    outer, _, inner = key.partition(".")
+
+    def refusals(value: object) -> list[str]:
+        return [line for line in schema_errors(Settings, {outer: {inner: value} if inner else value}, "") if line.startswith(f"{key} = ")]
+
+    assert not refusals(default)
+    (refusal,) = refusals([[1]])
     assert f"needs {ROOT[key].allowed}" in refusal
 
 

@@ -144,6 +144,20 @@ def test_the_selected_runs_are_removed_and_nothing_else(said, place):
     assert {path: state for path, state in left.items() if path != own} == {path: state for path, state in kept.items() if path != own}
 
 
+def test_links_to_removed_runs_go_and_other_links_stay(said, place):
+    assert said("outputs/try", "--links")[0] == 0
+    links = place / "by-label"
+    (links / "mine").symlink_to(place.parent)
+    before = {path.name: os.readlink(path) for path in links.iterdir()}
+    assert sum(target.endswith((IDS[1], IDS[2])) for target in before.values()) == 2
+    assert said("outputs/try", "mix=mixup", "--remove", "--yes")[0] == 0
+    assert {path.name: os.readlink(path) for path in links.iterdir()} == {
+        name: target for name, target in before.items() if not target.endswith((IDS[1], IDS[2]))
+    }
+    assert said("outputs/try", "seed=0,1", "--remove", "--yes")[0] == 0
+    assert [path.name for path in links.iterdir()] == ["mine"]
+
+
 class Terminal(io.StringIO):
     """What somebody types."""
 

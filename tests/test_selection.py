@@ -73,10 +73,10 @@ def real(name: str) -> Splits:
 
 
 def choose(
-    source: Splits, subset=None, imbalance=None, label_noise=None, validation: float = 0.0, data_seed: int = 0
+    source: Splits, subset=None, imbalance=None, label_noise=None, validation: float = 0.0, data_seed: int = 0, test_n: int | None = None
 ) -> data.SelectedData:
     parts = (subset or Full(), imbalance or NoImbalance(), label_noise or NoNoise())
-    return data.select_data(source, *parts, validation, data_seed)
+    return data.select_data(source, *parts, validation, data_seed, test_n)
 
 
 # --- every option of the groups, whatever their names ---
@@ -433,14 +433,14 @@ def test_global_generators_change_nothing() -> None:
 
 def test_a_digest_sees_every_index_and_label() -> None:
     arrays = [np.arange(4), np.arange(4, 6), np.arange(3), np.array([0, 1, 0, 1])]
-    digest = data.SelectedData(*arrays).digest()
-    assert digest == data.SelectedData(*(array.copy() for array in arrays)).digest() == "b43e9a6e1aca080a"
+    digest = data.SelectedData(*arrays, test_of=0).digest()
+    assert digest == data.SelectedData(*(array.copy() for array in arrays), test_of=0).digest() == "b43e9a6e1aca080a"
     for i in range(4):
         changed = [array.copy() for array in arrays]
         changed[i][-1] += 1
-        assert data.SelectedData(*changed).digest() != digest
+        assert data.SelectedData(*changed, test_of=0).digest() != digest
     moved = [arrays[0][:3], np.array([3, 4, 5]), *arrays[2:]]
-    assert data.SelectedData(*moved).digest() != digest, "the same numbers, shared out otherwise"
+    assert data.SelectedData(*moved, test_of=0).digest() != digest, "the same numbers, shared out otherwise"
 
 
 def test_a_part_has_the_chosen_images_with_their_labels() -> None:

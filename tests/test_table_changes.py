@@ -283,6 +283,10 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--metric", "probe.by_class.recal"], "probe_by_class.csv has no column 'recal'; there are step, class, size, recall. Did you mean 'recall'?"),
         (["--metric", "probe.by_clas.recall"], "no run has the file probe_by_clas.csv; there are by_class. Did you mean 'by_class'?"),
         (["--metric", "probe.by_class"], "--metric is 'probe.by_class'; a probe's measure is probe.<file>.<column>."),
+        *((["--metric", name], f"--metric {name}: it says when or how a row of metrics.csv was made, and is no metric. There are train_loss,") for name in ("step", "epoch", "lr", "seconds")),
+        (["--figure", "against:x=mix,y=lr"], "--figure against: lr: it says when or how a row"),
+        *((["--figure", f"curves:file={name}"], f"--figure curves:file={name}: table.figures has the file {name}; a name without a folder,") for name in ("../x", "a/b", ".x")),
+        *((["--figure", f"curves:file={name}"], f"the file {name}, which a report has for something else; another name is needed.") for name in ("table", "runs", "report")),
         (["--rule", "lst"], "invalid choice: 'lst'"),
         (["--rows", "mxi"], "--rows mxi: no run has a value of 'mxi'. Did you mean 'mix'? The runs differ in mix, alpha, subset.n."),
         (["--columns", "subset.m"], "--columns subset.m: no run has a value of 'subset.m'. Did you mean 'subset.n'?"),
@@ -335,6 +339,10 @@ def test_a_word_that_no_run_allows_is_one_error(words, said, sweep, made, tmp_pa
         ({"figures": [{"file": "f", "kind": "curves", "y": "lr_"}]}, "my.yaml: table.figures, f: lr_: no run has it."),
         (["metric"], "my.yaml: it holds [metric]; a mapping with the keys of a table was expected: title, source,"),
         ("table: [", "my.yaml: cannot be read ("),
+        ("metric: accuracy\nrule: last\nmetric: error\n", "my.yaml: line 3: the key metric is there already, in line 1"),
+        ("table:\n  rows: {key: mix}\n  columns:\n    key: alpha\n    key: mix\n", "my.yaml: line 5: the key key is there already, in line 4"),
+        ("tabel: {metric: accuracy}\n", "my.yaml: it has no key 'tabel'. Did you mean 'table'?"),
+        ({"figures": [{"file": "../x", "kind": "curves"}]}, "my.yaml: table.figures has the file ../x; a name without a folder"),
     ],
     ids=str,
 )  # fmt: skip
@@ -417,3 +425,7 @@ def test_the_csv_files_have_the_order_of_the_table(sweep, made, tmp_path):
     with (tmp_path / "report" / "table.csv").open(encoding="utf-8") as file:
         columns = list(dict.fromkeys(row["column"] for row in csv.DictReader(file)))
     assert columns == ["none", "mixup", "bc"]
+
+
+def test_any_column_can_be_drawn_over_the_steps(sweep, made):
+    made(sweep, "--figure", "curves:y=[lr,seconds]")

@@ -14,7 +14,7 @@ from test_experiments import composer
 from mixexp.plan.identity import canonical
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
-from mixexp.plan.plan import _References, _table, plan, resolve
+from mixexp.plan.plan import _claims, _References, _table, plan, resolve
 from mixexp.settings import CONF
 from mixexp.training.spec import RunConfig
 
@@ -58,6 +58,9 @@ def of(more: str) -> str:
         ([of("figures: [{file: f, kind: curvs}]")], "figure f: kind is 'curvs'; against, curves, "),
         ([of("figures: [{file: f, kind: curves, yy: a}]")], "figure f: there is no key 'yy' for kind curves."),
         ([of("rows: {kye: mix}")], "table.rows has no key 'kye'."),
+        ([of("metric: lr")], "table.metric = lr: it says when or how a row of metrics.csv was made, and is no metric. There are train_loss"),
+        ([of("figures: [{file: ../f, kind: curves}]")], "table.figures has the file ../f; a name without a folder, / and : is needed"),
+        ([of("figures: [{file: runs, kind: curves}]")], "table.figures has the file runs, which a report has for something else"),
     ],
     ids=str,
 )  # fmt: skip
@@ -126,3 +129,51 @@ def test_nothing_is_trained_for_a_table_that_is_refused(tmp_path: Path):
         assert done.returncode == 2 and "table.metric = acuracy: no run has it. Did you mean 'accuracy'?" in done.stderr
         assert "in 2 of 2 cells" in done.stderr
     assert not list(tmp_path.rglob("config.yaml"))
+
+
+def claims(more: str) -> str:
+    return "++claims={a: {source: zhang2018_mixup, says: It is so., test: {higher: {mix: mixup}, lower: {mix: none}}, " + more + "}}"
+
+
+MEASURED = "++claims={a: {source: zhang2018_mixup, says: So., test: {above: 9, of: {mix: none, measure: {metric: probe.by_class.recall, where: {size: minority}}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([claims("metric: acuracy")], f"claims.a: acuracy: no run has it. Did you mean 'accuracy'? {COLUMNS}."),
+        ([claims("metric: seconds")], "claims.a: seconds: it says when or how a row of metrics.csv was made, and is no metric."),
+        ([claims("metric: val_accuracy")], "validation=0.1 gives val_loss, val_accuracy, val_macro_f1."),
+        ([MEASURED], "claims.a.test: probe.by_class.recall: no run has the file probe_by_class.csv; no run has a probe. A probe writes it"),
+        (["probe=by_class", MEASURED.replace("recall", "recal")], f"claims.a.test: probe.by_class.recal: {PROBE}"),
+        (["++checks={b: {says: So., metric: acuracy, test: {above: 9, of: {mix: none}}}}"], "checks.b: acuracy: no run has it."),
+    ],
+    ids=str,
+)
+def test_a_claim_of_what_no_run_will_have_is_refused(words, said):
+    (reason,) = refusals(tuple(words))
+    assert said in reason
+
+
+def test_a_claim_of_what_some_run_will_have_is_let_be():
+    assert refusals(("probe=by_class", MEASURED), (MEASURED,)) == []
+    assert refusals((claims("metric: val_accuracy"), "validation=0.2")) == refusals((MEASURED, "keep_checkpoint=true")) == []
+
+
+def test_the_claims_of_every_experiment_are_of_what_its_runs_measure():
+    for name in sorted(options([CONF])["experiment"]):
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cell = composer()([f"experiment={name}"])
+            config = canonical(*resolve(cell, [f"experiment={name}"]))
+            assert _claims(cell, config, [RunConfig.of(config)], _References(cell).measuring) == [], name
+
+
+def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(tmp_path: Path):
+    for word, said in (
+        ("table.metric=macro_f1", "mixexp report outputs/runs --metric macro_f1"),
+        ("table.rows.key=mix", "mixexp report outputs/runs --rows mix"),
+        ("table.decimals=1", "mixexp report outputs/runs --table FILE, which has decimals as docs/tables.md describes it"),
+    ):
+        done = mixexp("plan", word, cwd=tmp_path)
+        key = word.partition("=")[0]
+        assert done.stderr == f"mixexp: {key}: runs of no experiment have no table to change; what their report shows is said to it: {said}\n"

@@ -169,8 +169,13 @@ def remove(selected: Sequence[Run], named: Sequence[Path], yes: bool) -> None:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             show("nothing is removed")
             return
-    for run in selected:
-        _remove(run)
+    try:
+        for run in selected:
+            _remove(run)
+    finally:
+        for folder in {run.folder.parent for run in selected}:
+            if (folder / BY_LABEL).is_dir():
+                link_by_label(folder, {})  # what leads nowhere goes
     show(f"removed {what}")
 
 

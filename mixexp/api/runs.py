@@ -10,6 +10,7 @@ from mixexp.errors import UserError, closest
 from mixexp.project import outputs
 from mixexp.reporting.runs import implied_by_group, varying
 from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
+from mixexp.text import in_hydra, listed
 from mixexp.training.reader import Run, everywhere
 
 if TYPE_CHECKING:
@@ -72,17 +73,23 @@ class Runs(Sequence[Run]):
         """The runs that have all of these settings, and for which the condition holds.
 
         settings: a group's option or a setting, dotted ones as ``**{"loss.margin": 0.5}``; a list means any of its values. 1, 1.0 and
-        "1" are the same. Raises UserError for a setting that no run has.
+        "1" are the same. Raises UserError for a setting or a value that no run has.
         """
         known = {key for run in self for key in run.settings} | {str(group) for run in self for group in run.config.get("choices") or ()}
         for key in settings:
             if self and key not in known:
                 raise UserError(f"where({key}=...): no run has such a setting.{closest(key, known)}")
+        wanted = {key: list(value) if isinstance(value, list | tuple) else [value] for key, value in settings.items()}
+        for key, values in wanted.items():
+            there = {comparable(value): value for value in (lookup(run.config, key) for run in self)}
+            for value in values:
+                if there and comparable(value) not in there:
+                    names = list(map(in_hydra, there.values()))
+                    raise UserError(f"where({key}={value!r}): no run has this value; there are {listed(names, in_hydra(value))}.{closest(value, names)}")
 
         def fulfils(run: Run) -> bool:
             return all(
-                comparable(lookup(run.config, key)) in {comparable(one) for one in (value if isinstance(value, list | tuple) else [value])}
-                for key, value in settings.items()
+                comparable(lookup(run.config, key)) in {comparable(value) for value in values} for key, values in wanted.items()
             )
 
         return Runs(run for run in self if fulfils(run) and (condition is None or condition(run)))

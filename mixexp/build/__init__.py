@@ -241,7 +241,14 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
         errors: dict[str, list[Any]] = {}
         for error in failure.errors():
             errors.setdefault(str(error["loc"][0]), []).append(error)
-        return [_complaint(fields, key, values.get(key), path, complaints) for key, complaints in errors.items()]
+        lines = []
+        for key, complaints in errors.items():
+            inner = fields[key].annotation if key in fields else None
+            if inspect.isclass(inner) and issubclass(inner, pydantic.BaseModel) and isinstance(values.get(key), Mapping):
+                lines += schema_errors(inner, values[key], f"{path}.{key}" if path else key)
+            else:
+                lines.append(_complaint(fields, key, values.get(key), path, complaints))
+        return lines
     return []
 
 

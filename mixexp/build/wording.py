@@ -158,11 +158,23 @@ def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
 
 def _meant(name: str, value: Any, hint: Any) -> str:
     """The likely meaning of a value, as it has to be typed; empty when nothing that is allowed resembles it."""
+    base, _ = split(hint)
+    if isinstance(base, type) and issubclass(base, pydantic.BaseModel):  # for a mapping of settings stands the value of one of them
+        fitting = [f"{name}.{key}" for key in base.model_fields if value is not None and _allows(base, {key: value})]
+        return f". Did you mean {typed(fitting[0], value)}?" if fitting else ""
     for guess in _guesses(value, hint):
         with contextlib.suppress(pydantic.ValidationError):
             pydantic.TypeAdapter(hint, config=STRICT).validate_python(guess)
             return f". Did you mean {typed(name, guess)}?"
     return ""
+
+
+def _allows(schema: type[pydantic.BaseModel], values: Mapping[str, Any]) -> bool:
+    try:
+        schema.model_validate(values)
+    except pydantic.ValidationError:
+        return False
+    return True
 
 
 def typed(name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A held-out part drawn once and for all."""
+"""Parts of a data set that are drawn once and for all."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def stratified_split(labels: np.ndarray, test_fraction: float, split_seed: int) 
         size = min(max(round(test_fraction * len(members)), 1), len(members) - 1)
         held_out[members[shuffled(len(members), bits)[:size]]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def stratified_part(labels: np.ndarray, size: int, order: np.ndarray) -> np.ndarray:
+    """Ascending places, int64 [size], in labels [N]: of each class in proportion, by the largest remainder, those first in the order.
+
+    order: a number for each place, int64 [N], all different. Of equal remainders the first class counts.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    whole, remainders = np.divmod(counts * size, len(labels))
+    whole[np.argsort(-remainders, kind="stable")[: size - whole.sum()]] += 1
+    members = [np.flatnonzero(labels == label) for label in classes]
+    return np.sort(np.concatenate([rows[np.argsort(order[rows])][:count] for rows, count in zip(members, whole, strict=True)]))

@@ -22,10 +22,11 @@ from mixexp.training.data import load
 from mixexp.training.device import execution
 from mixexp.training.loop import Loop
 from mixexp.training.spec import RunConfig, depends_on
+from mixexp.training.task import Work
 
 UNUSED = (
     *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
-    *("drop_last", "validation", "data_seed", "channels_last", "keep"),
+    *("drop_last", "validation", "test", "data_seed", "channels_last", "keep"),
 )
 """Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
 
@@ -61,7 +62,7 @@ def _departures(name: str, value: Any, default: Any, choices: Mapping[str, Any])
     """The settings that are not the default, as `key = value`: another option, or settings of the same one."""
     if value == default:
         return []
-    if isinstance(value, dict) and isinstance(default, dict) and value["_target_"] == default["_target_"]:
+    if isinstance(value, dict) and isinstance(default, dict) and value.get("_target_") == default.get("_target_"):
         return [word for key in value for word in _departures(f"{name}.{key}", value[key], default.get(key), choices)]
     return [f"{name} = {choices.get(name) or value}"]
 
@@ -83,8 +84,8 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 
 @depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
-def flops_of(config: RunConfig) -> float:
-    """Floating-point operations of a run's matrix products, counted on networks without memory."""
+def work(config: RunConfig) -> Work:
+    """What a game does, whose evaluations are of no images; its operations are those of matrix products, on networks without memory."""
     images = load(config.dataset, config.trusted)[1].train_images
     budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
@@ -103,7 +104,8 @@ def flops_of(config: RunConfig) -> float:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             generator(torch.zeros(game.samples, game.z_dim))
     evaluations = math.ceil(budget.steps / budget.interval)
-    return float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]) + evaluations * counter.get_total_flops())
+    training = float(budget.steps * (game.discriminator_steps * counted[0] + counted[1]))
+    return Work(training, float(evaluations * counter.get_total_flops()), budget.steps, evaluations, 0, 0, len(images))
 
 
 def measured(config: RunConfig) -> Measured:
@@ -111,4 +113,4 @@ def measured(config: RunConfig) -> Measured:
     return Measured((*COLUMNS, "seconds"), FRAMES, matrices=False)
 
 
-GAME = Loop("gan", check, flops_of, play, measured, {"precision": "float32"})
+GAME = Loop("gan", check, work, play, measured, {"precision": "float32"})

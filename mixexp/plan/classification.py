@@ -25,6 +25,7 @@ from mixexp.training.budget import Budget, budget_of
 from mixexp.training.device import execution, precision_note
 from mixexp.training.loop import Loop
 from mixexp.training.spec import RunConfig, depends_on
+from mixexp.training.task import Work
 
 FITS = tuple(group for group in CONTRACTS if group not in ("speed", "logger"))
 """The groups whose options have to go together."""
@@ -167,8 +168,8 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     return errors
 
 
-def flops(config: RunConfig) -> float:
-    """Floating-point operations of a classification, evaluations included; a backward pass counts as two forward ones.
+def work(config: RunConfig) -> Work:
+    """What a classification does; a backward pass counts as two forward ones.
 
     Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
     outside the batch; from there on, samples.
@@ -184,7 +185,9 @@ def flops(config: RunConfig) -> float:
     mixed_at = mix_layer.layers if mix.blend is not None else ("input",)
     before = np.mean([shape.flops_before[shape.layers.index(layer)] for layer in mixed_at])
     forward = before * images * (2 if mix.external else 1) + (shape.flops - before) * samples
-    return float(3 * forward + shape.flops * evaluations * data.evaluated)
+    training, evaluation = float(3 * forward), float(shape.flops * evaluations * data.evaluated)
+    held_out = data.evaluated - data.tested
+    return Work(training, evaluation, budget.steps, evaluations, data.tested, held_out, sum(data.counts))
 
 
-CLASSIFICATION = Loop("model", check, flops, train, measured)
+CLASSIFICATION = Loop("model", check, work, train, measured)

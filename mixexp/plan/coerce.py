@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from pydantic import BaseModel
 
 from mixexp.build import hints_of, locate
 from mixexp.build.wording import arms, split
@@ -18,7 +19,13 @@ from mixexp.plan.composer import Composed
 from mixexp.plan.typed import characters, in_files
 from mixexp.training.spec import Settings
 
-_SETTINGS = {name: field.annotation for name, field in Settings.model_fields.items()}
+
+def _types(schema: type[BaseModel]) -> dict[str, Any]:
+    """The type of each key of a schema."""
+    return {name: field.annotation for name, field in schema.model_fields.items()}
+
+
+_SETTINGS = _types(Settings)
 
 
 def set_texts(cell: Composed, words: Sequence[str]) -> None:
@@ -109,9 +116,14 @@ def _text(value: Any, typed: Any) -> str | None:
 
 
 def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: Any) -> dict[str, Any]:
-    """Every value of a mapping; one with a _target_ by the types of its arguments."""
+    """Every value of a mapping; one with a _target_ by the types of its arguments, one of settings by theirs."""
+
+    def inner(key: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        kind = hints.get(key)
+        return _types(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else _hints(value, trusted)
+
     return {
-        key: _settle_all(value, _hints(value, trusted), trusted) if isinstance(value, Mapping) else settle(hints.get(key, Any), value)
+        key: _settle_all(value, inner(key, value), trusted) if isinstance(value, Mapping) else settle(hints.get(key, Any), value)
         for key, value in values.items()
     }
 

@@ -36,7 +36,7 @@ class DataSummary(NamedTuple):
     missing: tuple[str, ...]
 
 
-@depends_on("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed")
+@depends_on("dataset", "subset", "imbalance", "label_noise", "validation", "data_seed", "test")
 def data_summary(config: RunConfig) -> DataSummary:
     """The summary of a run's images; raises the errors of the real data."""
     with sizes.bounded(config.dataset, "dataset"):
@@ -47,7 +47,7 @@ def data_summary(config: RunConfig) -> DataSummary:
     groups = ("subset", "imbalance", "label_noise")
     with sizes.bounded({group: getattr(config, group) for group in groups}, ""):
         subset, imbalance, label_noise = (config.build(group) for group in groups)
-        choice = select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
+        choice = select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed, config.test_n)
     counts = np.bincount(choice.train_labels, minlength=len(splits.classes))
     tested = len(choice.test)
     shape, missing = tuple(splits.train_images.shape[1:]), tuple(missing_classes(splits, choice))

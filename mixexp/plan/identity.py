@@ -10,7 +10,7 @@ from typing import Any
 from mixexp.build import telling
 from mixexp.class_names import stable
 from mixexp.plan.loops import loop_of
-from mixexp.settings import NOT_SCIENTIFIC, OPTIONAL, flatten
+from mixexp.settings import ADDED, NOT_SCIENTIFIC, OPTIONAL, flatten
 from mixexp.training.spec import RunConfig
 
 ALIAS = "alpha"
@@ -49,7 +49,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
             return [prune(inner) for inner in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    settings = {key: value for key, value in config.items() if value is not None or key not in OPTIONAL}
+    silent = {**dict.fromkeys(OPTIONAL), **ADDED}
+    settings = {key: value for key, value in config.items() if key not in silent or value != silent[key]}
     return {key: prune(value) for key, value in settings.items() if key not in {*NOT_SCIENTIFIC, ALIAS}}
 
 

@@ -22,4 +22,4 @@ def task(config: RunConfig) -> Task:
     """The operations of a run, and the cost class within which runs compute at the same pace."""
     choices, loop = config.choices, loop_of(config)
     kind = f"{choices['dataset']} {choices[loop.network]} batch {config.batch_size} threads {config.threads}"
-    return Task(kind, execution(config).device.type, loop.flops(config))
+    return Task(kind, execution(config).device.type, loop.work(config).flops)

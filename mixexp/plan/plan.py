@@ -28,7 +28,7 @@ from mixexp.plan.options import known
 from mixexp.plan.overrides import loaded_groups
 from mixexp.plan.space import space_of
 from mixexp.settings import flatten, lookup, under
-from mixexp.spec.claims import check_problems, claim_problems, groups_in
+from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.grid import as_override, block_cells, value_of
@@ -131,7 +131,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             good.append((canonical(config, uses_alpha), cell, overrides))
     references = _References(cells[0])
     trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
-    of_all = [*_table([config for config, _ in resolved], trainable, references.measuring), *_claims(cells[0], resolved[0][0])]
+    of_all = [*_table([config for config, _ in resolved], trainable, references.measuring), *_claims(cells[0], resolved[0][0], trainable, references.measuring)]
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
         of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
@@ -217,8 +217,8 @@ def _how(problem: str, there: Measured) -> str:
     return " A probe writes it: probe=NAME, which mixexp list probe names." if " probe_" in problem and "no run has" in problem else ""
 
 
-def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
-    """The errors of the claims that the runs are to decide, and of their edition's checks."""
+def _claims(cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]) -> list[str]:
+    """The errors of the claims that the runs are to decide, and of their edition's checks; trainable, others: as for the table."""
     claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
     if not claims and not checks:
         return []
@@ -226,7 +226,27 @@ def _claims(cell: Composed, config: Mapping[str, Any]) -> list[str]:
     settings = known(folders, groups_in([claims, checks]))
     files = [folder / "experiment" / f"{cell.choices.get('experiment')}.yaml" for folder in folders]
     editions = next((experiment(path, folders).editions for path in files if path.is_file()), {})
-    return [*claim_problems(claims, editions, settings).values(), *check_problems(checks, settings).values()]
+    problems = [*claim_problems(claims, editions, settings).values(), *check_problems(checks, settings).values()]
+    if problems or not trainable:
+        return problems
+    blocks = {"claims": claims or {}, "checks": checks or {}}
+    lacking = _claims_not_measured(blocks, config.get("edition"), trainable)
+    return _claims_not_measured(blocks, config.get("edition"), [*trainable, *others()]) if lacking else []
+
+
+def _claims_not_measured(blocks: Mapping[str, Mapping[str, Any]], edition: str | None, configs: Sequence[RunConfig]) -> list[str]:
+    """The errors of metrics of sound claims and checks that no run will have; of a claim's editions the chosen one alone is to be decided."""
+    there = together(loop_of(config).writes(config) for config in configs)
+    asked: dict[str, Mapping[str, Any]] = {}
+    for block, claims in blocks.items():
+        for name, claim in claims.items():
+            place = f"{block}.{name}"
+            asked |= {place: claim} if claim.get("metric") else {}
+            for key in dict.fromkeys(("test", edition)):
+                asked |= {f"{place}.{key}": measure for measure in measures_in(claim.get(key))}
+    found = {place: there.metric_problem(measure["metric"], measure.get("where") or ()) for place, measure in asked.items()}
+    lines = [f"{place}: {asked[place]['metric']}: {problem}" for place, problem in found.items() if problem]
+    return [line + _how(line, there) for line in lines]
 
 
 def other_classes(runs: Sequence[RunSpec]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from mixexp.errors import UserError, closest
 from mixexp.plan.options import options
 from mixexp.settings import CONF, DESCRIPTIONS, OPTIONAL, under
 from mixexp.text import in_hydra, one_line
-from mixexp.training.spec import Settings
+from mixexp.training.spec import hints_of_settings
 
 WIDEST = 40
 """Columns of settings whose meanings stand below each other."""
@@ -48,7 +47,7 @@ def settings_reference(folders: Sequence[Path]) -> str:
 @functools.cache
 def root_settings() -> Mapping[str, Setting]:
     """The settings of config.yaml that are no group's options, and the groups that a run can be without, by their keys."""
-    hints = typing.get_type_hints(Settings, include_extras=True)
+    hints = hints_of_settings()
     found = _written(CONF / "config.yaml")
     return {
         key: Setting(key, setting.value, setting.meaning, "an option of the group, or null" if key in OPTIONAL else allowed(hints[key]))

@@ -17,7 +17,10 @@ from mixexp.errors import closest
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.options import commented, options, settings
 from mixexp.settings import leaves
-from mixexp.text import command
+from mixexp.text import command, in_shell
+
+REPORT_WORDS = {"rows.key": "--rows", "columns.key": "--columns", **{name: f"--{name}" for name in ("metric", "rule", "baseline", "title")}}
+"""Keys of a table that have a word of `mixexp report` each."""
 
 
 @dataclass
@@ -145,6 +148,8 @@ def _have(cells: Sequence[Composed], key: str) -> str:
 def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
     """The message about a setting that none of the cells has, with the nearest match among theirs and those of other options."""
     siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
+    if key.startswith("table.") and not siblings and cells and all(cell.config.get("table") is None for cell in cells):
+        return _no_table(key, cells[0], typed)
     if "." not in key:
         siblings = list(dict.fromkeys([*siblings, *options(folders)]))
     known = list(dict.fromkeys([*siblings, *(name for cell in cells for name in _names(cell))]))
@@ -159,6 +164,16 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     if near:
         return f"{key}: no such setting{there}. Did you mean '{lasts[near[0]]}'?"
     return f"{key}: no such setting{there}.{_of_others(key, group, folders, typed) or closest(key, [name for name in known if not key.startswith(f'{name}.')])}"
+
+
+def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
+    """The message about a key of the table of runs that have none, with the report's word for it."""
+    name = key.removeprefix("table.")
+    value = next((word.partition("=")[2] for word in typed if _key(word) == key), "...")
+    flag = REPORT_WORDS.get(name)
+    folder = in_shell(f"{cell.config.output_dir}/{cell.config.name}")
+    word = f"{flag} {in_shell(value)}" if flag else f"--table FILE, which has {name.partition('.')[0]} as docs/tables.md describes it"
+    return f"{key}: runs of no experiment have no table to change; what their report shows is said to it: mixexp report {folder} {word}"
 
 
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:

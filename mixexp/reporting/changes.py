@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest
-from mixexp.files import parse_yaml, read_text
+from mixexp.files import parse_yaml, read_text, repeated_key
 from mixexp.reporting.entries import axis_of, keys_of, label
 from mixexp.reporting.runs import varying
 from mixexp.reporting.tables import Table
@@ -21,7 +21,7 @@ from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
 from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
-from mixexp.text import listed, shown
+from mixexp.text import listed, resembling, shown
 from mixexp.training.reader import Run
 
 # Between commas: letters, and what brackets or quotes hold together.
@@ -189,13 +189,19 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
 def _table_of(file: Path) -> dict[str, Any]:
     """The keys of a table that a YAML file has, below `table:` or at its root."""
     try:
-        content = parse_yaml(read_text(file))
+        content = parse_yaml(text := read_text(file))
+        if problem := repeated_key(text):
+            raise UserError(f"--table {file}: {problem}")
     except OSError as error:
         beside = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise UserError(f"--table {file}: cannot be read ({error.strerror or error}).{closest(file.name, beside)}") from error
     except ValueError as error:
         raise UserError(f"--table {file}: cannot be read ({error})") from error
     table = content.get("table", content) if isinstance(content, dict) else content
+    if isinstance(table, dict):
+        meant = [key for key, value in table.items() if key not in DEFAULTS and isinstance(value, dict) and resembling(key, ("table", *DEFAULTS))[:1] == ["table"]]
+        if meant and table is content:
+            raise UserError(f"--table {file}: it has no key {meant[0]!r}. Did you mean 'table'?")
     if not isinstance(table, dict):
         raise UserError(f"--table {file}: it holds {shown(table)}; a mapping with the keys of a table was expected: {', '.join(DEFAULTS)}")
     return table

@@ -22,6 +22,7 @@ from mixexp.reporting.runs import (
     once,
     other_data,
     own_code,
+    parts_of_test,
     seeds_of,
     settings_without,
     unlike,
@@ -154,6 +155,7 @@ def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
     common = f"{len(comparison.changes)} setting{'s' * (len(comparison.changes) != 1)} in common: {counted}" if comparison.changes else "no setting in common"
     parts.append(f"{len(comparison.sides[0])} and {len(comparison.sides[1])} runs with a number; {common}.")
+    parts += parts_of_test([*comparison.sides[0], *comparison.sides[1]])
     parts += [f"## Settings that differ throughout{_both(comparison.changed, comparison.names)}"] if comparison.changed else ["No setting differs throughout."]
     parts += [f"## Circumstances that differ{_both(comparison.circumstances, comparison.names)}"] if comparison.circumstances else []
     parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(comparison, spec))] if comparison.changes else []

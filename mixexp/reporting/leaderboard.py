@@ -154,6 +154,8 @@ def _called(run: Run, keys: Iterable[str]) -> str:
         if value is not None and not isinstance(value, Mapping):
             of = "" if amount is None else f" n={label(amount)}"
             parts.append(label(value) + of if key in ("dataset", "model") else f"{key} {label(value)}{of}")
+    if (tested := lookup(run.config, "test.n")) is not None:
+        parts.append(f"test.n={label(tested)}")
     return ", ".join(parts)
 
 

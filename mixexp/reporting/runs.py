@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
 
+from mixexp.files import quantity
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup, under
 from mixexp.spec.experiments import described
 from mixexp.training.reader import Run, load_runs
@@ -63,6 +64,26 @@ def unlike(runs: Sequence[Run]) -> list[str]:
     values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain}
     several = {fact: len(values[fact]) > 1 for fact in plain} | {"own_code": bool(edited_modules(runs))}
     return [words for fact, words in BESIDE_SETTINGS.items() if several[fact]]
+
+
+def parts_of_test(runs: Sequence[Run]) -> list[str]:
+    """A remark on each part of the test set that runs were evaluated on in place of the whole."""
+    parts = [(run, _part_of_test(run)) for run in runs if run.environment]
+    remarks = []
+    for text, members in grouped([pair for pair in parts if pair[1]], lambda pair: pair[1]).items():
+        in_some = "" if len(members) == len(parts) else f" (in {len(members)} of {len(parts)} runs)"
+        remarks.append(f"Test images: {text}{in_some}.")
+    return remarks
+
+
+def _part_of_test(run: Run) -> str:
+    """The part of the test set that a run was evaluated on, in words; empty for the whole, and where its record does not say it."""
+    counts, whole = run.environment.get("test_counts"), run.environment.get("test_of")
+    if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts) or not quantity(whole):
+        return ""
+    there = [count for count in counts if count]
+    used, balanced = sum(there), max(there, default=0) - min(there, default=0) <= 1
+    return f"a class-balanced {used:,} of {whole:,.0f}" if balanced else f"{used:,} of {whole:,.0f}, with classes in proportion"
 
 
 def own_code(run: Run) -> dict[str, str]:

@@ -14,7 +14,7 @@ from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
 from mixexp.reporting.entries import UNSET, described_by_differences, label, sort_key, value_ranks
-from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, unlike, varying
+from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, unlike, varying
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
@@ -252,6 +252,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         for place in places:
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
+    table.remarks.extend(parts_of_test(runs))
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
     if table.rule == "median_last_10":

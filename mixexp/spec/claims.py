@@ -264,6 +264,13 @@ def groups_in(block: Any) -> set[str]:
     return set().union(*map(groups_in, block)) if isinstance(block, list) else set()
 
 
+def measures_in(test: Any) -> list[Mapping[str, Any]]:
+    """The measures that the cells of a sound test have of their own."""
+    if isinstance(test, Mapping):
+        return [*([test["measure"]] if "measure" in test else []), *(found for value in test.values() for found in measures_in(value))]
+    return [found for value in test for found in measures_in(value)] if isinstance(test, list) else []
+
+
 # --- a sound test, as cells and weights ---
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixexp.errors import closest
+from mixexp.files import plain_name
 from mixexp.spec.keys import (
     COLUMN,
     CONDITIONS,
@@ -25,6 +26,7 @@ from mixexp.spec.keys import (
     whole,
 )
 from mixexp.spec.table import AXES
+from mixexp.text import shown
 
 MOST_MATRICES = 12
 """Confusion matrices of a figure, and images of a row."""
@@ -129,12 +131,18 @@ COMMON = {
     "kind": Key("", one_of(*KINDS), "the kind of figure", needed=True),
 }
 """The keys that a figure of any kind has beside its options."""
+RESERVED = ("table", "runs", "differences", "claims", "report")
+"""The names, without an ending, of a report's own files."""
 
 
 def figure_problem(spec: Any) -> str:
     """The error of one entry of ``table.figures``; empty when there is none."""
     if not isinstance(spec, Mapping) or not spec.get("file"):
         return f"table.figures has {spec!r}; each figure needs a file and a kind."
+    if not plain_name(spec["file"]):
+        return f"table.figures has the file {shown(spec['file'])}; a name without a folder, / and : is needed, and no point in front."
+    if spec["file"] in RESERVED:
+        return f"table.figures has the file {spec['file']}, which a report has for something else; another name is needed."
     name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
     if kind is None:
         return f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are known.{closest(str(spec.get('kind')), KINDS)}"

@@ -26,6 +26,8 @@ def as_override(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{','.join(map(as_override, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{as_override(inner)}' for key, inner in value.items())}}}"
     return str(value)
 
 

@@ -35,14 +35,18 @@ class Measured:
         probes = [f"probe.{file}.{column}" for file, columns in self.probes.items() for column in columns if column != "step"]
         return [*(name for name in self.metrics if name not in NO_METRICS), *error, *probes]
 
-    def metric_problem(self, metric: str, where: Iterable[str] = ()) -> str:
-        """The reason why no run has a metric; where: the columns of the probe's file that choose its rows."""
+    def metric_problem(self, metric: str, where: Iterable[str] = (), curve: bool = False) -> str:
+        """The reason why a metric cannot be shown; where: the columns of the probe's file that choose its rows.
+
+        curve: whether it is drawn over the steps, as any column of metrics.csv can be.
+        """
         if metric.startswith("probe."):
             _, file, column = metric.split(".", 2)
             return self.probe_problem(file, [column, *where])
-        if metric in (*self.metrics, *self.names):
+        if metric in self.names or (curve and metric in self.metrics):
             return ""
-        return f"no run has it.{closest(metric, self.names)} There are {listed(self.names, metric)}."
+        what = "it says when or how a row of metrics.csv was made, and is no metric" if metric in NO_METRICS and metric in self.metrics else "no run has it"
+        return f"{what}.{closest(metric, self.names)} There are {listed(self.names, metric)}."
 
     def probe_problem(self, file: str, columns: Iterable[str]) -> str:
         """The reason why no run has some columns of a probe's file."""
@@ -58,8 +62,9 @@ class Measured:
     def figure_problem(self, spec: Mapping[str, Any], labels: Iterable[str] = ()) -> str:
         """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a metric."""
         options, values = KINDS[spec["kind"]].options, complete(spec)
-        metrics = [metric for name, option in options.items() if option.values in (METRIC, METRICS) for metric in _listed(values[name])]
-        problems = [f"{metric}: {problem}" for metric in metrics if metric not in labels and (problem := self.metric_problem(metric))]
+        asked = [(name, option.values is METRICS) for name, option in options.items() if option.values in (METRIC, METRICS)]
+        metrics = [(metric, curve) for name, curve in asked for metric in _listed(values[name]) if metric not in labels]
+        problems = [f"{metric}: {problem}" for metric, curve in metrics if (problem := self.metric_problem(metric, curve=curve))]
         if "probe" in options:
             columns = [values[name] for name, option in options.items() if option.values is COLUMN and values[name]]
             problems.append(self.probe_problem(values["probe"], [*columns, *values.get("where", {})]))

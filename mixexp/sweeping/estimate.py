@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mixexp.files import quantity, read_json_or_nothing
 from mixexp.training.reader import read_environment, run_folders
-from mixexp.training.task import Task
+from mixexp.training.task import Task, Work
 
 MOST_SECONDS = 1e10
 """What no run needs: centuries."""
@@ -20,6 +20,8 @@ class DurationModel:
 
     def __init__(self) -> None:
         self._rates: dict[tuple[str, ...], list[float]] = {}  # in rising order
+        self.guess = ""
+        """Where it has learnt from no run, but from guesses: what these are from."""
 
     @classmethod
     def from_finished_runs(cls, folder: Path) -> DurationModel:
@@ -47,6 +49,10 @@ class DurationModel:
         seconds = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2 * task.flops  # by their median
         return seconds if seconds <= MOST_SECONDS else None
 
+    def words(self, seconds: float) -> str:
+        """Seconds that it expects, in words: from half to twice of what is guessed."""
+        return f"{duration(seconds / 2)} to {duration(2 * seconds)}" if self.guess else duration(seconds)
+
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
         """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""
         left = [(self.expect(task), fraction) for task, fraction in parts]
@@ -54,6 +60,38 @@ class DurationModel:
             return None
         each = [seconds * fraction for seconds, fraction in left]
         return max(sum(each) / max(slots, 1), max(each, default=0.0))
+
+
+def evaluation_remark(works: Iterable[Work], rule: str) -> str:
+    """The remark on runs of which evaluations are more than half of the work, with what would make that less; empty for any others.
+
+    rule: the selection rule of their table.
+    """
+    works = list(works)
+    most, tested = max((work.evaluations for work in works), default=0), max((work.tested for work in works), default=0)
+    part, total = sum(work.evaluation for work in works), sum(work.flops for work in works)
+    if not tested or part <= total / 2:
+        return ""
+
+    def share(of_evaluations: Callable[[Work], float]) -> str:
+        left = sum(work.evaluation * of_evaluations(work) for work in works)
+        return f"{100 * left / (left + total - part):.0f} %"
+
+    least = 10 if rule == "median_last_10" else 1
+    fewer = max(least, round(most / 5))
+    images = 1000 if tested >= 2000 else tested // 50 * 10
+    ways = [f"evaluations={fewer} would make that {share(lambda work: min(1, fewer / work.evaluations))}"] * (fewer < most)
+    if images:
+        of_part = share(lambda work: (min(images, work.tested) + work.held_out) / (work.tested + work.held_out))
+        ways.append(f"test.n={images} {'would make that ' * (not ways)}{of_part}")
+    counted = {name: _range(getattr(work, name) for work in works) for name in ("evaluations", "tested", "trained")}
+    what = f"{counted['evaluations']} evaluations a run of {counted['tested']} test images, {counted['trained']} training images"
+    return "; ".join([f"evaluation is {100 * part / total:.0f} % of the work: {what}", *([" and ".join(ways)] if ways else [])])
+
+
+def _range(numbers: Iterable[int]) -> str:
+    there = sorted(set(numbers))
+    return f"{there[0]:,}" if len(there) == 1 else f"{there[0]:,} to {there[-1]:,}"
 
 
 def duration(seconds: float) -> str:

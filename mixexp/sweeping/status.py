@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from mixexp.errors import UserError
 from mixexp.files import Stamp, held, plain_name, quantity, read_json_or_nothing, stamp, timestamp, write_atomically
-from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.estimate import DurationModel
 from mixexp.text import one_line, shorten
 from mixexp.training.folder import LOCK, headline
 from mixexp.training.reader import SWEEPS, is_run, load_state, nothing_there, read_environment
@@ -163,15 +163,18 @@ def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
     return PlannedRun(name, shorten(one_line(label), LONGEST), task)
 
 
-def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | None = None) -> str:
-    """A line a run, and the counts with the time that the rest will take, judged by the runs finished in the folder."""
-    durations = DurationModel.from_finished_runs(folder)
+def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | None = None, durations: DurationModel | None = None) -> str:
+    """A line a run, and the counts with the time that the rest will take.
+
+    durations: by which it is judged, those of the runs finished in the folder where there are none given.
+    """
+    durations = durations or DurationModel.from_finished_runs(folder)
     columns = [(status.run.name, status.state, status.run.label) for status in runs]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     lines = []
     for status, words in zip(runs, columns, strict=True):
         expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
-        detail = f"about {duration(expected)}" if expected is not None else status.detail
+        detail = f"about {durations.words(expected)}" if expected is not None else status.detail
         lines.append("  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip())
     if cells is not None and cells > len(runs):
         lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
@@ -185,7 +188,7 @@ def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, sl
     """One line: the folder, how many runs are in which state, and how long the rest will take."""
     to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
     seconds = durations.total(to_do, slots)
-    left = "; no finished run to judge the time by" if seconds is None else f"; about {duration(seconds)} left with {slots} at once"
+    left = "; no finished run to judge the time by" if seconds is None else f"; about {durations.words(seconds)} left with {slots} at once"
     return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{left if to_do else ''}"
 
 

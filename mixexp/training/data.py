@@ -18,6 +18,7 @@ from mixexp import streams
 from mixexp.build import build, locate
 from mixexp.dataset import Dataset, Splits
 from mixexp.dataset.files import place_name
+from mixexp.dataset.split import shuffled, stratified_part
 from mixexp.errors import UserError
 from mixexp.imbalance import Imbalance, cut
 from mixexp.label_noise import LabelNoise
@@ -30,18 +31,25 @@ ADVICE = {
     "subset": "; take more images, or as many of every class with subset=balanced",
     "validation": "; hold out fewer images",
     "label_noise": "; lower its rate, or take more images",
+    "test.n": "; take more images",
 }
 """What helps where a setting leaves one class."""
+TEST_PART_SEED = 0
+"""The seed of the part of the test set that test.n names: none of a run's, so that all runs are evaluated on the same images."""
 
 
 @dataclass(frozen=True)
 class SelectedData:
-    """The images of a data set that a run uses: int64 index arrays, and the training labels after noise."""
+    """The images of a data set that a run uses: int64 index arrays, and the training labels after noise.
+
+    test_of: how many test images there are, of which ``test`` is a part or all.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     train_labels: np.ndarray
+    test_of: int
 
     def digest(self) -> str:
         """Hash of the indices and labels, recorded with a run: equal hashes mean the same data."""
@@ -149,11 +157,18 @@ def placed(node: Any, trusted: Any) -> Any:
 
 
 def select_data(
-    splits: Splits, subset: Subset, imbalance: Imbalance, label_noise: LabelNoise, validation: float, data_seed: int
+    splits: Splits,
+    subset: Subset,
+    imbalance: Imbalance,
+    label_noise: LabelNoise,
+    validation: float,
+    data_seed: int,
+    test_n: int | None = None,
 ) -> SelectedData:
     """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training labels.
 
-    Every draw comes from data_seed. Raises ValueError when the data cannot give what is asked for, or a setting leaves one class.
+    Every draw comes from data_seed, but for the part of the test set that evaluations are of: its test_n images are the same in all
+    runs whose imbalance leaves the same. Raises ValueError when the data cannot give what is asked for, or a setting leaves one class.
     """
     num_classes = len(splits.classes)
     train_labels, test_labels = splits.train_labels.numpy(), splits.test_labels.numpy()
@@ -168,6 +183,10 @@ def select_data(
     train, test = train[cut(train_labels[train], keep_train, train_rng)], cut(test_labels, keep_test, test_rng)
     _refuse_one_class(splits, "imbalance", "training", train_labels[train])
     _refuse_one_class(splits, "imbalance", "test", test_labels[test])
+    test_of = len(test)
+    if test_n is not None:
+        test = _part_of_test(test, test_labels, test_n)
+        _refuse_one_class(splits, "test.n", "test", test_labels[test])
     held_out = streams.generator(data_seed, "validation").permutation(len(train))[: round(validation * len(train))]
     if validation and not 0 < len(held_out) < len(train):
         raise ValueError(f"validation = {validation}: holds out {len(held_out)} of {len(train)} training images")
@@ -175,7 +194,15 @@ def select_data(
     _refuse_one_class(splits, "validation", "training", train_labels[train])
     labels = label_noise.corrupt(train_labels[train], num_classes, streams.generator(data_seed, "label_noise"))
     _refuse_one_class(splits, "label_noise", "training", labels)
-    return SelectedData(train, validation_rows, test, labels)
+    return SelectedData(train, validation_rows, test, labels, test_of)
+
+
+def _part_of_test(rows: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
+    """Some of the test rows, int64 [size], with classes in proportion; labels: of the whole test set, whose order of drawing is fixed."""
+    if size > len(rows):
+        raise ValueError(f"test.n = {size}: the test set has {len(rows)} images; give {len(rows)} at most, or null for all of them")
+    order = shuffled(len(labels), streams.generator(TEST_PART_SEED, "test part").bit_generator)
+    return rows[stratified_part(labels[rows], size, order[rows])]
 
 
 def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mixexp.spec.measured import Measured
 from mixexp.training.session import Progress
 from mixexp.training.spec import RunConfig
+from mixexp.training.task import Work
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,14 @@ class Loop:
     """A way to train a run.
 
     network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
-    configuration, behind the errors found so far; here: whether this machine is to train it. flops(config): the operations of a
-    configuration without errors. run(config, folder, metadata, warm_starts, flops): the training, step by step. writes(config): what its
+    configuration, behind the errors found so far; here: whether this machine is to train it. work(config): what a run of a
+    configuration without errors does. run(config, folder, metadata, warm_starts, flops): the training, step by step. writes(config): what its
     runs measure, of which a table can be. fixed: settings that it leaves no choice of.
     """
 
     network: str
     check: Callable[[RunConfig, list[str], bool], list[str]]
-    flops: Callable[[RunConfig], float]
+    work: Callable[[RunConfig], Work]
     run: Callable[..., Iterator[Progress]]
     writes: Callable[[RunConfig], Measured]
     fixed: Mapping[str, Any] = field(default_factory=dict)

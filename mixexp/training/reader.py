@@ -20,7 +20,7 @@ from typing import Any
 from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest
 from mixexp.files import parse_yaml, read_ends, read_json, read_json_or_nothing, read_text, read_yaml
-from mixexp.settings import OPTIONAL_KEYS, comparable, flatten, lookup
+from mixexp.settings import ADDED, OPTIONAL_KEYS, comparable, flatten, lookup
 from mixexp.text import one_line
 
 Metrics = dict[str, Sequence[float | None]]
@@ -204,7 +204,7 @@ def trained_config(folder: Path) -> dict[str, Any]:
     if not any((folder / name).is_file() for name in holders):
         raise UserError(f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this folder")
     # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
-    return {**dict.fromkeys(OPTIONAL_KEYS), "keep": "none", **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
+    return {**dict.fromkeys(OPTIONAL_KEYS), **ADDED, "keep": "none", **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
 
 
 def load_runs(directory: Path) -> list[Run]:

@@ -54,6 +54,7 @@ class RunParts(Subject):
             "steps_per_epoch": self.budget.steps_per_epoch,
             "train_counts": self.counts.tolist(),
             "test_counts": torch.bincount(self.test.labels, minlength=len(self.classes)).tolist(),
+            **({} if self.selected.test_of == len(self.test) else {"test_of": self.selected.test_of}),
             "data_hash": self.selected.digest(),
             "data_contents": self.contents,
             "inputs": self.input_format().record(),
@@ -71,7 +72,7 @@ def setup(config: RunConfig) -> RunParts:
     groups = {group: config.build(group) for group in ("sampling", "augment", "mix", "mix_layer")}
     sampling, mix = groups["sampling"], groups["mix"]
     subset, imbalance, label_noise = (config.build(group) for group in ("subset", "imbalance", "label_noise"))
-    selected = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed)
+    selected = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed, config.test_n)
     num_classes = len(splits.classes)
     train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
     counts = np.bincount(selected.train_labels, minlength=num_classes)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -25,10 +25,21 @@ Module = Annotated[
 ]
 
 
-class Settings(BaseModel):
-    """The run's scalars: every key of config.yaml that is not a group."""
+_CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+class Evaluated(BaseModel):
+    """The test images that evaluations are of; n: how many, all of them where it is null."""
+
+    model_config = _CHECKED
+
+    n: Positive | None
+
+
+class Settings(BaseModel):
+    """The run's own settings: every key of config.yaml that is not a group."""
+
+    model_config = _CHECKED
 
     name: Annotated[
         str,
@@ -46,6 +57,7 @@ class Settings(BaseModel):
     batch_size: Positive
     drop_last: bool
     validation: Annotated[float, Field(ge=0, lt=1)]
+    test: Annotated[Evaluated, Field(description="a mapping with the number of test images, as in {n: 1000}")]
     evaluations: Positive
     device: Annotated[str, Field(description="auto, cpu, mps, cuda or cuda:N")]
     precision: Literal["auto", "float32", "bfloat16"]
@@ -67,6 +79,18 @@ class Settings(BaseModel):
     edition: Text | None
     checks: dict[str, Any] | None
     choices: dict[str, Any]
+
+
+def hints_of_settings(schema: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Any]:
+    """The type, with its limits, of every setting of a run outside the groups, by its dotted key."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(schema, include_extras=True).items():
+        inner = schema.model_fields[name].annotation if name in schema.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found |= hints_of_settings(inner, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = hint
+    return found
 
 
 Node = Mapping[str, Any]
@@ -108,6 +132,11 @@ class RunConfig(Settings):
     def values(self) -> dict[str, Any]:
         """The values as config.yaml has them."""
         return dict(self._values)
+
+    @property
+    def test_n(self) -> int | None:
+        """The number of test images that evaluations are of, None for all."""
+        return self._values["test"]["n"]
 
     @property
     def trusted(self) -> tuple[str, ...]:

@@ -10,6 +10,26 @@ MOST_FLOPS = 1e30
 """What no run needs: centuries."""
 
 
+class Work(NamedTuple):
+    """What a run does: its operations in training and in evaluations, how many steps and evaluations, and of how many images these are.
+
+    tested, held_out: images of an evaluation, none where it is of no images; trained: training images.
+    """
+
+    training: float
+    evaluation: float
+    steps: int
+    evaluations: int
+    tested: int
+    held_out: int
+    trained: int
+
+    @property
+    def flops(self) -> float:
+        """Operations of the whole run."""
+        return self.training + self.evaluation
+
+
 class Task(NamedTuple):
     """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in proportion to flops."""
 
