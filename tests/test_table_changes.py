@@ -184,7 +184,7 @@ def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_
 def test_without_its_table_an_experiment_is_shown_by_the_settings_that_differ(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
     (conf / "experiment" / "mine.yaml").write_text("name: mine\n")
-    assert head_of(made(runs, conf=conf)) == ["training images", "mixup", "none"]
+    assert head_of(made(runs, conf=conf)) == ["training images", "bc", "mixup", "none"]
 
 
 def test_reproduce_takes_the_file_of_today_and_what_is_typed(tmp_path):
