@@ -108,6 +108,12 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
     assert not bold(table) and "no two cells of a column have been compared" in best(table).legend
 
 
+def test_of_very_many_settings_none_is_the_best(tmp_path, monkeypatch):
+    table = table_of(tmp_path)
+    monkeypatch.setattr("mixexp.reporting.best.MOST_COMPARED", 3)
+    assert not bold(table) and best(table).legend == "Nothing is bold: more than 3 rows are not compared with their best."
+
+
 def test_the_same_numbers_are_as_good_as_one_another(tmp_path):
     assert bold(table_of(tmp_path, {"none": LEVELS["none"], "mixup": LEVELS["none"]})) == {"none", "mixup"}
 

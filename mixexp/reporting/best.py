@@ -11,6 +11,8 @@ from mixexp.reporting.stats import LEVEL, REL_TOL, Paired, holm
 from mixexp.reporting.tables import Table, spec_of
 from mixexp.training.reader import Run
 
+MOST_COMPARED = 100
+"""Cells of a group; of more, the best is the luckiest, and the tests take seconds."""
 Place = tuple[str, str]
 Scores = Mapping[tuple, tuple[Run, float]]
 """A cell's runs and their numbers by their seeds."""
@@ -42,6 +44,8 @@ def _best(table: Table, rule: str | None) -> Best:
     axis = summary._axis(table)
     if any(entry.measure is not None for entry in getattr(table, axis)) or len(getattr(table, axis)) < 2:
         return Best(frozenset(), "")
+    if len(getattr(table, axis)) > MOST_COMPARED:
+        return Best(frozenset(), f"Nothing is bold: more than {MOST_COMPARED} {axis} are not compared with their best.")
     groups = list(_groups(table, axis, rule))
     rivals = [_with_best(table, cells, higher) for higher, cells in groups]
     adjusted = iter(holm([p for compared in rivals for p in compared.values() if p is not None]))
@@ -83,12 +87,13 @@ def _groups(table: Table, axis: str, rule: str | None) -> Iterator[tuple[bool, d
 def _with_best(table: Table, cells: Mapping[Place, Scores], higher: bool) -> dict[Place, float | None]:
     """The p of each cell's difference from the best one: None for the best itself and what is the same; empty where nothing is compared."""
     statistic = table.statistic
-    centres = {place: statistic.centre([score for _, score in scores.values()]) for place, scores in cells.items() if len(scores) >= statistic.least}
+    numbers = {place: [score for _, score in scores.values()] for place, scores in cells.items() if len(scores) >= statistic.least}
+    centres = {place: statistic.centre(values) for place, values in numbers.items()}
     if len(centres) < 2:
         return {}
     first = (max if higher else min)(centres, key=centres.__getitem__)
     results = {place: _compared(table, cells[place], cells[first]) for place in centres if place != first}
-    told = {place: result.p for place, result in results.items() if result is not None and (result.p is not None or _same(result, centres[first]))}
+    told = {place: result.p for place, result in results.items() if result and (result.p is not None or _same(result, centres[first]))}
     return {first: None, **told} if told else {}
 
 

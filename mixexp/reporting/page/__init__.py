@@ -61,6 +61,9 @@ class _View:
         self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
         self.warnings, self.findings = sheets.warnings(table, rule), findings(table, rule)
         self.differences, self.untested = sheets.differences(table, rule), sheets.untested(table, rule)
+        statistic = table.statistic
+        below = f"Below a number: the 95 % interval of the {statistic.name} ({statistic.method})." if self.sheet.intervals else ""
+        self.legend = " ".join(filter(None, [below, self.sheet.legend]))
         self.copies: dict[str, str] = {}
         if len(self.sheet.rows) <= COPIED:
             reduced = [f"**Reduced: {plain(words)}**"] if (words := table.reduced) else []

@@ -199,7 +199,7 @@ function hint(box) {
 
 // ---- the list of every run
 
-const [NAME, LINK, TABLE, OUTCOME, PROBLEM, SECONDS, DEVICE, STARTED, SCORES, CHANGES, CURVE, ERROR, METRICS] = Array(13).keys();
+const [NAME, LINK, TABLE, OUTCOME, PROBLEM, SECONDS, DEVICE, STARTED, SCORES, CHANGES, CURVE, METRICS, ERROR] = Array(13).keys();
 const text = (index) => data.texts[index];
 const chosenRules = data.tables.map((table) => table.rule);
 const units = new Set(data.tables.map((table) => table.unit));
@@ -370,9 +370,8 @@ function compare() {
   const table = (lines, mark = "") => make("div", { className: `scroll ${mark}` }, tableOf(["", ...rows.map((row) => row.run[NAME])], lines));
   const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same));
   const words = make("p", {}, differ.length === 1 ? "1 setting differs." : `${differ.length || "No"} settings differ.`);
-  const measured = data.metrics.map((name, place) => [name, ...rows.map((row) => row.run[METRICS][place] ?? "")]);
-  const last = measured.length ? [make("h3", {}, "At the last evaluation"), table(measured)] : [];
-  show("Two runs compared", table(facts), ...last, words, ...(differ.length ? [table(differ, "differ")] : []), rest);
+  const last = data.metrics.map((name, place) => [`${name}, last evaluation`, ...rows.map((row) => row.run[METRICS][place] ?? "")]);
+  show("Two runs compared", table([...facts, ...last]), words, ...(differ.length ? [table(differ, "differ")] : []), rest);
 }
 
 // ---- a dialog for images, comparisons and text that cannot be copied
