@@ -137,7 +137,8 @@ def test_what_differs_from_a_baseline_is_said_with_its_interval(tmp_path):
     low, high = stats.t.interval(0.95, 3, statistics.fmean(gains), stats.sem(gains))
     words = findings(table)
     assert words.startswith("Of 3 comparisons with none, 3 are more than the seeds' noise (p < 0.05 after Holm): bc is ")
-    assert f"mixup is {100 * statistics.fmean(gains):.2f} points better (95 % interval {100 * low:.2f} to {100 * high:.2f})" in words
+    assert f"mixup is {100 * statistics.fmean(gains):.2f} points better ({100 * low:.2f} to {100 * high:.2f})" in words
+    assert words.count("95 % interval") == 1, "what the first brackets are, the others are"
     assert words.replace("<", "&lt;") in markdown(table)
 
 

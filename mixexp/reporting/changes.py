@@ -68,7 +68,8 @@ class Changes:
         earlier = list(itertools.takewhile(lambda condition: condition[0] != key or condition[1] is not values, self.where))
         if any(name == key for name, _ in earlier):
             several = ",".join(dict.fromkeys(label(value) for name, given in self.where if name == key for value in given))
-            return f"{said}: no run has two values of {key}, and all conditions have to hold. Runs with one or the other are --where {key}={several}."
+            either = f"Runs with one or the other are --where {key}={several}."
+            return f"{said}: no run has two values of {key}, and all conditions have to hold. {either}"
         conditions = " and ".join(f"{name}={','.join(map(label, given))}" for name, given in earlier)
         values_left = [lookup(run.config, key) for run in left if run.config]
         names = dict.fromkeys("null" if value is None else label(value) for value in values_left)

@@ -33,7 +33,7 @@ def findings(table: Table, rule: str | None = None) -> str:
     if not shown:
         return _nothing(table, tested, baseline) + rest
     named = shown if len(shown) <= MOST_NAMED else sorted(shown, key=lambda contrast: contrast.adjusted)[:MOST_NAMED]
-    told = [_told(table, contrast, baseline) for contrast in named]
+    told = [_told(table, contrast, baseline, place == 0) for place, contrast in enumerate(named)]
     more = f"; and {len(shown) - len(named)} more" if len(shown) > len(named) else ""
     of = f"Of {len(tested)} comparisons{f' with {baseline}' if baseline else ''}, {len(shown)} {'is' if len(shown) == 1 else 'are'}"
     if len(tested) == 1:
@@ -60,11 +60,15 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
         return f"{what} (p ≥ {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)})."
     ends = list(dict.fromkeys(sheets.number(end, table.spec) for end in (min(reaches), max(reaches))))
     points = _points(table.spec, " to ".join(ends))
-    return f"{what}: the smallest difference that these seeds would have shown is {points}{', depending on the comparison' * (len(ends) > 1)}."
+    depending = ", depending on the comparison" * (len(ends) > 1)
+    return f"{what}: the smallest difference that these seeds would have shown is {points}{depending}."
 
 
-def _told(table: Table, contrast: Contrast, baseline: str) -> str:
-    """A difference in words: by how much which is better, with its interval in the same direction; of two without a baseline, the better first."""
+def _told(table: Table, contrast: Contrast, baseline: str, named: bool) -> str:
+    """A difference in words: by how much which is better, with its interval in the same direction.
+
+    Without a baseline, the better one comes first. named: whether the interval is called one.
+    """
     measure = table.measures.get(contrast.place)
     spec = table.spec if measure is None else spec_of(table.spec, measure)
     gain = contrast.result.difference if spec["better"] == "higher" else -contrast.result.difference
@@ -72,7 +76,7 @@ def _told(table: Table, contrast: Contrast, baseline: str) -> str:
     reach = ""
     if interval is not None:
         low, high = sorted(end if contrast.result.difference > 0 else -end for end in (interval.low, interval.high))
-        reach = f" (95 % interval {sheets.number(low, spec)} to {sheets.number(high, spec)})"
+        reach = f" ({'95 % interval ' * named}{sheets.number(low, spec)} to {sheets.number(high, spec)})"
     first, second = (contrast.ours, contrast.theirs) if baseline or gain > 0 else (contrast.theirs, contrast.ours)
     worse, than = (gain < 0, "") if baseline else (False, f" than {second}")
     several = len({other.place for other in contrasts(table)}) > 1

@@ -89,7 +89,11 @@ def rules(table: Table) -> Sheet | None:
     """Every cell with a number by each of the selection rules, side by side; None where there is but one rule."""
     if len(table.rules) < 2:
         return None
-    return _by_cell(table, [RULES[rule] for rule in table.rules], [lambda place, rule=rule: ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules])
+
+    def cell(place: tuple[str, str], rule: str) -> str:
+        return ours(table, *place, cell_summary(table, *place, rule))
+
+    return _by_cell(table, {rule: RULES[rule] for rule in table.rules}, cell)
 
 
 def other_metrics(table: Table) -> Sheet | None:
@@ -110,7 +114,7 @@ def other_metrics(table: Table) -> Sheet | None:
         values = [value for value in found if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
-    return _by_cell(table, [unit(specs[name], name) for name in names], [lambda place, name=name: cell(place, name) for name in names])
+    return _by_cell(table, {name: unit(specs[name], name) for name in names}, cell)
 
 
 def _metric(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
@@ -123,13 +127,14 @@ def _metric(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _by_cell(table: Table, head: list[str], texts: Sequence[Callable[[tuple[str, str]], str]]) -> Sheet:
-    """A row for each cell with a number, and a column for each function that gives a text; an axis of one entry has no column."""
+def _by_cell(table: Table, columns: Mapping[str, str], cell: Callable[[tuple[str, str], str], str]) -> Sheet:
+    """A row for each place with a number, and a column for each name, with its heading; an axis of one entry has no column."""
     axes = [place for place, axis in enumerate(("rows", "columns")) if len(getattr(table, axis)) > 1] or [0]
     names = [label(table.spec[("rows", "columns")[axis]].get("label") or "") for axis in axes]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
     places = [place for place in places if table.values(*place)]
-    return Sheet([*names, *head], [[*(place[axis] for axis in axes), *(text(place) for text in texts)] for place in places], len(axes))
+    rows = [[*(place[axis] for axis in axes), *(cell(place, name) for name in columns)] for place in places]
+    return Sheet([*names, *columns.values()], rows, len(axes))
 
 
 def differences(table: Table, rule: str | None = None) -> Sheet | None:

@@ -67,7 +67,7 @@ class _Values:
 
 
 def trained(table: Table) -> str:
-    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, and what the cells differ in; empty without records.
+    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, what the cells differ in; empty without records.
 
     Of what the runs have in common, the value; of what they differ in, their values or from which to which.
     """
@@ -84,7 +84,8 @@ def _sentence(table: Table) -> str:
         return ""
     networks = _networks(values)
     games = [group for group in LOOPS if values.of(group)]
-    how = [*(f"{group} {option}" for group in games for option in [_option(values, group)]), *([] if games else _methods(values)), *_training(values)]
+    methods = [f"{group} {_option(values, group)}" for group in games] or _methods(values)
+    how = [*methods, *_training(values)]
     subject = f"{networks} on {_data(values, bool(games))}" if networks else _data(values, bool(games))
     cells = _differing(table, runs)
     differing = f"; the cells of the table differ in {cells}" if cells else ""
@@ -110,32 +111,48 @@ def _with_count(name: str, parameters: Iterable[Any]) -> str:
 
 def _data(values: _Values, game: bool) -> str:
     """The training set, what became of it, and the size of the test set."""
-    modules = {str(target).split(".")[-2] for target in values.of("dataset._target_") if str(target).startswith("mixexp.dataset.") and "." in str(target)}
-    kinds = {inputs.get("kind") for inputs in values.facts("inputs") if isinstance(inputs, Mapping)}
-    own = any(not str(target).startswith("mixexp.") for target in values.of("dataset._target_"))
-    words = {ITEMS.get(module, "images") for module in modules} if modules and not own else {ITEMS.get(str(kind), "samples") for kind in kinds}
-    items = words.pop() if len(words) == 1 else "samples"
-    names, total = _data_names(values), _counts(sum(counts) for counts in map(_class_counts, values.facts("train_counts")) if counts)
+    items, names, total, tested = _items(values), _data_names(values), _total(values, "train_counts"), _total(values, "test_counts")
     if game:
         return f"{total or 'the'} training {items} of {names}"
     cut = _words([option for option in values.of("imbalance") if option != "none"])
-    cut_how = "in some runs cut" if len(values.of("imbalance")) > 1 and "none" in values.of("imbalance") else "cut"
+    some = "in some runs " * ("none" in values.of("imbalance"))
     held_out = [f"{100 * part:g}" for part in values.of("validation") if isinstance(part, float) and part]
-    subset, n = values.classes("subset"), _words(values.of("subset.n"))
-    whole = f"all {total}" if total and " " not in total else total
-    parts = {
-        "Head": f"the first {n} training {items} of {names}",
-        "Balanced": f"{n} training {items} of {names}, as many of each class",
-        "Full": f"{'the' if cut or held_out or not total else whole} training {items} of {names}",
-    }
-    own = f"{'' if cut or held_out else total} training {items} of {names}".strip()
-    text = parts.get(subset[0], own) if len(subset) == 1 else own
-    text += f", {cut_how} {f'to {total} ' if total and cut_how == 'cut' and not held_out else ''}by {cut}{_cut_to(values, items)}" if cut else ""
-    text += f", {_words(held_out)} % of them held out for validation{f' ({total} left)' if total else ''}" if held_out else ""
+    text = _chosen(values, f"training {items} of {names}", "" if cut or held_out else total)
+    if cut:
+        left = f"to {total} " if total and not (some or held_out) else ""
+        text += f", {some}cut {left}by {cut}{_cut_to(values, items)}"
+    if held_out:
+        text += f", {_words(held_out)} % of them held out for validation{f' ({total} left)' if total else ''}"
     if noise := _unusual(values, "label_noise", "{} label noise"):
         text += f", {noise}"
-    tested = _counts(sum(counts) for counts in map(_class_counts, values.facts("test_counts")) if counts)
     return text + (f", tested on {tested}" if tested else "")
+
+
+def _chosen(values: _Values, items: str, total: str) -> str:
+    """The training set that the subset's option chooses; total: how many there are, where nothing takes of them afterwards."""
+    subset, n = values.classes("subset"), _words(values.of("subset.n"))
+    number = total or "the"
+    texts = {
+        "Head": f"the first {n} {items}",
+        "Balanced": f"{n} {items}, as many of each class",
+        "Full": f"{f'all {total}' if total and ' ' not in total else number} {items}",
+    }
+    return texts.get(subset[0], f"{total} {items}".strip()) if len(subset) == 1 else f"{total} {items}".strip()
+
+
+def _items(values: _Values) -> str:
+    """What the data sets' items are called: by the modules of their classes, own ones by the kind of their inputs."""
+    targets = [str(target) for target in values.of("dataset._target_")]
+    if targets and all(target.startswith("mixexp.dataset.") for target in targets):
+        words = {ITEMS.get(target.split(".")[2], "images") for target in targets}
+    else:
+        words = {ITEMS.get(str(inputs.get("kind")), "samples") for inputs in values.facts("inputs") if isinstance(inputs, Mapping)}
+    return words.pop() if len(words) == 1 else "samples"
+
+
+def _total(values: _Values, fact: str) -> str:
+    """How many items the classes have together."""
+    return _counts(sum(counts) for counts in map(_class_counts, values.facts(fact)) if counts)
 
 
 def _data_names(values: _Values) -> str:
@@ -174,7 +191,8 @@ def _training(values: _Values) -> list[str]:
     else:
         budget = " or ".join([*([_many(epochs, "epoch")] if epochs else []), *([_many(steps, "step")] if steps else [])])
     batches = f"batches of {_words(values.of('batch_size'))}" if values.of("batch_size") else ""
-    seeds = [_seeds(values.of(key), name) for key, name in zip(REPEATS, ("seed", "data seed"), strict=True) if key == REPEATS[0] or len(values.of(key)) > 1]
+    data_seeds = values.of("data_seed") if len(values.of("data_seed")) > 1 else []
+    seeds = [_seeds(values.of("seed"), "seed"), _seeds(data_seeds, "data seed")]
     return [text for text in (_option(values, "optimizer"), _schedule(values), batches, budget, *seeds) if text]
 
 

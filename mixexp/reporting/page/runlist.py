@@ -70,8 +70,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
 
     keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
-    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, metrics, error];
-    changes are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any;
+    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, metrics,
+    error]; changes are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any;
     metrics are those of the last evaluation, in the order of the names in `metrics`, empty of a run that is not over.
     """
     known = [entry.run for entry in runs if entry.run.config]
@@ -102,7 +102,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
             sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
             place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), started,
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
-            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), _metrics(run, metrics), place_of(error if room >= 0 else ""),
+            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), _metrics(run, metrics),
+            place_of(error if room >= 0 else ""),
         ]  # fmt: skip
         rows.append(row)
     return {
