@@ -22,11 +22,14 @@ from hypothesis import strategies as st
 from test_report import AGAINST, TABLE, leave
 
 from mixexp.metrics import RULES
-from mixexp.reporting import sheets
+from mixexp.reporting import markdown, sheets
+from mixexp.reporting.changes import read
+from mixexp.reporting.findings import findings
 from mixexp.reporting.latex import latex
 from mixexp.reporting.page import Part, page
 from mixexp.reporting.page.runlist import HEAD, TAIL, duration, link, listed, run_list
 from mixexp.reporting.tables import build_tables
+from mixexp.reporting.trained import trained
 from mixexp.reporting.write import write_report
 from mixexp.text import LONGEST, sanitize
 from mixexp.training.reader import Run, load_runs
@@ -122,8 +125,10 @@ def find(page: Any, grid: str, words: str, count: str) -> None:
 
 
 def rows(page: Any, table: str) -> list[list[str]]:
-    """The texts of a table's body as they are drawn."""
-    script = "tables => [...tables.find(table => table.checkVisibility()).tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    """The texts of a table's body as they are drawn, without the intervals below its numbers."""
+    script = """tables => {
+      const text = (cell) => [...cell.childNodes].filter((node) => !node.classList?.contains("interval")).map((node) => node.textContent).join("").trim();
+      return [...tables.find((table) => table.checkVisibility()).tBodies[0].rows].map((row) => [...row.cells].map(text)); }"""
     return page.eval_on_selector_all(table, script)
 
 
@@ -197,7 +202,7 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
             page.locator(f".switch input[value={rule}]").check(force=True)
             assert rows(page, HEADLINE) == sheets.headline(table, rule).rows
             heading = page.locator("[data-grid=t1] h3:visible").inner_text()
-            assert heading == f"accuracy (%), {RULES[rule]}, mean ± sd over seeds (number of runs)"
+            assert heading == markdown.heading(table, rule)
             assert page.get_by_text("flatters every run").is_visible() == (rule == "best")
             scores = {row[0]: row[2] for row in rows(page, RUNS)}
             assert {name: score for name, score in scores.items() if score} == {
@@ -206,6 +211,40 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
             assert RULES[rule] in page.locator("#runs thead").inner_text()
             assert RULES[rule] in page.locator("#differences-1").inner_text()
         assert rows(page, "[data-grid=t1-rules] table") == sheets.rules(table).rows
+
+
+def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report):
+    (table,) = build_tables(load_runs(sweep))
+    sheet = sheets.headline(table)
+    cells = "[data-grid=t1] table[data-view=last] tbody"
+    with opened(report) as page:
+        assert page.locator("header .trained").inner_text() == trained(table)
+        assert page.locator("[data-grid=t1] .findings:visible").inner_text() == findings(table)
+        assert page.locator(f"{cells} b").all_inner_texts() == [sheets.split(sheet.rows[row][place])[0] for row, place in sorted(sheet.bold)]
+        assert page.locator(f"{cells} .interval").all_inner_texts() == [words for _, words in sorted(sheet.intervals.items())]
+        assert len(sheet.bold) == 2 and len(sheet.intervals) == 5 and "Bold: the best of each row" in page.locator("#table-1").inner_text()
+        assert not page.locator("[data-grid=t1-rules] td b, .tests td b, #runs td b").count()
+        page.locator("#metrics-1 summary").click()
+        assert rows(page, "#metrics-1 table") == sheets.other_metrics(table).rows
+        page.get_by_role("button", name="Details of none100-2").click()
+        assert "At the last evaluation" in page.locator("tr.detail").inner_text()
+        assert page.locator("tr.detail table").last.locator("tbody tr").all_inner_texts() == ["accuracy (%)\t50.00", "macro F1 (%)\t50.00"]
+
+
+def test_a_single_run_has_nothing_to_compare_and_says_so(opened, tmp_path):
+    leave(tmp_path / "runs" / "a", (0.1, 0.5), table=None)
+    with opened(write_report([tmp_path / "runs"])[-1]) as page:
+        assert page.locator(".findings:visible").inner_text().startswith("One seed: nothing says what another one would give.")
+        assert not page.locator("#differences-1").count() and "Comparisons by seed" not in page.locator(".contents").inner_text()
+
+
+def test_a_readers_sentence_is_below_the_title_and_among_the_notes(opened, tmp_path):
+    leave(tmp_path / "runs" / "a", table=None)
+    leave(tmp_path / "runs" / "b", table=None, choices={"dataset": "mnist"})
+    changes = read(None, {"title": "Mine", "note": ["Why <this> was done."]})
+    with opened(write_report([tmp_path / "runs"], changes=changes)[-1]) as page:
+        assert page.locator("h1").inner_text() == "Mine" and page.locator("h1 + .said").inner_text() == "Why <this> was done."
+        assert "Why <this> was done." in page.locator("#notes-1").inner_text()
 
 
 def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
@@ -328,8 +367,8 @@ def test_a_run_tells_its_settings_its_curve_and_its_error(opened, report):
     with opened(report) as page:
         page.get_by_role("button", name="Details of none100-2").click()
         detail = page.locator("tr.detail")
-        assert ["width", "8", "16"] in [line.split("\t") for line in detail.locator("tbody").inner_text().splitlines()]
-        assert ["seed", "2", "0"] in [line.split("\t") for line in detail.locator("tbody").inner_text().splitlines()]
+        assert ["width", "8", "16"] in [line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()]
+        assert ["seed", "2", "0"] in [line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()]
         # of the evaluations 0.1, 0.662 and 0.552, in per cent
         assert detail.get_by_role("img").get_attribute("aria-label") == "accuracy (%) by evaluation, from 10.00 to 66.20"
         heights = [int(height) for height in re.findall(r" (\d+)", detail.locator("path").get_attribute("d"))]
@@ -435,10 +474,10 @@ def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
         kept = page.evaluate("kept")
     caption, _, copied = kept[0].partition("\n\n")
     assert copied in (sweep / "report" / "table.md").read_text(encoding="utf-8")
-    assert caption.endswith(": accuracy (%), last evaluation, mean ± sd over seeds (number of runs)") and "best on test" in kept[2].splitlines()[0]
+    assert caption.endswith(": Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)") and "best on test" in kept[2].splitlines()[0]
     assert kept[1] == (sweep / "report" / "table.tex").read_text(encoding="utf-8")
     (table,) = build_tables(load_runs(sweep), "best")
-    assert all(cell in kept[2] for row in sheets.headline(table).rows for cell in row) and kept[3] == latex(table, "little_data")
+    assert all(cell in kept[2].replace("**", "") for row in sheets.headline(table).rows for cell in row) and kept[3] == latex(table, "little_data")
     refuse = "navigator.clipboard.writeText = async () => { throw new Error('no'); }; document.execCommand = () => false;"
     with opened(report, before=refuse) as page:
         page.get_by_role("button", name="Copy LaTeX").click()

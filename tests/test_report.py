@@ -114,19 +114,19 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def cells_of(text: str, heading: str) -> list[list[str]]:
-    """The body of the Markdown table under the heading that begins so."""
+    """The body of the Markdown table under the heading that begins so; bold numbers are as others."""
     lines = text.split(f"\n## {heading}", 1)[1].splitlines()[2:]
     body = lines[: lines.index("")] if "" in lines else lines
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body[2:]]
+    return [[cell.strip().replace("**", "") for cell in line.strip("|").split(" | ")] for line in body[2:]]
 
 
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
-    assert text.startswith("# little data\n\nCompared with: small_data_mixup, one seed\n\n")
-    assert "## accuracy (%), last evaluation, mean ± sd over seeds (number of runs)" in text
+    assert text.startswith("# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the table differ in images and mix.\n\nCompared with: small_data_mixup, one seed\n\n")
+    assert "## Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)" in text
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.
-    assert cells_of(text, "accuracy (%), last") == [
+    assert cells_of(text, "Test accuracy (%) at") == [
         ["100", "30.00 (1)", "26.79 (+3.21)", "1 unfinished", ""],
         ["500", "43.00 ± 3.61 (3)", "44.60 (−1.60)", "56.00 (1)", "57.84 (−1.84)"],
     ]
@@ -148,7 +148,7 @@ def test_runs_without_a_number_are_listed_first_with_the_reason(sweep):
         ["unfinished", "x_unfinished", "100 / label-mix, seed 0", "no result.json; last evaluation at step 10"],
     ]
     assert "## In no row or column: 1 of 10 runs\n\n- x_stray (mix=bc, subset.n=500)" in text
-    assert text.index("Without a result") < text.index("In no row") < text.index("last evaluation, mean")
+    assert text.index("Without a result") < text.index("In no row") < text.index("at the last evaluation, mean")
 
 
 def test_csv_files_worked_out_by_hand(sweep):
@@ -178,7 +178,7 @@ def test_csv_files_worked_out_by_hand(sweep):
 def test_another_rule_is_named_wherever_numbers_are(sweep):
     table = build_tables(load_runs(sweep), "best")[0]
     text = markdown(table)
-    assert cells_of(text, "accuracy (%), best on test, mean")[1][1] == "51.00 ± 1.00 (3)"
+    assert cells_of(text, "Test accuracy (%), best on test, mean")[1][1] == "51.00 ± 1.00 (3)"
     assert "The comparison selects by last evaluation; the numbers above are by best on test." in text
     assert draw(table, AGAINST).axes[0].get_ylabel() == "accuracy (%), best on test"
     with pytest.raises(UserError, match=r"rule is 'bets'.*Did you mean 'best'"):
@@ -189,7 +189,7 @@ def test_median_with_smallest_and_largest(tmp_path):
     for seed, value in enumerate((0.1, 0.4, 0.2)):
         leave(tmp_path / str(seed), (value,), seed=seed, table=TABLE | {"statistic": "median", "decimals": 1, "published": {}})
     table = build_tables(load_runs(tmp_path))[0]
-    assert cells_of(markdown(table), "accuracy (%), last evaluation, median [min–max]") == [["500", "20.0 [10.0–40.0] (3)", ""]]
+    assert cells_of(markdown(table), "Test accuracy (%) at the last evaluation, median [min–max]") == [["500", "20.0 [10.0–40.0] (3)", ""]]
     write_report([tmp_path])
     assert float(read(tmp_path / "report" / "table.csv")[0]["spread"]) == pytest.approx(30)
 
@@ -244,7 +244,7 @@ def test_rows_without_the_key_come_last_under_a_dash(tmp_path):
         leave(tmp_path / str(value), table=spec, mix="mixup", alpha=value)
     table = build_tables(load_runs(tmp_path))[0]
     assert [row.label for row in table.rows] == ["0.2", "1", "10", "–"]
-    assert [row[1] for row in cells_of(markdown(table), "accuracy")] == ["", "", "", "50.00 (1)"]
+    assert [row[1] for row in cells_of(markdown(table), "Test accuracy")] == ["", "", "", "50.00 (1)"]
     panel = draw(table, AGAINST | {"x": "alpha", "x_scale": "log"}).axes[0]
     level = next(line for line in panel.get_lines() if line.get_label() == "none")
     assert list(level.get_ydata()) == [50.0, 50.0]
@@ -252,7 +252,7 @@ def test_rows_without_the_key_come_last_under_a_dash(tmp_path):
 
 def test_what_only_the_source_has_stays_in_sight(tmp_path):
     leave(tmp_path / "a", (0.5,), n=500)
-    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "accuracy")[0] == ["100", "", "26.79", "", ""]
+    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "Test accuracy")[0] == ["100", "", "26.79", "", ""]
 
 
 def test_runs_of_no_table_get_one_of_their_differences(tmp_path):
@@ -263,7 +263,7 @@ def test_runs_of_no_table_get_one_of_their_differences(tmp_path):
     table = build_tables(load_runs(tmp_path), name="mine")[0]
     assert table.spec["title"] == "mine"
     assert [row.label for row in table.rows] == ["100", "500"] and [column.label for column in table.columns] == ["mixup", "none"]
-    assert {tuple(row[1:]) for row in cells_of(markdown(table), "accuracy")} == {("55.00 ± 7.07 (2)",) * 2}
+    assert {tuple(row[1:]) for row in cells_of(markdown(table), "Test accuracy")} == {("55.00 ± 7.07 (2)",) * 2}
     assert (tmp_path / "report" / "curves.png") in write_report([tmp_path])
 
 
@@ -530,7 +530,7 @@ def test_a_cell_says_what_became_of_its_runs(tmp_path):
     for seed in range(2):
         leave(tmp_path / f"b{seed}", (0.5,), mix="mixup", seed=seed, outcome="diverged")
     leave(tmp_path / "c", mix="mixup", seed=2, outcome=None)
-    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "accuracy (%), last")[1][3] == "2 diverged; 1 unfinished"
+    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "Test accuracy (%) at")[1][3] == "2 diverged; 1 unfinished"
 
 
 def test_figures_of_an_earlier_report_go_and_other_files_stay(sweep, tmp_path_factory):

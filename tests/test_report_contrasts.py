@@ -156,7 +156,7 @@ def test_too_few_seeds_are_said_instead_of_tested(tmp_path):
     for mix, seed in itertools.product(("none", "mixup"), range(2)):
         leave(tmp_path / f"{mix}{seed}", (0.5 + seed / 10,), mix=mix, seed=seed)
     text = markdown(build_table(load_runs(tmp_path)))
-    assert "not tested: at least 3 seeds in common are needed, and the most there are is 2." in text and "\\*" not in text
+    assert "2 seeds in common at most: nothing can be compared. 3 or more seeds allow it (seed=0,1,2)." in text and "\\*" not in text
 
 
 def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_path):

@@ -109,8 +109,8 @@ BY_WORDS = {
 }
 SEEN = {
     "columns reordered": lambda text: head_of(text) == ["images", "label-mix", "label-mix, published", "none", "none, published"],
-    "another metric": lambda text: "## test loss, last evaluation" in text and rows_of(text, "test loss, last")[0] == ["100", "1.0000 ± 0.0000 (3)", "1.0000 ± 0.0000 (3)"],
-    "another rule": lambda text: "## accuracy (%), best on test" in text and rows_of(text, "accuracy (%), best")[0][1] == "63.00 ± 1.00 (3)",
+    "another metric": lambda text: "## Test loss at the last evaluation" in text and rows_of(text, "Test loss at")[0] == ["100", "1.0000 ± 0.0000 (3)", "1.0000 ± 0.0000 (3)"],
+    "another rule": lambda text: "## Test accuracy (%), best on test" in text and rows_of(text, "Test accuracy (%), best")[0][1] == "63.00 ± 1.00 (3)",
     "a label renamed": lambda text: head_of(text)[1] == "nothing",
     "a figure added": lambda text: "![mine](mine.png)" in text,
 }
@@ -124,7 +124,7 @@ def test_the_table_is_edited_without_training(edit, by, tmp_path, conf, made, mo
     drawn = edit == "a figure added"
     before, unedited = contents(runs), made(runs, conf=conf, drawn=drawn)
     assert not SEEN[edit](unedited) and head_of(unedited)[:2] == ["images", "none"]
-    assert cells_of(unedited, "accuracy (%), last")[0] == ["100", "43.00 ± 1.00 (3)", "26.79 (+16.21) †", "49.00 ± 1.00 (3)", ""]
+    assert cells_of(unedited, "Test accuracy (%) at")[0] == ["100", "43.00 ± 1.00 (3)", "26.79 (+16.21) †", "49.00 ± 1.00 (3)", ""]
     if by == "file":
         write(conf, BY_FILE[edit])
     (tmp_path / "renamed.yaml").write_text(yaml.safe_dump({"columns": BY_FILE["a label renamed"]["columns"]}, sort_keys=False))
@@ -177,7 +177,7 @@ def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
     write(conf, {"rows": {"label": "images", "values": {"few": {"subset.n": 100}, "none": {"subset.n": 50}}}, "published": {}})
     text = made(runs, conf=conf)
-    assert rows_of(text, "accuracy (%), last") == [["few", "43.00 ± 1.00 (3)", "49.00 ± 1.00 (3)"], ["none", "", ""]]
+    assert rows_of(text, "Test accuracy (%) at") == [["few", "43.00 ± 1.00 (3)", "49.00 ± 1.00 (3)"], ["none", "", ""]]
     assert "## In no row or column: 12 of 18 runs" in text
 
 
@@ -215,10 +215,10 @@ def sweep(tmp_path: Path) -> Path:
         (["--rows", "mix", "--columns", "subset.n"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
         (["--columns", "mix"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
         (["--rows", "subset.n"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
-        (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy", "95 % interval"], ["bc", "mixup", "none"]),
         (["--rows", "mix", "--order", "mix=none,mixup"], ["mixing", "100", "500"], ["none", "mixup", "bc"]),
         (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
-        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy"], ["bc", "none"]),
+        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy", "95 % interval"], ["bc", "none"]),
         (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
         (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
     ],
@@ -227,7 +227,7 @@ def sweep(tmp_path: Path) -> Path:
 def test_rows_columns_order_and_choice_of_runs(words, head, rows, sweep, made):
     text = made(sweep, *words)
     assert head_of(text) == head
-    assert [row[0] for row in rows_of(text, "error (%), last" if "error" in words else "accuracy (%), last")] == rows
+    assert [row[0] for row in rows_of(text, "Test error (%) at" if "error" in words else "Test accuracy (%) at")] == rows
     assert "Unlike runs" not in text
     conditions = words.count("--where")
     assert text.count("Only runs with ") == bool(conditions) and ("Of this table's description" in text) == (len(words) > 2 * conditions)
@@ -237,7 +237,7 @@ def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
     words = ["--metric", "error", "--rule", "best", "--baseline", "none", "--title", "My title", "--note", "Mine, too.", "--note", "And more."]
     text = made(sweep, *words, "--rows", "subset.n", "--columns", "mix", "--figure", "against:x=subset.n,by=columns,x_scale=log", drawn=True)
     assert text.startswith("# My title\n") and "- Mine, too.\n- And more.\n" in text
-    assert rows_of(text, "error (%), best on test")[0] == ["100", "33.00 ± 1.00 (3)", "31.00 ± 1.00 (3)", "37.00 ± 1.00 (3)"]
+    assert rows_of(text, "Test error (%), best on test")[0] == ["100", "33.00 ± 1.00 (3)", "31.00 ± 1.00 (3)", "37.00 ± 1.00 (3)"]
     assert {row[1] for row in rows_of(text, "Differences")} == {"bc − none", "mixup − none"}
     assert "![against](against.png)" in text and (tmp_path / "report" / "against.pdf").exists()
     assert "from the command line (--metric, --title, --rows, --columns, --figure, --note)" in text
@@ -247,25 +247,25 @@ def test_words_beat_the_file_and_the_file_beats_the_runs(tmp_path, made):
     runs, file = leave_all(tmp_path / "runs", None, TABLE), tmp_path / "my.yaml"
     file.write_text(yaml.safe_dump({"table": {"title": "of the file", "metric": "macro_f1", "decimals": 1, "notes": ["of the file"]}}, sort_keys=False))
     text = made(runs, "--table", file)
-    assert text.startswith("# of the file\n") and rows_of(text, "macro F1 (%), last")[0] == ["100", "43.0 ± 1.0 (3)", "49.0 ± 1.0 (3)"]
+    assert text.startswith("# of the file\n") and rows_of(text, "Test macro F1 (%) at")[0] == ["100", "43.0 ± 1.0 (3)", "49.0 ± 1.0 (3)"]
     assert "- of the file\n" in text and "one note" not in text and f"{file.name} (title, metric, decimals, notes)" in text
     assert "Compared with" not in text, "numbers of another metric are not compared with"
     text = made(runs, "--table", file, "--title", "typed", "--metric", "error", "--note", "typed")
-    assert text.startswith("# typed\n") and "## error (%), last" in text and "- of the file\n- typed\n" in text
+    assert text.startswith("# typed\n") and "## Test error (%) at" in text and "- of the file\n- typed\n" in text
 
 
 def test_several_experiments_are_one_table_where_the_reader_gives_its_title(tmp_path, made):
     folders = [leave_all(tmp_path / name, None, TABLE | {"title": name}, batch_size=size) for name, size in (("a", 10), ("b", 20))]
     assert made(*folders).count("\n# ") == 1
     text = made(*folders, "--title", "both", "--rows", "batch_size", "--where", "subset.n=100", out=tmp_path / "one")
-    assert text.startswith("# both\n") and [row[0] for row in rows_of(text, "accuracy (%), last")] == ["10", "20"]
+    assert text.startswith("# both\n") and [row[0] for row in rows_of(text, "Test accuracy (%) at")] == ["10", "20"]
 
 
 def test_another_metric_replaces_an_axis_of_measures(tmp_path, made):
     columns = {"label": "of the test images", "measures": {"error": {"metric": "error"}, "loss": {"metric": "test_loss"}}}
     runs = leave_all(tmp_path / "runs", None, TABLE | {"rows": {"key": "mix"}, "columns": columns, "published": {}})
     assert head_of(made(runs, "--where", "subset.n=100"))[1:] == ["error", "loss"]
-    assert head_of(made(runs, "--where", "subset.n=100", "--metric", "macro_f1"))[1:] == ["macro_f1"]
+    assert head_of(made(runs, "--where", "subset.n=100", "--metric", "macro_f1"))[1:] == ["macro_f1", "95 % interval"]
 
 
 def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
@@ -296,7 +296,13 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--where", "mix"], "--where mix: it needs a name and values"),
         (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),
         (["--where", "mix=non"], "--where mix=non: no run has this value. There are bc, mixup, none. Did you mean 'none'?"),
-        (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has this value. There are none."),
+        (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has two values of mix, and all conditions have to hold. Runs with one or the other are --where mix=none,bc."),
+        (["--where", "mix=none", "--where", "alpha=1"], "--where alpha=1: no run has it together with mix=none. The runs with mix=none have alpha null."),
+        (["--title", ""], "--title '': it is empty; a text was expected"),
+        (["--rows", " "], "--rows ' ': it is empty; a setting such as mix was expected"),
+        (["--columns", ""], "--columns '': it is empty; a setting such as mix was expected"),
+        (["--note", "Mine.", "--note", ""], "--note '': it is empty; a sentence was expected"),
+        (["--rows", "mix", "--columns", "mix"], "--rows mix --columns mix: the rows and the columns would both be mix, and each run in one of them has no other place."),
         (["--baseline", "non", "--rows", "mix"], "The baseline non is no row or column of this table, so nothing is compared with it. Did you mean 'none'?"),
         (["--figure", "curve"], "--figure curve: kind is 'curve'; against, curves, "),
         (["--figure", "curves:yy=a"], "--figure curves:yy=a: there is no key 'yy' for kind curves. Did you mean 'y'? There are y, by, each, only, y_scale."),
@@ -370,23 +376,23 @@ def test_runs_without_any_evaluation_tell_nothing_of_a_metric(tmp_path, made):
 SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     "title": ({"title": "Another"}, lambda text: text.startswith("# Another\n")),
     "source": ({"source": "an article"}, lambda text: "Compared with: an article" in text),
-    "metric": ({"metric": "macro_f1"}, lambda text: "## macro F1 (%), last" in text),
+    "metric": ({"metric": "macro_f1"}, lambda text: "## Test macro F1 (%) at" in text),
     "scale": ({"scale": 1000}, lambda text: "430.00 ± 10.00 (3)" in text),
     "decimals": ({"decimals": 0}, lambda text: "| 43 ± 1 (3) |" in text),
-    "better": ({"better": "lower", "rule": "best"}, lambda text: first_of(text, "accuracy (%), best")[1:2] == ["43.00 ± 1.00 (3)"]),
-    "rule": ({"rule": "best"}, lambda text: first_of(text, "accuracy (%), best")[1:2] == ["63.00 ± 1.00 (3)"]),
+    "better": ({"better": "lower", "rule": "best"}, lambda text: first_of(text, "Test accuracy (%), best")[1:2] == ["43.00 ± 1.00 (3)"]),
+    "rule": ({"rule": "best"}, lambda text: first_of(text, "Test accuracy (%), best")[1:2] == ["63.00 ± 1.00 (3)"]),
     "statistic": ({"statistic": "median"}, lambda text: "43.00 [42.00–44.00] (3)" in text),
-    "rows": ({"rows": {"key": "seed"}, "columns": {"key": "mix"}}, lambda text: [row[0] for row in rows_of(text, "accuracy")] == ["0", "1", "2"]),
+    "rows": ({"rows": {"key": "seed"}, "columns": {"key": "mix"}}, lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["0", "1", "2"]),
     "columns": ({"columns": {"key": "mix"}, "published": {}}, lambda text: head_of(text)[1:] == ["bc", "mixup", "none"]),
-    "order": ({"order": {"images": [500, 100]}}, lambda text: [row[0] for row in rows_of(text, "accuracy")] == ["500", "100"]),
+    "order": ({"order": {"images": [500, 100]}}, lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["500", "100"]),
     "published": ({"published": {"none": {100: 40}}}, lambda text: "40.00 (+3.00)" in text),
     "baseline": ({"columns": {"key": "mix"}, "baseline": "bc"}, lambda text: {row[1] for row in rows_of(text, "Differences")} == {"mixup − bc", "none − bc"}),
     "notes": ({"notes": ["A note."]}, lambda text: "- A note." in text),
     "figures": ({"figures": [{"file": "mine", "kind": "cost"}]}, lambda text: "![mine](mine.png)" in text),
     "rows.label": ({"rows": {"label": "so many", "key": "subset.n"}}, lambda text: head_of(text)[0] == "so many"),
     "rows.key": ({"rows": {"key": "mix"}, "columns": {"key": "subset.n"}}, lambda text: head_of(text)[1:] == ["100", "500"]),
-    "rows.values": ({"rows": {"values": {"few": {"subset.n": 100}}}}, lambda text: rows_of(text, "accuracy")[0][:2] == ["few", "43.00 ± 1.00 (3)"]),
-    "rows.measures": ({"rows": {"measures": {"wrong": {"metric": "error"}}}, "columns": {"key": "seed"}}, lambda text: first_of(text, "as labelled")[:1] == ["wrong"]),
+    "rows.values": ({"rows": {"values": {"few": {"subset.n": 100}}}}, lambda text: rows_of(text, "Test accuracy")[0][:2] == ["few", "43.00 ± 1.00 (3)"]),
+    "rows.measures": ({"rows": {"measures": {"wrong": {"metric": "error"}}}, "columns": {"key": "seed"}}, lambda text: first_of(text, "Metrics as labelled")[:1] == ["wrong"]),
 }
 MEASURED = {
     "metric": ({"metric": "error"}, "57.00 ± 1.00 (3)"),
@@ -412,7 +418,8 @@ def test_a_key_of_a_measure_changes_its_numbers(key, tmp_path, made):
     runs = leave_all(tmp_path / "runs", None, TABLE)
     content = {"rows": {"key": "mix"}, "columns": {"measures": {"it": measure}}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    assert ["none", number] in cells_of(made(runs, "--table", tmp_path / "my.yaml", "--where", "subset.n=100"), "as labelled")
+    rows = cells_of(made(runs, "--table", tmp_path / "my.yaml", "--where", "subset.n=100"), "Metrics as labelled")
+    assert ["none", number] in [row[:2] for row in rows]
 
 
 def test_every_key_is_among_these():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +22,13 @@ from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
 from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
-from mixexp.text import listed, resembling, shown
+from mixexp.text import in_shell, listed, resembling, shown
 from mixexp.training.reader import Run
 
 # Between commas: letters, and what brackets or quotes hold together.
 _OPTION = re.compile(r"""(?:[^,"\[{]|"[^"]*"|\[[^\]]*\]|\{[^}]*\})+""")
+_EXPECTED = {"metric": "a metric", **dict.fromkeys(AXES, "a setting such as mix"), "title": "a text", "note": "a sentence"}
+"""Words of the command line that hold a text, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,30 @@ class Changes:
             wanted = set(map(comparable, values))
             chosen = [run for run in left if run.setting(key) in wanted]
             if not chosen:
-                raise UserError(_no_value(key, values[0], left))
+                raise UserError(self._contradiction(key, values, left))
             left = chosen
         conditions = "; ".join(f"{key} = {' or '.join(map(label, values))}" for key, values in self.where)
         return left, [f"Only runs with {conditions}: {len(left)} of {len(runs)}."] if conditions else []
+
+    def _contradiction(self, key: str, values: Sequence[Any], left: Sequence[Run]) -> str:
+        """The error of a condition that none of the runs fulfils which the conditions before it have left."""
+        said = f"--where {key}={','.join(map(label, values))}"
+        earlier = list(itertools.takewhile(lambda condition: condition[0] != key or condition[1] is not values, self.where))
+        if any(name == key for name, _ in earlier):
+            several = ",".join(dict.fromkeys(label(value) for name, given in self.where if name == key for value in given))
+            either = f"Runs with one or the other are --where {key}={several}."
+            return f"{said}: no run has two values of {key}, and all conditions have to hold. {either}"
+        conditions = " and ".join(f"{name}={','.join(map(label, given))}" for name, given in earlier)
+        values_left = [lookup(run.config, key) for run in left if run.config]
+        names = dict.fromkeys("null" if value is None else label(value) for value in values_left)
+        return f"{said}: no run has it together with {conditions}. The runs with {conditions} have {key} {listed(names)}."
 
     def check(self, tables: Sequence[Table]) -> None:
         """Raise UserError for settings, metrics, figures and orders that no run of some tables has, which were made with these changes."""
         if not self.said and not self.figures:  # nothing, or what the plan has checked
             return
         runs = list({run.folder: run for table in tables for run in table.runs}.values())
-        problems = [*self._no_setting(runs), *self._no_order(tables)]
+        problems = [*self._no_setting(runs), *self._twice(tables), *self._no_order(tables)]
         if any(run.metrics for run in runs):  # without, nothing tells what they measure
             problems += self._not_measured(_measured(runs), [name for table in tables for name in table.measures])
         if problems:
@@ -106,6 +122,14 @@ class Changes:
             options = KINDS[spec["kind"]].options
             asked += [(self._named(spec), spec[name]) for name, option in options.items() if option.values is SETTING and spec.get(name)]
         yield from (_unknown(said, key, runs) for said, key in asked if all(run.setting(key) is None for run in runs))
+
+    def _twice(self, tables: Sequence[Table]) -> Iterator[str]:
+        """The error of one setting as rows and columns, whose table has nothing beside its diagonal."""
+        given = [self.said[axis] for axis in AXES if axis in self.said]
+        for table in tables if given else ():
+            rows, columns = (table.spec[axis].get("key") for axis in AXES)
+            if rows and rows == columns:
+                yield f"{' '.join(given)}: the rows and the columns would both be {rows}, and each run in one of them has no other place."
 
     def _no_order(self, tables: Sequence[Table]) -> Iterator[str]:
         for name, values in (self.table.get("order") or {}).items():
@@ -166,6 +190,8 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
     own |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
     said |= {key: f"--{key} {words[key]}" for key in own}
+    problems += _empty(words)
+    own = {key: value for key, value in own.items() if words[key].strip()}
     problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
@@ -184,6 +210,15 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
     return Changes({**table, **own}, figures, words.get("note", ()), where, said, remark)
+
+
+def _empty(words: Mapping[str, Any]) -> Iterator[str]:
+    """The errors of words of the command line that hold nothing."""
+    for key, expected in _EXPECTED.items():
+        given = words.get(key)
+        for text in given if isinstance(given, list) else [given]:
+            if text is not None and not text.strip():
+                yield f"--{key} {in_shell(text)}: it is empty; {expected} was expected"
 
 
 def _table_of(file: Path) -> dict[str, Any]:

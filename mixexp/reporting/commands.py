@@ -42,7 +42,7 @@ def report(words: list[str], options: Sequence[Path]) -> None:
         ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
         ("--where", "KEY=V1,V2,...", "only runs with one of these values"),
         ("--figure", "KIND:OPTION=VALUE,...", "one more figure (mixexp list figures)"),
-        ("--note", "TEXT", "one more sentence below the table"),
+        ("--note", "TEXT", "a sentence below the title and among the notes"),
     ):
         parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")

@@ -69,17 +69,24 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
 
 
 def run_records(table: Table) -> list[dict[str, Any]]:
-    """One record for each run: the keys that vary, how it ended, its score by each rule, its seconds and its folder."""
+    """One record for each run: the keys that vary, how it ended, its score by each rule, its last metrics, its seconds and its folder.
+
+    The scores are in displayed units. The metrics are as metrics.csv has them at the last evaluation, under the names that they have there
+    and in `Runs.to_pandas()`; where a column has such a name already, the metric's is metrics.NAME.
+    """
     keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
+    names = list(dict.fromkeys(name for run in table.runs for name in run.last))
     records = []
     for run in table.runs:
         outcome, problem = reasons.get(run.folder, (run.outcome, ""))
         scores = {f"{table.spec['metric']}_{rule}": table.number(run, None, rule) for rule in table.rules}
         scores |= {name: table.number(run, name) for name in table.measures}
         settings = {key: lookup(run.config, key) for key in keys}
+        taken = {*settings, "outcome", *scores, "seconds", "folder", "problem"}
+        last = {f"metrics.{name}" if name in taken else str(name): run.last.get(name) for name in names}
         ending = {"seconds": run.result.get("seconds"), "folder": run.folder.name, "problem": problem}
-        records.append(settings | {"outcome": outcome} | rounded(scores, table.spec) | ending)
+        records.append(settings | {"outcome": outcome} | rounded(scores, table.spec) | last | ending)
     return records
 
 

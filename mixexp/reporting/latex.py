@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mixexp.metrics import RULES
 from mixexp.reporting import sheets
@@ -75,7 +75,7 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
         r"\toprule",
         *_head(sheet),
         r"\midrule",
-        *(_row(row) for row in sheet.rows),
+        *(_row(row, {column for at, column in sheet.bold if at == place}) for place, row in enumerate(sheet.rows)),
         r"\bottomrule",
         r"\end{tabular}}",
         rf"\end{{{kind}}}",
@@ -101,5 +101,11 @@ def _head(sheet: Sheet) -> list[str]:
     return [" & ".join(over) + r" \\", " ".join(rules), _row(names)]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(escaped(cell, WIDEST) for cell in cells) + r" \\"
+def _row(cells: Sequence[str], bold: Collection[int] = ()) -> str:
+    """A line of cells; bold: the columns whose number is."""
+    return " & ".join(_bold(cell) if place in bold else escaped(cell, WIDEST) for place, cell in enumerate(cells)) + r" \\"
+
+
+def _bold(cell: str) -> str:
+    number, rest = sheets.split(cell)
+    return rf"\textbf{{{escaped(number)}}}{' ' * rest.startswith(' ')}{escaped(rest, WIDEST)}"

@@ -6,19 +6,33 @@ import re
 from html import escape
 from typing import Any
 
-from mixexp.metrics import RULES
+from mixexp.metrics import NAMES, RULES
 from mixexp.reporting import claim_sheets, sheets
 from mixexp.reporting.claims import Decided
 from mixexp.reporting.entries import label
+from mixexp.reporting.findings import findings
 from mixexp.reporting.sheets import Sheet
 from mixexp.reporting.tables import Table
+from mixexp.reporting.trained import trained
 from mixexp.text import sanitize
+
+BY = {
+    "last": " at the last evaluation", "median_last_10": ", median of the last 10 evaluations", "best": ", best on test",
+    "best_validation": " at the best validation accuracy",
+}  # fmt: skip
+"""A selection rule behind the quantity that it selects."""
+PARTS = {"val ": "validation ", "train ": "training "}
+"""What a metric's name says of the images, in full."""
 
 
 def markdown(table: Table, claims: Decided | None = None) -> str:
-    """The report as Markdown: reduced or missing parts, the headline table, all selection rules, comparisons by seed, claims, and notes."""
+    """The report as Markdown, for somebody who was not there.
+
+    What was trained, reduced or missing parts, the headline table with what it shows, all selection rules, comparisons by seed, claims, and
+    notes.
+    """
     spec = table.spec
-    parts = [f"# {plain(spec['title'])}"]
+    parts = [f"# {plain(spec['title'])}", *([plain(sentence)] if (sentence := trained(table)) else [])]
     if spec["source"]:
         parts.append(f"Compared with: {plain(spec['source'])}")
     parts += [f"**Reduced: {plain(reduced)}**"] if (reduced := table.reduced) else []
@@ -29,13 +43,12 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     if table.unmatched:
         parts.append(f"## In no row or column: {len(table.unmatched)} of {len(table.runs)} runs")
         parts.append(_list(sheets.stray(table)))
-    parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
+    parts += [f"## {heading(table)}", *headline(table)]
     parts += sheets.warnings(table, table.rule)
-    parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(sheets.rules(table))]
+    if (rules := sheets.rules(table)) is not None:
+        parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(rules)]
     if (differences := sheets.differences(table)) is not None:
         parts += [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(differences)]
-    elif why := sheets.untested(table):
-        parts.append(why)
     if claims is not None and claims.answers:
         parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
         parts += map(plain, claim_sheets.legend(claims))
@@ -55,7 +68,23 @@ def claims_document(decided: Decided, title: str) -> str:
 
 def heading(table: Table, rule: str | None = None) -> str:
     """The heading of the headline table: the quantity, the selection rule and the statistic."""
-    return f"{table.unit}, {RULES[rule or table.rule]}, {table.statistic.heading}"
+    name = "metrics as labelled" if table.measures else table.unit
+    name = f"test {name}" if table.spec["metric"] in (*NAMES, "error") and not table.measures else name
+    name = next((full + name.removeprefix(short) for short, full in PARTS.items() if name.startswith(short)), name)
+    return f"{name[:1].upper()}{name[1:]}{BY[rule or table.rule]}, {table.statistic.heading}"
+
+
+def headline(table: Table, rule: str | None = None) -> list[str]:
+    """The headline table by a rule, its legend, what it shows, and the intervals.
+
+    These are a column of a table that has one of numbers. Beside several columns they would make each row too wide to be read or printed,
+    so they are a table of their own there.
+    """
+    sheet = sheets.headline(table, rule)
+    parts = grid(sheets.with_intervals(sheet))
+    parts += [plain(words)] if (words := findings(table, rule)) else []
+    apart = sheets.intervals(sheet)
+    return [*parts, *([f"95 % intervals of the {table.statistic.centres} ({table.statistic.method}):", *grid(apart)] if apart else [])]
 
 
 def grid(sheet: Sheet) -> list[str]:
@@ -63,8 +92,19 @@ def grid(sheet: Sheet) -> list[str]:
     names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
     head = [column if not name else name if column == "ours" else f"{name}, {column}" for name, column in zip(names, sheet.head, strict=True)]
     rule = ["---"] * sheet.left + ["---:"] * (len(head) - sheet.left)
-    lines = [map(plain, head), rule, *(map(plain, row) for row in sheet.rows)]
+    rows = ([_cell(cell, (place, column) in sheet.bold) for column, cell in enumerate(row)] for place, row in enumerate(sheet.rows))
+    lines = [map(plain, head), rule, *rows]
     return ["\n".join("| " + " | ".join(cells) + " |" for cells in lines), *([plain(sheet.legend)] if sheet.legend else [])]
+
+
+def _cell(cell: str, bold: bool) -> str:
+    number, rest = sheets.split(cell) if bold else ("", cell)
+    return f"**{plain(number)}**{plain_after(rest)}" if number else plain(cell)
+
+
+def plain_after(text: str) -> str:
+    """Text behind something, with the blank between the two."""
+    return f"{' ' * text.startswith(' ')}{plain(text)}"
 
 
 def plain(text: Any) -> str:

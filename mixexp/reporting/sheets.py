@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mixexp.metrics import RULES
+from mixexp.metrics import RULES, select
+from mixexp.reporting.best import best
 from mixexp.reporting.entries import label
-from mixexp.reporting.stats import MEAN
+from mixexp.reporting.stats import MEAN, Statistic
 from mixexp.reporting.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
 from mixexp.reporting.tables import Table
 from mixexp.settings import lookup
+from mixexp.spec.table import of_metric, scale, unit
 from mixexp.training.reader import Run
+
+NO_METRICS = ("step", "epoch", "lr", "seconds")
+"""Columns of metrics.csv that are no quality of a network."""
+_NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,8 @@ class Sheet:
     """Rows of text under a heading a column; the first `left` columns are words and the others numbers.
 
     groups: headings that several columns share, with the number of columns each; empty where none is.
-    legend: one sentence on what signs and brackets mean.
+    legend: sentences on what signs, brackets and bold mean. bold: the cells whose number is bold, as indices of row and column.
+    intervals: the confidence intervals of cells that have one, by the same indices.
     """
 
     head: list[str]
@@ -28,34 +37,105 @@ class Sheet:
     left: int
     legend: str = ""
     groups: list[tuple[str, int]] = field(default_factory=list)
+    bold: frozenset[tuple[int, int]] = frozenset()
+    intervals: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def headline(table: Table, rule: str | None = None) -> Sheet:
-    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference."""
-    spec = table.spec
+    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference.
+
+    Bold are the best numbers of ours and those that are not told apart from them; a published one never is.
+    """
+    spec, bold = table.spec, best(table, rule)
     compared = [any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns]
     head, groups = [label(spec["rows"].get("label") or "")], [("", 1)]
     for column, has in zip(table.columns, compared, strict=True):
         head += ["ours", "published"] if has else [column.label]
         groups += [(column.label, 2)] if has else [("", 1)]
-    rows, summaries = [], []
+    rows, summaries, marked, intervals = [], [], set(), {}
     for row in table.rows:
         cells = [row.label]
         for column, has in zip(table.columns, compared, strict=True):
             summary = cell_summary(table, row.label, column.label, rule)
             summaries.append(summary)
+            here = (len(rows), len(cells))
+            marked |= {here} if (row.label, column.label) in bold.places else set()
+            if summary.interval is not None:
+                intervals[here] = span(summary.interval.low, summary.interval.high, spec)
             cells += [ours(table, row.label, column.label, summary), *[beside(summary, spec)] * has]
         rows.append(cells)
-    return Sheet(head, rows, 1, legend(summaries, table.statistic), groups if any(compared) else [])
+    words = " ".join(filter(None, [legend(summaries, table.statistic), bold.legend]))
+    return Sheet(head, rows, 1, words, groups if any(compared) else [], frozenset(marked), intervals)
 
 
-def rules(table: Table) -> Sheet:
-    """Every cell with a number by each of the selection rules, side by side."""
-    head = [label(table.spec[axis].get("label") or "") for axis in ("rows", "columns")]
+def with_intervals(sheet: Sheet) -> Sheet:
+    """A headline of a single column of ours with the intervals as its last column; any other one as it is."""
+    if not sheet.intervals or len({column for _, column in sheet.intervals}) > 1 or len(sheet.head) > 2 + bool(sheet.groups):
+        return sheet
+    rows = [[*cells, sheet.intervals.get((place, 1), "")] for place, cells in enumerate(sheet.rows)]
+    return replace(sheet, head=[*sheet.head, "95 % interval"], rows=rows, groups=[*sheet.groups, ("", 1)] if sheet.groups else [])
+
+
+def intervals(sheet: Sheet) -> Sheet | None:
+    """The confidence intervals of a headline with several columns of ours as a table of their own; None where there are none to show."""
+    if not sheet.intervals or with_intervals(sheet) is not sheet:
+        return None
+    names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
+    columns = sorted({column for _, column in sheet.intervals})
+    rows = [[cells[0], *(sheet.intervals.get((place, column), "") for column in columns)] for place, cells in enumerate(sheet.rows)]
+    return Sheet([sheet.head[0], *(names[column] or sheet.head[column] for column in columns)], [row for row in rows if any(row[1:])], 1)
+
+
+def rules(table: Table) -> Sheet | None:
+    """Every cell with a number by each of the selection rules, side by side; None where there is but one rule."""
+    if len(table.rules) < 2:
+        return None
+
+    def cell(place: tuple[str, str], rule: str) -> str:
+        return ours(table, *place, cell_summary(table, *place, rule))
+
+    return _by_cell(table, {rule: RULES[rule] for rule in table.rules}, cell)
+
+
+def other_metrics(table: Table) -> Sheet | None:
+    """Every cell's other metrics, as metrics.csv has them, by the table's rule; None where there are none.
+
+    Where the rule chooses an evaluation by the metric itself, each metric has its own.
+    """
+    names = dict.fromkeys(name for run in table.runs if run.folder in table.scores for name in run.metrics)
+    names = [name for name in names if name not in (*NO_METRICS, table.spec["metric"])]
+    if not names:
+        return None
+    specs = {name: of_metric(name) for name in names}
+
+    def cell(place: tuple[str, str], name: str) -> str:
+        if place in table.unlike:
+            return f"unlike runs ({len(table.cells[place])})"
+        found = [_metric(run, specs[name], table.rule) for run in table.cells.get(place, ())]
+        values = [value for value in found if value is not None]
+        return centre_and_spread(values, table.statistic, specs[name]) if values else ""
+
+    return _by_cell(table, {name: unit(specs[name], name) for name in names}, cell)
+
+
+def _metric(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
+    """A run's number of a column of metrics.csv by a rule, in displayed units; None where there is none."""
+    series = run.metrics.get(spec["metric"], ())
+    measured, held_out = [value for value in series if value is not None], run.metrics.get("val_accuracy", ())
+    if not measured or series[-1] is None or (rule == "best_validation" and (len(held_out) != len(measured) or None in held_out)):
+        return None
+    value = scale(spec, spec["metric"]) * select(measured, rule, spec["better"], held_out)
+    return value if math.isfinite(value) else None
+
+
+def _by_cell(table: Table, columns: Mapping[str, str], cell: Callable[[tuple[str, str], str], str]) -> Sheet:
+    """A row for each place with a number, and a column for each name, with its heading; an axis of one entry has no column."""
+    axes = [place for place, axis in enumerate(("rows", "columns")) if len(getattr(table, axis)) > 1] or [0]
+    names = [label(table.spec[("rows", "columns")[axis]].get("label") or "") for axis in axes]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
     places = [place for place in places if table.values(*place)]
-    rows = [[*place, *(ours(table, *place, cell_summary(table, *place, rule)) for rule in table.rules)] for place in places]
-    return Sheet(head + [RULES[rule] for rule in table.rules], rows, 2)
+    rows = [[*(place[axis] for axis in axes), *(cell(place, name) for name in columns)] for place in places]
+    return Sheet([*names, *columns.values()], rows, len(axes))
 
 
 def differences(table: Table, rule: str | None = None) -> Sheet | None:
@@ -65,11 +145,12 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
     if not measured:
         return None
     other = "rows" if any(contrast.place == row.label for contrast in comparisons for row in table.rows) else "columns"
-    head = [label(spec[other].get("label") or "at"), "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
+    several = len(getattr(table, other)) > 1
+    head = [*[label(spec[other].get("label") or "at")] * several, "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
     detectable = any(contrast.detectable is not None for contrast in measured)
     rows = [
         [
-            contrast.place,
+            *[contrast.place] * several,
             f"{contrast.ours} − {contrast.theirs}",
             str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
             signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
@@ -82,7 +163,7 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
     words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
     seen = " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests." if detectable else ""
-    return Sheet([*head, *(["detectable"] if detectable else [])], rows, 2, words + seen)
+    return Sheet([*head, *(["detectable"] if detectable else [])], rows, 1 + several, words + seen)
 
 
 def untested(table: Table, rule: str | None = None) -> str:
@@ -116,13 +197,17 @@ def ours(table: Table, row: str, column: str, summary: CellSummary) -> str:
         return f"unlike runs ({len(table.cells[row, column])})"
     if summary.ours is None:
         return "; ".join(f"{count} {outcome}" for outcome, count in table.lost.get((row, column), {}).items())
-    spec, n = table.spec, len(summary.values)
-    middle = number(summary.ours, spec)
-    if summary.spread is None:
+    return centre_and_spread(summary.values, table.statistic, table.spec)
+
+
+def centre_and_spread(values: Sequence[float], statistic: Statistic, spec: Mapping[str, Any]) -> str:
+    """Numbers as mean ± sd (n), or median [smallest–largest] (n); of one number nothing is spread."""
+    middle, n = number(statistic.centre(values), spec), len(values)
+    if n < 2:
         return f"{middle} ({n})"
-    if table.statistic is MEAN:
-        return f"{middle} ± {number(summary.spread, spec)} ({n})"
-    return f"{middle} {span(min(summary.values), max(summary.values), spec)} ({n})"
+    if statistic is MEAN:
+        return f"{middle} ± {number(statistic.spread(values), spec)} ({n})"
+    return f"{middle} {span(min(values), max(values), spec)} ({n})"
 
 
 def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
@@ -175,3 +260,9 @@ def span(low: float, high: float, spec: Mapping[str, Any]) -> str:
 def chance(p: float | None) -> str:
     """A probability to two figures, empty where there was no test."""
     return "" if p is None else "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def split(cell: str) -> tuple[str, str]:
+    """A cell's number, and what follows it; nothing and the cell where it begins with none."""
+    found = _NUMBER.fullmatch(cell)
+    return (found[1], found[2]) if found else ("", cell)

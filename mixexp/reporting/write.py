@@ -66,7 +66,7 @@ def write_report(
         all_runs = [run for run in all_runs if run.folder.resolve() in only]
     runs, selection = changes.selected(all_runs)
     runs = [changes.over(run) for run in runs]
-    home, name_of_all = out or common(directories) / "report", common(directories).resolve().name
+    home, name_of_all = out or common(directories) / "report", changes.table.get("title") or common(directories).resolve().name
     tables = build_tables(runs, rule, name_of_all, baseline)
     changes.check(tables)
     rule, baseline = rule or changes.table.get("rule"), baseline or changes.table.get("baseline")
@@ -101,7 +101,7 @@ def write_report(
             pictures, problems = _figures(table, folder)
             tell(_with_figures(table, folder, decided, pictures, problems))
             parts.append(Part(table, _name(table), files, pictures, problems, decided))
-        tell([_write(home / PAGE, page(home, name_of_all, directories, parts))])
+        tell([_write(home / PAGE, page(home, name_of_all, directories, parts, changes.notes))])
     return list(written)
 
 

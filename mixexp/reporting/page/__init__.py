@@ -17,11 +17,13 @@ from mixexp.metrics import RULES
 from mixexp.reporting import claim_sheets, sheets
 from mixexp.reporting.claims import Decided
 from mixexp.reporting.entries import label
+from mixexp.reporting.findings import findings
 from mixexp.reporting.latex import latex
-from mixexp.reporting.markdown import grid, heading, plain
+from mixexp.reporting.markdown import heading, headline, plain
 from mixexp.reporting.page.runlist import facts, link, listed, outcomes, run_list
 from mixexp.reporting.summary import MARK, STAR
 from mixexp.reporting.tables import Table
+from mixexp.reporting.trained import trained
 from mixexp.text import sanitize
 
 ASSETS = Path(__file__).parent
@@ -31,7 +33,6 @@ NOWHERE = "base-uri 'none'; form-action 'none'"
 """No page that got in leads its links or forms elsewhere."""
 COPIED = 500
 """Rows of a table that can be copied from the page; a longer one is taken from its file."""
-_NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,23 @@ class _View:
 
     def __init__(self, table: Table, rule: str, name: str) -> None:
         self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
-        self.warnings = sheets.warnings(table, rule)
+        self.warnings, self.findings = sheets.warnings(table, rule), findings(table, rule)
         self.differences, self.untested = sheets.differences(table, rule), sheets.untested(table, rule)
+        statistic = table.statistic
+        below = f"Below a number: the 95 % interval of the {statistic.name} ({statistic.method})." if self.sheet.intervals else ""
+        self.legend = " ".join(filter(None, [below, self.sheet.legend]))
         self.copies: dict[str, str] = {}
         if len(self.sheet.rows) <= COPIED:
             reduced = [f"**Reduced: {plain(words)}**"] if (words := table.reduced) else []
-            parts = [f"{plain(table.spec['title'])}: {plain(self.heading)}", *reduced, *grid(self.sheet)]
+            parts = [f"{plain(table.spec['title'])}: {plain(self.heading)}", *reduced, *headline(table, rule)]
             self.copies = {"Markdown": "\n\n".join(parts) + "\n", "LaTeX": latex(table, name, rule)}
 
 
-def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part]) -> str:
+def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part], notes: Sequence[str] = ()) -> str:
     """The page, to be written into `home`; the same runs and figures give the same text.
 
-    name: what the report is called where it has several tables. directories: the folders the runs were found in.
+    name: what the report is called where it has several tables. directories: the folders the runs were found in. notes: sentences below
+    the title.
     """
     import jinja2  # what only somebody who writes a page has to wait for
 
@@ -91,13 +96,14 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; {NOWHERE}",
         data=Markup(_inert(data)),
         folders=[(directory.resolve().name or "/", link(directory.resolve(), home)) for directory in directories],
+        said=notes,
         facts=facts([entry.run for entry in runs]),
         outcomes=outcomes(runs),
         count=len(runs),
         missing=_missing(tables, home),
         parts=[_part(part, view, home) for part, view in zip(parts, views, strict=True)],
         rules=RULES,
-        split=_split,
+        split=sheets.split,
         flags=(MARK, STAR),
         label=label,
     )
@@ -108,9 +114,12 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
     return {
         "table": table,
         "views": views,
+        "trained": trained(table),
         "census": sheets.census(table),
         "stray": sheets.stray(table),
         "rules": sheets.rules(table),
+        "compared": len(table.rows) > 1 or len(table.columns) > 1,
+        "metrics": sheets.other_metrics(table),
         "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
         "claims_legend": [] if part.claims is None else claim_sheets.legend(part.claims),
         "notes": [*table.spec["notes"], *table.remarks],
@@ -143,12 +152,6 @@ def _figure(picture: Picture, home: Path) -> dict[str, Any]:
         "caption": picture.caption or image.stem.replace("_", " "),
         "files": [(path.suffix[1:].upper(), link(path, home)) for path in picture.paths],
     }
-
-
-def _split(cell: str) -> tuple[str, str]:
-    """A cell's number, and what follows it; nothing and the cell where it begins with none."""
-    number = _NUMBER.fullmatch(cell)
-    return (number[1], number[2]) if number else ("", cell)
 
 
 def _hash(text: str) -> str:

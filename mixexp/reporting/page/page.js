@@ -199,7 +199,7 @@ function hint(box) {
 
 // ---- the list of every run
 
-const [NAME, LINK, TABLE, OUTCOME, PROBLEM, SECONDS, DEVICE, STARTED, SCORES, CHANGES, CURVE, ERROR] = Array(12).keys();
+const [NAME, LINK, TABLE, OUTCOME, PROBLEM, SECONDS, DEVICE, STARTED, SCORES, CHANGES, CURVE, METRICS, ERROR] = Array(13).keys();
 const text = (index) => data.texts[index];
 const chosenRules = data.tables.map((table) => table.rule);
 const units = new Set(data.tables.map((table) => table.unit));
@@ -267,7 +267,7 @@ class Row {
     row.append(make("th", { scope: "row" }, open, box, name));
     this.cells.slice(1).forEach((cell, place) => {
       const of = columns[place + 1][3] ?? "";
-      const content = place === 0 ? badge(cell) : of === "number" && cell ? make("b", {}, cell) : cell;
+      const content = place === 0 ? badge(cell) : cell;
       row.append(make("td", { className: of, title: of === "set" || of === "others" ? cell : "" }, content));
     });
     return row;
@@ -280,6 +280,8 @@ class Row {
     inside.append(run[CHANGES] === null ? make("p", {}, "Its configuration cannot be read.") : differences(run));
     const curve = sparkline(run);
     if (curve) inside.append(curve);
+    const measured = metricsOf(run);
+    if (measured.length) inside.append(make("div", {}, make("h4", {}, "At the last evaluation"), tableOf(["metric", "value"], measured)));
     if (text(run[OUTCOME]) === "failed") {
       const address = `${run[LINK]}error.txt`;
       const heading = make("h4", {}, make("a", { href: address }, "error.txt"));
@@ -308,6 +310,11 @@ function differences(run) {
   if (!run[CHANGES].size) return make("div", {}, heading, make("p", {}, "None: every setting is the most common one."));
   const lines = [...run[CHANGES]].map(([key, value]) => [data.keys[key], value, text(data.common[key])]);
   return make("div", {}, heading, tableOf(["setting", "this run", "most runs"], lines));
+}
+
+/** The metrics of a run's last evaluation, those that it has. */
+function metricsOf(run) {
+  return data.metrics.map((name, place) => [name, run[METRICS][place] ?? ""]).filter(([, value]) => value);
 }
 
 function sparkline(run) {
@@ -363,7 +370,8 @@ function compare() {
   const table = (lines, mark = "") => make("div", { className: `scroll ${mark}` }, tableOf(["", ...rows.map((row) => row.run[NAME])], lines));
   const rest = make("details", {}, make("summary", {}, `${same.length} settings are the same in both`), table(same));
   const words = make("p", {}, differ.length === 1 ? "1 setting differs." : `${differ.length || "No"} settings differ.`);
-  show("Two runs compared", table(facts), words, ...(differ.length ? [table(differ, "differ")] : []), rest);
+  const last = data.metrics.map((name, place) => [`${name}, last evaluation`, ...rows.map((row) => row.run[METRICS][place] ?? "")]);
+  show("Two runs compared", table([...facts, ...last]), words, ...(differ.length ? [table(differ, "differ")] : []), rest);
 }
 
 // ---- a dialog for images, comparisons and text that cannot be copied
@@ -403,7 +411,7 @@ async function copy(words, button) {
 // ---- putting it together
 
 document.documentElement.classList.add("js");
-for (const element of all(".switch, .outcomes, .theme, table.runs")) element.hidden = false;
+for (const element of all(".switch:not(.lone), .outcomes, .theme, table.runs")) element.hidden = false;
 
 const runsTable = one("table.runs");
 runsTable.tHead.rows[0].append(...columns.map(([name, words], column) => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mixexp.reporting.entries import label
 from mixexp.reporting.runs import implied_by_group, varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS
-from mixexp.spec.table import scale, unit
+from mixexp.spec.table import of_metric, scale, unit
 from mixexp.text import sanitize
 from mixexp.training.reader import Run
 
@@ -71,8 +71,9 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
 
     keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
-    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, error]; changes
-    are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any.
+    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, metrics,
+    error]; changes are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any;
+    metrics are those of the last evaluation, in the order of the names in `metrics`, empty of a run that is not over.
     """
     known = [entry.run for entry in runs if entry.run.config]
     columns, others = _columns(tables, known)
@@ -87,6 +88,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         return texts.setdefault(sanitize(text), len(texts))
 
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
+    metrics = {name: of_metric(name) for entry in runs for name in entry.run.last}
     parents = {parent: link(parent, home) for parent in {entry.run.folder.parent for entry in runs}}
     room = ERRORS
     rows = []
@@ -101,7 +103,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
             sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
             place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), started,
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
-            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), place_of(error if room >= 0 else ""),
+            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), _metrics(run, metrics),
+            place_of(error if room >= 0 else ""),
         ]  # fmt: skip
         rows.append(row)
     return {
@@ -109,6 +112,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         "common": [place_of(_value(value)) for value in common.values()],
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
+        "metrics": [sanitize(unit(spec, name)) for name, spec in metrics.items()],
         "rules": rules,
         "words": {rule: RULES[rule] for rule in rules},
         "levels": LEVELS,
@@ -119,6 +123,16 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         "runs": rows,
         "texts": list(texts),
     }
+
+
+def _metrics(run: Run, specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A run's metrics at its last evaluation, in displayed units."""
+    values = [(run.last.get(name), spec) for name, spec in specs.items()] if run.last else []
+    return [sheets.number(scale(spec, spec["metric"]) * value, spec) if _finite(value) else "" for value, spec in values]
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
@@ -197,7 +211,7 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
     started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)  # of machines in several time zones
     named = {
-        "Training time": [f"{duration(sum(times))} in {len(times)} runs"] if times else [],
+        "Training time": [f"{duration(sum(times))} in {len(times)} run{'s' * (len(times) != 1)}"] if times else [],
         "Started": [_span(started[0], started[-1])] if started else [],
         "Commit": _named([run.code(12) for run in runs]),
         "Versions": _named([_versions(run) for run in runs]),

@@ -1,0 +1,97 @@
+"""What a table's comparisons show, in a sentence: which differences are more than the seeds' noise, or that none is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mixexp.reporting import sheets
+from mixexp.reporting.entries import label
+from mixexp.reporting.stats import LEVEL
+from mixexp.reporting.summary import Contrast, contrasts
+from mixexp.reporting.tables import Table, spec_of
+from mixexp.settings import REPEATS
+from mixexp.spec.table import scale
+
+MOST_NAMED = 5
+"""Differences that are named; of more, those with the smallest p."""
+
+
+def findings(table: Table, rule: str | None = None) -> str:
+    """The sentence on the table's comparisons by a rule; of one without any, that a single seed says nothing of others, or nothing."""
+    comparisons = contrasts(table, rule)
+    tested = [contrast for contrast in comparisons if contrast.adjusted is not None]
+    if not comparisons:
+        single = bool(table.cells) and all(len(members) == 1 for members in table.cells.values())
+        return f"One seed: nothing says what another one would give. {_more_seeds(table, 'an interval')}." if single else ""
+    if not tested:
+        return _untested(table, rule, max(contrast.result.n for contrast in comparisons))
+    shown = [contrast for contrast in tested if contrast.significant]
+    common = {contrast.theirs for contrast in tested}
+    baseline = common.pop() if len(common) == 1 else ""
+    left = len(comparisons) - len(tested)
+    rest = f" {left} more could not be tested." if left else ""
+    if not shown:
+        return _nothing(table, tested, baseline) + rest
+    named = shown if len(shown) <= MOST_NAMED else sorted(shown, key=lambda contrast: contrast.adjusted)[:MOST_NAMED]
+    told = [_told(table, contrast, baseline, place == 0) for place, contrast in enumerate(named)]
+    more = f"; and {len(shown) - len(named)} more" if len(shown) > len(named) else ""
+    of = f"Of {len(tested)} comparisons{f' with {baseline}' if baseline else ''}, {len(shown)} {'is' if len(shown) == 1 else 'are'}"
+    if len(tested) == 1:
+        of = "The difference is"
+    return f"{of} more than the seeds' noise (p < {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)}): {'; '.join(told)}{more}.{rest}"
+
+
+def _untested(table: Table, rule: str | None, most: int) -> str:
+    if most >= table.statistic.least:
+        return sheets.untested(table, rule)
+    counted = "One seed each" if most == 1 else f"{most} seeds in common at most"
+    return f"{counted}: nothing can be compared. {_more_seeds(table, 'it')}."
+
+
+def _more_seeds(table: Table, what: str) -> str:
+    least = table.statistic.least
+    return f"{least} or more seeds allow {what} ({REPEATS[0]}={','.join(map(str, range(least)))})"
+
+
+def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
+    what = f"Nothing is shown to differ from {baseline}" if baseline else "No two settings are shown to differ"
+    reaches = [contrast.detectable for contrast in tested if contrast.detectable is not None]
+    if not reaches or table.measures:  # quantities of several units have no common range
+        return f"{what} (p ≥ {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)})."
+    ends = list(dict.fromkeys(sheets.number(end, table.spec) for end in (min(reaches), max(reaches))))
+    points = _points(table.spec, " to ".join(ends))
+    depending = ", depending on the comparison" * (len(ends) > 1)
+    return f"{what}: the smallest difference that these seeds would have shown is {points}{depending}."
+
+
+def _told(table: Table, contrast: Contrast, baseline: str, named: bool) -> str:
+    """A difference in words: by how much which is better, with its interval in the same direction.
+
+    Without a baseline, the better one comes first. named: whether the interval is called one.
+    """
+    measure = table.measures.get(contrast.place)
+    spec = table.spec if measure is None else spec_of(table.spec, measure)
+    gain = contrast.result.difference if spec["better"] == "higher" else -contrast.result.difference
+    interval = contrast.result.interval
+    reach = ""
+    if interval is not None:
+        low, high = sorted(end if contrast.result.difference > 0 else -end for end in (interval.low, interval.high))
+        reach = f" ({'95 % interval ' * named}{sheets.number(low, spec)} to {sheets.number(high, spec)})"
+    first, second = (contrast.ours, contrast.theirs) if baseline or gain > 0 else (contrast.theirs, contrast.ours)
+    worse, than = (gain < 0, "") if baseline else (False, f" than {second}")
+    several = len({other.place for other in contrasts(table)}) > 1
+    where = f" ({contrast.place if measure else _at(table, contrast.place)})" if several else ""
+    size = _points(spec, sheets.number(abs(gain), spec))
+    return f"{first}{where} is {size} {'worse' if worse else 'better'}{than}{reach}"
+
+
+def _at(table: Table, place: str) -> str:
+    """A row or a column by its axis's label: "training images 500"."""
+    axis = next(axis for axis in ("rows", "columns") if any(entry.label == place for entry in getattr(table, axis)))
+    name = label(table.spec[axis].get("label") or "")
+    return f"{name} {place}" if name and table.spec[axis].get("key") else place
+
+
+def _points(spec: Mapping[str, Any], text: str) -> str:
+    return f"{text} points" if scale(spec, spec["metric"]) == 100 else text

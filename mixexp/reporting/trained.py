@@ -1,0 +1,311 @@
+"""What the runs of a table trained, in one sentence, from their configurations and the facts in their environment.json."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from mixexp.reporting.entries import keys_of, label, telling
+from mixexp.reporting.runs import METHOD, varying
+from mixexp.reporting.tables import Table
+from mixexp.settings import CIRCUMSTANCES, REPEATS
+from mixexp.spec.table import AXES
+from mixexp.training.reader import Run
+
+NAMES = {
+    "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN",
+    "speech_commands": "Speech Commands", "sgd": "SGD", "adam": "Adam", "alpha": "α", "subset.n": "training images",
+}  # fmt: skip
+"""Options and settings by their names in a paper, where these are others."""
+ITEMS = {
+    "sounds": "recordings", "planes": "points", "toy2d": "points", "gaussians": "points", "tables": "rows", "csv_table": "rows",
+    "image": "images", "sound": "recordings", "spectrogram": "recordings", "table": "rows",
+}  # fmt: skip
+"""What a data set's items are called, by the module of its class, or else by the kind of its inputs."""
+USUAL = {"label_noise": "none", "sampling": "natural", "augment": "none", "mix": "none", "mix_layer": "input", "loss": "cross_entropy"}
+"""Options that are not worth a word."""
+LOOPS = ("gan",)
+"""Groups whose options train networks of their own, with nothing of the groups of a classification."""
+METHODS = {"mix": "{}", "mix_layer": "mixed at {}", "loss": "{} loss", "augment": "{} augmentation", "sampling": "{} sampling"}
+"""Groups of the method, and the words for an option."""
+CURVES = {"Constant": "constant rate", "Cosine": "cosine schedule"}
+"""Schedules that have no settings but a warm-up, by their classes."""
+MILESTONES = {"budget": (100, "at {} % of the budget"), "epochs": (1, "after {} epochs"), "steps": (1, "after {} steps")}
+"""What milestones of a schedule are in: a factor for display, and the words around them."""
+LISTED = 4
+"""Different values that are listed; of more numbers, the smallest and the largest are."""
+NAMED = 6
+"""Differing settings that are named."""
+
+
+class _Values:
+    """The different values of some runs' settings and facts, each in the order of the runs."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = runs
+        self._settings: dict[str, dict[Any, None]] = {}
+        for run in runs:
+            for key, value in run.settings.items():
+                self._settings.setdefault(key, {})[value] = None
+
+    def of(self, key: str) -> list[Any]:
+        """The values of a setting, without that of runs that have none."""
+        return [value for value in self._settings.get(key, ()) if value is not None]
+
+    def under(self, group: str) -> list[str]:
+        """The settings below a group's option."""
+        return [key for key in self._settings if key.startswith(f"{group}.")]
+
+    def facts(self, name: str) -> list[Any]:
+        """What each run's environment.json has under a name, without those that have nothing."""
+        return [run.environment[name] for run in self._runs if run.environment.get(name)]
+
+    def classes(self, group: str) -> list[str]:
+        """The last parts of the names of a group's classes."""
+        return list(dict.fromkeys(str(value).rpartition(".")[2] for value in self.of(f"{group}._target_")))
+
+
+def trained(table: Table) -> str:
+    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, what the cells differ in; empty without records.
+
+    Of what the runs have in common, the value; of what they differ in, their values or from which to which.
+    """
+    key = ("trained",)
+    if key not in table.statistics:
+        table.statistics[key] = _sentence(table)
+    return table.statistics[key]
+
+
+def _sentence(table: Table) -> str:
+    runs = [run for run in table.runs if run.config]
+    values = _Values(runs)
+    if not (values.of("dataset") or values.classes("dataset")):
+        return ""
+    networks = _networks(values)
+    games = [group for group in LOOPS if values.of(group)]
+    methods = [f"{group} {_option(values, group)}" for group in games] or _methods(values)
+    how = [*methods, *_training(values)]
+    subject = f"{networks} on {_data(values, bool(games))}" if networks else _data(values, bool(games))
+    cells = _differing(table, runs)
+    differing = f"; the cells of the table differ in {cells}" if cells else ""
+    sentence = f"{subject}: {', '.join(how)}{differing}."
+    # an option's name is spelled as it is typed
+    return sentence if networks and not games else sentence[:1].upper() + sentence[1:]
+
+
+def _networks(values: _Values) -> str:
+    """The networks with their numbers of parameters."""
+    recorded = values.facts("parameters")
+    several = [facts for facts in recorded if isinstance(facts, Mapping)]
+    if several:
+        names = dict.fromkeys(str(name) for facts in several for name in facts)
+        return " and ".join(_with_count(f"a {label(name)}", [facts.get(name) for facts in several]) for name in names)
+    return _with_count(_option(values, "model", settings=False), recorded)
+
+
+def _with_count(name: str, parameters: Iterable[Any]) -> str:
+    counts = _counts(parameters)
+    return f"{name} ({counts} parameters)" if counts and name else name
+
+
+def _data(values: _Values, game: bool) -> str:
+    """The training set, what became of it, and the size of the test set."""
+    items, names, total, tested = _items(values), _data_names(values), _total(values, "train_counts"), _total(values, "test_counts")
+    if game:
+        return f"{total or 'the'} training {items} of {names}"
+    cut = _words([option for option in values.of("imbalance") if option != "none"])
+    some = "in some runs " * ("none" in values.of("imbalance"))
+    held_out = [f"{100 * part:g}" for part in values.of("validation") if isinstance(part, float) and part]
+    text = _chosen(values, f"training {items} of {names}", "" if cut or held_out else total)
+    if cut:
+        left = f"to {total} " if total and not (some or held_out) else ""
+        text += f", {some}cut {left}by {cut}{_cut_to(values, items)}"
+    if held_out:
+        text += f", {_words(held_out)} % of them held out for validation{f' ({total} left)' if total else ''}"
+    if noise := _unusual(values, "label_noise", "{} label noise"):
+        text += f", {noise}"
+    return text + (f", tested on {tested}" if tested else "")
+
+
+def _chosen(values: _Values, items: str, total: str) -> str:
+    """The training set that the subset's option chooses; total: how many there are, where nothing takes of them afterwards."""
+    subset, n = values.classes("subset"), _words(values.of("subset.n"))
+    number = total or "the"
+    texts = {
+        "Head": f"the first {n} {items}",
+        "Balanced": f"{n} {items}, as many of each class",
+        "Full": f"{f'all {total}' if total and ' ' not in total else number} {items}",
+    }
+    return texts.get(subset[0], f"{total} {items}".strip()) if len(subset) == 1 else f"{total} {items}".strip()
+
+
+def _items(values: _Values) -> str:
+    """What the data sets' items are called: by the modules of their classes, own ones by the kind of their inputs."""
+    targets = [str(target) for target in values.of("dataset._target_")]
+    if targets and all(target.startswith("mixexp.dataset.") for target in targets):
+        words = {ITEMS.get(target.split(".")[2], "images") for target in targets}
+    else:
+        words = {ITEMS.get(str(inputs.get("kind")), "samples") for inputs in values.facts("inputs") if isinstance(inputs, Mapping)}
+    return words.pop() if len(words) == 1 else "samples"
+
+
+def _total(values: _Values, fact: str) -> str:
+    """How many items the classes have together."""
+    return _counts(sum(counts) for counts in map(_class_counts, values.facts(fact)) if counts)
+
+
+def _data_names(values: _Values) -> str:
+    files = [PurePath(str(name)).name for key in ("dataset.file", "dataset.folder") for name in values.of(key)]
+    name = _option(values, "dataset", settings=False)
+    return f"{name} ({_words(files)})" if any(file not in name for file in files) else name
+
+
+def _cut_to(values: _Values, items: str) -> str:
+    """The settings of the imbalance, and how many items the classes have left."""
+    counts = [count for counts in map(_class_counts, values.facts("train_counts")) for count in counts]
+    there = [f"{min(counts):,} to {max(counts):,} {items} a class"] if counts else []
+    said = [part for part in (_settings(values, "imbalance"),) if part] if len(values.of("imbalance")) == 1 else []
+    return " imbalance" + (f" ({'; '.join([*said, *there])})" if said or there else "")
+
+
+def _methods(values: _Values) -> list[str]:
+    """The options of the method that all runs have in common, without the usual ones; the others are named as differing."""
+    # a group that a run has no option of, as those without a mix have no layer, makes no difference
+    texts = [_unusual(values, group, words) for group, words in METHODS.items() if len(values.of(group)) == 1]
+    return [text for text in texts if text]
+
+
+def _unusual(values: _Values, group: str, words: str) -> str:
+    """A group's options in these words; empty where they are the usual one."""
+    options = values.of(group)
+    return "" if not options or options == [USUAL.get(group)] else _option(values, group, words=words)
+
+
+def _training(values: _Values) -> list[str]:
+    """Optimiser, schedule, batches, budget and seeds."""
+    epochs, steps = values.of("epochs"), values.of("steps")
+    taken = _counts(values.facts("steps"))
+    if epochs and not steps:
+        budget = _many(epochs, "epoch") + (f" ({_many_text(taken, 'step')})" if taken else "")
+    else:
+        budget = " or ".join([*([_many(epochs, "epoch")] if epochs else []), *([_many(steps, "step")] if steps else [])])
+    batches = f"batches of {_words(values.of('batch_size'))}" if values.of("batch_size") else ""
+    data_seeds = values.of("data_seed") if len(values.of("data_seed")) > 1 else []
+    seeds = [_seeds(values.of("seed"), "seed"), _seeds(data_seeds, "data seed")]
+    return [text for text in (_option(values, "optimizer"), _schedule(values), batches, budget, *seeds) if text]
+
+
+def _schedule(values: _Values) -> str:
+    classes = values.classes("schedule")
+    warmup = [epochs for epochs in values.of("schedule.warmup_epochs") if epochs]
+    after = f" after a warm-up of {_many(warmup, 'epoch')}" if warmup else ""
+    if len(classes) == 1 and classes[0] in CURVES:
+        return CURVES[classes[0]] + after
+    milestones, drops, units = (values.of(f"schedule.{key}") for key in ("milestones", "drop", "milestones_in"))
+    if len(classes) == 1 and len(milestones) == len(drops) == len(units) == 1 and units[0] in MILESTONES:
+        factor, words = MILESTONES[units[0]]
+        with contextlib.suppress(ValueError):  # a record that holds anything
+            places = [f"{factor * float(place):.3g}" for place in str(milestones[0]).strip("[]").split(",")]
+            return f"rate × {label(drops[0])} {words.format(_enumerated(places, 'and'))}{after}"
+    name = _option(values, "schedule", settings=len(classes) == 1)
+    return name and f"schedule {name}"
+
+
+def _seeds(values: Sequence[Any], name: str) -> str:
+    """The seeds, those that follow one another as from which to which."""
+    numbers = sorted(value for value in values if isinstance(value, float))
+    if not values:
+        return ""
+    if len(values) == len(numbers) > 3 and numbers == [numbers[0] + place for place in range(len(numbers))]:
+        return f"{name}s {numbers[0]:g} to {numbers[-1]:g}"
+    ordered = [f"{number:g}" for number in numbers] if len(numbers) == len(values) else list(map(label, values))
+    return f"{name}{'s' * (len(ordered) > 1)} {', '.join(ordered)}" if len(ordered) <= 2 * LISTED else f"{len(ordered)} {name}s"
+
+
+def _option(values: _Values, group: str, settings: bool = True, words: str = "{}") -> str:
+    """A group's options by their names, in these words, an own class beside its option's; of a single option with its settings."""
+    names = [NAMES.get(str(option), label(option)) for option in values.of(group)]
+    targets = [str(target) for target in values.of(f"{group}._target_")]
+    own = [target.rpartition(".")[2] for target in targets if not target.startswith("mixexp.")]
+    name = _words(list(dict.fromkeys(names))) or _words(own)
+    inside = [own[0]] if len(names) == 1 and len(own) == 1 and _bare(own[0]) != _bare(name) else []
+    told = _settings(values, group) if settings and len(names) == 1 else ""
+    inside += [told] if told else []
+    return words.format(name) + (f" ({', '.join(inside)})" if inside else "") if name else ""
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+def _settings(values: _Values, group: str) -> str:
+    """The settings of a group's option, those that switch nothing on left out."""
+    told = []
+    for key in values.under(group):
+        distinct = [value for value in values.of(key) if value not in ("false", "none", "[]", "{}", 0.0)]
+        if key.endswith("_target_") or not distinct or distinct == values.of(group):
+            continue
+        name = key.rpartition(".")[2]
+        told.append(_called(name) if distinct == ["true"] else f"{_called(name)} {_words(distinct)}")
+    return ", ".join(told)
+
+
+def _differing(table: Table, runs: Sequence[Run]) -> str:
+    """The settings in which the table's cells differ, those of its rows and columns first."""
+    ignored = (*CIRCUMSTANCES, *REPEATS)
+    shown = [key for axis in AXES for key in keys_of(table.spec[axis])]
+    labels = {table.spec[axis]["key"]: table.spec[axis].get("label") for axis in AXES if table.spec[axis].get("key")}
+    differing = set(varying(runs, ignored))
+    keys = telling(runs, ignored, (*shown, *METHOD)) if differing else []
+    names = [label(labels.get(key) or _called(key)) for key in keys if key in differing]
+    if len(names) > NAMED:
+        names = [*names[:NAMED], f"{len(names) - NAMED} more settings"]
+    return _enumerated(names, "and")
+
+
+def _called(key: str) -> str:
+    return NAMES.get(key, key.replace("_", " "))
+
+
+def _class_counts(recorded: Any) -> list[int]:
+    """How many items each class has; empty for what is no such record."""
+    return recorded if isinstance(recorded, list) and recorded and all(map(_is_count, recorded)) else []
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1e15
+
+
+def _counts(recorded: Iterable[Any]) -> str:
+    """Whole numbers, with commas; of several, the smallest and the largest."""
+    counts = [value for value in recorded if _is_count(value)]
+    return "" if not counts else f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+
+
+def _words(values: Sequence[Any]) -> str:
+    """Different values: up to LISTED of them, else from the smallest to the largest number, or how many there are."""
+    numbers = all(isinstance(value, float) for value in values)
+    if numbers:
+        values = sorted(values)
+    texts = [_number(value) if isinstance(value, float) else label(value) for value in values]
+    if len(texts) > LISTED:
+        return f"{texts[0]} to {texts[-1]}" if numbers else f"{len(texts)} different ones"
+    return _enumerated(texts, "or")
+
+
+def _enumerated(texts: Sequence[str], last: str) -> str:
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value.is_integer() and abs(value) < 1e15 else f"{value:g}"
+
+
+def _many(values: Sequence[Any], unit: str) -> str:
+    return _many_text(_words(values), unit)
+
+
+def _many_text(text: str, unit: str) -> str:
+    return f"{text} {unit}{'s' * (text != '1')}"
