@@ -111,7 +111,7 @@ def test_a_game_has_no_use_for_it():
 
 def test_its_default_cannot_be_taken_away(capsys):
     code, said = command(capsys, "~test")
-    assert code == 2 and said == "mixexp: ~test: every run has this setting; its default is 'test={n:null}'\n"
+    assert code == 2 and said == "mixexp: ~test: every run has this setting; its default is 'test={n: null}'\n"
 
 
 def test_the_settings_name_it(capsys):

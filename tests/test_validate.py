@@ -190,7 +190,7 @@ def test_a_device_is_one_that_this_machine_has(device: str, machine: list[str], 
 
 def test_an_unknown_root_setting_is_answered_with_the_closest() -> None:
     line = refused(batchsize=3)
-    assert line.startswith("batchsize: no such setting; there are name, alpha, ")
+    assert line.startswith("batchsize: no such setting; there are batch_size, name, alpha, ")
     assert "Did you mean 'batch_size=3'?" in line
 
 

@@ -85,7 +85,8 @@ class Runs(Sequence[Run]):
             for value in values:
                 if there and comparable(value) not in there:
                     names = list(map(in_hydra, there.values()))
-                    raise UserError(f"where({key}={value!r}): no run has this value; there are {listed(names, in_hydra(value))}.{closest(value, names)}")
+                    are = f"there are {listed(names, in_hydra(value))}.{closest(value, names)}"
+                    raise UserError(f"where({key}={value!r}): no run has this value; {are}")
 
         def fulfils(run: Run) -> bool:
             return all(

@@ -131,7 +131,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             good.append((canonical(config, uses_alpha), cell, overrides))
     references = _References(cells[0])
     trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
-    of_all = [*_table([config for config, _ in resolved], trainable, references.measuring), *_claims(cells[0], resolved[0][0], trainable, references.measuring)]
+    of_all = _table([config for config, _ in resolved], trainable, references.measuring)
+    of_all += _claims(cells[0], resolved[0][0], trainable, references.measuring)
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
         of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
@@ -235,7 +236,10 @@ def _claims(cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunCo
 
 
 def _claims_not_measured(blocks: Mapping[str, Mapping[str, Any]], edition: str | None, configs: Sequence[RunConfig]) -> list[str]:
-    """The errors of metrics of sound claims and checks that no run will have; of a claim's editions the chosen one alone is to be decided."""
+    """The errors of metrics of sound claims and checks that no run will have.
+
+    Of a claim's editions, the chosen one alone is to be decided.
+    """
     there = together(loop_of(config).writes(config) for config in configs)
     asked: dict[str, Mapping[str, Any]] = {}
     for block, claims in blocks.items():

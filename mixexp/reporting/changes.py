@@ -234,9 +234,9 @@ def _table_of(file: Path) -> dict[str, Any]:
         raise UserError(f"--table {file}: cannot be read ({error})") from error
     table = content.get("table", content) if isinstance(content, dict) else content
     if isinstance(table, dict):
-        meant = [key for key, value in table.items() if key not in DEFAULTS and isinstance(value, dict) and resembling(key, ("table", *DEFAULTS))[:1] == ["table"]]
-        if meant and table is content:
-            raise UserError(f"--table {file}: it has no key {meant[0]!r}. Did you mean 'table'?")
+        blocks = [key for key, value in table.items() if key not in DEFAULTS and isinstance(value, dict)]
+        if meant := [key for key in blocks if resembling(key, ("table", *DEFAULTS)) == ["table"]]:
+            raise UserError(f"{file}: it has no key {meant[0]!r}. Did you mean 'table'?")
     if not isinstance(table, dict):
         raise UserError(f"--table {file}: it holds {shown(table)}; a mapping with the keys of a table was expected: {', '.join(DEFAULTS)}")
     return table

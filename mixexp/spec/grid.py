@@ -27,7 +27,7 @@ def as_override(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(as_override, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{as_override(inner)}' for key, inner in value.items())}}}"
+        return f"{{{','.join(f'{key}: {as_override(inner)}' for key, inner in value.items())}}}"
     return str(value)
 
 

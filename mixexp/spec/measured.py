@@ -45,7 +45,8 @@ class Measured:
             return self.probe_problem(file, [column, *where])
         if metric in self.names or (curve and metric in self.metrics):
             return ""
-        what = "it says when or how a row of metrics.csv was made, and is no metric" if metric in NO_METRICS and metric in self.metrics else "no run has it"
+        about_rows = metric in NO_METRICS and metric in self.metrics
+        what = "it says when or how a row of metrics.csv was made, and is no metric" if about_rows else "no run has it"
         return f"{what}.{closest(metric, self.names)} There are {listed(self.names, metric)}."
 
     def probe_problem(self, file: str, columns: Iterable[str]) -> str:

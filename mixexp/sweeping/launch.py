@@ -9,7 +9,6 @@ import contextlib
 import contextvars
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.loops import loop_of
 from mixexp.plan.plan import Plan, plan
-from mixexp.plan.timing import RATE, judged_seconds, timed_step
 from mixexp.project import project
 from mixexp.settings import CONF
-from mixexp.sweeping.estimate import DurationModel, evaluation_remark
+from mixexp.sweeping.estimate import GUESS, DurationModel, evaluation_remark, guessed_seconds
 from mixexp.sweeping.links import link_by_label
 from mixexp.sweeping.one import earlier_end, failures_of, print_notes
 from mixexp.sweeping.pool import Outcomes, run_all, slots_for
@@ -36,9 +34,6 @@ from mixexp.training.spec import RunSpec
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
 """Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
-
-TIMING_SECONDS = 1.0
-"""How long a plan times steps of networks, before the last one that it begins."""
 
 Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
 """Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
@@ -107,8 +102,8 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
         to_do = [run for run, status in zip(sweep.runs, runs, strict=True) if status.state.to_do]
         durations = _durations(sweep.folder, to_do)
         show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining, durations))
-        if durations.guess:
-            show(f"the time is a guess from {durations.guess}; finished runs will say better")
+        if to_do and durations.guessed:
+            show(GUESS)
         rule = (sweep.runs[0].config.table or {}).get("rule", "")
         if remark := evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule):
             show(remark)
@@ -122,17 +117,10 @@ def _durations(folder: Path, to_do: Sequence[RunSpec]) -> DurationModel:
     durations = DurationModel.from_finished_runs(folder)
     if durations.total(((run.task, 1.0) for run in to_do), 1) is not None or any(run.task.device != "cpu" for run in to_do):
         return durations
-    largest: dict[str, RunSpec] = {}
-    for run in sorted(to_do, key=lambda run: run.task.flops):
-        largest[run.task.cost_class] = run
-    started, timed = time.monotonic(), 0
-    for run in sorted(largest.values(), key=lambda run: run.task.flops, reverse=True):
-        step = timed_step(run.config) if time.monotonic() - started < TIMING_SECONDS else None
-        timed += step is not None
-        durations.observe(run.task, judged_seconds(loop_of(run.config).work(run.config), step, run.config.threads))
-    steps = f" and a step of {'its' if len(largest) == 1 else f'{timed} of {len(largest)}'} network{'s' * (len(largest) > 1)} timed here"
-    durations.guess = f"operations{steps if timed else f', {RATE / 1e9:.0f} billion a second on a thread'}"
-    return durations
+    guesses = DurationModel(guessed=True)
+    for run in to_do:
+        guesses.observe(run.task, guessed_seconds(loop_of(run.config).work(run.config), run.config.threads))
+    return guesses
 
 
 def _run_sweep(
