@@ -26,8 +26,8 @@ from test_report import TABLE, leave
 
 from mixexp.errors import UserError
 from mixexp.reporting import figures
+from mixexp.reporting.confusion import confusion_of
 from mixexp.reporting.figures import KINDS, save, standard, style
-from mixexp.reporting.figures.classes import confusion_of
 from mixexp.reporting.tables import Entry, Table, build_table, runs_of
 from mixexp.reporting.write import write_report
 from mixexp.spec.figures import figure_problem

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from mixexp.metrics import RULES
-from mixexp.reporting import claim_sheets, sheets
+from mixexp.reporting import claim_sheets, sheets, shots
 from mixexp.reporting.claims import Decided
 from mixexp.reporting.sheets import Sheet
 from mixexp.reporting.tables import Table, label
@@ -31,6 +31,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     parts += [f"## {heading(table)}", *grid(sheets.headline(table))]
     parts += sheets.warnings(table, table.rule)
     parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(sheets.rules(table))]
+    parts += [f"## {shots.heading(table)}", *grid(by_group)] if (by_group := shots.sheet(table)) is not None else []
     if (differences := sheets.differences(table)) is not None:
         parts += [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(differences)]
     elif why := sheets.untested(table):

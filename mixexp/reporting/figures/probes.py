@@ -17,9 +17,11 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from mixexp.errors import UserError
+from mixexp.reporting.cells import entries_of
+from mixexp.reporting.confusion import readable
 from mixexp.reporting.figures import style
-from mixexp.reporting.figures.classes import readable, spread
-from mixexp.reporting.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
+from mixexp.reporting.figures.classes import spread
+from mixexp.reporting.figures.lines import axis_words, capitalised, draw_line, each_words, joined, outer_of, spread_words
 from mixexp.reporting.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.training.reader import Run
 
@@ -57,6 +59,8 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             style.plain_log(panel, which)
+    for panel in panels if spec["x"] == "epoch" and spec["x_scale"] == "linear" else ():
+        style.whole_epochs(panel)
     style.same_limits(panels)
     style.legend(figure, panels, [style.text(name) for name in names])
     each = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
