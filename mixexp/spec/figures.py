@@ -100,7 +100,10 @@ KINDS = {
             "most": Key(6, _MOST, "how many matrices are drawn at most, where only says nothing"),
         },
     ),
-    "per_class": FigureKind("each class's accuracy against its number of training images", {"by": _BY, "each": _EACH, "only": _ONLY}),
+    "per_class": FigureKind(
+        "each class's accuracy against its number of training images, with the groups many, medium and few",
+        {"by": _BY, "each": _EACH, "only": _ONLY},
+    ),
     "by_group": FigureKind(
         "the recall of the classes with many, medium and few training images, by setting", {"by": _BESIDE, "only": _SOME}
     ),

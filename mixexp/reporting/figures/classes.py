@@ -15,7 +15,21 @@ from mixexp.errors import UserError, closest
 from mixexp.reporting.cells import entries_of
 from mixexp.reporting.confusion import Confusion, confusion_of, pooled, readable, training_counts
 from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, number_words, outer_of, some_words, spread_words
-from mixexp.reporting.figures.style import LETTERS_AN_INCH, SMALL, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
+from mixexp.reporting.figures.style import (
+    LETTERS_AN_INCH,
+    SMALL,
+    grid,
+    legend,
+    named,
+    of,
+    panels_of,
+    place,
+    plain_log,
+    same_limits,
+    series,
+    text,
+    title,
+)
 from mixexp.reporting.shots import ABOUT_ALIKE, FEW, MANY, shots, sizes
 from mixexp.reporting.stats import Statistic
 from mixexp.reporting.tables import Entry, Table, label, runs_of
@@ -113,7 +127,7 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The accuracy on each class against its number of training images; by class where all have the same.
 
     A panel for each row (or column) of the table, in it a line for each column through the means of the classes of about a size, with
-    its spread over seeds, and a dot for each class.
+    its spread over seeds, and a dot for each class. The groups of classes with many, medium and few images are marked.
     """
     inner = entries_of(table, spec["by"])
     groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
@@ -170,7 +184,8 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     inside = panel.transData + panel.transAxes.inverted()
     places = [inside.transform((x, low))[0] for x in (ends[1], *between, ends[0])]
     inches = panel.figure.get_figwidth() / panel.get_subplotspec().get_gridspec().ncols - 0.55
-    regions = [(group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), right, left in zip(groups, places, places[1:], strict=True)]
+    sides = zip(groups, pairwise(places), strict=True)
+    regions = [(group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides]
     ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
     for group, middle, letters in regions:
         if len(group) < letters:

@@ -93,7 +93,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     for panel in of_blocks[len(blocks) :].flat:
         panel.remove()
     for place, ((entry, group), panels) in enumerate(zip(blocks, of_blocks, strict=False)):
-        ruler = _ruler(runs_of(table, entry))
+        ruler = ruler_of(runs_of(table, entry))
         for metric, panel in zip(metrics, panels, strict=True):
             for index, line in enumerate(group):
                 _curve(panel, index, runs_of(table, entry, line), (ruler, metric), table, style.named(table, spec["by"], line))
@@ -243,7 +243,7 @@ def draw_line(
         panel.fill_between(places, low, high, color=style.colour(index), alpha=0.15, linewidth=0)
 
 
-def _ruler(runs: list[Run]) -> str:
+def ruler_of(runs: list[Run]) -> str:
     """Epochs, or steps where any of the runs was budgeted in steps: an epoch of a hundred images is one step."""
     stepwise = any(lookup(run.config, "steps") is not None and lookup(run.config, "epochs") is None for run in runs)
     return "step" if stepwise or any("epoch" not in run.metrics for run in runs) else "epoch"

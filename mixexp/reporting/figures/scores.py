@@ -230,7 +230,7 @@ def _beside(table: Table, entries: Mapping[str, Sequence[Entry]]) -> str:
     """The axis whose entries are beside each other: that of the baseline where it can be, since these are compared."""
     rows, columns = len(entries["rows"]), len(entries["columns"])
     if rows == 1 or columns == 1:
-        return "rows" if rows == 1 else "columns"
+        return "columns" if columns == 1 else "rows"
     if rows <= MOST_LINES and (_baseline_axis(table) == "rows" or columns > MOST_LINES):
         return "rows"
     return "columns"
@@ -381,6 +381,7 @@ def _same_range(panels: Sequence[Axes], layout: Layout, fraction: bool) -> None:
     if len(panels) > 1:  # a panel's own margin is none where its range is small
         low, high = low - margin, high + margin
     if fraction:
+        margin = 0.03 * (min(high, 100) - max(low, 0))
         low, high = max(low, -margin), min(high, 100 + margin)
     for panel in panels:
         (panel.set_ylim if layout.upright else panel.set_xlim)(low, high)
