@@ -309,7 +309,7 @@ def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
     assert "table.rule is 'lst'" in text and "Did you mean 'last'? The default stands in." in text
     assert "table has no key 'colums'. Did you mean 'columns'? There are title, source, " in text
     assert "Not drawn: figure accuracy: there is no key 'x_scal' for kind against. Did you mean 'x_scale'?" in text
-    assert "Not drawn: figure f: kind is 'curve'; against, curves, confusion, per_class, cost, images, probe, scatter, animation are known. Did you mean 'curves'?" in text
+    assert "Not drawn: figure f: kind is 'curve'; scores, against, curves, confusion, per_class, by_group, cost, images, probe, scatter, animation are known." in text
 
 
 def test_a_key_that_no_run_has_is_pointed_out(tmp_path):

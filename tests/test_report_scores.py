@@ -267,6 +267,18 @@ def test_of_hundreds_of_entries_some_from_the_first_to_the_last_are_drawn_with_t
     assert few_enough(many(tmp_path / "few", 3, 30)) == {}
 
 
+@pytest.mark.parametrize("measures", [1, 3, 12])
+def test_measures_of_hundreds_of_entries_are_few_enough_to_be_drawn(tmp_path, measures):
+    shown = {f"measure {k}": {"metric": "accuracy"} for k in range(measures)}
+    rows = {"label": "images", "key": "subset.n"}
+    for n in range(1, 61):
+        leave(tmp_path / str(n), (0.5,), n=n, table={**TABLE, "published": {}, "rows": rows, "columns": {"label": "", "measures": shown}, "baseline": "17"})
+    table = build_table(load_runs(tmp_path))
+    figure, _ = draw(table, standard(table)[0])
+    counts = {len(drawn(panel, "score")[0]) for panel in figure.axes}
+    assert len(figure.axes) == measures and len(counts) == 1 and measures * max(counts) <= 400 and max(counts) > 30
+
+
 def test_too_many_points_are_refused_and_unknown_names_too(tmp_path):
     table = many(tmp_path, 21, 20)
     with pytest.raises(UserError, match="420 points; 400 are the most, so name some entries of the table with `only`"):

@@ -294,7 +294,7 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--where", "mix=non"], "--where mix=non: no run has this value. There are bc, mixup, none. Did you mean 'none'?"),
         (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has this value. There are none."),
         (["--baseline", "non", "--rows", "mix"], "The baseline non is no row or column of this table, so nothing is compared with it. Did you mean 'none'?"),
-        (["--figure", "curve"], "--figure curve: kind is 'curve'; against, curves, "),
+        (["--figure", "curve"], "--figure curve: kind is 'curve'; scores, against, curves, "),
         (["--figure", "curves:yy=a"], "--figure curves:yy=a: there is no key 'yy' for kind curves. Did you mean 'y'? There are y, by, each, only, y_scale."),
         (["--figure", "curves:y_scale=logg"], "y_scale is 'logg'; linear or log was expected. Did you mean 'log'?"),
         (["--figure", "curves:y=[a,b"], "its commas, brackets or quotes do not go together"),

@@ -55,7 +55,7 @@ class Shots:
     def method(self) -> str:
         """How the classes are grouped, as a sentence."""
         if self.thirds:
-            usual = f"the usual limits (more than {MANY}, fewer than {FEW}) would leave runs with one group"
+            usual = f"the usual limits (more than {MANY}, fewer than {FEW}) would leave some runs with one group"
             return f"The classes are in thirds by their training images, those of one size together, as {usual}."
         cut = f"many: more than {MANY} training images of the class, medium: {FEW} to {MANY}, few: fewer than {FEW}"
         return f"{cut[0].upper()}{cut[1:]} (Liu et al. 2019); other codes cut elsewhere."

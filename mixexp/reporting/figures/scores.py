@@ -137,12 +137,13 @@ def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     return _drawn(table, {**spec, "published": False}, [of(group) for group in GROUPS if group in found.limits], words)
 
 
-def few_enough(table: Table) -> dict[str, Any]:
+def few_enough(table: Table, panels: int = 1) -> dict[str, Any]:
     """The option ``only`` for as many rows and columns as a figure has room for, evenly from the first to the last; empty where all have."""
     labels = {axis: [entry.label for entry in entries_of(table, axis) if not entry.label or table.members_of(entry)] for axis in ("rows", "columns")}
     longest, other = sorted(labels, key=lambda axis: -len(labels[axis]))
-    kept = {longest: spread(labels[longest], STANDARD_ENTRIES), other: labels[other]}
-    kept[other] = spread(kept[other], max(1, STANDARD_POINTS // len(kept[longest]))) if kept[longest] else []
+    room = MOST_POINTS // panels - 1  # the baseline is drawn, too
+    kept = {longest: spread(labels[longest], max(1, min(STANDARD_ENTRIES, room)))}
+    kept[other] = spread(labels[other], max(1, min(STANDARD_POINTS, room) // max(1, len(kept[longest]))))
     if kept == labels:
         return {}
     base = [name for members in labels.values() for name in members if name == table.spec["baseline"]]
