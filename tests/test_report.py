@@ -180,7 +180,7 @@ def test_another_rule_is_named_wherever_numbers_are(sweep):
     text = markdown(table)
     assert cells_of(text, "Test accuracy (%), best on test, mean")[1][1] == "51.00 ± 1.00 (3)"
     assert "The comparison selects by last evaluation; the numbers above are by best on test." in text
-    assert draw(table, AGAINST).axes[0].get_ylabel() == "accuracy (%), best on test"
+    assert draw(table, AGAINST).axes[0].get_ylabel() == "test accuracy (%), best on test"
     with pytest.raises(UserError, match=r"rule is 'bets'.*Did you mean 'best'"):
         build_tables(load_runs(sweep), "bets")
 
@@ -304,7 +304,7 @@ def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
     assert "table.rule is 'lst'" in text and "Did you mean 'last'? The default stands in." in text
     assert "table has no key 'colums'. Did you mean 'columns'? There are title, source, " in text
     assert "Not drawn: figure accuracy: there is no key 'x_scal' for kind against. Did you mean 'x_scale'?" in text
-    assert "Not drawn: figure f: kind is 'curve'; against, curves, confusion, per_class, cost, images, probe, scatter, animation are known. Did you mean 'curves'?" in text
+    assert "Not drawn: figure f: kind is 'curve'; scores, against, curves, confusion, per_class, by_group, cost, images, probe, scatter, animation are known." in text
 
 
 def test_a_key_that_no_run_has_is_pointed_out(tmp_path):
@@ -386,7 +386,7 @@ def test_writing_twice_gives_the_same_bytes_and_leaves_no_scraps(tmp_path):
 
 def test_figure_against_shows_the_table(sweep):
     panel = draw(build_tables(load_runs(sweep))[0], AGAINST | {"x_scale": "log"}).axes[0]
-    assert (panel.get_xlabel(), panel.get_ylabel(), panel.get_xscale()) == ("images", "accuracy (%), last evaluation", "log")
+    assert (panel.get_xlabel(), panel.get_ylabel(), panel.get_xscale()) == ("images", "test accuracy (%)", "log")
     none, label_mix = panel.containers
     assert [list(none.lines[0].get_xdata()), list(none.lines[0].get_ydata())] == [[100.0, 500.0], pytest.approx([30, 43])]
     assert [list(map(tuple, segment)) for segment in none.lines[2][0].get_segments()][1] == [

@@ -26,8 +26,8 @@ from test_report import TABLE, leave
 
 from mixexp.errors import UserError
 from mixexp.reporting import figures
+from mixexp.reporting.confusion import confusion_of
 from mixexp.reporting.figures import KINDS, save, standard, style
-from mixexp.reporting.figures.classes import confusion_of
 from mixexp.reporting.tables import Entry, Table, build_table, runs_of
 from mixexp.reporting.write import write_report
 from mixexp.spec.figures import figure_problem
@@ -49,12 +49,15 @@ def caption(table, spec):
 CLASSES = ("cat", "dog", "frog")
 HOSTILE = ("$x_1$ & <b>", "日本語の名前", "a" * 200, "_hidden", "tab\tnew\nline\x00")
 SPECS: dict[str, dict[str, Any]] = {
+    "scores": {},
+    "scores by rows": {"kind": "scores", "by": "rows", "published": False},
     "against": {"x": "subset.n", "published": True},
     "log": {"kind": "against", "x": "subset.n", "x_scale": "log"},
     "curves": {"y": ["train_loss", "test_loss", "accuracy"]},
     "log curves": {"kind": "curves", "y": "test_loss", "y_scale": "log", "by": "rows", "each": "columns"},
     "confusion": {},
     "per_class": {},
+    "by_group": {},
     "cost": {},
     "images": {},
     "probe": {"probe": "points", "x": "x", "y": "density", "lines": "kind", "steps": ["drawn"]},
@@ -181,7 +184,7 @@ def test_every_text_is_seven_points_or_more_at_the_width_of_one_column_or_two(na
 def test_hostile_names_are_drawn_as_they_are_without_a_warning(name, tmp_path):
     columns = {"label": "$m$", "values": {HOSTILE[1]: {"mix": "none"}, HOSTILE[2]: {"mix": "mixup"}}}
     for mix in ("none", "mixup"):
-        rich(tmp_path / mix, np.eye(5, dtype=int) * 3, (1, 2, 3, 4, 5), HOSTILE, mix=mix, table={**TABLE, "columns": columns, "published": {}})
+        rich(tmp_path / mix, np.eye(5, dtype=int) * 3, (1, 2, 30, 200, 500), HOSTILE, mix=mix, table={**TABLE, "columns": columns, "published": {}})
     table, spec = build_table(load_runs(tmp_path)), spec_of(SPECS[name].get("kind", name), **SPECS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -337,7 +340,7 @@ def test_the_accuracy_of_a_class_against_its_training_images(tmp_path):
     rich(tmp_path / "0", [[8, 1, 1], [2, 5, 3], [0, 9, 1]], (400, 40, 4), seed=0)
     rich(tmp_path / "1", [[6, 1, 3], [2, 7, 1], [0, 7, 3]], (400, 40, 4), seed=1)
     (panel,) = draw(build_table(load_runs(tmp_path)), spec_of("per_class")).axes
-    (line,) = panel.get_lines()
+    line = panel.get_lines()[0]
     np.testing.assert_allclose(line.get_xydata(), [[4, 20], [40, 60], [400, 70]])
     low, high = panel.collections[0].get_paths()[0].get_extents().get_points()
     assert panel.get_xscale() == "log" and (low[0], high[0]) == (4, 400)
@@ -491,11 +494,11 @@ def test_of_many_steps_some_from_the_first_to_the_last_are_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("against", "Accuracy (%), last evaluation, against subset.n, a line for each mixing; SPREAD; hollow markers are the published values."),
-        ("curves", "Train loss, test loss and accuracy (%) at every evaluation, a line for each mixing; panels by images; SPREAD."),
+        ("against", "Test accuracy (%), last evaluation, against subset.n, a line for each mixing; SPREAD; hollow markers are the published values."),
+        ("curves", "Training loss, test loss and test accuracy (%) at every evaluation, a line for each mixing; panels by images; SPREAD."),
         ("confusion", ("Confusion matrices of the last evaluation: the per cent of each true class (row) that was predicted as each class "
                       "(column), blank below a half, from counts summed over runs (n = 2).")),
-        ("cost", ("Wall time of each run on a chip, 1 thread against accuracy (%), last evaluation, markers by mixing; small: runs, large: the "
+        ("cost", ("Wall time of each run on a chip, 1 thread against test accuracy (%), last evaluation, markers by mixing; small: runs, large: the "
                  "mean of a cell (n = 2).")),
     ],
 )  # fmt: skip
@@ -514,19 +517,19 @@ def test_every_kind_has_a_caption(name, table):
 
 def test_every_report_draws_what_its_runs_have_and_its_table_does_not_ask_for(table, tmp_path):
     found = standard(table)
-    assert [spec["kind"] for spec in found] == ["curves", "confusion", "per_class", "cost", "images"]
+    assert [spec["kind"] for spec in found] == ["scores", "curves", "confusion", "per_class", "by_group", "cost", "images"]
     assert all(figure_problem(spec) == "" for spec in found)
     for spec in found:
         save(draw(table, spec), tmp_path / spec["file"], caption(table, spec))
     asked = {**table.spec, "figures": [{"file": "mine", "kind": "curves"}, {"file": "c", "kind": "confusion"}]}
-    assert [spec["kind"] for spec in standard(Table(asked, *list(vars(table).values())[1:11]))] == ["per_class", "cost", "images"]
+    assert [spec["kind"] for spec in standard(Table(asked, *list(vars(table).values())[1:11]))] == ["scores", "per_class", "by_group", "cost", "images"]
 
 
 def test_what_runs_do_not_have_is_no_standard_figure(tmp_path):
     leave(tmp_path / "a", (0.5,))
-    assert standard(build_table(load_runs(tmp_path))) == []
+    assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["scores"]
     rich(tmp_path / "b", seed=1, train=(95, 104, 101))
-    assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["curves", "confusion", "cost", "images"]
+    assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["scores", "curves", "confusion", "cost", "images"]
 
 
 def test_runs_of_entries_are_those_that_meet_their_conditions(table):
@@ -552,7 +555,7 @@ def test_a_report_has_the_standard_figures_and_is_silent_on_those_it_cannot_draw
         (run.folder / "confusion.csv").write_text("broken")
     folder = table.runs[0].folder.parent
     written = {path.name for path in write_report([folder])}
-    assert {f"{name}.{ending}" for name in ("curves", "cost", "images") for ending in ("svg", "pdf", "png")} <= written
-    assert not {"confusion.svg", "per_class.svg"} & written
+    assert {f"{name}.{ending}" for name in ("scores", "curves", "cost", "images") for ending in ("svg", "pdf", "png")} <= written
+    assert not {"confusion.svg", "per_class.svg", "by_group.svg", "by_group.csv"} & written
     text = (folder / "report" / "table.md").read_text(encoding="utf-8")
     assert "![cost](cost.png)" in text and "Not drawn" not in text

@@ -12,6 +12,7 @@ from test_report import TABLE, leave, read
 
 from mixexp.errors import UserError
 from mixexp.reporting import figures
+from mixexp.reporting.figures.probes import moments
 from mixexp.reporting.markdown import markdown
 from mixexp.reporting.tables import build_table
 from mixexp.reporting.write import write_report
@@ -187,6 +188,27 @@ def test_an_animation_has_a_frame_a_step(tmp_path):
     with Image.open(gif) as image:
         assert image.n_frames == 2
     assert "![moves](moves.gif)" in (tmp_path / "report/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "words"),
+    [
+        ({}, [0, 10, 20], ["epoch 0", "epoch 1", "epoch 2"]), ({"epochs": None, "steps": 20}, [10, 20], ["step 10", "step 20"]),
+        ({}, [10, 15], ["step 10", "step 15"]), ({"halves": True}, [10, 20], ["step 10", "step 20"]),
+    ],
+)  # fmt: skip
+def test_a_moment_is_an_epoch_where_all_are_whole(tmp_path, settings, steps, words):
+    run = leave(tmp_path / "a", (0.5, 0.6), **{key: value for key, value in settings.items() if key != "halves"})
+    if "halves" in settings:
+        (run / "metrics.csv").write_text((run / "metrics.csv").read_text().replace("10,1.0", "10,0.5"))
+    assert list(moments(load_runs(tmp_path), steps).values()) == words
+
+
+def test_an_axis_of_epochs_that_a_probe_has_is_whole(tmp_path):
+    run = leave(tmp_path / "a", (0.5,))
+    (run / "probe_p.csv").write_text("step,epoch,y\n1,2.5,1\n2,5.0,2\n3,7.5,3\n")
+    (panel,) = draw(build_table(load_runs(tmp_path)), {"file": "f", "kind": "probe", "probe": "p", "x": "epoch", "y": "y"}).axes
+    assert all(tick == int(tick) for tick in panel.get_xticks()) and panel.get_lines()[0].get_xdata().tolist() == [2.5, 5, 7.5]
 
 
 @pytest.mark.parametrize(

@@ -486,7 +486,7 @@ def test_the_history_shows_each_trial_and_the_best_so_far(direction, best):
         "pruned, at its last evaluation": ([2], [0.1]),
         "best so far": ([1, 3, 5, 6], best),
     }
-    assert panel.get_ylabel() == "val accuracy, last evaluation" and panel.get_xlabel() == "trial"
+    assert panel.get_ylabel() == "validation accuracy" and panel.get_xlabel() == "trial"
 
 
 def test_the_slices_show_values_against_each_setting():

@@ -304,7 +304,7 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--note", "Mine.", "--note", ""], "--note '': it is empty; a sentence was expected"),
         (["--rows", "mix", "--columns", "mix"], "--rows mix --columns mix: the rows and the columns would both be mix, and each run in one of them has no other place."),
         (["--baseline", "non", "--rows", "mix"], "The baseline non is no row or column of this table, so nothing is compared with it. Did you mean 'none'?"),
-        (["--figure", "curve"], "--figure curve: kind is 'curve'; against, curves, "),
+        (["--figure", "curve"], "--figure curve: kind is 'curve'; scores, against, curves, "),
         (["--figure", "curves:yy=a"], "--figure curves:yy=a: there is no key 'yy' for kind curves. Did you mean 'y'? There are y, by, each, only, y_scale."),
         (["--figure", "curves:y_scale=logg"], "y_scale is 'logg'; linear or log was expected. Did you mean 'log'?"),
         (["--figure", "curves:y=[a,b"], "its commas, brackets or quotes do not go together"),

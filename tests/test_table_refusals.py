@@ -55,7 +55,7 @@ def of(more: str) -> str:
         (["probe=by_class", of("figures: [{file: f, kind: probe, probe: by_class, y: recal}]")], f"figure f: {PROBE}"),
         (["probe=by_class", of("figures: [{file: f, kind: probe, probe: by_class, y: recall, where: {sice: 1}}]")], "has no column 'sice'"),
         ([of("figures: [{file: f, kind: images}]")], "figure f: no run has the file probe_mixed_images.csv; no run has a probe."),
-        ([of("figures: [{file: f, kind: curvs}]")], "figure f: kind is 'curvs'; against, curves, "),
+        ([of("figures: [{file: f, kind: curvs}]")], "figure f: kind is 'curvs'; scores, against, curves, "),
         ([of("figures: [{file: f, kind: curves, yy: a}]")], "figure f: there is no key 'yy' for kind curves."),
         ([of("rows: {kye: mix}")], "table.rows has no key 'kye'."),
         ([of("metric: lr")], "table.metric = lr: it says when or how a row of metrics.csv was made, and is no metric. There are train_loss"),

@@ -116,6 +116,7 @@ BY_KIND: Mapping[tuple[str, str], Any] = {
     ("against", "x"): "seed", ("against", "y"): "test_loss", ("curves", "y"): "accuracy", ("probe", "x"): "density", ("probe", "y"): "x",
     ("scatter", "x"): "density", ("scatter", "y"): "x", ("animation", "x"): "density", ("animation", "y"): "x", ("curves", "each"): "columns",
     ("per_class", "each"): "columns", ("images", "each"): "columns", ("images", "by"): "rows",
+    ("scores", "published"): False,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from mixexp.metrics import NAMES, RULES
-from mixexp.reporting import claim_sheets, sheets
+from mixexp.reporting import claim_sheets, sheets, shots
 from mixexp.reporting.claims import Decided
 from mixexp.reporting.entries import label
 from mixexp.reporting.findings import findings
@@ -47,6 +47,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
     parts += sheets.warnings(table, table.rule)
     if (rules := sheets.rules(table)) is not None:
         parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(rules)]
+    parts += [f"## {shots.heading(table)}", *grid(by_group)] if (by_group := shots.sheet(table)) is not None else []
     if (differences := sheets.differences(table)) is not None:
         parts += [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(differences)]
     if claims is not None and claims.answers:

@@ -15,6 +15,8 @@ from mixexp.training.reader import Run, load_runs
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
 """What an experiment is about more often than not, and what settings are called by first."""
+ABOUT_ALIKE = 1.25
+"""Times that a class may have the training images of another one to count as one of its size."""
 BESIDE_SETTINGS = {
     "data_contents": "the contents of the data set's files",
     "bfloat16": "precision",
@@ -145,10 +147,10 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
 
 
 def uneven(run: Run) -> bool:
-    """True if training classes differ in size by more than images drawn at random, whose counts have a variance of about their mean."""
+    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean, and not a little."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
-    return whole and variance(counts) > 5 * fmean(counts)
+    return whole and variance(counts) > 5 * fmean(counts) and max(counts) > ABOUT_ALIKE * min(counts)
 
 
 def implied_by_group(key: str, runs: Iterable[Run]) -> bool:

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from mixexp.files import write_atomically
 from mixexp.reporting.csv_files import as_csv
 from mixexp.reporting.figures import save
+from mixexp.reporting.figures.lines import selected
 from mixexp.reporting.figures.style import STYLE, canvas, colour, fonts, legend, plain_log, text
 from mixexp.spec.grid import as_override
 from mixexp.spec.search import Choices, Range, Settings, Trial, best_of
+from mixexp.spec.table import of_part
 
 
 def write_search(
@@ -99,7 +101,7 @@ def importance(importances: Mapping[str, float], complete: int) -> Figure:
 
 
 def _named(settings: Settings) -> str:
-    return text(settings.target.replace("_", " ").replace("f1", "F1"))
+    return text(selected(of_part(settings.metric), settings.rule))
 
 
 def _points(panel: Axes, trials: Sequence[Trial], places: Mapping[int, float]) -> None:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
+from mixexp.reporting import shots
 from mixexp.reporting.changes import NOTHING, Changes
 from mixexp.reporting.claim_sheets import records as claim_records
 from mixexp.reporting.claims import Decided, decide, family, only
@@ -30,7 +31,7 @@ from mixexp.spec.experiments import experiments, of_runs
 from mixexp.spec.figures import figure_problem
 from mixexp.training.reader import Run, run_folders
 
-TABLE_FILES = ("table.md", "table.tex", "table.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
+TABLE_FILES = ("table.md", "table.tex", "table.csv", "by_group.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
 PAGE = "report.html"
 LOCK, WAIT_SECONDS = ".lock", 600
 
@@ -167,6 +168,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
         "table.md": markdown(table, claims),
         "table.tex": latex(table, name),
         "table.csv": as_csv(tidy(table)),
+        "by_group.csv": as_csv(shots.records(table)),
         "runs.csv": as_csv(run_records(table)),
         "differences.csv": as_csv(contrast_records(table)),
         "claims.csv": as_csv(claim_records(claims)) if claims is not None else "",
@@ -226,8 +228,10 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
     specs = [*asked, *(figures.standard(table) if others else [])]
+    named = enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True))
     pictures: list[Picture] = []
-    for place, (spec, name) in enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True)):
+    # the result comes first, but for an entry of the table, which has its place
+    for place, (spec, name) in sorted(named, key=lambda entry: entry[0] < len(asked) or entry[1][0]["kind"] != "scores"):
         try:
             reduced = " Reduced runs: see the table." if table.reduced else ""
             figure, words = figures.draw(table, spec)

@@ -65,7 +65,14 @@ _POINTS = {
     "limits": Key(None, _LIMITS, "the ends of both axes; without them, those of the points"),
 }
 
+_BESIDE = Key(None, _AXIS, "the axis whose entries are beside each other, in colours; without it, that of the baseline where there is room")
+_SOME = Key(None, LIST, "labels of the rows and columns that are drawn; without it all are")
+
 KINDS = {
+    "scores": FigureKind(
+        "the score by the table's rule by setting: points with their intervals and runs, the baseline as a band",
+        {"by": _BESIDE, "only": _SOME, "published": Key(True, FLAG, "whether the source's numbers are drawn, hollow")},
+    ),
     "against": FigureKind(
         "the score by the table's rule against a setting",
         {
@@ -95,7 +102,13 @@ KINDS = {
             "most": Key(6, _MOST, "how many matrices are drawn at most, where only says nothing"),
         },
     ),
-    "per_class": FigureKind("each class's accuracy against its number of training images", {"by": _BY, "each": _EACH, "only": _ONLY}),
+    "per_class": FigureKind(
+        "each class's accuracy against its number of training images, with the groups many, medium and few",
+        {"by": _BY, "each": _EACH, "only": _ONLY},
+    ),
+    "by_group": FigureKind(
+        "the recall of the classes with many, medium and few training images, by setting", {"by": _BESIDE, "only": _SOME}
+    ),
     "cost": FigureKind("each run's wall time against its score", {"by": _BY}),
     "images": FigureKind(
         "images as the network was given them, with their labels: a row for each cell",

@@ -72,7 +72,7 @@ class Measured:
         if values.get("beside"):
             beside = values["beside"]
             problems.append(self.probe_problem(beside["probe"], [beside["x"], beside["y"], *beside.get("where", {})]))
-        if spec["kind"] in ("confusion", "per_class") and not self.matrices:
+        if spec["kind"] in ("confusion", "per_class", "by_group") and not self.matrices:
             problems.append(f"kind {spec['kind']} shows confusion matrices, and no run has one.")
         return next(filter(None, problems), "")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixexp.metrics import FRACTIONS, RULES
+from mixexp.metrics import FRACTIONS, NAMES, RULES
 from mixexp.spec.keys import CONDITIONS, ENTRIES, FACTOR, LIST, LISTS, MAPPING, METRIC, SETTING, TEXT, Key, number, one_of, unknown, whole
 
 STATISTICS = ("mean", "median")
 HIGHER = one_of("higher", "lower")
+PARTS = {"train": "training", "val": "validation"}
+"""The parts of the data that columns of metrics.csv are of, in words; one without a part is of the test set."""
 
 KEYS = {
     "title": Key("", TEXT, "what the table is called; runs of the same title are in one table"),
@@ -58,10 +60,30 @@ def of_metric(metric: str) -> dict[str, Any]:
 
 
 def unit(spec: Mapping[str, Any], metric: str) -> str:
-    """The metric with its unit: fractions are shown in per cent where the table's scale is 100."""
-    factor = scale(spec, metric)
-    name = metric.rpartition(".")[2].replace("_", " ").replace("f1", "F1")
-    return name if factor == 1 else f"{name} (%)" if factor == 100 else f"{name} (× {factor:g})"
+    """The metric with its unit, as headings of tables have it: fractions are shown in per cent where the table's scale is 100."""
+    return _scaled(_words(metric), scale(spec, metric))
+
+
+def quantity(spec: Mapping[str, Any], metric: str) -> str:
+    """The same as axes of figures and their captions have it, which stand alone: with the part of the data that it is of."""
+    return _scaled(of_part(metric), scale(spec, metric))
+
+
+def of_part(metric: str) -> str:
+    """A metric in words, with the part of the data that it is of: test accuracy, training loss, validation accuracy."""
+    words = _words(metric)
+    if metric in NAMES or metric == "error":
+        return f"test {words}"
+    part, _, rest = words.partition(" ")
+    return f"{PARTS[part]} {rest}" if part in PARTS and rest and not metric.startswith("probe.") else words
+
+
+def _words(metric: str) -> str:
+    return metric.rpartition(".")[2].replace("_", " ").replace("f1", "F1")
+
+
+def _scaled(words: str, factor: float) -> str:
+    return words if factor == 1 else f"{words} (%)" if factor == 100 else f"{words} (× {factor:g})"
 
 
 def scale(spec: Mapping[str, Any], metric: str) -> float:

@@ -17,9 +17,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixexp.files import atomically
-from mixexp.reporting.figures import classes, cost, lines, probes
+from mixexp.reporting.cells import entries_of
+from mixexp.reporting.figures import classes, cost, lines, probes, scores
 from mixexp.reporting.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.reporting.runs import uneven
+from mixexp.reporting.shots import GROUPS, shots
 from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.spec.figures import complete
 from mixexp.text import sanitize
@@ -30,8 +32,9 @@ MOST_STANDARD = 6
 """Rows or columns with panels in a figure that the table does not ask for."""
 
 KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]] = {
-    "against": lines.against, "curves": lines.curves, "confusion": classes.confusion, "per_class": classes.per_class,
-    "cost": cost.cost, "images": probes.images, "probe": probes.lines, "scatter": probes.scatter, "animation": probes.animation,
+    "scores": scores.scores, "against": lines.against, "curves": lines.curves, "confusion": classes.confusion,
+    "per_class": classes.per_class, "by_group": scores.by_group, "cost": cost.cost, "images": probes.images, "probe": probes.lines,
+    "scatter": probes.scatter, "animation": probes.animation,
 }  # fmt: skip
 """What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its
 bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
@@ -84,21 +87,23 @@ def _styled() -> Iterator[None]:
 def standard(table: Table) -> list[dict[str, Any]]:
     """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs have data for.
 
-    Learning curves, confusion matrices, accuracy by class where classes differ in size, wall time against the score, and the images
-    that a network was shown.
+    The scores by setting, learning curves, confusion matrices, where classes differ in size the accuracy by class and by group of
+    classes, wall time against the score, and the images that a network was shown.
     """
     asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
-    by, each = ("columns", "rows") if 1 < len(lines.entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
-    panels = [entry.label for entry in lines.entries_of(table, each) if entry.label and runs_of(table, entry)]
+    by, each = ("columns", "rows") if 1 < len(entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
+    panels = [entry.label for entry in entries_of(table, each) if entry.label and runs_of(table, entry)]
     only = {"only": classes.spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
     quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
     evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
     kinds = {
+        "scores": scores.few_enough(table, max(1, len(table.measures))),
         "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(uneven, runs)) else None,
+        "by_group": scores.few_enough(table, len(GROUPS)) if shots(table) is not None else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }

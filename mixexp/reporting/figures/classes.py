@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
-from mixexp.files import read_text
+from mixexp.reporting.cells import entries_of
+from mixexp.reporting.confusion import Confusion, confusion_of, pooled, readable, training_counts
 from mixexp.reporting.entries import label
-from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, entries_of, number_words, outer_of, some_words, spread_words
-from mixexp.reporting.figures.style import SMALL, grid, legend, named, of, panels_of, place, plain_log, same_limits, series, text, title
+from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, number_words, outer_of, some_words, spread_words
+from mixexp.reporting.figures.style import (
+    LETTERS_AN_INCH,
+    SMALL,
+    grid,
+    legend,
+    named,
+    of,
+    panels_of,
+    place,
+    plain_log,
+    same_limits,
+    series,
+    text,
+    title,
+)
+from mixexp.reporting.runs import ABOUT_ALIKE
+from mixexp.reporting.shots import FEW, MANY, shots, sizes
 from mixexp.reporting.stats import Statistic
 from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.spec.figures import MOST_MATRICES
 from mixexp.training.reader import Run
 
-ABOUT_ALIKE = 1.25
-"""Times that a class may have the training images of another one to count as one of its size."""
 MOST_NUMBERED, MOST_NAMED = 12, 20
 """Classes up to which a matrix has numbers in its cells, and names beside them."""
 MOST_DOTS = 40
@@ -115,7 +129,7 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The accuracy on each class against its number of training images; by class where all have the same.
 
     A panel for each row (or column) of the table, in it a line for each column through the means of the classes of about a size, with
-    its spread over seeds, and a dot for each class.
+    its spread over seeds, and a dot for each class. The groups of classes with many, medium and few images are marked.
     """
     inner = entries_of(table, spec["by"])
     groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
@@ -141,16 +155,50 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
             panel.set_xticks(range(len(names)), [text(name, 11) for name in names], rotation=90)
         else:
             panel.set_xlabel("training images of the class")
-            sizes = [size for recalls in lines for size, _ in recalls.values()]
-            if min(sizes) > 0 and max(sizes) > 10 * min(sizes):
+            counts = [size for recalls in lines for size, _ in recalls.values()]
+            if min(counts) > 0 and max(counts) > 10 * min(counts):
                 plain_log(panel, "x")
     same_limits(panels)
+    marked = [_mark_groups(panel, table, runs_of(table, outer)) for (outer, _), panel in zip(groups, panels, strict=True) if not even]
     legend(figure, panels, [named(table, spec["by"], line) for line in inner])
     dealt = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    marks = f"; {shots(table).words}" if any(marked) else ""
     return figure, (
         f"Accuracy on each class at the last evaluation against its number of training images{each_words(axis_words(table, spec['by']))} through the "
-        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{dealt}."
+        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{marks}{dealt}."
     )
+
+
+def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
+    """Lines between the classes with many, medium and few training images, and names above; nothing where groups overlap in size."""
+    found, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
+    if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
+        return False
+    limits = {("many", "medium"): MANY, ("medium", "few"): FEW}
+    between = [
+        math.sqrt(max(fewer[-1], 1) * more[0]) if found.thirds or (above, below) not in limits else limits[above, below]
+        for (above, more), (below, fewer) in pairwise(groups)
+    ]
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.19 * (high - low))
+    panel.set_yticks([tick for tick in panel.get_yticks() if low <= tick <= 100])
+    ends = panel.get_xlim()
+    inside = panel.transData + panel.transAxes.inverted()
+    places = [inside.transform((x, low))[0] for x in (ends[1], *between, ends[0])]
+    inches = panel.figure.get_figwidth() / panel.get_subplotspec().get_gridspec().ncols - 0.55
+    sides = zip(groups, pairwise(places), strict=True)
+    regions = [(group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides]
+    ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
+    for index, (group, middle, letters) in enumerate(regions):
+        look = {"transform": panel.transAxes, "va": "top", "fontsize": SMALL, "color": "#555555"}
+        words = f"{group}\n({found.limits[group]})" if ruled and group in found.limits else group
+        if len(group) < letters:
+            panel.text(middle, 0.985, words, ha="center", **look)
+        elif index == 0:  # the largest classes end at the frame, beyond which there is room
+            panel.text(1.0, 0.985, words, ha="right", **look)
+    for x in between:
+        panel.axvline(x, color="#8c8c8c", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0.8, gid="between")
+    return True
 
 
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
@@ -192,69 +240,3 @@ def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float
     spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None
     style = {**series(index), "linestyle": "none"}
     panel.errorbar(x, [np.mean(each) for each in values], yerr=spread, capsize=1.5, label=name, **style)
-
-
-# --- confusion.csv ---
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Test images by true class (rows) and predicted class (columns), int64 [C, C], with the number of runs."""
-
-    classes: tuple[str, ...]
-    counts: np.ndarray
-    runs: int = 1
-
-    @property
-    def shares(self) -> np.ndarray:
-        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
-        total = self.counts.sum(1, keepdims=True)
-        return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """The accuracy on each class, float64 [C]."""
-        return np.diag(self.shares)
-
-
-def confusion_of(run: Run) -> Confusion:
-    """The confusion.csv of a run's last evaluation; raises UserError where there is none that can be read."""
-    try:
-        (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
-        counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
-    except FileNotFoundError:
-        raise UserError("there is no confusion.csv") from None
-    except (OSError, ValueError, OverflowError, csv.Error) as error:
-        raise UserError(f"confusion.csv cannot be read: {error}") from error
-    if counts.shape != (len(classes), len(classes)) or (counts < 0).any() or [name for name, *_ in rows] != classes:
-        raise UserError("confusion.csv is no square of counts with the same classes in its rows and columns")
-    return Confusion(tuple(classes), counts)
-
-
-def pooled(runs: Iterable[Run]) -> Confusion:
-    """The sum over the runs that have a matrix; raises UserError where none has, or where their classes differ."""
-    counted = readable(runs, confusion_of)
-    if len({each.classes for _, each in counted}) > 1:
-        raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
-    return Confusion(counted[0][1].classes, sum(each.counts for _, each in counted), len(counted))
-
-
-def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
-    """The things that can be read, each with what is read of it; raises UserError with the first reason where none can."""
-    readings, problems = [], []
-    for thing in things:
-        try:
-            readings.append((thing, read(thing)))
-        except UserError as error:
-            problems.append(str(error))
-    if not readings:
-        raise UserError(problems[0] if problems else "there are no runs")
-    return readings
-
-
-def training_counts(run: Run, classes: int) -> list[int]:
-    """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
-    counts = run.environment.get("train_counts")
-    if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise UserError("environment.json does not tell how many training images each class has")
-    return counts

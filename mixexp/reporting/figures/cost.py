@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
-from mixexp.reporting.figures.lines import axis_words, entries_of, number_words, score_of
+from mixexp.reporting.cells import entries_of
+from mixexp.reporting.figures.lines import axis_words, number_words, score_of, selected
 from mixexp.reporting.figures.style import LETTERS_AN_INCH, MOST_LINES, SMALL, canvas, legend, named, plain_log, series, text
 from mixexp.reporting.tables import Entry, Table, runs_of
-from mixexp.spec.table import unit
+from mixexp.spec.table import quantity
 from mixexp.training.reader import Run
 
 FILLED = ("full", "none", "left", "right", "top", "bottom")
@@ -66,7 +67,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         plain_log(panel, "x")
     panel.margins(x=0.08)
     panel.set_xlabel(f"wall time ({unit_of_time})")
-    panel.set_ylabel(text(f"{unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}", 48))
+    panel.set_ylabel(text(selected(quantity(table.spec, table.spec["metric"]), table.rule), 48))
     order = [named(table, axes[0], line) for line in lines] if named_lines else []
     if len(hardware) > 1:
         for place, device in enumerate(hardware):
@@ -79,7 +80,7 @@ def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     by = axis_words(table, spec["by"])
     markers = f", markers by {by}" if by else ""
     return figure, (
-        f"Wall time of each run {where} against {unit(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
+        f"Wall time of each run {where} against {quantity(table.spec, table.spec['metric'])}, {RULES[table.rule]}{markers}; small: runs, "
         f"large: the mean of a cell ({number_words(map(len, table.cells.values()))})."
     )
 

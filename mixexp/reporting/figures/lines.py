@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
+from mixexp.reporting.cells import entries_of
 from mixexp.reporting.entries import label
 from mixexp.reporting.figures import style
 from mixexp.reporting.stats import Statistic
 from mixexp.reporting.tables import Entry, Table, runs_of, scored, spec_of
 from mixexp.settings import comparable, lookup
-from mixexp.spec.table import scale, unit
+from mixexp.spec.table import quantity, scale
 from mixexp.training.reader import Run
 
 Points = dict[Any, list[float]]
@@ -38,8 +39,8 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
     groups = style.parts(lines)
     without = _without(table, spec)
-    quantity = spec["y"] if spec["y"] in table.measures else unit(table.spec, spec["y"] or table.spec["metric"])
-    rule = RULES[(table.measures.get(spec["y"]) or {}).get("rule") or table.rule]
+    measured = spec["y"] if spec["y"] in table.measures else quantity(table.spec, spec["y"] or table.spec["metric"])
+    rule = (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
     figure, axes = style.canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
     shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
     for group, (panel, *place) in zip(groups, axes, strict=True):
@@ -55,13 +56,13 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         else:
             _x_axis(panel, spec, shown)
         panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
-        panel.set_ylabel(style.text(f"{quantity}, {rule}", 48))
+        panel.set_ylabel(style.text(selected(measured, rule), 48))
         if place:
             style.key(place[0], [panel], [style.named(table, spec["by"], entry) for entry, _ in group])
     style.same_limits(axes[:, 0])
     if len(groups) == 1:
         style.legend(figure, list(axes.flat), [*(style.named(table, spec["by"], entry) for entry, _ in lines), without])
-    what = f"{capitalised(quantity)}, {rule}, against {spec['x_label'] or spec['x']}"
+    what = f"{capitalised(measured)}, {RULES[rule]}, against {spec['x_label'] or spec['x']}"
     hollow = "; hollow markers are the published values" if spec["published"] else ""
     within = f" up to {spec['x_max']:,g}" if spec["x_max"] is not None else ""
     scaled = ", logarithmic" if spec["x_scale"] == "log" else ""
@@ -70,11 +71,11 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Learning curves: panels for each row (or column) of the table, one for each quantity, a line for each column.
+    """Learning curves: panels for each row (or column) of the table, one for each metric, a line for each column.
 
     More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
     """
-    quantities = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
+    metrics = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     outer = outer_of(table, spec)
     inner = [entry for entry in entries_of(table, spec["by"]) if not entry.label or runs_of(table, entry)]
     groups = style.parts(inner)
@@ -82,48 +83,44 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     if not blocks:
         raise UserError("no run is in the rows or columns asked for")
     split = len(groups) > 1
-    abreast = 1 if split else _abreast(len(blocks), len(quantities))
+    abreast = 1 if split else _abreast(len(blocks), len(metrics))
     rows = math.ceil(len(blocks) / abreast)
-    height = 1.75 if abreast * len(quantities) > 1 else 2.4
+    height = 1.75 if abreast * len(metrics) > 1 else 2.4
     if split:
         height = max(height, *(style.key_height([style.named(table, spec["by"], line) for line in group]) for group in groups))
-    figure, axes = style.canvas(rows, abreast * len(quantities), height, keys=split)
-    by_quantity: dict[str, list[Axes]] = {quantity: [] for quantity in quantities}
-    of_blocks = axes[:, : abreast * len(quantities)].reshape(-1, len(quantities))
+    figure, axes = style.canvas(rows, abreast * len(metrics), height, keys=split)
+    by_metric: dict[str, list[Axes]] = {metric: [] for metric in metrics}
+    of_blocks = axes[:, : abreast * len(metrics)].reshape(-1, len(metrics))
     for panel in of_blocks[len(blocks) :].flat:
         panel.remove()
     for place, ((entry, group), panels) in enumerate(zip(blocks, of_blocks, strict=False)):
-        ruler = _ruler(runs_of(table, entry))
-        for quantity, panel in zip(quantities, panels, strict=True):
+        ruler = ruler_of(runs_of(table, entry))
+        for metric, panel in zip(metrics, panels, strict=True):
             for index, line in enumerate(group):
-                _curve(panel, index, runs_of(table, entry, line), (ruler, quantity), table, style.named(table, spec["by"], line))
+                _curve(panel, index, runs_of(table, entry, line), (ruler, metric), table, style.named(table, spec["by"], line))
             if panel.get_lines():
-                by_quantity[quantity].append(panel)
+                by_metric[metric].append(panel)
             panel.set_xlabel(ruler)
-            panel.set_ylabel(style.text(unit(table.spec, quantity)))
+            if ruler == "epoch":
+                style.whole_epochs(panel)
+            panel.set_ylabel(style.text(quantity(table.spec, metric)))
         if len(outer) > 1 and group is groups[0]:
             style.title(panels[0], style.of(table, spec["each"], entry))
         if split:
             style.key(axes[place][-1], list(panels), [style.named(table, spec["by"], line) for line in group])
-    for panels in filter(None, by_quantity.values()):
+    for panels in filter(None, by_metric.values()):
         for panel in panels if spec["y_scale"] == "log" else ():
             style.plain_log(panel, "y")
         style.same_limits(panels)
-    if not any(by_quantity.values()):
-        raise UserError(f"no run has {' or '.join(quantities)}")
+    if not any(by_metric.values()):
+        raise UserError(f"no run has {' or '.join(metrics)}")
     if not split:
-        panels = [panel for panels in by_quantity.values() for panel in panels]
+        panels = [panel for panels in by_metric.values() for panel in panels]
         style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
-    what = joined(unit(table.spec, quantity) for quantity in quantities)
+    what = joined(quantity(table.spec, metric) for metric in metrics)
     dealt = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; " if len(entries_of(table, spec["each"])) > 1 else ""
     each = each_words(axis_words(table, spec["by"]))
     return figure, f"{capitalised(what)} at every evaluation{each}; {dealt}{spread_words(table, 'bands')}."
-
-
-def entries_of(table: Table, axis: str) -> list[Entry]:
-    """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
-    entries = getattr(table, axis)
-    return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
 
 
 def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
@@ -212,12 +209,12 @@ def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]])
 
 
 def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], table: Table, name: str) -> None:
-    ruler, quantity = axes
+    ruler, metric = axes
     at: dict[float, list[float]] = defaultdict(list)
-    factor = scale(table.spec, quantity)
+    factor = scale(table.spec, metric)
     for run in runs:
-        with contextlib.suppress(UserError):  # a run without the quantity has no curve
-            for x, y in zip(run.metrics.get(ruler, []), run.series(quantity), strict=False):
+        with contextlib.suppress(UserError):  # a run without the metric has no curve
+            for x, y in zip(run.metrics.get(ruler, []), run.series(metric), strict=False):
                 if x is not None and y is not None and math.isfinite(y):
                     at[x].append(factor * y)
     draw_line(panel, index, name, at, table.statistic)
@@ -247,7 +244,7 @@ def draw_line(
         panel.fill_between(places, low, high, color=style.colour(index), alpha=0.15, linewidth=0)
 
 
-def _ruler(runs: list[Run]) -> str:
+def ruler_of(runs: list[Run]) -> str:
     """Epochs, or steps where any of the runs was budgeted in steps: an epoch of a hundred images is one step."""
     stepwise = any(lookup(run.config, "steps") is not None and lookup(run.config, "epochs") is None for run in runs)
     return "step" if stepwise or any("epoch" not in run.metrics for run in runs) else "epoch"
@@ -268,9 +265,16 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
         style.ticks(panel, shown, 2.9)
     else:
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
+        if spec["x"] == "epochs" and spec["x_scale"] == "linear":
+            style.whole_epochs(panel)
 
 
 # --- words of captions ---
+
+
+def selected(measured: str, rule: str) -> str:
+    """A quantity as an axis has it: with the selection rule where that is another one than the last evaluation."""
+    return measured if rule == "last" else f"{measured}, {RULES[rule]}"
 
 
 def axis_words(table: Table, axis: str) -> str:

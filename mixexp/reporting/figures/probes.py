@@ -17,9 +17,11 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from mixexp.errors import UserError
+from mixexp.reporting.cells import entries_of
+from mixexp.reporting.confusion import readable
 from mixexp.reporting.figures import style
-from mixexp.reporting.figures.classes import readable, spread
-from mixexp.reporting.figures.lines import axis_words, capitalised, draw_line, each_words, entries_of, joined, outer_of, spread_words
+from mixexp.reporting.figures.classes import spread
+from mixexp.reporting.figures.lines import axis_words, capitalised, draw_line, each_words, joined, outer_of, ruler_of, spread_words
 from mixexp.reporting.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.training.reader import Run
 
@@ -57,6 +59,8 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             style.plain_log(panel, which)
+    for panel in panels if spec["x"] == "epoch" and spec["x_scale"] == "linear" else ():
+        style.whole_epochs(panel)
     style.same_limits(panels)
     style.legend(figure, panels, [style.text(name) for name in names])
     each = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
@@ -93,6 +97,7 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     steps = sorted({int(float(row["step"])) for _, _, rows in clouds for row in rows})
     figure, blocks = _blocks(len(clouds), len(values))
     paint = _painter(clouds, spec)
+    when = moments([run for _, run, _ in clouds], steps)
     frames = {step: [[row for row in rows if int(float(row["step"])) == step] for _, _, rows in clouds] for step in steps}
 
     def show(step: int) -> list[Any]:
@@ -101,7 +106,7 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
                 panel.clear()
                 part = [row for row in rows if spec["panels"] is None or row[spec["panels"]] == value]
                 paint(panel, part)
-                style.title(panel, f"{_title(table, spec, entry, value, first=True)}, step {step:,}")
+                style.title(panel, f"{_title(table, spec, entry, value, first=True)}, {when[step]}")
                 _frame(panel, all_rows, part, spec)
         return []
 
@@ -109,6 +114,19 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     _key(figure, [panel for panels in blocks for panel in panels], spec)
     style.freeze(figure)  # a frame's panels stay where they are
     return FuncAnimation(figure, show, frames=steps), points_words(table, spec, " over training, a frame for each evaluation")
+
+
+def moments(runs: Sequence[Run], steps: Sequence[int]) -> dict[int, str]:
+    """Steps in words: as epochs where these are what the runs are counted in, the same for all runs, and whole at each of the steps."""
+    epochs: dict[int, set[float]] = {0: {0.0}}
+    for run in runs:
+        for step, epoch in zip(run.metrics.get("step", ()), run.metrics.get("epoch", ()), strict=False):
+            if step is not None and epoch is not None:
+                epochs.setdefault(int(step), set()).add(epoch)
+    at = {step: epochs.get(step, set()) for step in steps}
+    if ruler_of(list(runs)) == "epoch" and all(len(each) == 1 and float(*each).is_integer() for each in at.values()):
+        return {step: f"epoch {int(*each):,}" for step, each in at.items()}
+    return {step: f"step {step:,}" for step in steps}
 
 
 def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
@@ -133,7 +151,8 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
     """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
-    what = f"{spec['panels']} {value}" if math.isfinite(_float(value)) else value
+    number = _float(value)
+    what = f"{spec['panels']} {f'{number:,.0f}' if number.is_integer() else value}" if math.isfinite(number) else value
     return ", ".join(word for word in (style.of(table, spec["each"], entry) if first else "", what) if word)
 
 

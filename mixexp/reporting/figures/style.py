@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
 from mixexp.reporting.entries import UNSET
@@ -136,8 +136,9 @@ def key(place: Axes, panels: Sequence[Axes], order: Sequence[str]) -> None:
 def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
     drawn = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
     entries: dict[str, Any] = {name: drawn[name] for name in order if name in drawn}
-    if any(line.get_gid() == "published" for panel in panels for line in panel.get_lines()):
-        hollow = {"marker": "o", "markerfacecolor": "none", "markersize": 5.5, "linestyle": ":", "linewidth": 1}
+    published = next((line for panel in panels for line in panel.get_lines() if line.get_gid() == "published"), None)
+    if published is not None:
+        hollow = {"marker": "o", "markerfacecolor": "none", "markersize": 5.5, "linestyle": published.get_linestyle(), "linewidth": 1}
         entries["published (hollow)"] = mpl.lines.Line2D([], [], color="#555555", **hollow)
     return entries
 
@@ -222,6 +223,16 @@ def plain_log(panel: Axes, which: str) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8))
     axis.set_major_formatter(lambda x, _: f"{x:,g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def whole_epochs(panel: Axes) -> None:
+    """Ticks of x at whole numbers, but where all that is drawn is within the first epoch, of which there are parts alone."""
+    low, high = panel.dataLim.intervalx
+    if high < 1:
+        return
+    if math.ceil(low) > math.floor(high):  # all between two whole numbers, which then are the ends
+        panel.set_xlim(math.floor(low), math.ceil(high))
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mixexp.metrics import RULES
-from mixexp.reporting import claim_sheets, sheets
+from mixexp.reporting import claim_sheets, sheets, shots
 from mixexp.reporting.claims import Decided
 from mixexp.reporting.entries import label
 from mixexp.reporting.findings import findings
@@ -120,6 +120,8 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
         "rules": sheets.rules(table),
         "compared": len(table.rows) > 1 or len(table.columns) > 1,
         "metrics": sheets.other_metrics(table),
+        "by_group": shots.sheet(table),
+        "by_group_heading": shots.heading(table),
         "claims": [] if part.claims is None else claim_sheets.sections(part.claims),
         "claims_legend": [] if part.claims is None else claim_sheets.legend(part.claims),
         "notes": [*table.spec["notes"], *table.remarks],

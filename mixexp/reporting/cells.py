@@ -1,0 +1,20 @@
+"""A table's cells as different runs: where rows or columns are measures, they are of the same runs."""
+
+from __future__ import annotations
+
+from mixexp.reporting.tables import Entry, Table, runs_of
+from mixexp.training.reader import Run
+
+
+def entries_of(table: Table, axis: str) -> list[Entry]:
+    """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
+    entries = getattr(table, axis)
+    return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
+
+
+def cells_of(table: Table) -> list[tuple[Entry, Entry, list[Run]]]:
+    """The cells that have runs: row, column, runs; none whose runs differ in more than their seed, of which there is no common number."""
+    unlike = {(row if row not in table.measures else "", column if column not in table.measures else "") for row, column in table.unlike}
+    places = [(row, column) for row in entries_of(table, "rows") for column in entries_of(table, "columns")]
+    cells = [(row, column, runs_of(table, row, column)) for row, column in places if (row.label, column.label) not in unlike]
+    return [cell for cell in cells if cell[2]]
