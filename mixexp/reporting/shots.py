@@ -62,9 +62,10 @@ class Shots:
 
 
 def uneven(run: Run) -> bool:
-    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean, and not a little."""
+    """True if classes differ in size by more than ABOUT_ALIKE, and than images drawn at random."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    # drawn at random, counts have a variance of about their mean
     return whole and variance(counts) > 5 * fmean(counts) and max(counts) > ABOUT_ALIKE * min(counts)
 
 
@@ -74,7 +75,10 @@ def by_limits(counts: Sequence[int]) -> list[str]:
 
 
 def by_thirds(counts: Sequence[int]) -> list[str]:
-    """The group of each class by its place among them; those of one size are together, at their middle place, the ends in the outer groups."""
+    """The group of each class by its place among all; those of one size are together, at their middle place.
+
+    The largest classes are many and the smallest few, however many of one size there are.
+    """
     ordered = sorted(counts, reverse=True)
     middles = {count: ordered.index(count) + ordered.count(count) / 2 for count in counts}
     third = len(counts) / 3

@@ -187,12 +187,12 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     sides = zip(groups, pairwise(places), strict=True)
     regions = [(group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides]
     ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
-    for place, (group, middle, letters) in enumerate(regions):
+    for turn, (group, middle, letters) in enumerate(regions):
         look = {"transform": panel.transAxes, "va": "top", "fontsize": SMALL, "color": "#555555"}
         words = f"{group}\n({found.limits[group]})" if ruled and group in found.limits else group
         if len(group) < letters:
             panel.text(middle, 0.985, words, ha="center", **look)
-        elif place == 0:  # the largest classes end at the frame, beyond which there is room
+        elif turn == 0:  # the largest classes end at the frame, beyond which there is room
             panel.text(1.0, 0.985, words, ha="right", **look)
     for x in between:
         panel.axvline(x, color="#8c8c8c", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0.8, gid="between")
