@@ -219,7 +219,8 @@ def test_measures_have_a_panel_each_with_their_own_unit_and_rule(tmp_path):
         leave(tmp_path / mix, values, mix=mix, table=described)
     figure, words = scores(build_table(load_runs(tmp_path)))
     assert [panel.get_title(loc="left") for panel in figure.axes] == list(measures)
-    assert [panel.get_ylabel() for panel in figure.axes] == ["test accuracy (%), last evaluation", "test loss, last evaluation", "test error (%), best on test"]
+    labels = ["test accuracy (%), last evaluation", "test loss, last evaluation", "test error (%), best on test"]
+    assert [panel.get_ylabel() for panel in figure.axes] == labels
     assert [drawn(panel, "score")[0][:, 1].tolist() for panel in figure.axes] == [pytest.approx(each) for each in ([60, 50], [2 / 3] * 2, [30, 40])]
     assert words.startswith("Accuracy, loss and best, each by its own selection rule")
 
@@ -272,7 +273,8 @@ def test_measures_of_hundreds_of_entries_are_few_enough_to_be_drawn(tmp_path, me
     shown = {f"measure {k}": {"metric": "accuracy"} for k in range(measures)}
     rows = {"label": "images", "key": "subset.n"}
     for n in range(1, 61):
-        leave(tmp_path / str(n), (0.5,), n=n, table={**TABLE, "published": {}, "rows": rows, "columns": {"label": "", "measures": shown}, "baseline": "17"})
+        described = {**TABLE, "published": {}, "rows": rows, "columns": {"label": "", "measures": shown}, "baseline": "17"}
+        leave(tmp_path / str(n), (0.5,), n=n, table=described)
     table = build_table(load_runs(tmp_path))
     figure, _ = draw(table, standard(table)[0])
     counts = {len(drawn(panel, "score")[0]) for panel in figure.axes}
@@ -338,7 +340,8 @@ def test_an_axis_names_the_part_of_the_data(metric, words):
 
 
 def test_a_part_that_is_no_per_cent_says_so():
-    assert quantity({"metric": "accuracy", "scale": 1}, "accuracy") == "test accuracy" and quantity({"metric": "error", "scale": 10}, "error") == "test error (× 10)"
+    assert quantity({"metric": "accuracy", "scale": 1}, "accuracy") == "test accuracy"
+    assert quantity({"metric": "error", "scale": 10}, "error") == "test error (× 10)"
 
 
 def curve(folder: Path, epochs: list[float]) -> Any:

@@ -156,7 +156,8 @@ def test_runs_without_a_result_or_a_matrix_and_unlike_runs_count_in_no_cell(tmp_
 def test_measures_of_the_same_runs_have_one_line(tmp_path):
     columns = {"label": "", "measures": {"accuracy": {"metric": "accuracy"}, "loss": {"metric": "test_loss"}}}
     for mix in ("none", "mixup"):
-        rich(tmp_path / mix, matrix(20, 10, 5), mix=mix, table={**TABLE, "rows": {"label": "mixing", "key": "mix"}, "columns": columns, "published": {}})
+        described = {**TABLE, "rows": {"label": "mixing", "key": "mix"}, "columns": columns, "published": {}}
+        rich(tmp_path / mix, matrix(20, 10, 5), mix=mix, table=described)
     assert [row[0] for row in sheet(of(tmp_path)).rows] == ["mixup", "none"]
 
 
@@ -181,10 +182,17 @@ def test_groups_that_lie_apart_are_marked_and_named_in_the_figure_by_class(tmp_p
 def test_thirds_are_marked_between_the_sizes_and_not_at_all_where_they_overlap(tmp_path):
     rich(tmp_path / "a", matrix(20, 10, 5), (5000, 900, 400))
     (panel,) = draw(of(tmp_path), {"file": "f", "kind": "per_class"})[0].axes
-    assert [line.get_xdata()[0] for line in panel.get_lines() if line.get_gid() == "between"] == pytest.approx([(5000 * 900) ** 0.5, (900 * 400) ** 0.5])
+    between = [line.get_xdata()[0] for line in panel.get_lines() if line.get_gid() == "between"]
+    assert between == pytest.approx([(5000 * 900) ** 0.5, (900 * 400) ** 0.5])
     rich(tmp_path / "b", matrix(20, 10, 5), (300, 200, 130), mix="mixup")
     (panel,) = draw(of(tmp_path), {"file": "f", "kind": "per_class"})[0].axes
     assert not [line for line in panel.get_lines() if line.get_gid() == "between"] and not panel.texts
+
+
+def test_the_group_of_the_largest_classes_is_named_where_it_has_little_room(tmp_path):
+    rich(tmp_path / "a", matrix(20, 18, 15, 9, 4, 0), (660, 650, 640, 630, 130, 120), NAMES)
+    (panel,) = draw(of(tmp_path), {"file": "f", "kind": "per_class"})[0].axes
+    assert [(each.get_text(), each.get_ha()) for each in panel.texts] == [("many", "right"), ("medium", "center"), ("few", "center")]
 
 
 def test_the_sizes_of_a_group_are_those_of_all_runs(tmp_path):

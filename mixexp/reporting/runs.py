@@ -147,9 +147,10 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
 
 
 def uneven(run: Run) -> bool:
-    """True if classes differ in size by more than images drawn at random, whose counts have a variance of about their mean, and not a little."""
+    """True if classes differ in size by more than ABOUT_ALIKE, and than images drawn at random."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    # drawn at random, counts have a variance of about their mean
     return whole and variance(counts) > 5 * fmean(counts) and max(counts) > ABOUT_ALIKE * min(counts)
 
 

@@ -67,7 +67,10 @@ def by_limits(counts: Sequence[int]) -> list[str]:
 
 
 def by_thirds(counts: Sequence[int]) -> list[str]:
-    """The group of each class by its place among them; those of one size are together, at their middle place, the ends in the outer groups."""
+    """The group of each class by its place among all; those of one size are together, at their middle place.
+
+    The largest classes are many and the smallest few, however many of one size there are.
+    """
     ordered = sorted(counts, reverse=True)
     middles = {count: ordered.index(count) + ordered.count(count) / 2 for count in counts}
     third = len(counts) / 3

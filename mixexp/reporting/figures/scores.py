@@ -45,6 +45,8 @@ HIGH = 2.4
 LETTERS = {ONE_COLUMN: 20, TWO_COLUMNS: 36}
 """Of a label beside a panel with its entries along y, on one line, by the figure's width."""
 GREY = "#8c8c8c"
+LOST = "no result"
+"""How the legend calls the cross of a cell whose runs all have none."""
 
 Pairs = list[tuple[float, float]]
 """Places and numbers."""
@@ -90,7 +92,8 @@ class Layout:
         """Inches from one of the main entries to the next."""
         if self.upright:
             return ((self.inches - style.KEY * (len(self.beside) > MOST_LINES)) / self.abreast - MARGIN) / len(self.main)
-        return max(ROOM * self.deep / SPREAD, 0.24 if len(self.main) < 10 else 0.0, *(LINE * (1 + name.count("\n")) + 0.03 for name in self.labels))
+        lines = max((1 + name.count("\n") for name in self.labels), default=1)
+        return max(ROOM * self.deep / SPREAD, LINE * lines + 0.03, 0.24 if len(self.main) < 10 else 0.0)
 
     def place(self, main: Entry, beside: Entry) -> tuple[str, str]:
         """The labels of the row and the column of a cell."""
@@ -138,8 +141,9 @@ def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def few_enough(table: Table, panels: int = 1) -> dict[str, Any]:
-    """The option ``only`` for as many rows and columns as a figure has room for, evenly from the first to the last; empty where all have."""
-    labels = {axis: [entry.label for entry in entries_of(table, axis) if not entry.label or table.members_of(entry)] for axis in ("rows", "columns")}
+    """The option ``only`` for as many rows and columns as a figure has room for, from the first to the last; empty where all have."""
+    entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
+    labels = {axis: [entry.label for entry in members if not entry.label or table.members_of(entry)] for axis, members in entries.items()}
     longest, other = sorted(labels, key=lambda axis: -len(labels[axis]))
     room = MOST_POINTS // panels - 1  # the baseline is drawn, too
     kept = {longest: spread(labels[longest], max(1, min(STANDARD_ENTRIES, room)))}
@@ -151,9 +155,10 @@ def few_enough(table: Table, panels: int = 1) -> dict[str, Any]:
 
 
 def _shown(table: Table, title: str, axis: str, fraction: bool, place: Callable[[str, str], tuple[str, str]]) -> Shown:
-    return Shown(
-        title, axis, fraction, lambda row, column: cell_summary(table, *place(row, column)), lambda row, column: place(row, column) in table.lost
-    )
+    def cell(row: str, column: str) -> CellSummary:
+        return cell_summary(table, *place(row, column))
+
+    return Shown(title, axis, fraction, cell, lambda row, column: place(row, column) in table.lost)
 
 
 def _measure(table: Table, name: str, several_rules: bool) -> Shown:
@@ -273,9 +278,6 @@ def _on_lines(names: Sequence[str], inches: float) -> tuple[str, ...]:
 # --- a panel ---
 
 
-LOST = "no result"
-
-
 def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, published: bool) -> None:
     """Points of some of the entries beside each other, those at the places `within`, with all that belongs to them."""
     room = min(SPREAD / len(within), MOST_ROOM / layout.pitch)
@@ -289,9 +291,10 @@ def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, pub
             if summary.interval is not None:
                 ends = [(at, summary.interval.low), (at, summary.interval.high)]
                 panel.plot(*layout.turned(ends), color=look["color"], linewidth=1.1, solid_capstyle="butt", gid="interval")
-        dots = [(at + min(0.35 * room, DOT / layout.pitch), value) for at, summary in known if 1 < len(summary.values) <= MOST_DOTS for value in summary.values]
-        if dots:
-            panel.plot(*layout.turned(dots), color=look["color"], linestyle="none", marker="o", markersize=2.4, markeredgewidth=0, alpha=0.45, gid="run")
+        dotted = [(at + min(0.35 * room, DOT / layout.pitch), summary.values) for at, summary in known if 1 < len(summary.values) <= MOST_DOTS]
+        if dotted:
+            dots = layout.turned([(at, value) for at, values in dotted for value in values])
+            panel.plot(*dots, color=look["color"], linestyle="none", marker="o", markersize=2.4, markeredgewidth=0, alpha=0.45, gid="run")
         source = [(at, summary.published) for at, summary in known if published and summary.published is not None]
         if source:  # under the own results, so that a hollow marker never hides a filled one
             panel.plot(*layout.turned(source), **{**look, "markerfacecolor": "none", "markersize": 5.5}, zorder=1.5, gid="published")
@@ -338,7 +341,8 @@ def _band(panel: Axes, layout: Layout, summary: CellSummary, reach: tuple[float,
         look = {"color": colour, "alpha": 0.18, "linewidth": 0, "zorder": 0.9}
         panel.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], label=_baseline_name(layout.table, True), gid="band", **look))
     name = None if interval is not None else _baseline_name(layout.table, False)
-    panel.plot(*layout.turned([(place, summary.ours) for place in reach]), color=colour, linewidth=0.9, zorder=1, label=name, gid="baseline")
+    ends = layout.turned([(place, summary.ours) for place in reach])
+    panel.plot(*ends, color=colour, linewidth=0.9, zorder=1, label=name, gid="baseline")
 
 
 def _baseline_name(table: Table, band: bool) -> str:
@@ -412,5 +416,6 @@ def _words(table: Table, spec: Mapping[str, Any], layout: Layout, shown: Sequenc
     dots = "small dots: runs" if any(1 < size <= MOST_DOTS for size in sizes) else ""
     base = f"band or line: the baseline, {table.spec['baseline']}" if _baseline_axis(table) and len(places) > 1 else ""
     hollow = "hollow: published values" if spec["published"] and any(cell.published is not None for cell in cells) else ""
-    lost = "×: no run has a result" if any(each.lost(*place) and each.cell(*place).ours is None for each in shown for place in places) else ""
+    crossed = any(each.lost(*place) and each.cell(*place).ours is None for each in shown for place in places)
+    lost = "×: no run has a result" if crossed else ""
     return f"{by}{some}: " + "; ".join(filter(None, (points, dots, base, hollow, lost)))
