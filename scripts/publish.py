@@ -148,7 +148,7 @@ def section(home: Path) -> str:
         parts.append(f"{len(table.scores)} of {len(table.runs)} runs have a result; {', '.join(facts)}.")
         parts += [block for block in blocks if block.startswith("**Reduced")]
         parts += [blocks[heading].removeprefix("## ") + ":", blocks[heading + 1]]
-        parts += [block for block in blocks[heading + 2 : heading + 3] if block.startswith("In brackets")]
+        parts += [block for block in blocks[heading + 2 : heading + 3] if block.startswith(("In brackets", "Bold: ", "Nothing is bold: "))]
         pictures = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".gif"))
         parts += [f"![{path.stem}]({path.relative_to(PUBLISHED).as_posix()})" for path in pictures]
     reading = home / "reading.md"
