@@ -102,7 +102,7 @@ def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
     runs = load_runs(tmp_path)
     assert usual_metric(runs) == "balanced_accuracy"
     table = build_table(runs)
-    assert cells_of(markdown(table), "as labelled") == [["mixup", "40.00 (1)", "60.00 (1)"], ["none", "30.00 (1)", "50.00 (1)"]]
+    assert cells_of(markdown(table), "Metrics as labelled") == [["mixup", "40.00 (1)", "60.00 (1)"], ["none", "30.00 (1)", "50.00 (1)"]]
     assert labels(table)[1] == ["balanced accuracy", "accuracy"]
     for mix in ("none", "mixup"):
         changed(tmp_path / mix, environment={"train_counts": [51, 49]})

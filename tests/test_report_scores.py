@@ -96,7 +96,7 @@ def test_what_lies_beside_each_other_differs_in_colour_and_marker_and_is_named(t
     figure, _ = scores(table_of(tmp_path))
     looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines() if line.get_gid() == "score"}
     assert len(looks) == len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "label-mix"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "label-mix", "95 % interval of none"]
 
 
 def test_a_median_of_five_runs_has_no_interval(tmp_path):

@@ -192,7 +192,7 @@ def test_thirds_are_marked_between_the_sizes_and_not_at_all_where_they_overlap(t
 def test_the_group_of_the_largest_classes_is_named_where_it_has_little_room(tmp_path):
     rich(tmp_path / "a", matrix(20, 18, 15, 9, 4, 0), (660, 650, 640, 630, 130, 120), NAMES)
     (panel,) = draw(of(tmp_path), {"file": "f", "kind": "per_class"})[0].axes
-    assert [(each.get_text(), each.get_ha()) for each in panel.texts] == [("many", "right"), ("medium", "center"), ("few", "center")]
+    assert [(each.get_text(), each.get_ha()) for each in panel.texts] == [("many", "left"), ("medium", "center"), ("few", "center")]
 
 
 def test_the_sizes_of_a_group_are_those_of_all_runs(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mixexp.reporting.entries import keys_of, label, telling
+from mixexp.reporting.entries import WORDS, keys_of, label, telling
 from mixexp.reporting.runs import METHOD, varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS
@@ -16,7 +16,7 @@ from mixexp.training.reader import Run
 
 NAMES = {
     "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN",
-    "speech_commands": "Speech Commands", "sgd": "SGD", "adam": "Adam", "alpha": "α", "subset.n": "training images",
+    "speech_commands": "Speech Commands", "sgd": "SGD", "adam": "Adam",
 }  # fmt: skip
 """Options and settings by their names in a paper, where these are others."""
 ITEMS = {
@@ -266,7 +266,7 @@ def _differing(table: Table, runs: Sequence[Run]) -> str:
 
 
 def _called(key: str) -> str:
-    return NAMES.get(key, key.replace("_", " "))
+    return WORDS.get(key, key.replace("_", " "))
 
 
 def _class_counts(recorded: Any) -> list[int]:

@@ -194,8 +194,8 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
         words = f"{group}\n({found.limits[group]})" if ruled and group in found.limits else group
         if len(group) < letters:
             panel.text(middle, 0.985, words, ha="center", **look)
-        elif index == 0:  # the largest classes end at the frame, beyond which there is room
-            panel.text(1.0, 0.985, words, ha="right", **look)
+        elif index == 0:  # beyond the frame there is room
+            panel.text(places[1] + 0.02, 0.985, words, ha="left", **look)
     for x in between:
         panel.axvline(x, color="#8c8c8c", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0.8, gid="between")
     return True
