@@ -109,7 +109,7 @@ def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(t
     text = sentence(tmp_path)
     assert text.startswith("small_cnn or lenet (6,274 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested on 10,000: SGD")
     assert "20 epochs (100 to 500 steps), seeds 0 to 3; the cells of the table differ in " in text and "mixup" not in text
-    assert set(text.rstrip(".").partition("differ in ")[2].replace(" and ", ", ").split(", ")) == {"model", "mix", "α", "training images"}
+    assert set(text.rstrip(".").partition("differ in ")[2].replace(" and ", ", ").split(", ")) == {"network", "mixing", "α", "training images"}
 
 
 def test_a_part_of_the_runs_is_not_taken_for_all(tmp_path):
