@@ -155,8 +155,8 @@ def common(directories: Sequence[Path]) -> Path:
 
 
 def write_table(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
-    """Write one table into ``folder``, with the figures that it asks for and no others."""
-    drawn = _figures(table, folder, others=False)
+    """Write one table into ``folder``, with the figure of its result, the figures that it asks for and no others."""
+    drawn = _figures(table, folder, others=("scores",))
     return list(dict.fromkeys([*write_texts(table, folder, claims), *_with_figures(table, folder, claims, *drawn)]))
 
 
@@ -216,9 +216,12 @@ def distinct_names(titles: list[str]) -> list[str]:
     return names
 
 
-def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Picture], list[str]]:
-    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark."""
-    if not table.spec["figures"] and not (table.cells and others):
+def _figures(table: Table, folder: Path, others: Collection[str] | None = None) -> tuple[list[Picture], list[str]]:
+    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark.
+
+    others: the kinds of those others; None for all.
+    """
+    if not table.spec["figures"] and not table.cells:
         return [], []
     from mixexp.reporting import figures  # matplotlib costs half a second that tables need not pay
 
@@ -227,7 +230,7 @@ def _figures(table: Table, folder: Path, others: bool = True) -> tuple[list[Pict
     remarks = [f"Not drawn: {problem}" for problem in problems if problem]
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
-    specs = [*asked, *(figures.standard(table) if others else [])]
+    specs = [*asked, *(spec for spec in figures.standard(table) if others is None or spec["kind"] in others)]
     named = enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True))
     pictures: list[Picture] = []
     # the result comes first, but for an entry of the table, which has its place
