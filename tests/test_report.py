@@ -122,16 +122,16 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
-    assert text.startswith("# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the table differ in images and mix.\n\nCompared with: small_data_mixup, one seed\n\n")
+    assert text.startswith("# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n")
     assert "## Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)" in text
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.
     assert cells_of(text, "Test accuracy (%) at") == [
-        ["100", "30.00 (1)", "26.79 (+3.21)", "1 unfinished", ""],
+        ["100", "30.00 (1; 1 diverged)", "26.79 (+3.21)", "1 unfinished", ""],
         ["500", "43.00 ± 3.61 (3)", "44.60 (−1.60)", "56.00 (1)", "57.84 (−1.84)"],
     ]
     assert cells_of(text, "The selection rules side by side") == [
-        ["100", "none", "30.00 (1)", "30.00 (1)"],
+        ["100", "none", "30.00 (1; 1 diverged)", "30.00 (1; 1 diverged)"],
         ["500", "none", "43.00 ± 3.61 (3)", "51.00 ± 1.00 (3)"],
         ["500", "label-mix", "56.00 (1)", "56.00 (1)"],
     ]

@@ -10,6 +10,7 @@ from test_report import cells_of, leave
 
 from mixexp.reporting.entries import paper_label, sort_key, usual_metric, value_ranks
 from mixexp.reporting.markdown import markdown
+from mixexp.reporting.summary import baseline_problem, contrasts
 from mixexp.reporting.tables import build_table
 from mixexp.settings import comparable
 from mixexp.training.reader import load_run, load_runs, planned_places
@@ -115,3 +116,20 @@ def test_the_one_entry_without_mixing_is_the_baseline(tmp_path):
     runs = load_runs(tmp_path)
     assert build_table(runs).spec["baseline"] == "none" and build_table(runs, baseline="bc").spec["baseline"] == "bc"
     assert build_table([run for run in runs if run.folder.name != "none"]).spec["baseline"] is None
+
+
+def test_what_differs_in_more_than_mixing_has_no_common_baseline(tmp_path):
+    for mix, n in (("none", 100), ("mixup", 100), ("mixup", 500), ("bc", 500)):
+        for seed in range(3):
+            leave(tmp_path / f"{mix}{n}{seed}", (0.4 + n / 1000 + seed**2 / 100,), mix=mix, n=n, seed=seed, table=None)
+    table = build_table(load_runs(tmp_path))
+    assert table.spec["baseline"] is None
+    assert [(one.ours, one.theirs) for one in contrasts(table)] == [("mixup, n = 100", "none, n = 100")]
+
+
+def test_all_pairs_can_be_asked_for(tmp_path):
+    for mix in ("none", "mixup", "bc"):
+        for seed in range(3):
+            leave(tmp_path / f"{mix}{seed}", (0.4 + seed**2 / 100,), mix=mix, seed=seed, table=None)
+    table = build_table(load_runs(tmp_path), baseline="all")
+    assert len(contrasts(table)) == 3 and not baseline_problem(table)

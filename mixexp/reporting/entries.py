@@ -48,7 +48,8 @@ def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> d
     numbers = {"label": "metric", "values": {metric: {}}}
     beside = [name for name in ("balanced_accuracy", "accuracy") if any(name in run.metrics for run in known)]
     if metric == "balanced_accuracy" and len(beside) > 1 and "metric" not in given:
-        numbers = {"label": "metric", "measures": {name.replace("_", " "): {"metric": name} for name in beside}}
+        # nearly the same test twice would only cost power
+        numbers = {"label": "metric", "measures": {name.replace("_", " "): {"metric": name, "compared": name == metric} for name in beside}}
     if given.get("rows") or given.get("columns") or not _crossed(known, keys):
         settings = _settings(known, keys)
         axes = {"rows": settings, "columns": settings if given.get("rows") and keys else numbers}

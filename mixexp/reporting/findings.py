@@ -7,12 +7,14 @@ from typing import Any
 
 from mixexp.reporting import sheets
 from mixexp.reporting.entries import label
-from mixexp.reporting.stats import LEVEL
-from mixexp.reporting.summary import Contrast, contrasts
+from mixexp.reporting.stats import LEVEL, POWER
+from mixexp.reporting.summary import Contrast, compared_groups, contrasts
 from mixexp.reporting.tables import Table, spec_of
 from mixexp.settings import REPEATS
 from mixexp.spec.table import scale
 
+MOST_SHOWN = 1e7
+"""Numbers from which on two figures are shown."""
 MOST_NAMED = 5
 """Differences that are named; of more, those with the smallest p."""
 
@@ -27,14 +29,15 @@ def findings(table: Table, rule: str | None = None) -> str:
     if not tested:
         return _untested(table, rule, max(contrast.result.n for contrast in comparisons))
     shown = [contrast for contrast in tested if contrast.significant]
-    common = {contrast.theirs for contrast in tested}
+    common = {contrast.theirs for contrast in comparisons}
     baseline = common.pop() if len(common) == 1 else ""
     left = len(comparisons) - len(tested)
     rest = f" {left} more could not be tested." if left else ""
     if not shown:
         return _nothing(table, tested, baseline) + rest
     named = shown if len(shown) <= MOST_NAMED else sorted(shown, key=lambda contrast: contrast.adjusted)[:MOST_NAMED]
-    told = [_told(table, contrast, baseline, place == 0) for place, contrast in enumerate(named)]
+    several = len({contrast.place for contrast in comparisons}) > 1
+    told = [_told(table, contrast, baseline, place == 0, several) for place, contrast in enumerate(named)]
     more = f"; and {len(shown) - len(named)} more" if len(shown) > len(named) else ""
     of = f"Of {len(tested)} comparisons{f' with {baseline}' if baseline else ''}, {len(shown)} {'is' if len(shown) == 1 else 'are'}"
     if len(tested) == 1:
@@ -45,7 +48,8 @@ def findings(table: Table, rule: str | None = None) -> str:
 def _untested(table: Table, rule: str | None, most: int) -> str:
     if most >= table.statistic.least:
         return sheets.untested(table, rule)
-    counted = "One seed each" if most == 1 else f"{most} seeds in common at most"
+    single = max(len(members) for members in table.cells.values()) == 1
+    counted = "One seed each" if single else f"{most or 'No'} seed{'s' * (most != 1)} in common{' at most' * bool(most)}"
     return f"{counted}: nothing can be compared. {_more_seeds(table, 'it')}."
 
 
@@ -57,18 +61,20 @@ def _more_seeds(table: Table, what: str) -> str:
 def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
     what = f"Nothing is shown to differ from {baseline}" if baseline else "No two settings are shown to differ"
     reaches = [contrast.detectable for contrast in tested if contrast.detectable is not None]
-    if not reaches or table.measures:  # quantities of several units have no common range
+    measured = {contrast.place for contrast in tested if contrast.place in table.measures}
+    if not reaches or len(measured) > 1:  # quantities of several units have no common range
         return f"{what} (p ≥ {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)})."
-    ends = list(dict.fromkeys(sheets.number(end, table.spec) for end in (min(reaches), max(reaches))))
-    points = _points(table.spec, " to ".join(ends))
+    spec = spec_of(table.spec, table.measures[measured.pop()]) if measured else table.spec
+    ends = list(dict.fromkeys(sheets.number(end, spec) for end in (min(reaches), max(reaches))))
+    points = _points(spec, " to ".join(ends))
     depending = ", depending on the comparison" * (len(ends) > 1)
-    return f"{what}: the smallest difference that these seeds would have shown is {points}{depending}."
+    return f"{what}: the smallest difference that these seeds would have shown with probability {POWER:g} is {points}{depending}."
 
 
-def _told(table: Table, contrast: Contrast, baseline: str, named: bool) -> str:
-    """A difference in words: by how much which is better, with its interval in the same direction.
+def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several: bool) -> str:
+    """A difference in words: by how much which is better, with its interval in the same direction, and the runs that it leaves out.
 
-    Without a baseline, the better one comes first. named: whether the interval is called one.
+    Without a baseline, the better one comes first. named: whether the interval is called one. several: whether the place is named.
     """
     measure = table.measures.get(contrast.place)
     spec = table.spec if measure is None else spec_of(table.spec, measure)
@@ -77,13 +83,26 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool) -> str:
     reach = ""
     if interval is not None:
         low, high = sorted(end if contrast.result.difference > 0 else -end for end in (interval.low, interval.high))
-        reach = f" ({'95 % interval ' * named}{sheets.number(low, spec)} to {sheets.number(high, spec)})"
+        reach = f" ({'95 % interval ' * named}{_size(low, spec)} to {_size(high, spec)})"
     first, second = (contrast.ours, contrast.theirs) if baseline or gain > 0 else (contrast.theirs, contrast.ours)
     worse, than = (gain < 0, "") if baseline else (False, f" than {second}")
-    several = len({other.place for other in contrasts(table)}) > 1
     where = f" ({contrast.place if measure else _at(table, contrast.place)})" if several else ""
-    size = _points(spec, sheets.number(abs(gain), spec))
-    return f"{first}{where} is {size} {'worse' if worse else 'better'}{than}{reach}"
+    size = _points(spec, _size(abs(gain), spec))
+    out = f", {contrast.unpaired} runs of seeds that one alone has left out" * bool(contrast.unpaired)
+    return f"{first}{where} is {size} {'worse' if worse else 'better'}{than}{reach}{out}{_diverged(table, contrast)}"
+
+
+def _diverged(table: Table, contrast: Contrast) -> str:
+    """The diverged runs that a difference leaves out, which would favour what made them diverge."""
+    group = next(group for group in compared_groups(table) if group.place == contrast.place)
+    lost = {label: table.lost.get(group.cells[label].place, {}).get("diverged", 0) for label in (contrast.ours, contrast.theirs)}
+    return "".join(f", {count} diverged of {label} left out" for label, count in lost.items() if count)
+
+
+def _size(value: float, spec: Mapping[str, Any]) -> str:
+    """A number with the table's decimals, or with two figures where these show nothing of it, or more than anybody reads."""
+    shown = sheets.number(value, spec)
+    return f"{value:.2g}".replace("-", "−") if value and (not float(shown.replace("−", "-")) or abs(value) >= MOST_SHOWN) else shown
 
 
 def _at(table: Table, place: str) -> str:

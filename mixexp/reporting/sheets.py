@@ -153,7 +153,7 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
             *[contrast.place] * several,
             f"{contrast.ours} − {contrast.theirs}",
             str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
-            signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
+            "" if contrast.result.difference is None else signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
             span(contrast.result.interval.low, contrast.result.interval.high, spec) if contrast.result.interval else "",
             *(chance(p) for p in (contrast.result.p, contrast.adjusted)),
             *(["" if contrast.detectable is None else number(contrast.detectable, spec)] if detectable else []),
@@ -173,7 +173,7 @@ def untested(table: Table, rule: str | None = None) -> str:
         return ""
     most = max(contrast.result.n for contrast in comparisons)
     few = f"at least {statistic.least} seeds in common are needed, and the most there are is {most}"
-    why = few if most < statistic.least else "they are the same for all seeds"
+    why = few if most < statistic.least else "each is the same number with every seed"
     return f"Differences between settings are not tested: {why}."
 
 
@@ -197,7 +197,10 @@ def ours(table: Table, row: str, column: str, summary: CellSummary) -> str:
         return f"unlike runs ({len(table.cells[row, column])})"
     if summary.ours is None:
         return "; ".join(f"{count} {outcome}" for outcome, count in table.lost.get((row, column), {}).items())
-    return centre_and_spread(summary.values, table.statistic, table.spec)
+    text = centre_and_spread(summary.values, table.statistic, table.spec)
+    # a mean of survivors alone favours what made the others diverge
+    diverged = table.lost.get((row, column), {}).get("diverged", 0)
+    return f"{text[:-1]}; {diverged} diverged)" if diverged else text
 
 
 def centre_and_spread(values: Sequence[float], statistic: Statistic, spec: Mapping[str, Any]) -> str:

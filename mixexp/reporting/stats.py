@@ -38,11 +38,11 @@ class Interval:
 class Paired:
     """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
 
-    interval: of means, that which the test inverts, so that it holds 0 where p > 1 − LEVEL. error: of means, the standard error.
+    difference: None of no pairs. interval: of means, that which the test inverts, so that it holds 0 where p > 1 − LEVEL. error: of means, the standard error.
     """
 
     n: int
-    difference: float
+    difference: float | None
     interval: Interval | None = None
     p: float | None = None
     error: float | None = None

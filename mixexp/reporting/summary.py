@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -10,13 +10,15 @@ from mixexp.errors import closest
 from mixexp.reporting.entries import UNSET
 from mixexp.reporting.runs import seeds_of, unlike_pair
 from mixexp.reporting.stats import LEVEL, Interval, Paired, Statistic, holm
-from mixexp.reporting.tables import Entry, Table
+from mixexp.reporting.tables import Entry, Table, with_no_mixing
 from mixexp.settings import MIN_SEEDS
 from mixexp.text import in_shell, listed
 from mixexp.training.reader import Run
 
 MAX_PAIRWISE = 6
 """Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can bear."""
+ALL_PAIRS = "all"
+"""The baseline that is none: all pairs are compared."""
 MARK = "†"
 """Beside a published value that lies outside our interval."""
 STAR = "*"
@@ -55,6 +57,26 @@ class Contrast:
     def significant(self) -> bool:
         """True where the difference is more than the seeds' noise, after the correction for all tests of the table."""
         return self.adjusted is not None and self.adjusted < 1 - LEVEL
+
+
+Scores = Mapping[tuple, tuple[Run, float]]
+"""A cell's runs and their numbers by their seeds."""
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """A cell among those it is compared with: the labels of its row and column, and its numbers."""
+
+    place: tuple[str, str]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that are compared with one another, by their labels along the axis of comparison; place: the label that they share."""
+
+    place: str
+    cells: Mapping[str, ComparedCell]
 
 
 def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
@@ -96,7 +118,7 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     """Every comparison the table calls for, with p adjusted over all of them that could be tested.
 
     With table.baseline, each entry of its axis against it; without one, each of runs with mixing against that without which is else alike;
-    without that, all pairs, where there are at most MAX_PAIRWISE.
+    without that, and with ALL_PAIRS, all pairs, where there are at most MAX_PAIRWISE.
     A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
     a cell of unlike runs is left out.
     """
@@ -107,39 +129,59 @@ def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
 
 
 def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
-    axis, pairs = _pairs(table)
-    idle = _idle(table, axis)
+    pairs = _pairs(table)
     raw = []
-    entries = {entry.label: entry for pair in pairs for entry in pair}
-    for other in table.columns if axis == "rows" else table.rows:
-        scores = {label: _scores(table, axis, idle, entry, other, rule) for label, entry in entries.items()}
+    for group in compared_groups(table, rule):
         for ours, theirs in pairs:
-            sides = scores[ours.label], scores[theirs.label]
-            shared = [key for key in sides[0] if key in sides[1] and not unlike_pair(sides[0][key][0], sides[1][key][0])]
-            if shared:
-                result = table.statistic.paired(*([side[key][1] for key in shared] for side in sides))
-                raw.append(Contrast(other.label, ours.label, theirs.label, result, len(sides[0]) + len(sides[1]) - 2 * len(shared)))
+            sides = [group.cells[entry.label].scores for entry in (ours, theirs)]
+            result = compared(table, *sides)
+            if result.n or (all(sides) and not sides[0].keys() & sides[1].keys()):  # of one seed, runs may be unlike
+                raw.append(Contrast(group.place, ours.label, theirs.label, result, sum(map(len, sides)) - 2 * result.n))
     tested = [contrast for contrast in raw if contrast.result.p is not None]
     adjusted = iter(holm([contrast.result.p for contrast in tested]))
     corrected = (replace(contrast, detectable=contrast.result.detectable(len(tested)), adjusted=next(adjusted)) for contrast in tested)
     return [contrast if contrast.result.p is None else next(corrected) for contrast in raw]
 
 
+def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
+    """The cells that are compared with one another by a rule: those of a row where columns are compared, of a column where rows are.
+
+    Measures that are only shown make no group.
+    """
+    key = ("groups", rule or table.rule)
+    if key not in table.statistics:
+        axis = compared_axis(table)
+        idle = _idle(table, axis)
+        others = table.columns if axis == "rows" else table.rows
+        table.statistics[key] = [
+            Group(other.label, {entry.label: _compared_cell(table, axis, idle, entry, other, rule) for entry in getattr(table, axis)})
+            for other in others
+            if other.measure is None or other.measure.get("compared", True)
+        ]
+    return table.statistics[key]
+
+
+def compared(table: Table, ours: Scores, theirs: Scores) -> Paired:
+    """Two cells on the seeds that both have; of no pairs and without a difference where they share none."""
+    shared = [seeds for seeds in ours if seeds in theirs and not unlike_pair(ours[seeds][0], theirs[seeds][0])]
+    return table.statistic.paired(*([scores[seeds][1] for seeds in shared] for scores in (ours, theirs))) if shared else Paired(0, None)
+
+
 def baseline_problem(table: Table) -> str:
     """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is well."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
-    if name and name not in labels:
+    if name and name not in (*labels, ALL_PAIRS):
         there = listed(map(in_shell, labels), name)
         return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
-    axis = _axis(table)
+    axis = compared_axis(table)
     testable = any(len(members) >= MIN_SEEDS for members in table.cells.values())
-    if not name and testable and len(getattr(table, axis)) > MAX_PAIRWISE and not _with_no_mixing(getattr(table, axis)):
+    if name in (None, "", ALL_PAIRS) and testable and len(getattr(table, axis)) > MAX_PAIRWISE and not _pairs(table):
         return f"With more than {MAX_PAIRWISE} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
     return ""
 
 
-def _axis(table: Table) -> str:
+def compared_axis(table: Table) -> str:
     """The axis along which runs are compared: that of the baseline; never measures, which are different quantities of the same runs."""
     for axis in ("columns", "rows"):
         if _comparable(table, axis) and table.spec["baseline"] in [entry.label for entry in getattr(table, axis)]:
@@ -151,33 +193,24 @@ def _comparable(table: Table, axis: str) -> bool:
     return all(entry.measure is None for entry in getattr(table, axis))
 
 
-def _pairs(table: Table) -> tuple[str, Iterable[tuple[Entry, Entry]]]:
-    axis, name = _axis(table), table.spec["baseline"]
+def _pairs(table: Table) -> list[tuple[Entry, Entry]]:
+    """The rows or columns that are compared, the baseline second."""
+    axis, name = compared_axis(table), table.spec["baseline"]
     entries = getattr(table, axis) if _comparable(table, axis) else []
-    if name:
-        return axis, [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
-    matching = _with_no_mixing(entries)
-    return axis, matching or ([(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else [])
+    if name and name != ALL_PAIRS or name in [entry.label for entry in entries]:
+        return [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
+    matching = [] if name == ALL_PAIRS else with_no_mixing(entries)
+    return matching or ([(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else [])
 
 
-def _with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
-    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has; empty without any."""
-    bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
-    others = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
-    settings = [{key: value for key, value in base.compared.items() if key != "mix" and value is not None} for base in bases]
-    alike = zip(bases, settings, strict=True)
-    return [(entry, base) for base, same in alike for entry in others if all(entry.compared.get(key) == value for key, value in same.items())]
-
-
-def _scores(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> dict[tuple, tuple[Run, float]]:
-    """A cell's runs and their numbers by their seeds."""
+def _compared_cell(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> ComparedCell:
+    """The cell of a row or column and one of the other axis; of a baseline that this does not apply to, its only one."""
     place = _place(axis, entry.label, other.label)
     if place not in table.cells and idle and entry.label == table.spec["baseline"]:
         place = _place(axis, entry.label, UNSET)
-    if place in table.unlike:
-        return {}
-    scores = {seeds_of(run): (run, table.score(run, *place, rule)) for run in table.cells.get(place, [])}
-    return {key: (run, score) for key, (run, score) in scores.items() if score is not None}
+    members = [] if place in table.unlike else table.cells.get(place, [])
+    scores = {seeds_of(run): (run, table.score(run, *place, rule)) for run in members}
+    return ComparedCell(place, {seeds: (run, score) for seeds, (run, score) in scores.items() if score is not None})
 
 
 def _idle(table: Table, axis: str) -> bool:

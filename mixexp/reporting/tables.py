@@ -261,9 +261,20 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
 
 
 def _no_mixing(entries: Sequence[Entry]) -> str | None:
-    """The row or column of runs without mixing, with which others are compared where a table names no baseline; None without just one."""
-    without = [entry.label for entry in entries if entry.compared.get("mix") == "none"]
-    return without[0] if len(without) == 1 < len(entries) and all(entry.measure is None for entry in entries) else None
+    """The row or column without mixing that all with mixing are compared with, where a table names no baseline; None without just one."""
+    mixing = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
+    bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
+    alike = len(bases) == 1 and len(with_no_mixing(entries)) == len(mixing)
+    return bases[0].label if alike and mixing and all(entry.measure is None for entry in entries) else None
+
+
+def with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has; empty without any."""
+    bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
+    others = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
+    settings = [{key: value for key, value in base.compared.items() if key != "mix" and value is not None} for base in bases]
+    alike = zip(bases, settings, strict=True)
+    return [(entry, base) for base, same in alike for entry in others if all(entry.compared.get(key) == value for key, value in same.items())]
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:

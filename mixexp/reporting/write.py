@@ -156,8 +156,8 @@ def common(directories: Sequence[Path]) -> Path:
 
 def write_table(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table into ``folder``, with the figure of its result, the figures that it asks for and no others."""
-    drawn = _figures(table, folder, others=("scores",))
-    return list(dict.fromkeys([*write_texts(table, folder, claims), *_with_figures(table, folder, claims, *drawn)]))
+    texts = write_texts(table, folder, claims)
+    return list(dict.fromkeys([*texts, *_with_figures(table, folder, claims, *_figures(table, folder, others=("scores",)))]))
 
 
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:

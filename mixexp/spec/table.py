@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixexp.metrics import FRACTIONS, NAMES, RULES
-from mixexp.spec.keys import CONDITIONS, ENTRIES, FACTOR, LIST, LISTS, MAPPING, METRIC, SETTING, TEXT, Key, number, one_of, unknown, whole
+from mixexp.spec.keys import (
+    CONDITIONS,
+    ENTRIES,
+    FACTOR,
+    FLAG,
+    LIST,
+    LISTS,
+    MAPPING,
+    METRIC,
+    SETTING,
+    TEXT,
+    Key,
+    number,
+    one_of,
+    unknown,
+    whole,
+)
 
 STATISTICS = ("mean", "median")
 HIGHER = one_of("higher", "lower")
@@ -26,7 +42,7 @@ KEYS = {
     "columns": Key({}, MAPPING, "the columns, in the same way"),
     "order": Key({}, LISTS, "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others follow"),
     "published": Key({}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"),
-    "baseline": Key(None, TEXT, "the label of the row or column that the others are compared with; without one all pairs are"),
+    "baseline": Key(None, TEXT, "the label of the row or column that the others are compared with, or all for all pairs; without one, the setting without mixing that is else alike, and without that all pairs"),
     "notes": Key([], LIST, "sentences below the table"),
     "figures": Key([], LIST, "figures beside those of every report; mixexp list figures names their kinds"),
 }
@@ -44,6 +60,7 @@ MEASURE = {
     "where": Key(None, CONDITIONS, "the rows of the probe's file that count, such as {layer: final}"),
     "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
     "scale": Key(None, FACTOR, "the factor for display; that of the table for its own metric and for probes' measures without it"),
+    "compared": Key(True, FLAG, "whether settings are compared by it; one that is only shown takes no part in the tests"),
 }
 """The keys of one of an axis's measures."""
 DEFAULTS: dict[str, Any] = {name: key.default for name, key in KEYS.items()}
