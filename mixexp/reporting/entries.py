@@ -26,7 +26,7 @@ WORDS = {
     **{"imbalance.n": "images of a minority class", "imbalance.ratio": "imbalance ρ", "optimizer.lr": "learning rate", "model": "network"},
 }
 """Settings as headings and axes name them; any other by its key."""
-NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise", "sampling": "natural sampling"}
+NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise"}
 """What the option none of a group is called beside the options of others; that of mix stays none."""
 
 

@@ -14,7 +14,7 @@ from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES, select
 from mixexp.reporting.entries import UNSET, described_by_differences, label, sort_key, value_ranks
-from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, unlike, varying
+from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, uneven, unlike, varying
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
@@ -255,6 +255,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     table.remarks.extend(parts_of_test(runs))
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
+    table.remarks.extend(_without_matrix([run for run in runs if run.folder in scores]))
     if table.rule == "median_last_10":
         table.remarks.extend(_short(runs, scores))
     return table
@@ -449,6 +450,18 @@ def _edited(runs: Sequence[Run]) -> list[str]:
     several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
     data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
     return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
+
+
+def _without_matrix(runs: Sequence[Run]) -> list[str]:
+    """The remark on runs with classes of unequal sizes whose recall by group cannot be computed, as their confusion.csv is missing."""
+    unequal = [run for run in runs if uneven(run)]
+    without = sum(not (run.folder / "confusion.csv").exists() for run in unequal)
+    if not without:
+        return []
+    if without == len(unequal):
+        return [f"The recall by group is missing: {without} run{'s have' if without > 1 else ' has'} no confusion.csv."]
+    which = "which have" if without > 1 else "which has"
+    return [f"The recall by group is missing in {without} of {len(unequal)} runs with unequal classes, {which} no confusion.csv."]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
