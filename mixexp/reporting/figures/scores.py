@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from mixexp.errors import UserError, closest
 from mixexp.metrics import FRACTIONS, RULES
 from mixexp.reporting.cells import entries_of
-from mixexp.reporting.entries import UNSET, label
+from mixexp.reporting.entries import UNSET, among, label
 from mixexp.reporting.figures import style
 from mixexp.reporting.figures.classes import spread
 from mixexp.reporting.figures.lines import axis_words, capitalised, joined, number_words, selected
@@ -217,7 +217,7 @@ def _entries(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown]) -> d
     """The rows and the columns that have a number, or runs without one, of those that the figure names."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     known = [entry.label for members in entries.values() for entry in members]
-    only = known if spec["only"] is None else [label(name) for name in spec["only"]]
+    only = known if spec["only"] is None else [among(label(name), known) for name in spec["only"]]
     for name in only:
         if name not in known:
             raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")
