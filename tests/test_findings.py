@@ -187,7 +187,7 @@ def test_a_baseline_without_the_setting_of_the_rows_takes_part_in_each(tmp_path)
         leave(tmp_path / f"none{seed}", (accuracy,), seed=seed, table=spec)
         for alpha, loss in ((0.2, 0.3), (8.0, -0.2)):
             leave(tmp_path / f"mixup{alpha}{seed}", (accuracy - loss + seed**2 / 1000,), mix="mixup", alpha=alpha, seed=seed, table=spec)
-    assert best(build_table(load_runs(tmp_path))).places == {("8.0", "mixup")}, "none is worse than it there, and better than the other one"
+    assert best(build_table(load_runs(tmp_path))).places == {("8", "mixup")}, "none is worse than it there, and better than the other one"
 
 
 # --- in words ---
@@ -301,10 +301,41 @@ def test_the_other_metrics_of_each_cell_are_by_the_tables_rule(tmp_path):
     assert row[1:] == ["0.5000 ± 0.0000 (4)", "1.0000 ± 0.0000 (4)", f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f} (4)"]
     by_best = sheets.other_metrics(build_table(table.runs, "best"))
     assert by_best.rows[0][1].startswith("0.5000") and by_best.rows[0][3] == sheet.rows[0][3]
+    assert sheet.legend == "Columns of metrics.csv, last evaluation, mean ± sd over seeds (number of runs)"
+    assert by_best.legend == "Columns of metrics.csv, at the evaluation with the best test accuracy, mean ± sd over seeds (number of runs)"
     leave(tmp_path / "gap", (0.3, 0.5), mix="gap", table=PLAIN)
     (tmp_path / "gap" / "metrics.csv").write_text("step,accuracy,macro_f1,val_accuracy\n1,0.3,0.2,0.1\n2,0.5,,0.2\n")
     (row,) = (row for row in sheets.other_metrics(build_table(load_runs(tmp_path))).rows if row[0] == "gap")
     assert row[1:] == ["", "", "", "20.00 (1)"], "an earlier evaluation is not the last"
+
+
+@pytest.mark.parametrize(
+    ("rule", "loss", "f1"), [("best", "0.6000", "20.00"), ("best_validation", "0.9000", "30.00"), ("last", "0.1000", "60.00"), ("median_last_10", "0.6000", "30.00")]
+)  # fmt: skip
+def test_all_other_metrics_are_of_the_evaluation_that_the_tables_metric_chose(rule, loss, f1, tmp_path):
+    leave(tmp_path / "a", table=PLAIN)
+    (tmp_path / "a" / "metrics.csv").write_text(
+        "step,accuracy,macro_f1,test_loss,val_accuracy\n1,0.3,0.3,0.9,0.8\n2,0.7,0.2,0.6,0.2\n3,0.5,0.6,0.1,0.3\n"
+    )
+    (row,) = sheets.other_metrics(build_table(load_runs(tmp_path), rule)).rows
+    assert row[1:3] == [f"{f1} (1)", f"{loss} (1)"]
+
+
+@pytest.mark.parametrize("value", ["1e200", "inf"])
+def test_other_metrics_have_the_limit_of_the_tables_own(value, tmp_path):
+    leave(tmp_path / "a", table=PLAIN)
+    (tmp_path / "a" / "metrics.csv").write_text(f"step,accuracy,test_loss,macro_f1\n1,0.3,{value},0.2\n")
+    (row,) = sheets.other_metrics(build_table(load_runs(tmp_path))).rows
+    assert row[1:] == ["", "20.00 (1)"]
+
+
+def test_other_metrics_beside_a_probe_that_measured_less_often_have_no_best(tmp_path):
+    leave(tmp_path / "a", (0.3, 0.5, 0.4), table={**PLAIN, "metric": "probe.points.density"})
+    (tmp_path / "a" / "probe_points.csv").write_text("step,density\n10,1\n30,2\n")
+    (row,) = sheets.other_metrics(build_table(load_runs(tmp_path), "best")).rows
+    assert not any(row[1:])
+    (row,) = sheets.other_metrics(build_table(load_runs(tmp_path))).rows
+    assert all(row[1:])
 
 
 def test_the_written_files_have_them(tmp_path):

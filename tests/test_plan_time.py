@@ -62,13 +62,14 @@ def test_a_guess_is_by_operations_and_steps():
 def test_what_is_guessed_is_a_range():
     assert DurationModel().words(600) == "10 min"
     assert DurationModel(guessed=True).words(600) == "3 min to 30 min"
+    assert DurationModel(guessed=True).words(0.1) == "1 s", "both ends are the same"
 
 
 def test_a_plan_says_both_until_a_run_has_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ("subset=balanced", "subset.n=20", "epochs=20", "model.width=4", "batch_size=64", "device=cpu")
     _, said = command(capsys, "plan", *words, "seed=0,1")
-    assert re.search(r"2 runs: 2 missing; about \d+ s to \d+ s left with \d at once\n", said)
+    assert re.search(r"2 runs: 2 missing; about \d+ s(?: to \d+ s)? left with \d at once\n", said)
     assert "\nthe time is a guess from operations, at 5 to 45 billion a second on a thread and 3 to 30 ms a step beside; finished" in said
     assert said.endswith(
         "\nevaluation is 86 % of the work: 20 evaluations a run of 359 test images, 20 training images; "

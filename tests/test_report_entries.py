@@ -6,9 +6,11 @@ import json
 
 import pytest
 import yaml
-from test_report import cells_of, leave
+from test_report import TABLE, cells_of, leave
 
-from mixexp.reporting.entries import paper_label, sort_key, usual_metric, value_ranks
+from mixexp.reporting.entries import axis_of, label, paper_label, sort_key, usual_metric, value_ranks
+from mixexp.reporting.figures import draw
+from mixexp.reporting.figures.lines import outer_of
 from mixexp.reporting.markdown import markdown
 from mixexp.reporting.summary import baseline_problem, contrasts
 from mixexp.reporting.tables import build_table
@@ -33,8 +35,59 @@ def labels(table):
 def test_labels_are_those_of_a_paper(tmp_path):
     run = changed(leave(tmp_path / "a", mix="mixup"), {"augment": "none", "loss": "focal"}, alpha=0.2, loss={"gamma": 2.0}, drop_last=True)
     assert paper_label(run, ["mix", "mix_layer", "alpha"]) == "mixup, at input, α = 0.2"
-    assert paper_label(run, ["loss", "loss.gamma", "drop_last", "subset.n"]) == "focal, γ = 2.0, drop last = true, n = 500"
+    assert paper_label(run, ["loss", "loss.gamma", "drop_last", "subset.n"]) == "focal, γ = 2, drop last = true, n = 500"
     assert paper_label(run, ["augment", "epochs", "steps"]) == "no augmentation, epochs = 30", "a setting without a value says nothing"
+
+
+def test_images_of_the_test_set_are_no_training_images_and_null_is_all(tmp_path):
+    run = changed(leave(tmp_path / "a"), test={"n": 200})
+    whole = changed(leave(tmp_path / "b"), test={"n": None})
+    assert paper_label(run, ["mix", "test.n", "subset.n"]) == "none, test images = 200, n = 500"
+    assert paper_label(whole, ["mix", "test.n"]) == "none, test images = all" == paper_label(changed(leave(tmp_path / "c")), ["mix", "test.n"])
+
+
+@pytest.mark.parametrize("published", [{}, {"none": {"all": 50.0}}])
+def test_an_axis_of_test_images_has_all_and_numbers(published, tmp_path):
+    described = {**TABLE, "rows": axis_of("test.n"), "columns": axis_of("mix"), "published": published, "baseline": "none"}
+    for n in (None, 200):
+        for mix in ("none", "mixup"):
+            changed(leave(tmp_path / f"{n}{mix}", mix=mix, table=described), test={"n": n})
+    table = build_table(load_runs(tmp_path))
+    assert table.spec["rows"]["label"] == "test images" and labels(table)[0] == ["200", "all"]
+    assert table.published("all", "none") == (50.0 if published else None)
+
+
+def test_runs_of_different_test_images_are_not_compared(tmp_path):
+    for n in (None, 200):
+        for mix in ("none", "mixup"):
+            for seed in range(4):
+                accuracies = (0.5 + 0.01 * seed**2 + 0.1 * (mix == "mixup"),)
+                folder = leave(tmp_path / f"{n}{mix}{seed}", accuracies, mix=mix, seed=seed, table=None)
+                changed(folder, environment={"test_counts": [n or 1000]}, test={"n": n})
+    compared = {(contrast.ours, contrast.theirs) for contrast in contrasts(build_table(load_runs(tmp_path)))}
+    assert compared, "those of the same images are"
+    for pair in compared:
+        assert len({"200" in name for name in pair}) == 1, pair
+
+
+def test_a_number_has_one_spelling_in_rows_and_names_and_is_found_in_any(tmp_path):
+    described = {**TABLE, "rows": axis_of("subset.n"), "columns": axis_of("alpha"), "published": {}, "baseline": "1.0", "order": {"columns": ["1.0"]}}
+    for name, n, alpha in (("a", 1e9, 1.0), ("b", 1e9, 1), ("c", 5, 0.2)):
+        changed(leave(tmp_path / name, table=described, mix="mixup", seed=ord(name)), alpha=alpha, subset={"n": n})
+    table = build_table(load_runs(tmp_path))
+    assert labels(table) == (["5", "1000000000"], ["1", "0.2"]) and table.spec["baseline"] == "1"
+    assert outer_of(table, {"only": ["0.20", 1.0], "each": "columns"}) == table.columns
+    assert build_table(load_runs(tmp_path), baseline="0.20").spec["baseline"] == "0.2"
+    _, words = draw(table, {"file": "f", "kind": "scores", "only": ["1.0"]})
+    assert "the baseline, 1)" not in words and "of 3 cells" not in words
+    assert [label(value) for value in (1.0, 1, 0.2, 1e9, -0.0, True, None, "1.0", 1e300)] == ["1", "1", "0.2", "1000000000", "0", "true", "–", "1.0", "1e+300"]
+
+
+def test_labels_that_a_file_gives_stay_as_they_are(tmp_path):
+    columns = {"label": "α", "values": {1.0: {"alpha": 1}, "0.20": {"alpha": 0.2}}}
+    run = leave(tmp_path / "a", table={**TABLE, "columns": columns, "published": {}, "baseline": "1"}, mix="mixup")
+    table = build_table([load_run(run)])
+    assert labels(table)[1] == ["1.0", "0.20"] and table.spec["baseline"] == "1.0"
 
 
 def test_settings_of_one_sign_are_called_by_their_keys(tmp_path):
@@ -60,7 +113,7 @@ def test_words_are_in_the_order_of_the_grid_and_numbers_by_size(planned, tmp_pat
         for name, hour, runs in (("first", 11, [9, 8, 7, 6]), ("again", 12, [6, 7, 8, 9])):
             plan = {"started": f"2026-11-30T{hour}:00:00+0000", "runs": [{"name": str(run)} for run in runs]}
             (tmp_path / "sweeps" / f"{name}.json").write_text(json.dumps(plan))
-    assert labels(build_table(load_runs(tmp_path)))[0] == ["none", "mixup, α = 0.2", "mixup, α = 1.0", "bc"]
+    assert labels(build_table(load_runs(tmp_path)))[0] == ["none", "mixup, α = 0.2", "mixup, α = 1", "bc"]
 
 
 def test_a_damaged_plan_has_no_order(tmp_path):

@@ -16,7 +16,7 @@ from test_report_figures import SPECS, rich, spec_of
 
 from mixexp.errors import UserError
 from mixexp.reporting.figures import draw, save, standard, style
-from mixexp.reporting.figures.scores import few_enough
+from mixexp.reporting.figures.scores import only_what_fits
 from mixexp.reporting.tables import Table, build_table
 from mixexp.reporting.write import write_report, write_table
 from mixexp.spec.table import quantity
@@ -265,7 +265,7 @@ def test_of_hundreds_of_entries_some_from_the_first_to_the_last_are_drawn_with_t
     points = drawn(figure.axes[0], "score")[0]
     assert spec["kind"] == "scores" and len(points) == 41 and "(41 of 130 cells)" in words
     assert {"method number 0", "method number 77", "method number 129"} <= set(spec["only"]) and overlaps(figure) == []
-    assert few_enough(many(tmp_path / "few", 3, 30)) == {}
+    assert only_what_fits(many(tmp_path / "few", 3, 30)) == {}
 
 
 @pytest.mark.parametrize("measures", [1, 3, 12])

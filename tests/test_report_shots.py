@@ -98,6 +98,7 @@ def test_the_file_has_a_line_for_each_cell_and_group(tmp_path):
     medium = rows[1]  # 15 of 20 and 9 or 10 of 20
     assert [float(medium[key]) for key in ("recall", "min", "max", "n", "classes")] == [61.25, 60, 62.5, 2, 2]
     assert float(medium["spread"]) == pytest.approx(stdev([60, 62.5]), abs=1e-4) and medium["interval_low"] == ""
+    assert {row["classes"] for row in rows} == {"2"}, "a whole number"
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     heading = "## Recall of classes with many, medium and few training images (%), last evaluation, mean ± sd over seeds"
     assert text.index("## The selection rules side by side") < text.index(heading) and "61.25 ± 1.77 (2)" in text
@@ -151,6 +152,27 @@ def test_runs_without_a_result_or_a_matrix_and_unlike_runs_count_in_no_cell(tmp_
     rich(tmp_path / "e", mix="mixup", batch_size=16)
     leave(tmp_path / "f", seed=3)
     assert {place: cell["many"].values for place, cell in shots(of(tmp_path)).cells.items()} == {("500", "none"): [100]}
+
+
+def test_runs_without_a_matrix_are_counted_in_a_remark(tmp_path):
+    for seed in range(3):
+        run = rich(tmp_path / str(seed), matrix(20, 10, 5), seed=seed)
+        if seed:
+            (run / "confusion.csv").unlink()
+    remark = "The recall by group is missing in 2 of 3 runs with unequal classes, which have no confusion.csv."
+    assert remark in of(tmp_path).remarks
+    (tmp_path / "0" / "confusion.csv").unlink()
+    all_gone = "The recall by group is missing: 3 runs have no confusion.csv."
+    assert all_gone in of(tmp_path).remarks
+    write_report([tmp_path])
+    assert all_gone in (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
+
+
+def test_runs_of_equal_classes_without_a_matrix_have_no_remark(tmp_path):
+    (rich(tmp_path / "a", train=(400, 400, 400)) / "confusion.csv").unlink()
+    rich(tmp_path / "b", seed=1)
+    (rich(tmp_path / "c", seed=2, outcome="diverged") / "confusion.csv").unlink()
+    assert not [remark for remark in of(tmp_path).remarks if "confusion.csv" in remark]
 
 
 def test_measures_of_the_same_runs_have_one_line(tmp_path):

@@ -112,6 +112,20 @@ def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(t
     assert set(text.rstrip(".").partition("differ in ")[2].replace(" and ", ", ").split(", ")) == {"network", "mixing", "α", "training images"}
 
 
+def test_all_that_differs_is_named_and_not_the_fewest_that_tell_cells_apart(tmp_path):
+    for place, (weight, sigma, centres) in enumerate(((0.1, 10, 1), (0.5, 90, 1), (0.9, 50, 5))):
+        made(tmp_path / str(place), {"loss": "affinity"}, loss={"margin": weight, "sigma": sigma, "centres": centres})
+    assert sentence(tmp_path).endswith("; the cells of the table differ in loss.margin, loss.sigma and loss.centres.")
+
+
+def test_what_an_option_or_a_root_setting_implies_is_no_difference_of_its_own(tmp_path):
+    for mix, batch in (("none", 32), ("mixup", 32), ("none", 64), ("mixup", 64)):
+        own = {} if mix == "none" else {"ratio": {"alpha": 0.2}, "step_size": batch}
+        choices = {"mix": mix, "mix_layer": None if mix == "none" else "input"}
+        made(tmp_path / f"{mix}{batch}", choices, mix=own, alpha=None if mix == "none" else 0.2, batch_size=batch, probe={"x": batch})
+    assert sentence(tmp_path).endswith("; the cells of the table differ in batch_size and mixing.")
+
+
 def test_a_part_of_the_runs_is_not_taken_for_all(tmp_path):
     made(tmp_path / "whole")
     cut = {"_target_": "mixexp.imbalance.LongTail", "shape": "step", "ratio": 10}

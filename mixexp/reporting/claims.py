@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixexp.reporting.entries import label
-from mixexp.reporting.runs import grouped, once, seeds_of, unlike, unlike_pair, varying
+from mixexp.reporting.runs import grouped, made_otherwise, once, other_test_images, seeds_of, unlike, varying
+from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import holm
-from mixexp.reporting.tables import scored, spec_of
+from mixexp.reporting.tables import spec_of
 from mixexp.reporting.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED, Evidence, best, contrast, equivalence, order
 from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, lookup
 from mixexp.spec.articles import article_of
@@ -320,9 +321,18 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
     shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (required is None or states(required, seed))]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
-    sound = [seed for seed in whole if not any(unlike_pair(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
+    sound = [seed for seed in whole if not any(_unlike(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
     numbers = [[side[seed][1] for seed in sound] for side in sides]
     return _Seeds(numbers, frozenset(sound), len(without), next(iter(without.values()), ""))
+
+
+def _unlike(first: Run, second: Run) -> bool:
+    """True for runs that no claim puts together: made otherwise, or with another part of the test set.
+
+    A trend over data sets, or over an imbalance that cuts the test set, is of different test images, and each of its differences of one set.
+    """
+    parts = first.setting("test.n") != second.setting("test.n") and other_test_images(first, second)
+    return made_otherwise(first, second) or parts
 
 
 def _in(cell: Cell, run: Run) -> bool:

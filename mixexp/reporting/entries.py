@@ -19,20 +19,42 @@ MOST_COLUMNS = 8
 SYMBOLS = {
     **{"alpha": "α", "mix.ratio.alpha": "α", "loss.sigma": "σ", "loss.margin": "λ", "loss.gamma": "γ", "loss.temperature": "T"},
     **{"subset.n": "n", "imbalance.n": "n", "imbalance.ratio": "ρ", "optimizer.lr": "lr"},
+    "test.n": "test images",
 }
 """Settings that papers write as a symbol."""
 WORDS = {
     **{"mix": "mixing", "mix_layer": "mixed layer", "alpha": "α", "mix.ratio.alpha": "α", "subset.n": "training images"},
     **{"imbalance.n": "images of a minority class", "imbalance.ratio": "imbalance ρ", "optimizer.lr": "learning rate", "model": "network"},
+    "test.n": "test images",
 }
 """Settings as headings and axes name them; any other by its key."""
-NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise", "sampling": "natural sampling"}
+WITHOUT = {"test.n": "all"}
+"""What settings are called that have a meaning where they are null; of any other, null is that it does not apply."""
+NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise"}
 """What the option none of a group is called beside the options of others; that of mix stays none."""
 
 
 def label(value: Any) -> str:
-    """A configuration value as the tables print it."""
+    """A configuration value as the tables print it, a whole number without a point."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
     return UNSET if value is None else str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
+
+
+def label_at(key: str, value: Any) -> str:
+    """A setting's value as the tables print it."""
+    return WITHOUT.get(key, UNSET) if value is None else label(value)
+
+
+def written(name: Any) -> str:
+    """A label that a file gives, as it is there."""
+    return label(str(name) if isinstance(name, float) else name)
+
+
+def among(name: str, labels: Iterable[str]) -> str:
+    """The one of some labels that a name means, numbers in any spelling; the name itself where none is."""
+    labels = list(labels)
+    return name if name in labels else next((each for each in labels if comparable(each) == comparable(name)), name)
 
 
 def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +132,7 @@ def telling(runs: Sequence[Run], ignore: Iterable[str], first: Iterable[str] = (
 
 def named_by(run: Run, keys: Iterable[str]) -> str:
     """A run's settings at some keys, in words; those without a value are left out where others have one."""
-    return ", ".join(f"{key}={label(value)}" for key, value in _given(run, keys).items())
+    return ", ".join(f"{key}={label_at(key, value)}" for key, value in _given(run, keys).items())
 
 
 def paper_label(run: Run, keys: Iterable[str]) -> str:
@@ -120,7 +142,7 @@ def paper_label(run: Run, keys: Iterable[str]) -> str:
     names = {key: sign if list(signs.values()).count(sign) == 1 else key for key, sign in signs.items()}
     choices = run.config.get("choices")
     groups = choices if isinstance(choices, Mapping) else {}
-    return ", ".join(_option(key, label(value)) if key in groups else f"{names[key]} = {label(value)}" for key, value in given.items())
+    return ", ".join(_option(key, label(value)) if key in groups else f"{names[key]} = {label_at(key, value)}" for key, value in given.items())
 
 
 def _option(group: str, name: str) -> str:
@@ -132,7 +154,7 @@ def _option(group: str, name: str) -> str:
 
 def _given(run: Run, keys: Iterable[str]) -> dict[str, Any]:
     values = {key: lookup(run.config, key) for key in keys}
-    return {key: value for key, value in values.items() if value is not None} or values
+    return {key: value for key, value in values.items() if value is not None or key in WITHOUT} or values
 
 
 def usual_metric(runs: Iterable[Run]) -> str:

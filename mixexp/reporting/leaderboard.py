@@ -25,9 +25,10 @@ from mixexp.reporting.runs import (
     settings_without,
     varying,
 )
+from mixexp.reporting.scoring import scored
 from mixexp.reporting.sheets import Sheet, chance, number, span
 from mixexp.reporting.stats import MEAN, Interval
-from mixexp.reporting.tables import numbers, scored, why_no_number
+from mixexp.reporting.tables import numbers, why_no_number
 from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import of_metric, unit
 from mixexp.training.reader import Run

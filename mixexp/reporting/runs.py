@@ -109,7 +109,18 @@ def other_data(first: Run, second: Run) -> bool:
     return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
 
 
+def other_test_images(first: Run, second: Run) -> bool:
+    """True for two runs whose records tell that they were evaluated on different test images."""
+    counts = [run.environment.get("test_counts") for run in (first, second)]
+    return None not in counts and counts[0] != counts[1]
+
+
 def unlike_pair(first: Run, second: Run) -> bool:
+    """True for two runs whose numbers are not compared seed by seed: made otherwise, or evaluated on different test images."""
+    return made_otherwise(first, second) or other_test_images(first, second)
+
+
+def made_otherwise(first: Run, second: Run) -> bool:
     """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's version, the precision."""
     if edited_modules((first, second)):
         return True

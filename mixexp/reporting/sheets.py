@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mixexp.metrics import RULES, select
+from mixexp.metrics import RULES
 from mixexp.reporting.best import best
 from mixexp.reporting.entries import label
+from mixexp.reporting.scoring import scored_beside
 from mixexp.reporting.stats import MEAN, Statistic
 from mixexp.reporting.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
 from mixexp.reporting.tables import Table
 from mixexp.settings import lookup
-from mixexp.spec.table import of_metric, scale, unit
+from mixexp.spec.table import of_metric, of_part, unit
 from mixexp.training.reader import Run
 
 NO_METRICS = ("step", "epoch", "lr", "seconds")
@@ -98,9 +98,9 @@ def rules(table: Table) -> Sheet | None:
 
 
 def other_metrics(table: Table) -> Sheet | None:
-    """Every cell's other metrics, as metrics.csv has them, by the table's rule; None where there are none.
+    """Every cell's other metrics, as metrics.csv has them, where the rule chooses the table's metric; None where there are none.
 
-    Where the rule chooses an evaluation by the metric itself, each metric has its own.
+    The legend says which evaluation that is.
     """
     names = dict.fromkeys(name for run in table.runs if run.folder in table.scores for name in run.metrics)
     names = [name for name in names if name not in (*NO_METRICS, table.spec["metric"])]
@@ -111,21 +111,13 @@ def other_metrics(table: Table) -> Sheet | None:
     def cell(place: tuple[str, str], name: str) -> str:
         if place in table.unlike:
             return f"unlike runs ({len(table.cells[place])})"
-        found = [_metric(run, specs[name], table.rule) for run in table.cells.get(place, ())]
+        found = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
         values = [value for value in found if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
-    return _by_cell(table, {name: unit(specs[name], name) for name in names}, cell)
-
-
-def _metric(run: Run, spec: Mapping[str, Any], rule: str) -> float | None:
-    """A run's number of a column of metrics.csv by a rule, in displayed units; None where there is none."""
-    series = run.metrics.get(spec["metric"], ())
-    measured, held_out = [value for value in series if value is not None], run.metrics.get("val_accuracy", ())
-    if not measured or series[-1] is None or (rule == "best_validation" and (len(held_out) != len(measured) or None in held_out)):
-        return None
-    value = scale(spec, spec["metric"]) * select(measured, rule, spec["better"], held_out)
-    return value if math.isfinite(value) else None
+    where = f"at the evaluation with the best {of_part(table.spec['metric'])}" if table.rule == "best" else RULES[table.rule]
+    sheet = _by_cell(table, {name: unit(specs[name], name) for name in names}, cell)
+    return replace(sheet, legend=f"Columns of metrics.csv, {where}, {table.statistic.heading}")
 
 
 def _by_cell(table: Table, columns: Mapping[str, str], cell: Callable[[tuple[str, str], str], str]) -> Sheet:

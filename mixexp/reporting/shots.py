@@ -161,6 +161,11 @@ def _classes(counts: set[int]) -> str:
     return f"; {(count := next(iter(counts)))} class{'es' * (count != 1)}" if len(counts) == 1 else ""
 
 
+def _whole(number: float) -> float:
+    """The number, without a point where it is whole."""
+    return int(number) if number.is_integer() else number
+
+
 def records(table: Table) -> list[dict[str, Any]]:
     """One record for each cell and group with classes, recall in per cent; ``spread`` is the sd, or max − min beside a median."""
     found = shots(table)
@@ -172,7 +177,7 @@ def records(table: Table) -> list[dict[str, Any]]:
             summary, interval = groups[group], groups[group].interval
             if summary.values:
                 record = {
-                    "row": row, "column": column, "group": group, "limits": limits, "classes": fmean(found.classes[row, column][group]),
+                    "row": row, "column": column, "group": group, "limits": limits, "classes": _whole(fmean(found.classes[row, column][group])),
                     "recall": summary.ours, "spread": summary.spread, "n": len(summary.values), "statistic": table.spec["statistic"],
                     "min": min(summary.values), "max": max(summary.values), "interval_low": interval and interval.low,
                     "interval_high": interval and interval.high, "interval_method": interval and interval.method,

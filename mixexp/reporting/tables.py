@@ -12,16 +12,14 @@ from typing import Any
 
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
-from mixexp.metrics import RULES, select
-from mixexp.reporting.entries import UNSET, described_by_differences, label, sort_key, value_ranks
-from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, unlike, varying
+from mixexp.metrics import RULES
+from mixexp.reporting.entries import UNSET, WITHOUT, among, described_by_differences, label, label_at, sort_key, value_ranks, written
+from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, uneven, unlike, varying
+from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
 from mixexp.training.reader import Run
-
-LARGEST = 1e150
-"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +226,9 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     """
     spec, remarks = _complete(runs, title)
     rows, columns = (_entries(spec, axis, runs) for axis in ("rows", "columns"))
-    spec["baseline"] = baseline or spec["baseline"] or _no_mixing(columns) or _no_mixing(rows)
+    named = baseline or spec["baseline"]
+    labels = [entry.label for entry in (*columns, *rows)]
+    spec["baseline"] = among(named, labels) if named else _no_mixing(columns) or _no_mixing(rows)
     measures = {entry.label: entry.measure for entry in (*rows, *columns) if entry.measure is not None}
     scores: dict[Path, dict[str, float]] = {}
     measured: dict[Path, dict[str, dict[str, float]]] = {}
@@ -255,6 +255,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     table.remarks.extend(parts_of_test(runs))
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
+    table.remarks.extend(_without_matrix([run for run in runs if run.folder in scores]))
     if table.rule == "median_last_10":
         table.remarks.extend(_short(runs, scores))
     return table
@@ -369,21 +370,21 @@ def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
 
 def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
     if spec[axis].get("measures") is not None:
-        return [Entry(label(name), {}, measure) for name, measure in spec[axis]["measures"].items()]
+        return [Entry(written(name), {}, measure) for name, measure in spec[axis]["measures"].items()]
     if spec[axis].get("values") is not None:
-        return [Entry(label(name), dict(conditions)) for name, conditions in spec[axis]["values"].items()]
+        return [Entry(written(name), dict(conditions)) for name, conditions in spec[axis]["values"].items()]
     key = spec[axis]["key"]
     published = spec["published"]
     named = list(published) if axis == "columns" else [row for column in published.values() for row in column]
     # What the source reports and no run has yet is a gap to be seen; runs come first, so that their spelling is the label.
-    values = [lookup(run.config, key) for run in runs if run.config] + [None if name == UNSET else name for name in named]
+    values = [lookup(run.config, key) for run in runs if run.config] + [None if name in (UNSET, WITHOUT.get(key)) else name for name in named]
     distinct: dict[Any, Any] = {}
     for value in values:
         distinct.setdefault(comparable(value), value)
     places = value_ranks([run for run in runs if run.config], key)
     of_layers = key.startswith("mix_layer")
     ordered = sorted(distinct, key=lambda value: sort_key(value, of_layers, places.get(value, len(places))))
-    return [Entry(label(distinct[value]), {key: distinct[value]}) for value in ordered]
+    return [Entry(label_at(key, distinct[value]), {key: distinct[value]}) for value in ordered]
 
 
 def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]:
@@ -393,27 +394,6 @@ def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]
         return list(first.values())
     fewer, more = (first, second) if len(first) <= len(second) else (second, first)
     return [run for folder, run in fewer.items() if folder in more]
-
-
-def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
-    """A run's number by each selection rule, in displayed units, or why it has none; where: as for ``Run.series``."""
-    metric = spec["metric"]
-    try:
-        series = run.series(metric, where)
-    except UserError as error:
-        return {}, str(error)
-    measured = [value for value in series if value is not None]
-    if not measured:
-        return {}, f"metrics.csv has no value of {metric}"
-    if series[-1] is None:  # an earlier evaluation is not the last
-        return {}, f"{metric} has no value at the last evaluation"
-    wild = sum(not abs(value) < LARGEST for value in measured)
-    if wild:
-        return {}, f"{metric} is not a finite number in {wild} evaluations"
-    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
-    rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
-    factor = scale(spec, metric)
-    return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
 
 
 def numbers(runs: Iterable[Run], spec: Mapping[str, Any], rule: str) -> dict[Path, float]:
@@ -460,6 +440,18 @@ def _edited(runs: Sequence[Run]) -> list[str]:
     several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
     data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
     return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
+
+
+def _without_matrix(runs: Sequence[Run]) -> list[str]:
+    """The remark on runs with classes of unequal sizes whose recall by group cannot be computed, as their confusion.csv is missing."""
+    unequal = [run for run in runs if uneven(run)]
+    without = sum(not (run.folder / "confusion.csv").exists() for run in unequal)
+    if not without:
+        return []
+    if without == len(unequal):
+        return [f"The recall by group is missing: {without} run{'s have' if without > 1 else ' has'} no confusion.csv."]
+    which = "which have" if without > 1 else "which has"
+    return [f"The recall by group is missing in {without} of {len(unequal)} runs with unequal classes, {which} no confusion.csv."]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from mixexp.reporting.entries import WORDS, keys_of, label, telling
-from mixexp.reporting.runs import METHOD, varying
+from mixexp.reporting.runs import METHOD, implied_by_group, varying
 from mixexp.reporting.tables import Table
-from mixexp.settings import CIRCUMSTANCES, REPEATS
+from mixexp.settings import REPEATS, SAME_RESULT
 from mixexp.spec.table import AXES
 from mixexp.training.reader import Run
 
@@ -34,6 +34,8 @@ CURVES = {"Constant": "constant rate", "Cosine": "cosine schedule"}
 """Schedules that have no settings but a warm-up, by their classes."""
 MILESTONES = {"budget": (100, "at {} % of the budget"), "epochs": (1, "after {} epochs"), "steps": (1, "after {} steps")}
 """What milestones of a schedule are in: a factor for display, and the words around them."""
+OF_MIX = ("mix_layer", "alpha")
+"""Root settings that are null without mixing."""
 LISTED = 4
 """Different values that are listed; of more numbers, the smallest and the largest are."""
 NAMED = 6
@@ -254,15 +256,28 @@ def _settings(values: _Values, group: str) -> str:
 
 def _differing(table: Table, runs: Sequence[Run]) -> str:
     """The settings in which the table's cells differ, those of its rows and columns first."""
-    ignored = (*CIRCUMSTANCES, *REPEATS)
+    ignored = (*SAME_RESULT, *REPEATS)
     shown = [key for axis in AXES for key in keys_of(table.spec[axis])]
     labels = {table.spec[axis]["key"]: table.spec[axis].get("label") for axis in AXES if table.spec[axis].get("key")}
-    differing = set(varying(runs, ignored))
-    keys = telling(runs, ignored, (*shown, *METHOD)) if differing else []
-    names = [label(labels.get(key) or _called(key)) for key in keys if key in differing]
+    differing = varying(runs, ignored)
+    differing = [key for key in differing if not _implied(key, differing, runs)]
+    first = [key for key in telling(runs, ignored, (*shown, *METHOD)) if key in differing]
+    names = dict.fromkeys(label(labels.get(key) or _called(key)) for key in dict.fromkeys([*first, *differing]))
+    names = list(names)
     if len(names) > NAMED:
-        names = [*names[:NAMED], f"{len(names) - NAMED} more settings"]
+        names = [*names[:NAMED], f"{len(names) - NAMED} more setting{'s' * (len(names) > NAMED + 1)}"]
     return _enumerated(names, "and")
+
+
+def _implied(key: str, differing: Sequence[str], runs: Sequence[Run]) -> bool:
+    """True for a setting that says nothing beside others: an option's own, one set to a root setting, or a mix's that others do not have."""
+    if implied_by_group(key, runs):
+        return True
+    if key in OF_MIX and "mix" in differing:
+        there = {(run.setting("mix"), run.setting(key)) for run in runs}
+        return len(there) == len({mix for mix, _ in there}) and len({value for _, value in there if value is not None}) == 1
+    copied = [other for other in differing if "." in key and "." not in other]
+    return any(all(run.setting(key) in (None, run.setting(other)) for run in runs) for other in copied)
 
 
 def _called(key: str) -> str:

@@ -15,6 +15,7 @@ from mixexp.spec.grid import as_override
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
@@ -124,19 +125,15 @@ def overrides(values: Mapping[str, Any]) -> list[str]:
 Natural = Annotated[int, Field(ge=0)]
 
 
-class Pruner(BaseModel):
+class Pruner(_Strict):
     """When a trial is given up: below the median of those before at the same evaluation, but for the first so many of each."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     startup_trials: Natural
     warmup_evaluations: Natural
 
 
-class Settings(BaseModel):
+class Settings(_Strict):
     """What hydra.sweeper holds of a search."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     space: Annotated[dict[str, Any], Field(min_length=1)]
     metric: str

@@ -63,7 +63,8 @@ class DurationModel:
 
     def words(self, seconds: float) -> str:
         """Seconds that it expects, in words: a range where they are guessed."""
-        return f"{duration(seconds / FACTOR)} to {duration(FACTOR * seconds)}" if self.guessed else duration(seconds)
+        ends = dict.fromkeys(map(duration, (seconds / FACTOR, FACTOR * seconds) if self.guessed else (seconds,)))
+        return " to ".join(ends)
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
         """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""

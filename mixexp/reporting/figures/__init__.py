@@ -99,11 +99,11 @@ def standard(table: Table) -> list[dict[str, Any]]:
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
     evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
     kinds = {
-        "scores": scores.few_enough(table, max(1, len(table.measures))),
+        "scores": scores.only_what_fits(table, max(1, len(table.measures))),
         "curves": {"y": quantities[:2], "by": by, "each": each, **only} if quantities and evaluated_again else None,
         "confusion": {} if matrices else None,
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(uneven, runs)) else None,
-        "by_group": scores.few_enough(table, len(GROUPS)) if shots(table) is not None else None,
+        "by_group": scores.only_what_fits(table, len(GROUPS)) if shots(table) is not None else None,
         "cost": {"by": by} if len(runs) > 1 else None,
         "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
     }

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mixexp.errors import UserError, closest
 from mixexp.reporting.cells import entries_of
 from mixexp.reporting.confusion import Confusion, confusion_of, pooled, readable, training_counts
-from mixexp.reporting.entries import label
+from mixexp.reporting.entries import among, label
 from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, number_words, outer_of, some_words, spread_words
 from mixexp.reporting.figures.style import (
     LETTERS_AN_INCH,
@@ -83,7 +83,8 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
     """
     axes = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     if spec["only"] is not None:
-        labels, known = [label(name) for name in spec["only"]], [entry.label for entries in axes.values() for entry in entries]
+        known = [entry.label for entries in axes.values() for entry in entries]
+        labels = [among(label(name), known) for name in spec["only"]]
         for name in labels:
             if name not in known:
                 raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from mixexp.errors import UserError
 from mixexp.metrics import RULES
 from mixexp.reporting.cells import entries_of
-from mixexp.reporting.entries import label
+from mixexp.reporting.entries import among, label
 from mixexp.reporting.figures import style
+from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import Statistic
-from mixexp.reporting.tables import Entry, Table, runs_of, scored, spec_of
+from mixexp.reporting.tables import Entry, Table, runs_of, spec_of
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import quantity, scale
 from mixexp.training.reader import Run
@@ -125,8 +126,10 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
     """The rows or columns that have panels: those with runs, of those that the figure names."""
-    only = None if spec["only"] is None else {label(name) for name in spec["only"]}
-    return [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry) and (only is None or entry.label in {"", *only})]
+    entries = entries_of(table, spec["each"])
+    known = [entry.label for entry in entries]
+    only = None if spec["only"] is None else {among(label(name), known) for name in spec["only"]}
+    return [entry for entry in entries if runs_of(table, entry) and (only is None or entry.label in {"", *only})]
 
 
 def _abreast(blocks: int, quantities: int) -> int:

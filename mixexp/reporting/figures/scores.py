@@ -14,13 +14,14 @@ from matplotlib.patches import Rectangle
 from mixexp.errors import UserError, closest
 from mixexp.metrics import FRACTIONS, RULES
 from mixexp.reporting.cells import entries_of
+from mixexp.reporting.entries import UNSET, among, label
 from mixexp.reporting.figures import style
 from mixexp.reporting.figures.classes import spread
 from mixexp.reporting.figures.lines import axis_words, capitalised, joined, number_words, selected
 from mixexp.reporting.figures.style import LETTERS_AN_INCH, MOST_LINES, ONE_COLUMN, TWO_COLUMNS
 from mixexp.reporting.shots import GROUPS, shots
 from mixexp.reporting.summary import CellSummary, cell_summary
-from mixexp.reporting.tables import UNSET, Entry, Table, label
+from mixexp.reporting.tables import Entry, Table
 from mixexp.spec.table import quantity
 from mixexp.text import width
 
@@ -140,7 +141,7 @@ def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     return _drawn(table, {**spec, "published": False}, [of(group) for group in GROUPS if group in found.limits], words)
 
 
-def few_enough(table: Table, panels: int = 1) -> dict[str, Any]:
+def only_what_fits(table: Table, panels: int = 1) -> dict[str, Any]:
     """The option ``only`` for as many rows and columns as a figure has room for, from the first to the last; empty where all have."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     labels = {axis: [entry.label for entry in members if not entry.label or table.members_of(entry)] for axis, members in entries.items()}
@@ -216,7 +217,7 @@ def _entries(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown]) -> d
     """The rows and the columns that have a number, or runs without one, of those that the figure names."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     known = [entry.label for members in entries.values() for entry in members]
-    only = known if spec["only"] is None else [label(name) for name in spec["only"]]
+    only = known if spec["only"] is None else [among(label(name), known) for name in spec["only"]]
     for name in only:
         if name not in known:
             raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
-from mixexp.reporting.entries import UNSET
+from mixexp.reporting.entries import UNSET, WITHOUT
 from mixexp.reporting.tables import Entry, Table
 from mixexp.settings import comparable
 from mixexp.text import sanitize, width
@@ -274,5 +274,5 @@ def fonts() -> list[str]:
 
 
 def _needs_words(entry: Entry) -> bool:
-    """Whether a row or column is called by a number or a dash, which says nothing without what it is a value of."""
-    return entry.label == UNSET or isinstance(comparable(entry.label.replace(",", "")), float)
+    """Whether a row or column is called by a number, a dash or "all", which says nothing without what it is a value of."""
+    return entry.label in (UNSET, *WITHOUT.values()) or isinstance(comparable(entry.label.replace(",", "")), float)

@@ -98,7 +98,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         room -= len(error)
         scores = table.scores.get(run.folder, {})
         started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]  # to the minute, in its machine's time zone
-        changes = [(keys[key], place_of(_value(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
+        changes = [(keys[key], place_of(label(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
         row = [
             sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
             place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), started,
@@ -109,7 +109,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         rows.append(row)
     return {
         "keys": [sanitize(key) for key in keys],
-        "common": [place_of(_value(value)) for value in common.values()],
+        "common": [place_of(label(value)) for value in common.values()],
         "columns": [keys[key] for key in columns],
         "others": [keys[key] for key in others],
         "metrics": [sanitize(unit(spec, name)) for name, spec in metrics.items()],
@@ -147,11 +147,6 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
     most = len(repeats) + OWN_COLUMNS
     return (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
-
-
-def _value(value: Any) -> str:
-    """A setting, as it is compared, in the fewest digits."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else label(value)
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:

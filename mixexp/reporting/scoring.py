@@ -1,0 +1,67 @@
+"""A run's number of a metric by each selection rule: of a table's own, and of others at the evaluation that was chosen by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mixexp.errors import UserError
+from mixexp.metrics import RULES, select
+from mixexp.spec.table import scale
+from mixexp.training.reader import Run
+
+LARGEST = 1e150
+"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
+
+
+def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
+    """A run's number by each selection rule, in displayed units, or why it has none; where: as for ``Run.series``."""
+    metric = spec["metric"]
+    series, problem = _sound(run, metric, where)
+    if problem:
+        return {}, problem
+    measured = [value for value in series if value is not None]
+    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
+    rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
+    factor = scale(spec, metric)
+    return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
+
+
+def scored_beside(run: Run, spec: Mapping[str, Any], rule: str, table: Mapping[str, Any]) -> float | None:
+    """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units; None where it has none.
+
+    table: the description with that metric. A median is of the last evaluations of each.
+    """
+    if rule not in scored(run, table)[0]:
+        return None
+    if rule not in ("best", "best_validation"):
+        return scored(run, spec)[0].get(rule)
+    leading, (series, _) = run.series(table["metric"]), _sound(run, spec["metric"])
+    if len(series) != len(leading):  # a probe's metric, which is not measured at every evaluation
+        return None
+    value = series[_chosen(run, leading, rule, table["better"])]
+    return None if value is None else scale(spec, spec["metric"]) * value
+
+
+def _chosen(run: Run, series: Sequence[float | None], rule: str, better: str) -> int:
+    """The place of the evaluation that a rule chooses, the first of equal ones."""
+    places = [place for place, value in enumerate(series) if value is not None]
+    by = [value for value in (series if rule == "best" else run.metrics["val_accuracy"]) if value is not None]
+    return places[by.index(select(by, "best", better if rule == "best" else "higher"))]
+
+
+def _sound(run: Run, metric: str, where: Mapping[str, Any] | None = None) -> tuple[Sequence[float | None], str]:
+    """A metric's values by evaluation, or why they give no number."""
+    try:
+        series = run.series(metric, where)
+    except UserError as error:
+        return [], str(error)
+    measured = [value for value in series if value is not None]
+    if not measured:
+        return [], f"metrics.csv has no value of {metric}"
+    if series[-1] is None:  # an earlier evaluation is not the last
+        return [], f"{metric} has no value at the last evaluation"
+    wild = sum(not abs(value) < LARGEST for value in measured)
+    if wild:
+        return [], f"{metric} is not a finite number in {wild} evaluations"
+    return series, ""
