@@ -95,18 +95,17 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from mixexp.plan.editions import chosen
-        from mixexp.plan.overrides import loaded_groups, parse, refuse, values
+        from mixexp.plan.overrides import axes_of, loaded_groups, parse, values
         from mixexp.spec.grid import cells
 
         groups = loaded_groups()
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
         root = {key for key in self.config if key != "hydra"}
-        params = parse(self._parse_config(), groups)
-        refuse(params, groups)
+        axes = axes_of(self.params, groups)
         if edition := chosen(self.config):  # its cells are the grid, in which the experiment's params are settled
-            blocks, params = edition.cells(blocks, self.params, root, groups), []
+            blocks, axes = edition.cells(blocks, self.params, root, groups), {}
         # what comes later wins: an axis on the command line replaces the experiment's
-        axes = {override.get_key_element(): values(override, groups) for override in [*params, *parse(arguments, groups)]}
+        axes |= {override.get_key_element(): values(override, groups) for override in parse(arguments, groups)}
         jobs = cells(blocks, axes, root)
         if isinstance(self.launcher, PoolLauncher):
             return self.launcher.launch(jobs, initial_job_idx=0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 from commands import mixexp
@@ -17,7 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixexp.errors import UserError
+from mixexp.plan.compose import composing
+from mixexp.plan.composer import Composer
 from mixexp.plan.editions import Edition
+from mixexp.plan.overrides import axes_of, loaded_groups
+from mixexp.plan.plan import plan
 from mixexp.spec.claims import LIKE_THE_TABLE, RESERVED
 from mixexp.spec.grid import as_override, block_cells, cells, replace
 
@@ -256,6 +261,52 @@ def test_an_edition_is_trained_recorded_and_reported_beside_the_experiments_own_
     by_hand = mixexp("plan", "digits", "seed=0,1", "subset.n=60", "model.width=4", "epochs=2", "steps=null", "name=on_digits_laptop", own, cwd=tmp_path)
     assert "4 done" in by_hand.stdout
     assert mixexp("plan", "digits", "edition=laptop", own, cwd=tmp_path).stdout.count("missing  ") == 4
+
+
+AXES = """# @package _global_
+# Axes beside the grid, or in it.
+name: axes
+epochs: 1
+model: {{width: 4}}
+subset: {{n: 200}}
+defaults: [override /subset: head]
+hydra: {{sweeper: {sweeper}}}
+table: {{title: axes}}
+"""
+BESIDE = '{params: {mix: "none,mixup", mix_layer: "input,layer2", alpha: "0.2,1", subset.n: "100,60", seed: range(2)}}'
+INSIDE = "{grid: [{mix: [none, mixup], mix_layer: [input, layer2], alpha: [0.2, 1], subset.n: [100, 60], seed: [0, 1]}]}"
+BOTH = '{params: {mix: "none,mixup", alpha: "0.2,1", seed: "0,1"}, grid: [{mix: mixup, mix_layer: [input, layer2], subset.n: [100, 60]}]}'
+
+
+def departures(folder: Path, sweeper: str, *words: str) -> list[dict[str, list[Any]]]:
+    """Those of each run of an experiment with such a sweep, as they are planned."""
+    (folder / "own" / "experiment").mkdir(parents=True, exist_ok=True)
+    (folder / "own" / "experiment" / "axes.yaml").write_text(AXES.format(sweeper=sweeper))
+    chosen = ["experiment=axes", *words]
+    with composing(chosen, [folder / "own"]) as first:
+        axes = {key: texts for key, texts in axes_of(first.params, loaded_groups()).items() if f"{key}=" not in " ".join(words)}
+        jobs = [[*chosen, *cell] for cell in cells(first.grid, axes, set(first.config))]
+        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
+        return [run.differs_from_experiment for run in plan([compose(job) for job in jobs], jobs).runs]
+
+
+@pytest.mark.parametrize("sweeper", [BESIDE, INSIDE, BOTH])
+def test_no_value_of_an_experiments_own_axes_departs_from_it_wherever_they_stand(tmp_path: Path, sweeper: str) -> None:
+    found = departures(tmp_path, sweeper)
+    assert len(found) >= 16 and not any(found)
+
+
+def test_what_is_no_value_of_an_axis_departs_from_its_first(tmp_path: Path) -> None:
+    found = departures(tmp_path, BESIDE, "subset.n=30", "epochs=2")
+    assert len(found) == 10 and all(departure == {"epochs": [2, 1], "subset.n": [30, 100]} for departure in found)
+
+
+def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    text = AXES.format(sweeper='{params: {validation: "0,0.1", seed: "0,1"}}').replace("axes}", "axes, metric: val_accuracy}")
+    (tmp_path / "own" / "experiment" / "axes.yaml").write_text(text)
+    done = mixexp("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
+    assert "2 runs" in done.stdout and done.returncode == 0, done.stderr
 
 
 def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_path: Path, own: str) -> None:

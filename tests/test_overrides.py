@@ -183,7 +183,15 @@ def test_an_empty_axis_is_named_on_every_way_to_a_sweep(refusal: Callable[..., s
         ("grid: [{seed: [0, 1]}, {mix: []}]", "hydra.sweeper.grid: mix: [] is empty, so its block has no cells; give it values or take it out"),
         ("params: {seed: 'range(3,0)'}", f"seed=range(3,0): {EMPTY}; 3 is not below 0, and a range leaves its end out. Did you mean 'seed=range(3,0,-1)'?"),
         ("grid: [seed]", "hydra.sweeper.grid = ['seed']: a grid is a list of blocks, such as [{mix: [none, mixup], seed: 0}]"),
-        ("grid: {seed: 0}", "experiment/e.yaml: a mapping stands where a list is needed"),
+        (
+            "grid: {mix: [none, mixup]}",
+            "experiment/e.yaml: hydra.sweeper.grid: {mix: [none,mixup]} is a mapping; it is a list of blocks of axes, as in "
+            "hydra: {sweeper: {grid: [{mix: [none, mixup]}]}}",
+        ),
+        (
+            "params: [mix]",
+            "experiment/e.yaml: hydra.sweeper.params: [mix] is a list; it has the values of each axis, as in {mix: 'none,mixup', seed: range(3)}",
+        ),
         (
             "grid: [{alpha: 'range(0.1,0.5,0.1)'}]",
             "alpha=range(0.1,0.5,0.1): a cell has one value; in a grid, alpha: [A, B] is an axis, and a text with commas has quotes in it",
@@ -692,6 +700,35 @@ def test_an_option_of_ones_own_with_the_programs_name_is_not_silently_the_progra
 )
 def test_an_experiment_of_ones_own_that_sets_nothing(refusal: Callable[..., str], tmp_path: Path, text: str, message: str) -> None:
     assert re.fullmatch(message, refusal(*own(tmp_path, experiment__e=text), "experiment=e"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "mix: [none, mixup]",
+            "experiment/e.yaml: mix: [none,mixup] is a list; a run has one option of mix. A sweep's axes belong in hydra.sweeper.grid, "
+            "hydra: {sweeper: {grid: [{mix: [none, mixup]}]}}; an option is chosen in defaults: [override /mix: NAME]",
+        ),
+        ("test: [1000]", "experiment/e.yaml: test: [1000] is a list; it needs a mapping, as in test: {n: null}"),
+        ("trusted_modules: {mine: 1}", "experiment/e.yaml: trusted_modules: {mine: 1} is a mapping; it needs a list, as in trusted_modules: [...]"),
+        ("test.n: 1000", "test.n: keys with dots are for commands and grids; in a file write `test: {n: 1000}`."),
+        ("mix.ratio.alpha: 0.2", "mix.ratio.alpha: keys with dots are for commands and grids; in a file write `mix: {ratio: {alpha: 0.2}}`."),
+        ("modle.width: 4", "modle.width: keys with dots are for commands and grids; in a file write `modle: {width: 4}`. Did you mean 'model'?"),
+        ("name: 'a: b'\ntable.title: 'a: b'", "table.title: keys with dots are for commands and grids; in a file write `table: {title: 'a: b'}`."),
+        (
+            "dataset: mnist",
+            "dataset = mnist: needs a Dataset: a mapping with the _target_ of a class and its settings; an option is chosen by dataset=NAME in a "
+            'command, by "- override /dataset: NAME" among the defaults of a file',
+        ),
+    ],
+)
+def test_what_stands_in_the_wrong_form_at_the_root_of_an_experiment_is_named(
+    refusal: Callable[..., str], tmp_path: Path, text: str, message: str
+) -> None:
+    words = own(tmp_path, experiment__e=f"# @package _global_\n# Mine.\n{text}\n")
+    assert refusal("-m", *words, "experiment=e") == message
+    assert refusal("plan", "e", *words) == message
 
 
 def test_a_class_in_place_of_an_options_own_is_said(command: Command, tmp_path: Path) -> None:

@@ -61,13 +61,13 @@ def test_every_kind_that_is_described_is_drawn_and_no_other():
 
 
 def test_a_default_is_a_value_that_the_key_may_have():
-    assert table_problems({key: value for key, value in DEFAULTS.items() if value is not None}, axes=False) == {}
+    assert table_problems({key: value for key, value in DEFAULTS.items() if value is not None}) == {}
     for kind in KINDS.values():
         assert [name for name, option in kind.options.items() if option.default is not None and option.values.problem(option.default)] == []
 
 
 def test_every_key_refuses_what_it_may_not_be():
-    assert set(table_problems(dict.fromkeys(DEFAULTS, object()), axes=False)) == set(DEFAULTS)
+    assert set(table_problems(dict.fromkeys(DEFAULTS, object()))) == set(DEFAULTS)
     for kind, described in KINDS.items():
         needed = {name: "x" for name, option in described.options.items() if option.needed}
         for name in described.options:

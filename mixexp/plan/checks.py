@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mixexp.build import check, is_module, schema_errors
-from mixexp.errors import UserError
+from mixexp.errors import UserError, closest
 from mixexp.plan.groups import CONTRACTS, GROUPS
 from mixexp.plan.loops import loop_of
 from mixexp.training import sizes
@@ -49,8 +52,9 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
 
 def _schema_errors(values: Mapping[str, Any]) -> list[str]:
     """The errors of settings and options, each by itself, and of what has to be given."""
-    scalars = {key: value for key, value in values.items() if key not in CONTRACTS}
+    scalars = {key: value for key, value in values.items() if key not in CONTRACTS and "." not in str(key)}
     errors = schema_errors(Settings, scalars, "")
+    errors += [_dotted(key, value) for key, value in values.items() if "." in str(key)]
     if isinstance(device := values.get("device"), str) and not re.fullmatch(NAMES, device):
         errors.append(unknown_device(device))
     trusted = values.get("trusted_modules")
@@ -65,6 +69,16 @@ def _schema_errors(values: Mapping[str, Any]) -> list[str]:
     if not errors and values["epochs"] is None and values["steps"] is None:
         errors.append("epochs, steps: one of them must be given")
     return errors
+
+
+def _dotted(key: str, value: Any) -> str:
+    """The message about a dotted key at the root of a file, which Hydra takes for a name."""
+    first, *names = key.split(".")
+    for name in reversed(names):
+        value = {name: value}
+    block = yaml.safe_dump({first: value}, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
+    there = {*CONTRACTS, *Settings.model_fields, "hydra"}
+    return f"{key}: keys with dots are for commands and grids; in a file write `{block}`.{'' if first in there else closest(first, there)}"
 
 
 def _others(config: RunConfig) -> list[str]:

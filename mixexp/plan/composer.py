@@ -26,7 +26,8 @@ from mixexp.spec.grid import Cell
 class Composed:
     """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space.
 
-    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one.
+    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one. params: the axes
+    beside the grid.
     """
 
     config: DictConfig
@@ -35,6 +36,7 @@ class Composed:
     space: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     edition: Sequence[Cell] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def composed(hydra_config: DictConfig) -> Composed:
@@ -46,19 +48,19 @@ def composed(hydra_config: DictConfig) -> Composed:
     if not isinstance(sweeper, DictConfig):
         raise UserError(f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME")
     _one_option_each(choices, config, hydra_config)
-    grid, space = (sweeper.get(name) for name in ("grid", "space"))
+    grid, space, params = (sweeper.get(name) for name in ("grid", "space", "params"))
     blocks = OmegaConf.to_container(grid) if grid is not None else ()
     edition: Sequence[Cell] = ()
     if (named := chosen(hydra_config)) is not None:
         if grid is None:
             searcher = hydra_config.hydra.runtime.choices["hydra/sweeper"]
             raise UserError(f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out")
-        edition = named.cells(blocks, sweeper.params or {}, set(config), loaded_groups())
+        edition = named.cells(blocks, params or {}, set(config), loaded_groups())
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
         config.editions = None
     searched = OmegaConf.to_container(space) if space is not None else {}
-    return Composed(config, choices, blocks, searched, _folders(hydra_config), edition)
+    return Composed(config, choices, blocks, searched, _folders(hydra_config), edition, dict(params or {}))
 
 
 def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from mixexp.build import schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.plan.options import editions
-from mixexp.plan.overrides import Groups, parse, refuse, values
+from mixexp.plan.overrides import Groups, axes_of
 from mixexp.spec.claims import edition_problems
-from mixexp.spec.grid import Cell, as_override, combined
+from mixexp.spec.grid import Cell, combined
 from mixexp.text import listed
 
 
@@ -30,11 +30,7 @@ class Edition(BaseModel):
 
     def cells(self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups) -> list[Cell]:
         """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that every run has."""
-        words = [f"{key}={as_override(value)}" for key, value in {**params, **self.params}.items()]
-        overrides = parse(words, groups)
-        refuse(overrides, groups)
-        axes = {override.get_key_element(): values(override, groups) for override in overrides}
-        return combined(blocks if self.grid is None else self.grid, axes, root)
+        return combined(blocks if self.grid is None else self.grid, axes_of({**params, **self.params}, groups), root)
 
 
 def chosen(hydra_config: DictConfig) -> Edition | None:

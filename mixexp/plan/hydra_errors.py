@@ -15,6 +15,7 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Mi
 
 from mixexp.errors import closest
 from mixexp.plan.options import options
+from mixexp.plan.shapes import misshapen
 from mixexp.plan.unknown import NoSuchSetting, no_such_setting, partly_there
 from mixexp.settings import CONF
 from mixexp.text import command
@@ -123,6 +124,8 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
         return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
     if refused := _missing_option(text, groups, [folder for folder in folders if folder != CONF]) or _defaults_list(text, groups):
         return refused
+    if wrong := _misshapen(text, groups, folders):
+        return wrong
     text = re.sub(r"In '([^']+)': \w+ raised while composing config:\s*", r"\1.yaml: ", text)
     lines = [" ".join(line.split()) for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
     if lines and (merging := re.fullmatch(r"Error merging override (.*)", lines[0])):
@@ -135,6 +138,15 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
         of_hydra = [word for word in words if word.lstrip("+~").startswith("hydra")]
         return f"{' '.join(of_hydra or words) or 'config.yaml'}: Hydra cannot take this ({'; '.join(useful)})"
     return "; ".join(useful)
+
+
+def _misshapen(text: str, groups: Mapping[str, Collection[str]], folders: Sequence[Path]) -> str:
+    """The message about lists and mappings of an experiment's file that stand for one another; empty for other errors."""
+    place = re.match(r"In '(experiment/[^']+)': ", text)
+    if place is None or "Cannot merge DictConfig with ListConfig" not in text:
+        return ""
+    files = [file for folder in folders if (file := folder / f"{place[1]}.yaml").is_file()]
+    return "\n".join(f"{place[1]}.yaml: {line}" for file in files[:1] for line in misshapen(file, groups))
 
 
 def _no_text(folders: Sequence[Path]) -> str:

@@ -10,11 +10,14 @@ from typing import Any
 from mixexp.build import telling
 from mixexp.class_names import stable
 from mixexp.plan.loops import loop_of
-from mixexp.settings import ADDED, NOT_SCIENTIFIC, OPTIONAL, flatten
+from mixexp.settings import ADDED, NOT_SCIENTIFIC, OPTIONAL, REPEATS, flatten
 from mixexp.training.spec import RunConfig
 
 ALIAS = "alpha"
 """The root setting that acts only through the places which refer to it, and is counted there."""
+
+UNCOUNTED = (*REPEATS, "threads")
+"""Settings in which no run departs from its experiment."""
 
 _AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 
@@ -65,7 +68,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes the last bits of
     sums alone. Where steps rules, epochs says nothing.
     """
-    silent = {"seed", "data_seed", "threads", *(["epochs"] if config["steps"] is not None else [])}
+    silent = {*UNCOUNTED, *(["epochs"] if config["steps"] is not None else [])}
     departures: dict[str, list[Any]] = {}
     for group, option in config["choices"].items():
         if group not in NOT_SCIENTIFIC and option != reference["choices"].get(group):

@@ -100,6 +100,13 @@ def values(override: Override, groups: Groups) -> list[str]:
     return texts
 
 
+def axes_of(params: Mapping[str, Any], groups: Groups) -> dict[str, list[str]]:
+    """The axes of a sweep's `params`: key → its values as they are typed; raises UserError for what cannot be one."""
+    overrides = parse([f"{key}={as_override(value)}" for key, value in params.items()], groups)
+    refuse(overrides, groups)
+    return {override.get_key_element(): values(override, groups) for override in overrides}
+
+
 def _matching(override: Override, groups: Groups) -> list[str]:
     """The options that a glob matches."""
     group, word = override.key_or_group, override.input_line

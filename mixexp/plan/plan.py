@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.coerce import set_texts, settled
 from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import ALIAS, canonical, differences, run_id
+from mixexp.plan.identity import ALIAS, UNCOUNTED, canonical, differences, run_id
 from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
-from mixexp.plan.overrides import loaded_groups
+from mixexp.plan.overrides import axes_of, loaded_groups
 from mixexp.plan.space import space_of
 from mixexp.settings import flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_problem
-from mixexp.spec.grid import as_override, block_cells, value_of
+from mixexp.spec.grid import as_override, combined, override_of, value_of
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
@@ -289,8 +290,12 @@ class _References:
         compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
         self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
 
+        axes = {key: texts for key, texts in axes_of(cell.params, loaded_groups()).items() if key not in UNCOUNTED}
+        inner = {key: texts for key, texts in axes.items() if any(isinstance(block, Mapping) and key.lstrip("+") in block for block in cell.grid)}
+        self._axes = {key: texts for key, texts in axes.items() if key not in inner}
+
         def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
-            cells = cell.edition if edition else block_cells(cell.grid)
+            cells = cell.edition if edition else combined(cell.grid, inner, set(cell.config))
             return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
 
         self._grid = functools.cache(grid)
@@ -301,11 +306,13 @@ class _References:
         experiment = self._cell.choices.get("experiment")
         if experiment is None:
             return []
-        cells = [*self._grid(False), *(self._grid(True) if self._cell.edition else ())]
+        counts = {key: key in self._cell.choices or under(key.lstrip("+"), MEASURING) for key in self._axes}
+        axes = [[(key, text) for text in texts[: None if counts[key] else 1]] for key, texts in self._axes.items()]
+        own = [[*common, *_texts(cell)] for cell in self._grid(False) for common in itertools.product(*axes)]
         chosen: dict[tuple[str, ...], list[str]] = {}
-        for cell in cells:
-            words = [f"{key}={text}" for key, (text, _) in cell.items()]
-            choice = (word for word, key in zip(words, cell, strict=True) if key in self._cell.choices or under(key, MEASURING))
+        for cell in [*own, *(map(_texts, self._grid(True)) if self._cell.edition else ())]:
+            words = [override_of(key, text) for key, text in cell]
+            choice = (word for word, (key, _) in zip(words, cell, strict=True) if key in self._cell.choices or under(key, MEASURING))
             chosen.setdefault(tuple(choice), words)
         return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
 
@@ -320,7 +327,8 @@ class _References:
         grid = self._grid(edition)
         has = {key: lookup(config, key) for values in grid for key in values}
         nearest = max(grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items()))
-        words = [f"experiment={experiment}", *(f"{key}={text}" for key, (text, _) in nearest.items())]
+        texts = [*(() if edition else self._near(config)), *_texts(nearest)]
+        words = [f"experiment={experiment}", *(override_of(key, text) for key, text in texts)]
         drawn = {key: lookup(config, key) for key in cell.space}
         words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
         departures = differences(config, self._reference(*words))
@@ -331,3 +339,14 @@ class _References:
                 beside = differences(config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))))
                 departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
         return departures
+
+    def _near(self, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """A run's value of every axis beside the grid, the axis's first where it is none of the axis's."""
+        for key, texts in self._axes.items():
+            has = lookup(config, key.lstrip("+"))
+            yield key, next((text for text in texts if has in (text, value_of(text))), texts[0])
+
+
+def _texts(cell: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str]]:
+    """A cell's keys and the texts of their values."""
+    return [(key, text) for key, (text, _) in cell.items()]

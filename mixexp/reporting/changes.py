@@ -171,7 +171,7 @@ def typed(table: Any, words: Iterable[str]) -> Changes:
 
 def given(table: Mapping[str, Any]) -> Changes:
     """The changes of a mapping with the keys of a table; raises UserError with all that is wrong with it."""
-    problems = [*table_problems(table, axes=False).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
+    problems = [*table_problems(table).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
     if problems:
         raise UserError("\n".join(problems))
     return Changes(table, said={key: f"table.{key}" for key in table})
@@ -184,7 +184,7 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
-    problems = [f"{file}: {problem}" for problem in table_problems(table, axes=False).values()]
+    problems = [f"{file}: {problem}" for problem in table_problems(table).values()]
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
     own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
@@ -192,7 +192,7 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     said |= {key: f"--{key} {words[key]}" for key in own}
     problems += _empty(words)
     own = {key: value for key, value in own.items() if words[key].strip()}
-    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own, axes=False).values()]
+    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
         for text in words.get(flag, ()):

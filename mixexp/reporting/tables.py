@@ -341,7 +341,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
         return {**DEFAULTS, **described_by_differences(runs, {}), "title": title}, []
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
-    problems = table_problems(newest.table, axes=False)
+    problems = table_problems(newest.table)
     remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")

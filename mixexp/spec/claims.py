@@ -137,7 +137,7 @@ def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None,
         if cited not in REFERENCES:
             yield f"{place}.source: {cited!r} is no citation key.{closest(cited, REFERENCES)} There are {listed(REFERENCES, cited)}."
     like = {key: claim[key] for key in LIKE_THE_TABLE if key in claim}
-    yield from (f"{place}: {problem.replace('table.', '', 1)}" for problem in table_problems(like, axes=False).values())
+    yield from (f"{place}: {problem.replace('table.', '', 1)}" for problem in table_problems(like).values())
     if editions is not None and ("test" in claim) == ("cannot" in claim):
         yield f"{place} needs either test or cannot, the reason why no run here can decide it{', and has both' if 'test' in claim else ''}."
     elif "test" not in claim and "cannot" not in claim:

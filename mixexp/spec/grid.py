@@ -31,6 +31,11 @@ def as_override(value: Any) -> str:
     return str(value)
 
 
+def override_of(key: str, text: str) -> str:
+    """The override of a cell's key."""
+    return key if key.startswith("~") else f"{key}={text}"
+
+
 def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """The cells of a grid, block after block, the last axis fastest; a list is an axis, any other value is fixed.
 
@@ -72,7 +77,7 @@ def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]
     in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError when no cell is left.
     """
     mappings = combined(blocks, axes, root)
-    return [[key if key.startswith("~") else f"{key}={value}" for key, value in cell.items()] for cell in mappings]
+    return [[override_of(key, value) for key, value in cell.items()] for cell in mappings]
 
 
 def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[Cell]:

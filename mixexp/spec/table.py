@@ -117,17 +117,14 @@ def better(spec: Mapping[str, Any], metric: str) -> str:
     return "lower" if metric.endswith(("loss", "error")) else "higher"
 
 
-def table_problems(spec: Mapping[str, Any], axes: bool = True) -> dict[str, str]:
-    """The errors of a ``table:`` block, a sentence for each key with one.
-
-    axes: whether it has to have rows and columns, as all but the part of it that a claim or a reader gives do.
-    """
+def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The errors of a ``table:`` block, a sentence for each key with one; rows and columns that it lacks come from the runs."""
     problems = {str(key): f"table {unknown(key, KEYS)}" for key in spec if key not in KEYS}
     for name, key in KEYS.items():
         if name in spec and (problem := key.values.problem(spec[name])):
             problems[name] = f"table.{name} is {spec[name]!r}{problem}"
     for axis in AXES:
-        if (axes or spec.get(axis)) and axis not in problems and (problem := _axis_problem(axis, spec.get(axis) or {})):
+        if spec.get(axis) and axis not in problems and (problem := _axis_problem(axis, spec[axis])):
             problems[axis] = problem
     if all(isinstance(spec.get(axis), Mapping) and "measures" in spec[axis] for axis in AXES):
         problems["columns"] = "table.rows and table.columns both have measures; one of them can."
