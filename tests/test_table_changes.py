@@ -423,7 +423,7 @@ def test_a_key_of_a_measure_changes_its_numbers(key, tmp_path, made):
 
 
 def test_every_key_is_among_these():
-    assert set(SHOWN) == {*KEYS, *(f"rows.{key}" for key in AXIS)} and set(MEASURED) == set(MEASURE)
+    assert set(SHOWN) == {*KEYS, *(f"rows.{key}" for key in AXIS)} and {*MEASURED, "compared"} == set(MEASURE)  # which test_findings.py tests
     assert set(COMMON) == {"file", "kind"}, "which the figures above have"
 
 
