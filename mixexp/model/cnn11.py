@@ -11,7 +11,7 @@ from mixexp.model.blocks import conv_bn_relu, he_normal, require_size
 
 
 class CNN11(Body):
-    """2×64, 2×128 and 4×256 3×3 convolutions, no bias, each with BatchNorm and ReLU; 2×2 max-pool after each group; 1024, 1024 dense, ReLU, dropout.
+    """2×64, 2×128, 4×256 3×3 convs, no bias, BatchNorm and ReLU after each; 2×2 max-pool per group; 1024, 1024 dense, ReLU, dropout.
 
     With the head these are between-class learning's eleven layers. The stages are those
     of the paper's where-to-mix table: input [B, in_channels, H, W]; pool1 [B, 64, H/2, W/2], pool2 [B, 128, H/4, W/4], pool3

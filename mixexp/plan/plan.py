@@ -277,7 +277,8 @@ def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
     for run in runs:
         for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
             mixes.setdefault(key, []).append(mix)
-    return [f"note: {key} has no effect in the cells with mix={','.join(dict.fromkeys(names))}: no use is made of it there" for key, names in mixes.items()]
+    cells = {key: f"the cells with mix={','.join(dict.fromkeys(names))}" for key, names in mixes.items()}
+    return [f"note: {key} has no effect in {where}: no use is made of it there" for key, where in cells.items()]
 
 
 def _idle(run: RunSpec) -> list[str]:
