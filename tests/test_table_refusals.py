@@ -155,6 +155,11 @@ def test_a_claim_of_what_no_run_will_have_is_refused(words, said):
     assert said in reason
 
 
+@pytest.mark.parametrize("table", ["{title: t}", "{rows: {key: mix}}", "{columns: {key: mix}, metric: error}", "{rows: {}, columns: {key: mix}}"])
+def test_a_table_without_rows_or_columns_is_let_be(table):
+    assert refusals((f"++table={table}",)) == []
+
+
 def test_a_claim_of_what_some_run_will_have_is_let_be():
     assert refusals(("probe=by_class", MEASURED), (MEASURED,)) == []
     assert refusals((claims("metric: val_accuracy"), "validation=0.2")) == refusals((MEASURED, "keep_checkpoint=true")) == []

@@ -10,9 +10,9 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average, requir
 
 
 class CNN10(Body):
-    """Ten layers with the head: 3×64, pool, 3×128, pool, 3×256 convolutions, global average pool.
+    """3×3 convs: three of 64, 2×2 pool, three of 128, 2×2 pool, three of 256, no bias, each with BatchNorm and ReLU; global average pool.
 
-    Each convolution is 3×3 without bias, then BatchNorm and ReLU. Input [B, in_channels, H, W]; stages layer1
+    Input [B, in_channels, H, W]; stages layer1
     [B, 64, H/2, W/2] and layer2 [B, 128, H/4, W/4], both after their pool, sizes rounded down, layer3 [B, 256, H/4, W/4];
     features [B, 256]. Raises ValueError below 4×4 pixels.
 

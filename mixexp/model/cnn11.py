@@ -11,9 +11,9 @@ from mixexp.model.blocks import conv_bn_relu, he_normal, require_size
 
 
 class CNN11(Body):
-    """Between-class learning's eleven layers: 2×64, 2×128, 4×256 convolutions, each group max-pooled, then 1024, 1024 dense.
+    """2×64, 2×128, 4×256 3×3 convs, no bias, BatchNorm and ReLU after each; 2×2 max-pool per group; 1024, 1024 dense, ReLU, dropout.
 
-    Each convolution is 3×3 without bias, then BatchNorm and ReLU; each dense layer has ReLU and dropout. The stages are those
+    With the head these are between-class learning's eleven layers. The stages are those
     of the paper's where-to-mix table: input [B, in_channels, H, W]; pool1 [B, 64, H/2, W/2], pool2 [B, 128, H/4, W/4], pool3
     [B, 256, H/8, W/8], sizes rounded down; fc4 and fc5 [B, 1024], after their dropout; features [B, 1024].
     Raises ValueError below 8×8 pixels.

@@ -11,9 +11,9 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average, requir
 
 
 class MnistCNN(Body):
-    """The affinity article's MNIST network: conv 32, pool, conv 64, pool, conv 128, global average pool, BatchNorm.
+    """3×3 conv 32, pool, conv 64, pool, conv 128, no bias, each with BatchNorm and ReLU; 2×2 average pools, global average pool, BatchNorm.
 
-    Each convolution is 3×3 without bias, then BatchNorm and ReLU; pools are averages. Input [B, in_channels, H, W]; stages
+    It is the affinity article's MNIST network. Input [B, in_channels, H, W]; stages
     layer1 [B, 32, H/2, W/2] and layer2 [B, 64, H/4, W/4], both after their pool, sizes rounded down, layer3
     [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
 

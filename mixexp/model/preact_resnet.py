@@ -15,9 +15,11 @@ from mixexp.model.blocks import PreActBlock, conv3x3, global_average
 class PreActResNet18(Body):
     """Pre-activation ResNet-18 for small images: 3×3 stem, four layers of two blocks, global average pool.
 
-    Input [B, in_channels, H, W]; stages stem and layer1 [B, 64, H, W], layer2 [B, 128, H/2, W/2], layer3 [B, 256, H/4, W/4],
-    layer4 [B, 512, H/8, W/8], odd sizes rounded up; features [B, 512]. There is no BatchNorm or ReLU after layer4. Weights
-    start from PyTorch's defaults, as in both sources.
+    A block is BN, ReLU, 3×3 conv, BN, ReLU, dropout, 3×3 conv, added to its shortcut; where the shape changes, in the first block
+    of layer2 to layer4, which has stride 2, the shortcut is a 1×1 conv of the input after BN and ReLU. No convolution has a bias.
+    Input [B, in_channels, H, W]; stages stem and layer1 [B, 64, H, W], layer2 [B, 128, H/2, W/2], layer3 [B, 256, H/4, W/4], layer4
+    [B, 512, H/8, W/8], odd sizes rounded up; features [B, 512]. There is no BatchNorm or ReLU after layer4. Weights start from
+    PyTorch's defaults, as in both sources.
 
     stem_batchnorm : BatchNorm and ReLU after the stem's convolution.
     identity_shortcut : whether a shortcut that keeps the shape takes the block's input (raw) or relu(bn(input)) (activated).

@@ -13,9 +13,10 @@ from mixexp.model.blocks import global_average
 class SoundCNN(Body):
     """Four convolutions along time on a raw waveform, each with BatchNorm, ReLU and a max-pool of 4; global average pool.
 
-    The first is 80 samples wide at stride 4, the others 3. The width axis is time, and rows, of which a waveform has one, are treated
-    alike. Input [B, in_channels, H, T]; stages layer1 [B, width, H, T/16], layer2 [B, width, H, T/64], layer3 [B, 2 width, H, T/256]
-    and layer4 [B, 4 width, H, T/1024], after their pools, which round up; features [B, 4 width]. Raises ValueError below 4 samples.
+    The first is 80 samples wide at stride 4, the others 3 at stride 1, none with a bias; their channels are width, width, 2 and 4
+    width. The width axis is time, and rows, of which a waveform has one, are treated alike. Input [B, in_channels, H, T]; stages
+    layer1 [B, width, H, T/16], layer2 [B, width, H, T/64], layer3 [B, 2 width, H, T/256] and layer4 [B, 4 width, H, T/1024], after
+    their pools, which round up; features [B, 4 width]. Raises ValueError below 4 samples.
 
     width : channels of the first convolution; 128 in the paper.
 

@@ -267,11 +267,24 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 
 def idle_words(run: RunSpec) -> list[str]:
-    """A note for each override of the user that changes nothing in a run; in a sweep such cells collapse."""
+    """A note for each override of the user that changes nothing in a run."""
+    return [f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it" for key in _idle(run)]
+
+
+def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
+    """A note for each key of a sweep that changes nothing with some of its mixes, whose cells collapse; of mix=none nobody expects more."""
+    mixes: dict[str, list[str]] = {}
+    for run in runs:
+        for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
+            mixes.setdefault(key, []).append(mix)
+    cells = {key: f"the cells with mix={','.join(dict.fromkeys(names))}" for key, names in mixes.items()}
+    return [f"note: {key} has no effect in {where}: no use is made of it there" for key, where in cells.items()]
+
+
+def _idle(run: RunSpec) -> list[str]:
     given = {word.partition("=")[0] for word in run.words}
     idle = {"alpha": run.config.alpha is None, "mix_layer": run.config.choices["mix_layer"] is None}
-    mix = run.config.choices["mix"]
-    return [f"note: {key} has no effect here, mix={mix} does not use it" for key in sorted(given) if idle.get(key)]
+    return [key for key in sorted(given) if idle.get(key)]
 
 
 def _words(refusal: Refusal, total: int) -> str:

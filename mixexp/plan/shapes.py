@@ -26,7 +26,8 @@ def misshapen(file: Path, groups: Groups) -> list[str]:
         settings = read_yaml(file)
     except (OSError, ValueError, UserError):
         return []
-    return [f"{key}: {as_override(value)} is a {'list' if isinstance(value, list) else 'mapping'}; {what}" for key, value, what in _wrong(settings, groups)]
+    found = [(f"{key}: {as_override(value)} is a", "list" if isinstance(value, list) else "mapping", what) for key, value, what in _wrong(settings, groups)]
+    return [f"{head} {shape}; {what}" for head, shape, what in found]
 
 
 def _wrong(settings: Any, groups: Groups) -> Iterator[tuple[str, Any, str]]:
@@ -35,7 +36,8 @@ def _wrong(settings: Any, groups: Groups) -> Iterator[tuple[str, Any, str]]:
     for key, value in settings.items() if isinstance(settings, Mapping) else ():
         if key in groups and isinstance(value, list):
             axis = f"hydra: {{sweeper: {{grid: [{{{key}: [{', '.join(map(as_override, value))}]}}]}}}}"
-            yield key, value, f"a run has one option of {key}. A sweep's axes belong in hydra.sweeper.grid, {axis}; an option is chosen in defaults: [override /{key}: NAME]"
+            what = f"a run has one option of {key}. A sweep's axes belong in hydra.sweeper.grid, {axis}"
+            yield key, value, f"{what}; an option is chosen in defaults: [override /{key}: NAME]"
         elif isinstance(value, Mapping) and isinstance(defaults.get(key), list):
             yield key, value, f"it needs a list, as in {key}: [...]"
         elif isinstance(value, list) and isinstance(defaults.get(key), Mapping):

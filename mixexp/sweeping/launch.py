@@ -20,7 +20,7 @@ from mixexp.errors import RunsFailed, UserError, show
 from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.loops import loop_of
-from mixexp.plan.plan import Plan, plan
+from mixexp.plan.plan import Plan, idle_axes, plan
 from mixexp.project import project
 from mixexp.settings import CONF
 from mixexp.sweeping.estimate import GUESS, DurationModel, evaluation_remark, guessed_seconds
@@ -93,7 +93,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
     sweep = plan(cells, words)
     if sweep.runs:
-        print("".join(f"{line}\n" for line in stale(sweep.runs)), end="")
+        print("".join(f"{line}\n" for line in [*idle_axes(sweep.runs), *stale(sweep.runs)]), end="")
         again = {folder.name for folder in to_remake(sweep.runs)}
         runs = [
             RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status

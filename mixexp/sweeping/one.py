@@ -23,7 +23,7 @@ from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
-from mixexp.plan.plan import idle_words, other_classes, plan
+from mixexp.plan.plan import idle_axes, idle_words, other_classes, plan
 from mixexp.sweeping.signals import stop_on_signals
 from mixexp.sweeping.stream import DeviceStream
 from mixexp.text import escaped, one_line
@@ -89,8 +89,8 @@ def planned_run(cell: Composed, words: Sequence[str]) -> RunSpec:
 
 
 def print_notes(runs: Sequence[RunSpec], alone: bool) -> None:
-    """Print what a user should know of runs before they start; alone: where there is one, also which overrides change nothing in it."""
-    notes = [*other_classes(runs), *(idle_words(runs[0]) if alone else []), *stale(runs)]
+    """Print what a user should know of runs before they start; alone: whether it is one run and no sweep."""
+    notes = [*other_classes(runs), *(idle_words(runs[0]) if alone else idle_axes(runs)), *stale(runs)]
     print("".join(f"{line}\n" for line in notes), end="")
 
 
