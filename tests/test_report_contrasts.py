@@ -109,7 +109,7 @@ def test_a_baseline_that_a_setting_does_not_apply_to_is_the_same_in_every_row(tm
         for alpha in (0.2, 1.0):
             leave(tmp_path / f"m{seed}{alpha}", (accuracy + alpha / 10 + seed / 100,), mix="mixup", alpha=alpha, seed=seed, table=table)
     found = contrasts(build_table(load_runs(tmp_path)))
-    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1.0", "label-mix", "none", 4)]
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1", "label-mix", "none", 4)]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_compared(tmp_path):
