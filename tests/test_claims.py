@@ -194,6 +194,17 @@ def test_runs_on_other_contents_of_the_data_are_not_compared(tmp_path):
     assert answered(mixed, {"above": 1, "of": NONE}).problem == "the runs with mix=none differ in the contents of the data set's files"
 
 
+@pytest.mark.parametrize(("cut_by", "state"), [("test__n", "no run"), ("imbalance__n", "decided")])
+def test_cells_on_other_parts_of_the_test_set_are_not_compared_but_those_of_another_imbalance_are(cut_by, state, tmp_path):
+    for mix, n, values in (("none", 20, BASE), ("mixup", 50, NUMBERS["mixup"])):
+        for seed, value in enumerate(values):
+            folder = leave(tmp_path / f"{mix}{seed}", value / 100, seed=seed, mix=mix, subset__n=500, **{cut_by: n})
+            record = json.loads((folder / "environment.json").read_text())
+            (folder / "environment.json").write_text(json.dumps({**record, "test_counts": [n, 100]}))
+    answer = answered(tmp_path, {"higher": {"mix": "mixup"}, "lower": {"mix": "none"}})
+    assert (answer.seeds == 0) == (state == "no run")
+
+
 def test_a_kept_copy_has_its_data_in_another_folder(tmp_path):
     cells(tmp_path / "outputs", {"none": BASE, "mixup": NUMBERS["mixup"]}, dataset__root="/home/me/data")
     cells(tmp_path / "published", {"none": BASE, "mixup": NUMBERS["mixup"]}, dataset__root="data")
