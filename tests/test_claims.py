@@ -606,7 +606,7 @@ def test_a_report_has_the_claims_of_its_runs(own):
     files = {path.name: path for path in write_report([place])}
     text = files["table.md"].read_text()
     assert "## Claims\n\n| claim |" in text and "| little.helps | It is so. (small_data_mixup, table) | full | supported |" in text
-    assert text.index("## Claims") > text.index("## The selection rules")
+    assert text.index("## Claims") > text.index("## Differences between runs")
     assert "helps,small_data_mixup," in files["claims.csv"].read_text()
     page = files["report.html"].read_text()
     assert '<a href="#claims-1">Claims</a>' in page and "little.helps" in page and "mixexp claims has those of the article" in page

@@ -198,7 +198,7 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
     with opened(report) as page:
         assert page.locator(".switch input:checked").get_attribute("value") == "last"
         assert "the table’s own" in page.locator(".switch label").first.inner_text()
-        for rule in ("best", "median_last_10", "last"):
+        for rule in ("best", "last"):
             page.locator(f".switch input[value={rule}]").check(force=True)
             assert rows(page, HEADLINE) == sheets.headline(table, rule).rows
             heading = page.locator("[data-grid=t1] h3:visible").inner_text()
@@ -222,7 +222,7 @@ def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report
         assert page.locator("[data-grid=t1] .findings:visible").inner_text() == findings(table)
         assert page.locator(f"{cells} b").all_inner_texts() == [sheets.split(sheet.rows[row][place])[0] for row, place in sorted(sheet.bold)]
         assert page.locator(f"{cells} .interval").all_inner_texts() == [words for _, words in sorted(sheet.intervals.items())]
-        assert len(sheet.bold) == 2 and len(sheet.intervals) == 5 and "Bold: the best of each row" in page.locator("#table-1").inner_text()
+        assert len(sheet.bold) == 1 and len(sheet.intervals) == 5 and "Bold: the best of each row" in page.locator("#table-1").inner_text()
         assert not page.locator("[data-grid=t1-rules] td b, .tests td b, #runs td b").count()
         page.locator("#metrics-1 summary").click()
         assert rows(page, "#metrics-1 table") == sheets.other_metrics(table).rows
@@ -417,7 +417,7 @@ def test_all_of_it_works_from_the_keyboard(opened, report):
             if seen[-1][1] == "rule-1":
                 break
         page.keyboard.press("ArrowRight")
-        assert page.locator(".switch input:checked").get_attribute("value") == "median_last_10"
+        assert page.locator(".switch input:checked").get_attribute("value") == "best"
         page.locator("[data-grid=t1] th[data-column='1']:visible button").focus()
         page.keyboard.press("Enter")
         assert page.locator("[data-grid=t1] th[data-column='1']:visible").get_attribute("aria-sort") == "ascending"
