@@ -26,8 +26,11 @@ def misshapen(file: Path, groups: Groups) -> list[str]:
         settings = read_yaml(file)
     except (OSError, ValueError, UserError):
         return []
-    found = [(f"{key}: {as_override(value)} is a", "list" if isinstance(value, list) else "mapping", what) for key, value, what in _wrong(settings, groups)]
-    return [f"{head} {shape}; {what}" for head, shape, what in found]
+    return [f"{key}: {as_override(value)} is a {_shape(value)}; {what}" for key, value, what in _wrong(settings, groups)]
+
+
+def _shape(value: Any) -> str:
+    return "list" if isinstance(value, list) else "mapping"
 
 
 def _wrong(settings: Any, groups: Groups) -> Iterator[tuple[str, Any, str]]:
