@@ -79,12 +79,20 @@ def test_a_wrong_value_of_any_setting_is_one_plain_line(group: str, name: str) -
 @pytest.mark.parametrize("key", [key for key in Settings.model_fields if key != "device"])  # of which device.py speaks
 def test_a_wrong_value_of_any_setting_of_the_run_is_one_plain_line(key: str) -> None:
     lines = [schema_errors(Settings, {key: value}, "") for value in WRONG]
+    inner = rf"{key}\.\w+: no such setting"  # in a mapping, where the setting is one
     for value, found in zip(WRONG, lines, strict=True):
-        own = [line for line in found if not re.match(r"\w+: needs a value, ", line)]
+        own = [line for line in found if not re.match(rf"[\w.]+: needs a value, |{inner}", line)]
         assert len(own) <= 1
         for line in own:
             assert_plain(line, key, value)
     assert any(len(found) == len(Settings.model_fields) for found in lines), "some of these values are wrong for any type"
+
+
+@pytest.mark.parametrize("value", [value for value in WRONG if value is not None], ids=repr)
+def test_a_wrong_number_of_test_examples_is_one_plain_line(value: Any) -> None:
+    lines = [line for line in schema_errors(Settings, {"test": {"n": value}}, "") if line.startswith("test")]
+    assert len(lines) == 1
+    assert_plain(lines[0], "test.n", value)
 
 
 def test_all_settings_that_are_wrong_are_said_at_once_each_in_a_line() -> None:
