@@ -1,10 +1,12 @@
-"""How fast mixexp is beside a plain DataLoader + PIL + mixup loop and beside the hardware, and what its command and its sweeps cost.
+"""How fast mixexp is beside a plain DataLoader + PIL + mixup loop and beside the hardware, and what its command and its
+sweeps cost.
 
-Everything is measured side by side, in alternating rounds: on a shared machine the absolute figures move, the ratios hold. The peer is
-the usual loop (as in facebookresearch/mixup-cifar10's train.py: 8 loader workers, PIL transforms, mixup in the step, the loss and the
-number of correct predictions fetched every step), written here for today's torch, also with fewer workers. "mixexp" is the loop that
-runs train with, in each of its speed modes, on the same network, images, batch size and optimizer; the peer computes in float32.
-Where others use the cores, loops of several threads collapse to a fraction, ours and the peer's: believe a row of narrow range.
+Everything is measured side by side, in alternating rounds: on a shared machine the absolute figures move, the ratios
+hold. The peer is the usual loop (as in facebookresearch/mixup-cifar10's train.py: 8 loader workers, PIL transforms,
+mixup in the step, the loss and the number of correct predictions fetched every step), written here for today's torch,
+also with fewer workers. "mixexp" is the loop that runs train with, in each of its speed modes, on the same network,
+images, batch size and optimizer; the peer computes in float32. Where others use the cores, loops of several threads
+collapse to a fraction, ours and the peer's: believe a row of narrow range.
 
     python benchmarks/benchmark.py                                   20 minutes on two idle cores
     python benchmarks/benchmark.py --parts training --models cnn10,preact_resnet18 --seconds 3 --rounds 2 --threads 2
@@ -77,16 +79,26 @@ BIGGER = ("mnist_cnn", "cnn10", "cnn11", "preact_resnet18", "resnet18")
 WORKERS = (0, 2, 8)
 PEER = "peer, 8 workers"
 """The peer as its authors have it."""
-WARM_UP_STEPS = 20  # of every round: more than the batches that loader workers have prefetched while others were measured
+WARM_UP_STEPS = (
+    20  # of every round: more than the batches that loader workers have prefetched while others were measured
+)
 AT_ONCE = (1, 2, 4, 8)
 THROUGHPUT_STEPS = {"cpu": 160, "cuda": 4000}
 TINY_SWEEP = ("dataset=digits", "steps=2", "device=cpu", "name=tiny")
-THOUSAND_CELLS = ("mix=none,mixup,bc,data_mix", "loss=cross_entropy,focal", "optimizer.lr=0.2,0.1,0.05,0.02,0.01", "seed=range(25)")
+THOUSAND_CELLS = (
+    "mix=none,mixup,bc,data_mix",
+    "loss=cross_entropy,focal",
+    "optimizer.lr=0.2,0.1,0.05,0.02,0.01",
+    "seed=range(25)",
+)
 FEW_RUNS, MANY_RUNS = 2, 12
 SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
 AGGREGATED = ((100, 100), (10_000, 100))
 # getrusage would count the memory of this process, of which the other one begins as a copy
-REPORTING = "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+REPORTING = (
+    "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if"
+    " x.startswith('VmHWM')))"
+)
 STATUS = Path("/proc/self/status")
 """Where Linux alone says how much memory a process has used."""
 PRECISIONS = ("float32", "bfloat16")
@@ -131,7 +143,11 @@ def dataset_node() -> tuple[str, dict[str, Any]]:
 
 def configuration(overrides: Sequence[str], node: Mapping[str, Any], device: str = "cpu") -> dict[str, Any]:
     """The resolved configuration of a run that both loops train."""
-    return {**compose([*SETTING, f"device={device}", "precision=float32", *overrides]), "dataset": dict(node), "trusted_modules": [__name__]}
+    return {
+        **compose([*SETTING, f"device={device}", "precision=float32", *overrides]),
+        "dataset": dict(node),
+        "trusted_modules": [__name__],
+    }
 
 
 # -- the peer
@@ -163,9 +179,16 @@ def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
     """The peer's loader; its workers persist from epoch to epoch, which favours it."""
     images = PilImages(*data.load(config["dataset"], tuple(config["trusted_modules"])))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores, as the peer has it
+        warnings.filterwarnings(
+            "ignore", message="This DataLoader will create"
+        )  # more workers than cores, as the peer has it
         return DataLoader(
-            images, config["batch_size"], shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+            images,
+            config["batch_size"],
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
         )
 
 
@@ -228,14 +251,20 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
         batches.turn_to(step)
         now = batches.rows(step)
         draws = batches.table.map(lambda values, now=now: values[now])
-        images = augment(part.gather(draws.chosen), draws.augment, normalize).contiguous(memory_format=torch.channels_last)
+        images = augment(part.gather(draws.chosen), draws.augment, normalize).contiguous(
+            memory_format=torch.channels_last
+        )
         yield len(images)
 
 
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
     """mixexp's own loop; yields the images of every step, or of several taken in one call."""
     make_deterministic(torch.device(config["device"]))
-    stream, steps, before = DeviceStream(torch.device(config["device"])), train(RunConfig.of(config), RunFolder(folder, lambda _: None), {}), 0
+    stream, steps, before = (
+        DeviceStream(torch.device(config["device"])),
+        train(RunConfig.of(config), RunFolder(folder, lambda _: None), {}),
+        0,
+    )
     try:
         while True:
             done = stream.advance(steps).step
@@ -247,7 +276,11 @@ def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
 
 def modes(device: str) -> list[str]:
     """The speed modes there are on a device."""
-    return ["eager", *(["compiled"] if device == "cuda" or shutil.which(os.environ.get("CXX", "g++")) else []), *(["graph"] * (device == "cuda"))]
+    return [
+        "eager",
+        *(["compiled"] if device == "cuda" or shutil.which(os.environ.get("CXX", "g++")) else []),
+        *(["graph"] * (device == "cuda")),
+    ]
 
 
 # -- measuring
@@ -280,7 +313,8 @@ def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
 
 
 def ceilings(device: str, threads: int) -> dict[str, float]:
-    """What the device does at best: products of large matrices in FLOP/s, by precision, and a copy in bytes/s, read and written."""
+    """What the device does at best: products of large matrices in FLOP/s, by precision, and a copy in bytes/s, read and
+    written."""
     torch.set_num_threads(threads)
     side, found = (8192 if device == "cuda" else 1024), {}
     for name in ("float32", "bfloat16"):
@@ -318,9 +352,14 @@ def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any
 
 
 def compare(
-    what: str, ours: Mapping[str, Iterator[int]], peer: Callable[[int], Iterator[int]], threads: int, arguments: argparse.Namespace
+    what: str,
+    ours: Mapping[str, Iterator[int]],
+    peer: Callable[[int], Iterator[int]],
+    threads: int,
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """One comparison: the rates of our loops and of the peer with each number of workers, taken in turns, and the ratios."""
+    """One comparison: the rates of our loops and of the peer with each number of workers, taken in turns, and the
+    ratios."""
     torch.set_num_threads(threads)
     loops = {**ours, **{f"peer, {workers} workers": peer(workers) for workers in WORKERS}}
     measure = {name: lambda steps=steps: rate(steps, arguments.seconds) for name, steps in loops.items()}
@@ -333,11 +372,15 @@ def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (a): batches without a network."""
     config = configuration([], arguments.node, arguments.device)
     peer = functools.partial(peer_input, config)
-    return [compare("input path alone", {"mixexp": mixexp_input(config)}, peer, threads, arguments) for threads in arguments.threads]
+    return [
+        compare("input path alone", {"mixexp": mixexp_input(config)}, peer, threads, arguments)
+        for threads in arguments.threads
+    ]
 
 
 def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come to."""
+    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come
+    to."""
     found = []
     models = {name: [f"model={name}"] for name in arguments.models} or MODELS
     for (label, overrides), threads in itertools.product(models.items(), arguments.threads):
@@ -346,7 +389,9 @@ def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             loops = {}
             for precision, mode in itertools.product(PRECISIONS, modes(arguments.device)):
-                own = configuration([*overrides, f"speed={mode}", f"precision={precision}"], arguments.node, arguments.device)
+                own = configuration(
+                    [*overrides, f"speed={mode}", f"precision={precision}"], arguments.node, arguments.device
+                )
                 loops[f"mixexp {mode}, {precision}"] = mixexp_training(own, Path(folder, f"{mode} {precision}"))
             for ours in loops.values():  # compiled, and captured, before anything is measured
                 for _ in islice(ours, 3):
@@ -355,7 +400,11 @@ def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             row["flops_per_image"] = operations(config)
             row["ceilings"] = ceilings(arguments.device, threads)
             row["of_matmul_rate"] = {
-                name: images["median"] * row["flops_per_image"] / row["ceilings"]["bfloat16" if "bfloat16" in name else "float32"]
+                name: (
+                    images["median"]
+                    * row["flops_per_image"]
+                    / row["ceilings"]["bfloat16" if "bfloat16" in name else "float32"]
+                )
                 for name, images in row["images_per_second"].items()
             }
             if arguments.device == "cuda":
@@ -382,30 +431,58 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         torch.set_num_threads(threads)
         node = compose([f"optimizer={kind}"])["optimizer"]
         made = {}
-        for name, make in (("mixexp", lambda p, node=node: build(node, parameters=p, params=p)), ("foreach", FOREACH[kind])):
+        for name, make in (
+            ("mixexp", lambda p, node=node: build(node, parameters=p, params=p)),
+            ("foreach", FOREACH[kind]),
+        ):
             body = build(compose([f"model={model}"])["model"], in_channels=3, image_size=(32, 32)).to(arguments.device)
             for parameter in body.parameters():
                 parameter.grad = torch.ones_like(parameter)
             made[name] = make(list(body.parameters()))
         times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
         ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
-        found.append({"what": f"{model}, {kind}", "threads": threads, "seconds": {n: spread(v) for n, v in times.items()}, "ratio": ratio})
+        found.append(
+            {
+                "what": f"{model}, {kind}",
+                "threads": threads,
+                "seconds": {n: spread(v) for n, v in times.items()},
+                "ratio": ratio,
+            }
+        )
     return found
 
 
 def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last evaluation."""
+    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last
+    evaluation."""
     found = []
     dataset = "cifar10" if arguments.data == "CIFAR-10" else "digits"
     images = min(50_000, 32 * arguments.steps)  # four epochs at least, and so evaluations
-    shared = [f"dataset={dataset}", "subset=head", f"subset.n={images}", "augment=standard", "mix=mixup", "drop_last=true", "evaluations=3"]
-    shared += [f"device={arguments.device}", f"speed={modes(arguments.device)[-1]}", f"steps={arguments.steps}", "name=throughput"]
+    shared = [
+        f"dataset={dataset}",
+        "subset=head",
+        f"subset.n={images}",
+        "augment=standard",
+        "mix=mixup",
+        "drop_last=true",
+        "evaluations=3",
+    ]
+    shared += [
+        f"device={arguments.device}",
+        f"speed={modes(arguments.device)[-1]}",
+        f"steps={arguments.steps}",
+        "name=throughput",
+    ]
     models = {name: f"model={name}" for name in arguments.models} or {"small_cnn, width 16": "model=small_cnn"}
     for (label, model), at_once in itertools.product(models.items(), AT_ONCE):
         with tempfile.TemporaryDirectory() as folder, memory_used(arguments.device) as samples:
-            mixexp_seconds("-m", model, *shared, f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}")
+            mixexp_seconds(
+                "-m", model, *shared, f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}"
+            )
             runs = [pd.read_csv(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
-        spans = [rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs]  # evaluations included
+        spans = [
+            rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs
+        ]  # evaluations included
         rates = [128 * span["step"] / span["seconds"] for span in spans]
         assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
         found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)})
@@ -414,7 +491,8 @@ def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def memory_used(device: str) -> Iterator[list[int]]:
-    """Samples, twice a second, of the memory that commands begun inside use, all their processes together: a GPU's, or the machine's."""
+    """Samples, twice a second, of the memory that commands begun inside use, all their processes together: a GPU's, or
+    the machine's."""
 
     def used() -> int:
         if device == "cuda":
@@ -439,21 +517,29 @@ def memory_used(device: str) -> Iterator[list[int]]:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page; memory."""
+    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page;
+    memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
-        files = {path.name: path.read_text() for path in model.parent.iterdir() if path.suffix in (".json", ".yaml", ".csv")}
+        files = {
+            path.name: path.read_text() for path in model.parent.iterdir() if path.suffix in (".json", ".yaml", ".csv")
+        }
         header, *_, row = files["metrics.csv"].splitlines()
         cells = dict(zip(header.split(","), row.split(","), strict=True))
-        lines = [",".join({**cells, "step": str(k), "epoch": str(k), "accuracy": f"{k / rows:.6f}"}.values()) for k in range(1, rows + 1)]
+        lines = [
+            ",".join({**cells, "step": str(k), "epoch": str(k), "accuracy": f"{k / rows:.6f}"}.values())
+            for k in range(1, rows + 1)
+        ]
         files["metrics.csv"] = "\n".join([header, *lines]) + "\n"
         files["result.json"] = json.dumps(json.loads(files["result.json"]) | {"evaluations": rows})
         for seed in range(runs):
             folder = Path(temporary, "many", f"{seed:012x}")
             folder.mkdir(parents=True)
             for name, text in files.items():
-                folder.joinpath(name).write_text(re.sub("^seed: 0$", f"seed: {seed}", text, flags=re.MULTILINE) if name == "config.yaml" else text)
+                folder.joinpath(name).write_text(
+                    re.sub("^seed: 0$", f"seed: {seed}", text, flags=re.MULTILINE) if name == "config.yaml" else text
+                )
         command = [sys.executable, "-c", REPORTING, "report", str(Path(temporary, "many"))]
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as report:
@@ -482,7 +568,8 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 def start_up(rounds: int) -> dict[str, Any]:
     """Part (e): what commands and a sweep's runs cost beside training.
 
-    The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool cancels.
+    The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool
+    cancels.
     """
     with tempfile.TemporaryDirectory() as temporary:
         few, many = Path(temporary, "few"), Path(temporary, "many")
@@ -509,7 +596,8 @@ def start_up(rounds: int) -> dict[str, Any]:
 
 
 def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
-    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared by the runs.
+    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared
+    by the runs.
 
     A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
     """
@@ -519,12 +607,19 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 walls.append(tiny_sweep(Path(folder, "sweep"), runs, f"runs_per_device={slots}"))
-                own = [json.loads(path.read_text())["seconds"] for path in Path(folder).glob("sweep/tiny/*/result.json")]
+                own = [
+                    json.loads(path.read_text())["seconds"] for path in Path(folder).glob("sweep/tiny/*/result.json")
+                ]
             assert len(own) == runs, f"{len(own)} of {runs} runs finished"
             trained.append(statistics.mean(own))
             costs.append(slots * walls[-1] / runs - trained[-1])
         per_hour = [3600 * runs / wall for wall in walls]
-        figures = {"wall_seconds": walls, "runs_per_hour": per_hour, "overhead_seconds": costs, "training_seconds": trained}
+        figures = {
+            "wall_seconds": walls,
+            "runs_per_hour": per_hour,
+            "overhead_seconds": costs,
+            "training_seconds": trained,
+        }
         found.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
     return found
 
@@ -538,7 +633,11 @@ def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
     if device == "cpu" and "compiled" not in modes(device):
         found["compiled"] = "no C++ compiler (g++, or what CXX names)"
     if not STATUS.exists():
-        found |= {part: "only Linux's /proc says how much memory it uses" for part in ("throughput", "aggregate") if part in parts}
+        found |= {
+            part: "only Linux's /proc says how much memory it uses"
+            for part in ("throughput", "aggregate")
+            if part in parts
+        }
     return found
 
 
@@ -573,7 +672,9 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [list(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
 
 
 def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
@@ -585,7 +686,14 @@ def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
             row = {"": comparison["what"], "threads": comparison["threads"], "loop": name, "images/s": images}
             ratio = comparison["ratio"].get(name, {"own": "", "best": ""})
             row |= {f"x {peers['own']}": ratio["own"], f"x the best peer ({peers['best']})": ratio["best"]}
-            rows.append({**row, "of matmul rate": f"{comparison['of_matmul_rate'][name]:.0%}" if "of_matmul_rate" in comparison else ""})
+            rows.append(
+                {
+                    **row,
+                    "of matmul rate": (
+                        f"{comparison['of_matmul_rate'][name]:.0%}" if "of_matmul_rate" in comparison else ""
+                    ),
+                }
+            )
     return as_table(rows)
 
 
@@ -614,7 +722,10 @@ def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
     alone = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
     rows = []
     for row in found:
-        rates = {"images/s together": row["images_per_second"], "x one alone": row["images_per_second"] / alone[row["what"]]}
+        rates = {
+            "images/s together": row["images_per_second"],
+            "x one alone": row["images_per_second"] / alone[row["what"]],
+        }
         memory = {"GiB, all processes": row["memory"] / 2**30, "GiB a run": row["memory"] / row["at_once"] / 2**30}
         rows.append({"": row["what"], "at once": row["at_once"], **rates, **memory})
     return as_table(rows)
@@ -634,7 +745,11 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any], Callable[[Any],
     "optimizer": ("(c) an optimizer's update", optimizer_step, optimizer_table),
     "throughput": ("(d) runs at once, one thread each, {steps} steps", throughput, throughput_table),
     "start_up": ("(e) start-up and cost of a run", lambda arguments: start_up(arguments.rounds), start_up_table),
-    "sweep": (f"(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds", lambda _: sweep(SWEEP_RUNS, SWEEP_ROUNDS), as_table),
+    "sweep": (
+        f"(f) a sweep of {SWEEP_RUNS} tiny runs, {SWEEP_ROUNDS} rounds",
+        lambda _: sweep(SWEEP_RUNS, SWEEP_ROUNDS),
+        as_table,
+    ),
     "aggregate": ("(g) mixexp report of many runs", lambda _: list(itertools.starmap(aggregate, AGGREGATED)), as_table),
 }
 """What is measured: its heading, how it is measured, and its table."""
@@ -644,12 +759,18 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (default 1)")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each loop, of which the median counts (default 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="measurements of each loop, of which the median counts (default 5)"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads (default 1 2)")
-    parser.add_argument("--models", type=lambda text: text.split(","), default=[], help=f"instead of small_cnn: {','.join(BIGGER)}")
+    parser.add_argument(
+        "--models", type=lambda text: text.split(","), default=[], help=f"instead of small_cnn: {','.join(BIGGER)}"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default all)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
-    parser.add_argument("--steps", type=int, help="of each run of the throughput (default 160 on the CPU, 4000 on CUDA)")
+    parser.add_argument(
+        "--steps", type=int, help="of each run of the throughput (default 160 on the CPU, 4000 on CUDA)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args(words)
     arguments.steps = arguments.steps or THROUGHPUT_STEPS[arguments.device]
@@ -663,7 +784,11 @@ def main(words: Sequence[str] | None = None) -> None:
     settings = {"data": arguments.data, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
     without = left_out(arguments.device, arguments.parts)
     found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
-    print("\n".join(f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()))
+    print(
+        "\n".join(
+            f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()
+        )
+    )
     for part, (heading, measure, table) in PARTS.items():
         if part in arguments.parts and part not in without:
             found[part] = measure(arguments)

@@ -1,7 +1,9 @@
-"""Whether runs in lockstep gain from being stacked in one network, a grouped convolution for each of theirs, and whether their bits stay.
+"""Whether runs in lockstep gain from being stacked in one network, a grouped convolution for each of theirs, and
+whether their bits stay.
 
-The answer decides that mixexp has no such form; see "Speed" in the README. Four runs stacked against the same four one after another,
-eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it would pay, if the numbers did not depend on the others.
+The answer decides that mixexp has no such form; see "Speed" in the README. Four runs stacked against the same four one
+after another, eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it would pay, if the numbers
+did not depend on the others.
 
     python benchmarks/stacked_runs.py     two minutes
 """
@@ -17,8 +19,13 @@ from benchmark import best_of
 from torch import Tensor, nn
 
 RUNS = 4
-CASES = {"mnist_cnn": (1, 32, 28, 128), "small_cnn, width 16": (3, 16, 32, 128), "width 4, batch 32, 8x8": (1, 4, 8, 32)}
-"""Channels, width, side and batch of each network: three 3x3 convolutions with BatchNorm, as mnist_cnn and small_cnn have them."""
+CASES = {
+    "mnist_cnn": (1, 32, 28, 128),
+    "small_cnn, width 16": (3, 16, 32, 128),
+    "width 4, batch 32, 8x8": (1, 4, 8, 32),
+}
+"""Channels, width, side and batch of each network: three 3x3 convolutions with BatchNorm, as mnist_cnn and small_cnn
+have them."""
 
 
 class Stacked(nn.Module):
@@ -32,7 +39,11 @@ class Stacked(nn.Module):
             return [convolution, nn.BatchNorm2d(runs * outside), nn.ReLU()]
 
         self.body = nn.Sequential(
-            *block(channels, width), nn.AvgPool2d(2), *block(width, 2 * width), nn.AvgPool2d(2), *block(2 * width, 4 * width)
+            *block(channels, width),
+            nn.AvgPool2d(2),
+            *block(width, 2 * width),
+            nn.AvgPool2d(2),
+            *block(2 * width, 4 * width),
         )
         self.head = nn.Parameter(torch.randn(runs, 10, 4 * width) * 0.05)
 
@@ -45,7 +56,9 @@ def stepper(case: tuple[int, int, int, int], runs: int, compiled: bool, device: 
     """A training step of so many runs in one network."""
     channels, width, side, batch = case
     network = Stacked(channels, width, runs).to(device, memory_format=torch.channels_last)
-    images = torch.randn(batch, runs * channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(batch, runs * channels, side, side, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
     labels = torch.randint(0, 10, (batch, runs), device=device)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, fused=True)
 

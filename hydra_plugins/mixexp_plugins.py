@@ -1,7 +1,8 @@
-"""Hydra's doors to mixexp: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`, and the user's folders of options.
+"""Hydra's doors to mixexp: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`, and the user's folders
+of options.
 
-Hydra imports this in every application, so it stays light. No postponed annotations here: Hydra executes the module before it is in
-sys.modules, where a dataclass would look them up.
+Hydra imports this in every application, so it stays light. No postponed annotations here: Hydra executes the module
+before it is in sys.modules, where a dataclass would look them up.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,9 @@ for launcher in ("Pool", "Plan"):
     store.store(group="hydra/launcher", name=launcher.lower(), node=node, provider="mixexp")
 store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
 store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
-store.store(name="mixexp_project", node={}, package="_global_", provider="mixexp")  # config.yaml takes the settings of mixexp.yaml from it
+store.store(
+    name="mixexp_project", node={}, package="_global_", provider="mixexp"
+)  # config.yaml takes the settings of mixexp.yaml from it
 
 
 class OwnFolders(SearchPathPlugin):
@@ -124,7 +127,8 @@ def _composed(plugin: Launcher | BasicSweeper, jobs: Sequence[Sequence[str]]) ->
 
 
 class SearchSweeper(BasicSweeper):
-    """Optuna chooses the runs, one after the other, from a space of settings; Hydra's basic sweeper is set up in the same way."""
+    """Optuna chooses the runs, one after the other, from a space of settings; Hydra's basic sweeper is set up in the
+    same way."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(max_batch_size=None)
@@ -146,19 +150,29 @@ class SearchSweeper(BasicSweeper):
             raise UserError("hydra/sweeper = search: Optuna is not installed; pip install 'mixexp[search]'") from None
         if not isinstance(self.launcher, PoolLauncher):
             raise UserError(
-                "hydra/launcher: a search trains its trials one after the other where it was started; leave the launcher out, "
-                "and start the same command as often as trials shall run at once"
+                "hydra/launcher: a search trains its trials one after the other where it was started; leave the"
+                " launcher out, and start the same command as often as trials shall run at once"
             )
         overrides = parse(arguments, loaded_groups())
         refuse(overrides, loaded_groups())
         searched = {override.key_or_group: interval(override) for override in overrides if override.is_interval_sweep()}
-        arguments = [spelled_out(override, loaded_groups()) for override in overrides if not override.is_interval_sweep()]
+        arguments = [
+            spelled_out(override, loaded_groups()) for override in overrides if not override.is_interval_sweep()
+        ]
         if several := [override for override in parse(arguments, loaded_groups()) if override.is_discrete_sweep()]:
-            given = {override.get_key_element().lstrip("+"): ",".join(values(override, loaded_groups())) for override in several}
+            given = {
+                override.get_key_element().lstrip("+"): ",".join(values(override, loaded_groups()))
+                for override in several
+            }
             words = " ".join(override.input_line for override in several)
             spaces = " ".join(in_shell(f"hydra.sweeper.space.{key}.choices=[{texts}]") for key, texts in given.items())
-            raise UserError(f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}")
-        settings = {key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value for key, value in self.settings.items()}
+            raise UserError(
+                f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}"
+            )
+        settings = {
+            key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for key, value in self.settings.items()
+        }
         if searched:
             settings["space"] = {**settings["space"], **searched}
         compose = composer(self.hydra_context.config_loader, self.config)

@@ -1,7 +1,7 @@
 """Experiment runner for mixup-family augmentation and class-imbalance losses.
 
-From Python: `run` and `sweep` make runs, `runs` finds them and gives frames of pandas, `report` writes their report, `load` gives a
-trained network. Importing the package imports none of what these need.
+From Python: `run` and `sweep` make runs, `runs` finds them and gives frames of pandas, `report` writes their report,
+`load` gives a trained network. Importing the package imports none of what these need.
 """
 
 from importlib import import_module

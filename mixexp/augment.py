@@ -27,7 +27,8 @@ class Augment(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
-        """Network input, float32 [B, C, H, W], from images, uint8 or float32 [B, C, H, W], and this batch's rows of the draws."""
+        """Network input, float32 [B, C, H, W], from images, uint8 or float32 [B, C, H, W], and this batch's rows of the
+        draws."""
 
 
 class NoAugment(Augment):
@@ -41,11 +42,13 @@ class NoAugment(Augment):
 
 
 class Standard(Augment):
-    """Horizontal flip with probability ½ and a shift of up to `shift` pixels, zero-padded: the usual CIFAR augmentation.
+    """Horizontal flip with probability ½ and a shift of up to `shift` pixels, zero-padded: the usual CIFAR
+    augmentation.
 
     A shift by (dy, dx), each uniform on −shift…shift, is the same as padding by `shift` and cropping back to size.
-    pad "before" normalisation fills with black (mixup's code and torchvision's order); "after" fills with 0 in normalised units,
-    the mean colour (BC learning's code). Either is one gather of whole rows of pixels from the padded batch and its mirror image.
+    pad "before" normalisation fills with black (mixup's code and torchvision's order); "after" fills with 0 in
+    normalised units, the mean colour (BC learning's code). Either is one gather of whole rows of pixels from the padded
+    batch and its mirror image.
     """
 
     kinds = ("image",)
@@ -59,7 +62,8 @@ class Standard(Augment):
         height, width = shape[1:]
         if self.shift > min(height, width):
             raise ValueError(
-                f"augment.shift = {self.shift}: too large; the images have {height}x{width} pixels, so it can be {min(height, width)} at most"
+                f"augment.shift = {self.shift}: too large; the images have {height}x{width} pixels, so it can be"
+                f" {min(height, width)} at most"
             )
 
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
@@ -92,11 +96,11 @@ class Standard(Augment):
 class Continuous(Augment):
     """A shift by any fraction of a pixel, filled with the nearest pixel, and a horizontal flip with probability ½.
 
-    It is Keras's ImageDataGenerator(horizontal_flip=flip, height_shift_range=height, width_shift_range=width) with its defaults
-    interpolation_order=1 and fill_mode="nearest": out(y, x) = in(y + height·H·u, x + width·W·v), u and v uniform on −1…1, linear
-    between pixels; then the flip. Pixels are not rounded.
-    height, width: of the shift at most, as a part of the image's. Source: koshian2_bc's code, case 5, with 4/32 for both.
-    Differs from the paper: nothing.
+    It is Keras's ImageDataGenerator(horizontal_flip=flip, height_shift_range=height, width_shift_range=width) with its
+    defaults interpolation_order=1 and fill_mode="nearest": out(y, x) = in(y + height·H·u, x + width·W·v), u and v
+    uniform on −1…1, linear between pixels; then the flip. Pixels are not rounded.
+    height, width: of the shift at most, as a part of the image's. Source: koshian2_bc's code, case 5, with 4/32 for
+    both. Differs from the paper: nothing.
     """
 
     kinds = ("image",)
@@ -123,7 +127,8 @@ class Continuous(Augment):
 
 
 def _read(images: Tensor, shift: Tensor, dim: int) -> Tensor:
-    """Images, float32 [B, C, H, W], at place + shift, float32 [B], along a dimension: linear between two pixels, at most the last one."""
+    """Images, float32 [B, C, H, W], at place + shift, float32 [B], along a dimension: linear between two pixels, at
+    most the last one."""
     last = images.shape[dim] - 1
     places = (torch.arange(last + 1, device=images.device) + shift.unsqueeze(1)).clamp(0, last)
     below = places.floor()
@@ -134,9 +139,11 @@ def _read(images: Tensor, shift: Tensor, dim: int) -> Tensor:
 
 
 class Shift(Augment):
-    """A sound padded with silence on both sides and cropped back to its length at a random place (Tokozume et al. 2018, ICLR).
+    """A sound padded with silence on both sides and cropped back to its length at a random place (Tokozume et al. 2018,
+    ICLR).
 
-    pad: silence on each side, as a part of the sound's length; ½ in the paper. The shift is uniform over all whole samples.
+    pad: silence on each side, as a part of the sound's length; ½ in the paper. The shift is uniform over all whole
+    samples.
     """
 
     kinds = ("sound",)
@@ -161,12 +168,15 @@ class Shift(Augment):
 class Noise(Augment):
     """Gaussian noise on the inputs, N(0, sigma²) for every value of every image, on top of another augmentation.
 
-    at "before": sigma is in units of 0..1 for uint8 images, in the data's own for float32, and values are not cut off at the range's
-    ends; "after": in units of the normalised input. The noise is drawn on the device, within the step.
-    Source: Zhang et al. 2018, table 5, "Gaussian noise to inputs". Differs from the paper: which scale it means is not stated there.
+    at "before": sigma is in units of 0..1 for uint8 images, in the data's own for float32, and values are not cut off
+    at the range's ends; "after": in units of the normalised input. The noise is drawn on the device, within the step.
+    Source: Zhang et al. 2018, table 5, "Gaussian noise to inputs". Differs from the paper: which scale it means is not
+    stated there.
     """
 
-    def __init__(self, base: Augment, sigma: Annotated[float, Field(gt=0)], at: Literal["before", "after"] = "before") -> None:
+    def __init__(
+        self, base: Augment, sigma: Annotated[float, Field(gt=0)], at: Literal["before", "after"] = "before"
+    ) -> None:
         self.base, self.sigma, self.at = base, sigma, at
         self.kinds = base.kinds
 

@@ -1,4 +1,5 @@
-"""The project's classes in run_ids and configurations: one table, from what each was called first to what it is called now."""
+"""The project's classes in run_ids and configurations: one table, from what each was called first to what it is called
+now."""
 
 from __future__ import annotations
 
@@ -107,8 +108,8 @@ NOW = {
 }
 """First name → name today, both below mixexp.
 
-The first names are those that classes had when run_ids began to depend on them; they are hashed for ever. Who moves or renames a
-class changes its row; a class that is new needs none.
+The first names are those that classes had when run_ids began to depend on them; they are hashed for ever. Who moves or
+renames a class changes its row; a class that is new needs none.
 """
 _FIRST = {now: first for first, now in NOW.items()}
 
@@ -120,7 +121,8 @@ def located(target: str) -> str:
 
 
 def stable(target: Any) -> Any:
-    """What a class is called in a run_id: its first name, group/Class if it is newer than the table, its own if it is not the project's."""
+    """What a class is called in a run_id: its first name, group/Class if it is newer than the table, its own if it is
+    not the project's."""
     if not isinstance(target, str) or not target.startswith(PROJECT) or located(target).count(".") < 2:
         return target
     now = located(target).removeprefix(PROJECT)
@@ -130,5 +132,8 @@ def stable(target: Any) -> Any:
 def up_to_date(node: Any) -> Any:
     """A configuration of any age with the classes' names of today."""
     if isinstance(node, dict):
-        return {key: located(value) if key == "_target_" and isinstance(value, str) else up_to_date(value) for key, value in node.items()}
+        return {
+            key: located(value) if key == "_target_" and isinstance(value, str) else up_to_date(value)
+            for key, value in node.items()
+        }
     return [up_to_date(value) for value in node] if isinstance(node, list) else node

@@ -1,4 +1,5 @@
-"""The `mixexp` command: a handful of words of its own, and Hydra for everything else. Heavy imports wait until they are needed."""
+"""The `mixexp` command: a handful of words of its own, and Hydra for everything else. Heavy imports wait until they are
+needed."""
 
 from __future__ import annotations
 
@@ -36,14 +37,29 @@ mixexp list settings               a run's own settings: default, meaning, what 
 mixexp data NAME...                fetch and check data sets
 mixexp --help-hydra                Hydra's own options: --config-dir, --cfg job, shell completion, ...
 mixexp.yaml, here or above         config_dirs, trusted_modules, data_dir and output_dir for all commands: docs/own_code.md
-"""
+"""  # noqa: E501
 
 
 def main() -> None:
     """Entry point: prints one clear message for what the user can mend and exits with 2, or 1 for runs that failed."""
     warnings_as_notes()
     words = [expand_home(word) for word in sys.argv[1:]]
-    functions = (_reproduce, _plan, _status, _report, _compare, _leaderboard, _claims, _runs, _probe, _predict, _export, _log, _list, _data)
+    functions = (
+        _reproduce,
+        _plan,
+        _status,
+        _report,
+        _compare,
+        _leaderboard,
+        _claims,
+        _runs,
+        _probe,
+        _predict,
+        _export,
+        _log,
+        _list,
+        _data,
+    )
     commands = {function.__name__.removeprefix("_"): function for function in functions}
     try:
         words = _command_first(words, commands)
@@ -95,7 +111,8 @@ def _list(words: list[str]) -> None:
 
 
 def _reference(folders: list[Path], word: str, own: list[str]) -> str:
-    """What `list settings` and `list GROUP=OPTION` print; own: the override that names modules of the user's own, if any."""
+    """What `list settings` and `list GROUP=OPTION` print; own: the override that names modules of the user's own, if
+    any."""
     from mixexp.plan.reference import option_reference, settings_reference
 
     places = [CONF, *config_dirs(folders)]
@@ -148,7 +165,10 @@ def _probe(words: list[str]) -> None:
     needed = "probe: name the folder of a finished run, such as outputs/quickstart/0123456789ab, or a folder of such"
     names, overrides = _split([word for word in words if word != "--again"], needed)
     if not any(word.startswith("probe=") and word != "probe=null" for word in overrides):
-        raise UserError(f"probe: say which one, probe=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('probe', ()))}")
+        raise UserError(
+            "probe: say which one, probe=NAME; there are"
+            f" {', '.join(options([CONF, *config_dirs(folders)]).get('probe', ()))}"
+        )
 
     import torch
 
@@ -189,7 +209,10 @@ def _log(words: list[str]) -> None:
     folders, words = user_folders(words)
     names, overrides = _split(words, "log: name a folder of runs, such as outputs/quickstart")
     if not any(word.startswith("logger=") for word in overrides):
-        raise UserError(f"log: say where, logger=NAME; there are {', '.join(options([CONF, *config_dirs(folders)]).get('logger', ()))}")
+        raise UserError(
+            "log: say where, logger=NAME; there are"
+            f" {', '.join(options([CONF, *config_dirs(folders)]).get('logger', ()))}"
+        )
 
     from mixexp.sweeping import relog
 
@@ -203,11 +226,14 @@ def _check_settable(overrides: list[str], group: str, settable: Collection[str])
     """Raise UserError for an override of a finished run's own settings."""
     for word in overrides:
         if (key := re.split(r"[.=]", word.lstrip("+~"), maxsplit=1)[0]) not in settable:
-            raise UserError(f"{word}: a {group} leaves the run as it is; there are {', '.join(settable)}.{closest(key, settable)}")
+            raise UserError(
+                f"{word}: a {group} leaves the run as it is; there are {', '.join(settable)}.{closest(key, settable)}"
+            )
 
 
 def _split(words: list[str], needed: str) -> tuple[list[str], list[str]]:
-    """The names a command is given and the overrides beside them; raises UserError that says what is needed when there is no name."""
+    """The names a command is given and the overrides beside them; raises UserError that says what is needed when there
+    is no name."""
     names = [word for word in words if "=" not in word and not word.startswith(("-", "+", "~"))]
     if not names:
         raise UserError(needed)
@@ -236,7 +262,10 @@ def _check_data(config: Mapping[str, Any], name: str) -> None:
         raise UserError("\n".join(errors))
     _, splits = load(config["dataset"], tuple(config["trusted_modules"]))
     shape = "x".join(map(str, splits.train_images.shape[1:]))
-    print(f"{name}: {len(splits.train_labels)} training and {len(splits.test_labels)} test images, {shape} (channels first)")
+    print(
+        f"{name}: {len(splits.train_labels)} training and {len(splits.test_labels)} test images, {shape} (channels"
+        " first)"
+    )
 
 
 def _plan(words: list[str]) -> None:
@@ -247,7 +276,11 @@ def _plan(words: list[str]) -> None:
     if len(names) > 1:
         raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
     launchers = ("hydra/launcher", "hydra.launcher")  # a plan starts nothing, whoever would
-    rest = [word for word in words if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)]
+    rest = [
+        word
+        for word in words
+        if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)
+    ]
     config_dirs = [f"--config-dir={folder}" for folder in folders]
     application(["-m", *config_dirs, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
@@ -292,7 +325,16 @@ def _reproduce(words: list[str]) -> None:
         folder = Path(config["output_dir"]) / config["name"]
         if failure is None or any(folder.glob("*/config.yaml")):
             changes = typed(config["table"], overrides)
-            show("\n".join(map(str, write_report([folder], wrote=show_table(), options=[CONF, *config_dirs(folders)], changes=changes))))
+            show(
+                "\n".join(
+                    map(
+                        str,
+                        write_report(
+                            [folder], wrote=show_table(), options=[CONF, *config_dirs(folders)], changes=changes
+                        ),
+                    )
+                )
+            )
         if failure is not None:
             failures.append(str(failure))
     if failures:

@@ -38,9 +38,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def closest(value: object, choices: Iterable[object], key: str = "") -> str:
-    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string; what is in quotes can be typed in a shell.
+    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string; what is in quotes can be typed
+    in a shell.
 
-    key: the setting that has the value; the answer is then a whole override, for a list that has it one of a list: "key[]".
+    key: the setting that has the value; the answer is then a whole override, for a list that has it one of a list:
+    "key[]".
     """
     match = next(iter(resembling(value, choices)), None)
     if match is None:

@@ -39,9 +39,16 @@ def evaluate(
 
 
 def evaluate_all(
-    network: nn.Module, loss: Loss, test: DataSplit, held_out: DataSplit, normalize: Normalize, num_classes: int, run: Execution
+    network: nn.Module,
+    loss: Loss,
+    test: DataSplit,
+    held_out: DataSplit,
+    normalize: Normalize,
+    num_classes: int,
+    run: Execution,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """An evaluation's columns of metrics.csv, and the test images' confusion matrix; held_out: without an image where nothing is."""
+    """An evaluation's columns of metrics.csv, and the test images' confusion matrix; held_out: without an image where
+    nothing is."""
     confusion, test_loss = evaluate(network, loss, test, normalize, num_classes, run)
     row = {"test_loss": test_loss, **scores(confusion)}
     if len(held_out):

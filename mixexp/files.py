@@ -1,4 +1,5 @@
-"""Files of records: read whatever they hold or are, written whole or not at all. Without torch and without the rest of the program."""
+"""Files of records: read whatever they hold or are, written whole or not at all. Without torch and without the rest of
+the program."""
 
 from __future__ import annotations
 
@@ -40,11 +41,14 @@ Stamp = tuple[int, ...]
 
 
 def opened(path: Path) -> BinaryIO:
-    """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would make it."""
+    """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would
+    make it."""
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: to open a device can do something
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         raise OSError(f"it is {kinds.get(stat.S_IFMT(path.stat().st_mode), 'a device')}, not a file")
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0))
+    number = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    )
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             raise OSError("it is not a file any more")
@@ -80,7 +84,8 @@ def read_ends(path: Path, head: int, tail: int) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON mapping in a file; raises OSError, and ValueError for everything that is none or has no sensible size."""
+    """The JSON mapping in a file; raises OSError, and ValueError for everything that is none or has no sensible
+    size."""
     try:
         return _mapping(json.loads(read_text(path), parse_int=_whole, object_pairs_hook=_unique))
     except RecursionError:
@@ -101,7 +106,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text says; raises ValueError where it is none, nests too deeply, or has aliases for more than a record holds."""
+    """What a YAML text says; raises ValueError where it is none, nests too deeply, or has aliases for more than a
+    record holds."""
     if _depth(text) > DEEPEST or re.search(rf"^ {{{4 * DEEPEST}}}|(- ){{{DEEPEST}}}", text, re.MULTILINE):
         raise ValueError("it is nested too deeply")
     try:
@@ -116,7 +122,8 @@ def parse_yaml(text: str) -> Any:
 
 
 def repeated_key(text: str) -> str:
-    """The first key that a mapping of a YAML text has twice, in words with both lines; of such keys YAML takes the last. Empty without."""
+    """The first key that a mapping of a YAML text has twice, in words with both lines; of such keys YAML takes the
+    last. Empty without."""
     nodes, seen = [yaml.compose(text, Loader=_YAML)], set()
     while nodes:
         node = nodes.pop()
@@ -133,7 +140,8 @@ def repeated_key(text: str) -> str:
 
 
 def stamp(path: Path) -> Stamp:
-    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is none.
+    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is
+    none.
 
     Its first number is when it was last changed, in nanoseconds since 1970.
     """
@@ -145,7 +153,11 @@ def stamp(path: Path) -> Stamp:
 
 def plain_name(name: Any) -> bool:
     """Whether a text from a record names something in a folder and nothing elsewhere."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None and len(name.encode("utf-8", "surrogatepass")) <= 255
+    return (
+        isinstance(name, str)
+        and _NAME.fullmatch(name) is not None
+        and len(name.encode("utf-8", "surrogatepass")) <= 255
+    )
 
 
 def quantity(value: Any, most: float = 1e15) -> float:
@@ -185,7 +197,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _depth(text: str) -> int:
     """How deeply brackets nest in a text."""
     brackets = re.findall(r"[\[\]{}]", text)
-    return max(itertools.accumulate(brackets, lambda depth, bracket: depth + 1 if bracket in "[{" else max(depth - 1, 0), initial=0))
+    return max(
+        itertools.accumulate(
+            brackets, lambda depth, bracket: depth + 1 if bracket in "[{" else max(depth - 1, 0), initial=0
+        )
+    )
 
 
 def _size(value: Any, known: dict[int, float]) -> float:
@@ -194,7 +210,9 @@ def _size(value: Any, known: dict[int, float]) -> float:
         return 1
     if id(value) not in known:
         known[id(value)] = math.inf  # until it is known, it can only be met within itself
-        known[id(value)] = 1 + sum(_size(part, known) for part in (value.values() if isinstance(value, dict) else value))
+        known[id(value)] = 1 + sum(
+            _size(part, known) for part in (value.values() if isinstance(value, dict) else value)
+        )
     return known[id(value)]
 
 
@@ -203,9 +221,11 @@ def _size(value: Any, known: dict[int, float]) -> float:
 
 @contextlib.contextmanager
 def atomically(path: Path, ending: str = ".part") -> Iterator[Path]:
-    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens meanwhile.
+    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens
+    meanwhile.
 
-    ending: of the unfinished file's name. An OSError names `path`, also that of a full disk, which by itself names nothing.
+    ending: of the unfinished file's name. An OSError names `path`, also that of a full disk, which by itself names
+    nothing.
     """
     # the token, since a process on another machine may have this number; few letters, since a name is at most 255 bytes
     partial = path.with_name(f"{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}{ending}")

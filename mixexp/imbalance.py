@@ -16,7 +16,9 @@ class Imbalance(abc.ABC):
     """Whether a class keeps its first images, whatever the data_seed."""
 
     @abc.abstractmethod
-    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+    def keep_counts(
+        self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Images to keep of each class in the training and the test set, int64 [C] each.
 
         train_per_test is the ratio of the data set's official sizes (6 for MNIST, 5 for CIFAR-10). Raises ValueError.
@@ -24,25 +26,30 @@ class Imbalance(abc.ABC):
 
 
 def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c: drawn without replacement, or else the first."""
+    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c: drawn without replacement, or
+    else the first."""
     members = [np.flatnonzero(labels == c) for c in range(len(keep))]
-    chosen = [rows[:k] if rng is None else rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)]
+    chosen = [
+        rows[:k] if rng is None else rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)
+    ]
     return np.sort(np.concatenate(chosen))
 
 
 class NoImbalance(Imbalance):
     """Classes as the data set and the subset have them."""
 
-    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+    def keep_counts(
+        self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         return train_counts, test_counts
 
 
 class MinorityClasses(Imbalance):
     """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (koshian2_affinity).
 
-    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the images that stay
-    are drawn by data_seed, or the first of each class in the official order, the same in every trial, as in the article's code.
-    Differs from the paper: nothing with which = first.
+    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the
+    images that stay are drawn by data_seed, or the first of each class in the official order, the same in every trial,
+    as in the article's code. Differs from the paper: nothing with which = first.
     """
 
     added = ("which",)
@@ -57,12 +64,16 @@ class MinorityClasses(Imbalance):
         self.n, self.classes, self.reduce_test = n, classes, reduce_test
         self.in_order = which == "first"
 
-    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+    def keep_counts(
+        self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         num_classes = len(train_counts)
         chosen = list(range(0, num_classes, 2)) if self.classes is None else self.classes
         unknown = [c for c in chosen if c >= num_classes]
         if unknown or len(set(chosen)) < len(chosen) or not chosen:
-            raise ValueError(f"imbalance.classes = {chosen}: distinct class numbers from 0 to {num_classes - 1} are needed")
+            raise ValueError(
+                f"imbalance.classes = {chosen}: distinct class numbers from 0 to {num_classes - 1} are needed"
+            )
         train, test = train_counts.copy(), test_counts.copy()
         train[chosen] = round(self.n * train_per_test)
         if self.reduce_test:
@@ -71,32 +82,37 @@ class MinorityClasses(Imbalance):
             impossible = np.flatnonzero((keep > have) | (keep == 0))
             if len(impossible):
                 c = impossible[(have - keep)[impossible].argmin()]
-                raise ValueError(f"imbalance.n = {self.n}: class {c} would need {max(1, keep[c])} {name} images and has {have[c]}")
+                raise ValueError(
+                    f"imbalance.n = {self.n}: class {c} would need {max(1, keep[c])} {name} images and has {have[c]}"
+                )
         return train, test
 
 
 class LongTail(Imbalance):
     """Long-tailed training set with the largest class `ratio` times the smallest (Cui et al. 2019; Cao et al. 2019).
 
-    exponential: n_c = n_max·ratio^(−c/(C−1)); step: the last half of the classes has n_max/ratio. n_max is the smallest class's
-    count, so that the profile is the same for every class; counts are rounded down, at least 1. The test set stays whole.
-    Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR; their imbalance factor is
-    sometimes written as 1/ratio.
+    exponential: n_c = n_max·ratio^(−c/(C−1)); step: the last half of the classes has n_max/ratio. n_max is the smallest
+    class's count, so that the profile is the same for every class; counts are rounded down, at least 1. The test set
+    stays whole. Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR;
+    their imbalance factor is sometimes written as 1/ratio.
     """
 
     def __init__(self, shape: Literal["exponential", "step"], ratio: Annotated[float, Field(ge=1)]) -> None:
         self.shape, self.ratio = shape, ratio
 
-    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+    def keep_counts(
+        self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         num_classes, largest = len(train_counts), int(train_counts.min())
         if largest == 0:
             raise ValueError(
-                f"imbalance.shape = {self.shape}: class {train_counts.argmin()} has no training image, and the profile gives every class "
-                "some; take more images"
+                f"imbalance.shape = {self.shape}: class {train_counts.argmin()} has no training image, and the profile"
+                " gives every class some; take more images"
             )
         if largest < self.ratio:
             raise ValueError(
-                f"imbalance.ratio = {self.ratio}: the smallest class has {largest} images, so the ratio can be at most {largest}"
+                f"imbalance.ratio = {self.ratio}: the smallest class has {largest} images, so the ratio can be at most"
+                f" {largest}"
             )
         ranks = np.arange(num_classes)
         if self.shape == "exponential":

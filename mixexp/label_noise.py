@@ -1,4 +1,5 @@
-"""Contract and options of the label_noise group: wrong labels in the training set; test and validation labels stay true."""
+"""Contract and options of the label_noise group: wrong labels in the training set; test and validation labels stay
+true."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ class NoNoise(LabelNoise):
 class Uniform(LabelNoise):
     """Each label is redrawn uniformly with probability rate (Zhang et al. 2018, section 3.4).
 
-    among "all": from all C classes, the true one included, so a fraction rate·(C−1)/C really changes (the paper's code);
-    among "others": from the C−1 wrong ones, so a fraction rate changes.
+    among "all": from all C classes, the true one included, so a fraction rate·(C−1)/C really changes (the paper's
+    code); among "others": from the C−1 wrong ones, so a fraction rate changes.
     """
 
     def __init__(self, rate: Annotated[float, Field(gt=0, le=1)], among: Literal["all", "others"] = "all") -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 class MixedLabels:
     """Labels of a batch: Σ_k weights[k]·onehot(labels[k]).
 
-    labels: one int64 [B] for each part of a blend; weights: as many float32 [B] in [0, 1] that sum to 1, none where there is one label.
+    labels: one int64 [B] for each part of a blend; weights: as many float32 [B] in [0, 1] that sum to 1, none where
+    there is one label.
     """
 
     labels: tuple[Tensor, ...]
@@ -22,7 +23,8 @@ class MixedLabels:
     def weighted_loss(self, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
         """Σ_k weights[k]·loss_of(labels[k]), float [B].
 
-        It equals the loss of the soft label where that loss is linear in the target (cross-entropy), not elsewhere (focal).
+        It equals the loss of the soft label where that loss is linear in the target (cross-entropy), not elsewhere
+        (focal).
         """
         first, *others = self.labels
         if not self.weights:

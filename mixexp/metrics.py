@@ -20,11 +20,13 @@ RULES = {
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, macro and micro F1 and balanced accuracy (fractions) of a confusion matrix, int [C, C], rows = true class.
+    """Accuracy, macro and micro F1 and balanced accuracy (fractions) of a confusion matrix, int [C, C], rows = true
+    class.
 
-    F1 of a class is 2·TP / (2·TP + FP + FN), 0 when the class neither occurs nor is predicted. Macro F1 is its mean over all
-    classes that occur or are predicted; micro F1 pools the counts, which for single-label data equals accuracy. Balanced
-    accuracy is the mean recall of the classes that occur. Agrees with scikit-learn's functions of the same names.
+    F1 of a class is 2·TP / (2·TP + FP + FN), 0 when the class neither occurs nor is predicted. Macro F1 is its mean
+    over all classes that occur or are predicted; micro F1 pools the counts, which for single-label data equals
+    accuracy. Balanced accuracy is the mean recall of the classes that occur. Agrees with scikit-learn's functions of
+    the same names.
     """
     confusion = np.asarray(confusion, dtype=np.int64)
     hits = np.diag(confusion)
@@ -36,19 +38,32 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     f1 = 2 * hits[seen] / (true + predicted)[seen]
     recall = hits[true > 0] / true[true > 0]
     accuracy = float(hits.sum() / total)
-    return {"accuracy": accuracy, "macro_f1": float(f1.mean()), "micro_f1": accuracy, "balanced_accuracy": float(recall.mean())}
+    return {
+        "accuracy": accuracy,
+        "macro_f1": float(f1.mean()),
+        "micro_f1": accuracy,
+        "balanced_accuracy": float(recall.mean()),
+    }
 
 
 def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each class the number of images (int [C]) and recall, precision and F1 (float [C]), 0 where there is nothing to divide by."""
+    """Of each class the number of images (int [C]) and recall, precision and F1 (float [C]), 0 where there is nothing
+    to divide by."""
     confusion = np.asarray(confusion, dtype=np.int64)
     hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     ratios = {"recall": (hits, true), "precision": (hits, predicted), "f1": (2 * hits, true + predicted)}
-    return {"images": true, **{name: np.divide(above, below, out=np.zeros(len(hits)), where=below > 0) for name, (above, below) in ratios.items()}}
+    return {
+        "images": true,
+        **{
+            name: np.divide(above, below, out=np.zeros(len(hits)), where=below > 0)
+            for name, (above, below) in ratios.items()
+        },
+    }
 
 
 def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
-    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
+    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation
+    accuracies."""
     if rule == "best_validation":
         return values[held_out.index(max(held_out))]
     if rule == "last":

@@ -21,7 +21,8 @@ class MixLayer(abc.ABC):
 
 
 class RandomLayer(MixLayer):
-    """A layer drawn uniformly from a set for every batch (Verma et al. 2019, section 2); a set of one is a fixed layer."""
+    """A layer drawn uniformly from a set for every batch (Verma et al. 2019, section 2); a set of one is a fixed
+    layer."""
 
     def __init__(self, layers: Annotated[list[str], Field(min_length=1)]) -> None:
         if len(set(layers)) < len(layers):

@@ -1,4 +1,5 @@
-"""The optimizer group: torch's own, with ranges checked, the fused kernels where the device has them, and a learning rate on a GPU."""
+"""The optimizer group: torch's own, with ranges checked, the fused kernels where the device has them, and a learning
+rate on a GPU."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def sgd(
     nesterov: bool = False,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum, Nesterov's or not; weight decay on all parameters, as the articles' codes do.
+    """Stochastic gradient descent with momentum, Nesterov's or not; weight decay on all parameters, as the articles'
+    codes do.
 
     Raises ValueError for Nesterov without momentum.
     """
@@ -79,8 +81,8 @@ def adam(
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015); weight decay is an L2 term in the gradient.
 
-    eps stands beside the corrected root of the mean square, as in the paper's Algorithm 1; Keras's stands beside the uncorrected one,
-    which makes its 1e-7 as large as 1e-7 / √(1 − β₂ᵗ) here at step t.
+    eps stands beside the corrected root of the mean square, as in the paper's Algorithm 1; Keras's stands beside the
+    uncorrected one, which makes its 1e-7 as large as 1e-7 / √(1 − β₂ᵗ) here at step t.
     """
     parameters = list(parameters)
     return torch.optim.Adam(

@@ -1,4 +1,5 @@
-"""mixexp.yaml, a file in the working directory or a folder above it, whose settings hold for every command below. Without torch."""
+"""mixexp.yaml, a file in the working directory or a folder above it, whose settings hold for every command below.
+Without torch."""
 
 from __future__ import annotations
 
@@ -28,8 +29,13 @@ class Project:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of a run that it gives; the environment variable MIXEXP_DATA, of this machine, beats its data folder."""
-        given = {"trusted_modules": list(self.trusted_modules), "data_dir": self.data_dir, "output_dir": self.output_dir}
+        """The settings of a run that it gives; the environment variable MIXEXP_DATA, of this machine, beats its data
+        folder."""
+        given = {
+            "trusted_modules": list(self.trusted_modules),
+            "data_dir": self.data_dir,
+            "output_dir": self.output_dir,
+        }
         if os.environ.get("MIXEXP_DATA") is not None:
             del given["data_dir"]
         return {key: str(value) if isinstance(value, Path) else value for key, value in given.items() if value}
@@ -56,7 +62,8 @@ def outputs() -> Path:
 
 
 def no_folder(name: str, base: Path) -> str:
-    """What is wrong with a name of a folder of options, relative to a base, and the nearest one; empty where it is a folder."""
+    """What is wrong with a name of a folder of options, relative to a base, and the nearest one; empty where it is a
+    folder."""
     folder = _place(base, name)
     if name and folder.is_dir():
         return ""
@@ -89,7 +96,9 @@ def _read(path: Path) -> Project:
             wrong.append(f"{path}: {error}")
     if not wrong and "trusted_modules" in values:
         beside = [place for folder in values.get("config_dirs", ()) for place in (folder.parent, folder)]
-        wrong = [f"{path}: {error}" for error in _missing(values["trusted_modules"], dict.fromkeys([path.parent, *beside]))]
+        wrong = [
+            f"{path}: {error}" for error in _missing(values["trusted_modules"], dict.fromkeys([path.parent, *beside]))
+        ]
     if wrong:
         raise UserError("\n".join(wrong))
     return Project(path, **values)
@@ -114,7 +123,9 @@ def _trusted_modules(base: Path, value: Any) -> tuple[str, ...]:
     for name in names:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
             near = closest(name.removesuffix(".py").replace("-", "_").replace("/", "."), _modules([base]))
-            raise UserError(f"trusted_modules: {shown(name)} is no name of a module as an import has it, such as own.nets.{near}")
+            raise UserError(
+                f"trusted_modules: {shown(name)} is no name of a module as an import has it, such as own.nets.{near}"
+            )
     return tuple(dict.fromkeys(names))
 
 
@@ -125,7 +136,10 @@ def _missing(names: Iterable[str], folders: Iterable[Path]) -> list[str]:
     tops = {name: name.partition(".")[0] for name in names}
     absent = [name for name, top in tops.items() if top not in there and not _installed(top)]
     where = listed(places)
-    return [f"trusted_modules: there is no module {name} in {where}, nor is one installed.{closest(tops[name], there)}" for name in absent]
+    return [
+        f"trusted_modules: there is no module {name} in {where}, nor is one installed.{closest(tops[name], there)}"
+        for name in absent
+    ]
 
 
 def _installed(module: str) -> bool:

@@ -12,7 +12,8 @@ class Sampling(abc.ABC):
     """Turns the training labels into one epoch's order."""
 
     equalises_classes: bool = False
-    """Whether an epoch holds as many images of every class, which makes class weights a second correction of the same thing."""
+    """Whether an epoch holds as many images of every class, which makes class weights a second correction of the same
+    thing."""
 
     repeats: bool = False
     """Whether an epoch can hold an image more than once."""
@@ -39,8 +40,9 @@ class Natural(Sampling):
 class BalancedSampling(Sampling):
     """As many images of every class an epoch: as many as the largest class has, or as the smallest has.
 
-    Up to the largest (oversampling), every image is visited floor(largest/n_c) times and the rest drawn without replacement;
-    down to the smallest (undersampling), a fresh part of the larger classes is drawn each epoch. Empty classes are left out.
+    Up to the largest (oversampling), every image is visited floor(largest/n_c) times and the rest drawn without
+    replacement; down to the smallest (undersampling), a fresh part of the larger classes is drawn each epoch. Empty
+    classes are left out.
     """
 
     equalises_classes = True

@@ -18,7 +18,8 @@ class Schedule(abc.ABC):
         self.warmup_epochs = warmup_epochs
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """The factor for step 0 … total_steps − 1; the first step of a warm-up of n steps has 1/n of the curve's value."""
+        """The factor for step 0 … total_steps − 1; the first step of a warm-up of n steps has 1/n of the curve's
+        value."""
         warmup = self.warmup_epochs * steps_per_epoch
         ramp = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
         return ramp * self.curve(step, steps_per_epoch, total_steps)
@@ -26,7 +27,9 @@ class Schedule(abc.ABC):
     def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
         """Raise ValueError where a part of the schedule lies beyond the budget and would do nothing."""
         if self.warmup_epochs * steps_per_epoch >= total_steps:
-            raise ValueError(f"schedule.warmup_epochs = {self.warmup_epochs}: the budget is {total_steps / steps_per_epoch:g} epochs")
+            raise ValueError(
+                f"schedule.warmup_epochs = {self.warmup_epochs}: the budget is {total_steps / steps_per_epoch:g} epochs"
+            )
 
     @abc.abstractmethod
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -43,8 +46,8 @@ class Constant(Schedule):
 class Steps(Schedule):
     """Multiplied with `drop` at each milestone.
 
-    milestones_in "epochs": after that many epochs are done, so milestone 33 acts from the 34th epoch on; "steps": after that many
-    steps; "budget": after that fraction of the budget, so that a shortened run keeps the shape.
+    milestones_in "epochs": after that many epochs are done, so milestone 33 acts from the 34th epoch on; "steps": after
+    that many steps; "budget": after that fraction of the budget, so that a shortened run keeps the shape.
     """
 
     def __init__(
@@ -71,8 +74,9 @@ class Steps(Schedule):
         super().check_budget(steps_per_epoch, total_steps)
         if self.milestones_in != "budget" and self._boundaries(steps_per_epoch, total_steps)[-1] >= total_steps:
             raise ValueError(
-                f"schedule.milestones = {self.milestones} {self.milestones_in}: the last lies beyond the budget of {total_steps} "
-                f"steps ({total_steps / steps_per_epoch:g} epochs); with schedule.milestones_in=budget they are fractions of it"
+                f"schedule.milestones = {self.milestones} {self.milestones_in}: the last lies beyond the budget of"
+                f" {total_steps} steps ({total_steps / steps_per_epoch:g} epochs); with schedule.milestones_in=budget"
+                " they are fractions of it"
             )
 
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -80,7 +84,8 @@ class Steps(Schedule):
 
 
 class Cosine(Schedule):
-    """½·(1 + cos(π·t)) of the part t of the budget after warm-up (Loshchilov & Hutter 2017, without restarts); ends near 0."""
+    """½·(1 + cos(π·t)) of the part t of the budget after warm-up (Loshchilov & Hutter 2017, without restarts); ends
+    near 0."""
 
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         start = min(self.warmup_epochs * steps_per_epoch, total_steps)

@@ -1,4 +1,5 @@
-"""A run's settings as mappings: which of them decide its numbers, their dotted keys, and when two values are the same."""
+"""A run's settings as mappings: which of them decide its numbers, their dotted keys, and when two values are the
+same."""
 
 from __future__ import annotations
 
@@ -29,18 +30,22 @@ CIRCUMSTANTIAL = (
 )
 """Root settings that say where, how labelled or how fast a run is made."""
 NOT_SCIENTIFIC = frozenset({"choices", *DESCRIPTIONS, *CIRCUMSTANTIAL})
-"""Root settings that a run_id leaves out; a class of an option names its own in ``not_scientific``. probe and threads do count."""
+"""Root settings that a run_id leaves out; a class of an option names its own in ``not_scientific``. probe and threads
+do count."""
 CIRCUMSTANCES = ("experiment", *CIRCUMSTANTIAL, "dataset.data_dir", "dataset.download")
-"""Dotted keys of a record that a report leaves out: where and under which name a run was made does not change what it measured."""
+"""Dotted keys of a record that a report leaves out: where and under which name a run was made does not change what it
+measured."""
 SAME_RESULT = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
-"""Dotted keys that make no other result: circumstances, measurements beside the run, and what changes the last bits of a sum."""
+"""Dotted keys that make no other result: circumstances, measurements beside the run, and what changes the last bits of
+a sum."""
 
 OPTIONAL = frozenset({"probe", "gan", "logger"})
 """Groups that say nothing where they are null: a run without has the identity it had before there were any."""
 OPTIONAL_KEYS = (*sorted(OPTIONAL), "edition", "claims", "editions", "checks")
 """Root settings that old records lack, and that were null then."""
 ADDED: Mapping[str, Any] = MappingProxyType({"test": {"n": None}})
-"""Root settings that came when there were runs already, as those runs had them: with this value, a run_id leaves them out."""
+"""Root settings that came when there were runs already, as those runs had them: with this value, a run_id leaves them
+out."""
 
 
 def lookup(config: Mapping[str, Any], key: str) -> Any:
@@ -57,7 +62,8 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as dotted keys, the chosen option of a group under the group's name, without the descriptions."""
+    """The configuration as dotted keys, the chosen option of a group under the group's name, without the
+    descriptions."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if key == "choices" and isinstance(value, Mapping):

@@ -1,4 +1,5 @@
-"""The speed group: what wraps a run's step. Eager is the reference; the others do the same faster, to within rounding."""
+"""The speed group: what wraps a run's step. Eager is the reference; the others do the same faster, to within
+rounding."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ import torch
 from mixexp.errors import UserError
 
 NOMINAL_FLOPS = 50e9
-"""Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of length."""
+"""Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of
+length."""
 
 COMPILES_FROM_SECONDS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 2e16
 GRAPH_DEVICES = ("cuda",)
@@ -39,7 +41,8 @@ class Speed(abc.ABC):
 
     @abc.abstractmethod
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
-        """The mode of a run of so many floating-point operations, where they are known; raises UserError where it cannot be."""
+        """The mode of a run of so many floating-point operations, where they are known; raises UserError where it
+        cannot be."""
 
 
 class Eager(Speed):
@@ -56,7 +59,9 @@ class Compiled(Speed):
         if device.type == "mps":
             raise UserError("speed = compiled: for the CPU and CUDA; speed=eager runs on mps")
         if device.type == "cpu" and _compiler() is None:
-            raise UserError("speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)")
+            raise UserError(
+                "speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)"
+            )
         return Mode(compiled=True, graph=False, why="asked for")
 
 
@@ -68,15 +73,18 @@ class Graph(Speed):
 
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type not in GRAPH_DEVICES:
-            raise UserError(f"speed = graph: for CUDA, and this run is on {device.type}; speed=compiled is the fastest there")
+            raise UserError(
+                f"speed = graph: for CUDA, and this run is on {device.type}; speed=compiled is the fastest there"
+            )
         return Mode(compiled=self.compiled, graph=True, why="asked for")
 
 
 class Auto(Speed):
-    """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the same.
+    """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the
+    same.
 
-    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: compiled from
-    COMPILES_FOR_CUDA_FROM_FLOPS on; graphs are taken only where they are asked for. Else eager.
+    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: compiled
+    from COMPILES_FOR_CUDA_FROM_FLOPS on; graphs are taken only where they are asked for. Else eager.
     """
 
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:

@@ -1,7 +1,7 @@
 """Counter-based random streams: (seed, purpose, index) names a stream, and the same name always gives the same numbers.
 
-No stream depends on what was drawn before it, so a run's numbers do not depend on its neighbours, on where it was resumed
-or on the global generators, which stay untouched.
+No stream depends on what was drawn before it, so a run's numbers do not depend on its neighbours, on where it was
+resumed or on the global generators, which stay untouched.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ def _digest(seed: int, purpose: str) -> bytes:
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """NumPy generator of the stream (seed, purpose, index): Philox4x64 keyed by the first two, counting from index·2¹⁹²."""
+    """NumPy generator of the stream (seed, purpose, index): Philox4x64 keyed by the first two, counting from
+    index·2¹⁹²."""
     key = np.frombuffer(_digest(seed, purpose), dtype=np.uint64, count=2)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))
 
 
 @contextlib.contextmanager
 def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[Callable[[], bool]]:
-    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as found.
+    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as
+    found.
 
     Gives a function that says, inside, whether anything has been drawn so far.
     """
     value = int(generator(seed, purpose, index).integers(2**63))
-    # this device's generator and the CPU's alone: torch.manual_seed would reseed other devices for good, and without a CUDA
-    # context formats a stack trace for later at every call, a millisecond each
+    # this device's generator and the CPU's alone: torch.manual_seed would reseed other devices for good, and without a
+    # CUDA context formats a stack trace for later at every call, a millisecond each
     with contextlib.ExitStack() as restore:
         generators = [torch.default_generator]
         if device.type == "cuda":
@@ -47,4 +49,9 @@ def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) 
         if device.type == "mps":  # its generator is no object of its own
             restore.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
             torch.mps.manual_seed(value)
-        yield lambda: device.type == "mps" or not all(torch.equal(g.get_state(), s) for g, s in zip(generators, seeded, strict=True))
+        yield (
+            lambda: (
+                device.type == "mps"
+                or not all(torch.equal(g.get_state(), s) for g, s in zip(generators, seeded, strict=True))
+            )
+        )

@@ -25,7 +25,8 @@ class Full(Subset):
 
 
 class Head(Subset):
-    """The first n training images in the official order, so classes come out uneven (small_data_mixup cut its CSV file so)."""
+    """The first n training images in the official order, so classes come out uneven (small_data_mixup cut its CSV file
+    so)."""
 
     def __init__(self, n: Annotated[int, Field(gt=0)]) -> None:
         self.n = n
@@ -44,12 +45,15 @@ class Balanced(Subset):
 
     def select(self, labels: np.ndarray, num_classes: int, rng: np.random.Generator) -> np.ndarray:
         if self.n % num_classes:
-            raise ValueError(f"subset.n = {self.n}: a balanced subset of {num_classes} classes needs a multiple of {num_classes}")
+            raise ValueError(
+                f"subset.n = {self.n}: a balanced subset of {num_classes} classes needs a multiple of {num_classes}"
+            )
         per_class = self.n // num_classes
         counts = np.bincount(labels, minlength=num_classes)
         if per_class > counts.min():
             raise ValueError(
-                f"subset.n = {self.n}: needs {per_class} images of every class, but class {counts.argmin()} has {counts.min()}"
+                f"subset.n = {self.n}: needs {per_class} images of every class, but class {counts.argmin()} has"
+                f" {counts.min()}"
             )
         chosen = [rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in range(num_classes)]
         return np.sort(np.concatenate(chosen))

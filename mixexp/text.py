@@ -12,7 +12,8 @@ from typing import Any
 
 LONGEST = 4000
 """Letters of a text that are shown."""
-# Controls, marks without width or that turn the direction of writing, halves of letters, tags: they hide or move what is around them.
+# Controls, marks without width or that turn the direction of writing, halves of letters, tags: they hide or move what
+# is around them.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -29,7 +30,8 @@ _NO_TEXT = re.compile(r"true|false|null|nan|inf|[+-](nan|inf)|[+-]?[\d._]+(e[+-]
 
 
 def sanitize(text: str) -> str:
-    """The text as a page or a terminal shows it: invisible characters as their escapes, and a long text cut, with a note.
+    """The text as a page or a terminal shows it: invisible characters as their escapes, and a long text cut, with a
+    note.
 
     Tabs and line breaks stay.
     """
@@ -54,12 +56,16 @@ def joined(text: str) -> str:
 def unbroken(text: str) -> str:
     """The text on one line, fit to be shown, with its blanks as they are: what in it is to be typed can be copied."""
     line = sanitize(joined(text))
-    return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line)
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line
+    )
 
 
 def printable(line: str) -> str:
     """A line without anything that moves a terminal's cursor, line breaks and tabs included, its blanks as they are."""
-    return line if line.isprintable() else "".join(letter if letter.isprintable() else _escape(letter) for letter in line)
+    return (
+        line if line.isprintable() else "".join(letter if letter.isprintable() else _escape(letter) for letter in line)
+    )
 
 
 def shorten(text: str, columns: int) -> str:
@@ -71,8 +77,12 @@ def shorten(text: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """The columns that a text takes where all letters are as wide; Chinese, Japanese and Korean ones take two, and some none."""
-    return sum(0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    """The columns that a text takes where all letters are as wide; Chinese, Japanese and Korean ones take two, and some
+    none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
 
 
 def _escape(letter: re.Match[str] | str) -> str:
@@ -80,7 +90,8 @@ def _escape(letter: re.Match[str] | str) -> str:
 
 
 def override(key: str, value: Any) -> str:
-    """The override that gives a setting a value (None, a boolean, a number, a text, a list or a mapping of these), to be typed in a shell.
+    """The override that gives a setting a value (None, a boolean, a number, a text, a list or a mapping of these), to
+    be typed in a shell.
 
     Hydra reads exactly this value, but for the text "???", which means a missing value wherever it stands.
     """
@@ -117,7 +128,8 @@ def shown(value: Any) -> str:
 
 
 def listed(names: Iterable[object], near: object = None) -> str:
-    """Names with commas between them; of many, those that resemble `near` first, then some, and how many more there are."""
+    """Names with commas between them; of many, those that resemble `near` first, then some, and how many more there
+    are."""
     texts = [one_line(str(name)) for name in names]
     if len(texts) <= LISTED:
         return ", ".join(texts)
@@ -135,7 +147,11 @@ def resembling(value: object, choices: Iterable[object], count: int = 1) -> list
     word = str(value)
     exact = [text for text in by_case.get(word.casefold(), ()) if text != word]
     near = difflib.get_close_matches(word, texts, n=count, cutoff=0.6)
-    folded = [text for key in difflib.get_close_matches(word.casefold(), by_case, n=count, cutoff=0.6) for text in by_case[key]]
+    folded = [
+        text
+        for key in difflib.get_close_matches(word.casefold(), by_case, n=count, cutoff=0.6)
+        for text in by_case[key]
+    ]
     return list(dict.fromkeys([*exact, *near, *folded]))[:count]
 
 
@@ -147,8 +163,8 @@ def in_shell(word: str) -> str:
 def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: bool | None = None) -> str:
     """A command line with other values for some keys, None taking a word away, as it must be typed in a shell.
 
-    typed: the words of a whole command line; where there are none, the result is the changed words alone. multirun: with -m or
-    without; by default as it was.
+    typed: the words of a whole command line; where there are none, the result is the changed words alone. multirun:
+    with -m or without; by default as it was.
     """
     left = dict(changes)
     words = []

@@ -1,11 +1,13 @@
-"""The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network and updates it.
+"""The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network
+and updates it.
 
-Elsewhere: how a configuration becomes data and objects (mixexp.training.setup), a run's folder, clock and checkpoints (mixexp.training.session),
-an epoch's random numbers (mixexp.training.batches), the layer where the blend happens (mixexp.training.network; the blend is mixexp.mix.Plan's), and
-the compiled or captured step (mixexp.training.stepper).
+Elsewhere: how a configuration becomes data and objects (mixexp.training.setup), a run's folder, clock and checkpoints
+(mixexp.training.session), an epoch's random numbers (mixexp.training.batches), the layer where the blend happens
+(mixexp.training.network; the blend is mixexp.mix.Plan's), and the compiled or captured step (mixexp.training.stepper).
 
-`mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores of an Intel Xeon
-with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it (24 runs).
+`mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores
+of an Intel Xeon with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it
+(24 runs).
 """
 
 from __future__ import annotations
@@ -53,12 +55,14 @@ def train(
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be dealt turns.
+    """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be
+    dealt turns.
 
     config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders
-    of runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where known,
-    which decides whether compiling pays. Nothing outside the folder is written, and no global generator is touched. Closed after a
-    step, it leaves a checkpoint, from which the next call goes on: every random stream is keyed by seed, purpose and step.
+    of runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole
+    run, where known, which decides whether compiling pays. Nothing outside the folder is written, and no global
+    generator is touched. Closed after a step, it leaves a checkpoint, from which the next call goes on: every random
+    stream is keyed by seed, purpose and step.
     """
     parts = setup(config)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
@@ -101,7 +105,9 @@ def train(
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
     draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)
-    stepper = Stepper(mode, update, forward, capturable(optimizer), (network, loss), run.device, config.seed, folder.note)
+    stepper = Stepper(
+        mode, update, forward, capturable(optimizer), (network, loss), run.device, config.seed, folder.note
+    )
     network.train()
     lr = None
     while session.step < budget.steps:

@@ -2,7 +2,8 @@
 
     python scripts/compile_latex.py outputs/small_data/report/*.tex --out /tmp/tables.pdf
 
-Needs pdflatex, or lualatex for tables with letters that pdfLaTeX lacks: on Debian, apt install texlive-latex-recommended texlive-luatex.
+Needs pdflatex, or lualatex for tables with letters that pdfLaTeX lacks: on Debian, apt install
+texlive-latex-recommended texlive-luatex.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ FONTS = {"pdflatex": r"\usepackage[T1]{fontenc}", "lualatex": r"\usepackage{font
 
 
 def compile_tables(tables: list[Path], target: Path) -> str:
-    """Make a PDF of some tables and return LaTeX's log; raises ValueError with the log's errors where one does not compile.
+    """Make a PDF of some tables and return LaTeX's log; raises ValueError with the log's errors where one does not
+    compile.
 
     A table that says it needs LuaLaTeX is compiled with it.
     """
@@ -40,7 +42,13 @@ def compile_tables(tables: list[Path], target: Path) -> str:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=300)
         if done.returncode:
             lines = done.stdout.splitlines()
-            raise ValueError("\n".join(line for number, line in enumerate(lines) if any(part.startswith("!") for part in lines[max(0, number - 3) : number + 1])))
+            raise ValueError(
+                "\n".join(
+                    line
+                    for number, line in enumerate(lines)
+                    if any(part.startswith("!") for part in lines[max(0, number - 3) : number + 1])
+                )
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paper.with_suffix(".pdf"), target)
         return paper.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
@@ -55,7 +63,13 @@ if __name__ == "__main__":
         log = compile_tables(arguments.table, arguments.out)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
-    lacking = sorted({line.split("There is no ")[1][0] for line in log.splitlines() if line.startswith("Missing character: There is no ")})
+    lacking = sorted(
+        {
+            line.split("There is no ")[1][0]
+            for line in log.splitlines()
+            if line.startswith("Missing character: There is no ")
+        }
+    )
     if lacking:
         print(f"the font lacks {' '.join(lacking)}: \\setmainfont one that has them", file=sys.stderr)
     print(arguments.out)

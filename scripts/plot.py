@@ -2,7 +2,8 @@
 
     python scripts/plot.py outputs/small_data --rule last --out figures
 
-``mixexp report`` writes the full report; this script shows how to get at the numbers. It reads files only and needs no GPU.
+``mixexp report`` writes the full report; this script shows how to get at the numbers. It reads files only and needs no
+GPU.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ def plot(table: Table, path: Path) -> None:
     for column, style in zip(
         table.columns, ("o-", "s--", "^-.", "D:", "v-", "P--", "X-.", "*:") * len(table.columns), strict=False
     ):
-        # values() has one number a run; table.cells[row, column] has the runs themselves: .config, .metrics, .result, .folder
+        # values() has one number a run; table.cells[row, column] has the runs themselves: .config, .metrics, .result,
+        # .folder
         cells = [(place, table.values(row.label, column.label)) for place, row in enumerate(table.rows)]
         cells = [(place, values) for place, values in cells if values]
         below, above = zip(*(table.statistic.band(values) for _, values in cells), strict=True) if cells else ((), ())
         middle = [table.statistic.centre(values) for _, values in cells]
-        axes.errorbar([place for place, _ in cells], middle, yerr=(below, above), fmt=style, capsize=2.5, label=column.label)
+        axes.errorbar(
+            [place for place, _ in cells], middle, yerr=(below, above), fmt=style, capsize=2.5, label=column.label
+        )
     axes.set_xticks(range(len(table.rows)), [row.label for row in table.rows])
     axes.set_xlabel(table.spec["rows"].get("label", ""))
     axes.set_ylabel(f"{table.unit}, {RULES[table.rule]}")
@@ -47,7 +51,9 @@ def main() -> None:
     """Print every table among the runs and save its figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, metavar="DIR", help="a folder of runs, such as outputs/small_data")
-    parser.add_argument("--rule", choices=RULES, help="which evaluation of a run counts (default: as the table compared with)")
+    parser.add_argument(
+        "--rule", choices=RULES, help="which evaluation of a run counts (default: as the table compared with)"
+    )
     parser.add_argument("--out", type=Path, default=Path("."), help="where the figures go (default: here)")
     arguments = parser.parse_args()
     try:

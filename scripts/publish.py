@@ -1,11 +1,13 @@
-"""Keep sweeps' finished runs under outputs/published, and write the pages that show all that is kept there and what it says of the claims.
+"""Keep sweeps' finished runs under outputs/published, and write the pages that show all that is kept there and what it
+says of the claims.
 
-    python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/ where nothing is reduced
-    python scripts/publish.py outputs/small_data_laptop      keeps an edition as outputs/published/laptop/small_data_laptop
-    python scripts/publish.py                                draws all reports again, and writes the pages
+    python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/
+    where nothing is reduced python scripts/publish.py outputs/small_data_laptop      keeps an edition as
+    outputs/published/laptop/small_data_laptop python scripts/publish.py                                draws all
+    reports again, and writes the pages
 
-Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names this machine.
-What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
+Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names
+this machine. What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,18 @@ import yaml
 
 from mixexp.errors import UserError
 from mixexp.files import write_atomically
-from mixexp.reporting.claims import CONTRADICTED, FULL, NOT_RUN, SUPPORTED, UNCLEAR, UNDECIDED, Decided, counts, decide, evidence
+from mixexp.reporting.claims import (
+    CONTRADICTED,
+    FULL,
+    NOT_RUN,
+    SUPPORTED,
+    UNCLEAR,
+    UNDECIDED,
+    Decided,
+    counts,
+    decide,
+    evidence,
+)
 from mixexp.reporting.markdown import claims_document, markdown
 from mixexp.reporting.tables import build_tables
 from mixexp.reporting.write import claims_of, write_table
@@ -47,7 +60,9 @@ HERE = ("host", "process", "platform")
 def without_machine(value: Any) -> Any:
     """A configuration in which folders of this machine are the defaults."""
     if isinstance(value, dict):
-        own = {"source": Path(str(value["source"])).name} if value.get("source") else {}  # a probe's, another run's folder
+        own = (
+            {"source": Path(str(value["source"])).name} if value.get("source") else {}
+        )  # a probe's, another run's folder
         return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | own
     return [without_machine(inner) for inner in value] if isinstance(value, list) else value
 
@@ -55,7 +70,9 @@ def without_machine(value: Any) -> Any:
 def anywhere(words: str) -> str:
     """Words of a command line without those that name folders of a machine."""
     local = tuple(f"{key}=" for key in PLACES)
-    return " ".join(shlex.quote(word) if " " in word else word for word in shlex.split(words) if not word.startswith(local))
+    return " ".join(
+        shlex.quote(word) if " " in word else word for word in shlex.split(words) if not word.startswith(local)
+    )
 
 
 def command_of(run: Run) -> str:
@@ -82,7 +99,8 @@ def keep(source: Path, target: Path) -> None:
 
 
 def publish(folder: Path) -> Path:
-    """Keep a sweep's finished runs with their report; what was kept of the same experiment before and is not there now goes."""
+    """Keep a sweep's finished runs with their report; what was kept of the same experiment before and is not there now
+    goes."""
     runs = load_runs(folder)
     finished = [run for run in runs if run.over]
     if not finished:
@@ -117,7 +135,10 @@ def draw(home: Path) -> None:
     tables = build_tables(load_runs(home / "runs"))
     for number, (table, claims) in enumerate(zip(tables, claims_of(tables), strict=True)):
         for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}", claims):
-            if path.suffix in (".svg", ".pdf"):  # as large as all CSVs together where they draw points; a report has them
+            if path.suffix in (
+                ".svg",
+                ".pdf",
+            ):  # as large as all CSVs together where they draw points; a report has them
                 path.unlink()
 
 
@@ -133,22 +154,42 @@ def homes(kind: str) -> list[Path]:
 
 
 def section(home: Path) -> str:
-    """The page's part on one kept sweep: command, hardware, what is reduced, the headline table, figures, the reading."""
+    """The page's part on one kept sweep: command, hardware, what is reduced, the headline table, figures, the
+    reading."""
     tables = build_tables(load_runs(home / "runs"))
     parts = []
     for folder in (home, *sorted(home.glob("protocol*"))):
-        table = next(t for t in tables if (folder / "table.md").read_text(encoding="utf-8").startswith(markdown(t).split("\n")[0]))
+        table = next(
+            t
+            for t in tables
+            if (folder / "table.md").read_text(encoding="utf-8").startswith(markdown(t).split("\n")[0])
+        )
         environment = table.runs[0].environment
         blocks = markdown(table).split("\n\n")
-        heading = next(i for i, block in enumerate(blocks) if block.startswith("## ") and not block.startswith(("## Without", "## In no")))
+        heading = next(
+            i
+            for i, block in enumerate(blocks)
+            if block.startswith("## ") and not block.startswith(("## Without", "## In no"))
+        )
         threads = f"{environment.get('threads')} thread{'s' if environment.get('threads') != 1 else ''} a run"
-        facts = [str(environment.get("device_name")), threads, f"torch {environment['versions']['torch']}", environment["started"][:10]]
+        facts = [
+            str(environment.get("device_name")),
+            threads,
+            f"torch {environment['versions']['torch']}",
+            environment["started"][:10],
+        ]
         parts.append(f"### {blocks[0].removeprefix('# ')}")
-        parts.append("\n\n".join(f"```bash\n{command}\n```" for command in dict.fromkeys(command_of(run) for run in table.runs)))
+        parts.append(
+            "\n\n".join(f"```bash\n{command}\n```" for command in dict.fromkeys(command_of(run) for run in table.runs))
+        )
         parts.append(f"{len(table.scores)} of {len(table.runs)} runs have a result; {', '.join(facts)}.")
         parts += [block for block in blocks if block.startswith("**Reduced")]
         parts += [blocks[heading].removeprefix("## ") + ":", blocks[heading + 1]]
-        parts += [block for block in blocks[heading + 2 : heading + 3] if block.startswith(("In brackets", "Bold: ", "Nothing is bold: "))]
+        parts += [
+            block
+            for block in blocks[heading + 2 : heading + 3]
+            if block.startswith(("In brackets", "Bold: ", "Nothing is bold: "))
+        ]
         pictures = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".gif"))
         parts += [f"![{path.stem}]({path.relative_to(PUBLISHED).as_posix()})" for path in pictures]
     reading = home / "reading.md"
@@ -164,7 +205,10 @@ def article_of(home: Path) -> str:
 
 def page() -> str:
     """The page: full-size sweeps first, then those of editions and the reduced ones, by article."""
-    parts = ["# Results that are kept", "Written by `python scripts/publish.py` from the runs in this folder; the readings are by hand."]
+    parts = [
+        "# Results that are kept",
+        "Written by `python scripts/publish.py` from the runs in this folder; the readings are by hand.",
+    ]
     for kind in kinds():
         words = {FULL: "full size", REDUCED: "reduced"}.get(kind, f"{kind} edition")
         if kind == FULL:
@@ -188,7 +232,10 @@ def claims_page(answers: Decided) -> str:
     """The page of all claims."""
     text = claims_document(answers, "What the articles claim, and what the runs that are kept say of it")
     heading, _, rest = text.partition("\n\n")
-    made = "Written by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in `outputs/published`."
+    made = (
+        "Written by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in"
+        " `outputs/published`."
+    )
     references = "\n".join(f"- `{key}`: {reference}" for key, (_, reference) in REFERENCES.items())
     return f"{heading}\n\n{made}\n\n{rest}\n## References\n\n{references}\n"
 
@@ -196,13 +243,17 @@ def claims_page(answers: Decided) -> str:
 def with_counts(readme: str, answers: Decided) -> str:
     """The README with its table of verdicts, between two marks, as these claims have it."""
     if [readme.count(mark) for mark in MARKS] != [1, 1] or readme.index(MARKS[0]) > readme.index(MARKS[1]):
-        raise UserError(f"{README}: it needs {MARKS[0]} and, behind it, {MARKS[1]}, once each; the table of verdicts comes between")
+        raise UserError(
+            f"{README}: it needs {MARKS[0]} and, behind it, {MARKS[1]}, once each; the table of verdicts comes between"
+        )
     before, _, rest = readme.partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
     shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
     for article, about in ARTICLES.items():
-        for edition, verdicts in counts(one for one in answers.answers if one.article == article and one.edition).items():
+        for edition, verdicts in counts(
+            one for one in answers.answers if one.article == article and one.edition
+        ).items():
             size = "full size" if edition == FULL else f"{edition} edition"
             lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
     return f"{before}{MARKS[0]}\n{chr(10).join(lines)}\n{MARKS[1]}{after}"

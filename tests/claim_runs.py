@@ -13,7 +13,15 @@ from mixexp.reporting.claims import Answer, Decided, decide
 from mixexp.spec.experiments import Experiment
 from mixexp.training.reader import everywhere
 
-TABLE = {"title": "little data", "metric": "accuracy", "scale": 100, "decimals": 2, "rule": "last", "rows": {"key": "subset.n"}, "columns": {"key": "mix"}}
+TABLE = {
+    "title": "little data",
+    "metric": "accuracy",
+    "scale": 100,
+    "decimals": 2,
+    "rule": "last",
+    "rows": {"key": "subset.n"},
+    "columns": {"key": "mix"},
+}
 
 
 def leave(
@@ -29,9 +37,17 @@ def leave(
     losses: Sequence[float] = (),
     **settings: Any,
 ) -> Path:
-    """A run as a run leaves it, with an evaluation for each accuracy; settings: `mix` and whatever else, `__` in a name for a point."""
+    """A run as a run leaves it, with an evaluation for each accuracy; settings: `mix` and whatever else, `__` in a name
+    for a point."""
     series = [accuracy] if isinstance(accuracy, float | int) else list(accuracy)
-    config: dict[str, Any] = {"name": experiment, "seed": seed, "data_seed": 0, "edition": edition, "dataset": {"root": "data"}, "table": TABLE}
+    config: dict[str, Any] = {
+        "name": experiment,
+        "seed": seed,
+        "data_seed": 0,
+        "edition": edition,
+        "dataset": {"root": "data"},
+        "table": TABLE,
+    }
     config["choices"] = {"experiment": experiment, "dataset": "digits", "mix": settings.pop("mix", "none")}
     for name, value in settings.items():
         *above, last = name.split("__")
@@ -42,11 +58,26 @@ def leave(
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     record = {"differs_from_edition" if edition else "differs_from_experiment": differs or {}}
-    (folder / "environment.json").write_text(json.dumps({"device_name": "a chip", "data_contents": contents, "versions": {"torch": "2"}, "started": "2026-01-01", **record}))
-    rows = [f"{step},{step},0.1,{loss},{value},1" for step, (value, loss) in enumerate(zip(series, losses or [1.0] * len(series), strict=True), start=1)]
+    (folder / "environment.json").write_text(
+        json.dumps(
+            {
+                "device_name": "a chip",
+                "data_contents": contents,
+                "versions": {"torch": "2"},
+                "started": "2026-01-01",
+                **record,
+            }
+        )
+    )
+    rows = [
+        f"{step},{step},0.1,{loss},{value},1"
+        for step, (value, loss) in enumerate(zip(series, losses or [1.0] * len(series), strict=True), start=1)
+    ]
     (folder / "metrics.csv").write_text("\n".join(["step,epoch,lr,train_loss,accuracy,seconds", *rows]) + "\n")
     if outcome in ("finished", "diverged"):
-        (folder / "result.json").write_text(json.dumps({"outcome": outcome, "seconds": 1.5, "steps": len(rows), "last": {"accuracy": series[-1]}}))
+        (folder / "result.json").write_text(
+            json.dumps({"outcome": outcome, "seconds": 1.5, "steps": len(rows), "last": {"accuracy": series[-1]}})
+        )
     return folder
 
 

@@ -1,8 +1,9 @@
 """The `mixexp` command as a user starts it, with and without the seconds that a new interpreter takes to import torch.
 
-A small process, one for each process of the tests, imports what commands may need, composes nothing and is forked for every command,
-and for the fork server of a command's sweep. What a test says of the start itself (imports, a signal to a whole group, a kill, a
-terminal, what Python or a library reads when it is loaded) is not to be seen so, and needs a new process.
+A small process, one for each process of the tests, imports what commands may need, composes nothing and is forked for
+every command, and for the fork server of a command's sweep. What a test says of the start itself (imports, a signal to
+a whole group, a kill, a terminal, what Python or a library reads when it is loaded) is not to be seen so, and needs a
+new process.
 """
 
 from __future__ import annotations
@@ -31,8 +32,22 @@ from typing import Any
 SECONDS = 300  # that a command may take
 MEMORY: int | None = None  # bytes that a command and each of its processes may allocate
 IMPORTED = (
-    *("torch._dynamo", "torchvision", "sklearn.datasets", "scipy.io", "scipy.stats", "pandas", "matplotlib.backends.backend_agg"),
-    *("mixexp.sweeping.application", "mixexp.sweeping.launch", "mixexp.sweeping.one", "mixexp.sweeping.worker", "mixexp.sweeping.watch"),
+    *(
+        "torch._dynamo",
+        "torchvision",
+        "sklearn.datasets",
+        "scipy.io",
+        "scipy.stats",
+        "pandas",
+        "matplotlib.backends.backend_agg",
+    ),
+    *(
+        "mixexp.sweeping.application",
+        "mixexp.sweeping.launch",
+        "mixexp.sweeping.one",
+        "mixexp.sweeping.worker",
+        "mixexp.sweeping.watch",
+    ),
     *("mixexp.sweeping.relog", "mixexp.sweeping.reprobe", "mixexp.reporting.commands", "mixexp.reporting.figures"),
 )
 
@@ -40,7 +55,9 @@ IMPORTED = (
 def new_mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m mixexp` in a new process; environment: variables beside the test's own."""
     command, surroundings = [sys.executable, "-m", "mixexp", *words], {**os.environ, **environment}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=surroundings, timeout=SECONDS, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env=surroundings, timeout=SECONDS, check=False
+    )
 
 
 def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +66,13 @@ def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
         return new_mixexp(*words, cwd=cwd, **environment)
     server = _server()
     pipes = [os.pipe() for _ in range(2)]
-    request = {"words": words, "cwd": str(cwd), "environment": {**os.environ, **environment}, "memory": MEMORY, "seconds": SECONDS}
+    request = {
+        "words": words,
+        "cwd": str(cwd),
+        "environment": {**os.environ, **environment},
+        "memory": MEMORY,
+        "seconds": SECONDS,
+    }
     _send(server, request, [theirs for _, theirs in pipes])
     for _, theirs in pipes:
         os.close(theirs)
@@ -103,7 +126,8 @@ def _asked(way: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _serve(client: socket.socket) -> Callable[[], Any]:
-    """Fork for every request, and say the child's process number and exit code; returns, in a child, what it is to do."""
+    """Fork for every request, and say the child's process number and exit code; returns, in a child, what it is to
+    do."""
     while True:
         request, files = _asked(client)
         pid = os.fork()
@@ -119,7 +143,8 @@ def _serve(client: socket.socket) -> Callable[[], Any]:
 
 
 def _twin_or(command: Callable[[], Any]) -> Callable[[], Any]:
-    """Fork once more, while nothing has been done yet: a process that becomes the fork server, as soon as the command starts one."""
+    """Fork once more, while nothing has been done yet: a process that becomes the fork server, as soon as the command
+    starts one."""
     ours, theirs = _ways()
     pid = os.fork()
     if pid == 0:
@@ -138,7 +163,13 @@ def _twin_or(command: Callable[[], Any]) -> Callable[[], Any]:
         if "multiprocessing.forkserver" not in words[-1] or ours.fileno() < 0:
             return start(path, words, files)
         ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
-        about = {"cwd": os.getcwd(), "environment": dict(os.environ), "ignored": ignored, "numbers": files, "code": words[-1]}
+        about = {
+            "cwd": os.getcwd(),
+            "environment": dict(os.environ),
+            "ignored": ignored,
+            "numbers": files,
+            "code": words[-1],
+        }
         _send(ours, about, files)
         ours.close()
         return pid
@@ -160,7 +191,9 @@ def _place(files: Sequence[int], numbers: Sequence[int]) -> None:
 def _surround(request: dict[str, Any]) -> None:
     if request.get("memory") is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (request["memory"],) * 2)
-    signal.alarm(request.get("seconds", 0))  # it ends by itself: whoever waits for it also waits for those that have its pipes
+    signal.alarm(
+        request.get("seconds", 0)
+    )  # it ends by itself: whoever waits for it also waits for those that have its pipes
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -1,12 +1,13 @@
 """A fixed list of runs, whose numbers a change of the code must not touch; a script, which pytest does not collect.
 
-    python tests/golden_runs.py make FOLDER              trains them with the mixexp that Python imports, in some minutes
-    python tests/golden_runs.py make FOLDER cells kept   some parts alone: cells, stopped, kept, speeds, quickstart
-    python tests/golden_runs.py compare FOLDER FOLDER    compares two such folders; exit code 1 and the first difference
+    python tests/golden_runs.py make FOLDER              trains them with the mixexp that Python imports, in some
+    minutes python tests/golden_runs.py make FOLDER cells kept   some parts alone: cells, stopped, kept, speeds,
+    quickstart python tests/golden_runs.py compare FOLDER FOLDER    compares two such folders; exit code 1 and the first
+    difference
 
-Make one folder with the commit before the change and one with the commit after it (PYTHONPATH names a checkout), on one machine: numbers
-differ between processors. Compared are the names of the runs' folders, which are their run_ids, metrics.csv without its seconds,
-confusion.csv and every CSV of a probe.
+Make one folder with the commit before the change and one with the commit after it (PYTHONPATH names a checkout), on one
+machine: numbers differ between processors. Compared are the names of the runs' folders, which are their run_ids,
+metrics.csv without its seconds, confusion.csv and every CSV of a probe.
 """
 
 from __future__ import annotations

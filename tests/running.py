@@ -43,7 +43,8 @@ def _composed(group: str, name: str) -> DictConfig:
 
 
 def composed(group: str, name: str) -> DictConfig:
-    """The default configuration with an option of a group, references unresolved; the option may build on another one."""
+    """The default configuration with an option of a group, references unresolved; the option may build on another
+    one."""
     config = copy.deepcopy(_composed(group, name))
     OmegaConf.set_struct(config, False)
     return config
@@ -60,9 +61,12 @@ def option(group: str, name: str) -> dict[str, Any]:
 
 
 def mixes_and_losses() -> list[tuple[str, str]]:
-    """Every mix with a common loss and every loss with the common mixes; test_loss.py pairs all of them without training."""
+    """Every mix with a common loss and every loss with the common mixes; test_loss.py pairs all of them without
+    training."""
     found = options([CONF])
-    pairs = [(mix, "cross_entropy") for mix in found["mix"]] + [(mix, loss) for loss in found["loss"] for mix in ("none", "mixup", "data_mix")]
+    pairs = [(mix, "cross_entropy") for mix in found["mix"]] + [
+        (mix, loss) for loss in found["loss"] for mix in ("none", "mixup", "data_mix")
+    ]
     return sorted(set(pairs))
 
 
@@ -90,7 +94,13 @@ def write_pictures(folder: Path) -> None:
 def trained_on_pictures(root: Path) -> Path:
     """The folder of a run that kept its weights, on pictures that are written to root/photos."""
     write_pictures(root / "photos")
-    words = ("dataset=image_folder", f"dataset.folder={root / 'photos'}", "dataset.height=8", "dataset.width=8", "batch_size=8")
+    words = (
+        "dataset=image_folder",
+        f"dataset.folder={root / 'photos'}",
+        "dataset.height=8",
+        "dataset.width=8",
+        "batch_size=8",
+    )
     return trained(root / "run", "keep=last", "optimizer.lr=0.05", "epochs=20", *words).path
 
 
@@ -132,14 +142,17 @@ def needs(*overrides: str) -> list[str]:
 
 @functools.cache
 def _composer() -> Composer:
-    """Hydra composes each choice of options once in a process; test_cells.py sees that cells made so are Hydra's own."""
+    """Hydra composes each choice of options once in a process; test_cells.py sees that cells made so are Hydra's
+    own."""
     groups = loaded_groups()
     return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
     """A valid canonical configuration on the digits with a tiny network, unless overrides say otherwise."""
-    small = [word for word in TINY if not any(o.startswith("model=") for o in overrides) or not word.startswith("model.")]
+    small = [
+        word for word in TINY if not any(o.startswith("model=") for o in overrides) or not word.startswith("model.")
+    ]
     words = [*small, *overrides, *needs(*overrides)]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config, _ = resolve(_composer()(words))

@@ -27,14 +27,17 @@ def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:
     keep_plan(folder, len(names), [planned(name) for name in names], slots=1)
     (path,) = set((folder / "sweeps").glob("*.json")) - before
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - age))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started, "command": "mixexp -m mix=none,mixup"} | facts))
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"started": started, "command": "mixexp -m mix=none,mixup"} | facts)
+    )
     os.utime(path, (time.time() - age,) * 2)
     return path
 
 
 @pytest.fixture
 def watched(monkeypatch, capsys) -> Callable[..., list[str]]:
-    """A function that watches a folder and gives what is printed; meanwhile: what happens at each look, after the last of which it must end."""
+    """A function that watches a folder and gives what is printed; meanwhile: what happens at each look, after the last
+    of which it must end."""
 
     def watch(folder: Path, *meanwhile: Callable[[], Any]) -> list[str]:
         left = list(meanwhile)
@@ -53,7 +56,10 @@ def watched(monkeypatch, capsys) -> Callable[..., list[str]]:
 
 @contextlib.contextmanager
 def another_process_at_work(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    code = "import sys, pathlib; from mixexp.sweeping.status import at_work\nwith at_work(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
+    code = (
+        "import sys, pathlib; from mixexp.sweeping.status import at_work\nwith at_work(pathlib.Path(sys.argv[1]),"
+        " sys.argv[2]):\n    print('at work', flush=True); sys.stdin.read()"
+    )
     words = [sys.executable, "-c", code, str(folder), name]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "at work\n"
@@ -68,7 +74,10 @@ def test_an_abandoned_plan_is_a_line_and_no_run(tmp_path, watched):
     leave_plan(tmp_path, "done", "c", age=10)
     ended(tmp_path / "done")
     ended(tmp_path / "c")
-    remark = "not counted: 2 runs were planned by an earlier sweep and never begun; this makes them: mixexp -m mix=none,mixup"
+    remark = (
+        "not counted: 2 runs were planned by an earlier sweep and never begun; this makes them: mixexp -m"
+        " mix=none,mixup"
+    )
     assert status(tmp_path).splitlines()[-2:] == [f"{tmp_path}: 2 runs: 2 done", remark]
     assert watched(tmp_path)[-2:] == [f"{tmp_path}: 2 runs: 2 done", remark]
     leave_plan(tmp_path, "z", age=50)
@@ -81,15 +90,22 @@ def test_what_an_abandoned_sweep_has_begun_is_still_there(tmp_path, watched):
     begun(tmp_path / "a", rows=(20,))
     ended(tmp_path / "c")
     text = status(tmp_path)
-    assert f"{tmp_path}: 2 runs: 1 done, 1 interrupted; about 10 s left with 1 at once" in text and "not counted: 1 run was planned" in text
-    assert watched(tmp_path)[-2] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
+    assert (
+        f"{tmp_path}: 2 runs: 1 done, 1 interrupted; about 10 s left with 1 at once" in text
+        and "not counted: 1 run was planned" in text
+    )
+    assert (
+        watched(tmp_path)[-2] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
+    )
 
 
 def test_the_last_plan_counts_after_its_sweep_was_stopped_but_is_not_waited_for(tmp_path, watched):
     leave_plan(tmp_path, "a", "b")
     ended(tmp_path / "a")
     assert status(tmp_path).endswith("2 runs: 1 done, 1 missing; about 10 s left with 1 at once")
-    assert watched(tmp_path)[-1] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
+    assert (
+        watched(tmp_path)[-1] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
+    )
 
 
 def test_a_run_without_a_sweep_is_waited_for(tmp_path, watched):
@@ -152,7 +168,9 @@ def test_jobs_in_a_queue_are_waited_for_for_a_week(tmp_path, watched, monkeypatc
     assert status(tmp_path).splitlines()[-1] == "2 of the runs may wait in the queue of SlurmLauncher"
     watched(tmp_path, lambda: ended(tmp_path / "a"), lambda: ended(tmp_path / "b"))
     leave_plan(tmp_path, "d", "e", age=5, queue="SlurmLauncher")
-    watched(tmp_path, lambda: None, lambda: leave_plan(tmp_path, "d", "e", "f"))  # made anew by a sweep of this machine, which has ended
+    watched(
+        tmp_path, lambda: None, lambda: leave_plan(tmp_path, "d", "e", "f")
+    )  # made anew by a sweep of this machine, which has ended
     leave_plan(tmp_path, "g", queue="SlurmLauncher")
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 8 * 86_400)

@@ -1,4 +1,5 @@
-"""`import mixexp`: runs, sweeps, frames, reports and networks from Python, in scripts, from standard input and in a notebook."""
+"""`import mixexp`: runs, sweeps, frames, reports and networks from Python, in scripts, from standard input and in a
+notebook."""
 
 from __future__ import annotations
 
@@ -35,11 +36,16 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def python(code: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A new Python that reads a program from standard input."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *words], input=code, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, *words], input=code, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
-    done = python("import sys, mixexp; print([name for name in ('torch', 'pandas', 'numpy', 'hydra') if name in sys.modules])", tmp_path)
+    done = python(
+        "import sys, mixexp; print([name for name in ('torch', 'pandas', 'numpy', 'hydra') if name in sys.modules])",
+        tmp_path,
+    )
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -51,7 +57,9 @@ def test_the_surface_is_what_is_listed() -> None:
         mixexp.rum  # noqa: B018
     # what a type checker reads is what is there
     tree = ast.parse((ROOT / "mixexp" / "__init__.py").read_text(encoding="utf-8"))
-    imported = {alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     for name in mixexp.__all__:
         assert getattr(importlib.import_module(imported[name]), name) is getattr(mixexp, name)
 
@@ -95,13 +103,20 @@ except mixexp.UserError as error:
 
 @pytest.mark.parametrize(
     ("code", "complaint"),
-    [(USERS, ""), (USERS + "done.lost\n", "lost"), (USERS + "mixexp.report(3)\n", "report"), (USERS + "x: int = classes[0]\n", "int")],
+    [
+        (USERS, ""),
+        (USERS + "done.lost\n", "lost"),
+        (USERS + "mixexp.report(3)\n", "report"),
+        (USERS + "x: int = classes[0]\n", "int"),
+    ],
 )
 def test_a_type_checker_knows_the_surface(code: str, complaint: str, tmp_path: Path) -> None:
     pytest.importorskip("basedpyright")
     (tmp_path / "user.py").write_text(code)
     words = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--level", "error", "user.py"]
-    done = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
+    )
     assert (done.returncode == 0) == (not complaint) and complaint in done.stdout, done.stdout + done.stderr
 
 
@@ -112,14 +127,22 @@ def test_the_example_of_runs_runs() -> None:
 def run_examples(thing: Any, name: str) -> None:
     (examples,) = [test for test in doctest.DocTestFinder(recurse=False).find(thing, name, globs={}) if test.examples]
     failures: list[str] = []
-    assert doctest.DocTestRunner(Last(), verbose=False).run(examples, out=failures.append).failed == 0, "".join(failures)
+    assert doctest.DocTestRunner(Last(), verbose=False).run(examples, out=failures.append).failed == 0, "".join(
+        failures
+    )
 
 
 def test_a_run_is_the_commands_own(tmp_path: Path) -> None:
     done = mixexp.run("mix=mixup", alpha=0.2, seed=3, **TINY)
-    assert isinstance(done, mixexp.Run) and done.outcome == "finished" and done.folder.parent == tmp_path / "outputs" / "runs"
+    assert (
+        isinstance(done, mixexp.Run)
+        and done.outcome == "finished"
+        and done.folder.parent == tmp_path / "outputs" / "runs"
+    )
     words = [sys.executable, "-m", "mixexp", "mix=mixup", "alpha=0.2", "seed=3", "epochs=1", "model.width=2"]
-    again = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
+    )
     assert "already finished" in again.stdout and str(done.folder) in again.stdout
     assert load_run(done.folder).last == done.last and 0 < done.last["accuracy"] <= 1
 
@@ -133,17 +156,28 @@ def test_a_mistake_is_one_error_without_those_of_libraries() -> None:
 def test_an_axis_may_be_an_array() -> None:
     from mixexp.api.start import _axis
 
-    assert _axis(np.arange(3)) == _axis(torch.arange(3)) == _axis(range(3)) == "0,1,2" and _axis(np.array([0.5, 1])) == "0.5,1.0"
+    assert (
+        _axis(np.arange(3)) == _axis(torch.arange(3)) == _axis(range(3)) == "0,1,2"
+        and _axis(np.array([0.5, 1])) == "0.5,1.0"
+    )
 
 
 def test_a_run_leaves_torch_as_it_was() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        before = (torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.are_deterministic_algorithms_enabled())
+        before = (
+            torch.get_num_threads(),
+            torch.backends.cudnn.deterministic,
+            torch.are_deterministic_algorithms_enabled(),
+        )
         state = torch.random.get_rng_state()
         mixexp.run(**TINY)
-        assert before == (torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.are_deterministic_algorithms_enabled())
+        assert before == (
+            torch.get_num_threads(),
+            torch.backends.cudnn.deterministic,
+            torch.are_deterministic_algorithms_enabled(),
+        )
         assert torch.equal(torch.random.get_rng_state(), state)
     finally:
         torch.set_num_threads(threads)
@@ -208,13 +242,23 @@ def test_a_sweep_gives_its_own_runs(swept: Any) -> None:
 
 
 def test_runs_are_selected_by_their_settings(swept: Any) -> None:
-    assert len(swept.where(mix="mixup")) == len(swept.where(seed="1")) == 2 and len(swept.where(mix="mixup", seed=1.0)) == 1
-    assert len(swept.where(seed=[0, 1])) == 4 and len(swept.where(**{"model.width": 2})) == 4 and len(swept.where(seed=0, mix=["none"])) == 1
+    assert (
+        len(swept.where(mix="mixup")) == len(swept.where(seed="1")) == 2
+        and len(swept.where(mix="mixup", seed=1.0)) == 1
+    )
+    assert (
+        len(swept.where(seed=[0, 1])) == 4
+        and len(swept.where(**{"model.width": 2})) == 4
+        and len(swept.where(seed=0, mix=["none"])) == 1
+    )
     assert len(swept.where(lambda run: run.last["accuracy"] > 2)) == 0
     with pytest.raises(mixexp.UserError, match="no run has such a setting. Did you mean 'seed'"):
         swept.where(sede=0)
     for settings, said in (
-        ({"mix": "mixpu"}, r"where\(mix='mixpu'\): no run has this value; there are none, mixup. Did you mean 'mixup'\?"),
+        (
+            {"mix": "mixpu"},
+            r"where\(mix='mixpu'\): no run has this value; there are none, mixup. Did you mean 'mixup'\?",
+        ),
         ({"seed": [0, 7]}, r"where\(seed=7\): no run has this value; there are 0, 1\."),
         ({"mix": "bc"}, r"where\(mix='bc'\): no run has this value; there are none, mixup\."),
     ):
@@ -227,7 +271,19 @@ def test_a_frame_has_a_row_for_each_run(swept: Any) -> None:
     frame = swept.to_pandas()
     assert frame.index.tolist() == [run.folder.name for run in swept] and frame.columns.is_unique
     assert frame["accuracy"].tolist() == [run.last["accuracy"] for run in swept]
-    for name in ("outcome", "mix", "model", "model.width", "seed", "macro_f1", "steps_done", "seconds", "started", "commit", "device"):
+    for name in (
+        "outcome",
+        "mix",
+        "model",
+        "model.width",
+        "seed",
+        "macro_f1",
+        "steps_done",
+        "seconds",
+        "started",
+        "commit",
+        "device",
+    ):
         assert name in frame.columns
     assert frame["seed"].dtype.kind == "i" and frame["seconds"].gt(0).all() and set(frame["device"]) == {"cpu"}
     assert frame.groupby("mix")["accuracy"].count().to_dict() == {"none": 2, "mixup": 2}
@@ -239,7 +295,9 @@ def test_a_frame_has_a_row_for_each_evaluation(swept: Any) -> None:
     frame = mixexp.sweep(mix="mixup", epochs=3, name="longer", **{"model.width": 2}).metrics()
     assert frame["step"].is_monotonic_increasing and len(frame) == 3
     frame = swept.metrics()
-    assert frame.columns[:3].tolist() == ["run", "mix", "seed"] and len(frame) == 4 and frame["test_loss"].dtype == float
+    assert (
+        frame.columns[:3].tolist() == ["run", "mix", "seed"] and len(frame) == 4 and frame["test_loss"].dtype == float
+    )
     assert frame.groupby("run")["accuracy"].last().to_dict() == {run.folder.name: run.last["accuracy"] for run in swept}
 
 
@@ -250,10 +308,19 @@ def test_frames_of_unfinished_runs_have_gaps(swept: Any, tmp_path: Path) -> None
     (folder / "error.txt").write_text("RuntimeError: no luck\n")
     together = mixexp.Runs([*swept, *mixexp.runs(tmp_path / "some")])
     frame = together.to_pandas()
-    assert frame["outcome"].iloc[-1] == "failed" and frame["problem"].iloc[-1] == "RuntimeError: no luck" and np.isnan(frame["accuracy"].iloc[-1])
+    assert (
+        frame["outcome"].iloc[-1] == "failed"
+        and frame["problem"].iloc[-1] == "RuntimeError: no luck"
+        and np.isnan(frame["accuracy"].iloc[-1])
+    )
     assert len(together.metrics()) == 4
     nothing = mixexp.Runs([])
-    assert nothing.to_pandas().empty and "outcome" in nothing.to_pandas() and nothing.metrics().empty and nothing._repr_html_() == "<p>no run</p>"
+    assert (
+        nothing.to_pandas().empty
+        and "outcome" in nothing.to_pandas()
+        and nothing.metrics().empty
+        and nothing._repr_html_() == "<p>no run</p>"
+    )
 
 
 def test_failed_runs_of_a_sweep_are_said_and_the_others_kept(tmp_path: Path) -> None:
@@ -263,7 +330,13 @@ def test_failed_runs_of_a_sweep_are_said_and_the_others_kept(tmp_path: Path) -> 
         "    def draw(self, *arguments, **others): raise RuntimeError('mine')\n"
     )
     with pytest.raises(mixexp.RunsFailed, match="1 of 2 runs failed"):
-        mixexp.sweep("mix=mixup", "mix._target_=mixexp.mix.mixes.Pairs,own_mixes.Broken", trusted_modules=[["own_mixes"]], name="some", **TINY)
+        mixexp.sweep(
+            "mix=mixup",
+            "mix._target_=mixexp.mix.mixes.Pairs,own_mixes.Broken",
+            trusted_modules=[["own_mixes"]],
+            name="some",
+            **TINY,
+        )
     assert sorted(run.outcome for run in mixexp.runs("outputs/some")) == ["failed", "finished"]
 
 
@@ -277,7 +350,9 @@ print("runs:", len(found), len(found.to_pandas()))
 def test_a_sweep_needs_no_guard_in_a_script_and_runs_from_standard_input(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT.format(name="script"))
     for done in (python("", tmp_path, "script.py"), python(SCRIPT.format(name="stdin"), tmp_path)):
-        assert done.returncode == 0 and "runs: 2 2" in done.stdout and "2 runs, 2 done" in done.stdout, done.stdout + done.stderr
+        assert done.returncode == 0 and "runs: 2 2" in done.stdout and "2 runs, 2 done" in done.stdout, (
+            done.stdout + done.stderr
+        )
     assert done.stdout.index("done") < done.stdout.index("runs: 2 2")
 
 
@@ -290,7 +365,9 @@ except KeyboardInterrupt:
     print("stopped", flush=True)
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.time() + 120
     while len(list(tmp_path.glob("outputs/runs/*/metrics.csv"))) < 2 and time.time() < deadline:
         time.sleep(0.1)
@@ -301,7 +378,9 @@ except KeyboardInterrupt:
     time.sleep(0.5)
     sizes = [path.stat().st_size for path in tmp_path.glob("outputs/runs/*/metrics.csv")]
     time.sleep(0.5)
-    assert sizes == [path.stat().st_size for path in tmp_path.glob("outputs/runs/*/metrics.csv")], "nothing trains any more"
+    assert sizes == [path.stat().st_size for path in tmp_path.glob("outputs/runs/*/metrics.csv")], (
+        "nothing trains any more"
+    )
 
 
 def test_a_notebook_runs_sweeps_and_shows_frames(tmp_path: Path) -> None:
@@ -315,7 +394,9 @@ def test_a_notebook_runs_sweeps_and_shows_frames(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     os.environ["PYTHONPATH"], before = str(ROOT), os.environ.get("PYTHONPATH")
     try:
-        nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+        nbclient.NotebookClient(
+            notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        ).execute()
     finally:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     outputs = json.dumps([cell["outputs"] for cell in notebook["cells"]])
@@ -344,10 +425,15 @@ def test_a_report_is_written_from_runs_and_from_folders(swept: Any, tmp_path: Pa
     assert mixexp.report(str(swept[0].folder.parent), out=tmp_path / "other").is_file()
     page = mixexp.report(swept.where(mix="mixup"), out=tmp_path / "some")
     assert "2 of 2 runs have a result" in (page.parent / "table.md").read_text()
-    with pytest.raises(mixexp.UserError, match="2 of the 5 runs of their folder, whose own report would be overwritten; say out="):
+    with pytest.raises(
+        mixexp.UserError, match="2 of the 5 runs of their folder, whose own report would be overwritten; say out="
+    ):
         mixexp.report(swept.where(mix="mixup"))
     (tmp_path / "own.yaml").write_text("metric: macro_f1\ntitle: In a file\n")
-    for table, title in (({"metric": "macro_f1", "title": "In Python"}, "In Python"), (tmp_path / "own.yaml", "In a file")):
+    for table, title in (
+        ({"metric": "macro_f1", "title": "In Python"}, "In Python"),
+        (tmp_path / "own.yaml", "In a file"),
+    ):
         page = mixexp.report(swept, out=tmp_path / "changed", table=table)
         assert title in (page.parent / "table.md").read_text()
     with pytest.raises(mixexp.UserError, match="Did you mean 'metric'"):

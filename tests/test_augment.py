@@ -49,7 +49,9 @@ def naive_standard(augment: Standard, images: Tensor, draws: dict[str, Tensor], 
     source = images if augment.pad == "before" else normalize(images)
     moved = torch.zeros_like(source)
     height, width = images.shape[2:]
-    for image, (top, left), flip, result in zip(source, draws["offset"].tolist(), draws["flip"].tolist(), moved, strict=True):
+    for image, (top, left), flip, result in zip(
+        source, draws["offset"].tolist(), draws["flip"].tolist(), moved, strict=True
+    ):
         for y in range(height):
             for x in range(width):
                 from_y, from_x = y + top - augment.shift, x + left - augment.shift
@@ -66,7 +68,9 @@ def test_contract(name: str, shape: tuple[int, int, int], count: int) -> None:
     before, state = images.clone(), (torch.get_rng_state(), np.random.get_state()[1].tolist())
 
     def applied(augment: Augment) -> Tensor:
-        with streams.torch_stream(torch.device("cpu"), 0, "forward", 0):  # as the loop does for what a step draws itself
+        with streams.torch_stream(
+            torch.device("cpu"), 0, "forward", 0
+        ):  # as the loop does for what a step draws itself
             return augment(images, drawn(augment, count), normalize_of(images))
 
     found = applied(augment)
@@ -97,7 +101,10 @@ def test_standard_against_a_loop(
 @pytest.mark.parametrize(("pad", "border"), [("before", [-0.5 / 0.25, -0.2 / 0.5]), ("after", [0.0, 0.0])])
 def test_colour_of_the_border(pad: str, border: list[float]) -> None:
     images = torch.full((1, 2, 4, 4), 255, dtype=torch.uint8)
-    draws = {"offset": torch.tensor([[0, 4]]), "flip": torch.tensor([False])}  # a window 2 above the image and 2 to its right
+    draws = {
+        "offset": torch.tensor([[0, 4]]),
+        "flip": torch.tensor([False]),
+    }  # a window 2 above the image and 2 to its right
     found = Standard(shift=2, pad=pad)(images, draws, normalize_of(images))
     colour = torch.tensor(border).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     torch.testing.assert_close(found[:, :, :2], colour[:, :, :2])
@@ -109,7 +116,9 @@ def test_every_shift_is_equally_likely_and_the_flip_a_coin() -> None:
     rows = 40_500
     augment = augment_of("standard")
     images = torch.zeros(rows, 1, 11, 11, dtype=torch.uint8)
-    images[:, 0, 5, 4] = 255  # moved by dx it comes to 4 + dx, or mirrored to 6 - dx: flips do not change the set of places
+    images[:, 0, 5, 4] = (
+        255  # moved by dx it comes to 4 + dx, or mirrored to 6 - dx: flips do not change the set of places
+    )
     found = augment(images, drawn(augment, rows), lambda x: x.float())
     place = found.flatten(1).argmax(1)
     draws = drawn(augment, rows)
@@ -143,16 +152,24 @@ def test_flip_mirrors_width_only() -> None:
     seed=st.integers(0, 1000),
 )
 def test_continuous_shifts_against_scipy(shape, count: int, height: float, width: float, flip: bool, seed: int) -> None:
-    """Image after image and channel after channel, as Keras does it: an affine map of order 1 that fills with the nearest pixel."""
+    """Image after image and channel after channel, as Keras does it: an affine map of order 1 that fills with the
+    nearest pixel."""
     augment, images = Continuous(flip, height, width), some_images(count, *shape, seed)
     normalize, draws = normalize_of(images), drawn(augment, count, seed)
     moved = np.empty(images.shape, np.float32)
-    for image, (down, across), mirrored, result in zip(images.numpy(), draws["shift"].tolist(), draws["flip"].tolist(), moved, strict=True):
-        shift = (-height * shape[1] * down, -width * shape[2] * across)  # scipy's moves the image, ours the place that is read
+    for image, (down, across), mirrored, result in zip(
+        images.numpy(), draws["shift"].tolist(), draws["flip"].tolist(), moved, strict=True
+    ):
+        shift = (
+            -height * shape[1] * down,
+            -width * shape[2] * across,
+        )  # scipy's moves the image, ours the place that is read
         for channel, values in zip(image.astype(np.float64), result, strict=True):
             found = ndimage.shift(channel, shift, order=1, mode="nearest")
             values[:] = found[:, ::-1] if mirrored else found
-    torch.testing.assert_close(augment(images, draws, normalize), normalize(torch.from_numpy(moved)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        augment(images, draws, normalize), normalize(torch.from_numpy(moved)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_continuous_shifts_are_uniform_over_4_pixels_of_32_and_the_flip_a_coin() -> None:
@@ -166,14 +183,21 @@ def test_continuous_shifts_are_uniform_over_4_pixels_of_32_and_the_flip_a_coin()
     assert draws["flip"].float().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / rows**0.5)
 
 
-IDLE = [Standard(flip=False, shift=0), Standard(flip=False, shift=0, pad="after"), Continuous(False, 0, 0), augment_of("none")]
+IDLE = [
+    Standard(flip=False, shift=0),
+    Standard(flip=False, shift=0, pad="after"),
+    Continuous(False, 0, 0),
+    augment_of("none"),
+]
 
 
 @pytest.mark.parametrize("augment", IDLE, ids=["before", "after", "continuous", "none"])
 def test_nothing_to_do_is_the_identity(augment: Augment) -> None:
     images = some_images(50, 3, 4, 6)
     found = augment(images, drawn(augment, 50), normalize_of(images))
-    torch.testing.assert_close(found, (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+    torch.testing.assert_close(
+        found, (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    )
 
 
 def test_every_epoch_and_image_draws_anew() -> None:
@@ -185,7 +209,8 @@ def test_every_epoch_and_image_draws_anew() -> None:
 
 @pytest.mark.parametrize(("at", "deviation"), [("before", [0.1 / s for s in STD]), ("after", [0.1] * 3)])
 def test_noise_is_normal_and_in_its_unit(at: str, deviation: list[float]) -> None:
-    """sigma is of 0..1 before normalisation, which divides it by each channel's std, and of normalised units after it."""
+    """sigma is of 0..1 before normalisation, which divides it by each channel's std, and of normalised units after
+    it."""
     images = some_images(64, 3, 8, 8)
     base = Standard(flip=True, shift=2, pad="before")
     noisy = Noise(base, 0.1, at)

@@ -66,56 +66,90 @@ def test_ratios_are_against_the_peer_as_it_is_and_its_best_variant(benchmark: Mo
     assert benchmark.versus_peer(found) == {"mixexp": {"own": own, "best": best}}
 
 
-def test_json(benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_json(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.setattr(benchmark, "WORKERS", (0,))  # starting loader processes takes seconds
     monkeypatch.setattr(benchmark, "WARM_UP_STEPS", 1)
     monkeypatch.setattr(benchmark, "modes", lambda device: ["eager"])  # compiling takes seconds too
     monkeypatch.setattr(benchmark, "MODELS", {"small_cnn, width 4": ["model=small_cnn", "model.width=4"]})
     target = tmp_path / "figures.json"
-    words = ["--seconds", "0.001", "--rounds", "2", "--threads", "1", "--parts", "input", "training", "--json", str(target)]
+    words = [
+        "--seconds",
+        "0.001",
+        "--rounds",
+        "2",
+        "--threads",
+        "1",
+        "--parts",
+        "input",
+        "training",
+        "--json",
+        str(target),
+    ]
     benchmark.main(words)
     found = json.loads(target.read_text())
     assert found.keys() == {"machine", "settings", "input", "training"}
     assert found["machine"].keys() >= {"cpu", "cores", "torch", "date", "load_average", "load_average_after"}
     assert found["settings"]["data"] == "synthetic 32x32 colour"
-    for (row,), ours in ((found["input"], {"mixexp"}), (found["training"], {"mixexp eager, float32", "mixexp eager, bfloat16"})):
+    for (row,), ours in (
+        (found["input"], {"mixexp"}),
+        (found["training"], {"mixexp eager, float32", "mixexp eager, bfloat16"}),
+    ):
         assert row["threads"] == 1 and row["ratio"].keys() == ours
         assert row["images_per_second"].keys() == {*ours, "peer, 0 workers"}
         for figures in (*row["images_per_second"].values(), *(ratio["own"] for ratio in row["ratio"].values())):
             assert 0 < figures["min"] <= figures["median"] <= figures["max"]
     (row,) = found["training"]
-    assert row["of_matmul_rate"].keys() == row["images_per_second"].keys() and all(0 < part for part in row["of_matmul_rate"].values())
+    assert row["of_matmul_rate"].keys() == row["images_per_second"].keys() and all(
+        0 < part for part in row["of_matmul_rate"].values()
+    )
     assert row["ceilings"].keys() == {"float32", "bfloat16", "copy"}
     shown = capsys.readouterr().out
-    assert all(words in shown for words in ("synthetic", "small_cnn, width 4", "mixexp", "threads", "load average afterwards"))
+    assert all(
+        words in shown for words in ("synthetic", "small_cnn, width 4", "mixexp", "threads", "load average afterwards")
+    )
 
 
-def test_the_cost_of_a_run_is_what_a_slot_spends_beside_training(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_of_a_run_is_what_a_slot_spends_beside_training(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(benchmark, "SWEEP_SLOTS", (2,))
     (row,) = benchmark.sweep(runs=4, rounds=1)
     assert (row["slots"], row["runs"]) == (2, 4)
     wall, per_hour, cost, trained = (row[name]["median"] for name in list(row)[2:])
-    assert per_hour == pytest.approx(4 * 3600 / wall) and cost == pytest.approx(2 * wall / 4 - trained) and 0 < trained < wall
+    assert (
+        per_hour == pytest.approx(4 * 3600 / wall)
+        and cost == pytest.approx(2 * wall / 4 - trained)
+        and 0 < trained < wall
+    )
     assert benchmark.shown(wall) in benchmark.as_table([row])
 
 
 def test_operations_of_an_image_are_counted_by_hand(benchmark: ModuleType, config: dict) -> None:
-    """Three convolutions of width 4, 8, 16 on 32, 16, 8 pixels and a head: 2 a multiplication; three passes, two for the first layer."""
+    """Three convolutions of width 4, 8, 16 on 32, 16, 8 pixels and a head: 2 a multiplication; three passes, two for
+    the first layer."""
     first, second, third = (2 * 9 * i * o * side**2 for i, o, side in ((3, 4, 32), (4, 8, 16), (8, 16, 8)))
     assert benchmark.operations(config) == 2 * first + 3 * (second + third + 2 * 16 * 10)
 
 
 def test_an_update_is_timed_for_every_optimizer(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "best_of", lambda action, seconds: (action(), 2.0 if "foreach" in repr(action.__self__) else 1.0)[1])
+    monkeypatch.setattr(
+        benchmark, "best_of", lambda action, seconds: (action(), 2.0 if "foreach" in repr(action.__self__) else 1.0)[1]
+    )
     found = benchmark.optimizer_step(benchmark.parse(["--threads", "1", "--rounds", "1"]))
-    assert [row["what"] for row in found] == [f"{m}, {o}" for m in ("cnn10", "preact_resnet18") for o in ("sgd", "adam")]
+    assert [row["what"] for row in found] == [
+        f"{m}, {o}" for m in ("cnn10", "preact_resnet18") for o in ("sgd", "adam")
+    ]
     assert "ratio" in benchmark.optimizer_table(found)
 
 
 def test_runs_at_once_are_measured_together(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "AT_ONCE", (1, 2))
     monkeypatch.setattr(benchmark, "modes", lambda device: ["eager"])
-    found = benchmark.throughput(benchmark.argparse.Namespace(data="digits", **vars(benchmark.parse(["--steps", "30"]))))
+    found = benchmark.throughput(
+        benchmark.argparse.Namespace(data="digits", **vars(benchmark.parse(["--steps", "30"])))
+    )
     assert [row["at_once"] for row in found] == [1, 2] and all(row["images_per_second"] > 0 for row in found)
     assert found[0]["memory"] > 50 * 2**20
     assert "1.00" in benchmark.throughput_table(found)

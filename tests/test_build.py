@@ -52,7 +52,10 @@ def name_of(path: Path) -> str:
 @functools.cache
 def together(number: int) -> dict[str, Any]:
     """A configuration with an option of every group, all groups' first for 0: one composition for a dozen options."""
-    members = {group: [path.stem for path in OPTIONS if path.parent.name == group] for group in {path.parent.name for path in OPTIONS}}
+    members = {
+        group: [path.stem for path in OPTIONS if path.parent.name == group]
+        for group in {path.parent.name for path in OPTIONS}
+    }
     chosen = [f"{group}={names[number % len(names)]}" for group, names in members.items() if group != "dataset"]
     return compose(chosen)
 
@@ -128,7 +131,9 @@ def test_every_key_of_an_option_is_an_argument_and_every_argument_a_key(path: Pa
         assert not keys & given
         if not takes_anything(inner["_target_"]):
             assert keys <= set(arguments)
-            assert set(arguments) - given - keys <= UNSAID.get(inner["_target_"], set()), "an argument that its YAML does not show"
+            assert set(arguments) - given - keys <= UNSAID.get(inner["_target_"], set()), (
+                "an argument that its YAML does not show"
+            )
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=name_of)
@@ -142,8 +147,13 @@ def test_every_option_can_be_built(path: Path) -> None:
 
 
 def test_what_is_mandatory_is_known() -> None:
-    unset = {path.stem: [key for key, value in yaml.safe_load(path.read_text()).items() if value == "???"] for path in OPTIONS}
-    assert {name: keys for name, keys in unset.items() if keys} == {name: list(keys) for name, keys in MANDATORY.items()}
+    unset = {
+        path.stem: [key for key, value in yaml.safe_load(path.read_text()).items() if value == "???"]
+        for path in OPTIONS
+    }
+    assert {name: keys for name, keys in unset.items() if keys} == {
+        name: list(keys) for name, keys in MANDATORY.items()
+    }
 
 
 # --- what is refused, and how ---
@@ -159,7 +169,11 @@ def test_a_misspelt_key_is_refused_in_every_option(path: Path) -> None:
 
 def test_a_misspelt_key_is_answered_with_the_closest_and_all_there_are() -> None:
     line, missing = sorted(check({"_target_": "mixexp.optimizer.sgd", "lr_": 0.1}, "optimizer"), key=len, reverse=True)
-    for part in ("optimizer.lr_: no such setting", "lr, momentum, nesterov, weight_decay", "Did you mean 'optimizer.lr=0.1'?"):
+    for part in (
+        "optimizer.lr_: no such setting",
+        "lr, momentum, nesterov, weight_decay",
+        "Did you mean 'optimizer.lr=0.1'?",
+    ):
         assert part in line
     assert missing == "optimizer.lr: needs a value, a number above 0"
 
@@ -191,30 +205,59 @@ def test_what_the_program_supplies_cannot_be_configured(group: str) -> None:
         ("subset/head", "n", 1.5, "1.5: needs a whole number of 1 or more"),
         ("imbalance/step", "ratio", 0.5, "0.5: needs a number of 1 or more"),
         ("imbalance/step", "shape", "stp", "stp: needs exponential or step. Did you mean 'imbalance.shape=step'?"),
-        ("imbalance/minority", "classes", [0, -2], "[0,-2]: needs a list of whole numbers of 0 or more, or null; item 2 is -2"),
-        ("imbalance/minority", "classes", [[1]], "[[1]]: needs a list of whole numbers of 0 or more, or null; item 1 is [1]"),
+        (
+            "imbalance/minority",
+            "classes",
+            [0, -2],
+            "[0,-2]: needs a list of whole numbers of 0 or more, or null; item 2 is -2",
+        ),
+        (
+            "imbalance/minority",
+            "classes",
+            [[1]],
+            "[[1]]: needs a list of whole numbers of 0 or more, or null; item 1 is [1]",
+        ),
         ("label_noise/uniform", "rate", 1.2, "1.2: needs a number above 0 and of at most 1"),
         ("dataset/cifar10", "mean", [2, 0, 0], "[2,0,0]: needs a list of numbers from 0 to 1, or null; item 1 is 2"),
         ("schedule/steps", "milestones", [], "[]: needs a list, not empty, of numbers above 0"),
         ("schedule/cosine", "warmup_epochs", -1, "-1: needs a number of 0 or more"),
-        ("mix_layer/input", "layers", "final", "final: needs a list, not empty, of texts. Did you mean 'mix_layer.layers=[final]'?"),
+        (
+            "mix_layer/input",
+            "layers",
+            "final",
+            "final: needs a list, not empty, of texts. Did you mean 'mix_layer.layers=[final]'?",
+        ),
         ("model/lenet", "channels", [20], "[20]: needs a list of exactly 2 whole numbers of 1 or more"),
         ("model/torchvision_model", "arguments", 3, "3: needs a mapping, as in {name: value}"),
         ("dataset/digits", "split_seed", "", "the value is left empty; it needs a whole number from 0 to 2**63-1"),
-        ("probe/entanglement", "temperature", "min", "min: needs a number above 0, or minimum. Did you mean 'probe.temperature=minimum'?"),
+        (
+            "probe/entanglement",
+            "temperature",
+            "min",
+            "min: needs a number above 0, or minimum. Did you mean 'probe.temperature=minimum'?",
+        ),
         (
             *("loss/cross_entropy", "class_weights", "balancd"),
-            "balancd: needs none, balanced, or a list of numbers of 0 or more. Did you mean 'loss.class_weights=balanced'?",
+            (
+                "balancd: needs none, balanced, or a list of numbers of 0 or more. Did you mean"
+                " 'loss.class_weights=balanced'?"
+            ),
         ),
     ],
 )
-def test_a_wrong_type_or_range_is_one_line_with_the_value_and_what_is_allowed(name: str, key: str, value: Any, says: str) -> None:
-    assert check(option(name, **{key: value}), name.split("/")[0]) == [f"{name.split('/')[0]}.{key}{' = ' if value != '' else '=: '}{says}"]
+def test_a_wrong_type_or_range_is_one_line_with_the_value_and_what_is_allowed(
+    name: str, key: str, value: Any, says: str
+) -> None:
+    assert check(option(name, **{key: value}), name.split("/")[0]) == [
+        f"{name.split('/')[0]}.{key}{' = ' if value != '' else '=: '}{says}"
+    ]
 
 
 @pytest.mark.parametrize("name", ["optimizer/sgd", "schedule/steps"])
 def test_whole_numbers_are_fine_where_numbers_are_wanted(name: str) -> None:
-    changed = {"optimizer/sgd": {"lr": 1}, "schedule/steps": {"milestones": [100, 150], "milestones_in": "epochs"}}[name]
+    changed = {"optimizer/sgd": {"lr": 1}, "schedule/steps": {"milestones": [100, 150], "milestones_in": "epochs"}}[
+        name
+    ]
     assert check(option(name, **changed), name.split("/")[0]) == []
 
 
@@ -226,18 +269,24 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, ["mixup"], {}, {"alpha": 1}], ids=str)
 def test_a_group_has_to_be_a_node(value: Any) -> None:
-    assert check(value, "mix") == [f"mix = {in_hydra(value)}: needs a Mix: a mapping with the _target_ of a class and its settings"]
+    assert check(value, "mix") == [
+        f"mix = {in_hydra(value)}: needs a Mix: a mapping with the _target_ of a class and its settings"
+    ]
 
 
 def test_an_options_name_where_its_settings_have_to_be_is_answered_with_how_one_is_chosen() -> None:
     (line,) = check("mixup", "mix")
-    assert line.endswith('; an option is chosen by mix=NAME in a command, by "- override /mix: NAME" among the defaults of a file')
+    assert line.endswith(
+        '; an option is chosen by mix=NAME in a command, by "- override /mix: NAME" among the defaults of a file'
+    )
 
 
 # --- targets ---
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "json.decoder.JSONDecoder", "torchgen.model.Argument"])
+@pytest.mark.parametrize(
+    "target", ["os.system", "subprocess.run", "builtins.eval", "json.decoder.JSONDecoder", "torchgen.model.Argument"]
+)
 def test_code_that_nobody_named_is_refused(target: str) -> None:
     (line,) = check({"_target_": target, "command": "true"}, "mix")
     assert line.startswith(f"mix: _target_ {target}: its module is not among mixexp, torch, torchvision")
@@ -249,11 +298,35 @@ def test_code_that_nobody_named_is_refused(target: str) -> None:
     [
         ("mixexp.mixx.mixes.NoMix", "No module named 'mixexp.mixx'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
         ("mixexp.mix.mixess.NoMix", "No module named 'mixexp.mix.mixess'. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.NoMx", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.nomix", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean 'mixexp.mix.mixes.NoMix'?"),
-        ("mixexp.mix.mixes.zzzzzzzz", "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix."),
-        ("mixexpert.mix.NoMix", "there is no module mixexpert in the working directory, nor is one installed. Did you mean 'mixexp.mix.NoMix'?"),
-        ("torchx.load", "there is no module torchx in the working directory, nor is one installed. Did you mean 'torch.load'?"),
+        (
+            "mixexp.mix.mixes.NoMx",
+            (
+                "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean"
+                " 'mixexp.mix.mixes.NoMix'?"
+            ),
+        ),
+        (
+            "mixexp.mix.mixes.nomix",
+            (
+                "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix. Did you mean"
+                " 'mixexp.mix.mixes.NoMix'?"
+            ),
+        ),
+        (
+            "mixexp.mix.mixes.zzzzzzzz",
+            "mixexp.mix.mixes has no such class or function; it has NoMix, Pairs, DirichletMix.",
+        ),
+        (
+            "mixexpert.mix.NoMix",
+            (
+                "there is no module mixexpert in the working directory, nor is one installed. Did you mean"
+                " 'mixexp.mix.NoMix'?"
+            ),
+        ),
+        (
+            "torchx.load",
+            "there is no module torchx in the working directory, nor is one installed. Did you mean 'torch.load'?",
+        ),
     ],
 )
 def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
@@ -264,7 +337,8 @@ def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
 
 def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
-        "from mixexp.mix.mixes import NoMix\n\n\nclass Own(NoMix):\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
+        "from mixexp.mix.mixes import NoMix\n\n\nclass Own(NoMix):\n    def __init__(self, size: int) -> None:\n       "
+        " self.size = size\n"
     )
     module = own_module(tmp_path, text, monkeypatch)
     wanted = {"_target_": f"{module}.Own", "size": 3}
@@ -272,8 +346,12 @@ def test_a_trusted_module_of_the_working_directory_is_used(tmp_path: Path, monke
     assert module not in sys.modules, "what is refused is not even imported"
     assert check(wanted, "mix", [module]) == []
     assert build(wanted, [module]).size == 3
-    assert check({**wanted, "size": "3"}, "mix", [module]) == ["mix.size = \"3\": needs a whole number. Did you mean 'mix.size=3'?"]
-    assert check({"_target_": "os.system"}, "mix", [module])[0].startswith("mix: _target_ os.system: its module is not among")
+    assert check({**wanted, "size": "3"}, "mix", [module]) == [
+        "mix.size = \"3\": needs a whole number. Did you mean 'mix.size=3'?"
+    ]
+    assert check({"_target_": "os.system"}, "mix", [module])[0].startswith(
+        "mix: _target_ os.system: its module is not among"
+    )
 
 
 def test_trusting_a_module_trusts_what_is_below_it_and_not_what_begins_alike() -> None:
@@ -310,13 +388,18 @@ def test_an_inner_node_that_is_left_out_is_needed() -> None:
 
 
 def test_a_mapping_without_a_target_is_a_plain_value() -> None:
-    model = build(option("model/torchvision_model", arguments={"zero_init_residual": True}), in_channels=3, image_size=(32, 32))
+    model = build(
+        option("model/torchvision_model", arguments={"zero_init_residual": True}), in_channels=3, image_size=(32, 32)
+    )
     assert sum(not p.any() for name, p in model.named_parameters() if name.endswith("bn2.weight")) == 8
 
 
 def test_supplied_arguments_go_only_where_they_are_asked_for() -> None:
     assert isinstance(build({"_target_": "mixexp.schedule.Constant"}, class_counts=3), Constant)
-    assert build({"_target_": "mixexp.loss.cross_entropy.CrossEntropy"}, class_counts=np.ones(2), parameters=()).weights is None
+    assert (
+        build({"_target_": "mixexp.loss.cross_entropy.CrossEntropy"}, class_counts=np.ones(2), parameters=()).weights
+        is None
+    )
 
 
 def test_keywords_of_any_name_are_allowed_where_the_signature_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,13 +435,32 @@ def test_inner_nodes_must_be_of_the_kind_their_place_needs() -> None:
     mix = option("mix/mixup")
     mix["pairing"] = {"_target_": "mixexp.mix.blend.Linear"}
     (line,) = check(mix, "mix")
-    assert line.startswith("mix.pairing: _target_ mixexp.mix.blend.Linear makes no Pairing. It has to be a class that derives from mixexp.mix.Pairing")
+    assert line.startswith(
+        "mix.pairing: _target_ mixexp.mix.blend.Linear makes no Pairing. It has to be a class that derives from"
+        " mixexp.mix.Pairing"
+    )
     mix["extra"] = mix["pairing"] = {"_target_": "mixexp.mix.pairing.Permutation"}
     (line,) = check(mix, "mix")
     assert line.startswith("mix.extra: no such setting")
 
 
-@pytest.mark.parametrize("target", [5, None, ["a"], "", "system", "mixexp..NoMix", ".NoMix", "mixexp.mix.", "my nets.Net", "nets.class", "a-b.C", "\0.C"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        5,
+        None,
+        ["a"],
+        "",
+        "system",
+        "mixexp..NoMix",
+        ".NoMix",
+        "mixexp.mix.",
+        "my nets.Net",
+        "nets.class",
+        "a-b.C",
+        "\0.C",
+    ],
+)
 def test_a_target_that_is_no_name_is_refused(target: object) -> None:
     says = f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class"
     assert check({"_target_": target}, "mix") == [f"mix: {says}"]

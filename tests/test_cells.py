@@ -1,4 +1,5 @@
-"""Cells composed fast are what Hydra composes; a plan says which runs they are, which are refused and what each costs."""
+"""Cells composed fast are what Hydra composes; a plan says which runs they are, which are refused and what each
+costs."""
 
 from __future__ import annotations
 
@@ -87,10 +88,14 @@ def shared_composer() -> Composer:
 
 
 def outcome(compose: Any, words: Sequence[str]) -> tuple[Any, ...]:
-    """All there is to see of a cell: its values with and without references, options, grid and flags; or the error it ends in."""
+    """All there is to see of a cell: its values with and without references, options, grid and flags; or the error it
+    ends in."""
     try:
         cell = compose(words)
-        raw, flags = OmegaConf.to_container(cell.config, resolve=False), (OmegaConf.is_struct(cell.config), list(cell.config))
+        raw, flags = (
+            OmegaConf.to_container(cell.config, resolve=False),
+            (OmegaConf.is_struct(cell.config), list(cell.config)),
+        )
         return "cell", raw, flags, dict(cell.choices), list(cell.grid), *resolve(cell)
     except Exception as error:
         return "error", type(error).__name__, str(error)
@@ -120,16 +125,24 @@ def with_and_without_its_keys_set(*chosen: str) -> tuple[tuple[Any, ...], tuple[
 
 @pytest.mark.parametrize(
     "group, option",
-    [(group, option) for group, members in OPTIONS.items() for option in (COMPARED if group == "experiment" else members)],
+    [
+        (group, option)
+        for group, members in OPTIONS.items()
+        for option in (COMPARED if group == "experiment" else members)
+    ],
 )
 def test_every_option_of_every_group_and_every_key_inside_it(group, option):
     chosen = [f"{group}={option}"]
     if group not in ALONE:  # with those of the same number in other groups: one composition sees a dozen options
         number = list(OPTIONS[group]).index(option)
-        chosen = [f"{name}={list(members)[number % len(members)]}" for name, members in OPTIONS.items() if name not in ALONE]
+        chosen = [
+            f"{name}={list(members)[number % len(members)]}" for name, members in OPTIONS.items() if name not in ALONE
+        ]
     found, changed = with_and_without_its_keys_set(*chosen)
     own = ("dataset.folder", "dataset.file")
-    assert found[0] == "cell" or any(key in found[2] for key in own), "only a user's own data has a value that nobody can choose for its user"
+    assert found[0] == "cell" or any(key in found[2] for key in own), (
+        "only a user's own data has a value that nobody can choose for its user"
+    )
     assert changed[0] == "cell" and changed[3].get(group) == option
     assert group == "experiment" or set(changed[1][group].values()) == {7}
 
@@ -238,8 +251,17 @@ def test_what_hydra_refuses_is_refused_in_the_same_words(words):
         (("~alpha", "+alpha=${seed}"), "~alpha: every run has this setting; its default is alpha=1.0"),
         (("~alpha=2",), "~alpha=2: every run has this setting; its default is alpha=1.0"),
         (("~steps",), "~steps: every run has this setting; its default is steps=null"),
-        (("~mix", "~optimizer"), "~mix: every run has an option of mix; mix=none is the default, 'mixexp list mix' names the others"),
-        (("~model={width: 3}",), "~model={width: 3}: every run has an option of model; model=small_cnn is the default, 'mixexp list model' names the others"),
+        (
+            ("~mix", "~optimizer"),
+            "~mix: every run has an option of mix; mix=none is the default, 'mixexp list mix' names the others",
+        ),
+        (
+            ("~model={width: 3}",),
+            (
+                "~model={width: 3}: every run has an option of model; model=small_cnn is the default, 'mixexp list"
+                " model' names the others"
+            ),
+        ),
         # what is no option
         (("mix=[mixup,bc]",), "mix=[mixup,bc]: a run has one option of mix"),
         (("mix=null",), "mix=null: an option is needed"),
@@ -271,8 +293,25 @@ CHOICES = (
     *("experiment=quickstart", "+experiment=quickstart"),
 )
 VALUES = (
-    *("alpha=0.5", "alpha=${seed}", "++alpha=null", "+alpha=2", "seed=3", "seed=4", "name='a b'", "steps=3", "epochs=null"),
-    *("mix.ratio.fold=true", "mix.ratio={alpha: 2}", "optimizer.lr=0.3", "optimizer={lr: 0.7}", "~optimizer.lr", "optimizer.beta1=0.5"),
+    *(
+        "alpha=0.5",
+        "alpha=${seed}",
+        "++alpha=null",
+        "+alpha=2",
+        "seed=3",
+        "seed=4",
+        "name='a b'",
+        "steps=3",
+        "epochs=null",
+    ),
+    *(
+        "mix.ratio.fold=true",
+        "mix.ratio={alpha: 2}",
+        "optimizer.lr=0.3",
+        "optimizer={lr: 0.7}",
+        "~optimizer.lr",
+        "optimizer.beta1=0.5",
+    ),
     *("loss.class_weights=[1,2]", "loss.gamma=1", "schedule.milestones=[0.1]", "table=null"),
     *("+new.a=1", "new.a=2", "++new={b: [1]}", "~new"),
 )
@@ -299,7 +338,11 @@ def test_options_in_folders_of_folders_and_groups_of_the_users_own(tmp_path):
         (tmp_path / "conf" / name).write_text(text)
     search = f"hydra.searchpath=['file://{tmp_path}/conf']"
     compose = new_composer(lambda words: load([search, *words]), "preset")
-    for words in (["mix=bc", "+mix/own=wide"], ["+preset=small", "seed=3"], ["seed=3", "mix=bc", "+mix/own=wide", "mix.step_size=4"]):
+    for words in (
+        ["mix=bc", "+mix/own=wide"],
+        ["+preset=small", "seed=3"],
+        ["seed=3", "mix=bc", "+mix/own=wide", "mix.step_size=4"],
+    ):
         found = outcome(compose, words)
         assert found[0] == "cell" and found == outcome(lambda w: by_hydra([search, *w]), words)
 
@@ -347,14 +390,21 @@ def test_options_are_composed_once_for_each_choice_of_them():
     compose = new_composer(counted)
     grid = block_cells(by_hydra(["experiment=quickstart"]).grid)
     cells = [
-        [f"seed={seed}", "experiment=quickstart", *(f"{key}={value}" for key, value in cell.items()), f"optimizer.lr={lr}"]
+        [
+            f"seed={seed}",
+            "experiment=quickstart",
+            *(f"{key}={value}" for key, value in cell.items()),
+            f"optimizer.lr={lr}",
+        ]
         for cell in grid
         for seed in range(5)
         for lr in (0.1, 0.2)
     ]
     found = {OmegaConf.to_yaml(compose(cell).config) for cell in cells}
     assert len(cells) == 90 and len(found) == 90
-    chosen = {("experiment=quickstart", *(f"{k}={cell[k]}" for k in ("mix", "mix_layer") if k in cell)) for cell in grid}
+    chosen = {
+        ("experiment=quickstart", *(f"{k}={cell[k]}" for k in ("mix", "mix_layer") if k in cell)) for cell in grid
+    }
     assert sorted(calls) == sorted(chosen) and len(chosen) == 3
 
 
@@ -368,7 +418,14 @@ def plan_of(*cells: str, compose: Any = None) -> Plan:
 
 
 def test_cells_that_act_alike_are_one_run_called_by_the_first():
-    found = plan_of(*(f"mix={m} alpha={a} mix_layer={x} epochs=1" for m in ("none", "mixup") for a in (0.2, 1) for x in ("input", "final")))
+    found = plan_of(
+        *(
+            f"mix={m} alpha={a} mix_layer={x} epochs=1"
+            for m in ("none", "mixup")
+            for a in (0.2, 1)
+            for x in ("input", "final")
+        )
+    )
     assert found.cells == 8 and found.refusals == []
     assert [run.label for run in found.runs] == [
         "mix=none alpha=0.2 mix_layer=input",
@@ -378,7 +435,14 @@ def test_cells_that_act_alike_are_one_run_called_by_the_first():
 
 
 def test_the_same_run_spelt_in_several_ways_is_one():
-    assert len(plan_of("alpha=0.5 mix=mixup", "mix=mixup mix.ratio.alpha=0.5", "mix=mixup alpha=5e-1 device=cpu retry=failed").runs) == 1
+    assert (
+        len(
+            plan_of(
+                "alpha=0.5 mix=mixup", "mix=mixup mix.ratio.alpha=0.5", "mix=mixup alpha=5e-1 device=cpu retry=failed"
+            ).runs
+        )
+        == 1
+    )
     assert len(plan_of("optimizer.lr=1", "optimizer.lr=1.0", "optimizer={lr: 1}".replace(" ", "")).runs) == 1
     assert len(plan_of("seed=0", "seed=1").runs) == 2
 
@@ -390,7 +454,13 @@ def test_a_plan_touches_nothing(tmp_path):
 
 
 def test_refusals_name_the_cells_they_concern_and_the_good_cells_are_planned():
-    cells = ("mix=mixup alpha=1", "mix=mixup alpha=-1", "mix=mixup alpha=-1 seed=1", "mix=mixup mix_layer=layer4", "mix=none alpha=-1")
+    cells = (
+        "mix=mixup alpha=1",
+        "mix=mixup alpha=-1",
+        "mix=mixup alpha=-1 seed=1",
+        "mix=mixup mix_layer=layer4",
+        "mix=none alpha=-1",
+    )
     found = plan_of(*cells)
     reasons = {refusal.reason.split(":")[0]: refusal.cells for refusal in found.refusals}
     assert reasons == {
@@ -439,14 +509,17 @@ def test_a_budget_or_a_place_alone_makes_no_other_kind_of_task():
     assert len({(run.task.cost_class, run.task.device) for run in found.runs}) == 1
     assert found.runs[1].task.flops == pytest.approx(2 * found.runs[0].task.flops)
     others = plan_of("model.width=4", "batch_size=64", "threads=2", "model=cnn10")
-    assert len({run.task.cost_class for run in others.runs}) == 4, "whatever changes the pace, but not the width, which the operations count"
+    assert len({run.task.cost_class for run in others.runs}) == 4, (
+        "whatever changes the pace, but not the width, which the operations count"
+    )
 
 
 # --- what it costs ---
 
 
 def naive_flops(config: dict[str, Any], channels: int = 1, side: int = 8, classes: int = 10) -> int:
-    """Operations of one image's forward pass: two for each weight at each place of a convolution's or a linear layer's output."""
+    """Operations of one image's forward pass: two for each weight at each place of a convolution's or a linear layer's
+    output."""
     total = 0
 
     def count(module: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -523,7 +596,9 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
 def test_steps_and_evaluations_are_counted_as_training_makes_them(words, tmp_path, monkeypatch):
     config = config_of(*words, "model.width=2")
     typed = RunConfig.of(config)
-    assert (setup(typed).budget.steps, loop_of(typed).work(typed).flops) == counted(config, RunFolder(tmp_path / "run"), monkeypatch)
+    assert (setup(typed).budget.steps, loop_of(typed).work(typed).flops) == counted(
+        config, RunFolder(tmp_path / "run"), monkeypatch
+    )
 
 
 @pytest.mark.parametrize("model", sorted(OPTIONS["model"]))
@@ -561,7 +636,11 @@ class SlowComposer(Composer):
         return by_hydra(words)
 
 
-CHANGES = ("", "model=cnn11 model.dropout=0.1 epochs=3 batch_size=32", "optimizer=adam optimizer.beta1=0.5 mix=bc alpha=0.7 +model.extra=1")
+CHANGES = (
+    "",
+    "model=cnn11 model.dropout=0.1 epochs=3 batch_size=32",
+    "optimizer=adam optimizer.beta1=0.5 mix=bc alpha=0.7 +model.extra=1",
+)
 
 
 @pytest.mark.parametrize("name", COMPARED)
@@ -569,7 +648,9 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
     """Without data: a plan that refuses nothing and costs nothing."""
     monkeypatch.setattr(planning, "validate", lambda config, here: [])
     monkeypatch.setattr(planning, "task", lambda config: Task("any", "cpu", 1.0))
-    monkeypatch.setattr(planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides)))
+    monkeypatch.setattr(
+        planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides))
+    )
     grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
     cells = [
         f"experiment={name} {' '.join(f'{key}={value}' for key, value in cell.items())} {change}"
@@ -587,15 +668,23 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
 
 
 def test_the_distance_names_what_was_changed():
-    (run,) = plan_of("experiment=quickstart mix=mixup mix_layer=final alpha=0.2 epochs=3 optimizer=adam optimizer.beta1=0.5").runs
-    assert run.differs_from_experiment == {"optimizer": ["adam", "sgd"], "epochs": [3, 30], "optimizer.beta1": [0.5, 0.9]}
+    (run,) = plan_of(
+        "experiment=quickstart mix=mixup mix_layer=final alpha=0.2 epochs=3 optimizer=adam optimizer.beta1=0.5"
+    ).runs
+    assert run.differs_from_experiment == {
+        "optimizer": ["adam", "sgd"],
+        "epochs": [3, 30],
+        "optimizer.beta1": [0.5, 0.9],
+    }
 
 
 def test_a_setting_that_is_searched_for_departs_from_its_experiment_where_it_is_outside_the_space(monkeypatch):
     monkeypatch.setattr(planning, "validate", lambda config, here: [])
     monkeypatch.setattr(planning, "task", lambda config: Task("any", "cpu", 1.0))
     search = "experiment=affinity_search"
-    inside, outside = plan_of(f"{search} loss.margin=0.2 loss.centres=7", f"{search} loss.margin=1.2 loss.sigma=20 epochs=3").runs
+    inside, outside = plan_of(
+        f"{search} loss.margin=0.2 loss.centres=7", f"{search} loss.margin=1.2 loss.sigma=20 epochs=3"
+    ).runs
     assert inside.differs_from_experiment == {}
     assert outside.differs_from_experiment == {"epochs": [3, 100], "loss.margin": [1.2, 0.43]}
 
@@ -603,7 +692,9 @@ def test_a_setting_that_is_searched_for_departs_from_its_experiment_where_it_is_
 def test_planning_leaves_the_cells_it_is_given():
     words = [["experiment=quickstart", "mix=none"], ["experiment=quickstart", "alpha=1"]]
     given_cells = [shared_composer()(cell) for cell in words]
-    before = copy.deepcopy([(OmegaConf.to_container(cell.config, resolve=True), dict(cell.choices), cell.grid) for cell in given_cells])
+    before = copy.deepcopy(
+        [(OmegaConf.to_container(cell.config, resolve=True), dict(cell.choices), cell.grid) for cell in given_cells]
+    )
     with hydra_on():
         first, again = plan(given_cells, words), plan(given_cells, words)
     assert [vars(run) for run in first.runs] == [vars(run) for run in again.runs]

@@ -59,7 +59,14 @@ MODELS = {
 }
 FEW = ("subset.n=40", "batch_size=20", "steps=3")
 RICH = (
-    *("mix=mixup", "mix_layer=random", "augment=standard", "augment.shift=1", "schedule=cosine", "schedule.warmup_epochs=0.5"),
+    *(
+        "mix=mixup",
+        "mix_layer=random",
+        "augment=standard",
+        "augment.shift=1",
+        "schedule=cosine",
+        "schedule.warmup_epochs=0.5",
+    ),
     *("imbalance=exponential", "imbalance.ratio=3", "sampling=oversample", "label_noise=uniform", "validation=0.1"),
 )
 
@@ -83,7 +90,8 @@ def attempt(folder: Path, config: dict[str, Any], steps: int | None = None, shor
 
 
 def interrupted(folder: Path, config: dict[str, Any], stops: Sequence[int]) -> list[str]:
-    """Train in a folder in several attempts, each stopped after so many steps, and a last one to the end; the last one's notes."""
+    """Train in a folder in several attempts, each stopped after so many steps, and a last one to the end; the last
+    one's notes."""
     for steps in stops:
         attempt(folder, config, steps)
         assert not (folder / "result.json").exists(), "a stopped run is not over"
@@ -118,7 +126,8 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def assert_same(one: Path, two: Path) -> None:
-    """Two folders hold the same run: its rows, its confusion matrix, its figures and, where it is kept, its final state."""
+    """Two folders hold the same run: its rows, its confusion matrix, its figures and, where it is kept, its final
+    state."""
     assert rows_of(one) == rows_of(two)
     assert (one / "confusion.csv").read_bytes() == (two / "confusion.csv").read_bytes()
     assert result_of(one) == result_of(two)
@@ -133,7 +142,9 @@ def assert_resumes(config: dict[str, Any], folder: Path, *patterns: Sequence[int
     for stops in patterns:
         path = folder / "-".join(map(str, stops))
         notes = interrupted(path, config, stops)
-        assert notes == ([f"goes on at step {sum(stops)} of {config['steps']}"] if sum(stops) < config["steps"] else notes)
+        assert notes == (
+            [f"goes on at step {sum(stops)} of {config['steps']}"] if sum(stops) < config["steps"] else notes
+        )
         assert_same(folder / "whole", path)
         shutil.rmtree(path)  # the large networks' states would fill a small disk
     shutil.rmtree(folder / "whole")
@@ -150,7 +161,9 @@ def test_every_mix_and_every_loss_goes_on_as_if_it_had_not_stopped(mix, loss, tm
     assert_resumes(small(f"mix={mix}", f"loss={loss}"), tmp_path, ONE_BY_ONE, (3,))
 
 
-@pytest.mark.parametrize("group, option", [(g, o) for g in ("optimizer", "schedule", "augment") for o in sorted(OPTIONS[g])])
+@pytest.mark.parametrize(
+    "group, option", [(g, o) for g in ("optimizer", "schedule", "augment") for o in sorted(OPTIONS[g])]
+)
 def test_every_option_of_the_other_groups_does(group, option, tmp_path):
     assert_resumes(small(f"{group}={option}", "mix=mixup"), tmp_path, ONE_BY_ONE, (3,))
 
@@ -234,7 +247,9 @@ def test_killed_after_any_step_it_goes_on_from_the_last_checkpoint(tmp_path):
     config = small(*RICH, "checkpoint_seconds=0")
     for done, _ in enumerate(train(RunConfig.of(config), RunFolder(tmp_path / "whole"), {}), start=1):
         if done < STEPS:
-            assert torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["step"] == done, "0 seconds: after every step"
+            assert torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["step"] == done, (
+                "0 seconds: after every step"
+            )
         shutil.copytree(tmp_path / "whole", tmp_path / f"killed after {done}")
     shutil.copytree(tmp_path / "killed after 3", tmp_path / "killed with an old one")
     shutil.copy(tmp_path / "killed after 1" / "checkpoint.pt", tmp_path / "killed with an old one")
@@ -295,7 +310,9 @@ def test_a_failed_run_is_let_go_of_though_its_error_is_kept(tmp_path, monkeypatc
     def break_it(progress: Any) -> None:
         raise RuntimeError("broken")
 
-    with pytest.raises(RuntimeError, match="broken") as kept:  # its traceback keeps the frames alive, as a launcher's results do
+    with pytest.raises(
+        RuntimeError, match="broken"
+    ) as kept:  # its traceback keeps the frames alive, as a launcher's results do
         execute(run, break_it, threading.Event())
     with FileLock(run.folder / LOCK, timeout=0):
         assert kept.value.__traceback__ is not None
@@ -328,7 +345,9 @@ def test_a_longer_run_is_the_same_from_where_a_shorter_one_ended(words, before, 
     notes = attempt(tmp_path / "longer", config, shorter=[tmp_path / "nowhere", tmp_path / "shorter"])
     assert notes == ([f"goes on at step {starts_at} of {after}, where shorter ended"] if starts_at else [])
     assert_same(tmp_path / "alone", tmp_path / "longer")
-    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "shorter").iterdir()}, "the shorter one stays as it is"
+    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "shorter").iterdir()}, (
+        "the shorter one stays as it is"
+    )
 
 
 def test_a_longer_run_prefers_its_own_checkpoint_and_can_be_stopped_too(tmp_path):
@@ -360,7 +379,9 @@ def test_shorter_runs_are_found_without_looking_at_all_runs_again_for_every_run(
 
     looked_at: list[str] = []
     stat = os.stat
-    monkeypatch.setattr(os, "stat", lambda path, *args, **kwargs: looked_at.append(str(path)) or stat(path, *args, **kwargs))
+    monkeypatch.setattr(
+        os, "stat", lambda path, *args, **kwargs: looked_at.append(str(path)) or stat(path, *args, **kwargs)
+    )
     finished_run("shorter_6", "ours", 6)
     looked_at.clear()
     assert warm_starts(run) == [longest_first[0], tmp_path / "shorter_6", *longest_first[1:]]
@@ -381,7 +402,9 @@ def small_files(most: int) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY if hard == resource.RLIM_INFINITY else hard, hard))
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY if hard == resource.RLIM_INFINITY else hard, hard)
+        )
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
@@ -467,7 +490,8 @@ def test_checkpoints_are_as_far_apart_as_asked_for_and_further_where_they_are_sl
 
 
 def test_one_stall_does_not_keep_checkpoints_apart(clock, tmp_path):
-    """A network disk that hangs for a minute once; a disk that is always slow is asked for less; and one that recovers is asked as before."""
+    """A network disk that hangs for a minute once; a disk that is always slow is asked for less; and one that recovers
+    is asked as before."""
 
     def seconds_until_due(cost: float) -> float:
         clock.cost = cost
@@ -512,7 +536,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MADE_BY = {"torch": "0.1", "numpy": "0.2", "code": "another", "device": "mps", "bfloat16": True, "speed": "graph", "data": "0123"}
+MADE_BY = {
+    "torch": "0.1",
+    "numpy": "0.2",
+    "code": "another",
+    "device": "mps",
+    "bfloat16": True,
+    "speed": "graph",
+    "data": "0123",
+}
 
 
 def test_a_checkpoint_says_all_that_can_change_the_numbers(stopped):
@@ -565,7 +597,11 @@ def test_a_checkpoint_cut_anywhere_is_left(part, stopped, tmp_path_factory):
     content, _, made_by = _bytes_and_state(stopped)
     found, notes = load(content[: int(part * len(content))], tmp_path_factory.getbasetemp(), made_by)
     assert found is None
-    assert len(notes) == 1 and notes[0].startswith("checkpoint.pt cannot be read (") and notes[0].endswith("; the run starts afresh")
+    assert (
+        len(notes) == 1
+        and notes[0].startswith("checkpoint.pt cannot be read (")
+        and notes[0].endswith("; the run starts afresh")
+    )
     assert "\n" not in notes[0]
 
 
@@ -587,7 +623,9 @@ def test_what_is_no_checkpoint_at_all_is_left(content, tmp_path_factory):
     assert found is None and len(notes) == 1
 
 
-@pytest.mark.parametrize("content", [3, [1], {}, {"step": 1}, {"made_by": None}, {"made_by": 3}, {"made_by": {}}, torch.zeros(2)], ids=repr)
+@pytest.mark.parametrize(
+    "content", [3, [1], {}, {"step": 1}, {"made_by": None}, {"made_by": 3}, {"made_by": {}}, torch.zeros(2)], ids=repr
+)
 def test_what_holds_something_else_is_left(content, tmp_path):
     torch.save(content, tmp_path / "other.pt")
     found, notes = load((tmp_path / "other.pt").read_bytes(), tmp_path, {"code": "ours"})
@@ -706,7 +744,19 @@ def fresh_hash() -> str:
     return code_hash({})
 
 
-@pytest.mark.parametrize("name", ["train.py", "streams.py", "mix/mixes.py", "mix/new.py", "model/blocks.py", "gan/play.py", "training/session.py", "training/new.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train.py",
+        "streams.py",
+        "mix/mixes.py",
+        "mix/new.py",
+        "model/blocks.py",
+        "gan/play.py",
+        "training/session.py",
+        "training/new.py",
+    ],
+)
 def test_a_change_of_the_programs_code_is_seen(name, package):
     before = fresh_hash()
     assert fresh_hash() == before
@@ -718,7 +768,16 @@ def test_a_change_of_the_programs_code_is_seen(name, package):
 @pytest.mark.parametrize(
     "name",
     [
-        *("cli.py", "plan/compose.py", "sweeping/one.py", "sweeping/watch.py", "training/reader.py", "logger/mlflow.py", "reporting/tables.py", "reporting/new.py"),
+        *(
+            "cli.py",
+            "plan/compose.py",
+            "sweeping/one.py",
+            "sweeping/watch.py",
+            "training/reader.py",
+            "logger/mlflow.py",
+            "reporting/tables.py",
+            "reporting/new.py",
+        ),
         *("new.py", "notes.txt", "__pycache__/train.cpython-311.pyc"),
     ],
 )
@@ -751,7 +810,9 @@ def test_all_that_the_loops_import_counts_but_for_what_says_or_writes():
         reached.add(path := todo.pop())
         todo |= imported_by(path, package) - reached
     assert len(reached) > 30
-    parts = {str(path.relative_to(package)) for path in reached if "spec" not in path.parts} - says  # spec: what is measured, in words
+    parts = {
+        str(path.relative_to(package)) for path in reached if "spec" not in path.parts
+    } - says  # spec: what is measured, in words
     assert {name.partition("/")[0].removesuffix(".py") for name in parts} <= set(COMPUTES)
 
 

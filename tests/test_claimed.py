@@ -19,9 +19,18 @@ A, B, C, D = ({"mix": "mixup", "subset.n": n} for n in (100, 200, 500, 1000))
 SOUND: dict[str, dict[str, Any]] = {
     "higher": {"higher": A, "lower": B},
     "larger": {"larger": [A, B], "than": [C, D]},
-    "rises": {"rises": {"mix": "mixup"}, "with": "subset.n", "over": [100, 200, 500], "scale": "log", "minus": {"mix": "none"}},
+    "rises": {
+        "rises": {"mix": "mixup"},
+        "with": "subset.n",
+        "over": [100, 200, 500],
+        "scale": "log",
+        "minus": {"mix": "none"},
+    },
     "falls": {"falls": {"mix": "mixup"}, "with": "alpha", "over": [0.2, 1]},
-    "above": {"above": 90, "of": {**A, "measure": {"metric": "probe.fgsm.accuracy", "where": {"epsilon": 0.1}, "scale": 100}}},
+    "above": {
+        "above": 90,
+        "of": {**A, "measure": {"metric": "probe.fgsm.accuracy", "where": {"epsilon": 0.1}, "scale": 100}},
+    },
     "below": {"below": 1.5, "of": {**A, "measure": {"metric": "error"}}},
     "same": {"same": [A, B], "within": 0.5},
     "not_lower": {"not_lower": A, "than": B, "within": 0.5},
@@ -63,38 +72,101 @@ def test_no_form_goes_without_one_of_its_keys_or_with_another_one(form):
 @pytest.mark.parametrize(
     "change, says",
     [
-        ({"test": {"hgher": A, "lower": B}}, "it needs one of higher, larger, rises, falls, above, below, same, not_lower, not_higher, increasing, decreasing, highest, lowest. Did you mean 'higher'?"),
-        ({"test": {"hgher": A}}, "claims.one.test is {hgher:{mix:mixup,subset.n:100}}; it needs one of higher, larger, "),
-        ({"test": {"higher": A, "lower": B, "above": 3}}, "claims.one.test has higher and above, and a test has one form."),
-        ({"test": {"higher": A, "lower": "none"}}, "claims.one.test.lower is none; a cell is a mapping of settings and their values, such as {mix: mixup}."),
-        ({"test": {"higher": A, "lower": {"subset.m": 3}}}, "claims.one.test.lower: there is no setting 'subset.m'. Did you mean 'subset.n'?"),
-        ({"test": {"higher": A, "lower": {"mix": "mixp"}}}, "claims.one.test.lower: mix has no option 'mixp'. Did you mean 'mixup'? There are bc, "),
-        ({"test": {"higher": A, "lower": {"subset": {"n": 3}}}}, "subset is {n:3}; a condition has one value, and a setting below another one a dotted key."),
-        ({"test": {"higher": A, "lower": {**B, "measure": {"metrc": "error"}}}}, "a measure has no key 'metrc'. Did you mean 'metric'?"),
-        ({"test": {"higher": A, "lower": {**B, "measure": "error"}}}, "claims.one.test.lower.measure is error; it needs a mapping with a metric."),
-        ({"test": {"higher": A, "lower": {**B, "measure": {"metric": "probe.fgsm.x", "where": "epsilon"}}}}, "measure.where is epsilon; it needs a mapping"),
-        ({"test": {"higher": A, "lower": {**B, "measure": {"metric": "probe.fgsm"}}}}, "metric is 'probe.fgsm'; a probe's measure is probe.<file>.<column>."),
+        (
+            {"test": {"hgher": A, "lower": B}},
+            (
+                "it needs one of higher, larger, rises, falls, above, below, same, not_lower, not_higher, increasing,"
+                " decreasing, highest, lowest. Did you mean 'higher'?"
+            ),
+        ),
+        (
+            {"test": {"hgher": A}},
+            "claims.one.test is {hgher:{mix:mixup,subset.n:100}}; it needs one of higher, larger, ",
+        ),
+        (
+            {"test": {"higher": A, "lower": B, "above": 3}},
+            "claims.one.test has higher and above, and a test has one form.",
+        ),
+        (
+            {"test": {"higher": A, "lower": "none"}},
+            "claims.one.test.lower is none; a cell is a mapping of settings and their values, such as {mix: mixup}.",
+        ),
+        (
+            {"test": {"higher": A, "lower": {"subset.m": 3}}},
+            "claims.one.test.lower: there is no setting 'subset.m'. Did you mean 'subset.n'?",
+        ),
+        (
+            {"test": {"higher": A, "lower": {"mix": "mixp"}}},
+            "claims.one.test.lower: mix has no option 'mixp'. Did you mean 'mixup'? There are bc, ",
+        ),
+        (
+            {"test": {"higher": A, "lower": {"subset": {"n": 3}}}},
+            "subset is {n:3}; a condition has one value, and a setting below another one a dotted key.",
+        ),
+        (
+            {"test": {"higher": A, "lower": {**B, "measure": {"metrc": "error"}}}},
+            "a measure has no key 'metrc'. Did you mean 'metric'?",
+        ),
+        (
+            {"test": {"higher": A, "lower": {**B, "measure": "error"}}},
+            "claims.one.test.lower.measure is error; it needs a mapping with a metric.",
+        ),
+        (
+            {"test": {"higher": A, "lower": {**B, "measure": {"metric": "probe.fgsm.x", "where": "epsilon"}}}},
+            "measure.where is epsilon; it needs a mapping",
+        ),
+        (
+            {"test": {"higher": A, "lower": {**B, "measure": {"metric": "probe.fgsm"}}}},
+            "metric is 'probe.fgsm'; a probe's measure is probe.<file>.<column>.",
+        ),
         ({"test": {"same": [A, B], "within": 0}}, "claims.one.test.within is 0; it needs a number above 0."),
         ({"test": {"same": [A, B, C], "within": 1}}, "it needs a list of two cells."),
         ({"test": {"same": [A, B], "within": True}}, "claims.one.test.within is true; it needs a number above 0."),
         ({"test": {"above": float("nan"), "of": A}}, "claims.one.test.above is nan; it needs a number."),
         ({"test": {"increasing": [A, B]}}, "it needs a list of 3 or more cells."),
         ({"test": {"increasing": [A, B, 3]}}, "claims.one.test.increasing, its cell 3, is 3; a cell is a mapping"),
-        ({"test": {"highest": A, "among": [B, dict(reversed(A.items()))]}}, "claims.one.test.among has the cell that is to be the highest; it needs the others."),
-        ({"test": {**SOUND["rises"], "over": [0, 100]}}, "claims.one.test.over is [0,100]; a logarithmic scale needs numbers above 0."),
+        (
+            {"test": {"highest": A, "among": [B, dict(reversed(A.items()))]}},
+            "claims.one.test.among has the cell that is to be the highest; it needs the others.",
+        ),
+        (
+            {"test": {**SOUND["rises"], "over": [0, 100]}},
+            "claims.one.test.over is [0,100]; a logarithmic scale needs numbers above 0.",
+        ),
         ({"test": {**SOUND["rises"], "over": [100, 100.0]}}, "it needs a list of two or more different numbers."),
         ({"test": {**SOUND["rises"], "over": [100, "all"]}}, "it needs a list of two or more different numbers."),
-        ({"test": {**SOUND["rises"], "scale": "logarithmic"}}, "claims.one.test.scale is logarithmic; linear, log are known."),
-        ({"test": {**SOUND["rises"], "with": "subset.size"}}, "claims.one.test.with: there is no setting 'subset.size'."),
-        ({"test": {**SOUND["rises"], "rises": A}}, "claims.one.test.rises has subset.n, whose values are those of over."),
-        ({"source": "smal_data_mixup, table"}, "claims.one.source: 'smal_data_mixup' is no citation key. Did you mean 'small_data_mixup'? There are akira_final_layer, "),
+        (
+            {"test": {**SOUND["rises"], "scale": "logarithmic"}},
+            "claims.one.test.scale is logarithmic; linear, log are known.",
+        ),
+        (
+            {"test": {**SOUND["rises"], "with": "subset.size"}},
+            "claims.one.test.with: there is no setting 'subset.size'.",
+        ),
+        (
+            {"test": {**SOUND["rises"], "rises": A}},
+            "claims.one.test.rises has subset.n, whose values are those of over.",
+        ),
+        (
+            {"source": "smal_data_mixup, table"},
+            (
+                "claims.one.source: 'smal_data_mixup' is no citation key. Did you mean 'small_data_mixup'? There are"
+                " akira_final_layer, "
+            ),
+        ),
         ({"source": None}, "claims.one.source is null; it needs a text."),
         ({"says": ""}, 'claims.one.says is ""; it needs a text.'),
         ({"sayz": "x"}, "claims.one has no key 'sayz'. Did you mean 'says'? There are says, "),
-        ({"rule": "lst"}, "claims.one: rule is 'lst'; last, median_last_10, best, best_validation are known. Did you mean 'last'?"),
+        (
+            {"rule": "lst"},
+            "claims.one: rule is 'lst'; last, median_last_10, best, best_validation are known. Did you mean 'last'?",
+        ),
         ({"decimals": 1.5}, "claims.one: decimals is 1.5; a whole number from 0 to 12 was expected."),
         ({"metric": "probe.x"}, "claims.one: metric is 'probe.x'; a probe's measure is probe.<file>.<column>."),
-        ({"cannot": "No GPU."}, "claims.one needs either test or cannot, the reason why no run here can decide it, and has both."),
+        (
+            {"cannot": "No GPU."},
+            "claims.one needs either test or cannot, the reason why no run here can decide it, and has both.",
+        ),
         ({"laptop": {"higher": A}}, "claims.one.laptop needs lower beside higher."),
         ({"desktop": {"higher": A}}, "claims.one has no key 'desktop' ('desktop' is no edition of the experiment)."),
     ],
@@ -110,16 +182,24 @@ def test_a_claim_that_no_run_decides_says_why_and_may_have_a_test_in_an_edition(
     assert claim_problems({"one": stated}) == {}
     assert claim_problems({"one": {**stated, "laptop": SOUND["higher"]}}, ["laptop"]) == {}
     assert claim_problems({"one": claim(SOUND["higher"], laptop=None)}, ["laptop"]) == {}
-    assert claim_problems({"one": claim(SOUND["higher"], laptop=None)})["one"].startswith("claims.one has no key 'laptop' ('laptop' is no edition of the experiment).")
+    assert claim_problems({"one": claim(SOUND["higher"], laptop=None)})["one"].startswith(
+        "claims.one has no key 'laptop' ('laptop' is no edition of the experiment)."
+    )
     assert claim_problems({"one": claim(SOUND["higher"], desktop=None)}, editions=["desktop"]) == {}
     del stated["cannot"]
-    assert claim_problems({"one": stated})["one"] == "claims.one needs either test or cannot, the reason why no run here can decide it."
+    assert (
+        claim_problems({"one": stated})["one"]
+        == "claims.one needs either test or cannot, the reason why no run here can decide it."
+    )
 
 
 @pytest.mark.parametrize(
     "test, said",
     [
-        ({"higher": A, "lower": A}, "claims.one.test compares {mix:mixup,subset.n:100} with itself; each cell has to be another one."),
+        (
+            {"higher": A, "lower": A},
+            "claims.one.test compares {mix:mixup,subset.n:100} with itself; each cell has to be another one.",
+        ),
         ({"same": [A, A], "within": 1}, "compares {mix:mixup,subset.n:100} with itself"),
         ({"not_lower": A, "than": A, "within": 1}, "compares {mix:mixup,subset.n:100} with itself"),
         ({"increasing": [A, B, A]}, "compares {mix:mixup,subset.n:100} with itself"),
@@ -128,7 +208,10 @@ def test_a_claim_that_no_run_decides_says_why_and_may_have_a_test_in_an_edition(
         ({"larger": [A, B], "than": [A, B]}, "claims.one.test compares a difference with itself."),
         ({"rises": A, "with": "alpha", "over": [1, 2], "minus": A}, "compares {mix:mixup,subset.n:100} with itself"),
         ({"rises": A, "with": "alpha", "over": [1e-300, 2e-300]}, "these numbers lie too close together for a slope."),
-        ({"above": 1, "of": {"measure": {"metric": "accuracy", "where": {"labels": "all"}}}}, "a measure's where chooses among a probe's rows, and accuracy is a column of metrics.csv"),
+        (
+            {"above": 1, "of": {"measure": {"metric": "accuracy", "where": {"labels": "all"}}}},
+            "a measure's where chooses among a probe's rows, and accuracy is a column of metrics.csv",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -156,7 +239,9 @@ def test_editions_that_cannot_be_are_said(block, problem):
 
 
 def test_a_check_has_no_source():
-    assert check_problems({"fits": {"says": "It fits.", "test": SOUND["below"], "source": "small_data_mixup"}})["fits"].startswith("checks.fits has no key 'source'.")
+    assert check_problems({"fits": {"says": "It fits.", "test": SOUND["below"], "source": "small_data_mixup"}})[
+        "fits"
+    ].startswith("checks.fits has no key 'source'.")
     assert check_problems({"fits": {"says": "It fits."}})["fits"] == "checks.fits needs a test."
 
 
@@ -178,8 +263,24 @@ def test_every_wrong_claim_is_told():
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["mix", "subset.n", "log", "measure", *FORMS]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*FORMS, "lower", "than", "with", "over", "of", "within", "among", "measure", "mix", "minus", "scale"]) | st.text(max_size=3) | st.integers(), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["mix", "subset.n", "log", "measure", *FORMS]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [*FORMS, "lower", "than", "with", "over", "of", "within", "among", "measure", "mix", "minus", "scale"]
+            )
+            | st.text(max_size=3)
+            | st.integers(),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 

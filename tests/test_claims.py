@@ -1,4 +1,5 @@
-"""Claims decided by run folders made by hand: each verdict of each form, what counts as evidence, the command and the reports."""
+"""Claims decided by run folders made by hand: each verdict of each form, what counts as evidence, the command and the
+reports."""
 
 from __future__ import annotations
 
@@ -18,7 +19,17 @@ from scipy import stats
 
 from mixexp import cli
 from mixexp.reporting import write
-from mixexp.reporting.claims import BY_HAND, CANNOT, CONTRADICTED, NOT_RUN, NOT_STATED, SUPPORTED, UNCLEAR, UNDECIDED, decide
+from mixexp.reporting.claims import (
+    BY_HAND,
+    CANNOT,
+    CONTRADICTED,
+    NOT_RUN,
+    NOT_STATED,
+    SUPPORTED,
+    UNCLEAR,
+    UNDECIDED,
+    decide,
+)
 from mixexp.reporting.markdown import claims_document
 from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
@@ -86,10 +97,14 @@ def p_of(test: dict[str, Any]) -> float:
     if form in ("above", "below"):
         return stats.ttest_1samp(of(others["of"]), first).pvalue
     if form == "same":
-        (above_low, below_low), (above_high, below_high) = (both(of(first[0]) - of(first[1]), side * others["within"]) for side in (-1, 1))
+        (above_low, below_low), (above_high, below_high) = (
+            both(of(first[0]) - of(first[1]), side * others["within"]) for side in (-1, 1)
+        )
         return min(1, 2 * min(max(above_low, below_high), below_low, above_high))
     if form in ("not_lower", "not_higher"):
-        return stats.ttest_rel(of(first), of(others["than"]) + others["within"] * (-1 if form == "not_lower" else 1)).pvalue
+        return stats.ttest_rel(
+            of(first), of(others["than"]) + others["within"] * (-1 if form == "not_lower" else 1)
+        ).pvalue
     if form in ("increasing", "decreasing"):
         rows = np.array([of(cell) for cell in first]).T
         return min(1, 2 * min(stats.page_trend_test(rows).pvalue, stats.page_trend_test(-rows).pvalue))
@@ -97,7 +112,9 @@ def p_of(test: dict[str, Any]) -> float:
     return min(1, 2 * min(max(one[0] for one in found), len(found) * min(one[1] for one in found)))
 
 
-@pytest.mark.parametrize("test, verdict", EXAMPLES, ids=lambda value: next(iter(value)) if isinstance(value, dict) else value)
+@pytest.mark.parametrize(
+    "test, verdict", EXAMPLES, ids=lambda value: next(iter(value)) if isinstance(value, dict) else value
+)
 def test_each_verdict_of_each_form(runs, test, verdict):
     one = answered(runs, test)
     assert one.verdict == verdict
@@ -126,7 +143,13 @@ def test_a_slope_is_fitted_within_each_seed(tmp_path, form, verdict, scale):
 def test_two_metrics_of_the_same_runs_are_two_cells(tmp_path):
     for seed, (accuracy, loss) in enumerate([(0.9, 0.3), (0.92, 0.5), (0.88, 0.4)]):
         leave(tmp_path / f"run{seed}", [0.1, accuracy], seed=seed, losses=[9, loss])
-    one = answered(tmp_path, {"higher": {**NONE, "measure": {"metric": "train_loss", "scale": 100}}, "lower": {**NONE, "measure": {"metric": "error"}}})
+    one = answered(
+        tmp_path,
+        {
+            "higher": {**NONE, "measure": {"metric": "train_loss", "scale": 100}},
+            "lower": {**NONE, "measure": {"metric": "error"}},
+        },
+    )
     assert one.evidence.p == pytest.approx(stats.ttest_rel([30, 50, 40], [10, 8, 12]).pvalue)
     assert one.evidence.effect == pytest.approx(30)
     best = answered(tmp_path, {"above": 0, "of": {**NONE, "measure": {"metric": "accuracy", "rule": "best"}}})
@@ -140,7 +163,9 @@ def test_a_claim_has_a_metric_and_a_rule_of_its_own(tmp_path):
     assert answered(tmp_path, {"above": 60, "of": NONE}).evidence.effect == pytest.approx(50)
     loss = answered(tmp_path, {"above": 0, "of": NONE}, metric="train_loss")
     assert loss.evidence.effect == pytest.approx(0.49) and (loss.quantity, loss.spec["decimals"]) == ("train loss", 4)
-    assert answered(tmp_path, {"above": 0, "of": NONE}, metric="train_loss", rule="best").evidence.effect == pytest.approx(0.49), "the lowest"
+    assert answered(
+        tmp_path, {"above": 0, "of": NONE}, metric="train_loss", rule="best"
+    ).evidence.effect == pytest.approx(0.49), "the lowest"
 
 
 # --- which runs are evidence ---
@@ -162,7 +187,9 @@ def test_fewer_than_three_shared_seeds_are_not_enough(tmp_path, seeds):
 
 
 def test_a_cell_without_runs_is_named(runs, tmp_path):
-    assert answered(runs, {"higher": {"mix": "bc_plus"}, "lower": NONE}).problem.endswith("3 are needed; no run with mix=bc_plus")
+    assert answered(runs, {"higher": {"mix": "bc_plus"}, "lower": NONE}).problem.endswith(
+        "3 are needed; no run with mix=bc_plus"
+    )
     assert answered(tmp_path, {"higher": MIXUP, "lower": NONE}).problem == "no run"
 
 
@@ -171,7 +198,10 @@ def test_several_runs_of_a_seed_are_told_apart_or_the_claim_is_unclear(tmp_path)
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["bc"]}, subset__n=1000)
     one = answered(tmp_path, {"higher": MIXUP, "lower": NONE})
     assert (one.verdict, one.evidence) == (UNCLEAR, None)
-    assert one.problem == "the runs with mix=mixup differ in subset.n (1000, 500)" or one.problem == "the runs with mix=mixup differ in subset.n (500, 1000)"
+    assert (
+        one.problem == "the runs with mix=mixup differ in subset.n (1000, 500)"
+        or one.problem == "the runs with mix=mixup differ in subset.n (500, 1000)"
+    )
     sound = answered(tmp_path, {"higher": {**MIXUP, "subset.n": 500}, "lower": {**NONE, "subset.n": "500"}})
     assert sound.evidence.p == pytest.approx(stats.ttest_rel(NUMBERS["mixup"], BASE).pvalue)
 
@@ -191,11 +221,16 @@ def test_runs_on_other_contents_of_the_data_are_not_compared(tmp_path):
     mixed = tmp_path / "mixed"
     for seed in range(4):
         leave(mixed / f"run{seed}", 0.5 + seed / 100, seed=seed, contents="one" if seed else "another")
-    assert answered(mixed, {"above": 1, "of": NONE}).problem == "the runs with mix=none differ in the contents of the data set's files"
+    assert (
+        answered(mixed, {"above": 1, "of": NONE}).problem
+        == "the runs with mix=none differ in the contents of the data set's files"
+    )
 
 
 @pytest.mark.parametrize(("cut_by", "state"), [("test__n", "no run"), ("imbalance__n", "decided")])
-def test_cells_on_other_parts_of_the_test_set_are_not_compared_but_those_of_another_imbalance_are(cut_by, state, tmp_path):
+def test_cells_on_other_parts_of_the_test_set_are_not_compared_but_those_of_another_imbalance_are(
+    cut_by, state, tmp_path
+):
     for mix, n, values in (("none", 20, BASE), ("mixup", 50, NUMBERS["mixup"])):
         for seed, value in enumerate(values):
             folder = leave(tmp_path / f"{mix}{seed}", value / 100, seed=seed, mix=mix, subset__n=500, **{cut_by: n})
@@ -230,7 +265,10 @@ def test_a_seed_of_one_cell_alone_is_no_seed_of_the_test(tmp_path):
 def test_a_metric_that_no_run_has_is_named(tmp_path):
     cells(tmp_path, {"none": BASE})
     one = answered(tmp_path, {"above": 50, "of": NONE}, metric="acuracy")
-    assert (one.verdict, one.problem) == (UNCLEAR, "5 runs without a number: metrics.csv has no column 'acuracy'. Did you mean 'accuracy'?")
+    assert (one.verdict, one.problem) == (
+        UNCLEAR,
+        "5 runs without a number: metrics.csv has no column 'acuracy'. Did you mean 'accuracy'?",
+    )
 
 
 def test_a_loss_has_more_decimals_than_the_tables_accuracy(tmp_path):
@@ -276,14 +314,19 @@ def test_runs_that_depart_by_hand_are_no_evidence(tmp_path):
     leave(tmp_path / "d", 0.5, seed=20)
     (tmp_path / "d" / "environment.json").write_text("{}")  # of which nobody knows
     found = decided(tmp_path, {"one": claim({"higher": MIXUP, "lower": NONE})}, {"laptop": {}})
-    assert [(one.edition, one.verdict, one.seeds) for one in found.answers] == [("full", NOT_RUN, 0), ("laptop", NOT_RUN, 0)]
+    assert [(one.edition, one.verdict, one.seeds) for one in found.answers] == [
+        ("full", NOT_RUN, 0),
+        ("laptop", NOT_RUN, 0),
+    ]
     assert found.left_out == {BY_HAND: 21}
 
 
 def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop")
     for path in tmp_path.rglob("environment.json"):
-        record = {key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("differs_from")}
+        record = {
+            key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("differs_from")
+        }
         path.write_text(json.dumps(record))
     found = decided(tmp_path, {"helps": claim({"higher": MIXUP, "lower": NONE})})
     assert (found.left_out, [one.verdict for one in found.answers]) == ({BY_HAND: 10}, [NOT_RUN])
@@ -292,7 +335,16 @@ def test_a_run_without_a_record_of_what_it_departs_in_is_no_evidence(tmp_path):
 LAPTOP = {"params": {"seed": "0,1,2,3,4", "subset.n": 100}, "grid": [{"mix": ["none", "mixup"]}]}
 
 
-SEEDS = ["0,1,2,3,4", "range(5)", "range(0,5)", "range(0,5,1)", "choice(0,1,2,3,4)", "shuffle(range(5))", "sort(4,3,2,1,0)", " 0, 1,2 ,3,4"]
+SEEDS = [
+    "0,1,2,3,4",
+    "range(5)",
+    "range(0,5)",
+    "range(0,5,1)",
+    "choice(0,1,2,3,4)",
+    "shuffle(range(5))",
+    "sort(4,3,2,1,0)",
+    " 0, 1,2 ,3,4",
+]
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
@@ -310,7 +362,15 @@ def test_seeds_with_data_seeds_are_pairs(tmp_path):
     block = {"params": {"seed": "0,1", "data_seed": "0,1", "subset.n": 100}}
     for mix, base in (("none", 0.5), ("mixup", 0.6)):
         for seed, data_seed in ((0, 0), (1, 0), (0, 1)):
-            leave(tmp_path / f"{mix}{seed}{data_seed}", base + seed / 100 + data_seed / 50, seed=seed, mix=mix, edition="laptop", subset__n=100, data_seed=data_seed)
+            leave(
+                tmp_path / f"{mix}{seed}{data_seed}",
+                base + seed / 100 + data_seed / 50,
+                seed=seed,
+                mix=mix,
+                edition="laptop",
+                subset__n=100,
+                data_seed=data_seed,
+            )
     assert of_laptop(tmp_path, **block)[0].problem == "3 of 4 seeds"
     for mix, base in (("none", 0.5), ("mixup", 0.61)):
         leave(tmp_path / f"{mix}11", base, seed=1, mix=mix, edition="laptop", subset__n=100, data_seed=1)
@@ -340,23 +400,56 @@ def test_runs_that_a_sweep_plans_are_stated(tmp_path, params, grid):
     for mix in ("none", "mixup"):
         own = {"mix__ratio__per": "sample"} if mix == "mixup" and "mix.ratio.per" in params else {}
         for seed in range(5):
-            leave(tmp_path / f"{mix}{seed}", 0.5 + (mix == "mixup") / 10 + seed / 100, seed=seed, mix=mix, edition="laptop", subset__n=100, optimizer={"lr": 0.3, "nesterov": True}, **own)
+            leave(
+                tmp_path / f"{mix}{seed}",
+                0.5 + (mix == "mixup") / 10 + seed / 100,
+                seed=seed,
+                mix=mix,
+                edition="laptop",
+                subset__n=100,
+                optimizer={"lr": 0.3, "nesterov": True},
+                **own,
+            )
     _, left_out = of_laptop(tmp_path, params={"seed": "range(5)", "subset.n": 100, **params}, grid=grid)
     assert left_out == {}
 
 
 def test_an_experiment_built_on_another_makes_its_claims_too(tmp_path):
     for folder, name, text in (
-        ("theirs", "little", "name: little\nalpha: 1.0\nhydra: {sweeper: {params: {seed: '0,1,2'}, grid: [{mix: [none, mixup]}]}}\nclaims: {a: {source: ours, says: So., test: {above: 1, of: {}}}}"),
-        ("mine", "bigger", "defaults: [little, {override /model: mlp}]\nname: bigger\nhydra: {sweeper: {params: {seed: '0,1,2,3'}}}\nclaims: {b: {source: ours, says: So., test: {above: 2, of: {}}}}"),
+        (
+            "theirs",
+            "little",
+            (
+                "name: little\nalpha: 1.0\nhydra: {sweeper: {params: {seed: '0,1,2'}, grid: [{mix: [none,"
+                " mixup]}]}}\nclaims: {a: {source: ours, says: So., test: {above: 1, of: {}}}}"
+            ),
+        ),
+        (
+            "mine",
+            "bigger",
+            (
+                "defaults: [little, {override /model: mlp}]\nname: bigger\nhydra: {sweeper: {params: {seed:"
+                " '0,1,2,3'}}}\nclaims: {b: {source: ours, says: So., test: {above: 2, of: {}}}}"
+            ),
+        ),
     ):
         path = tmp_path / folder / "experiment" / f"{name}.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(f"# @package _global_\n# small_data_mixup: {name}\n{text}\n")
     found = experiments([tmp_path / "theirs", tmp_path / "mine"])["bigger"]
-    assert (found.name, found.sweep, found.article, list(found.claims)) == ("bigger", "bigger", "small_data_mixup", ["a", "b"])
-    (first, second) = found.stated("full").blocks[0], found.stated("full").blocks[0]
-    assert first["mix"] == {"none", "mixup"} and first["seed"] == {0, 1, 2, 3} and second["model"] == {"mlp"} and second["alpha"] == {1}
+    assert (found.name, found.sweep, found.article, list(found.claims)) == (
+        "bigger",
+        "bigger",
+        "small_data_mixup",
+        ["a", "b"],
+    )
+    first, second = found.stated("full").blocks[0], found.stated("full").blocks[0]
+    assert (
+        first["mix"] == {"none", "mixup"}
+        and first["seed"] == {0, 1, 2, 3}
+        and second["model"] == {"mlp"}
+        and second["alpha"] == {1}
+    )
 
 
 def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
@@ -368,7 +461,11 @@ def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
 def test_runs_of_an_earlier_state_of_the_file_are_no_evidence(tmp_path):
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]}, edition="laptop", subset__n=100)
     assert of_laptop(tmp_path)[0].verdict == SUPPORTED
-    for changed in ({"params": {"seed": "0,1,2,3,4", "subset.n": 250}}, {"params": {**LAPTOP["params"], "steps": 9}}, {"params": {**LAPTOP["params"], "epochs": 9}}):
+    for changed in (
+        {"params": {"seed": "0,1,2,3,4", "subset.n": 250}},
+        {"params": {**LAPTOP["params"], "steps": 9}},
+        {"params": {**LAPTOP["params"], "epochs": 9}},
+    ):
         one, left_out = of_laptop(tmp_path, **changed)
         assert (one.verdict, one.seeds, left_out) == (NOT_RUN, 0, {NOT_STATED: 10})
     one, left_out = of_laptop(tmp_path, grid=[{"mix": ["none", "bc"]}])
@@ -379,7 +476,9 @@ def test_runs_of_an_earlier_state_of_the_file_are_no_evidence(tmp_path):
 def test_an_editions_verdict_waits_for_its_own_seeds_and_counts_no_others(tmp_path):
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"][:4]}, edition="laptop", subset__n=100)
     one, _ = of_laptop(tmp_path)
-    assert (one.verdict, one.problem, one.seeds) == (NOT_RUN, "4 of 5 seeds", 4), "or a sweep could be stopped where its verdict pleases"
+    assert (one.verdict, one.problem, one.seeds) == (NOT_RUN, "4 of 5 seeds", 4), (
+        "or a sweep could be stopped where its verdict pleases"
+    )
     for mix in ("none", "mixup"):
         leave(tmp_path / f"more_{mix}", 0.9, seed=5, mix=mix, edition="laptop", subset__n=100)
     one, left_out = of_laptop(tmp_path)
@@ -392,7 +491,15 @@ def test_an_editions_verdict_waits_for_its_own_seeds_and_counts_no_others(tmp_pa
 def test_of_an_article_with_one_seed_any_seeds_are_evidence(tmp_path):
     """Its own one could decide nothing."""
     cells(tmp_path, {"none": BASE, "mixup": NUMBERS["mixup"]})
-    one = Experiment("little", "little", "d", TABLE, {"one": claim({"higher": MIXUP, "lower": NONE})}, {}, {"hydra": {"sweeper": {"params": {"seed": "0"}}}})
+    one = Experiment(
+        "little",
+        "little",
+        "d",
+        TABLE,
+        {"one": claim({"higher": MIXUP, "lower": NONE})},
+        {},
+        {"hydra": {"sweeper": {"params": {"seed": "0"}}}},
+    )
     found = decide([one], everywhere([tmp_path]))
     assert (found.answers[0].verdict, found.answers[0].seeds, found.left_out) == (SUPPORTED, 5, {})
 
@@ -414,7 +521,9 @@ def test_an_edition_has_its_own_runs_and_may_have_its_own_test(tmp_path):
         ("little.other", "laptop"): UNDECIDED, ("little.full_only", "full"): SUPPORTED, ("little.neither", ""): CANNOT,
         ("little.laptop_only", ""): CANNOT, ("little.laptop_only", "laptop"): UNDECIDED,
     }  # fmt: skip
-    assert found["little.both", "laptop"].evidence.effect == pytest.approx(-found["little.other", "laptop"].evidence.effect)
+    assert found["little.both", "laptop"].evidence.effect == pytest.approx(
+        -found["little.other", "laptop"].evidence.effect
+    )
     assert {one.tests for one in found.values() if one.edition == "full"} == {3}
     assert {one.tests for one in found.values() if one.edition == "laptop"} == {3}, "a family for each edition"
 
@@ -422,7 +531,11 @@ def test_an_edition_has_its_own_runs_and_may_have_its_own_test(tmp_path):
 def test_p_is_corrected_over_the_claims_of_an_article_run_or_not(runs):
     tests = [test for test, _ in EXAMPLES[:6]]
     waiting = {f"w{count}": claim({"higher": {"mix": "bc_plus"}, "lower": {"mix": f"m{count}"}}) for count in range(3)}
-    stated = {f"c{place}": claim(test) for place, test in enumerate(tests)} | waiting | {"gpu": {"source": "small_data_mixup", "says": "So.", "cannot": "No."}}
+    stated = (
+        {f"c{place}": claim(test) for place, test in enumerate(tests)}
+        | waiting
+        | {"gpu": {"source": "small_data_mixup", "says": "So.", "cannot": "No."}}
+    )
     found = [one for one in decided(runs, stated).answers if one.evidence]
     ps = [p_of(test) for test in tests]
     ranked, largest, expected = sorted(range(6), key=ps.__getitem__), 0.0, {}
@@ -445,11 +558,17 @@ def test_a_verdict_stays_when_more_is_run(tmp_path, runs):
         assert one.verdict in (before[one.name].verdict, UNDECIDED)
 
 
-@pytest.mark.parametrize("value, step, verdict", [(0.0, 1.0, SUPPORTED), (0.0, None, UNDECIDED), (4.0, 1.0, UNDECIDED), (8.0, 0.2, CONTRADICTED)])
+@pytest.mark.parametrize(
+    "value, step, verdict",
+    [(0.0, 1.0, SUPPORTED), (0.0, None, UNDECIDED), (4.0, 1.0, UNDECIDED), (8.0, 0.2, CONTRADICTED)],
+)
 def test_numbers_that_are_the_same_in_all_seeds_spread_by_their_step(tmp_path, value, step, verdict):
-    """Five times no error among a hundred images is certain to be below 5 %, which the sign test, p = 1/16, cannot say."""
+    """Five times no error among a hundred images is certain to be below 5 %, which the sign test, p = 1/16, cannot
+    say."""
     cells(tmp_path, {"none": [100 - value] * 5})
-    one = answered(tmp_path, {"below": 5, "of": {**NONE, "measure": {"metric": "error"}}, **({"step": step} if step else {})})
+    one = answered(
+        tmp_path, {"below": 5, "of": {**NONE, "measure": {"metric": "error"}}, **({"step": step} if step else {})}
+    )
     assert one.verdict == verdict
     if step:
         expected = stats.t.sf(abs(5 - value) / (step / np.sqrt(5)), 4) * 2
@@ -458,7 +577,9 @@ def test_numbers_that_are_the_same_in_all_seeds_spread_by_their_step(tmp_path, v
     cells(tmp_path, {"mixup": [100 - value] * 5})
     differ = answered(tmp_path, {"same": [NONE, MIXUP], "within": 4, **({"step": step} if step else {})})
     if step:
-        assert differ.evidence.p == pytest.approx(2 * stats.t.sf(4 / (step * np.sqrt(2 / 5)), 4)), "a step in each of both cells"
+        assert differ.evidence.p == pytest.approx(2 * stats.t.sf(4 / (step * np.sqrt(2 / 5)), 4)), (
+            "a step in each of both cells"
+        )
 
 
 def test_checks_are_met_where_each_seed_shows_it(tmp_path):
@@ -479,7 +600,12 @@ def test_checks_are_met_where_each_seed_shows_it(tmp_path):
     assert met({"same": [NONE, loss], "within": 0.5}) is False
     assert met({"increasing": [of, loss, NONE]}) is False
     assert met({"highest": NONE, "among": [{**NONE, "measure": {"metric": "error"}}]}) is True
-    waits = {"laptop": {"params": {"seed": "0,1,2,3"}, "checks": {"fits": {"says": "It fits.", "test": {"below": 2, "of": of}}}}}
+    waits = {
+        "laptop": {
+            "params": {"seed": "0,1,2,3"},
+            "checks": {"fits": {"says": "It fits.", "test": {"below": 2, "of": of}}},
+        }
+    }
     check = decided(tmp_path, {"one": claim({"above": 1, "of": NONE})}, waits).checks[0]
     assert (check.met, check.problem) == (None, "3 of 4 seeds")
     leave(tmp_path / "diverged", 0.99, seed=3, edition="laptop", outcome="diverged")
@@ -490,7 +616,10 @@ def test_what_is_wrong_is_left_out_and_said(runs):
     stated = {"sound": claim({"higher": MIXUP, "lower": NONE}), "wrong": claim({"hgher": MIXUP})}
     found = decided(runs, stated, {"laptop": {"checks": {"fits": 3}}})
     assert {one.name for one in found.answers} == {"little.sound"}
-    assert [problem.partition(";")[0] for problem in found.problems] == ["little: claims.wrong.test is {hgher:{mix:mixup}}", "little: checks.fits is 3"]
+    assert [problem.partition(";")[0] for problem in found.problems] == [
+        "little: claims.wrong.test is {hgher:{mix:mixup}}",
+        "little: checks.fits is 3",
+    ]
     assert decided(runs, ["no mapping"]).answers == [] and decided(runs, None).problems == []
 
 
@@ -512,10 +641,18 @@ def own(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
-    stated = {"helps": claim({"higher": MIXUP, "lower": NONE}), "best": claim({"highest": MIXUP, "among": [NONE, BC]}), "gpu": {**claim({}), "cannot": "No GPU."}}
+    stated = {
+        "helps": claim({"higher": MIXUP, "lower": NONE}),
+        "best": claim({"highest": MIXUP, "among": [NONE, BC]}),
+        "gpu": {**claim({}), "cannot": "No GPU."},
+    }
     del stated["gpu"]["test"]
-    block = {"laptop": {"why": "no GPU", "checks": {"level": {"says": "It learns.", "test": {"above": 50, "of": MIXUP}}}}}
-    text = "# @package _global_\n# small_data_mixup: little data\n" + yaml.safe_dump({"name": "little", "table": TABLE, "claims": stated, "editions": block})
+    block = {
+        "laptop": {"why": "no GPU", "checks": {"level": {"says": "It learns.", "test": {"above": 50, "of": MIXUP}}}}
+    }
+    text = "# @package _global_\n# small_data_mixup: little data\n" + yaml.safe_dump(
+        {"name": "little", "table": TABLE, "claims": stated, "editions": block}
+    )
     (folder / "little.yaml").write_text(text)
     cells(tmp_path / "outputs" / "published" / "full" / "little" / "runs", {"none": BASE, "mixup": NUMBERS["mixup"]})
     cells(tmp_path / "outputs" / "little_laptop", NUMBERS, edition="laptop")
@@ -533,9 +670,18 @@ def command(capsys, *words: str) -> str:
 def test_the_command_shows_every_claim_by_article(own, capsys):
     assert "akira_final_layer: " in command(capsys), "the project's own experiments make claims too"
     text = " ".join(command(capsys, "little").split())
-    assert text.startswith("in all: full: 1 supported, 1 not run laptop: 2 supported 1 cannot be decided here 5 runs, no evidence since each departs by hand")
-    assert "small_data_mixup: mixup with little data premises: 1 of 1 are met supported, full (1) little.helps: It is so. accuracy (%): +4.22 [" in text
-    assert "not run, full (1) little.best: It is so. 0 seeds in common, and 3 are needed; no run with mix=bc source: " in text
+    assert text.startswith(
+        "in all: full: 1 supported, 1 not run laptop: 2 supported 1 cannot be decided here 5 runs, no evidence since"
+        " each departs by hand"
+    )
+    assert (
+        "small_data_mixup: mixup with little data premises: 1 of 1 are met supported, full (1) little.helps: It is so."
+        " accuracy (%): +4.22 [" in text
+    )
+    assert (
+        "not run, full (1) little.best: It is so. 0 seeds in common, and 3 are needed; no run with mix=bc source: "
+        in text
+    )
     assert "cannot be decided here (1) little.gpu: It is so. No GPU. source: small_data_mixup, table" in text
     assert "compared, last: mix=mixup > mix=none" in text
 
@@ -544,24 +690,40 @@ def test_the_page_of_claims_has_a_row_for_each(own):
     found = decide([experiment(own / "conf" / "experiment" / "little.yaml")], everywhere([own / "outputs"]))
     text = claims_document(found, "Claims")
     assert "## small_data_mixup: mixup with little data" in text
-    assert "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt; mix=none | +4.22 [" in text
+    assert (
+        "| little.helps | It is so. (small_data_mixup, table) | full | supported | accuracy (%): mix=mixup &gt;"
+        " mix=none | +4.22 [" in text
+    )
     assert "| little.best | It is so. (small_data_mixup, table) | laptop | supported |" in text
     assert text.count("little.best") == 1, "the edition without runs is not shown where there is another one"
     assert "| cannot be decided here: No GPU. |" in text
     assert "- little.level, laptop: It learns. – met: 55.26 on average, 54.10 to 57.00, 5 seeds." in text
-    assert "- full: 1 supported, 1 not run\n- laptop: 2 supported\n- 1 cannot be decided here\n- 5 runs, no evidence since each departs by hand" in text
+    assert (
+        "- full: 1 supported, 1 not run\n- laptop: 2 supported\n- 1 cannot be decided here\n- 5 runs, no evidence since"
+        " each departs by hand" in text
+    )
 
 
 def test_a_selection_is_corrected_over_the_whole_article(own, capsys):
     found = json.loads(command(capsys, "little.helps", "--json"))
-    assert [(one["claim"], one["edition"]) for one in found["claims"]] == [("little.helps", "full"), ("little.helps", "laptop")]
+    assert [(one["claim"], one["edition"]) for one in found["claims"]] == [
+        ("little.helps", "full"),
+        ("little.helps", "laptop"),
+    ]
     full, laptop = found["claims"]
     expected = stats.ttest_rel(NUMBERS["mixup"], BASE)
     others = experiments([CONF]).values()
-    full_of_article = sum(one.article == "small_data_mixup" and "test" in claim for one in others for claim in (one.claims or {}).values())
+    full_of_article = sum(
+        one.article == "small_data_mixup" and "test" in claim for one in others for claim in (one.claims or {}).values()
+    )
     assert full["p"] == pytest.approx(expected.pvalue, rel=1e-5) and full["tests"] == full_of_article + 2
-    assert laptop["p_holm"] == pytest.approx(laptop["tests"] * expected.pvalue, rel=1e-5) and 2 < laptop["tests"] < full["tests"]
-    assert full["effect"] == pytest.approx(4.22) and full["interval_low"] == pytest.approx(expected.confidence_interval().low, abs=1e-5)
+    assert (
+        laptop["p_holm"] == pytest.approx(laptop["tests"] * expected.pvalue, rel=1e-5)
+        and 2 < laptop["tests"] < full["tests"]
+    )
+    assert full["effect"] == pytest.approx(4.22) and full["interval_low"] == pytest.approx(
+        expected.confidence_interval().low, abs=1e-5
+    )
     assert full["n"] == 5 and full["compared"] == "mix=mixup > mix=none" and found["left_out"] == {BY_HAND: 5}
     assert found["checks"][0]["met"] is True
 
@@ -575,7 +737,11 @@ def test_runs_are_looked_for_where_it_is_said(own, capsys):
 
 
 def test_names_that_are_not_there(own, capsys):
-    for name, near in (("litle", "Did you mean 'little'?"), ("little.help", "Did you mean 'little.helps'?"), ("small", "no such experiment with claims, and no such claim")):
+    for name, near in (
+        ("litle", "Did you mean 'little'?"),
+        ("little.help", "Did you mean 'little.helps'?"),
+        ("small", "no such experiment with claims, and no such claim"),
+    ):
         with pytest.raises(SystemExit):
             command(capsys, name)
         assert near in capsys.readouterr().err
@@ -592,7 +758,10 @@ def test_a_wrong_claim_is_told_before_anything_is_read(own, capsys):
 
 
 def test_the_command_starts_without_torch_and_hydra(own):
-    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'claims', '--config-dir', 'conf']; c.main(); sys.exit(bool({'torch', 'hydra'} & {*sys.modules}))"
+    code = (
+        "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'claims', '--config-dir', 'conf']; c.main();"
+        " sys.exit(bool({'torch', 'hydra'} & {*sys.modules}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=own, capture_output=True, text=True).returncode == 0
 
 
@@ -605,18 +774,27 @@ def test_a_report_has_the_claims_of_its_runs(own):
     cells(place, {"none": BASE, "mixup": NUMBERS["mixup"]}, claims=stated, subset__n=500)
     files = {path.name: path for path in write_report([place])}
     text = files["table.md"].read_text()
-    assert "## Claims\n\n| claim |" in text and "| little.helps | It is so. (small_data_mixup, table) | full | supported |" in text
+    assert (
+        "## Claims\n\n| claim |" in text
+        and "| little.helps | It is so. (small_data_mixup, table) | full | supported |" in text
+    )
     assert text.index("## Claims") > text.index("## Differences between runs")
     assert "helps,small_data_mixup," in files["claims.csv"].read_text()
     page = files["report.html"].read_text()
-    assert '<a href="#claims-1">Claims</a>' in page and "little.helps" in page and "mixexp claims has those of the article" in page
+    assert (
+        '<a href="#claims-1">Claims</a>' in page
+        and "little.helps" in page
+        and "mixexp claims has those of the article" in page
+    )
 
 
 def test_a_report_says_the_premises_and_leaves_wrong_claims_out(own):
     place = own / "outputs" / "mine"
     stated = {"helps": claim({"higher": MIXUP, "lower": NONE}), "wrong": 3}
     checks = {"level": {"says": "It learns.", "test": {"above": 55, "of": MIXUP}}}
-    cells(place, {"none": BASE, "mixup": NUMBERS["mixup"]}, claims=stated, checks=checks, edition="laptop", subset__n=500)
+    cells(
+        place, {"none": BASE, "mixup": NUMBERS["mixup"]}, claims=stated, checks=checks, edition="laptop", subset__n=500
+    )
     text = {path.name: path for path in write_report([place])}["table.md"].read_text()
     assert "- little.level, laptop: It learns. – not met: 55.26 on average, 54.10 to 57.00, 5 seeds." in text
     assert "| laptop | supported |" in text
@@ -636,7 +814,12 @@ def test_a_report_without_claims_has_no_section(own):
 def test_an_experiments_file_counts_more_than_what_a_run_has(own, monkeypatch):
     monkeypatch.setattr(write, "CONF", own / "conf")
     place = own / "outputs" / "mine"
-    cells(place, {"none": BASE, "mixup": NUMBERS["mixup"]}, claims={"old": claim({"higher": NONE, "lower": MIXUP})}, subset__n=500)
+    cells(
+        place,
+        {"none": BASE, "mixup": NUMBERS["mixup"]},
+        claims={"old": claim({"higher": NONE, "lower": MIXUP})},
+        subset__n=500,
+    )
     text = {path.name: path for path in write_report([place])}["table.md"].read_text()
     assert "little.old" not in text and "little.helps" in text
 
@@ -647,11 +830,18 @@ def test_an_experiments_file_counts_more_than_what_a_run_has(own, monkeypatch):
 def test_a_sweep_whose_claims_or_checks_are_wrong_trains_nothing(tmp_path):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
-    wrong = {"typo": claim({"higher": {"mix": "mixup"}, "lower": {"subset.m": 5}}), "cited": claim({"above": 1, "of": NONE}, source="smal_data_mixup")}
+    wrong = {
+        "typo": claim({"higher": {"mix": "mixup"}, "lower": {"subset.m": 5}}),
+        "cited": claim({"above": 1, "of": NONE}, source="smal_data_mixup"),
+    }
     sound = {"sound": claim({"higher": MIXUP, "lower": NONE}, desktop=None)}
     editions = {"desktop": {"why": "faster"}}
-    (folder / "wrong.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"claims": {**sound, **wrong}, "editions": editions}))
-    (folder / "sound.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"name": "sound", "claims": sound, "editions": editions}))
+    (folder / "wrong.yaml").write_text(
+        "# @package _global_\n" + yaml.safe_dump({"claims": {**sound, **wrong}, "editions": editions})
+    )
+    (folder / "sound.yaml").write_text(
+        "# @package _global_\n" + yaml.safe_dump({"name": "sound", "claims": sound, "editions": editions})
+    )
     checks = {"checks": {"fits": {"says": "It fits.", "test": {"below": "one", "of": NONE}}}}
     (folder / "checked.yaml").write_text("# @package _global_\n" + yaml.safe_dump(checks))
     short = ("epochs=1", "model.width=2", "mix=none", "--config-dir=conf")
@@ -677,11 +867,16 @@ def test_a_terminal_is_told_the_totals_and_what_is_decided_at_full_length(own, c
     assert text.startswith("in all: full: ") and max(map(len, text.splitlines())) <= 80
     assert "|" not in text, "a table's lines are longer than any terminal"
     folded = text[text.index("small_data_mixup: mixup with little data") :]
-    assert re.search(r"not run, full \(\d+\)\n    small_data \(\d+\), small_data_doubts \(\d+\), little \(1\)", folded), "what is not run is counted"
+    assert re.search(
+        r"not run, full \(\d+\)\n    small_data \(\d+\), small_data_doubts \(\d+\), little \(1\)", folded
+    ), "what is not run is counted"
     assert "premises: 1 of 1 are met" in folded
 
 
 def test_a_premise_that_is_not_met_is_told(own, capsys):
     leave(own / "outputs" / "little_laptop" / "low", 0.4, seed=9, mix="mixup", edition="laptop")
     text = " ".join(command(capsys, "little").split())
-    assert "premises: 0 of 1 are met not met: little.level, laptop: It learns. – not met: 52.72 on average, 40.00 to 57.00, 6 seeds." in text
+    assert (
+        "premises: 0 of 1 are met not met: little.level, laptop: It learns. – not met: 52.72 on average, 40.00 to"
+        " 57.00, 6 seeds." in text
+    )

@@ -34,7 +34,10 @@ def configs_of_edition(name: str, edition: str) -> list[dict[str, Any]]:
     words = [f"experiment={name}", f"edition={edition}"]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cells = composer()(words).edition
-        found = [one_spelling(*resolve(composer()([*words, *(f"{key}={value}" for key, value in cell.items())]))) for cell in cells]
+        found = [
+            one_spelling(*resolve(composer()([*words, *(f"{key}={value}" for key, value in cell.items())])))
+            for cell in cells
+        ]
     return list({run_id(config): config for config in found}.values())
 
 
@@ -51,7 +54,11 @@ def stated_by(one: Experiment) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def members(cell: Cell, configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [config for config in configs if all(comparable(lookup(config, key)) == comparable(value) for key, value in cell.conditions.items())]
+    return [
+        config
+        for config in configs
+        if all(comparable(lookup(config, key)) == comparable(value) for key, value in cell.conditions.items())
+    ]
 
 
 @pytest.mark.parametrize("name", STATED)
@@ -74,7 +81,8 @@ def test_every_cell_of_a_claim_is_one_run_a_seed(name):
 
 @pytest.mark.parametrize("name", STATED)
 def test_the_runs_that_a_file_states_are_those_that_it_plans(name):
-    """Read without composing, a file has to say the same as Hydra makes of it: each planned run is stated, and none with another setting."""
+    """Read without composing, a file has to say the same as Hydra makes of it: each planned run is stated, and none
+    with another setting."""
     one = STATED[name]
     for edition in (FULL, *one.editions):
         asked, configs = one.stated(edition), configs_of_edition(name, edition)
@@ -93,7 +101,12 @@ def test_seeds_of_every_claim_are_those_of_the_grid(name):
         cells = read_test(test).cells
         stated = [one.stated(edition).repeats(cell.conditions) for cell in cells]
         wanted = None if None in stated else {seed for seed, _ in frozenset.intersection(*stated)}
-        shared = set.intersection(*({comparable(config["seed"]) for config in members(cell, configs_of_edition(name, edition))} for cell in cells))
+        shared = set.intersection(
+            *(
+                {comparable(config["seed"]) for config in members(cell, configs_of_edition(name, edition))}
+                for cell in cells
+            )
+        )
         if edition != FULL:
             assert wanted == shared and len(wanted) >= 5, claim
         else:
@@ -104,12 +117,15 @@ def as_run(config: Mapping[str, Any]) -> Run:
     return Run("finished", folder=Path("run"), config=dict(config))
 
 
-KEPT = sorted(path for path in (CONF.parent / "outputs" / "published").glob("*/*/runs") if path.parent.parent.name != "reduced")
+KEPT = sorted(
+    path for path in (CONF.parent / "outputs" / "published").glob("*/*/runs") if path.parent.parent.name != "reduced"
+)
 
 
 @pytest.mark.parametrize("place", KEPT, ids=lambda path: path.parent.name)
 def test_kept_evidence_is_what_its_experiment_trains_today(place):
-    """By the run_id, which nothing that changes a result can leave as it was: a changed default of an option is seen too."""
+    """By the run_id, which nothing that changes a result can leave as it was: a changed default of an option is seen
+    too."""
     runs = load_runs(place)
     (name,), (edition,) = ({run.config.get(key) for run in runs} for key in ("experiment", "edition"))
     one = STATED[name or lookup(runs[0].config, "experiment")]
@@ -120,7 +136,8 @@ def test_kept_evidence_is_what_its_experiment_trains_today(place):
 
 
 def test_the_black_box_is_decided_by_the_runs_of_the_edition(tmp_path):
-    """The run whose network is attacked has no number of an attack on others; the two claims of it are no less decided."""
+    """The run whose network is attacked has no number of an attack on others; the two claims of it are no less
+    decided."""
     one = STATED["mixup_adversarial"]
     for count, config in enumerate(configs_of_edition("mixup_adversarial", "laptop")):
         mix, seed = config["choices"]["mix"], config["seed"]
@@ -129,7 +146,14 @@ def test_the_black_box_is_decided_by_the_runs_of_the_edition(tmp_path):
         for file in ("fgsm", "fgsm_black_box")[: 1 if seed == 8 else 2]:
             rows = [f"1000,{attack},4,{(0.8 if mix == 'none' else 0.7) + seed / 100}" for attack in ("fgsm", "i_fgsm")]
             (folder / f"probe_{file}.csv").write_text("\n".join(["step,attack,epsilon,error", *rows]) + "\n")
-    answers = {answer.name.partition(".")[2]: answer for answer in decide([one], everywhere([tmp_path])).answers if answer.edition == "laptop"}
+    answers = {
+        answer.name.partition(".")[2]: answer
+        for answer in decide([one], everywhere([tmp_path])).answers
+        if answer.edition == "laptop"
+    }
     for attack in ("fgsm", "i_fgsm"):
-        assert (answers[f"mixup_withstands_black_box_{attack}"].problem, answers[f"mixup_withstands_black_box_{attack}"].seeds) == ("", 8)
+        assert (
+            answers[f"mixup_withstands_black_box_{attack}"].problem,
+            answers[f"mixup_withstands_black_box_{attack}"].seeds,
+        ) == ("", 8)
         assert answers[f"mixup_withstands_black_box_{attack}"].verdict == SUPPORTED

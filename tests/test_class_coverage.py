@@ -43,7 +43,9 @@ class Emptied(NoImbalance):
     def __init__(self, part: str) -> None:
         self.part = part
 
-    def keep_counts(self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float) -> tuple[np.ndarray, np.ndarray]:
+    def keep_counts(
+        self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         counts = {"training": train_counts.copy(), "test": test_counts.copy()}
         counts[self.part][1:] = 0
         return counts["training"], counts["test"]
@@ -75,7 +77,9 @@ SORTED = [0] * 6 + [1] * 6 + [2] * 6
     ],
     ids=["subset", "one image", "training data", "test data", "imbalance", "imbalance of the test", "validation", "label noise"],
 )  # fmt: skip
-def test_what_leaves_one_class_is_refused_with_its_name(train: list[int], test: list[int], changed: dict[str, Any], words: str) -> None:
+def test_what_leaves_one_class_is_refused_with_its_name(
+    train: list[int], test: list[int], changed: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ValueError) as caught:
         chosen(train, test, **changed)
     assert str(caught.value) == words
@@ -86,14 +90,18 @@ def test_few_images_of_a_class_are_an_experiment() -> None:
     assert np.bincount(choice.train_labels).tolist() == [3, 3, 12]
     choice = chosen(SORTED, [0, 1, 2], subset=Head(7))
     assert np.bincount(choice.train_labels).tolist() == [6, 1]
-    assert BalancedSampling("smallest").epoch_size(np.array([6, 1, 0])) == 2, "undersampling leaves an empty class out, and one image of the others"
+    assert BalancedSampling("smallest").epoch_size(np.array([6, 1, 0])) == 2, (
+        "undersampling leaves an empty class out, and one image of the others"
+    )
 
 
 def test_a_profile_over_an_empty_class_says_which() -> None:
     with pytest.raises(ValueError) as caught:
         chosen(SORTED, [0, 1, 2], subset=Head(7), imbalance=LongTail("step", 2.0))
-    assert str(caught.value) == (
-        "imbalance.shape = step: class 2 has no training image, and the profile gives every class some; take more images"
+    assert (
+        str(caught.value)
+        == "imbalance.shape = step: class 2 has no training image, and the profile gives every class some; take more"
+        " images"
     )
 
 
@@ -101,7 +109,10 @@ def test_classes_that_a_part_lacks_are_told() -> None:
     choice = chosen(SORTED, [1, 2], subset=Head(7), validation=0.2)
     lines = data.missing_classes(splits(SORTED, [1, 2]), choice)
     held_out = set(np.array(SORTED)[choice.validation])
-    assert [line for line in lines if "validation" not in line] == ["1 of 3 classes have no training image: ox", "1 of 3 classes have no test image: cat"]
+    assert [line for line in lines if "validation" not in line] == [
+        "1 of 3 classes have no training image: ox",
+        "1 of 3 classes have no test image: cat",
+    ]
     assert len(held_out) < 3 and any("validation" in line for line in lines)
     assert data.missing_classes(splits(SORTED, [0, 1, 2]), chosen(SORTED, [0, 1, 2])) == []
     many = tuple(f"c{k}" for k in range(30))
@@ -112,7 +123,9 @@ def test_classes_that_a_part_lacks_are_told() -> None:
     ]
 
 
-def test_a_run_on_the_head_of_a_sorted_folder_is_refused_or_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_on_the_head_of_a_sorted_folder_is_refused_or_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for part in ("train", "test"):
         for name in ("cat", "dog", "ox"):
             (tmp_path / part / name).mkdir(parents=True)
@@ -132,7 +145,10 @@ def test_a_run_on_the_head_of_a_sorted_folder_is_refused_or_noted(tmp_path: Path
 
 # --- networks on data that they are not made for ---
 
-NOTE = "note: model={} is made for data of the kind {}, and dataset={} is of the kind {}; a network for such data is model={}\n"
+NOTE = (
+    "note: model={} is made for data of the kind {}, and dataset={} is of the kind {}; a network for such data is"
+    " model={}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +158,10 @@ NOTE = "note: model={} is made for data of the kind {}, and dataset={} is of the
         (("dataset=two_moons", "model=resnet18"), ("resnet18", "image or spectrogram", "two_moons", "table", "mlp")),
         (("sounds",), ("small_cnn", "image or spectrogram", "sound_folder", "sound", "sound_cnn")),
         (("model=sound_cnn",), ("sound_cnn", "sound", "digits", "image", "small_cnn")),
-        (("sounds", "model=sound_cnn", "dataset.representation=spectrogram"), ("sound_cnn", "sound", "sound_folder", "spectrogram", "small_cnn")),
+        (
+            ("sounds", "model=sound_cnn", "dataset.representation=spectrogram"),
+            ("sound_cnn", "sound", "sound_folder", "spectrogram", "small_cnn"),
+        ),
         (("dataset=iris", "model=mlp"), None),
         (("model=mlp",), None),
         (("sounds", "model=sound_cnn"), None),

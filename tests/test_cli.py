@@ -26,7 +26,13 @@ def test_one_run_and_the_same_again(tmp_path):
     again = mixexp("mix=mixup", "alpha=0.2", *SMALL, cwd=tmp_path)
     assert "already finished" in again.stdout
     assert (folder / "metrics.csv").stat().st_mtime_ns == before
-    assert {p.name for p in folder.iterdir()} >= {"config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "config.yaml",
+        "environment.json",
+        "metrics.csv",
+        "confusion.csv",
+        "result.json",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["outputs"], "nothing else is left in the working directory"
 
 
@@ -101,7 +107,9 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tm
     for name, text in {
         "mix/typo.yaml": "# A misspelt key.\ndefaults: [mixup]\nratoi: {fold: true}\n",
         "experiment/broken.yaml": "# @package _global_\n# Not YAML.\nname: [\n",
-        "experiment/badtable.yaml": "# @package _global_\n# A bad table.\ntable: {metrc: accuracy, rows: {key: alpah}, columns: {key: mix}}\n",
+        "experiment/badtable.yaml": (
+            "# @package _global_\n# A bad table.\ntable: {metrc: accuracy, rows: {key: alpah}, columns: {key: mix}}\n"
+        ),
     }.items():
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "own" / name).write_text(text)
@@ -147,17 +155,24 @@ def test_the_readmes_example_of_an_own_mix_works_as_written(tmp_path):
 
 def test_a_failing_run_costs_one_row_and_the_others_go_on(tmp_path):
     (tmp_path / "my_losses.py").write_text(
-        "import os\nfrom mixexp.loss.cross_entropy import CrossEntropy\n\n\nclass Fragile(CrossEntropy):\n"
-        "    def __init__(self, class_counts, way: str):\n        super().__init__(class_counts)\n        self.way = way\n\n"
-        "    def forward(self, outputs, labels):\n"
-        "        if self.way == 'raise' and outputs.device.type != 'meta':\n            raise RuntimeError('it broke')\n"
-        "        if self.way == 'kill':\n            os.kill(os.getpid(), 9)\n        if self.way == 'exit':\n            os._exit(3)\n"
-        "        return super().forward(outputs, labels)\n"
+        "import os\nfrom mixexp.loss.cross_entropy import CrossEntropy\n\n\nclass Fragile(CrossEntropy):\n    def"
+        " __init__(self, class_counts, way: str):\n        super().__init__(class_counts)\n        self.way = way\n\n  "
+        "  def forward(self, outputs, labels):\n        if self.way == 'raise' and outputs.device.type != 'meta':\n    "
+        "        raise RuntimeError('it broke')\n        if self.way == 'kill':\n            os.kill(os.getpid(), 9)\n "
+        "       if self.way == 'exit':\n            os._exit(3)\n        return super().forward(outputs, labels)\n"
     )
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "fragile.yaml").write_text("# Breaks.\n_target_: my_losses.Fragile\nway: no\n")
     done = mixexp(
-        *("-m", "--config-dir", "conf", "loss=fragile", "trusted_modules=[my_losses]", "loss.way=raise,kill,exit,none,fine", *SMALL),
+        *(
+            "-m",
+            "--config-dir",
+            "conf",
+            "loss=fragile",
+            "trusted_modules=[my_losses]",
+            "loss.way=raise,kill,exit,none,fine",
+            *SMALL,
+        ),
         cwd=tmp_path,
     )
     assert done.returncode != 0

@@ -1,4 +1,5 @@
-"""A command in a forked process is what it is in a new one: what it finds around itself, how it ends, and in a sweep its slots too."""
+"""A command in a forked process is what it is in a new one: what it finds around itself, how it ends, and in a sweep
+its slots too."""
 
 from __future__ import annotations
 
@@ -71,13 +72,17 @@ def test_a_sweep_and_its_slots_find_what_they_find_in_new_processes(place, monke
         assert told["main"]["environment"]["THEIRS"] == "there" and told["slot"]["environment"]["OURS"] == "here"
         for facts in told.values():
             facts["words"] = [word for word in facts["words"] if not word.startswith("output_dir")]
-            facts["environment"] = {name: value for name, value in facts["environment"].items() if not name.startswith(BY_LIBRARIES)}
+            facts["environment"] = {
+                name: value for name, value in facts["environment"].items() if not name.startswith(BY_LIBRARIES)
+            }
         return told
 
     assert found(mixexp) == found(new_mixexp)
 
 
-@pytest.mark.parametrize("way, code, last", [("raise", 1, "RuntimeError: it broke"), ("kill", -signal.SIGKILL, ""), ("fine", 0, "")])
+@pytest.mark.parametrize(
+    "way, code, last", [("raise", 1, "RuntimeError: it broke"), ("kill", -signal.SIGKILL, ""), ("fine", 0, "")]
+)
 def test_a_command_ends_as_in_a_process_of_its_own(way, code, last, place):
     done = mixexp(*WORDS, f"loss.way={way}", cwd=place)
     assert done.returncode == code and done.stderr.splitlines()[-1:] == ([last] if last else [])

@@ -46,7 +46,14 @@ def trained_until(folder, config, steps=None):
 def config(tmp_path):
     write(tmp_path / "points.csv")
     data._load.cache_clear()
-    words = ("dataset=csv", f"dataset.file={tmp_path / 'points.csv'}", "dataset.label=label", "model=mlp", "epochs=2", "batch_size=64")
+    words = (
+        "dataset=csv",
+        f"dataset.file={tmp_path / 'points.csv'}",
+        "dataset.label=label",
+        "model=mlp",
+        "epochs=2",
+        "batch_size=64",
+    )
     return config_of(*words, "keep_checkpoint=true", "evaluations=2")
 
 
@@ -75,7 +82,9 @@ def test_an_interrupted_run_of_edited_files_starts_afresh(tmp_path, config):
     assert (tmp_path / "one" / "checkpoint.pt").exists()
     edit(tmp_path)
     notes = trained_until(tmp_path / "one", config)
-    assert any("data" in note and "instead of" in note for note in notes) and not any("goes on" in note for note in notes)
+    assert any("data" in note and "instead of" in note for note in notes) and not any(
+        "goes on" in note for note in notes
+    )
 
 
 def test_a_report_warns_of_runs_of_different_contents(tmp_path, config):
@@ -85,14 +94,19 @@ def test_a_report_warns_of_runs_of_different_contents(tmp_path, config):
     trained_until(tmp_path / "runs" / "two", {**config, "seed": 1})
     table = build_table(load_runs(tmp_path / "runs"))
     assert "The runs were made with 2 different contents of the same data set's files." in table.remarks
-    assert set(table.cells) == {("all runs", "accuracy"), ("all runs", "balanced accuracy")}  # the table's classes are unequal
+    assert set(table.cells) == {
+        ("all runs", "accuracy"),
+        ("all runs", "balanced accuracy"),
+    }  # the table's classes are unequal
     assert table.unlike.keys() == set(table.cells), "no mean of old and new data"
 
 
 def test_records_without_a_digest_are_of_any_contents(tmp_path, config):
     trained_until(tmp_path / "one", config)
     record = tmp_path / "one" / "environment.json"
-    record.write_text(json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "data_contents"}))
+    record.write_text(
+        json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "data_contents"})
+    )
     edit(tmp_path)
     assert stale(planned(tmp_path / "one", config)) == []
     restored(tmp_path / "one", RunConfig.of(config))
@@ -113,5 +127,8 @@ def test_whatever_changes_the_digest_does(part, seed):
     fields = ["train_images", "train_labels", "test_images", "test_labels"]
     change = {fields[part]: bumped(getattr(splits, fields[part]))} if part < 4 else {"classes": ("a", "c")}
     assert dataclasses.replace(splits, **change).digest != splits.digest
-    last = {name: getattr(splits, name).contiguous(memory_format=torch.channels_last) for name in ("train_images", "test_images")}
+    last = {
+        name: getattr(splits, name).contiguous(memory_format=torch.channels_last)
+        for name in ("train_images", "test_images")
+    }
     assert dataclasses.replace(splits, **last).digest == splits.digest, "however it lies in memory"

@@ -1,4 +1,5 @@
-"""Forty tables written in the ways that programs write them, with the right answer known: whatever the order of the rows and the chunks."""
+"""Forty tables written in the ways that programs write them, with the right answer known: whatever the order of the
+rows and the chunks."""
 
 from __future__ import annotations
 
@@ -27,9 +28,28 @@ CLASSES = (
     ["a,b", 'say "x"', "it's", "x;y|z"],
     ["Zürich", "Łódź", "東京"],
 )
-TEXTS = (["low", "mid", "high"], ["NA", "DE", "FR"], ["inf", "nan", "-"], ["a, b", "c;d", 'e"f'], ["two words", "x  y"], ["x\ny", "z"])
+TEXTS = (
+    ["low", "mid", "high"],
+    ["NA", "DE", "FR"],
+    ["inf", "nan", "-"],
+    ["a, b", "c;d", 'e"f'],
+    ["two words", "x  y"],
+    ["x\ny", "z"],
+)
 INDICES = ("none", "nameless", "from 0", "from 1", "row names", "copy of the label", "shuffled", "pandas twice")
-NUMBERS = ("floats", "huge", "tiny", "whole", "constant", "exponents", "thousands", "per cent", "money", "codes", "truths")
+NUMBERS = (
+    "floats",
+    "huge",
+    "tiny",
+    "whole",
+    "constant",
+    "exponents",
+    "thousands",
+    "per cent",
+    "money",
+    "codes",
+    "truths",
+)
 PROPERTIES: dict[str, tuple[Any, ...]] = {
     "separator": (",", ";", "tab", "|", "blanks", ".tsv", r"\t"),
     "decimal": (".", ","),
@@ -97,7 +117,10 @@ def numbers(kind: str, decimal: str, rows: int, rng: random.Random) -> tuple[lis
         "whole": [float(value) for value in whole],
         "constant": [0.1] * rows,
     }.get(kind, floats)
-    texts = [f"{value:.0f}" if kind == "whole" else f"{value:+.17E}" if kind == "exponents" else repr(value) for value in values]
+    texts = [
+        f"{value:.0f}" if kind == "whole" else f"{value:+.17E}" if kind == "exponents" else repr(value)
+        for value in values
+    ]
     return [text.replace(".", decimal) for text in texts], [float(text) for text in texts]
 
 
@@ -136,7 +159,9 @@ def make(style: dict[str, Any], seed: int) -> Case:
     elif style["index"] == "shuffled":
         index([f"{k:03d}" for k in rng.sample(range(rows), rows)], name("rank"))
 
-    texts, values = numbers(style["numbers"] if style["numbers"] not in ("codes", "truths") else "floats", decimal, rows, rng)
+    texts, values = numbers(
+        style["numbers"] if style["numbers"] not in ("codes", "truths") else "floats", decimal, rows, rng
+    )
     if style["numbers"] in ("thousands", "per cent", "money"):
         asked["numeric"] = [name("size (cm)")]
     features.append((name("size (cm)"), values))
@@ -160,16 +185,29 @@ def make(style: dict[str, Any], seed: int) -> Case:
     if style["index"] == "copy of the label":
         columns.append((name("kind"), labels))
     classes = ordered(list(set(labels)))
-    return Case([n for n, _ in columns], [c for _, c in columns], asked, classes, [classes.index(text) for text in labels], features)
+    return Case(
+        [n for n, _ in columns],
+        [c for _, c in columns],
+        asked,
+        classes,
+        [classes.index(text) for text in labels],
+        features,
+    )
 
 
 def write(case: Case, style: dict[str, Any], order: list[int], path: Path) -> None:
     """The file with its rows in an order, written by hand."""
     sign = {"tab": "\t", r"\t": "\t", ".tsv": "\t", "blanks": " "}.get(style["separator"], style["separator"])
-    pad = style["blanks"].replace("\t", "" if sign in "\t " else "\t") if sign == " " or "\t" in style["blanks"] else style["blanks"]
+    pad = (
+        style["blanks"].replace("\t", "" if sign in "\t " else "\t")
+        if sign == " " or "\t" in style["blanks"]
+        else style["blanks"]
+    )
 
     def field(text: str, name: bool = False) -> str:
-        risky = any(letter in text for letter in (sign, '"', "\n", "\r")) or (sign == " " and (not text or "\t" in text))
+        risky = any(letter in text for letter in (sign, '"', "\n", "\r")) or (
+            sign == " " and (not text or "\t" in text)
+        )
         quoted = risky or style["quotes"] == "all" or (name and style["quotes"] == "names")
         written = '"' + text.replace('"', '""') + '"' if quoted else text
         return f"{written}{pad}" if quoted else f"{pad}{written}{pad}"
@@ -180,7 +218,9 @@ def write(case: Case, style: dict[str, Any], order: list[int], path: Path) -> No
     if style["end"].startswith("separator") and sign != " ":
         lines = [f"{line}{sign}" for line in lines]
     ending = style["line end"]
-    text = style["begin"] + ending.join(lines) + {"no line break": "", "blank lines": ending * 3}.get(style["end"], ending)
+    text = (
+        style["begin"] + ending.join(lines) + {"no line break": "", "blank lines": ending * 3}.get(style["end"], ending)
+    )
     path.write_bytes(text.encode())
 
 
@@ -205,11 +245,17 @@ def test_a_generated_table_is_what_it_is(number: int, tmp_path: Path, monkeypatc
     monkeypatch.setattr(delimited, "CELLS", 13)
     again = read(path, case, style)
     assert np.array_equal(again.values, found.values) and again.labels.tolist() == case.labels, "whatever the chunks"
-    for order in (straight[::-1], random.Random(number).sample(straight, len(straight)), sorted(straight, key=case.labels.__getitem__)):
+    for order in (
+        straight[::-1],
+        random.Random(number).sample(straight, len(straight)),
+        sorted(straight, key=case.labels.__getitem__),
+    ):
         write(case, style, order, path)
         other = read(path, case, style)
         assert (other.classes, list(other.columns)) == (found.classes, list(found.columns)), "whatever the order"
-        assert np.array_equal(other.values, found.values[order]) and other.labels.tolist() == [case.labels[row] for row in order]
+        assert np.array_equal(other.values, found.values[order]) and other.labels.tolist() == [
+            case.labels[row] for row in order
+        ]
 
 
 def test_every_way_of_writing_is_among_them() -> None:

@@ -1,4 +1,5 @@
-"""What a CSV file of a user's own holds: identifiers, classes, missing values, ragged rows, marks in numbers, separators, extremes."""
+"""What a CSV file of a user's own holds: identifiers, classes, missing values, ragged rows, marks in numbers,
+separators, extremes."""
 
 from __future__ import annotations
 
@@ -81,11 +82,23 @@ UNUSED = {
     "filtered": (("Index", [f"{n * 2}" for n in ROWS]), "Index (a number for each row)", "[Index]"),
     "of a database": (("ID", [f"{n * n * 977 % 9973}" for n in ROWS]), "ID (a number for each row)", "[ID]"),
     "readr": (("...1", [f"{n * 9 + 4}.0" for n in ROWS]), "...1 (a number for each row)", '["...1"]'),
-    "numbers for classes": (("target", ["5" if name == "a" else "6" for name in AB]), "target (other names of the classes)", "[target]"),
-    "truths for classes": (("good", ["true" if name == "a" else "false" for name in AB]), "good (other names of the classes)", "[good]"),
+    "numbers for classes": (
+        ("target", ["5" if name == "a" else "6" for name in AB]),
+        "target (other names of the classes)",
+        "[target]",
+    ),
+    "truths for classes": (
+        ("good", ["true" if name == "a" else "false" for name in AB]),
+        "good (other names of the classes)",
+        "[good]",
+    ),
     "repeated header": (("kind", AB), "kind.1 (a copy of the label)", "[kind.1]"),
     "copy by another name": (("target", AB), "target (a copy of the label)", "[target]"),
-    "other names": (("species", ["cat" if name == "a" else "dog" for name in AB]), "species (other names of the classes)", "[species]"),
+    "other names": (
+        ("species", ["cat" if name == "a" else "dog" for name in AB]),
+        "species (other names of the classes)",
+        "[species]",
+    ),
 }
 
 
@@ -110,7 +123,9 @@ def test_a_number_copy_of_the_label_is_no_feature(tmp_path: Path, capsys: pytest
     assert found.columns == ("x",) and "y (other names of the classes)" in capsys.readouterr().err
 
 
-def test_the_label_by_other_names_is_no_feature_whichever_of_both_is_the_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_label_by_other_names_is_no_feature_whichever_of_both_is_the_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     numbers, names = [str(n % 3) for n in ROWS], [f"species {'cab'[n % 3]}" for n in ROWS]
     content = text(("target", numbers), ("x", SQUARES), ("species", names))
     for label, other in (("species", "target"), ("target", "species")):
@@ -121,38 +136,54 @@ def test_the_label_by_other_names_is_no_feature_whichever_of_both_is_the_label(t
 
 
 @pytest.mark.parametrize("rows", [8, 21])
-def test_what_may_rename_the_classes_by_chance_is_used(rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_rename_the_classes_by_chance_is_used(
+    rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kinds = ["b" if n == 1 else "a" for n in range(rows)]
-    parts = ("code", ["5" if kind == "a" else "6" for kind in kinds]), ("x", [f"{n}.5" for n in range(rows)]), ("kind", kinds)
+    parts = (
+        ("code", ["5" if kind == "a" else "6" for kind in kinds]),
+        ("x", [f"{n}.5" for n in range(rows)]),
+        ("kind", kinds),
+    )
     assert csv(tmp_path, text(*parts)).read().columns == ("code", "x")
     said = f"note: {tmp_path}/t.csv: code: tells the class of every row; to leave it out type 'dataset.drop=[code]'\n"
     assert capsys.readouterr().err == (said if rows >= 10 else "")
 
 
-def test_a_code_of_zeros_and_ones_for_the_label_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_code_of_zeros_and_ones_for_the_label_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kinds = ["abc"[n % 3] for n in ROWS]
-    codes = [(f"is_{name}", [str(int(kind == name)) if name != "b" else str(kind == name) for kind in kinds]) for name in "abc"]
+    codes = [
+        (f"is_{name}", [str(int(kind == name)) if name != "b" else str(kind == name) for kind in kinds])
+        for name in "abc"
+    ]
     found = csv(tmp_path, text(*codes, ("some", [str(int(n % 6 == 0)) for n in ROWS]), ("kind", kinds))).read()
     assert found.columns == ("is_a", "is_b", "is_c", "some")
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}/t.csv: is_a, is_b, is_c: tell which rows are of one class; "
+    assert (
+        capsys.readouterr().err == f"note: {tmp_path}/t.csv: is_a, is_b, is_c: tell which rows are of one class; "
         "to leave them out type 'dataset.drop=[is_a,is_b,is_c]'\n"
     )
 
 
-@pytest.mark.parametrize("cells", [[str(n) for n in range(-1, 29)], [f"{n}.5" for n in ROWS], SQUARES, [str(n % 29) for n in ROWS]])
+@pytest.mark.parametrize(
+    "cells", [[str(n) for n in range(-1, 29)], [f"{n}.5" for n in ROWS], SQUARES, [str(n % 29) for n in ROWS]]
+)
 def test_other_whole_numbers_are_features(cells: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = csv(tmp_path, text(("x", cells), ("kind", AB))).read()
     assert found.values[:, 0].tolist() == [*map(float, cells)] and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_whole_numbers_that_may_number_the_rows_are_used_and_said(order: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole_numbers_that_may_number_the_rows_are_used_and_said(
+    order: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample, run = [str(n * 2 + 1000) for n in ROWS], [f"{n * 11 % 30 * 3}.0" for n in ROWS]
     found = csv(tmp_path, text(("sample", sample[::order]), ("run", run[::order]), ("kind", AB))).read()
     assert found.columns == ("sample", "run")
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}/t.csv: sample, run: tell rows apart, as whole numbers that may number them; "
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}/t.csv: sample, run: tell rows apart, as whole numbers that may number them; "
         "to leave them out type 'dataset.drop=[sample,run]'\n"
     )
 
@@ -160,11 +191,24 @@ def test_whole_numbers_that_may_number_the_rows_are_used_and_said(order: int, tm
 def test_of_very_many_copies_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv(tmp_path, text(("x", SQUARES), ("kind", AB), *((f"copy {n}", AB) for n in range(300)))).read()
     (line,) = capsys.readouterr().err.splitlines()
-    assert typed(line) == {"keep": [f"copy {n}" for n in range(10)]} and line.endswith(" and 290 more") and len(line) < 700
+    assert (
+        typed(line) == {"keep": [f"copy {n}" for n in range(10)]} and line.endswith(" and 290 more") and len(line) < 700
+    )
 
 
-@pytest.mark.parametrize(("name", "called"), [("a  b", "a  b"), ("a\u00a0 b", "a\u00a0 b"), ("Länge\u202f[cm]", "Länge\u202f[cm]"), ("a\n b", "a b"), ("a\tb", "a b")])
-def test_a_name_in_a_note_can_be_typed(name: str, called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("a  b", "a  b"),
+        ("a\u00a0 b", "a\u00a0 b"),
+        ("Länge\u202f[cm]", "Länge\u202f[cm]"),
+        ("a\n b", "a b"),
+        ("a\tb", "a b"),
+    ],
+)
+def test_a_name_in_a_note_can_be_typed(
+    name: str, called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = text((f'"{name}"', [str(n) for n in ROWS]), ("x", SQUARES), ("kind", AB))
     csv(tmp_path, content).read()
     line = capsys.readouterr().err.splitlines()[-1]
@@ -176,8 +220,10 @@ def test_a_name_in_a_note_can_be_typed(name: str, called: str, tmp_path: Path, c
 
 
 def test_nothing_is_left_to_learn_from_beside_an_index(tmp_path: Path) -> None:
-    assert refusal(csv(tmp_path, text(("id", [str(n) for n in ROWS]), ("kind", AB)))) == (
-        "t.csv has no column beside 'kind' to learn from; not used: id (numbers the rows); to use it type 'dataset.keep=[id]'."
+    assert (
+        refusal(csv(tmp_path, text(("id", [str(n) for n in ROWS]), ("kind", AB))))
+        == "t.csv has no column beside 'kind' to learn from; not used: id (numbers the rows); to use it type"
+        " 'dataset.keep=[id]'."
     )
 
 
@@ -194,9 +240,15 @@ def test_a_nameless_column_can_be_the_label(tmp_path: Path) -> None:
         (["1", "01", "001", "10", "2"], ("001", "01", "1", "2", "10")),
         (["1e3", "1000", "999", "1E3", "1000.0"], ("999", "1000", "1000.0", "1E3", "1e3")),
         (["1e400", "2e400", "12ab", "1e3", "77"], ("12ab", "1e3", "1e400", "2e400", "77")),
-        (["1e400", "2e400", "-1e400", "1e99999999999999999999", "7"], ("-1e400", "7", "1e400", "2e400", "1e99999999999999999999")),
+        (
+            ["1e400", "2e400", "-1e400", "1e99999999999999999999", "7"],
+            ("-1e400", "7", "1e400", "2e400", "1e99999999999999999999"),
+        ),
         (["+1", "1", "-0", "0", "1."], ("-0", "0", "+1", "1", "1.")),
-        (["9007199254740993", "9007199254740992", "3", "4", "5"], ("3", "4", "5", "9007199254740992", "9007199254740993")),
+        (
+            ["9007199254740993", "9007199254740992", "3", "4", "5"],
+            ("3", "4", "5", "9007199254740992", "9007199254740993"),
+        ),
         (["True", "true", "TRUE", "1", "False"], ("1", "False", "TRUE", "True", "true")),
         (["NA", "None", "null", "nan", "N/A"], ("N/A", "NA", "None", "nan", "null")),
         (["1_000", "1000", "１０００", "inf", "Infinity"], ("1000", "1_000", "Infinity", "inf", "１０００")),
@@ -220,7 +272,11 @@ def test_ids_of_digits_and_letters_are_two_classes_in_any_number_of_rows(
 
 def test_blanks_around_names_and_texts_are_no_part_of_them(tmp_path: Path) -> None:
     cells = ["setosa", "setosa ", "  setosa", "\tvirginica", "virginica\u00a0"] * 6
-    found = csv(tmp_path, text((" x ", [f" {cell} " for cell in SQUARES]), (" my kind", cells), ("c ", ["u ", " u", "v"] * 10)), label=" my kind ").read()
+    found = csv(
+        tmp_path,
+        text((" x ", [f" {cell} " for cell in SQUARES]), (" my kind", cells), ("c ", ["u ", " u", "v"] * 10)),
+        label=" my kind ",
+    ).read()
     assert found.classes == ("setosa", "virginica") and found.columns == ("x", "c", "c")
     assert found.values[:, 0].tolist() == [*map(float, SQUARES)]
 
@@ -229,7 +285,10 @@ def test_classes_that_look_alike_are_one_line_of_warning(tmp_path: Path, capsys:
     cells = ["Iris", "iris", "a  b", "a b", "caf\u00e9", "cafe\u0301"] * 5
     assert len(csv(tmp_path, text(("x", SQUARES), ("kind", cells))).read().classes) == 6
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"note: {tmp_path}/t.csv: classes that differ in capitals, blanks or the code of a letter alone: 'Iris', 'iris'; ")
+    assert line.startswith(
+        f"note: {tmp_path}/t.csv: classes that differ in capitals, blanks or the code of a letter alone: 'Iris',"
+        " 'iris'; "
+    )
 
 
 # --- 4: missing values ---
@@ -245,17 +304,28 @@ def test_texts_that_elsewhere_stand_for_nothing_are_texts(texts: list[str], tmp_
 def test_what_is_missing_is_said_as_the_file_has_it(tmp_path: Path) -> None:
     aside = "; to leave the column out type 'dataset.drop=[x]'"
     parts = ("x", ["NA" if n in (3, 5) else str(n * n) for n in ROWS]), ("kind", AB)
-    assert refusal(csv(tmp_path, text(*parts))) == (
-        f"t.csv: column 'x' has no number, as others are in row 4 (and 1 more): NA{aside}; if its values are names type 'dataset.categorical=[x]'"
+    assert (
+        refusal(csv(tmp_path, text(*parts)))
+        == f"t.csv: column 'x' has no number, as others are in row 4 (and 1 more): NA{aside}; if its values are names"
+        " type 'dataset.categorical=[x]'"
     )
-    assert refusal(csv(tmp_path, text(*parts), missing=["NA"])) == f"t.csv: column 'x' has no value in row 4 (and 1 more): NA{aside}"
+    assert (
+        refusal(csv(tmp_path, text(*parts), missing=["NA"]))
+        == f"t.csv: column 'x' has no value in row 4 (and 1 more): NA{aside}"
+    )
     for gone in ("-999", "0", "?"):
         parts = ("x", [gone if n == 7 else str(n * n + 1) for n in ROWS]), ("kind", AB)
-        assert refusal(csv(tmp_path, text(*parts), missing=[gone])) == f"t.csv: column 'x' has no value in row 8: {gone}{aside}"
+        assert (
+            refusal(csv(tmp_path, text(*parts), missing=[gone]))
+            == f"t.csv: column 'x' has no value in row 8: {gone}{aside}"
+        )
     parts = ("x", [" " if n == 7 else str(n * n) for n in ROWS]), ("kind", AB)
     assert refusal(csv(tmp_path, text(*parts))) == f"t.csv: column 'x' has no value in row 8{aside}"
     parts = ("x", SQUARES), ("kind", ["a", "b", "?"] * 10)
-    assert refusal(csv(tmp_path, text(*parts), missing=["?"])) == "t.csv: column 'kind' has no value in row 3 (and 9 more): ?"
+    assert (
+        refusal(csv(tmp_path, text(*parts), missing=["?"]))
+        == "t.csv: column 'kind' has no value in row 3 (and 9 more): ?"
+    )
 
 
 # --- 5: rows of other lengths ---
@@ -272,7 +342,13 @@ QUOTES = "; a ',' inside a field needs quotes around the field."
         ("x,kind\n\n1,5,a\n2,b\n3,a\n", f"line 3 has 3 fields and the header has 2{QUOTES}"),
         ('x,kind\n"1\n2",a\n3,4,b\n', f"line 4 has 3 fields and the header has 2{QUOTES}"),
         ("x,kind\n1,a,,c\n2,b\n", f"line 2 has 4 fields and the header has 2{QUOTES}"),
-        ("x,kind\n0,5,a\n0,7,b\n1,5,a\n", f"its rows have 3 fields and the header has 2; their first fields are no names of rows, as '0' repeats. A{QUOTES[3:]}"),
+        (
+            "x,kind\n0,5,a\n0,7,b\n1,5,a\n",
+            (
+                "its rows have 3 fields and the header has 2; their first fields are no names of rows, as '0' repeats."
+                f" A{QUOTES[3:]}"
+            ),
+        ),
         ('x,kind\n1,a\n2,"b\n3,a\n4,b\n', "a quote that is opened in line 3 is not closed."),
         ("x,kind\n", "it has no rows below its header."),
         ("\n \n,,\n", "it is empty."),
@@ -290,7 +366,10 @@ def test_a_header_alone_may_end_in_separators(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_header_are_as_long_as_the_first(tmp_path: Path) -> None:
-    assert refusal(csv(tmp_path, "1,2,a\n3,b\n", header=False, label="2")) == f"{CANNOT}line 2 has 2 fields and line 1 has 3."
+    assert (
+        refusal(csv(tmp_path, "1,2,a\n3,b\n", header=False, label="2"))
+        == f"{CANNOT}line 2 has 2 fields and line 1 has 3."
+    )
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -307,7 +386,9 @@ def test_columns_without_a_header_do_not_depend_on_the_order_of_rows(order: int,
     lines = ["1,a,", "3,b,5", "4,a,6"][::order]
     message = refusal(csv(tmp_path, "\n".join(lines), header=False, label="1"))
     row = 1 if order == 1 else 3
-    assert message == f"t.csv: column '2' has no value in row {row}; to leave the column out type 'dataset.drop=[\"2\"]'"
+    assert (
+        message == f"t.csv: column '2' has no value in row {row}; to leave the column out type 'dataset.drop=[\"2\"]'"
+    )
     lines = ["1,a,", "3,b,,", "4,a,", "2,b"]
     for first in range(4):
         turned = lines[first:] + lines[:first]
@@ -315,8 +396,8 @@ def test_columns_without_a_header_do_not_depend_on_the_order_of_rows(order: int,
 
 
 UNCLEAR = (
-    f"{CANNOT}every row has one field more than the header, and its last one is empty. Type dataset.row_names=true where the first one names "
-    "the row, and dataset.row_names=false where a ',' merely ends the row."
+    f"{CANNOT}every row has one field more than the header, and its last one is empty. Type dataset.row_names=true"
+    " where the first one names the row, and dataset.row_names=false where a ',' merely ends the row."
 )
 
 
@@ -327,21 +408,34 @@ def test_rows_that_end_in_a_separator_and_may_begin_with_a_name_are_asked_for(na
     for content in ("\n".join(lines), "\n".join([lines[0], *lines[:0:-1]])):
         assert refusal(csv(tmp_path, content)) == UNCLEAR
     named = csv(tmp_path, "\n".join(lines).replace(",notes", ""), row_names=True).read()
-    assert named.columns == ("x", "grade") and named.values[:, 0].tolist() == [*map(float, sizes)] and named.classes == ("a", "b")
+    assert (
+        named.columns == ("x", "grade")
+        and named.values[:, 0].tolist() == [*map(float, sizes)]
+        and named.classes == ("a", "b")
+    )
     ended = csv(tmp_path, "\n".join(lines), row_names=False, drop=["x"]).read()
-    assert ended.classes == ("0", "1", "2") and ended.columns == ("grade", "notes", "notes"), "the reading of another program"
+    assert ended.classes == ("0", "1", "2") and ended.columns == ("grade", "notes", "notes"), (
+        "the reading of another program"
+    )
     plain = "\n".join([lines[0] + ",", *lines[1:]])
-    assert csv(tmp_path, plain, drop=["x"]).read().classes == ("0", "1", "2"), "a header that ends in a separator too is plain"
+    assert csv(tmp_path, plain, drop=["x"]).read().classes == ("0", "1", "2"), (
+        "a header that ends in a separator too is plain"
+    )
     filled = "\n".join([*lines[:5], lines[5] + "late", *lines[6:]])
-    assert refusal(csv(tmp_path, filled)).startswith("t.csv: column 'notes' has no value in row 1 (and 28 more)"), "a note in any row tells"
+    assert refusal(csv(tmp_path, filled)).startswith("t.csv: column 'notes' has no value in row 1 (and 28 more)"), (
+        "a note in any row tells"
+    )
 
 
-def test_fractions_before_a_separator_at_the_rows_ends_are_no_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fractions_before_a_separator_at_the_rows_ends_are_no_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cells = [f"{n}.25" for n in ROWS]
     content = text(("x", cells), ("kind", AB)).replace("\n", ",\n").replace(",\n", "\n", 1)
     assert csv(tmp_path, content).read().values[:, 0].tolist() == [*map(float, cells)]
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}/t.csv: the separator at the end of every row is taken for no column; "
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}/t.csv: the separator at the end of every row is taken for no column; "
         "where the first field names the row type dataset.row_names=true\n"
     )
 
@@ -350,9 +444,11 @@ def test_fractions_before_a_separator_at_the_rows_ends_are_no_names(tmp_path: Pa
 def test_decimal_commas_without_quotes_are_no_names_of_rows(start: int, tmp_path: Path) -> None:
     whole = [str(abs(start) * 3 * n) if start < 0 else str(n + start) for n in ROWS]
     content = "temp,kind\n" + "\n".join(f"{whole[n]},{n % 10},{AB[n]}" for n in ROWS)
-    assert refusal(csv(tmp_path, content)) == (
-        f"{CANNOT}every row has one field more than the header, as a decimal comma without quotes makes, such as in {whole[0]},0: put quotes "
-        "around such numbers, or separate the fields by another sign. Type dataset.row_names=true where the first one names the row."
+    assert (
+        refusal(csv(tmp_path, content))
+        == f"{CANNOT}every row has one field more than the header, as a decimal comma without quotes makes, such as in"
+        f" {whole[0]},0: put quotes around such numbers, or separate the fields by another sign. Type"
+        " dataset.row_names=true where the first one names the row."
     )
     assert csv(tmp_path, content, row_names=True).read().values[:3, 0].tolist() == [0, 1, 2]
     quoted = "temp,kind\n" + "\n".join(f'"{whole[n]},{n % 10}",{AB[n]}' for n in ROWS)
@@ -362,7 +458,9 @@ def test_decimal_commas_without_quotes_are_no_names_of_rows(start: int, tmp_path
 
 
 @pytest.mark.parametrize("place", [1, 2])
-def test_a_decimal_comma_further_on_may_make_names_of_rows_too(place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_decimal_comma_further_on_may_make_names_of_rows_too(
+    place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [[f"s{n}", f"{n}.5", AB[n]] for n in ROWS]
     for n, row in enumerate(rows):
         row.insert(place, f"{n * n},{n % 10}")
@@ -383,8 +481,9 @@ def test_a_decimal_comma_further_on_may_make_names_of_rows_too(place: int, tmp_p
 def test_names_of_rows_that_are_asked_for_have_to_be_there(tmp_path: Path) -> None:
     content = text(("x", SQUARES), ("kind", AB))
     for changed in ({}, {"header": False, "label": "1"}):
-        assert refusal(csv(tmp_path, content, row_names=True, **changed)) == (
-            f"{CANNOT}dataset.row_names=true, and not every row has one field more than a header."
+        assert (
+            refusal(csv(tmp_path, content, row_names=True, **changed))
+            == f"{CANNOT}dataset.row_names=true, and not every row has one field more than a header."
         )
 
 
@@ -393,7 +492,11 @@ def test_row_names_of_r_are_not_used(separator: str, tmp_path: Path, capsys: pyt
     sign = "\t" if separator == "tab" else separator
     lines = [sign.join(['"x"', '"kind"']), *(sign.join([f'"{n + 1}"', SQUARES[n], f'"{AB[n]}"']) for n in ROWS)]
     found = csv(tmp_path, "\n".join(lines), separator=separator).read()
-    assert found.columns == ("x",) and found.values[:, 0].tolist() == [*map(float, SQUARES)] and found.classes == ("a", "b")
+    assert (
+        found.columns == ("x",)
+        and found.values[:, 0].tolist() == [*map(float, SQUARES)]
+        and found.classes == ("a", "b")
+    )
     said = capsys.readouterr().err
     assert "not used: Unnamed: 0 (names of the rows); to use it type" in said
     kept = CsvTable(str(tmp_path), "t.csv", "kind", separator=separator, keep=typed(said)["keep"])
@@ -422,7 +525,9 @@ def test_row_names_of_r_are_not_used(separator: str, tmp_path: Path, capsys: pyt
         ([f"\u2212{n + 1}" for n in ROWS], -1, {"numeric": ["x"]}),
     ],
 )
-def test_numbers_with_marks_are_refused_with_what_reads_them(cells: list[str], first: float, asked: dict[str, Any], tmp_path: Path) -> None:
+def test_numbers_with_marks_are_refused_with_what_reads_them(
+    cells: list[str], first: float, asked: dict[str, Any], tmp_path: Path
+) -> None:
     content = text(("x", cells), ("kind", AB), separator=";")
     message = refusal(csv(tmp_path, content, separator=";"))
     distinct = len({cell for cell in cells if not re.fullmatch(r"\d+(\.\d+)?", cell)})
@@ -443,18 +548,24 @@ def test_a_group_of_thousands_does_not_begin_with_a_zero(whole: str, tmp_path: P
     assert " has no number in row 2 (and 28 more): " in refusal(csv(tmp_path, content, separator=";", numeric=["x"]))
 
 
-@pytest.mark.parametrize("number", ["1" * 100_000 + "x", "-" + "1" * 100_000 + "e", "1" * 50_000 + "," + "1" * 50_000 + "x"])
+@pytest.mark.parametrize(
+    "number", ["1" * 100_000 + "x", "-" + "1" * 100_000 + "e", "1" * 50_000 + "," + "1" * 50_000 + "x"]
+)
 def test_a_long_line_of_digits_is_decided_at_once(number: str) -> None:
     start = time.perf_counter()
-    assert [columns.unmarked(number, decimal) for decimal in ".,"] == [None, None] and columns.in_order(["2", number[:90] + "x"])
+    assert [columns.unmarked(number, decimal) for decimal in ".,"] == [None, None] and columns.in_order(
+        ["2", number[:90] + "x"]
+    )
     assert time.perf_counter() - start < 1
 
 
 def test_what_a_comma_means_is_asked(tmp_path: Path) -> None:
     content = text(("x", [f"{n + 1},{n:03d}" for n in ROWS]), ("kind", AB), separator=";")
-    assert refusal(csv(tmp_path, content, separator=";")) == (
-        "t.csv: column 'x' holds texts, 30 different ones in 30 rows, such as '1,000'; to read them as numbers type 'dataset.numeric=[x]', "
-        "or where the comma is a decimal one 'dataset.decimal=\",\"'; if they are names type 'dataset.categorical=[x]'"
+    assert (
+        refusal(csv(tmp_path, content, separator=";"))
+        == "t.csv: column 'x' holds texts, 30 different ones in 30 rows, such as '1,000'; to read them as numbers type"
+        " 'dataset.numeric=[x]', or where the comma is a decimal one 'dataset.decimal=\",\"'; if they are names type"
+        " 'dataset.categorical=[x]'"
     )
     assert csv(tmp_path, content, separator=";", numeric=["x"]).read().values[1, 0] == 2001
     assert csv(tmp_path, content, separator=";", decimal=",").read().values[1, 0] == 2.001
@@ -472,7 +583,11 @@ def test_numbers_of_different_units_are_no_one_column(cells: list[str], tmp_path
     content = text(("x", cells), ("kind", AB))
     assert "; they are numbers of different units, to be written in one; " in refusal(csv(tmp_path, content))
     found = refusal(csv(tmp_path, content, numeric=["x"]))
-    assert found == f"t.csv: column 'x' has numbers of different units, such as {cells[0]!r} and {cells[1]!r}; write them in one."
+    assert (
+        found
+        == f"t.csv: column 'x' has numbers of different units, such as {cells[0]!r} and {cells[1]!r}; write them in"
+        " one."
+    )
 
 
 def test_codes_that_look_like_numbers_are_categories_where_said(tmp_path: Path) -> None:
@@ -482,8 +597,9 @@ def test_codes_that_look_like_numbers_are_categories_where_said(tmp_path: Path) 
     assert found.columns == ("zip",) * 5 + ("x",)
     assert found.values[:5, :5].tolist() == np.eye(5)[[0, 1, 4, 3, 2]].tolist(), "01, 1, 1.0, 9, 10"
     words = text(("x", ["1", "two", "3"] * 10), ("kind", AB))
-    assert refusal(csv(tmp_path, words, numeric=["x"])) == (
-        "t.csv: column 'x' has no number in row 2 (and 9 more): two; to leave the column out type 'dataset.drop=[x]'"
+    assert (
+        refusal(csv(tmp_path, words, numeric=["x"]))
+        == "t.csv: column 'x' has no number in row 2 (and 9 more): two; to leave the column out type 'dataset.drop=[x]'"
     )
 
 
@@ -493,8 +609,13 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
         message = refusal(csv(tmp_path, content, **{first: ["x"], second: ["x"]}))
         assert message == f"dataset.{first}, dataset.{second}: 'x' is in both; leave it out of one."
     for option in ("keep", "categorical", "numeric"):
-        assert refusal(csv(tmp_path, content, **{option: ["kind"]})).startswith(f"dataset.{option}: 'kind' is the label; ")
-        assert refusal(csv(tmp_path, content, **{option: ["z"]})) == f"dataset.{option}: t.csv has no column 'z'; it has x, kind."
+        assert refusal(csv(tmp_path, content, **{option: ["kind"]})).startswith(
+            f"dataset.{option}: 'kind' is the label; "
+        )
+        assert (
+            refusal(csv(tmp_path, content, **{option: ["z"]}))
+            == f"dataset.{option}: t.csv has no column 'z'; it has x, kind."
+        )
 
 
 # --- 7: separators and headers ---
@@ -504,19 +625,28 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
 def test_tabs_by_any_name(separator: str, tmp_path: Path) -> None:
     content = text(("x", SQUARES), ("kind", AB), separator="\t")
     assert csv(tmp_path, content, separator=separator).read().columns == ("x",)
-    node = compose(["dataset=csv", f"dataset.separator='{separator}'", "dataset.file=t.tsv", "dataset.label=kind"])["dataset"]
+    node = compose(["dataset=csv", f"dataset.separator='{separator}'", "dataset.file=t.tsv", "dataset.label=kind"])[
+        "dataset"
+    ]
     assert check(node, "dataset", Dataset) == [] or separator == "\t"
 
 
 @pytest.mark.parametrize("name", ["t.tsv", "T.TSV", "t.tab"])
 def test_a_file_of_tabs_says_so_by_its_name(name: str, tmp_path: Path) -> None:
     assert csv(tmp_path, text(("x", SQUARES), ("kind", AB), separator="\t"), name=name).read().columns == ("x",)
-    assert csv(tmp_path, text(("x", SQUARES), ("kind", AB)), name=name).read().columns == ("x",), "unless commas separate it"
+    assert csv(tmp_path, text(("x", SQUARES), ("kind", AB)), name=name).read().columns == ("x",), (
+        "unless commas separate it"
+    )
 
 
-@pytest.mark.parametrize(("sign", "named", "setting"), [(";", "';'", ";"), ("\t", "tab", "tab"), ("|", "'|'", "|"), ("   ", "blanks", "blanks")])
+@pytest.mark.parametrize(
+    ("sign", "named", "setting"),
+    [(";", "';'", ";"), ("\t", "tab", "tab"), ("|", "'|'", "|"), ("   ", "blanks", "blanks")],
+)
 @pytest.mark.parametrize("header", [True, False])
-def test_a_wrong_separator_is_told_the_right_one(sign: str, named: str, setting: str, header: bool, tmp_path: Path) -> None:
+def test_a_wrong_separator_is_told_the_right_one(
+    sign: str, named: str, setting: str, header: bool, tmp_path: Path
+) -> None:
     content, label = text(("x", SQUARES), ("kind", AB), separator=sign, header=header), "kind" if header else "1"
     message = refusal(csv(tmp_path, content, header=header, label=label))
     assert f" They seem to be separated by {named}: " in message and typed(message) == {"separator": setting}
@@ -545,7 +675,9 @@ def test_a_first_line_that_tells_excel_the_separator_is_no_row(sign: str, name: 
 def test_a_decimal_comma_by_its_name(tmp_path: Path) -> None:
     content = text(("x", [f"{n},5" for n in ROWS]), ("kind", AB), separator=";")
     assert csv(tmp_path, content, separator="semicolon", decimal="comma").read().values[1, 0] == 1.5
-    node = compose(["dataset=csv", "dataset.separator=pipe", "dataset.decimal=point", "dataset.file=t.csv", "dataset.label=kind"])["dataset"]
+    node = compose(
+        ["dataset=csv", "dataset.separator=pipe", "dataset.decimal=point", "dataset.file=t.csv", "dataset.label=kind"]
+    )["dataset"]
     assert check(node, "dataset", Dataset) == []
 
 
@@ -579,14 +711,24 @@ def test_names_that_are_not_there_are_answered_with_what_to_type(tmp_path: Path)
     assert typed(refusal(csv(tmp_path, content))) == {"drop": ["Sample ID (lab)"]}
     assert refusal(csv(tmp_path, content, label="kinds")).endswith(" Did you mean 'kind'? Type dataset.label=kind")
     assert typed(refusal(csv(tmp_path, content, drop=["x", "Sample ID"]))) == {"drop": ["x", "Sample ID (lab)"]}
-    assert refusal(csv(tmp_path, content, label="2")).endswith("Without a header, columns are called 0, 1 and so on: dataset.header=false")
+    assert refusal(csv(tmp_path, content, label="2")).endswith(
+        "Without a header, columns are called 0, 1 and so on: dataset.header=false"
+    )
     message = refusal(csv(tmp_path, text(("x", SQUARES), ("kind", AB)), label="1", header=False))
-    assert "column '0' has no number, as others are in row 1: x; if row 1 has the columns' names type dataset.header=true; " in message
+    assert (
+        "column '0' has no number, as others are in row 1: x; if row 1 has the columns' names type"
+        " dataset.header=true; " in message
+    )
 
 
 @pytest.mark.parametrize(
     ("pack", "name"),
-    [(bz2.compress, "t.csv.bz2"), (lzma.compress, "t.tsv.xz"), (None, "t.csv.zip"), (lambda data: data.decode().encode("utf-16"), "t.tsv")],
+    [
+        (bz2.compress, "t.csv.bz2"),
+        (lzma.compress, "t.tsv.xz"),
+        (None, "t.csv.zip"),
+        (lambda data: data.decode().encode("utf-16"), "t.tsv"),
+    ],
 )
 def test_packed_files_and_other_codes(pack: Any, name: str, tmp_path: Path) -> None:
     content = text(("größe", SQUARES), ("kind", AB), separator="\t" if "tsv" in name else ",").encode()
@@ -617,8 +759,17 @@ def packed(folder: Path, *entries: str, protected: bool = False) -> CsvTable:
     return CsvTable(str(folder), "t.zip", "kind")
 
 
-@pytest.mark.parametrize("entries", [("a.csv", "__MACOSX/._a.csv"), ("data/", "data/a.csv"), ("d/", "d/.DS_Store", "__MACOSX/", "d/._a.csv", "d/a.csv")])
-def test_what_a_mac_adds_to_a_zip_file_is_no_table(entries: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ("a.csv", "__MACOSX/._a.csv"),
+        ("data/", "data/a.csv"),
+        ("d/", "d/.DS_Store", "__MACOSX/", "d/._a.csv", "d/a.csv"),
+    ],
+)
+def test_what_a_mac_adds_to_a_zip_file_is_no_table(
+    entries: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert packed(tmp_path, *entries).read().values[:, 0].tolist() == [*map(float, SQUARES)]
     with pytest.raises(UserError, match="it holds 2 files, and one is needed"):
         packed(tmp_path, *entries, "b.csv").read()
@@ -631,14 +782,20 @@ def test_a_zip_file_is_unpacked_while_it_is_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(zipfile.ZipExtFile, "_read1", lambda self, n: taken.append(len(data := inner(self, n))) or data)
     rows = 200_000
     with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a.csv", content := text(("x", [str(n % 97) for n in range(rows)]), ("kind", ["a", "b"] * (rows // 2))))
+        file.writestr(
+            "a.csv", content := text(("x", [str(n % 97) for n in range(rows)]), ("kind", ["a", "b"] * (rows // 2)))
+        )
     assert CsvTable(str(tmp_path), "t.zip", "kind").read().values.shape == (rows, 1)
     assert sum(taken) < 1.5 * len(content) and max(taken) < len(content) // 4
 
 
 def test_damaged_and_protected_files_are_refused_in_one_line(tmp_path: Path) -> None:
     found = packed(tmp_path, "a.tsv", protected=True)
-    assert refusal(found) == "t.zip cannot be read as a CSV file with separator ',': File 'a.tsv' is encrypted, password required for extraction."
+    assert (
+        refusal(found)
+        == "t.zip cannot be read as a CSV file with separator ',': File 'a.tsv' is encrypted, password required for"
+        " extraction."
+    )
     packed(tmp_path, "a.csv")
     data = bytearray((tmp_path / "t.zip").read_bytes())
     data[8] = data[data.index(b"PK\1\2") + 10] = 97
@@ -647,16 +804,26 @@ def test_damaged_and_protected_files_are_refused_in_one_line(tmp_path: Path) -> 
     for suffix, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
         whole = pack(content)
         for name in (f"t.csv{suffix}", f"t.tsv{suffix}"):
-            for damaged in (whole[:60], whole[:40] + b"\xff" * 40 + whole[80:], whole[:14] + b"\0\xff" * 20 + whole[54:], content):
-                assert re.match(rf"{re.escape(name)} cannot be read as a CSV file with separator .*\.", refusal(csv(tmp_path, damaged, name=name)))
+            for damaged in (
+                whole[:60],
+                whole[:40] + b"\xff" * 40 + whole[80:],
+                whole[:14] + b"\0\xff" * 20 + whole[54:],
+                content,
+            ):
+                assert re.match(
+                    rf"{re.escape(name)} cannot be read as a CSV file with separator .*\.",
+                    refusal(csv(tmp_path, damaged, name=name)),
+                )
 
 
 def test_rows_of_several_lines_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = ["u", "v", '"foo', "u", 'foo"', "v"] * 5
     content = "x,kind,c\n" + "\n".join(f"{n % 7}.5,{AB[n]},{cells[n]}" for n in ROWS)
     assert len(csv(tmp_path, content).read().labels) == 20, "five quotes join three lines each"
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}/t.csv: quotes hold line breaks in 5 rows, the first in lines 4 to 6; a stray quote joins rows too\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}/t.csv: quotes hold line breaks in 5 rows, the first in lines 4 to 6; a stray quote joins"
+        " rows too\n"
     )
     content = text(("x", [f"{n}.5" for n in ROWS]), ("kind", AB)).replace("\n7.5,b", '\n"7.5\n",b')
     assert len(csv(tmp_path, content).read().labels) == 30
@@ -666,7 +833,10 @@ def test_rows_of_several_lines_are_counted(tmp_path: Path, capsys: pytest.Captur
 def test_a_quote_that_is_not_closed_in_a_long_file_is_named(tmp_path: Path) -> None:
     lines = [f"{n % 9}.25,text {n % 3},{'ab'[n % 2]}" for n in range(20_000)]
     lines[99] = '1.5,"text,a'
-    assert refusal(csv(tmp_path, "x,c,kind\n" + "\n".join(lines))) == f"{CANNOT}a quote that is opened in line 101 is not closed."
+    assert (
+        refusal(csv(tmp_path, "x,c,kind\n" + "\n".join(lines)))
+        == f"{CANNOT}a quote that is opened in line 101 is not closed."
+    )
 
 
 # --- 8b: extremes ---
@@ -676,7 +846,8 @@ def test_a_quote_that_is_not_closed_in_a_long_file_is_named(tmp_path: Path) -> N
 def test_columns_of_extreme_size_are_standardised(power: int, tmp_path: Path) -> None:
     cells = [f"{n * n + 1}e{power}" for n in ROWS]
     plain, extreme = (
-        csv(tmp_path, text(("x", numbers), ("y", SQUARES), ("kind", AB))).load() for numbers in ([f"{n * n + 1}" for n in ROWS], cells)
+        csv(tmp_path, text(("x", numbers), ("y", SQUARES), ("kind", AB))).load()
+        for numbers in ([f"{n * n + 1}" for n in ROWS], cells)
     )
     torch.testing.assert_close(extreme.train_images, plain.train_images, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(extreme.test_images, plain.test_images, rtol=1e-5, atol=1e-6)
@@ -684,13 +855,17 @@ def test_columns_of_extreme_size_are_standardised(power: int, tmp_path: Path) ->
 
 def test_what_no_number_holds_is_refused_with_column_and_row(tmp_path: Path) -> None:
     def of(third: str, **changed: Any) -> str:
-        return refusal(csv(tmp_path, text(("x", [third if n == 2 else str(n * n) for n in ROWS]), ("kind", AB)), **changed))
+        return refusal(
+            csv(tmp_path, text(("x", [third if n == 2 else str(n * n) for n in ROWS]), ("kind", AB)), **changed)
+        )
 
     aside = "; to leave the column out type 'dataset.drop=[x]'"
     for word in ("1e400", "-1e999", "inf", "-Infinity"):
         assert of(word) == f"t.csv: column 'x' has no finite number in row 3: {word}{aside}"
-    assert of("1e300", standardise=False) == (
-        "dataset: column 'x' has 1e+300 in row 3, too large for float32; dataset.standardise=true brings columns to mean 0 and standard deviation 1."
+    assert (
+        of("1e300", standardise=False)
+        == "dataset: column 'x' has 1e+300 in row 3, too large for float32; dataset.standardise=true brings columns to"
+        " mean 0 and standard deviation 1."
     )
 
 
@@ -720,15 +895,19 @@ def test_blocks_of_columns_give_the_bits_of_the_whole(monkeypatch: pytest.Monkey
         assert np.array_equal(tables._standardised(values, train), whole)
 
 
-def test_a_table_beyond_the_machine_and_a_column_of_too_many_texts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_beyond_the_machine_and_a_column_of_too_many_texts_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = text(("x", SQUARES), ("c", [f"t{n % 12}" for n in ROWS]), ("kind", AB))
     assert csv(tmp_path, content).read().columns == ("x",) + ("c",) * 12
     monkeypatch.setattr(columns, "MOST_TEXTS", 10)
     assert "column 'c' holds texts, more than 10" in refusal(csv(tmp_path, content)).replace("10,000", "10")
     monkeypatch.undo()
     monkeypatch.setattr(sizes, "memory", lambda device=None: 8100)
-    assert refusal(csv(tmp_path, content)) == (
-        "t.csv: 30 rows of 13 columns; 'c' makes 12 of them: too large; it needs 9.1 KiB of memory at least, and this machine has 7.9 KiB"
+    assert (
+        refusal(csv(tmp_path, content))
+        == "t.csv: 30 rows of 13 columns; 'c' makes 12 of them: too large; it needs 9.1 KiB of memory at least, and"
+        " this machine has 7.9 KiB"
     )
 
 
@@ -738,8 +917,19 @@ def test_a_table_beyond_the_machine_and_a_column_of_too_many_texts_are_refused(t
 def test_settings_that_came_later_leave_runs_the_runs_they_were() -> None:
     """The run_ids of commit 613b6c4."""
     base = ("dataset=csv", "data_dir=/nowhere/data", "model=mlp", "threads=2", "dataset.label=species")
-    packed = ("dataset.file=/abs/flowers.csv", "dataset.separator='\t'", "dataset.drop=[id,name]", "dataset.header=false")
-    third = ("dataset.file=sub/flowers.csv", "dataset.test_fraction=0.5", "dataset.split_seed=3", "dataset.standardise=false", "mix=mixup")
+    packed = (
+        "dataset.file=/abs/flowers.csv",
+        "dataset.separator='\t'",
+        "dataset.drop=[id,name]",
+        "dataset.header=false",
+    )
+    third = (
+        "dataset.file=sub/flowers.csv",
+        "dataset.test_fraction=0.5",
+        "dataset.split_seed=3",
+        "dataset.standardise=false",
+        "mix=mixup",
+    )
 
     def identity(*words: str) -> str:
         return run_id(canonical(compose([*base, *words]), True))
@@ -747,13 +937,32 @@ def test_settings_that_came_later_leave_runs_the_runs_they_were() -> None:
     assert identity("dataset.file=flowers.csv") == "d612067567a4"
     assert identity(*packed) == "4344aefc2d93"
     assert identity(*third, "alpha=0.2") == "79025fd93eb2"
-    others = ("keep=[x]", "missing=[NA]", "decimal=','", "categorical=[x]", "numeric=[x]", "keep=[]", "row_names=true", "row_names=false")
-    assert len({identity("dataset.file=flowers.csv", *(f"dataset.{word}" for word in words)) for words in ((), *((word,) for word in others))}) == 9
+    others = (
+        "keep=[x]",
+        "missing=[NA]",
+        "decimal=','",
+        "categorical=[x]",
+        "numeric=[x]",
+        "keep=[]",
+        "row_names=true",
+        "row_names=false",
+    )
+    assert (
+        len(
+            {
+                identity("dataset.file=flowers.csv", *(f"dataset.{word}" for word in words))
+                for words in ((), *((word,) for word in others))
+            }
+        )
+        == 9
+    )
 
 
 def test_a_run_from_before_a_setting_is_of_the_same_data_set(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text(("x", SQUARES), ("kind", AB)))
-    config = config_of("dataset=csv", f"dataset.file={tmp_path / 't.csv'}", "dataset.label=kind", "model=mlp", "batch_size=8")
+    config = config_of(
+        "dataset=csv", f"dataset.file={tmp_path / 't.csv'}", "dataset.label=kind", "model=mlp", "batch_size=8"
+    )
     old = {**config, "dataset": {key: value for key, value in config["dataset"].items() if key not in CsvTable.added}}
     assert run_id(old) == run_id(config) and build(old["dataset"]).read().columns == ("x",)
     folder = tmp_path / "run"

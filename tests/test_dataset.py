@@ -83,7 +83,10 @@ def splits(**changed: object) -> Splits:
     ("changed", "words"),
     [
         ({"train_images": torch.zeros(2, 1, 4, 4, dtype=torch.float64)}, "train images are torch.float64"),
-        ({"train_images": torch.full((2, 1, 4, 4), float("nan"))}, "train images hold values that are no finite numbers"),
+        (
+            {"train_images": torch.full((2, 1, 4, 4), float("nan"))},
+            "train images hold values that are no finite numbers",
+        ),
         ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, r"test images are torch.uint8 \[2, 4, 4\]"),
         (
             {"test_images": torch.zeros(2, 3, 4, 4, dtype=torch.uint8)},
@@ -94,7 +97,10 @@ def splits(**changed: object) -> Splits:
         ({"test_labels": torch.tensor([0, 2])}, r"test labels lie in 0\.\.2, expected 0\.\.1"),
         ({"train_labels": torch.tensor([-1, 1])}, r"train labels lie in -1\.\.1"),
         (
-            {"test_images": torch.zeros(0, 1, 4, 4, dtype=torch.uint8), "test_labels": torch.zeros(0, dtype=torch.int64)},
+            {
+                "test_images": torch.zeros(0, 1, 4, 4, dtype=torch.uint8),
+                "test_labels": torch.zeros(0, dtype=torch.int64),
+            },
             "no test images",
         ),
     ],
@@ -126,7 +132,13 @@ def test_every_yaml_key_is_a_constructor_argument_and_the_other_way_round(option
 
 def test_the_options_are_complete():
     assert {path.stem for path in OPTIONS} >= {
-        "digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn", "image_folder",
+        "digits",
+        "cifar10",
+        "cifar100",
+        "mnist",
+        "fashion_mnist",
+        "svhn",
+        "image_folder",
     }
 
 
@@ -222,7 +234,9 @@ def configured(option: str) -> dict[str, object]:
     return composed_option("dataset", option)
 
 
-@pytest.mark.parametrize(("option", "name"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar100", "CIFAR100")])
+@pytest.mark.parametrize(
+    ("option", "name"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar100", "CIFAR100")]
+)
 def test_the_statistics_in_the_yaml_are_those_of_all_pixels(option, name):
     images = FromTorchvision(name, str(real_folder(name)), download=False).load().train_images
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]).double()
@@ -235,7 +249,9 @@ def test_the_statistics_in_the_yaml_are_those_of_all_pixels(option, name):
 
 def test_cifar10_s_std_are_each_image_s_own_averaged():
     images = FromTorchvision("CIFAR10", str(real_folder("CIFAR10")), download=False).load().train_images.flatten(2)
-    parts = [torch.stack((part.mean(2), part.std(2, correction=0))) / 255 for part in (p.float() for p in images.split(5000))]
+    parts = [
+        torch.stack((part.mean(2), part.std(2, correction=0))) / 255 for part in (p.float() for p in images.split(5000))
+    ]
     mean, std = torch.cat(parts, dim=1).mean(1)
     assert configured("cifar10")["mean"] == pytest.approx(mean.tolist(), abs=1e-4)
     assert configured("cifar10")["std"] == pytest.approx(std.tolist(), abs=2e-4)
@@ -305,7 +321,8 @@ def write_all(folder: Path, files: dict[str, bytes]) -> None:
 
 @pytest.fixture
 def cifar10(monkeypatch):
-    """The files and archive of a small CIFAR-10 which torchvision's class is made to expect, from a server that is not there."""
+    """The files and archive of a small CIFAR-10 which torchvision's class is made to expect, from a server that is not
+    there."""
     files = cifar10_files()
     archive = tar_gz("cifar-10-batches-py", files)
     for key, value in cifar10_source(files, archive, "http://127.0.0.1:9/cifar-10-python.tar.gz").items():
@@ -578,7 +595,9 @@ def test_svhn_puts_the_digit_0_first(tmp_path, monkeypatch):
     files = {}
     for name, count in (("train_32x32.mat", 6), ("test_32x32.mat", 1)):
         buffer = io.BytesIO()
-        savemat(buffer, {"X": images[..., :count], "y": np.array([[10], [1], [9], [2], [10], [5]], dtype=np.uint8)[:count]})
+        savemat(
+            buffer, {"X": images[..., :count], "y": np.array([[10], [1], [9], [2], [10], [5]], dtype=np.uint8)[:count]}
+        )
         files[name] = buffer.getvalue()
     names = {split: f"{split}_32x32.mat" for split in ("train", "test")}
     listed = {split: ["http://127.0.0.1:9", name, md5(files[name])] for split, name in names.items()}
@@ -615,7 +634,9 @@ def test_idx_archives_are_unpacked_and_read(tmp_path, monkeypatch, name):
 # --- image folders ---
 
 
-def save(path: Path, width: int, height: int, mode: str = "RGB", colour: object = (200, 100, 50), **options: object) -> None:
+def save(
+    path: Path, width: int, height: int, mode: str = "RGB", colour: object = (200, 100, 50), **options: object
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, (width, height), colour).save(path, **options)
 
@@ -633,7 +654,9 @@ def test_image_folder_holds_out_a_part_of_every_class(tmp_path):
     assert found.classes == ("cat", "guinea pig", "柴犬")
     assert found.train_images.shape == (12, 3, 8, 12) and found.test_images.shape == (3, 3, 8, 12)
     assert torch.bincount(found.train_labels).tolist() == [4, 4, 4] and found.test_labels.tolist() == [0, 1, 2]
-    assert found.train_images[:, 0, 0, 0].tolist() == (40 * found.train_labels).tolist()  # images and labels go together
+    assert (
+        found.train_images[:, 0, 0, 0].tolist() == (40 * found.train_labels).tolist()
+    )  # images and labels go together
     assert found.test_images[:, 0, 0, 0].tolist() == (40 * found.test_labels).tolist()
     everything = torch.cat([found.train_images, found.test_images])[:, :2, 0, 0].tolist()
     assert sorted(everything) == [[40 * n, 10 * i] for n in range(3) for i in range(5)]
@@ -716,7 +739,10 @@ def test_what_is_no_image_is_counted_and_hidden_files_are_not(tmp_path, capsys):
     (tmp_path / "b" / "._0.png").write_bytes(b"x")
     found = ImageFolder("", str(tmp_path)).load()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"note: {tmp_path}: ignored 2 files or folders that are no images in a class folder: notes.txt, Thumbs.db"
+    assert (
+        line
+        == f"note: {tmp_path}: ignored 2 files or folders that are no images in a class folder: notes.txt, Thumbs.db"
+    )
     assert found.classes == ("a", "b") and len(found.train_images) + len(found.test_images) == 10
 
 

@@ -19,8 +19,16 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def save(page: str, folder: Path) -> list[str]:
     """Write the files of a page that a sentence names before their block."""
-    blocks = re.findall(r"`((?:my_|conf/)[\w/]+\.(?:py|yaml))`[^`]*?:\n\n```\w+\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
-    blocks += re.findall(r"`(conf/experiment/\w+\.yaml)`, is whole:\n\n```\w+\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"`((?:my_|conf/)[\w/]+\.(?:py|yaml))`[^`]*?:\n\n```\w+\n(.*?)```",
+        (DOCS / page).read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    blocks += re.findall(
+        r"`(conf/experiment/\w+\.yaml)`, is whole:\n\n```\w+\n(.*?)```",
+        (DOCS / page).read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     for name, text in blocks:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -34,7 +42,9 @@ def test_the_whole_experiment_is_planned_trained_and_reported(tmp_path: Path) ->
     done = mixexp("reproduce", "few_images", "--config-dir", "conf", "epochs=1", "device=cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "outputs" / "few_images" / "report" / "table.md").read_text()
-    assert "| training images | none | mixup 0.2 | mixup 1 |" in table and "**Reduced: epochs 1 instead of 20**" in table
+    assert (
+        "| training images | none | mixup 0.2 | mixup 1 |" in table and "**Reduced: epochs 1 instead of 20**" in table
+    )
     claims = mixexp("claims", "few_images", "--config-dir", "conf", cwd=tmp_path)
     assert claims.returncode == 0 and "helps_with_100" in claims.stdout, claims.stderr
 
@@ -49,8 +59,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
-    words = ("mix=none,cutmix", "loss=cross_entropy,balanced_softmax", "--config-dir", "conf", "trusted_modules=[my_mixes,my_losses]")
-    done = mixexp("-m", *words, "epochs=2", "model.width=4", "imbalance=step", "imbalance.ratio=10", "device=cpu", cwd=own)
+    words = (
+        "mix=none,cutmix",
+        "loss=cross_entropy,balanced_softmax",
+        "--config-dir",
+        "conf",
+        "trusted_modules=[my_mixes,my_losses]",
+    )
+    done = mixexp(
+        "-m", *words, "epochs=2", "model.width=4", "imbalance=step", "imbalance.ratio=10", "device=cpu", cwd=own
+    )
     assert done.returncode == 0, done.stderr
     results = [json.loads(path.read_text()) for path in (own / "outputs" / "runs").glob("*/result.json")]
     assert [result["outcome"] for result in results] == ["finished"] * 4
@@ -66,7 +84,9 @@ def test_the_own_mixs_labels_are_the_areas_of_its_boxes(own: Path) -> None:
     mix = importlib.import_module("my_mixes").CutMix(alpha=1.0)
     labels, images = torch.arange(64), torch.arange(64.0).view(64, 1, 1, 1).expand(64, 1, 7, 9)
     mix.prepare(images, labels)
-    plan = mix.plan(labels, {name: torch.from_numpy(values) for name, values in mix.draw(0, 0, np.arange(64), 64, 64).items()})
+    plan = mix.plan(
+        labels, {name: torch.from_numpy(values) for name, values in mix.draw(0, 0, np.arange(64), 64, 64).items()}
+    )
     blended = plan.apply(images)
     own_share = (blended == images).float().mean((1, 2, 3))
     other = plan.rows[1] != torch.arange(64)
@@ -103,8 +123,18 @@ def test_a_sweep_and_its_plan_say_which_mixes_make_no_use_of_an_axis(tmp_path: P
     (tmp_path / "conf" / "mix").mkdir(parents=True)
     (tmp_path / "idles.py").write_text(MIX)
     (tmp_path / "conf" / "mix" / "idle.yaml").write_text("# Idle.\n_target_: idles.Idle\n")
-    words = ("mix=idle,mixup,none", "mix_layer=input,layer2", "model.width=4", "epochs=1", "--config-dir", "conf", "trusted_modules=[idles]")
+    words = (
+        "mix=idle,mixup,none",
+        "mix_layer=input,layer2",
+        "model.width=4",
+        "epochs=1",
+        "--config-dir",
+        "conf",
+        "trusted_modules=[idles]",
+    )
     line = "note: mix_layer has no effect in the cells with mix=idle: no use is made of it there\n"
     for command in (("plan",), ("-m",)):
         done = mixexp(*command, *words, cwd=tmp_path)
-        assert done.returncode == 0 and done.stdout.count(line) == 1 and done.stdout.count("no effect") == 1, done.stdout + done.stderr
+        assert done.returncode == 0 and done.stdout.count(line) == 1 and done.stdout.count("no effect") == 1, (
+            done.stdout + done.stderr
+        )

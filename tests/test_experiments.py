@@ -21,6 +21,7 @@ from mixexp.spec.grid import cells
 
 EXPERIMENTS = sorted(options([CONF])["experiment"])
 
+
 def grid_of(name: str, *words: str) -> list[list[str]]:
     """The overrides of every cell of an experiment, as `mixexp -m experiment=name` makes them."""
     spec = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
@@ -32,7 +33,9 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
         [*(f"{key}={value}" for key, value in sweeper["params"].items()), f"experiment={name}", *words]
     ):
         swept = override.is_sweep_override()
-        axes[override.get_key_element()] = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+        axes[override.get_key_element()] = (
+            list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+        )
     root = yaml.safe_load((CONF / "config.yaml").read_text())
     return cells(sweeper["grid"], axes, {key for key, value in root.items() if not isinstance(value, dict)})
 
@@ -60,7 +63,9 @@ def test_an_experiment_composes_and_its_file_opens_with_claim_and_command(name):
     configs = configs_of(name)
     assert all(config["name"] == name for config in configs)
     runs = re.match(r"Cost: ([\d,]+) (?:run|trial)s?\b", cost)
-    expected = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"].get("trials", len(configs))
+    expected = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"].get(
+        "trials", len(configs)
+    )
     assert runs and int(runs[1].replace(",", "")) == expected, f"{cost!r}, and there are {expected}"
 
 
@@ -83,35 +88,56 @@ def test_every_cell_of_the_published_table_has_its_runs(name):
             return list(axis["measures"])
         if "key" in axis:
             return [str(lookup(config, axis["key"]))]
-        return [label for label, wanted in axis["values"].items() if all(lookup(config, k) == v for k, v in wanted.items())]
+        return [
+            label for label, wanted in axis["values"].items() if all(lookup(config, k) == v for k, v in wanted.items())
+        ]
 
-    placed = [(row, column) for c in configs for row in labels(c, table["rows"]) for column in labels(c, table["columns"])]
+    placed = [
+        (row, column) for c in configs for row in labels(c, table["rows"]) for column in labels(c, table["columns"])
+    ]
     measures = [len(axis["measures"]) for axis in (table["rows"], table["columns"]) if "measures" in axis]
-    assert len(placed) == len(set(placed)) == len(configs) * math.prod(measures), "every run has one cell of its own, or one a measure"
+    assert len(placed) == len(set(placed)) == len(configs) * math.prod(measures), (
+        "every run has one cell of its own, or one a measure"
+    )
     assert published <= set(placed)
     baseline = table.get("baseline")
-    assert baseline is None or baseline in {label for place in placed for label in place}, "what others are compared with is a row or a column"
+    assert baseline is None or baseline in {label for place in placed for label in place}, (
+        "what others are compared with is a row or a column"
+    )
 
 
-@pytest.mark.parametrize(("name", "edition"), [(name, edition) for name, named in editions([CONF]).items() for edition in named])
+@pytest.mark.parametrize(
+    ("name", "edition"), [(name, edition) for name, named in editions([CONF]).items() for edition in named]
+)
 def test_an_edition_has_five_seeds_or_more_that_no_pilot_has_and_as_many_runs_as_its_table_says(name, edition):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         base = composer()([f"experiment={name}", f"edition={edition}"])
-        words = [[f"experiment={name}", f"edition={edition}", *(f"{key}={value}" for key, value in cell.items())] for cell in base.edition]
+        words = [
+            [f"experiment={name}", f"edition={edition}", *(f"{key}={value}" for key, value in cell.items())]
+            for cell in base.edition
+        ]
         runs = {run_id(config): config for config in (canonical(*resolve(composer()(cell), cell)) for cell in words)}
     seeds = {config["seed"] for config in runs.values()}
     assert len(seeds) >= 5 and max(seeds) < 1000, "pilots have the seeds from 1000 on"
-    assert all(len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) >= 5 for mix in {c["choices"]["mix"] for c in runs.values()})
+    assert all(
+        len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) >= 5
+        for mix in {c["choices"]["mix"] for c in runs.values()}
+    )
     assert base.config.checks, "what the network fits without the method is shown"
-    (row,) = [line for line in (CONF.parent / "docs" / "editions.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    (row,) = [
+        line
+        for line in (CONF.parent / "docs" / "editions.md").read_text().splitlines()
+        if line.startswith(f"| `{name}` |")
+    ]
     assert row.split("|")[4].strip() == str(len(runs)) and float(row.split("|")[5]) <= 40
 
 
 def test_small_data_has_the_articles_budgets():
     budgets = {(c["subset"]["n"], c["steps"], c["epochs"]) for c in configs_of("small_data")}
-    assert budgets == {(n, None, 100) for n in (50000, 20000, 10000, 5000, 1000)} | {(500, 117000, None), (250, 117000, None)} | {
-        (100, 40000, None)
-    }
+    assert budgets == {(n, None, 100) for n in (50000, 20000, 10000, 5000, 1000)} | {
+        (500, 117000, None),
+        (250, 117000, None),
+    } | {(100, 40000, None)}
     assert {c["choices"]["augment"] for c in configs_of("small_data")} == {"standard"}, "our inference"
     ratios = {c["choices"]["mix"]: build(c["mix"]) for c in configs_of("small_data")}
     assert (ratios["data_mix"].ratio.alpha, ratios["data_mix"].ratio.beta_a_offset) == (1, 1), "Beta(2, 1)"
@@ -120,7 +146,13 @@ def test_small_data_has_the_articles_budgets():
 
 def test_bc_learning_has_the_articles_six_cases():
     found = [
-        (c["choices"]["mix"], c["batch_size"], c["mix"].get("step_size"), c["choices"]["schedule"], c["choices"]["augment"])
+        (
+            c["choices"]["mix"],
+            c["batch_size"],
+            c["mix"].get("step_size"),
+            c["choices"]["schedule"],
+            c["choices"]["augment"],
+        )
         for c in configs_of("bc_learning")
     ]
     assert found == [
@@ -143,12 +175,17 @@ def test_final_layer_mixup_draws_one_ratio_an_epoch():
     }
 
 
-@pytest.mark.parametrize("name, sigma, margin, batch", [("affinity_mnist", 10, 0.75, 128), ("affinity_cifar10", 90, 0.43, 640)])
+@pytest.mark.parametrize(
+    "name, sigma, margin, batch", [("affinity_mnist", 10, 0.75, 128), ("affinity_cifar10", 90, 0.43, 640)]
+)
 def test_affinity_grids_have_the_articles_constants(name, sigma, margin, batch):
     configs = configs_of(name)
     affinity = [c["loss"] for c in configs if c["choices"]["loss"] == "affinity"]
     mnists = {(10, 0.75, 1)}
-    assert {(loss["sigma"], loss["margin"], loss["centres"]) for loss in affinity} == {(sigma, margin, 1), (sigma, margin, 5)} | mnists
+    assert {(loss["sigma"], loss["margin"], loss["centres"]) for loss in affinity} == {
+        (sigma, margin, 1),
+        (sigma, margin, 5),
+    } | mnists
     assert {c["batch_size"] for c in configs} == {batch}
     assert {c["imbalance"]["n"] for c in configs} == {500, 200, 100, 50, 20, 10}
 
@@ -161,7 +198,9 @@ KERAS = [name for name in EXPERIMENTS if name.startswith("affinity_") or name ==
 def test_what_comes_from_keras_is_as_it_was_there(name):
     for config in configs_of(name):
         assert config["model"]["layer_defaults"] == "keras"
-        assert set(config["dataset"]["mean"]) == {0} and set(config["dataset"]["std"]) == {1}, "pixels divided by 255 alone"
+        assert set(config["dataset"]["mean"]) == {0} and set(config["dataset"]["std"]) == {1}, (
+            "pixels divided by 255 alone"
+        )
         assert config["choices"]["optimizer"] != "adam" or config["optimizer"]["eps"] == 1e-7
         assert not config["model"]["final_batchnorm"], "the affinity loss brings its own"
         loss = config["loss"].get("affinity", config["loss"])
@@ -190,17 +229,53 @@ def test_the_command_line_narrows_and_changes_a_grid():
 
 
 TELLING = (
-    *("optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "optimizer.nesterov", "optimizer.eps", "batch_size", "epochs", "steps"),
-    *("alpha", "schedule.milestones", "schedule.drop", "schedule.warmup_epochs", "augment.shift", "augment.pad", "model.dropout"),
-    *("label_noise.rate", "label_noise.among", "imbalance.n", "subset.n", "mix.pairing.k", "mix.ratio.per", "mix.ratio.fold", "mix.from_epoch"),
+    *(
+        "optimizer.lr",
+        "optimizer.weight_decay",
+        "optimizer.momentum",
+        "optimizer.nesterov",
+        "optimizer.eps",
+        "batch_size",
+        "epochs",
+        "steps",
+    ),
+    *(
+        "alpha",
+        "schedule.milestones",
+        "schedule.drop",
+        "schedule.warmup_epochs",
+        "augment.shift",
+        "augment.pad",
+        "model.dropout",
+    ),
+    *(
+        "label_noise.rate",
+        "label_noise.among",
+        "imbalance.n",
+        "subset.n",
+        "mix.pairing.k",
+        "mix.ratio.per",
+        "mix.ratio.fold",
+        "mix.from_epoch",
+    ),
     *("mix.pairing.replace", "augment.height", "augment.width"),
-    *("mix_layer.layers", "loss.sigma", "loss.margin", "loss.centres", "loss.label_smoothing", "loss.of", "probe.epsilon", "probe.steps"),
+    *(
+        "mix_layer.layers",
+        "loss.sigma",
+        "loss.margin",
+        "loss.centres",
+        "loss.label_smoothing",
+        "loss.of",
+        "probe.epsilon",
+        "probe.steps",
+    ),
     *("loss.batchnorm", "loss.init", "imbalance.which", "model.layer_defaults", "model.final_batchnorm"),
 )
 
 
 def facts_of(name: str) -> dict[str, object]:
-    """What of an experiment comes from its article: the published numbers, and every value that a telling setting has in its grid."""
+    """What of an experiment comes from its article: the published numbers, and every value that a telling setting has
+    in its grid."""
 
     def value(config: dict, key: str) -> object:
         for part in key.split("."):

@@ -1,5 +1,7 @@
-"""The fault table: what can go wrong with a run while it trains, with the disk it writes to, with files that lie there and with the
-processes around it. Each fault is a real one, in sweeps run as a user runs them, and must cost no more than the run it hits."""
+"""The fault table: what can go wrong with a run while it trains, with the disk it writes to, with files that lie there
+and with the processes around it. Each fault is a real one, in sweeps run as a user runs them, and must cost no more
+than the run it hits.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,10 @@ from mixexp.training.checkpoint import Checkpoint
 
 FAULT_STEP = 15  # in the third of four epochs: two evaluations are kept, and a checkpoint where they are asked for
 
-# A data set that costs no import of scikit-learn in every process, and a loss whose `way` is its fault. Only where the environment
-# has FAULTS does it break: a fault that is gone leaves the same code and the same run. What `way` says never changes a number, so
-# every run that nothing disturbed is the measure of all others with its seed.
+# A data set that costs no import of scikit-learn in every process, and a loss whose `way` is its fault. Only where the
+# environment
+# has FAULTS does it break: a fault that is gone leaves the same code and the same run. What `way` says never changes a
+# number, so every run that nothing disturbed is the measure of all others with its seed.
 MY_FAULTS = f"""
 import ctypes, os, resource, signal, sys, time
 from pathlib import Path
@@ -130,7 +133,15 @@ class Fragile(CrossEntropy):
             os.kill(os.getpid(), signal.SIGKILL)
         return losses
 """
-BASE = ("--config-dir", "conf", "dataset=patches", "loss=fragile", "trusted_modules=[my_faults]", "model.width=4", "batch_size=32")
+BASE = (
+    "--config-dir",
+    "conf",
+    "dataset=patches",
+    "loss=fragile",
+    "trusted_modules=[my_faults]",
+    "model.width=4",
+    "batch_size=32",
+)
 WORDS = (*BASE, "epochs=4")  # 24 steps
 STOPPED = "mixexp: stopped; finished runs are kept, the same command goes on with the rest\n"
 
@@ -152,7 +163,9 @@ def place(tmp_path: Path) -> Path:
 def mounted(folder: Path, options: str) -> Iterator[bool]:
     """A file system in memory, where this machine lets us have one, and whether it does."""
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    made = shutil.which("mount") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    made = (
+        shutil.which("mount") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
     try:
         yield made
     finally:
@@ -162,7 +175,8 @@ def mounted(folder: Path, options: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def unwritable(folder: Path) -> Iterator[bool]:
-    """A folder that nobody can write to in the place of another one, where this machine lets us have one, and whether it does."""
+    """A folder that nobody can write to in the place of another one, where this machine lets us have one, and whether
+    it does."""
     kept = folder.rename(folder.parent.parent / "aside")
     folder.mkdir(0o555)  # which root does not heed
     with mounted(folder, "ro") if os.geteuid() == 0 else contextlib.nullcontext(True) as made:
@@ -179,7 +193,9 @@ def begin(place: Path, *words: str, faults: bool = False, path: str = "", output
 
     output: a file for all that it says, instead of pipes.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "FAULTS"} | ({"FAULTS": "on"} if faults else {})
+    environment = {key: value for key, value in os.environ.items() if key != "FAULTS"} | (
+        {"FAULTS": "on"} if faults else {}
+    )
     if path:
         environment["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
@@ -289,15 +305,20 @@ def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
         assert len(table(runs[way])) == 3, "the evaluations until then"
         assert not (runs[way] / "result.json").exists()
         for reason in reasons:
-            assert reason.replace("sys.exit('enough')", "SystemExit: enough").replace("sys.exit(0)", "SystemExit: 0") in (
-                runs[way] / "error.txt"
-            ).read_text()
+            assert (
+                reason.replace("sys.exit('enough')", "SystemExit: enough").replace("sys.exit(0)", "SystemExit: 0")
+                in (runs[way] / "error.txt").read_text()
+            )
     for way in ("abort", "segfault"):
         for name in ("log.txt", "error.txt"):
             assert "my_faults.py" in (runs[way] / name).read_text(), f"the stack of {way} is kept in {name}"
 
     code, output, _ = mixexp(place, "status", str(sweep))
-    states = {line.split()[2].removeprefix("loss.way="): line.split()[1] for line in output.splitlines() if "loss.way=" in line}
+    states = {
+        line.split()[2].removeprefix("loss.way="): line.split()[1]
+        for line in output.splitlines()
+        if "loss.way=" in line
+    }
     assert states == {**dict.fromkeys(FAILURES, "failed"), "diverge": "diverged", "late": "diverged", "fine": "done"}
     assert code == 0 and "retry=failed tries them again" in output
 
@@ -309,7 +330,10 @@ def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
         code, output, errors = mixexp(place, *words)
     assert code == 1 and f"{len(FAILURES)} of {len(names)} runs failed" in errors
     assert f"3 done (3 of them before), 2 diverged, {len(FAILURES)} failed" in output
-    assert f"{len(FAILURES) - 1 - made} of them had failed before and were left so; retry=failed tries them again" in errors
+    assert (
+        f"{len(FAILURES) - 1 - made} of them had failed before and were left so; retry=failed tries them again"
+        in errors
+    )
     assert "File exists" in errors
     assert not made or "Read-only file system" in errors or "Permission denied" in errors
     runs["raise"].unlink()
@@ -343,9 +367,18 @@ def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
 
 
 def test_fail_fast_leaves_the_rest_to_be_gone_on_with_whatever_the_clock_says(place):
-    words = ("-m", *BASE, "epochs=40", ways("slow", "fine", "raise", "never"), "runs_per_device=2", "checkpoint_seconds=1000")
+    words = (
+        "-m",
+        *BASE,
+        "epochs=40",
+        ways("slow", "fine", "raise", "never"),
+        "runs_per_device=2",
+        "checkpoint_seconds=1000",
+    )
     code, output, errors = mixexp(place, *words, "fail_fast=true", faults=True)
-    assert code == 1 and "1 of 4 runs failed" in errors and "the sweep stopped at the first failure (fail_fast)" in errors
+    assert (
+        code == 1 and "1 of 4 runs failed" in errors and "the sweep stopped at the first failure (fail_fast)" in errors
+    )
     assert "1 done (0 of them before), 0 diverged, 1 failed, 2 not finished" in output
     runs = folders(place / "outputs" / "runs")
     assert (runs["slow"] / "checkpoint.pt").exists() and not (runs["slow"] / "error.txt").exists()
@@ -383,7 +416,11 @@ def test_a_process_that_a_dead_run_leaves_behind_holds_nobody_up(place):
         until(lambda: process.poll() is not None, process)
     (place / "go").touch()
     text = (place / "said").read_text()
-    assert process.returncode == 1 and "killed by SIGKILL" in text and "2 runs, 1 done (0 of them before), 0 diverged, 1 failed" in text
+    assert (
+        process.returncode == 1
+        and "killed by SIGKILL" in text
+        and "2 runs, 1 done (0 of them before), 0 diverged, 1 failed" in text
+    )
 
 
 def test_code_that_exits_while_a_sweep_is_planned_is_a_refusal(place):
@@ -532,8 +569,16 @@ FINISHED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty": ("result.json", cut(0), "result.json cannot be read"),
     "list": ("result.json", instead(b"[1, 2]"), "result.json cannot be read"),
     "other": ("result.json", instead(b'{"outcome": "won"}'), "result.json has the outcome 'won'"),
-    "word": ("result.json", lambda path: path.write_text(path.read_text().replace("finished", "won")), "result.json has the outcome 'won'"),
-    "line": ("metrics.csv", lambda path: path.write_text("".join(path.open().readlines()[:-1])), "metrics.csv has 3 of 4 evaluations"),
+    "word": (
+        "result.json",
+        lambda path: path.write_text(path.read_text().replace("finished", "won")),
+        "result.json has the outcome 'won'",
+    ),
+    "line": (
+        "metrics.csv",
+        lambda path: path.write_text("".join(path.open().readlines()[:-1])),
+        "metrics.csv has 3 of 4 evaluations",
+    ),
     "tail": ("metrics.csv", cut(-3), "metrics.csv cannot be read"),
     "head": ("metrics.csv", cut(10), "metrics.csv cannot be read"),
     "none": ("metrics.csv", cut(0), "metrics.csv cannot be read"),
@@ -567,16 +612,24 @@ def test_damaged_files_never_give_a_wrong_result(place):
         damage(runs[f"ok_{name}"] / file)
         expected[f"ok_{name}"] = f"damaged: {said}"
     (runs["ok_result"] / "result.json").unlink()
-    damaged = {(way, file): (runs[way] / file) for way, file in ((f"ok_{name}", file) for name, (file, *_) in FINISHED.items())}
+    damaged = {
+        (way, file): runs[way] / file for way, file in ((f"ok_{name}", file) for name, (file, *_) in FINISHED.items())
+    }
     content = {key: path.read_bytes() if path.exists() else None for key, path in damaged.items()}
     _, output, _ = mixexp(place, "status", str(sweep))
     assert output.count(" damaged ") == len(FINISHED) and output.count(" interrupted ") == len(began) + 1
 
     before = stamps(runs["ok_whole"])
     code, output, errors = mixexp(place, *words)
-    assert code == 0 and f"{len(runs)} runs, {len(runs)} done (1 of them before), 0 diverged, 0 failed" in output, errors
+    assert code == 0 and f"{len(runs)} runs, {len(runs)} done (1 of them before), 0 diverged, 0 failed" in output, (
+        errors
+    )
     unlike = [way for way in runs if table(runs[way]) != good]
-    unsaid = [way for way, said in expected.items() if not any(f"{way}: " in line and said in line for line in output.splitlines())]
+    unsaid = [
+        way
+        for way, said in expected.items()
+        if not any(f"{way}: " in line and said in line for line in output.splitlines())
+    ]
     assert (unlike, unsaid) == ([], []), output
     assert stamps(runs["ok_whole"]) == before
     afresh = {way for way in began if facts(runs[way])["continued_at_step"] == 0}
@@ -593,7 +646,9 @@ def test_damaged_files_never_give_a_wrong_result(place):
 def test_two_sweeps_share_a_folder_and_do_nothing_twice(place):
     words = ("-m", *WORDS, ways("gate", "a", "b", "c", "d"), "seed=0,1")
     both = [begin(place, *words, faults=True) for _ in range(2)]
-    until(lambda: len(list(place.glob("gate.*"))) == 2, both[0])  # the two runs at the gate are being trained, by whichever sweep
+    until(
+        lambda: len(list(place.glob("gate.*"))) == 2, both[0]
+    )  # the two runs at the gate are being trained, by whichever sweep
 
     sweep = place / "outputs" / "runs"
     (gate,) = [folder for label, folder in folders(sweep).items() if label == "gate seed=0"]
@@ -612,7 +667,9 @@ def test_two_sweeps_share_a_folder_and_do_nothing_twice(place):
         of_seed = {label: table(folder) for label, folder in runs.items() if label.endswith(f"seed={seed}")}
         assert len(of_seed) == 5 and of_seed == dict.fromkeys(of_seed, of_seed[f"a seed={seed}"])
     assert table(runs["a seed=0"]) != table(runs["a seed=1"]) and len(table(runs["a seed=0"])) == 5
-    assert {path.name: path.stat().st_size for path in place.glob("steps.*")} == {f"steps.{way}": 2 * 24 for way in ("gate", *"abcd")}
+    assert {path.name: path.stat().st_size for path in place.glob("steps.*")} == {
+        f"steps.{way}": 2 * 24 for way in ("gate", *"abcd")
+    }
 
 
 # --- the disk ---

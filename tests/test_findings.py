@@ -30,14 +30,29 @@ from mixexp.training.reader import load_runs
 LEVELS = {
     "none": (0.40, 0.42, 0.41, 0.43), "mixup": (0.47, 0.48, 0.475, 0.485), "bc": (0.46, 0.49, 0.47, 0.48), "bc_plus": (0.44, 0.45, 0.46, 0.445),
 }  # fmt: skip
-PLAIN = {**TABLE, "rows": {"label": "mixing", "key": "mix"}, "columns": {"values": {"accuracy": {}}}, "published": {}, "notes": []}
+PLAIN = {
+    **TABLE,
+    "rows": {"label": "mixing", "key": "mix"},
+    "columns": {"values": {"accuracy": {}}},
+    "published": {},
+    "notes": [],
+}
 
 
-def table_of(folder: Path, levels: dict[str, tuple[float, ...]] = LEVELS, sizes: tuple[int, ...] = (500,), **changes: object) -> Table:
+def table_of(
+    folder: Path, levels: dict[str, tuple[float, ...]] = LEVELS, sizes: tuple[int, ...] = (500,), **changes: object
+) -> Table:
     """Runs of some mixes at some sizes, each with its accuracies by seed, which sizes shift."""
     for (mix, accuracies), n in itertools.product(levels.items(), sizes):
         for seed, accuracy in enumerate(accuracies):
-            leave(folder / f"{mix}{n}-{seed}", (0.1, accuracy + n / 10_000), n=n, mix=mix, seed=seed, table={**PLAIN, **changes})
+            leave(
+                folder / f"{mix}{n}-{seed}",
+                (0.1, accuracy + n / 10_000),
+                n=n,
+                mix=mix,
+                seed=seed,
+                table={**PLAIN, **changes},
+            )
     return build_table(load_runs(folder))
 
 
@@ -51,8 +66,12 @@ def holm_of(ps: dict) -> dict:
 
 
 def naive(levels: dict[str, tuple[float, ...]], lower: bool = False, groups: int = 1) -> set[str]:
-    """Those of which no other is shown to be better, in each of some groups alike: pairs with none are the table's own comparisons."""
-    pairs = {(first, second): stats.ttest_rel(levels[first], levels[second]).pvalue for first, second in combinations(levels, 2)}
+    """Those of which no other is shown to be better, in each of some groups alike: pairs with none are the table's own
+    comparisons."""
+    pairs = {
+        (first, second): stats.ttest_rel(levels[first], levels[second]).pvalue
+        for first, second in combinations(levels, 2)
+    }
     every = {(group, pair): p for group in range(groups) for pair, p in pairs.items()}
     told = holm_of(every) | holm_of({key: p for key, p in every.items() if "none" in key[1]})
     means = {name: statistics.fmean(values) * (-1 if lower else 1) for name, values in levels.items()}
@@ -69,12 +88,17 @@ def test_the_best_and_what_is_not_told_apart_from_it_are_bold(tmp_path):
     lines = {line.split(" | ")[0].strip("| "): line for line in headline(table)[0].splitlines()}
     assert lines["mixup"].startswith("| mixup | **52.75** ± 0.65 (4) | ") and "**" not in lines["none"]
     assert "mixup & \\textbf{52.75} $\\pm$ 0.65 (4)" in latex(table, "x") and "textbf{47" not in latex(table, "x")
-    assert "Bold: the best of each column" in sheets.headline(table).legend and "paired t-test" in sheets.headline(table).legend
+    assert (
+        "Bold: the best of each column" in sheets.headline(table).legend
+        and "paired t-test" in sheets.headline(table).legend
+    )
 
 
 def test_lower_is_better_turns_the_best_round(tmp_path):
     table = table_of(tmp_path, metric="error", better="lower")
-    assert bold(table) == naive({mix: tuple(1 - value for value in values) for mix, values in LEVELS.items()}, lower=True)
+    assert bold(table) == naive(
+        {mix: tuple(1 - value for value in values) for mix, values in LEVELS.items()}, lower=True
+    )
     assert bold(build_table(table.runs, "best")) == bold(table)
     turned = table_of(tmp_path / "turned", better="lower")
     assert bold(turned) == {"none"} == naive(LEVELS, lower=True)
@@ -83,7 +107,9 @@ def test_lower_is_better_turns_the_best_round(tmp_path):
 def test_each_row_has_its_best_where_columns_are_compared_and_nothing_published_is_bold(tmp_path):
     columns = {"label": "mixing", "values": {mix: {"mix": mix} for mix in LEVELS}}
     published = {"none": {500: 99.0, 100: 99.0}}
-    table = table_of(tmp_path, sizes=(100, 500), rows={"label": "images", "key": "subset.n"}, columns=columns, published=published)
+    table = table_of(
+        tmp_path, sizes=(100, 500), rows={"label": "images", "key": "subset.n"}, columns=columns, published=published
+    )
     assert best(table).places == {(size, mix) for size in ("100", "500") for mix in naive(LEVELS, groups=2)}
     text = "\n".join(headline(table))
     assert "**99" not in text and "the best of each row" in text and text.count("**") == 2 * len(best(table).places)
@@ -92,26 +118,37 @@ def test_each_row_has_its_best_where_columns_are_compared_and_nothing_published_
 def test_measures_are_compared_down_each_and_by_their_own_direction(tmp_path):
     columns = {"label": "", "measures": {"accuracy": {"metric": "accuracy"}, "error": {"metric": "error"}}}
     table = table_of(tmp_path, columns=columns)
-    assert best(table).places == {(mix, measure) for mix in naive(LEVELS, groups=2) for measure in ("accuracy", "error")}
+    assert best(table).places == {
+        (mix, measure) for mix in naive(LEVELS, groups=2) for measure in ("accuracy", "error")
+    }
     shown = {"accuracy": {"metric": "accuracy"}, "error": {"metric": "error", "compared": False}}
     alone = table_of(tmp_path / "shown", columns={"label": "", "measures": shown})
-    assert best(alone).places == {(mix, "accuracy") for mix in naive(LEVELS)} and {one.place for one in contrasts(alone)} == {"accuracy"}
+    assert best(alone).places == {(mix, "accuracy") for mix in naive(LEVELS)} and {
+        one.place for one in contrasts(alone)
+    } == {"accuracy"}
 
 
 def test_bold_and_words_agree_on_two_settings(tmp_path):
     columns = {"label": "mixing", "values": {mix: {"mix": mix} for mix in ("none", "mixup")}}
     levels = {"none": (0.40, 0.42, 0.41), "mixup": (0.45, 0.49, 0.445)}
-    table = table_of(tmp_path, levels, (100, 500), rows={"label": "images", "key": "subset.n"}, columns=columns, baseline="none")
+    table = table_of(
+        tmp_path, levels, (100, 500), rows={"label": "images", "key": "subset.n"}, columns=columns, baseline="none"
+    )
     p = stats.ttest_rel(levels["none"], levels["mixup"]).pvalue
     assert 0.025 < p < 0.05, "by itself each row shows a difference, and neither does after the correction for two"
     assert len(best(table).places) == 4 and findings(table).startswith("Nothing is shown to differ from none: ")
     one = build_table([run for run in table.runs if run.setting("subset.n") == 100])
-    assert best(one).places == {("100", "mixup")} and findings(one).startswith("The difference is more than the seeds' noise")
+    assert best(one).places == {("100", "mixup")} and findings(one).startswith(
+        "The difference is more than the seeds' noise"
+    )
 
 
 def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
     table = table_of(tmp_path / "two", {mix: values[:2] for mix, values in LEVELS.items()})
-    assert not bold(table) and sheets.headline(table).legend == "Nothing is bold: to tell the best of a column takes 3 seeds."
+    assert (
+        not bold(table)
+        and sheets.headline(table).legend == "Nothing is bold: to tell the best of a column takes 3 seeds."
+    )
     table = table_of(tmp_path / "some", {**LEVELS, "lucky": (0.9, 0.95)})
     assert bold(table) == {"mixup", "bc"}, "two seeds are no candidate"
     table = table_of(tmp_path / "apart", {"none": LEVELS["none"]})
@@ -124,7 +161,9 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
 def test_of_very_many_settings_none_is_the_best(tmp_path, monkeypatch):
     table = table_of(tmp_path)
     monkeypatch.setattr("mixexp.reporting.best.MOST_COMPARED", 3)
-    assert not bold(table) and best(table).legend == "Nothing is bold: more than 3 rows are not compared with one another."
+    assert (
+        not bold(table) and best(table).legend == "Nothing is bold: more than 3 rows are not compared with one another."
+    )
 
 
 def test_what_a_seed_alone_has_does_not_make_the_best(tmp_path):
@@ -143,7 +182,9 @@ def test_survivors_are_not_the_best_and_are_counted(tmp_path):
     table = table_of(tmp_path, {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none")
     leave(tmp_path / "lost", (0.1,), mix="mixup", seed=9, outcome="diverged", table=table.spec)
     table = build_table(load_runs(tmp_path))
-    assert "52.75 ± 0.65 (4; 1 diverged)" in "\n".join(headline(table)) or "(4; 1 diverged)" in "\n".join(headline(table))
+    assert "52.75 ± 0.65 (4; 1 diverged)" in "\n".join(headline(table)) or "(4; 1 diverged)" in "\n".join(
+        headline(table)
+    )
     assert not bold(table) and findings(table).endswith(", 1 diverged of mixup left out.")
 
 
@@ -156,17 +197,27 @@ def test_seeds_that_are_not_shared_are_not_called_one(tmp_path):
     assert "1 more could not be tested." in findings(build_table(runs))
     apart = build_table([run for run in runs if run.setting("mix") != "mixup"])
     assert findings(apart).startswith("No seeds in common: nothing can be compared.")
-    one = build_table([run for run in runs if run.setting("mix") != "bc" and not (run.setting("mix") == "mixup" and run.setting("seed"))])
+    one = build_table(
+        [
+            run
+            for run in runs
+            if run.setting("mix") != "bc" and not (run.setting("mix") == "mixup" and run.setting("seed"))
+        ]
+    )
     assert findings(one).startswith("1 seed in common at most: nothing can be compared.")
 
 
 def test_differences_too_small_for_the_decimals_are_shown(tmp_path):
-    levels = {"none": (0.4, 0.41, 0.42), "mixup": tuple(value + 1e-6 + seed * 1e-8 for seed, value in enumerate((0.4, 0.41, 0.42)))}
+    levels = {
+        "none": (0.4, 0.41, 0.42),
+        "mixup": tuple(value + 1e-6 + seed * 1e-8 for seed, value in enumerate((0.4, 0.41, 0.42))),
+    }
     assert "mixup is 0.0001 points better" in findings(table_of(tmp_path, levels, baseline="none"))
 
 
 def test_without_an_effect_few_tables_have_anything_that_is_not_bold():
-    """Of nine settings without an effect, 8 % of tables have one that is not bold, and not the 11 % of the best picked before the correction."""
+    """Of nine settings without an effect, 8 % of tables have one that is not bold, and not the 11 % of the best picked
+    before the correction."""
     rng, wrong = np.random.default_rng(0), 0
     names = ["none", *"abcdefgh"]
     for _ in range(200):
@@ -186,8 +237,17 @@ def test_a_baseline_without_the_setting_of_the_rows_takes_part_in_each(tmp_path)
     for seed, accuracy in enumerate(LEVELS["mixup"]):
         leave(tmp_path / f"none{seed}", (accuracy,), seed=seed, table=spec)
         for alpha, loss in ((0.2, 0.3), (8.0, -0.2)):
-            leave(tmp_path / f"mixup{alpha}{seed}", (accuracy - loss + seed**2 / 1000,), mix="mixup", alpha=alpha, seed=seed, table=spec)
-    assert best(build_table(load_runs(tmp_path))).places == {("8", "mixup")}, "none is worse than it there, and better than the other one"
+            leave(
+                tmp_path / f"mixup{alpha}{seed}",
+                (accuracy - loss + seed**2 / 1000,),
+                mix="mixup",
+                alpha=alpha,
+                seed=seed,
+                table=spec,
+            )
+    assert best(build_table(load_runs(tmp_path))).places == {("8", "mixup")}, (
+        "none is worse than it there, and better than the other one"
+    )
 
 
 # --- in words ---
@@ -198,7 +258,9 @@ def test_what_differs_from_a_baseline_is_said_with_its_interval(tmp_path):
     gains = [ours - theirs for ours, theirs in zip(LEVELS["mixup"], LEVELS["none"], strict=True)]
     low, high = stats.t.interval(0.95, 3, statistics.fmean(gains), stats.sem(gains))
     words = findings(table)
-    assert words.startswith("Of 3 comparisons with none, 3 are more than the seeds' noise (p < 0.05 after Holm): bc is ")
+    assert words.startswith(
+        "Of 3 comparisons with none, 3 are more than the seeds' noise (p < 0.05 after Holm): bc is "
+    )
     assert f"mixup is {100 * statistics.fmean(gains):.2f} points better ({100 * low:.2f} to {100 * high:.2f})" in words
     assert words.count("95 % interval") == 1, "what the first brackets are, the others are"
     assert words.replace("<", "&lt;") in markdown(table)
@@ -208,19 +270,35 @@ def test_a_worse_one_has_its_interval_the_same_way_round(tmp_path):
     table = table_of(tmp_path, {"none": LEVELS["mixup"], "mixup": LEVELS["none"]}, baseline="none")
     gain = findings(table_of(tmp_path / "turned", {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none"))
     assert findings(table) == gain.replace("better", "worse")
-    assert gain.startswith("The difference is more than the seeds' noise (p < 0.05): mixup is 6.25 points better (95 % interval ")
-    error = table_of(tmp_path / "error", {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none", metric="error", better="lower")
+    assert gain.startswith(
+        "The difference is more than the seeds' noise (p < 0.05): mixup is 6.25 points better (95 % interval "
+    )
+    error = table_of(
+        tmp_path / "error",
+        {"none": LEVELS["none"], "mixup": LEVELS["mixup"]},
+        baseline="none",
+        metric="error",
+        better="lower",
+    )
     assert findings(error) == gain, "a lower error is better"
-    loss = table_of(tmp_path / "loss", {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none", scale=1, better="lower")
+    loss = table_of(
+        tmp_path / "loss", {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none", scale=1, better="lower"
+    )
     assert "mixup is 0.06 worse (95 % interval 0.0" in findings(loss)
 
 
 def test_nothing_that_differs_is_said_with_what_would_have_been_seen(tmp_path):
-    table = table_of(tmp_path, {"none": (0.4, 0.5, 0.45), "mixup": (0.46, 0.44, 0.5), "bc": (0.43, 0.52, 0.4)}, baseline="none", decimals=1)
+    table = table_of(
+        tmp_path,
+        {"none": (0.4, 0.5, 0.45), "mixup": (0.46, 0.44, 0.5), "bc": (0.43, 0.52, 0.4)},
+        baseline="none",
+        decimals=1,
+    )
     records = [float(row["detectable"]) for row in csv.DictReader(as_csv(sheets_records(table)).splitlines())]
-    assert findings(table) == (
-        f"Nothing is shown to differ from none: the smallest difference that these seeds would have shown with probability 0.8 is {min(records):.1f} to "
-        f"{max(records):.1f} points, depending on the comparison."
+    assert (
+        findings(table)
+        == "Nothing is shown to differ from none: the smallest difference that these seeds would have shown with"
+        f" probability 0.8 is {min(records):.1f} to {max(records):.1f} points, depending on the comparison."
     )
     assert findings(build_table([run for run in table.runs if run.setting("mix") != "bc"])).endswith(" points.")
 
@@ -231,11 +309,24 @@ def sheets_records(table: Table) -> list[dict]:
 
 def test_all_pairs_and_places_are_named_and_of_many_five(tmp_path):
     columns = {"label": "mixing", "values": {mix: {"mix": mix} for mix in LEVELS}}
-    table = table_of(tmp_path, sizes=(100, 300, 500), rows={"label": "images", "key": "subset.n"}, columns=columns, published={}, baseline="none")
+    table = table_of(
+        tmp_path,
+        sizes=(100, 300, 500),
+        rows={"label": "images", "key": "subset.n"},
+        columns=columns,
+        published={},
+        baseline="none",
+    )
     words = findings(table)
-    assert words.startswith("Of 9 comparisons with none, 6 are more") and words.count(" better ") == 5 and words.endswith("; and 1 more.")
+    assert (
+        words.startswith("Of 9 comparisons with none, 6 are more")
+        and words.count(" better ") == 5
+        and words.endswith("; and 1 more.")
+    )
     assert "mixup (images 100) is " in words
-    pairs = findings(table_of(tmp_path / "pairs", {mix: LEVELS[mix] for mix in ("bc_plus", "mixup", "bc")}, baseline=None))
+    pairs = findings(
+        table_of(tmp_path / "pairs", {mix: LEVELS[mix] for mix in ("bc_plus", "mixup", "bc")}, baseline=None)
+    )
     assert pairs.startswith("Of 3 comparisons, 1 is more") and "mixup is 2.87 points better than bc_plus" in pairs
 
 
@@ -244,19 +335,34 @@ def test_all_pairs_and_places_are_named_and_of_many_five(tmp_path):
     [
         (1, {}, "One seed each: nothing can be compared. 3 or more seeds allow it (seed=0,1,2)."),
         (2, {}, "2 seeds in common at most: nothing can be compared. 3 or more seeds allow it (seed=0,1,2)."),
-        (4, {"statistic": "median"}, "4 seeds in common at most: nothing can be compared. 6 or more seeds allow it (seed=0,1,2,3,4,5)."),
+        (
+            4,
+            {"statistic": "median"},
+            "4 seeds in common at most: nothing can be compared. 6 or more seeds allow it (seed=0,1,2,3,4,5).",
+        ),
     ],
 )
 def test_too_few_seeds_are_said_with_how_many_it_takes(seeds, changes, words, tmp_path):
-    assert findings(table_of(tmp_path, {mix: values[:seeds] for mix, values in LEVELS.items()}, baseline="none", **changes)) == words
+    assert (
+        findings(
+            table_of(tmp_path, {mix: values[:seeds] for mix, values in LEVELS.items()}, baseline="none", **changes)
+        )
+        == words
+    )
 
 
 def test_medians_have_words_and_a_single_run_a_warning(tmp_path):
-    many = {"none": tuple(0.4 + seed / 1000 for seed in range(6)), "mixup": tuple(0.5 + seed**2 / 1000 for seed in range(6))}
+    many = {
+        "none": tuple(0.4 + seed / 1000 for seed in range(6)),
+        "mixup": tuple(0.5 + seed**2 / 1000 for seed in range(6)),
+    }
     words = findings(table_of(tmp_path / "many", many, baseline="none", statistic="median"))
     assert words.startswith("The difference is more than the seeds' noise (p < 0.05): mixup is 10.")
     single = table_of(tmp_path / "one", {"none": (0.5,)}, rows={"key": "mix"})
-    assert findings(single) == "One seed: nothing says what another one would give. 3 or more seeds allow an interval (seed=0,1,2)."
+    assert (
+        findings(single)
+        == "One seed: nothing says what another one would give. 3 or more seeds allow an interval (seed=0,1,2)."
+    )
 
 
 # --- intervals and other metrics ---
@@ -265,12 +371,17 @@ def test_medians_have_words_and_a_single_run_a_warning(tmp_path):
 def test_intervals_are_a_column_of_one_column_and_a_table_of_several(tmp_path):
     one = headline(table_of(tmp_path / "one"))[0].splitlines()
     low, high = stats.t.interval(0.95, 3, statistics.fmean(LEVELS["none"]) + 0.05, stats.sem(LEVELS["none"]))
-    assert one[0] == "| mixing | accuracy | 95 % interval |" and f"| [{100 * low:.2f}–{100 * high:.2f}] |" in "".join(one)
+    assert one[0] == "| mixing | accuracy | 95 % interval |" and f"| [{100 * low:.2f}–{100 * high:.2f}] |" in "".join(
+        one
+    )
     columns = {"label": "mixing", "values": {mix: {"mix": mix} for mix in LEVELS}}
     table = table_of(tmp_path / "more", sizes=(100, 500), rows={"label": "images", "key": "subset.n"}, columns=columns)
     parts = headline(table)
     assert parts[0].splitlines()[0] == "| images | none | mixup | bc | bc_plus |"
-    assert parts[-2] == "95 % intervals of the means over seeds (Student's t):" and parts[-1].splitlines()[0] == parts[0].splitlines()[0]
+    assert (
+        parts[-2] == "95 % intervals of the means over seeds (Student's t):"
+        and parts[-1].splitlines()[0] == parts[0].splitlines()[0]
+    )
     assert f"| 500 | [{100 * low:.2f}–{100 * high:.2f}] | " in parts[-1]
     assert not sheets.intervals(sheets.headline(table_of(tmp_path / "few", {"none": (0.4, 0.5)})))
 
@@ -288,21 +399,33 @@ def test_every_metric_is_in_runs_csv_as_in_a_frame(tmp_path):
         assert float(records["a"][name]) == frame.loc["a", name] == result["last"][name] and records["b"][name] == ""
     assert records["a"]["accuracy_last"] == "50.0"
     measures = {"values": None, "measures": {"accuracy": {"metric": "accuracy"}, "loss": {"metric": "test_loss"}}}
-    (row, _) = run_records(build_table([replace(run, config={**run.config, "table": {**PLAIN, "columns": measures}}) for run in runs]))
+    row, _ = run_records(
+        build_table([replace(run, config={**run.config, "table": {**PLAIN, "columns": measures}}) for run in runs])
+    )
     assert (row["accuracy"], row["metrics.accuracy"]) == (50.0, 0.5), "a column that was there keeps its name"
 
 
 def test_the_other_metrics_of_each_cell_are_by_the_tables_rule(tmp_path):
     table = table_of(tmp_path)
     sheet = sheets.other_metrics(table)
-    assert sheet.head == ["mixing", "train loss", "test loss", "macro F1 (%)"] and [row[0] for row in sheet.rows] == [row.label for row in table.rows]
+    assert sheet.head == ["mixing", "train loss", "test loss", "macro F1 (%)"] and [row[0] for row in sheet.rows] == [
+        row.label for row in table.rows
+    ]
     values = [100 * (value + 0.05) for value in LEVELS["none"]]
     (row,) = (row for row in sheet.rows if row[0] == "none")
-    assert row[1:] == ["0.5000 ± 0.0000 (4)", "1.0000 ± 0.0000 (4)", f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f} (4)"]
+    assert row[1:] == [
+        "0.5000 ± 0.0000 (4)",
+        "1.0000 ± 0.0000 (4)",
+        f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f} (4)",
+    ]
     by_best = sheets.other_metrics(build_table(table.runs, "best"))
     assert by_best.rows[0][1].startswith("0.5000") and by_best.rows[0][3] == sheet.rows[0][3]
     assert sheet.legend == "Columns of metrics.csv, last evaluation, mean ± sd over seeds (number of runs)"
-    assert by_best.legend == "Columns of metrics.csv, at the evaluation with the best test accuracy, mean ± sd over seeds (number of runs)"
+    assert (
+        by_best.legend
+        == "Columns of metrics.csv, at the evaluation with the best test accuracy, mean ± sd over seeds (number of"
+        " runs)"
+    )
     leave(tmp_path / "gap", (0.3, 0.5), mix="gap", table=PLAIN)
     (tmp_path / "gap" / "metrics.csv").write_text("step,accuracy,macro_f1,val_accuracy\n1,0.3,0.2,0.1\n2,0.5,,0.2\n")
     (row,) = (row for row in sheets.other_metrics(build_table(load_runs(tmp_path))).rows if row[0] == "gap")

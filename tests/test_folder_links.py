@@ -39,7 +39,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def names(root: Path) -> dict[str, list[str]]:
-    return {name: [path.relative_to(root / name).as_posix() for path in paths] for name, paths in class_files(root, "image", {".png"}).items()}
+    return {
+        name: [path.relative_to(root / name).as_posix() for path in paths]
+        for name, paths in class_files(root, "image", {".png"}).items()
+    }
 
 
 def refusal(root: Path) -> str:
@@ -48,7 +51,9 @@ def refusal(root: Path) -> str:
     return str(caught.value)
 
 
-def test_linked_folders_are_followed_at_any_depth(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_linked_folders_are_followed_at_any_depth(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pictures(tmp_path / "pool" / "deep", "3.png", "4.png")
     pictures(tmp_path / "elsewhere", "5.png")
     link(tmp_path / "pool" / "deep" / "further", tmp_path / "elsewhere")
@@ -68,7 +73,9 @@ def test_a_whole_data_set_of_links_is_as_large_as_what_they_lead_to(root: Path, 
     assert len(found.train_labels) + len(found.test_labels) == 24, "as the issue had it: 4 of 24 were used"
 
 
-def test_a_folder_that_several_links_lead_to_counts_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_several_links_lead_to_counts_once(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pictures(tmp_path / "pool" / "inner", "3.png")
     for name in ("x", "y"):
         link(root / "a" / name, tmp_path / "pool")
@@ -81,7 +88,9 @@ def test_a_folder_that_several_links_lead_to_counts_once(root: Path, tmp_path: P
 def test_a_loop_is_noted_and_not_followed(root: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     link(root / "a" / "inner" / "loop", Path("..") / target)
     assert names(root) == {"a": ["1.png", "2.png"], "b": ["1.png", "2.png"]}
-    assert capsys.readouterr().err == f"note: {root}: did not follow 1 links to a folder that they lie in: a/inner/loop\n"
+    assert (
+        capsys.readouterr().err == f"note: {root}: did not follow 1 links to a folder that they lie in: a/inner/loop\n"
+    )
 
 
 def test_two_folders_that_link_to_each_other_end(root: Path, tmp_path: Path) -> None:
@@ -96,7 +105,10 @@ def test_a_file_counts_once_in_its_class_whatever_links_to_it(root: Path, capsys
     link(root / "a" / "0 first.png", "1.png")
     link(root / "a" / "own.png", root / "a" / "2.png")
     assert names(root)["a"] == ["1.png", "2.png"]
-    assert capsys.readouterr().err == f"note: {root}: left out 2 links to images that their class has already: a/0 first.png, a/own.png\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {root}: left out 2 links to images that their class has already: a/0 first.png, a/own.png\n"
+    )
 
 
 def test_links_to_files_elsewhere_are_files(root: Path, tmp_path: Path) -> None:
@@ -108,14 +120,17 @@ def test_links_to_files_elsewhere_are_files(root: Path, tmp_path: Path) -> None:
 def test_a_file_of_two_classes_is_noted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     link(root / "b" / "3.png", root / "a" / "1.png")
     assert names(root)["b"] == ["1.png", "2.png", "3.png"]
-    assert capsys.readouterr().err == f"note: {root}: 1 images are in two classes, by links, and have two labels: b/3.png\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {root}: 1 images are in two classes, by links, and have two labels: b/3.png\n"
+    )
 
 
 @pytest.mark.parametrize("place", ["c", "b/inner/c"])
 def test_a_folder_of_two_classes_is_refused(root: Path, place: str) -> None:
     link(root / place, root / "a")
-    assert refusal(root) == (
-        f"{root}: the classes a and {place[0]} have a folder in common, by links: {root}/a. "
+    assert (
+        refusal(root) == f"{root}: the classes a and {place[0]} have a folder in common, by links: {root}/a. "
         "What is in it would have two labels; remove one of the links."
     )
 
@@ -147,8 +162,10 @@ def test_what_is_trained_on_and_tested_on_is_noted(tmp_path: Path, capsys: pytes
     pictures(tmp_path / "test" / "a", "9.png")
     link(tmp_path / "test" / "b", tmp_path / "train" / "b")
     assert len(ImageFolder("", str(tmp_path)).load().test_labels) == 3
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}: 2 images are in the training and, by links, in the test part: test/b/1.png, test/b/2.png\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}: 2 images are in the training and, by links, in the test part: test/b/1.png,"
+        " test/b/2.png\n"
     )
 
 

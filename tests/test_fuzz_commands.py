@@ -1,4 +1,5 @@
-"""Random command lines through the real entry point: a message, or the run that was asked for; tests/chaos/fuzz_commands.py has more."""
+"""Random command lines through the real entry point: a message, or the run that was asked for;
+tests/chaos/fuzz_commands.py has more."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def fuzz(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process for each command would take minutes")
-def test_every_command_is_refused_in_one_message_or_makes_the_run_that_was_asked_for(fuzz: ModuleType, tmp_path: Path) -> None:
+def test_every_command_is_refused_in_one_message_or_makes_the_run_that_was_asked_for(
+    fuzz: ModuleType, tmp_path: Path
+) -> None:
     seed = int.from_bytes(os.urandom(4), "big") if SEED == "random" else int(SEED)
     print(f"seed {seed}")  # shown where the test fails
     outcomes, faults = collections.Counter(), []
@@ -40,14 +43,20 @@ def test_every_command_is_refused_in_one_message_or_makes_the_run_that_was_asked
 
 
 def test_another_configuration_than_the_one_asked_for_is_a_fault(fuzz: ModuleType, tmp_path: Path) -> None:
-    words = [fuzz.Word("", "choose", "mix", "mixup"), fuzz.Word("", "set", "alpha", 0.5), fuzz.Word("", "set", "steps", 2)]
+    words = [
+        fuzz.Word("", "choose", "mix", "mixup"),
+        fuzz.Word("", "set", "alpha", 0.5),
+        fuzz.Word("", "set", "steps", 2),
+    ]
     asked = fuzz.asked_for(words, tmp_path)
     assert (asked["mix"]["ratio"]["alpha"], asked["epochs"], asked["choices"]["mix"]) == (0.5, None, "mixup")
     assert fuzz.differing(asked, {**asked, "seed": 0.0}) == []
     assert fuzz.differing(asked, {**asked, "drop_last": 0}) == ["drop_last: asked for False, is 0"]
     other = {**asked, "mix": {**asked["mix"], "step_size": 4}}
     assert fuzz.differing(asked, other) == ["mix.step_size: asked for None, is 4"]
-    assert fuzz.differing(asked, {**asked, "choices": {**asked["choices"], "mix": "none"}}) == ["choices.mix: asked for 'mixup', is 'none'"]
+    assert fuzz.differing(asked, {**asked, "choices": {**asked["choices"], "mix": "none"}}) == [
+        "choices.mix: asked for 'mixup', is 'none'"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,9 @@ def test_another_configuration_than_the_one_asked_for_is_a_fault(fuzz: ModuleTyp
         (0, "done\n", "x.py:3: UserWarning: hm\n", "on stderr: x.py"),
     ],
 )
-def test_how_a_command_may_end(fuzz: ModuleType, tmp_path: Path, code: int, output: str, errors: str, fault: str | None) -> None:
+def test_how_a_command_may_end(
+    fuzz: ModuleType, tmp_path: Path, code: int, output: str, errors: str, fault: str | None
+) -> None:
     ended = fuzz.subprocess.CompletedProcess((), code, output, errors)
     faults = fuzz.judge(fuzz.Command(()), ended, set(), tmp_path).faults
     assert any(fault in line for line in faults) if fault else faults == []

@@ -1,4 +1,5 @@
-"""Records that anything may have happened to: every command that reads them answers, executes nothing and writes nothing elsewhere."""
+"""Records that anything may have happened to: every command that reads them answers, executes nothing and writes
+nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -82,17 +83,39 @@ def _deep(path: Path) -> None:
 def _extreme(path: Path) -> None:
     """The same keys or columns, with values that nobody has measured."""
     if path.suffix == ".json":
-        values = ["1" * 5000, "-1e308", "1e400", "NaN", json.dumps("../../victim"), json.dumps(ESCAPES), '["/etc/passwd"]', "true", '{"a": {}}']
+        values = [
+            "1" * 5000,
+            "-1e308",
+            "1e400",
+            "NaN",
+            json.dumps("../../victim"),
+            json.dumps(ESCAPES),
+            '["/etc/passwd"]',
+            "true",
+            '{"a": {}}',
+        ]
         keys = [*json.loads(path.read_text()), "task", "label", "runs", "last", "last"]
-        path.write_text("{" + ", ".join(f"{json.dumps(key)}: {values[place % len(values)]}" for place, key in enumerate(keys)) + "}")
+        path.write_text(
+            "{" + ", ".join(f"{json.dumps(key)}: {values[place % len(values)]}" for place, key in enumerate(keys)) + "}"
+        )
     elif path.suffix == ".yaml":
-        values = ["9" * 5000, "!!python/object/apply:os.system ['touch victim']", json.dumps(ESCAPES), ".nan", "[1, [2]]", "{a: ../../victim}", "~"]
+        values = [
+            "9" * 5000,
+            "!!python/object/apply:os.system ['touch victim']",
+            json.dumps(ESCAPES),
+            ".nan",
+            "[1, [2]]",
+            "{a: ../../victim}",
+            "~",
+        ]
         keys = [line.partition(":")[0] for line in path.read_text().splitlines() if line[:1].isalpha()]
         path.write_text("".join(f"{key}: {values[place % len(values)]}\n" for place, key in enumerate(keys)))
     elif path.suffix == ".csv":
         header = path.read_text().splitlines()[0]
         values = ["1e308", "-inf", "nan", "9" * 5000, "", "1e-320"]
-        rows = [",".join(values[(row + place) % len(values)] for place in range(header.count(",") + 1)) for row in range(4)]
+        rows = [
+            ",".join(values[(row + place) % len(values)] for place in range(header.count(",") + 1)) for row in range(4)
+        ]
         path.write_text("\n".join([header, *rows]) + "\n")
     else:
         path.write_text(ESCAPES + "9" * 100_000 + "\n=cmd|' /C calc'!A0")
@@ -102,10 +125,32 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "emptied": _emptied, "cut": _cut, "a folder": _folder, "a pipe": _pipe, "a socket": _socket, "a link of itself": _link_of_itself,
     "a link to zeros": _linked_to("/dev/zero"), "a link outside": _linked_to("../../../victim"), "huge": _huge, "deep": _deep, "extreme": _extreme,
 }  # fmt: skip
-FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "checkpoint.pt", ".lock", "error.txt", "log.txt")
-SWEEP = ("config.yaml", "sweeps/plan.json", "report/table.md", "report/report.html", "report/curves.png", "report/.lock")
+FILES = (
+    "config.yaml",
+    "environment.json",
+    "metrics.csv",
+    "confusion.csv",
+    "result.json",
+    "checkpoint.pt",
+    ".lock",
+    "error.txt",
+    "log.txt",
+)
+SWEEP = (
+    "config.yaml",
+    "sweeps/plan.json",
+    "report/table.md",
+    "report/report.html",
+    "report/curves.png",
+    "report/.lock",
+)
 """Files beside the runs; the first stands where no file of a record belongs."""
-LOOKS = (("status", "outputs/runs"), ("status", "outputs/runs", "--watch", "0.1"), ("leaderboard", "outputs"), ("compare", "outputs/runs", "outputs/whole"))
+LOOKS = (
+    ("status", "outputs/runs"),
+    ("status", "outputs/runs", "--watch", "0.1"),
+    ("leaderboard", "outputs"),
+    ("compare", "outputs/runs", "outputs/whole"),
+)
 """Commands that every damage meets; the others meet a share, each another one."""
 OTHERS = (
     ("report", "outputs/runs"), ("plan", *TRAINED), ("log", "outputs/runs", "logger=tensorboard"), ("probe", "outputs/runs", "probe=training_error"),
@@ -140,7 +185,8 @@ class TooLong(BaseException):
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
-    """A function that gives a command, in this process, to a folder, and sees that it answers in time, in words, and not to a terminal."""
+    """A function that gives a command, in this process, to a folder, and sees that it answers in time, in words, and
+    not to a terminal."""
 
     def late(*_: object) -> None:
         raise TooLong
@@ -150,7 +196,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     def ask(place: Path, *words: str) -> str:
         monkeypatch.chdir(place)
         script = words == ("plot",)
-        monkeypatch.setattr(sys, "argv", ["plot.py", "outputs/runs", "--out", "figures"] if script else ["mixexp", *words])
+        monkeypatch.setattr(
+            sys, "argv", ["plot.py", "outputs/runs", "--out", "figures"] if script else ["mixexp", *words]
+        )
         code: Any = 0
         capfd.readouterr()
         began = time.process_time()
@@ -177,7 +225,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_damaged_record_gets_an_answer(what, count, made, tmp_path, answers):
     for number, name in enumerate(FILES):
-        if SHARE > 1 and (number + list(DAMAGES).index(what) + count) % 2:  # the other half is damaged in one run, or in all
+        if (
+            SHARE > 1 and (number + list(DAMAGES).index(what) + count) % 2
+        ):  # the other half is damaged in one run, or in all
             continue
         place = shutil.copytree(made, tmp_path / str(number) / "work")
         runs = sorted(path.parent for path in (place / "outputs" / "runs").glob("*/config.yaml"))
@@ -202,7 +252,8 @@ def test_a_damaged_plan_or_report_gets_an_answer(what, made, tmp_path, answers):
 
 
 def _meets_everything(place: Path, turn: int, answers: Callable[..., str]) -> None:
-    """The commands that look, and a share of the others; nothing outside the folder of outputs is another than before."""
+    """The commands that look, and a share of the others; nothing outside the folder of outputs is another than
+    before."""
     before = _outside(place)
     names = [path.parent.name for path in (place / "outputs" / "whole").glob("*/config.yaml")]
     seen = answers(place, *LOOKS[0])
@@ -221,7 +272,13 @@ def _outside(place: Path) -> dict[str, str]:
     return {path.name: path.read_text() if path.is_file() else "" for path in found}
 
 
-MENDED = {"emptied": "result.json", "a pipe": "metrics.csv", "a folder": "config.yaml", "extreme": "environment.json", "deep": "result.json"}
+MENDED = {
+    "emptied": "result.json",
+    "a pipe": "metrics.csv",
+    "a folder": "config.yaml",
+    "extreme": "environment.json",
+    "deep": "result.json",
+}
 """Damages that the same sweep meets, each in another file of a run."""
 
 

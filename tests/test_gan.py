@@ -38,7 +38,14 @@ from mixexp.training.folder import RunFolder
 from mixexp.training.spec import RunConfig
 
 TINY = (
-    *("dataset=ring", "dataset.train_points=200", "dataset.test_points=30", "optimizer=adam", "batch_size=6", "alpha=0.2"),
+    *(
+        "dataset=ring",
+        "dataset.train_points=200",
+        "dataset.test_points=30",
+        "optimizer=adam",
+        "batch_size=6",
+        "alpha=0.2",
+    ),
     *("gan.width=8", "gan.samples=50", "gan.frame_points=10", "gan.snapshots=[2,5]", "steps=7", "evaluations=3"),
 )
 GAMES = sorted(options([CONF])["gan"])
@@ -104,7 +111,9 @@ def test_the_papers_loss_blends_each_real_point_with_a_generated_one():
     lam = [float(value) for value in draws["lam"][:, 0]]
     assert len(set(lam)) == 6, "each pair has its own"
     real, generated = points(0, 6), points(1, 6)
-    expected = sum(naive(blended(x, g, w), w) for x, g, w in zip(real.tolist(), generated.tolist(), lam, strict=True)) / 6
+    expected = (
+        sum(naive(blended(x, g, w), w) for x, g, w in zip(real.tolist(), generated.tolist(), lam, strict=True)) / 6
+    )
     assert objective.loss(judge, real, generated, tensors(draws)).item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -142,7 +151,11 @@ def test_the_options_are_the_papers_and_the_codes_formulations():
     built = {name: build(config_of(f"gan={name}", "alpha=0.2")["gan"]) for name in GAMES}
     assert set(built) == {"plain", "paper", "code"}
     kinds = {name: (type(game.discriminator), type(game.generator)) for name, game in built.items()}
-    assert kinds == {"plain": (Unmixed, Unmixed), "paper": (RealWithGenerated, RealWithGenerated), "code": (Shuffled, Unmixed)}
+    assert kinds == {
+        "plain": (Unmixed, Unmixed),
+        "paper": (RealWithGenerated, RealWithGenerated),
+        "code": (Shuffled, Unmixed),
+    }
     ratios = {name: built[name].discriminator.ratio for name in ("paper", "code")}
     many = {name: ratio.draw(np.random.default_rng(0), 100_000, 100_000, 1) for name, ratio in ratios.items()}
     # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)); Uniform(0, a): mean a/2, variance a²/12
@@ -156,7 +169,9 @@ def test_the_options_are_the_papers_and_the_codes_formulations():
 
 
 def test_the_networks_are_what_the_paper_says():
-    generator, discriminator = build(compose(["dataset=ring", "gan=paper", "steps=1", "gan.z_dim=5"])["gan"]).networks(2)
+    generator, discriminator = build(compose(["dataset=ring", "gan=paper", "steps=1", "gan.z_dim=5"])["gan"]).networks(
+        2
+    )
     for network, ends in ((generator, (5, 2)), (discriminator, (2, 1))):
         linear = [module for module in network if isinstance(module, nn.Linear)]
         sizes = [linear[0].in_features, *(module.out_features for module in linear)]
@@ -189,7 +204,9 @@ def test_a_step_is_five_updates_of_the_discriminator_and_one_of_the_generator(na
             which = turn // 5
             told.append((which, (-1) ** which * value.item()))
             trained = [discriminator, generator][which]
-            for parameter, gradient in zip(trained.parameters(), torch.autograd.grad(value, list(trained.parameters())), strict=True):
+            for parameter, gradient in zip(
+                trained.parameters(), torch.autograd.grad(value, list(trained.parameters())), strict=True
+            ):
                 parameter.grad = gradient if turn < 5 else -gradient
             adams[which].step()
     for name_of, network in (("generator", generator), ("discriminator", discriminator)):
@@ -197,7 +214,8 @@ def test_a_step_is_five_updates_of_the_discriminator_and_one_of_the_generator(na
             torch.testing.assert_close(saved[name_of][key], value, rtol=1e-5, atol=1e-6)
     found = [(float(row["d_loss"]), float(row["g_loss"])) for row in rows_of(tmp_path)]
     expected = [
-        tuple(np.mean([loss for player, loss in told[6 * step : 6 * step + 6] if player == which]) for which in (0, 1)) for step in range(2)
+        tuple(np.mean([loss for player, loss in told[6 * step : 6 * step + 6] if player == which]) for which in (0, 1))
+        for step in range(2)
     ]
     assert np.allclose(found, expected, atol=1e-5)
 
@@ -221,7 +239,10 @@ def test_who_has_the_turn_moves_and_nobody_else(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Minimax, "networks", kept)
     config = config_of(f"gan={name}", "steps=2", "gan.discriminator_steps=3")
-    hooks = [register_optimizer_step_pre_hook(lambda *_: None if before else look()), register_optimizer_step_post_hook(look)]
+    hooks = [
+        register_optimizer_step_pre_hook(lambda *_: None if before else look()),
+        register_optimizer_step_post_hook(look),
+    ]
     try:
         attempt(tmp_path, config)
     finally:
@@ -244,13 +265,19 @@ def brute(samples: list[list[float]], centres: list[list[float]], spread: float)
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), arrangement=st.sampled_from([("ring", 8), ("grid", 25)]), noise=st.sampled_from([0.0, 0.01, 0.02, 0.3]))
+@given(
+    seed=st.integers(0, 10**6),
+    arrangement=st.sampled_from([("ring", 8), ("grid", 25)]),
+    noise=st.sampled_from([0.0, 0.01, 0.02, 0.3]),
+)
 def test_modes_are_counted_as_a_loop_counts_them(seed, arrangement, noise):
     made = Gaussians(*arrangement)
     rng = np.random.default_rng(seed)
     some = made.centres[torch.from_numpy(rng.integers(arrangement[1], size=rng.integers(1, 12)))]
     samples = (some.double() + torch.from_numpy(rng.normal(size=some.shape)) * noise).float()
-    assert coverage(samples, made.centres, made.spread) == pytest.approx(brute(samples.tolist(), made.centres.tolist(), 0.01))
+    assert coverage(samples, made.centres, made.spread) == pytest.approx(
+        brute(samples.tolist(), made.centres.tolist(), 0.01)
+    )
 
 
 def test_the_data_cover_all_their_modes_and_98_9_percent_of_them_are_near():
@@ -298,7 +325,9 @@ def test_points_are_the_same_every_time_and_others_with_another_seed():
 
     assert torch.equal(made(), made()) and not torch.equal(made(), made(split_seed=1))
     first = made().flatten(1)[:2].tolist()
-    assert first == [pytest.approx(point, abs=1e-6) for point in ((0.7133961, -0.7111227), (0.9861772, -0.0052605))], "on every machine"
+    assert first == [pytest.approx(point, abs=1e-6) for point in ((0.7133961, -0.7111227), (0.9861772, -0.0052605))], (
+        "on every machine"
+    )
     assert made().dtype == torch.float32
 
 
@@ -322,12 +351,19 @@ def test_a_record_has_the_games_own_columns_and_its_frames(tmp_path):
     assert list(dict.fromkeys(row["step"] for row in frames)) == ["2", "5", "7"], "the snapshots, and the end"
     data = Gaussians("ring", 8, train_points=200, test_points=30).load().test_images.flatten(1)[:10]
     for step in ("2", "5", "7"):
-        parts = {kind: [row for row in frames if row["step"] == step and row["kind"] == kind] for kind in ("data", "generated")}
+        parts = {
+            kind: [row for row in frames if row["step"] == step and row["kind"] == kind]
+            for kind in ("data", "generated")
+        }
         assert {kind: len(part) for kind, part in parts.items()} == {"data": 10, "generated": 10}
-        assert [[float(row["x"]), float(row["y"])] for row in parts["data"]] == [pytest.approx(point, abs=1e-4) for point in data.tolist()]
+        assert [[float(row["x"]), float(row["y"])] for row in parts["data"]] == [
+            pytest.approx(point, abs=1e-4) for point in data.tolist()
+        ]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["outcome"] == "finished" and result["steps"] == 7 and result["evaluations"] == 3
-    assert result["last"] == {name: pytest.approx(float(rows[-1][name])) for name in ("d_loss", "g_loss", "modes", "high_quality")}
+    assert result["last"] == {
+        name: pytest.approx(float(rows[-1][name])) for name in ("d_loss", "g_loss", "modes", "high_quality")
+    }
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
@@ -391,7 +427,10 @@ def test_the_cost_is_that_of_the_products_by_hand():
     # g: 6 noises and back but into them; 6 real and 6 generated points through d and back into the points
     fooled = 6 * (3 * generator - 2 * 3 * 16) + 12 * 2 * discriminator
     typed = RunConfig.of(config)
-    assert loop.game_budget(typed, 200).steps == 10 and loop_of(typed).work(typed).flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
+    assert (
+        loop.game_budget(typed, 200).steps == 10
+        and loop_of(typed).work(typed).flops == 10 * (5 * updated + fooled) + 2 * 50 * generator
+    )
 
 
 def test_what_acts_alike_is_one_run():

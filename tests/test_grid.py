@@ -35,7 +35,8 @@ FEW = settings(max_examples=50, deadline=None)
 LEAVES = st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
 BLOCKS = st.lists(
     st.dictionaries(
-        st.sampled_from(["a", "b.c", "d"]), st.integers(0, 3) | st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True)
+        st.sampled_from(["a", "b.c", "d"]),
+        st.integers(0, 3) | st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
     ),
     max_size=3,
 )
@@ -164,7 +165,9 @@ def test_several_experiments_are_refused_with_the_command_that_does_it() -> None
 
 @FEW
 @given(blocks=BLOCKS, axes=st.dictionaries(st.sampled_from(["a", "seed"]), VALUES))
-def test_every_cell_has_what_the_command_line_asked_for(blocks: list[dict[str, object]], axes: dict[str, list[int]]) -> None:
+def test_every_cell_has_what_the_command_line_asked_for(
+    blocks: list[dict[str, object]], axes: dict[str, list[int]]
+) -> None:
     wanted = {key: list(map(str, values)) for key, values in axes.items()}
     found = cells(blocks, wanted, {"a", "seed"})
     for cell, (key, values) in itertools.product(found, wanted.items()):
@@ -222,17 +225,24 @@ def own(tmp_path: Path) -> str:
 def edition(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """The cells of an edition of a small experiment, each as one line."""
     blocks = [{"mix": ["none", "mixup"], "epochs": 9}]
-    found = Edition(why="Seconds in place of hours.", params=params, grid=grid).cells(blocks, {"seed": "0", "batch_size": "64"}, {"seed", "epochs", "alpha"}, {})
+    found = Edition(why="Seconds in place of hours.", params=params, grid=grid).cells(
+        blocks, {"seed": "0", "batch_size": "64"}, {"seed", "epochs", "alpha"}, {}
+    )
     return [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in found]
 
 
 def test_an_editions_params_win_over_the_experiments_and_narrow_its_grid() -> None:
-    assert edition({"seed": "3,4", "epochs": 1}) == [f"seed={seed} batch_size=64 mix={mix} epochs=1" for mix in ("none", "mixup") for seed in (3, 4)]
+    assert edition({"seed": "3,4", "epochs": 1}) == [
+        f"seed={seed} batch_size=64 mix={mix} epochs=1" for mix in ("none", "mixup") for seed in (3, 4)
+    ]
     assert edition({"mix": "mixup"}) == ["seed=0 batch_size=64 mix=mixup epochs=9"]
 
 
 def test_an_editions_grid_takes_the_place_of_the_experiments() -> None:
-    assert edition({"alpha": 1.0}, [{"a": [1, 2]}]) == ["seed=0 batch_size=64 alpha=1.0 a=1", "seed=0 batch_size=64 alpha=1.0 a=2"]
+    assert edition({"alpha": 1.0}, [{"a": [1, 2]}]) == [
+        "seed=0 batch_size=64 alpha=1.0 a=1",
+        "seed=0 batch_size=64 alpha=1.0 a=2",
+    ]
 
 
 def test_a_value_of_any_kind_and_a_reference_are_an_editions_params() -> None:
@@ -246,19 +256,42 @@ def test_an_edition_is_trained_recorded_and_reported_beside_the_experiments_own_
     (folder,) = (tmp_path / "outputs").iterdir()
     configs = [yaml.safe_load(path.read_text()) for path in folder.glob("*/config.yaml")]
     assert folder.name == "on_digits_laptop"
-    assert sorted((c["choices"]["mix"], c["seed"], c["data_seed"]) for c in configs) == [(m, s, s) for m in ("mixup", "none") for s in (0, 1)]
+    assert sorted((c["choices"]["mix"], c["seed"], c["data_seed"]) for c in configs) == [
+        (m, s, s) for m in ("mixup", "none") for s in (0, 1)
+    ]
     described = yaml.safe_load(ON_DIGITS)
     for config in configs:
-        assert (config["name"], config["subset"]["n"], config["epochs"], config["model"]["width"]) == ("on_digits_laptop", 60, 2, 4)
+        assert (config["name"], config["subset"]["n"], config["epochs"], config["model"]["width"]) == (
+            "on_digits_laptop",
+            60,
+            2,
+            4,
+        )
         assert (config["edition"], config["editions"], config["claims"]) == ("laptop", None, described["claims"])
         assert config["checks"] == described["editions"]["laptop"]["checks"]
     for path in folder.glob("*/environment.json"):
         about = json.loads(path.read_text())
-        assert set(about["differs_from_experiment"]) == {"epochs", "model.width", "subset.n"} and about["differs_from_edition"] == {}
-    reduced = "**Reduced: edition laptop: epochs 2 instead of 3; model.width 4 instead of 16; subset.n 60 instead of 1000**"
+        assert (
+            set(about["differs_from_experiment"]) == {"epochs", "model.width", "subset.n"}
+            and about["differs_from_edition"] == {}
+        )
+    reduced = (
+        "**Reduced: edition laptop: epochs 2 instead of 3; model.width 4 instead of 16; subset.n 60 instead of 1000**"
+    )
     assert reduced in (folder / "report" / "table.md").read_text()
     # the same settings by hand are the same runs, of no edition
-    by_hand = mixexp("plan", "digits", "seed=0,1", "subset.n=60", "model.width=4", "epochs=2", "steps=null", "name=on_digits_laptop", own, cwd=tmp_path)
+    by_hand = mixexp(
+        "plan",
+        "digits",
+        "seed=0,1",
+        "subset.n=60",
+        "model.width=4",
+        "epochs=2",
+        "steps=null",
+        "name=on_digits_laptop",
+        own,
+        cwd=tmp_path,
+    )
     assert "4 done" in by_hand.stdout
     assert mixexp("plan", "digits", "edition=laptop", own, cwd=tmp_path).stdout.count("missing  ") == 4
 
@@ -274,8 +307,13 @@ hydra: {{sweeper: {sweeper}}}
 table: {{title: axes}}
 """
 BESIDE = '{params: {mix: "none,mixup", mix_layer: "input,layer2", alpha: "0.2,1", subset.n: "100,60", seed: range(2)}}'
-INSIDE = "{grid: [{mix: [none, mixup], mix_layer: [input, layer2], alpha: [0.2, 1], subset.n: [100, 60], seed: [0, 1]}]}"
-BOTH = '{params: {mix: "none,mixup", alpha: "0.2,1", seed: "0,1"}, grid: [{mix: mixup, mix_layer: [input, layer2], subset.n: [100, 60]}]}'
+INSIDE = (
+    "{grid: [{mix: [none, mixup], mix_layer: [input, layer2], alpha: [0.2, 1], subset.n: [100, 60], seed: [0, 1]}]}"
+)
+BOTH = (
+    '{params: {mix: "none,mixup", alpha: "0.2,1", seed: "0,1"}, grid: [{mix: mixup, mix_layer: [input, layer2],'
+    " subset.n: [100, 60]}]}"
+)
 
 
 def departures(folder: Path, sweeper: str, *words: str) -> list[dict[str, list[Any]]]:
@@ -284,9 +322,15 @@ def departures(folder: Path, sweeper: str, *words: str) -> list[dict[str, list[A
     (folder / "own" / "experiment" / "axes.yaml").write_text(AXES.format(sweeper=sweeper))
     chosen = ["experiment=axes", *words]
     with composing(chosen, [folder / "own"]) as first:
-        axes = {key: texts for key, texts in axes_of(first.params, loaded_groups()).items() if f"{key}=" not in " ".join(words)}
+        axes = {
+            key: texts
+            for key, texts in axes_of(first.params, loaded_groups()).items()
+            if f"{key}=" not in " ".join(words)
+        }
         jobs = [[*chosen, *cell] for cell in cells(first.grid, axes, set(first.config))]
-        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
+        compose = Composer(
+            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups()
+        )
         return [run.differs_from_experiment for run in plan([compose(job) for job in jobs], jobs).runs]
 
 
@@ -303,14 +347,26 @@ def test_what_is_no_value_of_an_axis_departs_from_its_first(tmp_path: Path) -> N
 
 def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
-    text = AXES.format(sweeper='{params: {validation: "0,0.1", seed: "0,1"}}').replace("axes}", "axes, metric: val_accuracy}")
+    text = AXES.format(sweeper='{params: {validation: "0,0.1", seed: "0,1"}}').replace(
+        "axes}", "axes, metric: val_accuracy}"
+    )
     (tmp_path / "own" / "experiment" / "axes.yaml").write_text(text)
     done = mixexp("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
     assert "2 runs" in done.stdout and done.returncode == 0, done.stderr
 
 
 def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_path: Path, own: str) -> None:
-    words = ("-m", "experiment=digits", "edition=laptop", "subset.n=60", "mix=none", "seed=0,7", "epochs=1", "name=mine", own)
+    words = (
+        "-m",
+        "experiment=digits",
+        "edition=laptop",
+        "subset.n=60",
+        "mix=none",
+        "seed=0,7",
+        "epochs=1",
+        "name=mine",
+        own,
+    )
     assert mixexp(*words, cwd=tmp_path).returncode == 0
     folder = tmp_path / "outputs" / "mine"
     found = [json.loads(path.read_text())["differs_from_edition"] for path in folder.glob("*/environment.json")]
@@ -319,10 +375,15 @@ def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_
     assert "; not as the edition has it: epochs 1 instead of 2**" in (folder / "report" / "table.md").read_text()
 
 
-def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narrows_it(tmp_path: Path, own: str) -> None:
+def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narrows_it(
+    tmp_path: Path, own: str
+) -> None:
     done = mixexp("plan", "digits", "edition=short", own, cwd=tmp_path)
     assert "on_digits_short: 6 runs: 6 missing" in done.stdout
-    assert "on_digits_short: 1 run: 1 missing" in mixexp("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
+    assert (
+        "on_digits_short: 1 run: 1 missing"
+        in mixexp("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
+    )
     shown = mixexp("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
     assert "name: on_digits_laptop\n" in shown and "edition: laptop\n" in shown
 
@@ -330,15 +391,47 @@ def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narr
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("plan", "digits", "edition=lapto"), "edition=lapto: experiment=digits has no such edition; there are laptop, short, wrong. Did you mean 'edition=laptop'?"),
-        (("plan", "edition=laptop"), "edition=laptop: it is one of an experiment's, and no experiment is chosen; these have: .*digits (laptop, short, wrong)"),
-        (("plan", "quickstart", "edition=laptop"), "edition=laptop: experiment=quickstart has no editions; these have: .*digits (laptop, short, wrong)"),
-        (("experiment=digits", "edition=laptop"), "edition=laptop: an edition is a sweep, and this is one run: mixexp -m --config-dir=own experiment=digits edition=laptop"),
-        (("-m", "experiment=digits", "edition=laptop,short"), "edition=laptop,short: one edition at a time, each has its own grid"),
-        (("plan", "digits", "edition=wrong"), "editions.wrong.why: needs a value, .*editions.wrong.param: no such setting; there are why, params, grid, checks. Did you mean"),
+        (
+            ("plan", "digits", "edition=lapto"),
+            (
+                "edition=lapto: experiment=digits has no such edition; there are laptop, short, wrong. Did you mean"
+                " 'edition=laptop'?"
+            ),
+        ),
+        (
+            ("plan", "edition=laptop"),
+            (
+                "edition=laptop: it is one of an experiment's, and no experiment is chosen; these have: .*digits"
+                " (laptop, short, wrong)"
+            ),
+        ),
+        (
+            ("plan", "quickstart", "edition=laptop"),
+            "edition=laptop: experiment=quickstart has no editions; these have: .*digits (laptop, short, wrong)",
+        ),
+        (
+            ("experiment=digits", "edition=laptop"),
+            (
+                "edition=laptop: an edition is a sweep, and this is one run: mixexp -m --config-dir=own"
+                " experiment=digits edition=laptop"
+            ),
+        ),
+        (
+            ("-m", "experiment=digits", "edition=laptop,short"),
+            "edition=laptop,short: one edition at a time, each has its own grid",
+        ),
+        (
+            ("plan", "digits", "edition=wrong"),
+            (
+                "editions.wrong.why: needs a value, .*editions.wrong.param: no such setting; there are why, params,"
+                " grid, checks. Did you mean"
+            ),
+        ),
     ],
 )
-def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(tmp_path: Path, own: str, words: tuple[str, ...], message: str) -> None:
+def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(
+    tmp_path: Path, own: str, words: tuple[str, ...], message: str
+) -> None:
     done = mixexp(*words, own, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     beginning, _, end = message.partition(".*")
@@ -348,11 +441,19 @@ def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(tmp_p
 def test_an_edition_cannot_have_the_name_of_a_claims_key(tmp_path: Path) -> None:
     assert set(RESERVED) == {"full", "source", "says", "test", "cannot", *LIKE_THE_TABLE}
     (tmp_path / "own" / "experiment").mkdir(parents=True)
-    (tmp_path / "own" / "experiment" / "taken.yaml").write_text("# @package _global_\neditions: {full: {why: Seconds in place of hours.}}\n", encoding="utf-8")
+    (tmp_path / "own" / "experiment" / "taken.yaml").write_text(
+        "# @package _global_\neditions: {full: {why: Seconds in place of hours.}}\n", encoding="utf-8"
+    )
     done = mixexp("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "mixexp: editions.full: a claim has the key 'full' for something else; the edition needs another name.\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mixexp: editions.full: a claim has the key 'full' for something else; the edition needs another name.\n",
+    )
 
 
 def test_the_list_of_experiments_names_their_editions(tmp_path: Path, own: str) -> None:
     listed = mixexp("list", "experiments", own, cwd=tmp_path).stdout
-    assert "digits\n  Mixing on the digits.\n  Edition laptop: Seconds in place of hours. mixexp reproduce digits edition=laptop\n" in listed
+    assert (
+        "digits\n  Mixing on the digits.\n  Edition laptop: Seconds in place of hours. mixexp reproduce digits"
+        " edition=laptop\n" in listed
+    )

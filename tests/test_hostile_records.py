@@ -44,7 +44,25 @@ def change(path: Path, **facts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
-OUTSIDE = ("../outside", "{root}/outside", "../../x/../outside", "..", ".", "", "a/b", "a\\b", "C:x", "x" * 300, "é" * 200, "a\x1bb", "a\nb", ".hidden", 3, None, ["a"])
+OUTSIDE = (
+    "../outside",
+    "{root}/outside",
+    "../../x/../outside",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "a\\b",
+    "C:x",
+    "x" * 300,
+    "é" * 200,
+    "a\x1bb",
+    "a\nb",
+    ".hidden",
+    3,
+    None,
+    ["a"],
+)
 
 
 @pytest.mark.parametrize("name", OUTSIDE, ids=lambda name: repr(name)[:20])
@@ -53,7 +71,11 @@ def test_a_plan_names_no_folder_but_its_own(name, tmp_path):
     ended(tmp_path / "outside")
     (tmp_path / "outside" / record.LOCK).touch()
     ended(tmp_path / "sweep" / "a")
-    write_plan(tmp_path / "sweep", {"name": name, "label": "evil", "task": TASK.record()}, {"name": "b", "label": "good", "task": TASK.record()})
+    write_plan(
+        tmp_path / "sweep",
+        {"name": name, "label": "evil", "task": TASK.record()},
+        {"name": "b", "label": "good", "task": TASK.record()},
+    )
     before = everything(tmp_path)
     assert status(tmp_path / "sweep").splitlines() == [
         "b  missing  good    about 10 s", "a  done     seed=a  accuracy 0.8750", f"{tmp_path / 'sweep'}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once",
@@ -68,7 +90,9 @@ def test_controls_in_any_text_of_a_record_are_escapes(tmp_path):
     begun(tmp_path / "running", label="x", rows=(20,), host=evil)
     run = ended(tmp_path / "done")
     change(run.path / "result.json", last={evil: 0.5, "b": 1})
-    (ended(tmp_path / "damaged").path / "result.json").write_text(json.dumps({"outcome": evil, "seconds": 1, "steps": 1, "last": {"a": 1}}))
+    (ended(tmp_path / "damaged").path / "result.json").write_text(
+        json.dumps({"outcome": evil, "seconds": 1, "steps": 1, "last": {"a": 1}})
+    )
     write_plan(tmp_path, {"name": "done", "label": evil, "task": TASK.record()})
     with held(tmp_path / "running"):
         lines = {line.split()[0]: line for line in status(tmp_path).splitlines()}
@@ -90,23 +114,42 @@ HUGE = (10**400, 1e308, 1e400, -1, float("nan"), 10**19, True, "x", [1], {"a": 1
 @pytest.mark.parametrize("value", HUGE, ids=lambda value: str(type(value).__name__) + str(value)[:6])
 def test_numbers_that_no_run_has_are_not_printed(value, tmp_path):
     run = begun(tmp_path / "a", rows=(20,))
-    change(run.path / "environment.json", steps=value, continued_at_step=value, process=value, task={**TASK.record(), "flops": value})
+    change(
+        run.path / "environment.json",
+        steps=value,
+        continued_at_step=value,
+        process=value,
+        task={**TASK.record(), "flops": value},
+    )
     change(ended(tmp_path / "b").path / "result.json", last={"accuracy": 0.5, "loss": value}, seconds=value)
     write_plan(tmp_path, slots=value)
     with held(tmp_path / "a"):
         lines = status(tmp_path).splitlines()
     assert all(len(line) < 150 + len(str(tmp_path)) for line in lines) and f"{tmp_path}: 2 runs: " in lines[2]
     assert lines[0].split()[:2] == ["a", "running"]
-    assert DurationModel.from_finished_runs(tmp_path).expect(TASK) is None or DurationModel.from_finished_runs(tmp_path).expect(TASK) < 1e10
+    assert (
+        DurationModel.from_finished_runs(tmp_path).expect(TASK) is None
+        or DurationModel.from_finished_runs(tmp_path).expect(TASK) < 1e10
+    )
 
 
 def test_a_figure_takes_no_more_room_than_its_size():
     figures = {"accuracy": 1e300, "macro_f1": 10**19, "a": -1e-320, "b": True, "c": float("nan"), "x" * 1000: 1}
     assert record.headline({"last": figures}, ("a",)) == "a -0.0000"
-    assert record.headline({"last": figures}, ("nothing",)) == f"accuracy 1e+300, macro F1 1e+19, a -0.0000, b True, c nan, {'x' * 39}… 1"
+    assert (
+        record.headline({"last": figures}, ("nothing",))
+        == f"accuracy 1e+300, macro F1 1e+19, a -0.0000, b True, c nan, {'x' * 39}… 1"
+    )
 
 
-DEEP = {"lists": "[" * 100_000, "mappings": '{"a":' * 100_000, "closed": "[" * 5000 + "]" * 5000, "twice": '{"a": 1, "a": 2}', "a list": "[1]", "text": '"x"'}
+DEEP = {
+    "lists": "[" * 100_000,
+    "mappings": '{"a":' * 100_000,
+    "closed": "[" * 5000 + "]" * 5000,
+    "twice": '{"a": 1, "a": 2}',
+    "a list": "[1]",
+    "text": '"x"',
+}
 
 
 @pytest.mark.parametrize("what", DEEP)
@@ -125,7 +168,9 @@ def test_a_text_that_is_no_record_costs_its_own_row(name, what, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "loop", "folder", "huge"])
-@pytest.mark.parametrize("name", ["environment.json", "result.json", "metrics.csv", "error.txt", "sweeps/plan.json", record.LOCK])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "result.json", "metrics.csv", "error.txt", "sweeps/plan.json", record.LOCK]
+)
 def test_only_files_are_read_and_nothing_is_waited_for(name, kind, tmp_path):
     ended(tmp_path / "a")
     ended(tmp_path / "b")
@@ -144,7 +189,7 @@ def test_only_files_are_read_and_nothing_is_waited_for(name, kind, tmp_path):
     text = status(tmp_path)
     assert f"{tmp_path}: 2 runs: 1 done" in text or f"{tmp_path}: 2 runs: 2 done" in text
     if name == "metrics.csv" and kind in ("pipe", "folder"):
-        (seen, _) = scan(tmp_path, [planned("a"), planned("b")])
+        seen, _ = scan(tmp_path, [planned("a"), planned("b")])
         assert (seen.state, seen.detail) == ("damaged", f"metrics.csv cannot be read: it is a {kind}, not a file")
 
 
@@ -193,7 +238,10 @@ def test_the_version_of_a_checkout_that_is_not_installed_is_unknown(monkeypatch)
 
 def test_a_folder_of_a_run_whose_config_bursts_has_no_weights(tmp_path):
     run = ended(tmp_path / "a")
-    for text, words in (("a: " + "[" * 100_000, "nested too deeply"), ("choices: 3\ntrusted_modules: []\nalpha: 1\n", "no configuration of a run")):
+    for text, words in (
+        ("a: " + "[" * 100_000, "nested too deeply"),
+        ("choices: 3\ntrusted_modules: []\nalpha: 1\n", "no configuration of a run"),
+    ):
         (run.path / "config.yaml").write_text(text)
         with pytest.raises(UserError, match=words):
             trained_config(run.path)

@@ -83,10 +83,21 @@ def shuffled(node: Any, order: Any) -> Any:
     return {key: shuffled(node[key], order) for key in keys}
 
 
-MANY = ("mix=mixup", "mix_layer=random", "imbalance=minority", "label_noise=uniform", "augment=standard", "schedule=steps")
+MANY = (
+    "mix=mixup",
+    "mix_layer=random",
+    "imbalance=minority",
+    "label_noise=uniform",
+    "augment=standard",
+    "schedule=steps",
+)
 RICH = canonical(_composed(MANY), ALPHA)
 PATHS = list(leaves(RICH))
-SILENT = [path for path in PATHS if path[0] in NOT_SCIENTIFIC | {ALIAS} or path in (("dataset", "data_dir"), ("dataset", "download"))]
+SILENT = [
+    path
+    for path in PATHS
+    if path[0] in NOT_SCIENTIFIC | {ALIAS} or path in (("dataset", "data_dir"), ("dataset", "download"))
+]
 TELLING = [path for path in PATHS if path not in SILENT]
 
 
@@ -99,10 +110,32 @@ def test_a_run_id_is_twelve_hexadecimal_digits() -> None:
 
 
 def test_the_leaves_are_shared_out_as_meant() -> None:
-    """A new root setting is scientific unless somebody says otherwise, so that two different runs never share a folder."""
+    """A new root setting is scientific unless somebody says otherwise, so that two different runs never share a
+    folder."""
     roots = {path[0] for path in TELLING}
-    assert {"seed", "data_seed", "steps", "epochs", "batch_size", "precision", "validation", "evaluations", "drop_last"} <= roots
-    assert {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"} <= roots
+    assert {
+        "seed",
+        "data_seed",
+        "steps",
+        "epochs",
+        "batch_size",
+        "precision",
+        "validation",
+        "evaluations",
+        "drop_last",
+    } <= roots
+    assert {
+        "dataset",
+        "subset",
+        "imbalance",
+        "label_noise",
+        "sampling",
+        "augment",
+        "model",
+        "mix",
+        "mix_layer",
+        "loss",
+    } <= roots
     assert {"optimizer", "schedule", "channels_last"} <= roots
     assert {path[0] for path in SILENT} == {*WHERE_AND_HOW_FAST, "choices", "alpha"}
 
@@ -173,7 +206,14 @@ def test_alpha_counts_where_a_mix_refers_to_it_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "used"),
-    [("${alpha}", ALPHA), ("${ alpha }", ALPHA), ("${oc.select:alpha}", ALPHA), ("${...alpha}", ALPHA), ("${batch_size}", NOTHING), ("1.5", NOTHING)],
+    [
+        ("${alpha}", ALPHA),
+        ("${ alpha }", ALPHA),
+        ("${oc.select:alpha}", ALPHA),
+        ("${...alpha}", ALPHA),
+        ("${batch_size}", NOTHING),
+        ("1.5", NOTHING),
+    ],
 )
 def test_alpha_is_used_however_a_reference_to_it_is_written(reference: str, used: bool) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -198,7 +238,9 @@ def test_without_a_blend_layers_and_alphas_are_one_run() -> None:
 
 
 def test_steps_rules_epochs() -> None:
-    assert identity("steps=100", "epochs=3") == identity("steps=100", "epochs=9") == identity("steps=100", "epochs=null")
+    assert (
+        identity("steps=100", "epochs=3") == identity("steps=100", "epochs=9") == identity("steps=100", "epochs=null")
+    )
     assert identity("epochs=3") != identity("epochs=9")
     assert canonical(config("steps=100"), NOTHING)["epochs"] is None
     assert canonical(config("epochs=9"), NOTHING)["epochs"] == 9
@@ -225,7 +267,12 @@ def test_flatten_names_every_leaf() -> None:
 
 def test_the_scientific_part_is_the_telling_leaves() -> None:
     unsaid = {name for name in OPTIONAL if RICH[name] is None}
-    unsaid |= {"test.n", "model.layer_defaults", "model.dropout", "imbalance.which"}  # they came when there were runs, and are at their defaults
+    unsaid |= {
+        "test.n",
+        "model.layer_defaults",
+        "model.dropout",
+        "imbalance.which",
+    }  # they came when there were runs, and are at their defaults
     assert {".".join(path) for path in TELLING} - unsaid == flatten(scientific(RICH)).keys()
 
 
@@ -236,9 +283,7 @@ def test_an_optional_setting_that_is_null_leaves_the_identity_as_it_was_before_t
 # --- differences ---
 
 
-def distance(
-    overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: bool = NOTHING
-) -> dict[str, list[Any]]:
+def distance(overrides: tuple[str, ...], reference: tuple[str, ...] = (), used: bool = NOTHING) -> dict[str, list[Any]]:
     return differences(*(canonical(config(*words), used) for words in (overrides, reference)))
 
 
@@ -283,8 +328,15 @@ def test_where_steps_rules_epochs_is_no_difference_of_its_own() -> None:
 
 
 def test_configurations_are_equal_where_their_values_are_whatever_the_order_and_kind_of_keys():
-    values = {"table": {"published": {"b": 1, 0.5: 2, 3: [{"z": 1, "a": 2}]}}, "seed": 1, "trusted_modules": [], "mix": {"_target_": "m"}}
-    turned = {key: values[key] for key in reversed(values)} | {"table": {"published": {3: [{"a": 2, "z": 1}], 0.5: 2, "b": 1}}}
+    values = {
+        "table": {"published": {"b": 1, 0.5: 2, 3: [{"z": 1, "a": 2}]}},
+        "seed": 1,
+        "trusted_modules": [],
+        "mix": {"_target_": "m"},
+    }
+    turned = {key: values[key] for key in reversed(values)} | {
+        "table": {"published": {3: [{"a": 2, "z": 1}], 0.5: 2, "b": 1}}
+    }
     one, other = RunConfig.of(values), RunConfig.of(turned)
     assert one == other and hash(one) == hash(other) and one != one.replace(seed=2) and one != one.replace(seed=True)
     assert list(one.values) == list(values), "config.yaml keeps the order"

@@ -29,10 +29,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained_on_pictures(tmp_path_factory.mktemp("pictures")).parent
 
 
-def test_pictures_and_folders_of_them_are_predicted(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_and_folders_of_them_are_predicted(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (photos / "photos" / "notes.txt").write_text("no picture")
     out = tmp_path / "predictions.csv"
-    code, said = command(capsys, "predict", photos / "run", photos / "photos" / "red" / "03.png", photos / "photos", "--out", out)
+    code, said = command(
+        capsys, "predict", photos / "run", photos / "photos" / "red" / "03.png", photos / "photos", "--out", out
+    )
     assert code == 0
     lines = [line.split() for line in said.splitlines() if line.startswith(str(photos))]
     assert len(lines) == 41 and all(Path(path).parent.name == name and float(p) > 0.5 for path, name, p, *_ in lines)
@@ -45,7 +49,12 @@ def test_pictures_and_folders_of_them_are_predicted(photos: Path, tmp_path: Path
 
 def test_sounds_are_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_tones(tmp_path / "tones", classes=3, count=12)
-    words = ("dataset=sound_folder", f"dataset.folder={tmp_path / 'tones'}", "dataset.sample_rate=8000", "dataset.seconds=0.05")
+    words = (
+        "dataset=sound_folder",
+        f"dataset.folder={tmp_path / 'tones'}",
+        "dataset.sample_rate=8000",
+        "dataset.seconds=0.05",
+    )
     folder = trained(tmp_path / "run", *words, "model=sound_cnn", "epochs=1", "batch_size=8", "keep=last").path
     code, said = command(capsys, "predict", folder, tmp_path / "tones" / "tone1")
     assert code == 0 and said.count(".wav") == 12
@@ -99,7 +108,9 @@ def test_exports_agree_with_the_network(name: str, tmp_path: Path) -> None:
         assert export(network, form, path, images) <= 1e-5 and path.stat().st_size > 1000
 
 
-def test_an_export_names_its_inputs_and_classes(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_names_its_inputs_and_classes(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     safetensors, onnx = pytest.importorskip("safetensors"), pytest.importorskip("onnx")
     for form in FORMATS:
         code, said = command(capsys, "export", photos / "run", "--to", form, "--out", tmp_path / form)
@@ -113,7 +124,9 @@ def test_an_export_names_its_inputs_and_classes(photos: Path, tmp_path: Path, ca
     assert about["classes"] == ["blue", "red"] and about["inputs"]["shape"] == [3, 8, 8]
 
 
-def test_an_onnx_file_takes_a_batch_of_any_size(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_onnx_file_takes_a_batch_of_any_size(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     assert command(capsys, "export", photos / "run", "--to", "onnx", "--out", tmp_path / "m.onnx")[0] == 0
@@ -123,7 +136,9 @@ def test_an_onnx_file_takes_a_batch_of_any_size(photos: Path, tmp_path: Path, ca
         assert scores.shape == (count, 2)
 
 
-def test_an_export_that_differs_or_cannot_be_made_leaves_no_file(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_differs_or_cannot_be_made_leaves_no_file(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = load_trained(photos / "run")
     images = torch.zeros(2, 3, 8, 8)
     wrong = FORMATS["torchscript"]._replace(run=lambda trained, path, images: trained.model(images) + 1)
@@ -131,7 +146,9 @@ def test_an_export_that_differs_or_cannot_be_made_leaves_no_file(photos: Path, t
     with pytest.raises(exporting.UserError, match="differ from the network's by"):
         export(network, "torchscript", tmp_path / "m.pt", images)
     monkeypatch.setitem(FORMATS, "torchscript", wrong._replace(packages=("no_such_package",)))
-    with pytest.raises(exporting.UserError, match=r"needs no_such_package, not installed here; pip install 'mixexp\[export\]'"):
+    with pytest.raises(
+        exporting.UserError, match=r"needs no_such_package, not installed here; pip install 'mixexp\[export\]'"
+    ):
         export(network, "torchscript", tmp_path / "m.pt", images)
 
     class Untraceable(nn.Module):
@@ -144,7 +161,9 @@ def test_an_export_that_differs_or_cannot_be_made_leaves_no_file(photos: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_without_the_data_set_is_compared_on_random_inputs(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_without_the_data_set_is_compared_on_random_inputs(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = Path(shutil.copytree(photos / "run", tmp_path / "run"))
     config = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(config.replace(str(photos / "photos"), str(tmp_path / "gone")))
@@ -169,7 +188,9 @@ def test_a_file_that_is_there_stays(photos: Path, tmp_path: Path, capsys: pytest
         assert command(capsys, "predict", folder, picture, "--out", tmp_path / "p.csv")[0] == 0
 
 
-def test_folders_that_links_lead_to_again_count_once(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_that_links_lead_to_again_count_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "pics" / "sub").mkdir(parents=True)
     shutil.copy(photos / "photos" / "red" / "03.png", tmp_path / "pics")
     (tmp_path / "pics" / "sub" / "loop").symlink_to("..")

@@ -1,4 +1,5 @@
-"""The kill test in short, and that it sees what it is there to see; `python tests/chaos/kill_sweeps.py` is the long form."""
+"""The kill test in short, and that it sees what it is there to see; `python tests/chaos/kill_sweeps.py` is the long
+form."""
 
 from __future__ import annotations
 
@@ -62,7 +63,11 @@ def test_a_fork_server_that_dies_while_it_is_asked_for_a_slot_costs_no_run(scrip
     with script.started(folder, ("seed=0,1", "epochs=2"), tmp_path / "log") as attempt:
         dead: list[int] = []
         while len(dead) < 2 and not attempt.over():
-            servers = [pid for pid, kind in script.alive(attempt.process.pid).items() if kind == "fork server" and pid not in dead]
+            servers = [
+                pid
+                for pid, kind in script.alive(attempt.process.pid).items()
+                if kind == "fork server" and pid not in dead
+            ]
             for pid in servers:
                 if dead:  # a sweep starts the second one when it needs a slot, and waits for it while it imports torch
                     time.sleep(0.3)
@@ -148,7 +153,9 @@ def test_a_file_that_differs_in_many_places_is_named_once(script: ModuleType, or
 
 
 @pytest.mark.parametrize("alter", [lambda run: None, cell("metrics.csv", "seconds"), result("seconds")])
-def test_clocks_are_no_difference(script: ModuleType, original: Path, copy: Path, alter: Callable[[Path], None]) -> None:
+def test_clocks_are_no_difference(
+    script: ModuleType, original: Path, copy: Path, alter: Callable[[Path], None]
+) -> None:
     alter(copy / "two")
     assert script.compare(original, copy) == []
 
@@ -168,7 +175,10 @@ def test_a_finished_run_is_watched(script: ModuleType, copy: Path, name: str) ->
     written_again(copy / "one" / name)
     (copy / "two" / name).unlink()
     watch.look()
-    assert watch.problems == [f"one: {name} of the finished run has changed", f"two: {name} of the finished run is gone"]
+    assert watch.problems == [
+        f"one: {name} of the finished run has changed",
+        f"two: {name} of the finished run is gone",
+    ]
 
 
 def test_what_a_killed_slot_did_is_read_off_its_run(script: ModuleType, copy: Path) -> None:
@@ -191,7 +201,11 @@ def test_what_a_killed_slot_did_is_read_off_its_run(script: ModuleType, copy: Pa
 
 @pytest.mark.parametrize("problems", [[], ["round_01: two: the run is lost"]])
 def test_the_exit_code_and_the_last_lines_tell(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path, problems: list[str]
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    problems: list[str],
 ) -> None:
     one = script.Round(script.Watch(tmp_path), [script.Kill("slot", (script.KEPT,))])
     monkeypatch.setattr(script, "kill_sweeps", lambda *_: ([one], problems))

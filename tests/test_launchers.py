@@ -63,7 +63,11 @@ def rows(run: Path) -> list[list[str]]:
 
 def config(run: Path) -> dict[str, Any]:
     """What the run is, without where it was put."""
-    return {key: value for key, value in yaml.safe_load((run / "config.yaml").read_text()).items() if key not in ("data_dir", "output_dir")}
+    return {
+        key: value
+        for key, value in yaml.safe_load((run / "config.yaml").read_text()).items()
+        if key not in ("data_dir", "output_dir")
+    }
 
 
 def about(run: Path) -> dict[str, Any]:
@@ -82,8 +86,11 @@ def alone(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def quiet_ray() -> Iterator[dict[str, str]]:
-    """Variables with which Ray reports nothing, writes no token to the home folder, and puts its session into a folder that goes."""
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # its sockets' paths may not be long, as a test's folder is
+    """Variables with which Ray reports nothing, writes no token to the home folder, and puts its session into a folder
+    that goes."""
+    with tempfile.TemporaryDirectory(
+        prefix="ray"
+    ) as folder:  # its sockets' paths may not be long, as a test's folder is
         yield {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "token",
@@ -93,7 +100,9 @@ def quiet_ray() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_costs_its_own_run(launcher, alone, quiet_ray, tmp_path):
+def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_costs_its_own_run(
+    launcher, alone, quiet_ray, tmp_path
+):
     if launcher in MODULES:
         pytest.importorskip(f"hydra_plugins.{MODULES[launcher]}")
     write_own(tmp_path)
@@ -102,7 +111,11 @@ def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_
 
     assert done.returncode == 1, done.stderr
     assert "4 runs, 2 done (0 of them before), 0 diverged, 2 failed" in done.stdout
-    assert "2 of 4 runs failed" in done.stderr and "Broken: it broke: on demand" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "2 of 4 runs failed" in done.stderr
+        and "Broken: it broke: on demand" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     sweep = tmp_path / "outputs" / "quickstart"
     errors = [path.read_text() for path in sweep.glob("*/error.txt")]
     assert len(errors) == 2 and all("in forward" in text and "it broke: on demand" in text for text in errors)
@@ -113,7 +126,9 @@ def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_
     assert config(run) == config(alone)
     assert {path.name for path in run.iterdir()} == {path.name for path in alone.iterdir()}
     assert about(run)["differs_from_experiment"] == about(alone)["differs_from_experiment"] != {}
-    assert shlex.split(about(run)["command"])[-len(words) + 1 :] == [*words[1:]], "what was typed, not what started a launcher's process"
+    assert shlex.split(about(run)["command"])[-len(words) + 1 :] == [*words[1:]], (
+        "what was typed, not what started a launcher's process"
+    )
     assert {path.name for path in tmp_path.iterdir()} <= {"outputs", "conf", "my_losses.py", "__pycache__"}
 
 
@@ -155,7 +170,10 @@ def test_cells_that_act_alike_are_one_job_and_what_is_over_is_none(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     train_here("mix=mixup model.width=4 epochs=1")
     launcher = Recorder({"outcome": "diverged"})
-    hand(launcher, *(f"mix={mix} alpha={alpha} model.width=4 epochs=1" for mix in ("none", "mixup") for alpha in ("1", "2")))
+    hand(
+        launcher,
+        *(f"mix={mix} alpha={alpha} model.width=4 epochs=1" for mix in ("none", "mixup") for alpha in ("1", "2")),
+    )
     assert [job[:2] for job in launcher.jobs] == [["mix=none", "alpha=1"], ["mix=mixup", "alpha=2"]]
     said = capsys.readouterr().out
     assert "4 cells are 3 different runs" in said and "3 runs, 3 done (1 of them before), 2 diverged, 0 failed" in said
@@ -165,7 +183,9 @@ def test_a_launcher_that_gives_up_costs_no_finished_run_and_says_why(tmp_path, m
     monkeypatch.chdir(tmp_path)
     train_here("model.width=4 epochs=1")
     with pytest.raises(RunsFailed, match=r"gave up.*\nRuntimeError: no cluster here"):
-        hand(Recorder(RuntimeError("no cluster here")), "seed=0 model.width=4 epochs=1", "seed=1 model.width=4 epochs=1")
+        hand(
+            Recorder(RuntimeError("no cluster here")), "seed=0 model.width=4 epochs=1", "seed=1 model.width=4 epochs=1"
+        )
     assert "2 runs, 1 done (1 of them before), 0 diverged, 0 failed, 1 not finished" in capsys.readouterr().out
 
 
@@ -188,4 +208,6 @@ def test_a_device_that_only_the_cluster_has_is_no_reason_to_refuse(tmp_path, mon
 def test_a_launcher_that_is_not_installed_is_told_how_to_get(launcher):
     with pytest.raises(UserError, match=rf"hydra/launcher = {launcher}: not installed; pip install hydra-\w+-launcher"):
         with explained([f"hydra/launcher={launcher}"], ()):
-            raise MissingConfigException(f"In 'config': Could not find 'hydra/launcher/{launcher}'\n\nAvailable options:\n\tbasic", "x")
+            raise MissingConfigException(
+                f"In 'config': Could not find 'hydra/launcher/{launcher}'\n\nAvailable options:\n\tbasic", "x"
+            )

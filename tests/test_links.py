@@ -1,4 +1,5 @@
-"""Links by label lead to the runs of a sweep, tell what they are, and make no reader count a run twice; a sweep's last line."""
+"""Links by label lead to the runs of a sweep, tell what they are, and make no reader count a run twice; a sweep's last
+line."""
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ def test_a_sweep_leaves_links_and_says_the_next_command(tmp_path):
     words = ("-m", "mix=none,mixup", "name=my runs", *SMALL)
     done = mixexp(*words, cwd=tmp_path)
     folder = tmp_path / "outputs" / "my runs"
-    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(": mixexp report 'outputs/my runs'"), done.stderr
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(": mixexp report 'outputs/my runs'"), (
+        done.stderr
+    )
     first = there(folder)
-    assert {*first} == {"mix=none", "mix=mixup"} and {*first.values()} == {f"../{path.name}" for path in run_folders(folder)}
+    assert {*first} == {"mix=none", "mix=mixup"} and {*first.values()} == {
+        f"../{path.name}" for path in run_folders(folder)
+    }
     assert "mix: mixup" in (folder / "by-label" / "mix=mixup" / "config.yaml").read_text()
     assert mixexp(*words, cwd=tmp_path).returncode == 0 and there(folder) == first
     report = mixexp("report", "outputs/my runs", cwd=tmp_path)
@@ -47,7 +52,9 @@ def test_a_sweep_of_the_users_own_experiment_names_its_folder(tmp_path):
 
 
 def test_reproduce_reports_by_itself_and_does_not_say_how(tmp_path):
-    done = mixexp("reproduce", "quickstart", "seed=0", "alpha=0.2", "mix_layer=input", "epochs=1", "model.width=2", cwd=tmp_path)
+    done = mixexp(
+        "reproduce", "quickstart", "seed=0", "alpha=0.2", "mix_layer=input", "epochs=1", "model.width=2", cwd=tmp_path
+    )
     assert done.returncode == 0 and "mixexp report" not in done.stdout, done.stderr
     folder = tmp_path / "outputs" / "quickstart"
     assert {*there(folder).values()} == {f"../{path.name}" for path in run_folders(folder)} != set()
@@ -55,11 +62,10 @@ def test_reproduce_reports_by_itself_and_does_not_say_how(tmp_path):
 
 def test_a_sweep_with_a_failed_run_says_what_to_do_and_links_it_too(tmp_path):
     (tmp_path / "my_losses.py").write_text(
-        "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Fragile(CrossEntropy):\n"
-        "    def __init__(self, class_counts, breaks: bool):\n"
-        "        super().__init__(class_counts)\n        self.breaks = breaks\n    def forward(self, outputs, labels):\n"
-        "        if self.breaks and outputs.device.type != 'meta':\n            raise RuntimeError('it broke')\n"
-        "        return super().forward(outputs, labels)\n"
+        "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Fragile(CrossEntropy):\n    def __init__(self,"
+        " class_counts, breaks: bool):\n        super().__init__(class_counts)\n        self.breaks = breaks\n    def"
+        " forward(self, outputs, labels):\n        if self.breaks and outputs.device.type != 'meta':\n            raise"
+        " RuntimeError('it broke')\n        return super().forward(outputs, labels)\n"
     )
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "fragile.yaml").write_text("# Breaks.\n_target_: my_losses.Fragile\nbreaks: true\n")

@@ -1,4 +1,5 @@
-"""Loggers mirror metrics.csv: what their own readers give back is what is on disk, and a run is none the worse for them."""
+"""Loggers mirror metrics.csv: what their own readers give back is what is on disk, and a run is none the worse for
+them."""
 
 from __future__ import annotations
 
@@ -119,7 +120,10 @@ def mlflow_runs(folder: Path) -> tuple[Any, list[Any]]:
 def mlflow_points(folder: Path) -> Points:
     client, (run,) = mlflow_runs(folder)
     found = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: [(point.step, point.value) for point in sorted(points, key=lambda p: p.step)] for name, points in found.items()}
+    return {
+        name: [(point.step, point.value) for point in sorted(points, key=lambda p: p.step)]
+        for name, points in found.items()
+    }
 
 
 def wandb_records(folder: Path) -> list[Any]:
@@ -161,11 +165,16 @@ def wandb_points(folder: Path) -> Points:
     return found
 
 
-READ: dict[str, Callable[[Path], Points]] = {"tensorboard": tensorboard_points, "mlflow": mlflow_points, "wandb": wandb_points}
+READ: dict[str, Callable[[Path], Points]] = {
+    "tensorboard": tensorboard_points,
+    "mlflow": mlflow_points,
+    "wandb": wandb_points,
+}
 
 
 def same(name: str, folder: Path) -> None:
-    """What a logger's own reader gives is metrics.csv, value for value and in its order; TensorBoard's values are float32."""
+    """What a logger's own reader gives is metrics.csv, value for value and in its order; TensorBoard's values are
+    float32."""
     kept = np.float32 if name == "tensorboard" else np.float64
     wanted = {column: [(step, kept(value)) for step, value in points] for column, points in on_disk(folder).items()}
     found = {column: [(step, kept(value)) for step, value in points] for column, points in READ[name](folder).items()}
@@ -275,7 +284,14 @@ def test_several_runs_in_one_process_do_not_mix(tmp_path):
 
 
 def test_a_sweep_of_processes_logs_every_run(tmp_path):
-    words = ("-m", *SMALL, "seed=0,1", "logger=several", "+logger.wandb._target_=mixexp.logger.wandb.WandB", "runs_per_device=2")
+    words = (
+        "-m",
+        *SMALL,
+        "seed=0,1",
+        "logger=several",
+        "+logger.wandb._target_=mixexp.logger.wandb.WandB",
+        "runs_per_device=2",
+    )
     (tmp_path / "outputs").mkdir()
     shutil.copy(_tables(), tmp_path / "outputs")
     done = mixexp(*words, cwd=tmp_path)
@@ -291,13 +307,19 @@ def test_a_sweep_of_processes_logs_every_run(tmp_path):
 
 
 def test_settings_tags_and_the_end_are_told(tmp_path):
-    run = run_of(tmp_path, "logger=several", "+logger.wandb._target_=mixexp.logger.wandb.WandB", "mix=mixup", "alpha=0.3")
+    run = run_of(
+        tmp_path, "logger=several", "+logger.wandb._target_=mixexp.logger.wandb.WandB", "mix=mixup", "alpha=0.3"
+    )
     trained(run)
     _, (found,) = mlflow_runs(run.folder)
     assert found.info.status == "FINISHED" and found.info.run_name == run.label
     assert {"mix": "mixup", "mix.ratio.alpha": "0.3", "batch_size": "32"}.items() <= found.data.params.items()
     assert not any(key.startswith("logger") for key in found.data.params)
-    assert found.data.tags["run_id"] == run.folder.name and found.data.tags["outcome"] == "finished" and found.data.tags["device"] == "cpu"
+    assert (
+        found.data.tags["run_id"] == run.folder.name
+        and found.data.tags["outcome"] == "finished"
+        and found.data.tags["device"] == "cpu"
+    )
     last = on_disk(run.folder)["seconds"][-1][1]
     assert found.info.end_time - found.info.start_time == pytest.approx(1000 * last, abs=1)
 
@@ -315,7 +337,9 @@ def test_settings_tags_and_the_end_are_told(tmp_path):
     assert records["exit"].exit.exit_code == 0
     begun = next(record.run for record in wandb_records(run.folder) if record.WhichOneof("record_type") == "run")
     assert (begun.run_id, begun.project) == (run.folder.name, "runs")
-    assert {"mix": '"mixup"', "mix.ratio.alpha": "0.3"}.items() <= {item.key: item.value_json for item in begun.config.update}.items()
+    assert {"mix": '"mixup"', "mix.ratio.alpha": "0.3"}.items() <= {
+        item.key: item.value_json for item in begun.config.update
+    }.items()
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")])
@@ -367,7 +391,9 @@ def test_a_logger_changes_neither_the_run_nor_its_numbers(tmp_path, name):
     for run in (plain, logged):
         trained(run)
     ours, theirs = (on_disk(run.folder) for run in (plain, logged))
-    assert {key: points for key, points in ours.items() if key != "seconds"} == {k: points for k, points in theirs.items() if k != "seconds"}
+    assert {key: points for key, points in ours.items() if key != "seconds"} == {
+        k: points for k, points in theirs.items() if k != "seconds"
+    }
     found = [*load_runs(plain.folder.parent), *load_runs(logged.folder.parent)]
     assert varying(found, CIRCUMSTANCES) == []
 
@@ -391,12 +417,16 @@ def test_a_logger_that_raises_is_said_once_and_costs_nothing(tmp_path, monkeypat
     made.clear()
     notes = trained(run)
     assert notes == [
-        "logger: OSError: [Errno 28] No space left on device; the run goes on without, and 'mixexp log' logs it when it is over"
+        "logger: OSError: [Errno 28] No space left on device; the run goes on without, and 'mixexp log' logs it when it"
+        " is over"
     ]
     assert len(on_disk(run.folder)["accuracy"]) == 3 and (run.folder / "result.json").exists()
     (broken,) = made
     assert broken.calls[-1] == "interrupted", "what it holds open is let go"
-    assert broken.calls[:-1] == {"start": ["start"], "row": ["start", "row"], "finished": ["start", "row", "row", "row", "finished"]}[at]
+    assert (
+        broken.calls[:-1]
+        == {"start": ["start"], "row": ["start", "row"], "finished": ["start", "row", "row", "row", "finished"]}[at]
+    )
 
 
 def test_what_is_wrong_with_one_of_several_touches_no_other(tmp_path):
@@ -425,15 +455,23 @@ def test_every_option_is_valid_and_says_what_is_missing(tmp_path, monkeypatch, n
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     (error,) = errors_of(compose([f"logger={name}", *SMALL, f"output_dir={tmp_path}"]))
     extra = "tensorboard" if name == "several" else name
-    assert error.startswith("logger: it needs ") and error.endswith(f"not installed here; pip install 'mixexp[{extra}]'")
+    assert error.startswith("logger: it needs ") and error.endswith(
+        f"not installed here; pip install 'mixexp[{extra}]'"
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["+logger.tracking_url=x"], "logger.tracking_url: no such setting; there are tracking_uri. Did you mean 'logger.tracking_uri=x'?"),
+        (
+            ["+logger.tracking_url=x"],
+            "logger.tracking_url: no such setting; there are tracking_uri. Did you mean 'logger.tracking_uri=x'?",
+        ),
         (["logger.tracking_uri=[3]"], "logger.tracking_uri = [3]: needs a text that is not empty, or null"),
-        (["logger.tracking_uri=''"], "logger.tracking_uri=: the value is left empty; it needs a text that is not empty, or null"),
+        (
+            ["logger.tracking_uri=''"],
+            "logger.tracking_uri=: the value is left empty; it needs a text that is not empty, or null",
+        ),
         (["logger._target_=mixexp.mix.mixes.NoMix"], "logger: _target_ mixexp.mix.mixes.NoMix makes no Logger"),
     ],
 )
@@ -461,7 +499,8 @@ def test_runs_that_are_over_are_logged_afterwards_and_once(tmp_path, name, capsy
     for _ in range(2):
         cli._log([str(run.folder.parent), f"logger={name}"])
         assert capsys.readouterr().out.splitlines() == [
-            f"{folder}: {'3 evaluations' if folder == run.folder else 'unfinished, left out'}" for folder in sorted([run.folder, other.folder])
+            f"{folder}: {'3 evaluations' if folder == run.folder else 'unfinished, left out'}"
+            for folder in sorted([run.folder, other.folder])
         ]
         same(name, run.folder)
     cli._log([str(run.folder), f"logger={name}"])

@@ -53,7 +53,10 @@ def mixed_by(name: str, count: int) -> MixedLabels:
     except ValueError:
         pytest.skip("validate refuses this mix of such labels")
     mix.prepare(torch.arange(count).view(-1, 1, 1, 1), labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()}
+    draws = {
+        key: torch.from_numpy(values)
+        for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()
+    }
     return mix.plan(torch.cat([labels, labels[draws["external"]]]) if mix.external else labels, draws).labels
 
 
@@ -85,7 +88,9 @@ def naive_weight(loss: Any, label: int) -> float:
 def naive_cross_entropy(loss: CrossEntropy, row: list[float], target: list[float]) -> float:
     epsilon = loss.label_smoothing
     smooth = [(1 - epsilon) * t + epsilon / len(target) for t in target]
-    return -sum(naive_weight(loss, c) * t * log_p for c, (t, log_p) in enumerate(zip(smooth, log_softmax(row), strict=True)))
+    return -sum(
+        naive_weight(loss, c) * t * log_p for c, (t, log_p) in enumerate(zip(smooth, log_softmax(row), strict=True))
+    )
 
 
 def naive_kl(loss: KL, row: list[float], target: list[float]) -> float:
@@ -316,14 +321,19 @@ def test_focal_without_focus_is_cross_entropy() -> None:
     labels = labels_of(30)
     outputs = outputs_of(loss_of("focal"), 30)
     for weights in ("none", "balanced"):
-        focal, cross_entropy = loss_of("focal", gamma=0, class_weights=weights), loss_of("cross_entropy", class_weights=weights)
+        focal, cross_entropy = (
+            loss_of("focal", gamma=0, class_weights=weights),
+            loss_of("cross_entropy", class_weights=weights),
+        )
         torch.testing.assert_close(focal(outputs, labels), cross_entropy(outputs, labels))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 def test_focal_at_certainty(gamma: float) -> None:
     """p → 1 and p → 0: everything finite; a sure sample counts less than in cross-entropy, a lost one as much."""
-    outputs = torch.tensor([[z, 0.0] for z in (1e3, 100.0, 30.0, 17.0, 16.0, 10.0, -10.0, -100.0, -1e3)], requires_grad=True)
+    outputs = torch.tensor(
+        [[z, 0.0] for z in (1e3, 100.0, 30.0, 17.0, 16.0, 10.0, -10.0, -100.0, -1e3)], requires_grad=True
+    )
     losses = loss_of("focal", gamma=gamma)(outputs, MixedLabels((torch.zeros(9, dtype=torch.int64),)))
     losses.sum().backward()
     assert losses.isfinite().all() and outputs.grad.isfinite().all() and (losses >= 0).all()
@@ -350,7 +360,11 @@ def test_class_weights() -> None:
     with pytest.raises(ValueError, match="class 1 has no training image"):
         make_class_weights("balanced", np.array([3, 0, 2]))
     for name in ("cross_entropy", "focal"):
-        assert [loss_of(name, class_weights=w).weighs_classes for w in ("none", "balanced", [1] * 5)] == [False, True, True]
+        assert [loss_of(name, class_weights=w).weighs_classes for w in ("none", "balanced", [1] * 5)] == [
+            False,
+            True,
+            True,
+        ]
 
 
 AFFINITIES = [1, 0.75, 0.5, 0.25, 0]
@@ -419,7 +433,8 @@ def test_affinity_head_at_its_centres_and_its_start() -> None:
 
 @pytest.mark.parametrize(("centres", "deviation"), [(1, 0.4472), (5, 0.2)])
 def test_centres_start_as_wide_as_keras_makes_them(centres: int, deviation: float) -> None:
-    """sqrt(2 / (C m)) for any number of features: a normal distribution cut at two of its own deviations, 2.2737 of those left."""
+    """sqrt(2 / (C m)) for any number of features: a normal distribution cut at two of its own deviations, 2.2737 of
+    those left."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         w = loss_of("affinity", centres=centres, init="keras_he").head(4000, 10)[1].centres.detach().double()

@@ -1,4 +1,5 @@
-"""Every option of the mix group: its plans against naive loops, its distributions, its limits and its random streams."""
+"""Every option of the mix group: its plans against naive loops, its distributions, its limits and its random
+streams."""
 
 from __future__ import annotations
 
@@ -313,7 +314,8 @@ def test_bc_partners_with_replacement_against_a_loop(labels: list[int], count: i
 
 
 def test_partners_drawn_with_replacement_are_independent() -> None:
-    """Any two of the four others are as likely, the same one twice included, which does not happen without replacement."""
+    """Any two of the four others are as likely, the same one twice included, which does not happen without
+    replacement."""
     y, epochs = [0, 1, 1, 2, 2], 4000
     mix = mix_of("bc", step_size=5, pairing__replace=True)
     both = np.zeros((5, 5))
@@ -405,7 +407,9 @@ def test_bc_plus_energies_are_in_the_ratio_of_the_labels(r: float, heights: tupl
     assert a**2 + b**2 == pytest.approx(1, rel=1e-5)
     if heights[0] == heights[1]:
         assert blend.std(correction=0).item() == pytest.approx(heights[0], rel=1e-5)
-    np.testing.assert_allclose(blend.numpy(), naive_energy(first.numpy(), second.numpy(), r), rtol=1e-4, atol=1e-6 * max(heights))
+    np.testing.assert_allclose(
+        blend.numpy(), naive_energy(first.numpy(), second.numpy(), r), rtol=1e-4, atol=1e-6 * max(heights)
+    )
 
 
 def test_bc_plus_limits() -> None:
@@ -437,7 +441,9 @@ def test_mixup_agrees_with_torchvision(seed: int) -> None:
         lam = theirs.make_params([])["lam"]
         torch.manual_seed(seed)
         expected_images, expected_labels = theirs(images, labels)
-    order = torch.roll(torch.arange(size), -1).float()  # sorting by it gives torchvision's own pairing, each with the one before
+    order = torch.roll(
+        torch.arange(size), -1
+    ).float()  # sorting by it gives torchvision's own pairing, each with the one before
     plan = mix_of("mixup").plan(labels, {"order": order, "lam": torch.full((size, 1), lam)})
     torch.testing.assert_close(plan.apply(images), expected_images)
     torch.testing.assert_close(plan.labels.to_one_hot(CLASSES), expected_labels)
@@ -509,12 +515,16 @@ def test_the_ratio_does_not_depend_on_the_pairing_nor_follow_it() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1, width=32)), min_size=1, max_size=6))
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1, width=32)), min_size=1, max_size=6)
+)
 def test_mixed_record(rows: list[tuple[int, int, float]]) -> None:
     first, second, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
     table = torch.tensor([3.0, -1.0, 0.5, 20.0])
     record = MixedLabels((first, second), (weight, 1 - weight))
-    for row, average, (a, b, w) in zip(record.to_one_hot(4).tolist(), record.weighted_loss(lambda y: table[y]).tolist(), rows, strict=True):
+    for row, average, (a, b, w) in zip(
+        record.to_one_hot(4).tolist(), record.weighted_loss(lambda y: table[y]).tolist(), rows, strict=True
+    ):
         expected = [0.0] * 4
         expected[a] += w
         expected[b] += 1 - w

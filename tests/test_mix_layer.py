@@ -96,7 +96,9 @@ def test_weight_one_changes_nothing_and_weight_zero_permutes(name: str, training
             torch.testing.assert_close(one, plain, rtol=0, atol=1e-5 * spread, msg=layer)
             torch.testing.assert_close(zero, permuted, rtol=0, atol=1e-5 * spread, msg=layer)
             assert (half - plain).abs().max() > 1e-3 * spread, layer
-            torch.testing.assert_close(network(images), plain, rtol=0, atol=1e-5 * spread, msg=f"{layer}: a blend is left behind")
+            torch.testing.assert_close(
+                network(images), plain, rtol=0, atol=1e-5 * spread, msg=f"{layer}: a blend is left behind"
+            )
 
 
 @pytest.mark.parametrize("name", names("model"))
@@ -128,7 +130,10 @@ def test_the_blend_sees_the_representation_once(name: str) -> None:
 def test_small_cnn_blended_by_hand(layer: str) -> None:
     network, images = ready("small_cnn")
     network.eval()
-    parts = {"input": nn.Identity(), **{name: network.body.get_submodule(name) for name in ("layer1", "layer2", "layer3")}}
+    parts = {
+        "input": nn.Identity(),
+        **{name: network.body.get_submodule(name) for name in ("layer1", "layer2", "layer3")},
+    }
     lam = torch.tensor([0.1, 0.7, 0.4, 1.0])
     plan = Plan(MixedLabels((ORDER,)), (torch.tensor([0, 1, 2, 3]), ORDER), (lam, 1 - lam), Linear())
 
@@ -187,8 +192,13 @@ def batch_of(mix: Mix, batch_size: int) -> tuple[Tensor, Plan]:
     if hasattr(getattr(mix, "pairing", None), "k"):
         mix.pairing.k = 1
     mix.prepare(images, labels)
-    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, np.arange(source_images), source_images, batch_size).items()}
-    everybody = torch.cat([torch.arange(source_images), draws["external"]]) if mix.external else torch.arange(source_images)
+    draws = {
+        key: torch.from_numpy(values)
+        for key, values in mix.draw(0, 0, np.arange(source_images), source_images, batch_size).items()
+    }
+    everybody = (
+        torch.cat([torch.arange(source_images), draws["external"]]) if mix.external else torch.arange(source_images)
+    )
     return images[everybody], mix.plan(labels[everybody], draws)
 
 
@@ -202,7 +212,11 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     losses = loss(forward_blended(network, images, layer, plan.apply), plan.labels)
     assert losses.shape == (12,) and losses.isfinite().all()
     (losses.mean() + loss.penalty(network.head)).backward()
-    without = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    without = [
+        key
+        for key, p in network.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
     assert without == []
 
 

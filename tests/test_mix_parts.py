@@ -1,4 +1,5 @@
-"""Parts of the mix group beyond pairs within a batch: neighbours, second passes, one class, several classes, BC+'s switches."""
+"""Parts of the mix group beyond pairs within a batch: neighbours, second passes, one class, several classes, BC+'s
+switches."""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
     external = SecondPass().draw(np.random.default_rng(1), order)["external"]
     assert sorted(external) == sorted(order) and (external != order).mean() > 0.95
     fixed = [(SecondPass().draw(np.random.default_rng(seed), order)["external"] == order).sum() for seed in range(300)]
-    assert np.mean(fixed) == pytest.approx(1, abs=0.25), "an image meets itself once a pass on average, as two loaders have it"
+    assert np.mean(fixed) == pytest.approx(1, abs=0.25), (
+        "an image meets itself once a pass on average, as two loaders have it"
+    )
 
 
 @pytest.mark.parametrize("mix", ["mixup_two_loaders", "mixup_knn"])
@@ -144,7 +147,9 @@ def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch:
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=30), count=st.integers(1, 3), seed=st.integers(0, 1000))
 def test_same_class_partners_are_a_permutation_of_each_class(labels: list[int], count: int, seed: int) -> None:
     y, pairing = torch.tensor(labels), SameClass()
-    draws = {name: torch.from_numpy(v) for name, v in pairing.draw(np.random.default_rng(seed), np.arange(len(y))).items()}
+    draws = {
+        name: torch.from_numpy(v) for name, v in pairing.draw(np.random.default_rng(seed), np.arange(len(y))).items()
+    }
     found = pairing.partners(y, draws, count)
     assert found.shape == (len(y), count)
     for k in range(count):
@@ -156,7 +161,11 @@ def test_same_class_partners_are_a_permutation_of_each_class(labels: list[int], 
 
 
 @settings(max_examples=50, deadline=None)
-@given(rows=st.lists(st.tuples(*[st.integers(0, 5)] * 3, *[st.sampled_from([0.0, 0.25, 0.5, 1.0])] * 3), min_size=1, max_size=8))
+@given(
+    rows=st.lists(
+        st.tuples(*[st.integers(0, 5)] * 3, *[st.sampled_from([0.0, 0.25, 0.5, 1.0])] * 3), min_size=1, max_size=8
+    )
+)
 def test_the_nearest_label_is_that_of_the_largest_weight_the_first_of_equal_ones(rows: list[tuple]) -> None:
     columns = [torch.tensor(column) for column in zip(*rows, strict=True)]
     labels, weights = columns[:3], [column.float() for column in columns[3:]]
@@ -178,7 +187,9 @@ def test_the_nearest_label_is_that_of_the_nearest_image() -> None:
 
 def several(classes: list[int], labels: Tensor, alpha: float = 1.0, epoch: int = 0):
     mix = DirichletMix(classes, alpha, BCPlus(), MixedLabel())
-    draws = {name: torch.from_numpy(values) for name, values in mix.draw(0, epoch, np.arange(len(labels)), 0, 0).items()}
+    draws = {
+        name: torch.from_numpy(values) for name, values in mix.draw(0, epoch, np.arange(len(labels)), 0, 0).items()
+    }
     return mix.plan(labels, draws), draws
 
 
@@ -194,7 +205,9 @@ def test_several_against_a_naive_loop(labels: list[int], classes: list[int], epo
     for i, own in enumerate(labels):
         taken, rows, weights = {own}, [i], draws["weights"][i].tolist()
         for k, drawn in enumerate(draws["order"].T.tolist()):
-            free = [j for j in sorted(range(len(y)), key=lambda j, drawn=drawn: (drawn[j], j)) if labels[j] not in taken]
+            free = [
+                j for j in sorted(range(len(y)), key=lambda j, drawn=drawn: (drawn[j], j)) if labels[j] not in taken
+            ]
             rows.append(free[int(np.float32(drawn[i]) * np.float32(len(free)))] if free else i)
             taken.add(labels[rows[-1]])
             if rows[-1] == i:
@@ -262,7 +275,14 @@ def test_bc_plus_without_any_of_its_parts_is_bc() -> None:
 
 # --- SMOTE ---
 
-SMOTE = ("mix=smote", "mix.pairing.k=5", "sampling=oversample", "imbalance=minority", "imbalance.n=5", "imbalance.classes=[2,7]")
+SMOTE = (
+    "mix=smote",
+    "mix.pairing.k=5",
+    "sampling=oversample",
+    "imbalance=minority",
+    "imbalance.n=5",
+    "imbalance.classes=[2,7]",
+)
 
 
 def on_one_segment(point: Tensor, first: Tensor, second: Tensor) -> float:
@@ -273,8 +293,11 @@ def on_one_segment(point: Tensor, first: Tensor, second: Tensor) -> float:
     return step
 
 
-def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the loop itself gathers, blends and labels: repeats alone are blended, an image's first visit an epoch is itself."""
+def test_smote_adds_points_on_segments_between_neighbours_of_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the loop itself gathers, blends and labels: repeats alone are blended, an image's first visit an epoch is
+    itself."""
     seen = []
     real = loop.forward_blended
 
@@ -298,7 +321,11 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
         else:
             # equal distances can name another neighbour; those within rounding of the fifth count too
             limit = math.dist(images[row], images[neighbours[row][-1]]) + 1e-4
-            near = [j for j in np.flatnonzero(labels == labels[row]) if j != row and math.dist(images[row], images[j]) <= limit]
+            near = [
+                j
+                for j in np.flatnonzero(labels == labels[row])
+                if j != row and math.dist(images[row], images[j]) <= limit
+            ]
             residual = []
             for j in near:
                 try:
@@ -310,7 +337,9 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(tmp_path: P
         visited.add(row)
     assert visited == set(range(len(labels)))
     counts = np.bincount(labels)
-    assert len(steps) == len(points) - len(labels) and set(labels[[r for r in range(len(labels)) if counts[labels[r]] < 30]]) == {2, 7}
+    assert len(steps) == len(points) - len(labels) and set(
+        labels[[r for r in range(len(labels)) if counts[labels[r]] < 30]]
+    ) == {2, 7}
     assert stats.kstest(steps, "uniform").pvalue > 1e-3
 
 
@@ -334,4 +363,6 @@ def test_smote_has_imbalanced_learns_neighbours_and_steps() -> None:
                     continue
         assert found, "their points lie on segments between our neighbours"
         steps += found[:1]
-    assert stats.kstest(np.minimum(steps, np.subtract(1, steps)) * 2, "uniform").pvalue > 1e-3, "as far along, from either end"
+    assert stats.kstest(np.minimum(steps, np.subtract(1, steps)) * 2, "uniform").pvalue > 1e-3, (
+        "as far along, from either end"
+    )

@@ -38,7 +38,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "wide_resnet 16-2": ("wide_resnet28_10", {"depth": 16, "widen": 2}),
     "mobilenet_v3_small": (
         "torchvision_model",
-        {"name": "mobilenet_v3_small", "stages": ["features.0", "features.3", "features.12"], "classifier": "classifier.3"},
+        {
+            "name": "mobilenet_v3_small",
+            "stages": ["features.0", "features.3", "features.12"],
+            "classifier": "classifier.3",
+        },
     ),
 }
 # In the order of trial: the first image a model accepts. Not square, so that height and width cannot be confused.
@@ -66,8 +70,8 @@ def images(in_channels: int, image_size: tuple[int, int], batch: int = BATCH) ->
 def ready(variant: str) -> tuple[Body, torch.Tensor]:
     """A body in double precision, so that rounding in deep networks hides nothing, and images for it; built once.
 
-    Its BatchNorms hold the statistics of these images: with those of an untrained network, a deep one in evaluation mode gives
-    every image nearly the same features, and a permutation would go unseen.
+    Its BatchNorms hold the statistics of these images: with those of an untrained network, a deep one in evaluation
+    mode gives every image nearly the same features, and a permutation would go unseen.
     """
     torch.manual_seed(0)
     for image_size in IMAGE_SIZES:
@@ -110,9 +114,13 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     assert [p.name for p in parameters[:3]] == ["self", "in_channels", "image_size"]
     options = parameters[3:]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in options)
-    assert values.keys() >= {p.name for p in options if p.default is not None}, "only what is null by default may be left out"
+    assert values.keys() >= {p.name for p in options if p.default is not None}, (
+        "only what is null by default may be left out"
+    )
     hints = get_type_hints(init, include_extras=True)
-    schema = pydantic.create_model("Options", __config__={"extra": "forbid"}, **{p.name: (hints[p.name], None) for p in options})
+    schema = pydantic.create_model(
+        "Options", __config__={"extra": "forbid"}, **{p.name: (hints[p.name], None) for p in options}
+    )
     schema.model_validate(values, strict=True)
 
 
@@ -189,7 +197,9 @@ def test_gradients_reach_every_parameter(variant: str) -> None:
     body.zero_grad()
     features = body(x)
     (features * images(1, features.shape[1:] + (1,))[:, 0, :, 0]).sum().backward()
-    without = [name for name, p in body.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    without = [
+        name for name, p in body.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
     assert without == []
 
 
@@ -233,7 +243,11 @@ def naive_preact(
 
 @pytest.mark.parametrize(
     ("variant", "stem_batchnorm", "raw"),
-    [("preact_resnet18", True, False), ("preact_resnet18_plain", False, True), ("preact_resnet18 bare activated", False, False)],
+    [
+        ("preact_resnet18", True, False),
+        ("preact_resnet18_plain", False, True),
+        ("preact_resnet18 bare activated", False, False),
+    ],
 )
 def test_preact_resnet18_against_its_definition(variant: str, stem_batchnorm: bool, raw: bool) -> None:
     body, x = ready(variant)
@@ -241,7 +255,9 @@ def test_preact_resnet18_against_its_definition(variant: str, stem_batchnorm: bo
     with torch.no_grad():
         features = body(x)
         torch.testing.assert_close(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw))
-        assert not torch.allclose(features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=not raw), rtol=1e-3)
+        assert not torch.allclose(
+            features, naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=not raw), rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize(
@@ -251,7 +267,9 @@ def test_preact_resnet34_against_its_definition(variant: str, stem_batchnorm: bo
     body, x = ready(variant)
     set_mode(body, training=True)
     with torch.no_grad():
-        torch.testing.assert_close(body(x), naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw, blocks=(3, 4, 6, 3)))
+        torch.testing.assert_close(
+            body(x), naive_preact(body, x, stem_batchnorm=stem_batchnorm, raw=raw, blocks=(3, 4, 6, 3))
+        )
 
 
 def naive_densenet(body: Body, x: torch.Tensor, *, layers: int) -> torch.Tensor:
@@ -321,7 +339,9 @@ def test_layers_begin_as_kerass_do_the_heads_too(name: str) -> None:
         if fan := fans.get(type(module).__name__):
             limit = (6 / sum(fan(module.weight))) ** 0.5
             assert 0.97 * limit < module.weight.abs().max() <= limit
-            assert module.weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.1 if module.weight.numel() > 500 else 0.2)
+            assert module.weight.std().item() == pytest.approx(
+                limit / 3**0.5, rel=0.1 if module.weight.numel() > 500 else 0.2
+            )
             assert module.bias is None or not module.bias.any()
         elif "BatchNorm" in type(module).__name__:
             assert (round(1 - module.momentum, 9), module.eps) == (0.99, 1e-3)
@@ -394,7 +414,10 @@ def test_wide_resnet_depth() -> None:
         ({"stages": ["layer1.0.relu"]}, "called 2 times"),
         ({"stages": ["layer1.0.conv1"]}, "bypasses 'layer1.0.conv1'"),
         (VIT | {"arguments": {"image_size": 32}}, "3 channels and 64x64 pixels"),
-        ({"name": "vgg11", "stages": ["features"], "classifier": "classifier.3"}, r"returns \(2, 1000\) .* not \(2, 4096\)"),
+        (
+            {"name": "vgg11", "stages": ["features"], "classifier": "classifier.3"},
+            r"returns \(2, 1000\) .* not \(2, 4096\)",
+        ),
         (GOOGLENET, r"returns GoogLeNetOutputs .* \{aux_logits: false\}"),
         (VIT | {"stages": [f"{VIT_BLOCK}.self_attention"]}, "returns tuple, not one tensor"),
     ],

@@ -1,4 +1,5 @@
-"""A class of the user's own that cannot be in its place is answered with what it has to be, as the contract's class has it."""
+"""A class of the user's own that cannot be in its place is answered with what it has to be, as the contract's class has
+it."""
 
 from __future__ import annotations
 
@@ -107,9 +108,10 @@ def said(in_channels: int, image_size: tuple[int, int]) -> Body:
     return MLP(in_channels, image_size, hidden=[4])
 '''
 BODY = (
-    "It has to be a class that derives from mixexp.model.Body and defines num_features: int; stages: Mapping[str, str]; "
-    "forward(self, x: torch.Tensor) -> torch.Tensor; or a function that says '-> Body'. "
-    f"The program calls it with in_channels, image_size beside its settings. An example: mixexp.model.mlp.MLP in {inspect.getsourcefile(importlib.import_module('mixexp.model.mlp'))}"
+    "It has to be a class that derives from mixexp.model.Body and defines num_features: int; stages: Mapping[str,"
+    " str]; forward(self, x: torch.Tensor) -> torch.Tensor; or a function that says '-> Body'. The program calls it"
+    " with in_channels, image_size beside its settings. An example: mixexp.model.mlp.MLP in"
+    f" {inspect.getsourcefile(importlib.import_module('mixexp.model.mlp'))}"
 )
 
 
@@ -131,14 +133,21 @@ def refused(module: str, name: str, place: str = "model", **settings: Any) -> li
 def test_what_a_class_has_to_be_is_said_for_every_place(place: str, module: str) -> None:
     kind = KINDS[place]
     (line,) = refused(module, "Plain", place)
-    assert line.startswith(f"{place}: _target_ {module}.Plain makes no {kind.__name__}. It has to be a class that derives from {kind.__module__}.{kind.__name__}")
+    assert line.startswith(
+        f"{place}: _target_ {module}.Plain makes no {kind.__name__}. It has to be a class that derives from"
+        f" {kind.__module__}.{kind.__name__}"
+    )
     for name in abstract(kind):
         assert f" {name}(self" in line, "every method that the contract leaves open, with its arguments"
     for name, text in declared(kind).items():
         assert f" {name}: {text}" in line
     example = re.search(r"An example: ([\w.]+)", line)[1]
     made = locate(example)
-    assert issubclass(made, kind) and not inspect.isabstract(made) if inspect.isclass(made) else issubclass(inspect.signature(made, eval_str=True).return_annotation, kind)
+    assert (
+        issubclass(made, kind) and not inspect.isabstract(made)
+        if inspect.isclass(made)
+        else issubclass(inspect.signature(made, eval_str=True).return_annotation, kind)
+    )
 
 
 def test_a_class_that_derives_from_another_one_is_told_all_of_it(module: str) -> None:
@@ -154,7 +163,10 @@ def test_a_function_has_to_say_what_it_returns(name: str, module: str) -> None:
 
 def test_a_class_that_is_not_complete_is_told_what_it_lacks(module: str) -> None:
     (line,) = refused(module, "Half")
-    assert line.startswith(f"model: _target_ {module}.Half is not complete: it has to define forward(self, x: torch.Tensor) -> torch.Tensor. An example: ")
+    assert line.startswith(
+        f"model: _target_ {module}.Half is not complete: it has to define forward(self, x: torch.Tensor) ->"
+        " torch.Tensor. An example: "
+    )
     (line,) = check({"_target_": "mixexp.sampling.Sampling"}, "sampling", GROUPS["sampling"])
     assert " is not complete: it has to define epoch_size(self, counts: np.ndarray) -> int; order(self, " in line
 
@@ -169,12 +181,17 @@ def test_an_attribute_of_the_contract_that_is_never_set_is_named(group: str, nam
 
 
 def test_type_hints_that_only_a_type_checker_can_read_are_said(module: str) -> None:
-    assert refused(module, "Unread", counts=3) == [f"model: _target_ {module}.Unread: its type hints cannot be read: NameError: name 'ndarray' is not defined"]
+    assert refused(module, "Unread", counts=3) == [
+        f"model: _target_ {module}.Unread: its type hints cannot be read: NameError: name 'ndarray' is not defined"
+    ]
 
 
 def test_arguments_may_have_any_name(module: str, recwarn: pytest.WarningsRecorder) -> None:
     assert refused(module, "Odd", _private=1, copy="b", json=2) == []
-    assert refused(module, "Odd", _private="x", copy=[]) == ["model._private = x: needs a whole number", "model.copy = []: needs a text"]
+    assert refused(module, "Odd", _private="x", copy=[]) == [
+        "model._private = x: needs a whole number",
+        "model.copy = []: needs a text",
+    ]
     assert not list(recwarn)
 
 
@@ -182,16 +199,25 @@ def test_what_is_given_for_an_argument_is_of_its_kind(module: str) -> None:
     noise = {"_target_": "mixexp.augment.NoAugment"}
     assert refused(module, "Limited", base=3, before=noise) == []
     (line,) = refused(module, "Limited", base=noise)
-    assert line == "model.base: _target_ mixexp.augment.NoAugment is given for an argument without a type hint; annotate the argument with the class that it needs"
+    assert (
+        line
+        == "model.base: _target_ mixexp.augment.NoAugment is given for an argument without a type hint; annotate the"
+        " argument with the class that it needs"
+    )
     (line,) = refused(module, "Limited", base=3, before={"_target_": "mixexp.mix.mixes.NoMix"})
     assert line.startswith("model.before: _target_ mixexp.mix.mixes.NoMix makes no Augment. It has to be ")
 
 
 def test_a_module_that_is_here_and_not_trusted_is_named_beside_those_that_are(module: str) -> None:
     (line,) = check({"_target_": f"{module}.said"}, "model", GROUPS["model"], ["json"])
-    assert line.endswith(f"its module is not among mixexp, torch, torchvision, json; to run code of your own, name it: 'trusted_modules=[json,{module}]'")
+    assert line.endswith(
+        "its module is not among mixexp, torch, torchvision, json; to run code of your own, name it:"
+        f" 'trusted_modules=[json,{module}]'"
+    )
     (line,) = check({"_target_": f"{module}x.said"}, "model", GROUPS["model"])
-    assert line.endswith(f"there is no module {module}x in the working directory, nor is one installed. Did you mean '{module}.said'?")
+    assert line.endswith(
+        f"there is no module {module}x in the working directory, nor is one installed. Did you mean '{module}.said'?"
+    )
     (line,) = refused(module, "Plan")
     assert line.endswith(f"Did you mean '{module}.Plain'?") and "it has Plain, Half, Bare, " in line
 
@@ -205,7 +231,9 @@ def test_a_module_that_is_here_and_not_trusted_is_named_beside_those_that_are(mo
         ("1 / 0\n", r"ZeroDivisionError: division by zero \(.*\.py, line 1\)"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_one_line(text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_cannot_be_imported_is_one_line(
+    text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = f"own_fault_{abs(hash(tmp_path))}"
     (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -227,18 +255,25 @@ def test_a_constructor_that_fails_is_one_message_with_its_line(fault: str, says:
     config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
     config["model"] = {"_target_": f"{module}.Failing", "fault": fault}
     (line,) = errors_of(config)
-    assert re.search(rf"_target_ {module}\.Failing: making it raised {re.escape(says)} \(.*{module}\.py, line \d+\)$", line), line
+    assert re.search(
+        rf"_target_ {module}\.Failing: making it raised {re.escape(says)} \(.*{module}\.py, line \d+\)$", line
+    ), line
 
 
 def test_a_network_that_fails_on_a_batch_is_one_message(module: str) -> None:
     config = compose(["dataset=iris", "model=mlp", f"trusted_modules=[{module}]"])
     config["model"] = {"_target_": f"{module}.Lost"}
     (line,) = errors_of(config)
-    assert re.search(r"model: cannot be trained on batches of shape .*: AttributeError: 'Tensor' object has no attribute 'nothing'$", line), line
+    assert re.search(
+        r"model: cannot be trained on batches of shape .*: AttributeError: 'Tensor' object has no attribute 'nothing'$",
+        line,
+    ), line
 
 
 def test_a_module_of_a_name_that_python_has_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "random.py").write_text(TEXT, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     (line,) = check({"_target_": "random.Plain"}, "model", GROUPS["model"], ["random"])
-    assert re.search(r"; Python finds \S+random\.py under this name and not random\.py here, which needs another one\.$", line)
+    assert re.search(
+        r"; Python finds \S+random\.py under this name and not random\.py here, which needs another one\.$", line
+    )

@@ -1,4 +1,5 @@
-"""Code of the user's own: what of it a run is made with, that an edit is noticed, and what `retry=changed` makes again."""
+"""Code of the user's own: what of it a run is made with, that an edit is noticed, and what `retry=changed` makes
+again."""
 
 from __future__ import annotations
 
@@ -74,12 +75,26 @@ def found(name: str) -> tuple[str, set[str]]:
     [
         ({"oc_mine": "A = 1\n"}, "oc_mine"),
         ({"oc_mine": "import oc_help\n", "oc_help": ""}, "oc_help"),
-        ({"oc_mine": "def f():\n    from oc_help import g\n", "oc_help": "from oc_far import h as g\n", "oc_far": "h = 1\n"}, "oc_far"),
+        (
+            {
+                "oc_mine": "def f():\n    from oc_help import g\n",
+                "oc_help": "from oc_far import h as g\n",
+                "oc_far": "h = 1\n",
+            },
+            "oc_far",
+        ),
         ({"oc_mine": "from oc_pack.inner import b\n", "oc_pack/inner/b": "B = 1\n"}, "oc_pack/inner/b"),
         ({"oc_mine": "import oc_pack.a\n", "oc_pack/__init__": "", "oc_pack/a": ""}, "oc_pack/__init__"),
-        ({"oc_mine/__init__": "from . import a\n", "oc_mine/a": "from .b import B\n", "oc_mine/b": "B = 1\n"}, "oc_mine/b"),
         (
-            {"oc_mine/__init__": "from .deep.a import A\n", "oc_mine/deep/a": "from ..b import B as A\n", "oc_mine/b": "B = 1\n"},
+            {"oc_mine/__init__": "from . import a\n", "oc_mine/a": "from .b import B\n", "oc_mine/b": "B = 1\n"},
+            "oc_mine/b",
+        ),
+        (
+            {
+                "oc_mine/__init__": "from .deep.a import A\n",
+                "oc_mine/deep/a": "from ..b import B as A\n",
+                "oc_mine/b": "B = 1\n",
+            },
             "oc_mine/b",
         ),
         ({"oc_mine": "import oc_other\n", "oc_other": "import oc_mine\n"}, "oc_other"),
@@ -103,7 +118,8 @@ def test_what_is_installed_and_the_program_do_not_belong_to_it(place: Path, monk
 
 
 def test_the_code_that_counts_is_the_imported_one(place: Path) -> None:
-    """Somebody edits their loss while a long sweep trains with the one before: what its runs leave was not made by the new one."""
+    """Somebody edits their loss while a long sweep trains with the one before: what its runs leave was not made by the
+    new one."""
     write(place, oc_edited="A = 1\n")
     first, _ = found("oc_edited")
     write(place, oc_edited="A = 2\n")
@@ -129,7 +145,11 @@ def test_a_file_that_the_repository_lacks_is_an_uncommitted_change(place: Path) 
     write(place / "b", mine="", helper="")
     write(place / "none", mine="")
     for name, added in (("a", "."), ("b", "mine.py")):
-        for words in (["init", "-q"], ["add", added], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+        for words in (
+            ["init", "-q"],
+            ["add", added],
+            ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"],
+        ):
             subprocess.run(["git", *words], cwd=place / name, check=True)
     ours = Path(__file__).resolve()
     files = {name: [place / name / "mine.py", place / name / "helper.py"] for name in ("a", "b", "none")}
@@ -142,11 +162,18 @@ def test_a_file_that_the_repository_lacks_is_an_uncommitted_change(place: Path) 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with a loss of the user's own beside its folder of options, and a working directory without either."""
+    """A repository with a loss of the user's own beside its folder of options, and a working directory without
+    either."""
     write(tmp_path / "methods", my_loss=LOSS, helpers="def factor():\n    return 1\n")
     (tmp_path / "methods" / "conf" / "loss").mkdir(parents=True)
-    (tmp_path / "methods" / "conf" / "loss" / "scaled.yaml").write_text("# Cross-entropy, scaled.\n_target_: my_loss.Scaled\n")
-    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+    (tmp_path / "methods" / "conf" / "loss" / "scaled.yaml").write_text(
+        "# Cross-entropy, scaled.\n_target_: my_loss.Scaled\n"
+    )
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"],
+    ):
         subprocess.run(["git", *words], cwd=tmp_path / "methods", check=True)
     (tmp_path / "elsewhere").mkdir()
     return tmp_path
@@ -176,7 +203,9 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
     first = losses(folder)
     made = [read_environment(run) for run in run_folders(folder)]
     assert all(list(one["own_code"]) == ["my_loss"] and one["own_code"] == made[0]["own_code"] for one in made)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project / "methods", capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project / "methods", capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert all(one["own_git"] == {"my_loss": {"commit": commit, "dirty": False}} for one in made)
 
     write(project / "methods", helpers="def factor():\n    return 2\n")
@@ -184,7 +213,8 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
         out, errors = sweep(project, "seed=0,1,2", plan=planned)
         (line,) = [line for line in out.splitlines() if line.startswith("note: ")]
         assert (
-            line.startswith("note: 3 finished runs were made with other code of your own than there is now: ") and "retry=changed" in line
+            line.startswith("note: 3 finished runs were made with other code of your own than there is now: ")
+            and "retry=changed" in line
         )
         assert "3 runs: 3 done" in out if planned else "3 done (3 of them before)" in out, errors
     assert losses(folder) == first
@@ -196,10 +226,14 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
     second = losses(folder)
     assert {seed: round(second[seed] / first[seed], 1) > 1.5 for seed in first} == {0: True, 1: True, 2: False}
     kept = [load_runs(place)[0] for place in folder.glob("*/.earlier")]
-    assert {run.config["seed"]: run.result["last"]["train_loss"] for run in kept} == {seed: first[seed] for seed in (0, 1)}
+    assert {run.config["seed"]: run.result["last"]["train_loss"] for run in kept} == {
+        seed: first[seed] for seed in (0, 1)
+    }
     again = [read_environment(run) for run in run_folders(folder)]
     assert sorted(one["own_git"]["my_loss"]["dirty"] for one in again) == [False, True, True]
-    assert "2 done (2 of them before)" in sweep(project, "seed=0,1", "retry=changed")[0], "what was made again is not made a third time"
+    assert "2 done (2 of them before)" in sweep(project, "seed=0,1", "retry=changed")[0], (
+        "what was made again is not made a third time"
+    )
 
     done = mixexp("report", "outputs/runs", cwd=project / "elsewhere")
     assert "unlike runs (3)" in done.stdout, done.stdout + done.stderr
@@ -210,19 +244,24 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_probe(launcher: str, project: Path) -> None:
+def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_probe(
+    launcher: str, project: Path
+) -> None:
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     for name in ("my_loss", "helpers"):
         (project / "methods" / f"{name}.py").rename(project / "methods" / "conf" / f"{name}.py")
     own, cwd = ("--config-dir=../methods/conf", "trusted_modules=[my_loss]"), project / "elsewhere"
     start = new_mixexp if launcher == "joblib" else mixexp
-    done = start("-m", *own, "loss=scaled", *SMALL, "seed=0,1", "keep_checkpoint=true", f"hydra/launcher={launcher}", cwd=cwd)
+    done = start(
+        "-m", *own, "loss=scaled", *SMALL, "seed=0,1", "keep_checkpoint=true", f"hydra/launcher={launcher}", cwd=cwd
+    )
     assert "2 runs, 2 done" in done.stdout, done.stderr
     run = run_folders(cwd / "outputs" / "runs")[0]
     assert list(read_environment(run)["own_code"]) == ["my_loss"]
     assert (
-        "No module named 'my_loss' in the working directory." in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
+        "No module named 'my_loss' in the working directory."
+        in mixexp("probe", str(run), "probe=training_error", own[1], cwd=cwd).stderr
     )
     assert "probe_training_error.csv" in mixexp("probe", str(run), "probe=training_error", *own, cwd=cwd).stdout
     write(project / "methods" / "conf", helpers="def factor():\n    return 2\n")
@@ -247,7 +286,9 @@ def test_a_failed_run_is_tried_again_where_its_code_has_changed(tmp_path: Path) 
     assert not left({"a": "2"}, "changed") and not left({"a": "1"}, "failed")
 
 
-def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = len(list(leave(tmp_path / "whole").iterdir()))
     for survives in range(count + 1):
         folder = leave(tmp_path / f"run{survives}")
@@ -267,11 +308,17 @@ def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(tmp_path: Pa
         monkeypatch.setattr(Path, "rename", rename)
         there = {path.name: path.read_text() for path in folder.rglob("*.*") if path.is_file() and path.name != ".lock"}
         assert there == before and len(notes) == (survives == count) and (folder / ".lock").exists()
-        assert load_state(folder).outcome == ("finished" if survives == 0 else "unfinished" if survives == count else "damaged")
-        assert [run.folder for run in everywhere([folder])] == [folder] * (survives < count), "readers pass over what is set aside"
+        assert load_state(folder).outcome == (
+            "finished" if survives == 0 else "unfinished" if survives == count else "damaged"
+        )
+        assert [run.folder for run in everywhere([folder])] == [folder] * (survives < count), (
+            "readers pass over what is set aside"
+        )
         if 0 < survives < count:
             set_aside(folder, notes.append)  # as when the run is made again after all
-            assert {path.name: path.read_text() for path in (folder / ".earlier").rglob("*.*") if path.is_file()} == before
+            assert {
+                path.name: path.read_text() for path in (folder / ".earlier").rglob("*.*") if path.is_file()
+            } == before
 
 
 # --- what reports make of it, on folders written by hand ---
@@ -282,13 +329,20 @@ def leave_two(folder: Path, first: dict[str, str], second: dict[str, str]) -> No
     for mix, own in (("none", first), ("mixup", second)):
         for seed, accuracy in enumerate((0.50, 0.53, 0.56)):
             environment(
-                leave(folder / f"{mix}{seed}", (accuracy + 0.1 * (mix == "mixup"),), mix=mix, seed=seed, table=None), own_code=own or None
+                leave(folder / f"{mix}{seed}", (accuracy + 0.1 * (mix == "mixup"),), mix=mix, seed=seed, table=None),
+                own_code=own or None,
             )
 
 
 @pytest.mark.parametrize(
     ("first", "second", "n"),
-    [({"a": "1"}, {"a": "1"}, 3), ({"a": "1"}, {"a": "2"}, 0), ({"a": "1"}, {"b": "2"}, 3), ({"a": "1"}, {}, 3), ({}, {}, 3)],
+    [
+        ({"a": "1"}, {"a": "1"}, 3),
+        ({"a": "1"}, {"a": "2"}, 0),
+        ({"a": "1"}, {"b": "2"}, 3),
+        ({"a": "1"}, {}, 3),
+        ({}, {}, 3),
+    ],
     ids=["one version", "two versions", "two modules", "no record", "none"],
 )
 def test_a_difference_is_formed_unless_a_module_has_two_versions(
@@ -297,7 +351,9 @@ def test_a_difference_is_formed_unless_a_module_has_two_versions(
     leave_two(tmp_path, first, second)
     table = build_table(load_runs(tmp_path))
     assert [one.result.n for one in contrasts(table)] == [n] * (n > 0) and not table.unlike
-    assert [remark for remark in table.remarks if "versions" in remark] == ["The runs were made with 2 versions of a."] * (n == 0)
+    assert [remark for remark in table.remarks if "versions" in remark] == [
+        "The runs were made with 2 versions of a."
+    ] * (n == 0)
 
 
 def test_a_cell_of_two_versions_has_no_mean(tmp_path: Path) -> None:
@@ -314,7 +370,9 @@ def test_two_folders_of_two_versions_are_unlike_and_it_is_listed(tmp_path: Path)
         leave_two(tmp_path / name, {"a": version}, {"b": "3"})
     names = str(tmp_path / "old"), str(tmp_path / "new")
     found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
-    assert [one.verdict("higher") for one in found.changes].count("unlike runs: they differ in the code of one's own") == 1
+    assert [one.verdict("higher") for one in found.changes].count(
+        "unlike runs: they differ in the code of one's own"
+    ) == 1
     assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in document(found, of_metric("accuracy"), "last")
 
 
@@ -322,10 +380,17 @@ def test_versions_of_a_method_are_ranked_apart_and_those_of_a_network_are_other_
     for seed in range(4):
         for mix in ("none", "mixup"):
             own = {"x": "1" * 8 if seed < 2 else "2" * 8, "net": "3"} if mix == "mixup" else {"net": "3"}
-            environment(leave(tmp_path / f"{mix}{seed}", (0.5,), mix=mix, seed=seed, model={"_target_": "net.Net"}), own_code=own)
+            environment(
+                leave(tmp_path / f"{mix}{seed}", (0.5,), mix=mix, seed=seed, model={"_target_": "net.Net"}),
+                own_code=own,
+            )
     rows = leaderboard(load_runs(tmp_path), "accuracy", "last")
     # every mix of these folders is of the module x; "none" was recorded without it
-    assert sorted((row.method, len(row.values)) for row in rows) == [("mixup, x 111111", 2), ("mixup, x 222222", 2), ("none", 4)]
+    assert sorted((row.method, len(row.values)) for row in rows) == [
+        ("mixup, x 111111", 2),
+        ("mixup, x 222222", 2),
+        ("none", 4),
+    ]
     assert len({row.protocol for row in rows}) == 1
     environment(tmp_path / "none0", own_code={"net": "4"})
     rows = leaderboard(load_runs(tmp_path), "accuracy", "last")

@@ -1,4 +1,5 @@
-"""Options that build on another one by a defaults list alone, as in the README: the tests that discover options take them too."""
+"""Options that build on another one by a defaults list alone, as in the README: the tests that discover options take
+them too."""
 
 from __future__ import annotations
 
@@ -14,10 +15,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DISCOVERING = ("test_build.py", "test_dataset.py", "test_structure.py", "test_mix.py", "test_model.py")
 OWN = {
-    "dataset/neighbour_moons.yaml": "# Two moons with less noise.\n# Source: scikit-learn.\ndefaults: [two_moons]\nnoise: 0.05\n",
+    "dataset/neighbour_moons.yaml": (
+        "# Two moons with less noise.\n# Source: scikit-learn.\ndefaults: [two_moons]\nnoise: 0.05\n"
+    ),
     "dataset/neighbour_table.yaml": "# A table of ours.\n# Source: ours.\ndefaults: [csv]\nseparator: ';'\n",
     "loss/neighbour_focal.yaml": "# The focal loss, less sharp.\ndefaults: [focal]\ngamma: 1\n",
-    "model/neighbour_cnn.yaml": "# The small network, narrower.\n# Stages: layer1, layer2, layer3.\ndefaults: [small_cnn]\nwidth: 8\n",
+    "model/neighbour_cnn.yaml": (
+        "# The small network, narrower.\n# Stages: layer1, layer2, layer3.\ndefaults: [small_cnn]\nwidth: 8\n"
+    ),
 }
 """Further options without a _target_ of their own, one of which leaves to its user what the other does."""
 
@@ -46,9 +51,25 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_readmes_example_and_others_like_it_pass_the_tests_that_discover_options(checkout: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "-k", "neighbour", *(f"tests/{name}" for name in DISCOVERING)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n0",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "neighbour",
+        *(f"tests/{name}" for name in DISCOVERING),
+    ]
     done = subprocess.run(
-        command, cwd=checkout, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(checkout)}, timeout=900
+        command,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])

@@ -40,7 +40,9 @@ Open = Callable[..., AbstractContextManager[Any]]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install mixexp[test]")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install mixexp[test]"
+    )
     if CHROMIUM is None:
         pytest.skip("no chromium, chromium-browser or google-chrome on the path")
     with playwright.sync_playwright() as driver:
@@ -49,7 +51,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def opened(browser) -> Open:
-    """Open a page of this machine; what it asks of a network, complains of or runs of its runs' texts fails the test."""
+    """Open a page of this machine; what it asks of a network, complains of or runs of its runs' texts fails the
+    test."""
 
     @contextmanager
     def open_it(path: Path, address: str = "", width: int = 1280, before: str = "", **context: Any) -> Iterator[Any]:
@@ -60,12 +63,16 @@ def opened(browser) -> Open:
         found: list[str] = []
         page.on(
             "request",
-            lambda request: found.append(request.url[:200]) if urlsplit(request.url).scheme not in ("file", "data") else None,
+            lambda request: (
+                found.append(request.url[:200]) if urlsplit(request.url).scheme not in ("file", "data") else None
+            ),
         )
         page.on("console", lambda message: found.append(message.text))
         page.on("pageerror", lambda error: found.append(str(error)))
         page.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
-        page.add_init_script("addEventListener('securitypolicyviolation', event => console.error(event.violatedDirective));" + before)
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', event => console.error(event.violatedDirective));" + before
+        )
         page.goto(path.resolve().as_uri() + address)
         yield page
         assert found == []
@@ -77,7 +84,8 @@ def opened(browser) -> Open:
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory) -> Path:
-    """Runs whose rules choose different numbers, three seeds a cell, a gap, one run of each kind without a number, and a figure."""
+    """Runs whose rules choose different numbers, three seeds a cell, a gap, one run of each kind without a number, and
+    a figure."""
     folder = tmp_path_factory.mktemp("page") / "sweep"
     table = TABLE | {
         "figures": [AGAINST, {"file": "broken", "kind": "none"}],
@@ -97,7 +105,11 @@ def sweep(tmp_path_factory) -> Path:
                     width=8 if n == 100 else 16,
                 )
     leave(folder / "y_diverged", (0.2, 0.9), n=100, seed=7, outcome="diverged", table=table)
-    lines = "Traceback (most recent call last):\n" + "  a frame of <b>many</b>\n" * 50_000 + "RuntimeError: out of <i>memory</i>\n"
+    lines = (
+        "Traceback (most recent call last):\n"
+        + "  a frame of <b>many</b>\n" * 50_000
+        + "RuntimeError: out of <i>memory</i>\n"
+    )
     (leave(folder / "y_failed", n=100, seed=8, outcome=None, table=table) / "error.txt").write_text(lines)
     leave(folder / "y_unfinished", n=100, mix="mixup", seed=9, outcome=None, table=table)
     (folder / "y_damaged").mkdir()
@@ -111,7 +123,8 @@ def report(sweep) -> Path:
 
 
 def until(true: Callable[[], bool], seconds: float = 5) -> None:
-    """Wait for what the page does a moment later; the browser's own waiting is script that the page's policy forbids."""
+    """Wait for what the page does a moment later; the browser's own waiting is script that the page's policy
+    forbids."""
     end = time.perf_counter() + seconds
     while not true():
         assert time.perf_counter() < end, "it has not happened"
@@ -142,7 +155,10 @@ def column(page: Any, table: str, place: int) -> list[str]:
 def test_a_report_ends_with_its_page(sweep, report):
     assert report == sweep / "report" / "report.html"
     text = report.read_text(encoding="utf-8")
-    assert "http:" not in re.sub(r"data:image/[^\"]*", "", text).replace("http://www.w3.org/2000/svg", "") and "https:" not in text
+    assert (
+        "http:" not in re.sub(r"data:image/[^\"]*", "", text).replace("http://www.w3.org/2000/svg", "")
+        and "https:" not in text
+    )
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     assert "default-src &#39;none&#39;" in policy and "unsafe" not in policy
 
@@ -156,7 +172,10 @@ def test_it_opens_without_network_complaint_or_overflow(opened, report, tmp_path
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
         shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", shade))) > 3 * 128) == (scheme == "light")
-        assert page.evaluate("getComputedStyle(document.querySelector('figure .zoom')).backgroundColor") == "rgb(255, 255, 255)"
+        assert (
+            page.evaluate("getComputedStyle(document.querySelector('figure .zoom')).backgroundColor")
+            == "rgb(255, 255, 255)"
+        )
         page.screenshot(path=tmp_path / f"{width}-{scheme}.png", full_page=True)
         # every box whose content is wider than itself scrolls, and says so
         hidden = "box => box.scrollWidth > box.clientWidth + 1 && box.previousElementSibling.hidden"
@@ -220,22 +239,40 @@ def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report
     with opened(report) as page:
         assert page.locator("header .trained").inner_text() == trained(table)
         assert page.locator("[data-grid=t1] .findings:visible").inner_text() == findings(table)
-        assert page.locator(f"{cells} b").all_inner_texts() == [sheets.split(sheet.rows[row][place])[0] for row, place in sorted(sheet.bold)]
-        assert page.locator(f"{cells} .interval").all_inner_texts() == [words for _, words in sorted(sheet.intervals.items())]
-        assert len(sheet.bold) == 1 and len(sheet.intervals) == 5 and "Bold: the best of each row" in page.locator("#table-1").inner_text()
+        assert page.locator(f"{cells} b").all_inner_texts() == [
+            sheets.split(sheet.rows[row][place])[0] for row, place in sorted(sheet.bold)
+        ]
+        assert page.locator(f"{cells} .interval").all_inner_texts() == [
+            words for _, words in sorted(sheet.intervals.items())
+        ]
+        assert (
+            len(sheet.bold) == 1
+            and len(sheet.intervals) == 5
+            and "Bold: the best of each row" in page.locator("#table-1").inner_text()
+        )
         assert not page.locator("[data-grid=t1-rules] td b, .tests td b, #runs td b").count()
         page.locator("#metrics-1 summary").click()
         assert rows(page, "#metrics-1 table") == sheets.other_metrics(table).rows
         page.get_by_role("button", name="Details of none100-2").click()
         assert "At the last evaluation" in page.locator("tr.detail").inner_text()
-        assert page.locator("tr.detail table").last.locator("tbody tr").all_inner_texts() == ["accuracy (%)\t50.00", "macro F1 (%)\t50.00"]
+        assert page.locator("tr.detail table").last.locator("tbody tr").all_inner_texts() == [
+            "accuracy (%)\t50.00",
+            "macro F1 (%)\t50.00",
+        ]
 
 
 def test_a_single_run_has_nothing_to_compare_and_says_so(opened, tmp_path):
     leave(tmp_path / "runs" / "a", (0.1, 0.5), table=None)
     with opened(write_report([tmp_path / "runs"])[-1]) as page:
-        assert page.locator(".findings:visible").inner_text().startswith("One seed: nothing says what another one would give.")
-        assert not page.locator("#differences-1").count() and "Comparisons by seed" not in page.locator(".contents").inner_text()
+        assert (
+            page.locator(".findings:visible")
+            .inner_text()
+            .startswith("One seed: nothing says what another one would give.")
+        )
+        assert (
+            not page.locator("#differences-1").count()
+            and "Comparisons by seed" not in page.locator(".contents").inner_text()
+        )
 
 
 def test_a_readers_sentence_is_below_the_title_and_among_the_notes(opened, tmp_path):
@@ -243,7 +280,10 @@ def test_a_readers_sentence_is_below_the_title_and_among_the_notes(opened, tmp_p
     leave(tmp_path / "runs" / "b", table=None, choices={"dataset": "mnist"})
     changes = read(None, {"title": "Mine", "note": ["Why <this> was done."]})
     with opened(write_report([tmp_path / "runs"], changes=changes)[-1]) as page:
-        assert page.locator("h1").inner_text() == "Mine" and page.locator("h1 + .said").inner_text() == "Why <this> was done."
+        assert (
+            page.locator("h1").inner_text() == "Mine"
+            and page.locator("h1 + .said").inner_text() == "Why <this> was done."
+        )
         assert "Why <this> was done." in page.locator("#notes-1").inner_text()
 
 
@@ -265,11 +305,26 @@ def test_what_is_published_beyond_our_interval_is_marked_and_explained(opened, r
 def test_columns_sort_numbers_by_value_and_missing_ones_last(opened, report):
     with opened(report) as page:
         head = page.locator("[data-grid=t1] th[data-column='0']:visible")
-        assert head.get_attribute("aria-sort") == "none" and column(page, HEADLINE, 0) == ["100", "500", "1000", "50000"]
+        assert head.get_attribute("aria-sort") == "none" and column(page, HEADLINE, 0) == [
+            "100",
+            "500",
+            "1000",
+            "50000",
+        ]
         head.get_by_role("button").click()
-        assert head.get_attribute("aria-sort") == "ascending" and column(page, HEADLINE, 0) == ["100", "500", "1000", "50000"]
+        assert head.get_attribute("aria-sort") == "ascending" and column(page, HEADLINE, 0) == [
+            "100",
+            "500",
+            "1000",
+            "50000",
+        ]
         head.get_by_role("button").click()
-        assert head.get_attribute("aria-sort") == "descending" and column(page, HEADLINE, 0) == ["50000", "1000", "500", "100"]
+        assert head.get_attribute("aria-sort") == "descending" and column(page, HEADLINE, 0) == [
+            "50000",
+            "1000",
+            "500",
+            "100",
+        ]
         mixed = page.locator("[data-grid=t1] th[data-column='3']:visible").get_by_role("button")
         mixed.click()
         assert column(page, HEADLINE, 0) == ["100", "50000", "500", "1000"]  # two are empty and stay in their order
@@ -325,7 +380,9 @@ def test_the_filter_wants_every_word(opened, report):
         count = page.locator("#runs .count")
         assert count.inner_text() == "19 rows" and count.get_attribute("aria-live") == "polite"
         find(page, "runs", "MIXUP subset.n=100", "4 of 19 rows")
-        assert column(page, RUNS, 0) == ["y_unfinished", "mixup100-0", "mixup100-1", "mixup100-2"], "what did not finish comes first"
+        assert column(page, RUNS, 0) == ["y_unfinished", "mixup100-0", "mixup100-1", "mixup100-2"], (
+            "what did not finish comes first"
+        )
         find(page, "runs", "nothing like it", "0 of 19 rows")
         find(page, "t1", "500", "2 of 4 rows")
         assert column(page, HEADLINE, 0) == ["500", "50000"]
@@ -359,7 +416,9 @@ def test_runs_without_a_result_come_before_every_table(opened, sweep, report):
     with opened(report) as page:
         listed = rows(page, "#missing table")
         assert [[outcome, name, place, why] for name, outcome, place, why in listed] == sheets.missing(table).rows
-        assert page.evaluate("document.querySelector('#missing').compareDocumentPosition(document.querySelector('#table-1')) & 4")
+        assert page.evaluate(
+            "document.querySelector('#missing').compareDocumentPosition(document.querySelector('#table-1')) & 4"
+        )
         assert page.locator("#missing h2").inner_text() == "Without a result: 4 of 19 runs"
 
 
@@ -367,17 +426,25 @@ def test_a_run_tells_its_settings_its_curve_and_its_error(opened, report):
     with opened(report) as page:
         page.get_by_role("button", name="Details of none100-2").click()
         detail = page.locator("tr.detail")
-        assert ["width", "8", "16"] in [line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()]
-        assert ["seed", "2", "0"] in [line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()]
+        assert ["width", "8", "16"] in [
+            line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()
+        ]
+        assert ["seed", "2", "0"] in [
+            line.split("\t") for line in detail.locator("tbody").first.inner_text().splitlines()
+        ]
         # of the evaluations 0.1, 0.662 and 0.552, in per cent
-        assert detail.get_by_role("img").get_attribute("aria-label") == "accuracy (%) by evaluation, from 10.00 to 66.20"
+        assert (
+            detail.get_by_role("img").get_attribute("aria-label") == "accuracy (%) by evaluation, from 10.00 to 66.20"
+        )
         heights = [int(height) for height in re.findall(r" (\d+)", detail.locator("path").get_attribute("d"))]
         assert heights[0] == 61 and heights[1] == 0 and 5 < heights[2] < 20
         page.get_by_role("button", name="Details of none100-2").click()
         assert detail.count() == 0
         page.get_by_role("button", name="Details of y_failed").click()
         error = detail.locator("pre").inner_text()
-        assert error.startswith("Traceback (most recent call last):\n") and error.endswith("RuntimeError: out of <i>memory</i>")
+        assert error.startswith("Traceback (most recent call last):\n") and error.endswith(
+            "RuntimeError: out of <i>memory</i>"
+        )
         assert re.search(r"\[… 1,\d{3},\d{3} bytes left out …\]", error) and len(error) < HEAD + TAIL + 100
         page.get_by_role("button", name="Details of y_damaged").click()
         assert "configuration cannot be read" in page.locator("tr.detail").last.inner_text()
@@ -411,7 +478,8 @@ def test_all_of_it_works_from_the_keyboard(opened, report):
             page.keyboard.press("Tab")
             seen.append(
                 page.evaluate(
-                    "[document.activeElement.tagName, document.activeElement.name || document.activeElement.className, document.activeElement.textContent]"
+                    "[document.activeElement.tagName, document.activeElement.name || document.activeElement.className,"
+                    " document.activeElement.textContent]"
                 )
             )
             if seen[-1][1] == "rule-1":
@@ -440,7 +508,8 @@ def test_focus_is_seen(opened, report):
         for _ in range(12):
             page.keyboard.press("Tab")
             style = page.evaluate(
-                "(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth]; })()"
+                "(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth];"
+                " })()"
             )
             assert style[0] != "none" and style[1] != "0px"
 
@@ -465,7 +534,10 @@ def test_a_link_restores_rule_filter_order_and_outcome(opened, report):
 
 
 def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
-    keep = "window.kept = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => { kept.push(text); }}});"
+    keep = (
+        "window.kept = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => {"
+        " kept.push(text); }}});"
+    )
     with opened(report, before=keep) as page:
         for rule in ("last", "best"):
             page.locator(f".switch input[value={rule}]").check(force=True)
@@ -474,17 +546,25 @@ def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
         kept = page.evaluate("kept")
     caption, _, copied = kept[0].partition("\n\n")
     assert copied in (sweep / "report" / "table.md").read_text(encoding="utf-8")
-    assert caption.endswith(": Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)") and "best on test" in kept[2].splitlines()[0]
+    assert (
+        caption.endswith(": Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)")
+        and "best on test" in kept[2].splitlines()[0]
+    )
     assert kept[1] == (sweep / "report" / "table.tex").read_text(encoding="utf-8")
     (table,) = build_tables(load_runs(sweep), "best")
-    assert all(cell in kept[2].replace("**", "") for row in sheets.headline(table).rows for cell in row) and kept[3] == latex(table, "little_data")
-    refuse = "navigator.clipboard.writeText = async () => { throw new Error('no'); }; document.execCommand = () => false;"
+    assert all(cell in kept[2].replace("**", "") for row in sheets.headline(table).rows for cell in row) and kept[
+        3
+    ] == latex(table, "little_data")
+    refuse = (
+        "navigator.clipboard.writeText = async () => { throw new Error('no'); }; document.execCommand = () => false;"
+    )
     with opened(report, before=refuse) as page:
         page.get_by_role("button", name="Copy LaTeX").click()
         area = page.locator("dialog textarea")
         assert area.is_visible() and "last evaluation" in area.input_value()
         assert page.evaluate(
-            "(area => area.selectionEnd - area.selectionStart === area.value.length)(document.querySelector('dialog textarea'))"
+            "(area => area.selectionEnd - area.selectionStart === area.value.length)(document.querySelector('dialog"
+            " textarea'))"
         )
 
 
@@ -509,7 +589,13 @@ def test_on_paper_there_are_tables_and_figures_without_controls(opened, report):
         page.emulate_media(media="print")
         for hidden in (".contents", ".switch", ".tools", "#runs"):
             assert not page.locator(hidden).first.is_visible(), hidden
-        for kept in ("h1", "#missing table", "[data-grid=t1] table >> nth=0", "figure img >> nth=0", ".legend >> nth=0"):
+        for kept in (
+            "h1",
+            "#missing table",
+            "[data-grid=t1] table >> nth=0",
+            "figure img >> nth=0",
+            ".legend >> nth=0",
+        ):
             assert page.locator(kept).first.is_visible(), kept
 
 
@@ -576,10 +662,17 @@ def hostile(tmp_path_factory) -> Path:
     (folder / "日本 語" / "environment.json").write_text(
         json.dumps(environment | {"differs_from_experiment": {HOSTILE: ["\u2028", HOSTILE]}})
     )
-    (folder / "'\"" / "environment.json").write_text('{"git": 3, "versions": [], "started": NaN, "device_name": {"a": null}}')
+    (folder / "'\"" / "environment.json").write_text(
+        '{"git": 3, "versions": [], "started": NaN, "device_name": {"a": null}}'
+    )
     failed = leave(folder / "failed", seed=30, outcome=None, table=spec)
     (failed / "error.txt").write_bytes(
-        b"\x00\x1b[31m" + HOSTILE.encode() + b"\xff\r\n" + "\u2028\u202e<!--".encode() + b"\nValueError: " + HOSTILE.encode()
+        b"\x00\x1b[31m"
+        + HOSTILE.encode()
+        + b"\xff\r\n"
+        + "\u2028\u202e<!--".encode()
+        + b"\nValueError: "
+        + HOSTILE.encode()
     )
     (leave(folder / "zero", seed=31, table=spec) / "result.json").write_text(
         '{"outcome": "finished", "seconds": NaN, "steps": 1, "last": {"a": 1}}'
@@ -633,7 +726,9 @@ def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report
     assert len(files) > (19 if which == "sweep" else 12)
     for given, full in files:
         address = urlsplit(full)
-        assert address.scheme == "file" and not address.query and not address.fragment and not urlsplit(given).scheme, given
+        assert address.scheme == "file" and not address.query and not address.fragment and not urlsplit(given).scheme, (
+            given
+        )
         assert full == urljoin(path.resolve().as_uri(), given)
         assert os.path.exists(unquote(address.path, errors="surrogateescape")), given
     anchors = [given[1:] for given, _ in links if given.startswith("#") and "=" not in given]
@@ -645,7 +740,10 @@ def test_a_script_that_came_in_all_the_same_would_not_run(opened, report, tmp_pa
     text = report.read_text(encoding="utf-8")
     broken = tmp_path / "broken.html"
     broken.write_text(
-        text.replace("<footer>", "<script>document.title='run'</script><img src='x.png' onerror=\"document.title='run'\"><footer>"),
+        text.replace(
+            "<footer>",
+            "<script>document.title='run'</script><img src='x.png' onerror=\"document.title='run'\"><footer>",
+        ),
         encoding="utf-8",
     )
     with pytest.raises(AssertionError, match="Content Security Policy"), opened(broken) as page:
@@ -655,7 +753,9 @@ def test_a_script_that_came_in_all_the_same_would_not_run(opened, report, tmp_pa
 @given(st.text())
 def test_shown_text_has_nothing_invisible_and_is_not_changed_otherwise(text):
     out = sanitize(text)
-    assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]", out)
+    assert not re.search(
+        "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]", out
+    )
     if text.isprintable() and len(text) <= LONGEST:
         assert out == text
 
@@ -677,7 +777,9 @@ def test_a_link_is_the_path_again_when_it_is_read(parts):
         return  # no file system has such a name
     given = link(path, Path("/runs/report"))
     assert not urlsplit(given).scheme and not urlsplit(given).netloc and urlsplit(given).path == given
-    assert os.path.normpath(os.path.join("/runs/report", unquote(given, errors="surrogateescape"))) == os.path.normpath(path)
+    assert os.path.normpath(os.path.join("/runs/report", unquote(given, errors="surrogateescape"))) == os.path.normpath(
+        path
+    )
 
 
 @pytest.mark.parametrize(
@@ -710,7 +812,9 @@ def test_several_tables_have_one_page(opened, tmp_path):
         assert page.locator(".contents a").all_inner_texts()[2:4] == ["first <table>", "report.html"]
         assert [row[1:] for row in rows(page, "#overview table")] == [["3", "1", "last evaluation"]] * 2
         assert "epochs 3 instead of 30" in page.locator("#overview .banner").inner_text()
-        assert [row[0] for row in rows(page, "#missing table")] == ["lost"] and rows(page, "#missing table")[0][-1] == "any"
+        assert [row[0] for row in rows(page, "#missing table")] == ["lost"] and rows(page, "#missing table")[0][
+            -1
+        ] == "any"
         assert [row[:5] for row in rows(page, RUNS)] == [
             ["lost", "damaged", "", "", "any"],
             ["a0", "finished", "50.00", "accuracy (%)", "first <table>"],
@@ -743,13 +847,17 @@ def test_the_overview_says_what_was_run_where(tmp_path):
             "versions": {"torch": "2.15"},
             "python": "3.11",
         }
-        (folder / "environment.json").write_text(json.dumps(environment | {"started": f"2026-11-2{seed}T10:00:00+0000"}))
+        (folder / "environment.json").write_text(
+            json.dumps(environment | {"started": f"2026-11-2{seed}T10:00:00+0000"})
+        )
     text = write_report([tmp_path])[-1].read_text(encoding="utf-8")
     facts = dict(re.findall(r"<div><dt>(.*?)</dt>(.*?)</div>", text))
     assert facts["Device"] == "<dd>chip one (2 runs)</dd><dd>chip &lt;two&gt; (1 run)</dd>"
     assert facts["Commit"] == "<dd>aaaaaaaaaaaa (2 runs)</dd><dd>bbbbbbbbbbbb with uncommitted changes (1 run)</dd>"
     assert facts["Started"] == "<dd>2026-11-20 10:00:00+0000 to 2026-11-22 10:00:00+0000</dd>"
-    assert facts["Training time"] == "<dd>4 s in 3 runs</dd>" and facts["Versions"] == "<dd>python 3.11, torch 2.15</dd>"
+    assert (
+        facts["Training time"] == "<dd>4 s in 3 runs</dd>" and facts["Versions"] == "<dd>python 3.11, torch 2.15</dd>"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -781,10 +889,16 @@ def _like(run: Run, number: int) -> Run:
 def test_ten_thousand_runs_stay_usable(opened, many):
     path, seconds, size = many
     assert seconds < 15 and size < 10_000_000  # two or three seconds and 4 MB on an idle machine
-    clicked = "element => { const start = performance.now(); element.click(); document.body.offsetHeight; return performance.now() - start; }"
+    clicked = (
+        "element => { const start = performance.now(); element.click(); document.body.offsetHeight; return"
+        " performance.now() - start; }"
+    )
     with opened(path) as page:
         assert page.locator("#runs .count").inner_text() == "10000 rows, the first 200 shown"
-        assert page.locator("#runs tbody tr").count() == 200 and page.locator("[data-grid=t1] tbody:visible tr").count() == 200
+        assert (
+            page.locator("#runs tbody tr").count() == 200
+            and page.locator("[data-grid=t1] tbody:visible tr").count() == 200
+        )
         times = [page.locator(f"#runs th[data-column='{place}'] button").evaluate(clicked) for place in (0, 2, 3, 4, 2)]
         assert sorted(times)[2] < 1000
         scores = [float(text) for text in column(page, RUNS, 2)]

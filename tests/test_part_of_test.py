@@ -55,10 +55,13 @@ def test_the_largest_remainders_get_what_is_left_and_the_first_in_the_order_are_
 
 def test_the_part_is_the_same_whatever_the_seeds_and_the_training_images():
     source = splits(even_labels(60), even_labels(40))
-    parts = [choose(source, subset, data_seed=seed, test_n=100).test for subset in (None, Balanced(10)) for seed in (0, 1)]
+    parts = [
+        choose(source, subset, data_seed=seed, test_n=100).test for subset in (None, Balanced(10)) for seed in (0, 1)
+    ]
     assert all(np.array_equal(part, parts[0]) for part in parts) and len(parts[0]) == 100
     assert np.bincount(source.test_labels.numpy()[parts[0]]).tolist() == [10] * 10
-    # these images are what "test.n" has named in every record: another order would make other numbers under the same run_id
+    # these images are what "test.n" has named in every record: another order would make other numbers under the same
+    # run_id
     assert parts[0][:12].tolist() == [6, 13, 17, 19, 31, 33, 38, 40, 42, 46, 52, 57]
 
 
@@ -90,7 +93,10 @@ def test_of_a_test_set_that_the_imbalance_has_cut_it_is_a_part():
         ("test.n=all", "test.n = all: needs a whole number from 1 to 2**63-1, or null"),
         ("test.n=0.5", "test.n = 0.5: needs a whole number from 1 to 2**63-1, or null"),
         ("test.n=1", "test.n: it leaves 1 test images, all of the class 3; two classes are needed; take more images"),
-        ("test=100", "test = 100: needs a mapping with the number of test images, as in {n: 1000}. Did you mean 'test.n=100'?"),
+        (
+            "test=100",
+            "test = 100: needs a mapping with the number of test images, as in {n: 1000}. Did you mean 'test.n=100'?",
+        ),
         ("test=some", "test = some: needs a mapping with the number of test images, as in {n: 1000}"),
         ("++test.m=5", "test.m: no such setting; there are n. ('~test.m' takes it out if an experiment set it)"),
     ],
@@ -101,7 +107,11 @@ def test_a_part_that_cannot_be_is_refused_with_one_message(word, said):
 
 def test_a_number_may_be_written_in_any_way_and_a_class_without_a_test_image_is_named():
     assert config_of(*TINY, "test.n=1e2")["test"] == {"n": 100}
-    assert data_summary(RunConfig.of(config_of(*TINY, "test.n=5"))).missing[0].startswith("5 of 10 classes have no test image: ")
+    assert (
+        data_summary(RunConfig.of(config_of(*TINY, "test.n=5")))
+        .missing[0]
+        .startswith("5 of 10 classes have no test image: ")
+    )
 
 
 def test_a_game_has_no_use_for_it():
@@ -131,7 +141,8 @@ def test_a_run_without_it_is_the_run_it_was_and_one_with_it_another():
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Path]:
-    """The folders of a run on the whole test set and of one on a part, with their networks and a probe of the test images."""
+    """The folders of a run on the whole test set and of one on a part, with their networks and a probe of the test
+    images."""
     root = tmp_path_factory.mktemp("runs")
     words = (*TINY, "keep=last", "probe=by_class")
     return {n: trained(root / str(n), *words, *([] if n is None else [f"test.n={n}"])).path for n in (None, 100)}
@@ -142,9 +153,14 @@ def test_all_that_a_run_says_of_test_images_is_of_the_part(records):
     assert part.environment["test_counts"] == [10] * 10 and part.environment["test_of"] == 359
     assert sum(whole.environment["test_counts"]) == 359 and "test_of" not in whole.environment
     confusion = np.loadtxt(records[100] / "confusion.csv", delimiter=",", skiprows=1, usecols=range(1, 11))
-    assert confusion.sum(axis=1).tolist() == [10] * 10 and confusion.trace() / 100 == pytest.approx(part.last["accuracy"])
+    assert confusion.sum(axis=1).tolist() == [10] * 10 and confusion.trace() / 100 == pytest.approx(
+        part.last["accuracy"]
+    )
     assert {row["test_images"] for row in part.probe("by_class", ["test_images"])} == {"10"}
-    assert part.metrics["train_loss"] == whole.metrics["train_loss"] and part.environment["data_hash"] != whole.environment["data_hash"]
+    assert (
+        part.metrics["train_loss"] == whole.metrics["train_loss"]
+        and part.environment["data_hash"] != whole.environment["data_hash"]
+    )
 
 
 def test_a_probe_of_a_finished_run_sees_the_same_images(records, tmp_path):
@@ -162,7 +178,9 @@ def test_a_record_that_is_older_than_the_setting_was_evaluated_on_the_whole(reco
 
 
 def test_sounds_are_evaluated_on_a_part_too():
-    summary = data_summary(RunConfig.of(config_of("model=sound_cnn", "model.width=2", "loss=kl", *sounds(), "test.n=20")))
+    summary = data_summary(
+        RunConfig.of(config_of("model=sound_cnn", "model.width=2", "loss=kl", *sounds(), "test.n=20"))
+    )
     assert summary.tested == summary.evaluated == 20 and summary.missing == ()
 
 
@@ -192,20 +210,31 @@ def test_unequal_classes_are_said_to_be_in_proportion(records, tmp_path):
         (None, 300, []),
         ([10], "many", []),
     ):
-        (folder / "environment.json").write_text(json.dumps({**about, "test_counts": counts, "test_of": of}), encoding="utf-8")
+        (folder / "environment.json").write_text(
+            json.dumps({**about, "test_counts": counts, "test_of": of}), encoding="utf-8"
+        )
         assert parts_of_test([load_run(folder)]) == expected
 
 
 def test_a_leaderboard_and_a_comparison_name_it(records):
     part, whole = (load_run(records[n]) for n in (100, None))
     rows = leaderboard([part, whole], "accuracy", "last")
-    assert sorted(row.words for row in rows) == ["digits, mlp, epochs 1, batch_size 64", "digits, mlp, epochs 1, batch_size 64, test.n=100"]
+    assert sorted(row.words for row in rows) == [
+        "digits, mlp, epochs 1, batch_size 64",
+        "digits, mlp, epochs 1, batch_size 64, test.n=100",
+    ]
     assert ", test.n=100 (protocol" in document(leaderboard([part], "accuracy", "last"), "accuracy", "last", [])
     spec = of_metric("accuracy")
-    assert "Test images: a class-balanced 100 of 359.\n" in compared(compare(("a", "b"), ([part], [part]), spec, "last"), spec, "last")
+    assert "Test images: a class-balanced 100 of 359.\n" in compared(
+        compare(("a", "b"), ([part], [part]), spec, "last"), spec, "last"
+    )
 
 
 def test_an_articles_table_on_a_part_is_reduced(tmp_path):
     done = mixexp("reproduce", "quickstart", *TINY, "test.n=50", "seed=0", "alpha=0.2", "mix_layer=input", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "**Reduced: " in done.stdout and "test.n 50" in done.stdout and "- Test images: a class-balanced 50 of 359." in done.stdout
+    assert (
+        "**Reduced: " in done.stdout
+        and "test.n 50" in done.stdout
+        and "- Test images: a class-balanced 50 of 359." in done.stdout
+    )

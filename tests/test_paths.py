@@ -37,7 +37,11 @@ def write_pictures(folder: Path) -> None:
 MADE = {
     "csv": ("file", lambda path: path.write_text(TABLE), ("dataset.label=kind",)),
     "image_folder": ("folder", write_pictures, ()),
-    "sound_folder": ("folder", lambda path: write_tones(path, 2, 2), ("dataset.sample_rate=8000", "dataset.seconds=0.05")),
+    "sound_folder": (
+        "folder",
+        lambda path: write_tones(path, 2, 2),
+        ("dataset.sample_rate=8000", "dataset.seconds=0.05"),
+    ),
 }
 
 
@@ -63,14 +67,17 @@ def test_what_lies_where_the_command_is_typed_is_found_and_named_in_full(option:
     again = compose([f"dataset={option}", f"dataset.{kind}=mine", *words])
     assert run_id(again) == run_id(config), "where it is typed comes first"
     below = typed.parent / "data" / "mine"
-    assert capsys.readouterr().err == (
-        f"note: dataset.{kind}: {typed / 'mine'} is used; for the one in data_dir type dataset.{kind}={below}\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: dataset.{kind}: {typed / 'mine'} is used; for the one in data_dir type dataset.{kind}={below}\n"
     )
     assert len(data.load(config["dataset"])[1].train_labels) > 0
 
 
 @pytest.mark.parametrize("option", MADE)
-def test_what_lies_in_data_dir_keeps_its_name_and_identity(option: str, typed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_in_data_dir_keeps_its_name_and_identity(
+    option: str, typed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind, make, words = MADE[option]
     below = typed.parent / "data" / "mine"
     make(below)
@@ -89,7 +96,9 @@ def test_a_link_where_the_command_is_typed_to_the_one_in_data_dir_is_that_one(ty
     assert compose(CSV)["dataset"]["file"] == "table.csv" and capsys.readouterr().err == ""
 
 
-def test_a_name_through_the_parent_folder_means_the_same_from_everywhere(typed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_through_the_parent_folder_means_the_same_from_everywhere(
+    typed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (typed / "table.csv").write_text(TABLE)
     found = []
     for name, word in (("one", "../table.csv"), ("two/three", "../../table.csv")):
@@ -111,8 +120,9 @@ def test_both_places_are_named_where_neither_has_it(option: str, typed: Path) ->
     kind, make, words = MADE[option]
     below = typed.parent / "data"
     (message,) = errors_of(compose([f"dataset={option}", f"dataset.{kind}=mine", *words, "model=mlp"]))
-    assert message == (
-        f"There is no {kind} {below / 'mine'} (in data_dir) and none {typed / 'mine'} (where the command is typed): "
+    assert (
+        message
+        == f"There is no {kind} {below / 'mine'} (in data_dir) and none {typed / 'mine'} (where the command is typed): "
         f"set dataset.{kind}, absolute or relative to either."
     )
     make(typed / "my one")
@@ -130,7 +140,9 @@ def test_names_of_any_kind_are_refused_in_one_message(typed: Path) -> None:
 
 def test_a_run_goes_on_from_another_folder(typed: Path) -> None:
     lines = TABLE.splitlines()
-    (typed / "table.csv").write_text("\n".join([f",id,{lines[0]}", *(f"r{n},{n},{line}" for n, line in enumerate(lines[1:]))]))
+    (typed / "table.csv").write_text(
+        "\n".join([f",id,{lines[0]}", *(f"r{n},{n},{line}" for n, line in enumerate(lines[1:]))])
+    )
     words = (f"output_dir={typed.parent / 'out'}", "name=one", "epochs=1", "threads=1")
     done = mixexp(*CSV, *words, cwd=typed)
     assert done.returncode == 0, done.stderr
@@ -154,13 +166,32 @@ def test_a_path_may_begin_with_the_home_folder(typed: Path, monkeypatch: pytest.
     assert [w for w in ("~probe", "x='a~'", "~/folder") if expand_home(w) != w] == []
     done = mixexp("data", "csv", "dataset.file=~/table.csv", "dataset.label=kind", cwd=typed, HOME=str(home))
     assert done.returncode == 0 and done.stdout.startswith("csv: 16 training"), done.stderr
-    wrong = mixexp("data", "csv", "dataset.file=~/table.csv", "dataset.label=kind", "dataset.keep=x", "dataset.decimal=x", cwd=typed)
-    assert wrong.returncode == 2 and "dataset.keep = x: needs a list of texts, or null. Did you mean 'dataset.keep=[x]'?" in wrong.stderr
-    assert 'dataset.decimal = x: needs ".", ",", point, comma or null' in wrong.stderr and "Traceback" not in wrong.stderr
+    wrong = mixexp(
+        "data",
+        "csv",
+        "dataset.file=~/table.csv",
+        "dataset.label=kind",
+        "dataset.keep=x",
+        "dataset.decimal=x",
+        cwd=typed,
+    )
+    assert (
+        wrong.returncode == 2
+        and "dataset.keep = x: needs a list of texts, or null. Did you mean 'dataset.keep=[x]'?" in wrong.stderr
+    )
+    assert (
+        'dataset.decimal = x: needs ".", ",", point, comma or null' in wrong.stderr and "Traceback" not in wrong.stderr
+    )
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_characters="\x00\r\n\f\v", exclude_categories=("Cs",)), min_size=1, max_size=12), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\x00\r\n\f\v", exclude_categories=("Cs",)), min_size=1, max_size=12),
+        min_size=1,
+        max_size=3,
+    )
+)
 def test_an_override_printed_is_the_one_typed(texts: list[str]) -> None:
     parse = OverridesParser.create().parse_override
     for value in (texts, texts[0]):

@@ -51,7 +51,9 @@ def png(values: np.ndarray, colour_type: int, extra: dict[bytes, bytes] | None =
     return b"\x89PNG\r\n\x1a\n" + head + others + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def tiff(values: np.ndarray, bits: int = 16, photometric: int = 1, tags: dict[int, int] | None = None, packed: bool = False) -> bytes:
+def tiff(
+    values: np.ndarray, bits: int = 16, photometric: int = 1, tags: dict[int, int] | None = None, packed: bool = False
+) -> bytes:
     """A TIFF in the values' own byte order, and whole pixels after one another; packed: compressed."""
     order = ">" if values.dtype.byteorder == ">" else "<"
     height, width = values.shape[:2]
@@ -155,7 +157,9 @@ def test_a_maximum_that_is_a_pictures_own_is_no_range(tmp_path: Path) -> None:
 def test_bits_keep_all_of_their_levels(tmp_path: Path, name: str, content: bytes, values: np.ndarray) -> None:
     (tmp_path / name).write_bytes(content)
     assert np.array_equal(read(tmp_path / name, values.ndim == 2, bits=12).image, eight(values, 4095))
-    with pytest.raises(ValueError, match=rf"^its largest value is {values.max():,}, and dataset.bits=10 goes to 1,023$"):
+    with pytest.raises(
+        ValueError, match=rf"^its largest value is {values.max():,}, and dataset.bits=10 goes to 1,023$"
+    ):
         read(tmp_path / name, values.ndim == 2, bits=10)
 
 
@@ -168,11 +172,19 @@ def test_opacity_may_fill_16_bits_where_colours_are_of_12(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.tif", tiff((GREY / 65.0).astype("<f4"), bits=32), r"its values are floats from .* to 1008\.23, and floats have to be in 0 to 1"),
+        (
+            "a.tif",
+            tiff((GREY / 65.0).astype("<f4"), bits=32),
+            r"its values are floats from .* to 1008\.23, and floats have to be in 0 to 1",
+        ),
         ("a.tif", tiff(np.full((4, 5), np.nan, dtype="<f4"), bits=32), "its values are floats from nan to nan"),
         ("a.tif", tiff((GREY // 2).astype("<i2")), "its values are signed or of 32 bits, of unknown range"),
         ("a.tif", tiff(GREY.astype("<u4"), bits=32), "its values are signed or of 32 bits, of unknown range"),
-        ("a.tif", tiff(COLOUR.astype("<u2"), photometric=2, tags={284: 2, 273: [8, 48, 88], 279: [40] * 3}), "its channels of 16 bits lie apart"),
+        (
+            "a.tif",
+            tiff(COLOUR.astype("<u2"), photometric=2, tags={284: 2, 273: [8, 48, 88], 279: [40] * 3}),
+            "its channels of 16 bits lie apart",
+        ),
         ("a.ppm", netpbm("P6", 65535, COLOUR)[:-3], "not enough image data|truncated"),
         ("a.png", png(COLOUR, 2)[:90], "truncated|broken|cannot be read"),
         ("a.png", b"words", "^it is no picture of a format that can be read$"),
@@ -222,43 +234,60 @@ def data_set(root: Path, *contents: bytes, ending: str = "png") -> ImageFolder:
 
 
 @pytest.mark.parametrize(("highest", "bits"), [(200, 8), (1023, 10), (4095, 12), (12000, 14)])
-def test_a_data_set_of_fewer_bits_is_noted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str], highest: int, bits: int) -> None:
+def test_a_data_set_of_fewer_bits_is_noted_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], highest: int, bits: int
+) -> None:
     values = GREY % highest
     values[1, 1] = highest
     made = data_set(tmp_path, png(values[..., None], 0), png((values // 2)[..., None], 0))
     assert made.load().train_images.max() < 64, "as dark as the file says"
     most = 2**bits - 1
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}: no value in its 4 images of 16 bits is above {most:,}, so they may be of {bits} bits and have little "
-        f"contrast: dataset.bits={bits} makes {most:,} the full value, dataset.bits=16 leaves them so\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}: no value in its 4 images of 16 bits is above {most:,}, so they may be of {bits} bits and"
+        f" have little contrast: dataset.bits={bits} makes {most:,} the full value, dataset.bits=16 leaves them so\n"
     )
     made.bits = bits
-    assert made.load().train_images.max() == round(255 * highest / most) or made.load().test_images.max() == round(255 * highest / most)
+    assert made.load().train_images.max() == round(255 * highest / most) or made.load().test_images.max() == round(
+        255 * highest / most
+    )
     made.bits = 16
     assert made.load().train_images.max() < 64
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("bits", [12, 10, 14])
-def test_white_is_the_least_of_the_bits_where_a_file_says_so(tmp_path: Path, bits: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_white_is_the_least_of_the_bits_where_a_file_says_so(
+    tmp_path: Path, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     most = 2**bits - 1
     values = (GREY % most).astype("<u2")
     values[1, 1] = most
     (tmp_path / "a.tif").write_bytes(tiff(values, photometric=0))
     assert np.array_equal(read(tmp_path / "a.tif", True, bits).image, eight(most - values.astype(int), most))
-    assert np.array_equal(read(tmp_path / "a.tif", True, None).image, eight(65535 - values.astype(int), 65535)), "as it was"
+    assert np.array_equal(read(tmp_path / "a.tif", True, None).image, eight(65535 - values.astype(int), 65535)), (
+        "as it was"
+    )
     data_set(tmp_path / "set", tiff(values, photometric=0), tiff(values, photometric=0), ending="tif").load()
-    assert f"they may be of {bits} bits and have little contrast: dataset.bits={bits} makes {most:,} the full value, " in capsys.readouterr().err
+    assert (
+        f"they may be of {bits} bits and have little contrast: dataset.bits={bits} makes {most:,} the full value, "
+        in capsys.readouterr().err
+    )
     refused = data_set(tmp_path / "other", tiff(values), tiff(values), ending="tif")
     (tmp_path / "other" / "b" / "1.tif").write_bytes(tiff(GREY.astype("<u2"), photometric=0))
     refused.bits = bits
     with pytest.raises(UserError) as caught:
         refused.load()
-    assert f"  {tmp_path}/other/b/1.tif: its largest value is 65,535, and dataset.bits={bits} goes to {most:,}\n" in str(caught.value)
+    assert (
+        f"  {tmp_path}/other/b/1.tif: its largest value is 65,535, and dataset.bits={bits} goes to {most:,}\n"
+        in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize(
-    "content", [png(GREY[..., None], 0), netpbm("P5", 4095, DARK), png(np.zeros((4, 5, 1), dtype=int), 0)], ids=["bright", "stated", "black"]
+    "content",
+    [png(GREY[..., None], 0), netpbm("P5", 4095, DARK), png(np.zeros((4, 5, 1), dtype=int), 0)],
+    ids=["bright", "stated", "black"],
 )
 def test_other_data_sets_are_not_noted(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     data_set(tmp_path, content, content, ending="pgm" if content.startswith(b"P5") else "png").load()
@@ -268,7 +297,13 @@ def test_other_data_sets_are_not_noted(tmp_path: Path, content: bytes, capsys: p
 def test_bits_that_do_nothing_are_refused(tmp_path: Path) -> None:
     made = data_set(tmp_path, netpbm("P5", 255, DARK % 256), netpbm("P5", 4095, DARK), ending="pgm")
     made.bits = 12
-    with pytest.raises(UserError, match=rf"^dataset.bits = 12: has no effect, as each image in {tmp_path} has 8 bits or states its range; leave it out.$"):
+    with pytest.raises(
+        UserError,
+        match=(
+            rf"^dataset.bits = 12: has no effect, as each image in {tmp_path} has 8 bits or states its range; leave it"
+            r" out.$"
+        ),
+    ):
         made.load()
 
 
@@ -283,10 +318,14 @@ def test_runs_without_bits_are_the_runs_they_were() -> None:
 # --- what Pillow warns of ---
 
 
-def test_pillows_warnings_are_one_note_that_names_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: Any) -> None:
+def test_pillows_warnings_are_one_note_that_names_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: Any
+) -> None:
     made = data_set(tmp_path)
     for k, name in enumerate(("a/0", "a/1", "b/0", "b/1", "b/2")):
-        exif = b"II*\0\x08\0\0\0" + struct.pack("<HHHI", 4, 0x010F, 2, 40) + b"\xff"  # four entries are said to be there
+        exif = (
+            b"II*\0\x08\0\0\0" + struct.pack("<HHHI", 4, 0x010F, 2, 40) + b"\xff"
+        )  # four entries are said to be there
         Image.new("L", (5, 4), 40 * k).save(tmp_path / f"{name}.jpg", exif=b"Exif\0\0" + exif)
     found = made.load()
     (line,) = capsys.readouterr().err.splitlines()
@@ -302,7 +341,9 @@ def test_a_very_large_picture_is_noted_and_a_huge_one_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 19)
     made.load()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"note: {tmp_path}: 4 images were read with a warning: a/0.pgm (Image size (20 pixels) exceeds limit of 19")
+    assert line.startswith(
+        f"note: {tmp_path}: 4 images were read with a warning: a/0.pgm (Image size (20 pixels) exceeds limit of 19"
+    )
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9)
     with pytest.raises(UserError, match=r"a/0.pgm: it has more pixels than are read, 18: make it smaller"):
         made.load()

@@ -1,4 +1,5 @@
-"""A plan before any run has finished: the time guessed from operations, and whether evaluations are most of the work."""
+"""A plan before any run has finished: the time guessed from operations, and whether evaluations are most of the
+work."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ MOSTLY_EVALUATION = Work(17e9, 83e9, 60, 20, 10_000, 0, 300)
 
 
 def test_mostly_evaluation_is_said_with_what_would_cut_it():
-    assert evaluation_remark([MOSTLY_EVALUATION] * 3, "last") == (
-        "evaluation is 83 % of the work: 20 evaluations a run of 10,000 test images, 300 training images; "
+    assert (
+        evaluation_remark([MOSTLY_EVALUATION] * 3, "last")
+        == "evaluation is 83 % of the work: 20 evaluations a run of 10,000 test images, 300 training images; "
         "evaluations=4 would make that 49 % and test.n=1000 33 %"
     )
 
@@ -49,7 +51,13 @@ def test_the_numbers_of_the_remark_are_the_plans(works, rule, said):
 def test_the_work_of_a_run_is_its_training_and_its_evaluations():
     few, many = (RunConfig.of(config_of("epochs=4", f"evaluations={count}")) for count in (1, 4))
     one, four = (loop_of(config).work(config) for config in (few, many))
-    assert (one.evaluations, four.evaluations, four.tested, four.held_out, four.steps) == (1, 4, 359, 0, 4 * -(-1438 // 64))
+    assert (one.evaluations, four.evaluations, four.tested, four.held_out, four.steps) == (
+        1,
+        4,
+        359,
+        0,
+        4 * -(-1438 // 64),
+    )
     assert one.training == four.training and four.evaluation == 4 * one.evaluation
     part = RunConfig.of(config_of("epochs=4", "evaluations=4", "test.n=100"))
     assert loop_of(part).work(part).evaluation == pytest.approx(four.evaluation * 100 / 359)
@@ -70,7 +78,10 @@ def test_a_plan_says_both_until_a_run_has_finished(tmp_path: Path, monkeypatch: 
     words = ("subset=balanced", "subset.n=20", "epochs=20", "model.width=4", "batch_size=64", "device=cpu")
     _, said = command(capsys, "plan", *words, "seed=0,1")
     assert re.search(r"2 runs: 2 missing; about \d+ s(?: to \d+ s)? left with \d at once\n", said)
-    assert "\nthe time is a guess from operations, at 5 to 45 billion a second on a thread and 3 to 30 ms a step beside; finished" in said
+    assert (
+        "\nthe time is a guess from operations, at 5 to 45 billion a second on a thread and 3 to 30 ms a step beside;"
+        " finished" in said
+    )
     assert said.endswith(
         "\nevaluation is 86 % of the work: 20 evaluations a run of 359 test images, 20 training images; "
         "evaluations=4 would make that 54 % and test.n=70 54 %\n"
@@ -79,7 +90,11 @@ def test_a_plan_says_both_until_a_run_has_finished(tmp_path: Path, monkeypatch: 
     code, said = command(capsys, *words, "seed=0")
     assert code == 0, said
     _, said = command(capsys, "plan", *words, "seed=0,1")
-    assert re.search(r"2 runs: 1 done, 1 missing|2 runs: 1 missing, 1 done|1 done", said) and "guess" not in said and "evaluation is 86 %" in said
+    assert (
+        re.search(r"2 runs: 1 done, 1 missing|2 runs: 1 missing, 1 done|1 done", said)
+        and "guess" not in said
+        and "evaluation is 86 %" in said
+    )
     _, said = command(capsys, "plan", *words, "seed=0")
     assert "evaluation is" not in said, "nothing is left to do"
 

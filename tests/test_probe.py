@@ -141,4 +141,6 @@ def test_the_batches_that_a_probe_sees_are_the_loops(words, monkeypatch, tmp_pat
     assert len(ours) == len(taken)
     for mine, theirs in zip(ours, taken, strict=True):
         assert isinstance(mine.labels, MixedLabels)
-        assert all(map(torch.equal, mine.labels.labels + mine.labels.weights, theirs.labels.labels + theirs.labels.weights))
+        assert all(
+            map(torch.equal, mine.labels.labels + mine.labels.weights, theirs.labels.labels + theirs.labels.weights)
+        )

@@ -17,7 +17,13 @@ def pairs_of(subject, count):
     """The pairs by their definition: two draws of the probe's own stream, the second never the first."""
     rng = streams.generator(subject.seed, "probe between")
     first = rng.integers(len(subject.train), size=count)
-    return list(zip(first.tolist(), ((first + rng.integers(1, len(subject.train), size=count)) % len(subject.train)).tolist(), strict=True))
+    return list(
+        zip(
+            first.tolist(),
+            ((first + rng.integers(1, len(subject.train), size=count)) % len(subject.train)).tolist(),
+            strict=True,
+        )
+    )
 
 
 def test_misses_and_gradients_are_those_of_a_loop_over_pairs(tmp_path):

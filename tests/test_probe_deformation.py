@@ -79,11 +79,15 @@ def test_no_deformation_is_the_plain_accuracy_and_more_of_it_costs_more(tmp_path
 def test_the_angles_are_uniform_and_of_either_sign(monkeypatch, tmp_path):
     _, subject = trained_subject(tmp_path, "epochs=1")
     drawn = []
-    monkeypatch.setattr(Deformation, "rotated", staticmethod(lambda a: drawn.append(a) or Deformation.zoomed(100 + 0 * a)))
+    monkeypatch.setattr(
+        Deformation, "rotated", staticmethod(lambda a: drawn.append(a) or Deformation.zoomed(100 + 0 * a))
+    )
     measured(Deformation([60], [], []), subject)
     (angles,) = drawn
     assert len(angles) == len(subject.test) and np.abs(angles).max() <= 60
-    assert abs(angles.mean()) < 5 * 60 / math.sqrt(3 * len(angles)) and np.abs(angles).mean() == pytest.approx(30, abs=4)
+    assert abs(angles.mean()) < 5 * 60 / math.sqrt(3 * len(angles)) and np.abs(angles).mean() == pytest.approx(
+        30, abs=4
+    )
 
 
 def test_only_images_can_be_deformed():

@@ -39,7 +39,9 @@ def loss_of(temperature, points, labels) -> float:
     return Entanglement(temperature).of(torch.as_tensor(points), torch.as_tensor(labels))[1]
 
 
-def clouds(seed: int, apart: float, count: int = 60, classes: int = 3, width: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+def clouds(
+    seed: int, apart: float, count: int = 60, classes: int = 3, width: int = 5
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Round clouds of width 1 whose centres are so far apart."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
@@ -54,7 +56,9 @@ def test_it_is_the_formula(seed, temperature, count):
     points, labels = rng.normal(size=(count, 3)), rng.integers(0, 3, count).tolist()
     if len(set(labels)) == count:
         labels[1] = labels[0]
-    assert loss_of(temperature, points, labels) == pytest.approx(naive(points, labels, temperature), rel=1e-9, abs=1e-12)
+    assert loss_of(temperature, points, labels) == pytest.approx(
+        naive(points, labels, temperature), rel=1e-9, abs=1e-12
+    )
 
 
 def test_points_alone_in_their_class_are_others_to_everybody_and_have_no_term():
@@ -77,9 +81,13 @@ def test_the_minimum_is_one():
         points, labels = clouds(seed, apart=2)
         temperature, loss, minimum = Entanglement("minimum").of(points, labels)
         plain, own = points.double().numpy(), labels.tolist()
-        reference = minimize_scalar(lambda t, p=plain, y=own: naive(p, y, math.exp(t)), bounds=(-6, 9), method="bounded")
+        reference = minimize_scalar(
+            lambda t, p=plain, y=own: naive(p, y, math.exp(t)), bounds=(-6, 9), method="bounded"
+        )
         assert loss == pytest.approx(reference.fun, rel=1e-6) and minimum == "inside"
-        assert loss <= min(loss_of(factor * temperature, points, labels) for factor in np.geomspace(0.01, 100, 41)) + 1e-12
+        assert (
+            loss <= min(loss_of(factor * temperature, points, labels) for factor in np.geomspace(0.01, 100, 41)) + 1e-12
+        )
 
 
 @pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
@@ -92,14 +100,17 @@ def test_the_minimum_does_not_know_the_scale_nor_the_place(factor):
 
 
 def pairs_of_a_class(apart: float, count: int = 40, width: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points of two classes in one cloud, each with a close neighbour of its class: the nearest neighbour is always right."""
+    """Points of two classes in one cloud, each with a close neighbour of its class: the nearest neighbour is always
+    right."""
     rng = np.random.default_rng(0)
     places = rng.normal(size=(count, width))
     both = np.concatenate([places, places + apart])
     return torch.from_numpy(both), torch.from_numpy(np.tile(np.arange(count) % 2, 2))
 
 
-@pytest.mark.parametrize("points_and_labels", [pairs_of_a_class(1e-4), clouds(0, apart=50), clouds(3, apart=1000, classes=10, width=10)])
+@pytest.mark.parametrize(
+    "points_and_labels", [pairs_of_a_class(1e-4), clouds(0, apart=50), clouds(3, apart=1000, classes=10, width=10)]
+)
 def test_a_loss_at_the_lowest_temperature_says_so(points_and_labels):
     points, labels = points_and_labels
     temperature, loss, minimum = Entanglement("minimum").of(points, labels)
@@ -134,10 +145,11 @@ def test_a_run_notes_once_that_its_layers_cannot_be_compared(capsys):
     for _ in range(2):
         (rows,) = measured(Entanglement("minimum", layers=["input", "final"]), apart).values()
         assert [row["minimum"] for row in rows] == ["lowest"] * 2 and [row["loss"] for row in rows] == [0.0] * 2
-    assert capsys.readouterr().err == (
-        "note: probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it compares "
-        "no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of probe_entanglement.csv "
-        "says of which, and probe.temperature=T measures all at one\n"
+    assert (
+        capsys.readouterr().err
+        == "note: probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are"
+        " tried, where it compares no layers (near 0, it says that every image's nearest neighbour is of its class);"
+        " the column minimum of probe_entanglement.csv says of which, and probe.temperature=T measures all at one\n"
     )
     measured(Entanglement(100.0, layers=["input"]), apart)
     assert capsys.readouterr().err == ""

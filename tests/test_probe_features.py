@@ -22,11 +22,15 @@ def test_features_are_what_the_classifier_sees():
         features = subject.network.eval().body(subject.inputs(part.images))
     assert np.allclose([(row["x"], row["y"]) for row in rows[40:]], features.numpy(), atol=1e-5)
     assert [row["label"] for row in rows[40:]] == [subject.classes[label] for label in part.labels]
-    assert [row["predicted"] for row in rows[40:]] == [subject.classes[k] for k in subject.network.head(features).argmax(1)]
+    assert [row["predicted"] for row in rows[40:]] == [
+        subject.classes[k] for k in subject.network.head(features).argmax(1)
+    ]
 
 
 def test_they_are_written_at_every_evaluation_for_the_same_images(tmp_path):
-    rows = csv_rows(trained(tmp_path, *PLANE, "probe=features", "probe.samples=30", "batch_size=256").path / "probe_features.csv")
+    rows = csv_rows(
+        trained(tmp_path, *PLANE, "probe=features", "probe.samples=30", "batch_size=256").path / "probe_features.csv"
+    )
     frames = [[row for row in rows if row["step"] == step] for step in sorted({row["step"] for row in rows})]
     assert len(frames) == 2 and [len(frame) for frame in frames] == [60, 60]
     assert [row["label"] for row in frames[0]] == [row["label"] for row in frames[1]]

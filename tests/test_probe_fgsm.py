@@ -109,7 +109,9 @@ def test_images_in_their_own_units_are_attacked_alike(victim):
 def test_a_black_box_attack_uses_the_other_networks_gradient(victim, tmp_path):
     folder, source = victim
     words = ("epochs=6", "model.width=8", "seed=1")
-    record = trained(tmp_path, *words, "probe=fgsm", f"probe.source={folder}", "probe.epsilon=[16]", "keep_checkpoint=true")
+    record = trained(
+        tmp_path, *words, "probe=fgsm", f"probe.source={folder}", "probe.epsilon=[16]", "keep_checkpoint=true"
+    )
     rows = {row["attack"]: row for row in csv_rows(record.path / "probe_fgsm_black_box.csv")}
     other = source.other(str(tmp_path))
     images, labels = other.test.images, other.test.labels

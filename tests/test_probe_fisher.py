@@ -13,10 +13,14 @@ from scipy.stats import f_oneway
 from mixexp.probe.entanglement import Fisher, scatters
 
 
-def some_points(dimensions: int, counts: tuple[int, ...] = (7, 12, 5), apart: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+def some_points(
+    dimensions: int, counts: tuple[int, ...] = (7, 12, 5), apart: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(dimensions)
     labels = np.repeat(np.arange(len(counts)), counts)
-    return torch.from_numpy(rng.normal(size=(sum(counts), dimensions)) + apart * labels[:, None]), torch.from_numpy(labels)
+    return torch.from_numpy(rng.normal(size=(sum(counts), dimensions)) + apart * labels[:, None]), torch.from_numpy(
+        labels
+    )
 
 
 def test_in_one_dimension_it_is_the_f_statistic_without_its_degrees_of_freedom():
@@ -47,7 +51,9 @@ def test_every_layer_has_its_own_and_the_input_is_the_images():
     assert list(rows) == list(subject.layers)
     chosen = subject.sample("train", 100)
     between, within = scatters(subject.inputs(chosen.images).flatten(1), chosen.labels)
-    assert rows["input"]["criterion"] == pytest.approx(between / within) and all(row["criterion"] > 0 for row in rows.values())
+    assert rows["input"]["criterion"] == pytest.approx(between / within) and all(
+        row["criterion"] > 0 for row in rows.values()
+    )
 
 
 def test_one_class_or_one_point_a_class_has_none():

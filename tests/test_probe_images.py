@@ -25,7 +25,8 @@ def pixels_of(row):
 
 
 def given(monkeypatch, folder, words):
-    """What the loop gives to its network in the first epoch: images after augmentation, and what each blend makes of them."""
+    """What the loop gives to its network in the first epoch: images after augmentation, and what each blend makes of
+    them."""
     found, augmented = [], Standard.__call__
 
     def augment(self, images, draws, normalize):
@@ -47,7 +48,14 @@ def given(monkeypatch, folder, words):
 
 @pytest.mark.parametrize("mix", ["mixup", "mixup_two_loaders", "bc", "none"])
 def test_images_are_what_the_loop_trains_on(mix, monkeypatch, tmp_path):
-    words = ("augment=standard", f"mix={mix}", "batch_size=20", "subset=balanced", "subset.n=50", *(["loss=kl"] if mix == "bc" else []))
+    words = (
+        "augment=standard",
+        f"mix={mix}",
+        "batch_size=20",
+        "subset=balanced",
+        "subset.n=50",
+        *(["loss=kl"] if mix == "bc" else []),
+    )
     subject = subject_of(*words)
     rows = measured(MixedImages(samples=50), subject)["mixed_images"]
     batches = given(monkeypatch, tmp_path, words)
@@ -59,12 +67,22 @@ def test_images_are_what_the_loop_trains_on(mix, monkeypatch, tmp_path):
 
 
 def test_at_a_hidden_layer_they_are_the_first_parts_as_they_enter(monkeypatch, tmp_path):
-    words = ("augment=standard", "mix=mixup", "mix_layer=random", "mix_layer.layers=[input,stage1,final]", "batch_size=10", "subset=balanced", "subset.n=60")
+    words = (
+        "augment=standard",
+        "mix=mixup",
+        "mix_layer=random",
+        "mix_layer.layers=[input,stage1,final]",
+        "batch_size=10",
+        "subset=balanced",
+        "subset.n=60",
+    )
     words = tuple(word.replace("stage1", next(iter(subject_of().network.body.stages))) for word in words)
     subject = subject_of(*words)
     rows = measured(MixedImages(samples=60), subject)["mixed_images"]
     batches = given(monkeypatch, tmp_path, words)
-    assert [row["layer"] for row in rows[::10]] == [layer for *_, layer in batches] and len({row["layer"] for row in rows}) == 3
+    assert [row["layer"] for row in rows[::10]] == [layer for *_, layer in batches] and len(
+        {row["layer"] for row in rows}
+    ) == 3
     for k, (entered, blended, layer) in enumerate(batches):
         image = (blended if layer == "input" else entered)[0]
         expected = (255 * (image * subject.normalize.std[0] + subject.normalize.mean[0])).clamp(0, 255).round()
@@ -91,7 +109,9 @@ def test_labels_tell_both_classes_with_their_weights_the_larger_first():
         weights[own] += row["lam"]
         weights[other] += 1 - row["lam"]
         told = dict(zip(*[iter(row["labels"].replace(",", "").split())] * 2, strict=True))
-        assert {name: float(weight) for name, weight in told.items()} == pytest.approx({n: w for n, w in weights.items() if w > 0}, abs=0.006)
+        assert {name: float(weight) for name, weight in told.items()} == pytest.approx(
+            {n: w for n, w in weights.items() if w > 0}, abs=0.006
+        )
         assert list(map(float, told.values())) == sorted(map(float, told.values()), reverse=True)
 
 

@@ -53,7 +53,9 @@ def test_in_a_sandwich_class_0_lies_on_either_side_of_class_1():
 # --- ratios ---
 
 
-@pytest.mark.parametrize("alpha, first_plus, fold", [(0.2, 0.0, False), (1.0, 1.0, False), (5.0, 0.0, True), (0.5, 0.0, True)])
+@pytest.mark.parametrize(
+    "alpha, first_plus, fold", [(0.2, 0.0, False), (1.0, 1.0, False), (5.0, 0.0, True), (0.5, 0.0, True)]
+)
 def test_the_density_is_that_of_the_draws(alpha, first_plus, fold):
     ratio = Beta(alpha, "sample", first_plus, fold)
     lam = ratio.draw(streams.generator(0, "test"), 20_000, 100, 1).ravel().astype(float)
@@ -99,7 +101,9 @@ def test_small_alpha_stays_near_real_points_and_large_alpha_goes_to_the_middle(a
     assert middle == pytest.approx(beta(alpha, alpha).cdf(0.8) - beta(alpha, alpha).cdf(0.2), abs=0.1)
     drawn, formula = ([row["density"] for row in ratio if row["curve"] == name] for name in ("drawn", "formula"))
     assert np.mean(drawn) == pytest.approx(1) and len(drawn) == len(formula) == 40
-    assert formula == pytest.approx((40 * np.diff(beta(alpha, alpha).cdf(np.linspace(0, 1, 41)))).tolist(), rel=1e-4, abs=1e-9)
+    assert formula == pytest.approx(
+        (40 * np.diff(beta(alpha, alpha).cdf(np.linspace(0, 1, 41)))).tolist(), rel=1e-4, abs=1e-9
+    )
     weights = np.array([row["weight"] for row in rows])
     possible = np.stack([0 * lam, 0 * lam + 1, lam, 1 - lam])  # of two parts of one class, or of one of each
     assert np.isclose(weights, possible, atol=1e-6).any(0).all()
@@ -110,7 +114,9 @@ def test_without_mixing_the_cloud_is_the_data():
     rows = measured(MixedSamples(samples=1000), subject)["mixed_samples"]
     ours = sorted((round(row["x"], 4), round(row["y"], 4), row["weight"]) for row in rows)
     points = subject.inputs(subject.train.images).flatten(1).tolist()
-    theirs = sorted((round(x, 4), round(y, 4), label) for (x, y), label in zip(points, subject.train.labels.tolist(), strict=True))
+    theirs = sorted(
+        (round(x, 4), round(y, 4), label) for (x, y), label in zip(points, subject.train.labels.tolist(), strict=True)
+    )
     assert ours == theirs and {row["lam"] for row in rows} == {1.0}
 
 
@@ -142,7 +148,12 @@ def brute_force(subject, epoch=0):
 
 @pytest.mark.parametrize(
     "words",
-    [("dataset=sandwich",), ("dataset=iris",), ("dataset=iris", "mix=mixup_two_loaders"), ("dataset=iris", "mix=bc", "loss=kl")],
+    [
+        ("dataset=sandwich",),
+        ("dataset=iris",),
+        ("dataset=iris", "mix=mixup_two_loaders"),
+        ("dataset=iris", "mix=bc", "loss=kl"),
+    ],
 )
 def test_intrusion_is_counted_blend_by_blend(words):
     base = ("model=mlp", "batch_size=40", "mix=mixup")
@@ -174,4 +185,6 @@ def test_what_is_not_blended_is_no_blend():
 def test_intrusion_can_be_had_of_any_data_and_only_where_there_are_blends():
     assert "this mix has none" in refusals("probe=intrusion")[0]
     rows = measured(probe_of("probe=intrusion", "probe.samples=100"), subject_of("mix=mixup", "alpha=0.1"))["intrusion"]
-    assert [row["pair"] for row in rows] == ["one class", "several classes"] and sum(row["blends"] for row in rows) <= 100
+    assert [row["pair"] for row in rows] == ["one class", "several classes"] and sum(
+        row["blends"] for row in rows
+    ) <= 100

@@ -47,7 +47,9 @@ def test_the_gap_is_to_the_error_that_the_evaluation_finds(tmp_path):
     assert row["test_error"] == pytest.approx(1 - float(last["accuracy"]))
     assert row["test_loss"] == pytest.approx(float(last["test_loss"]), rel=1e-5)
     assert (row["train_error"], row["train_loss"]) == (whole["error"], whole["loss"])
-    assert row["gap"] == row["test_error"] - row["train_error"] and row["loss_gap"] == row["test_loss"] - row["train_loss"]
+    assert (
+        row["gap"] == row["test_error"] - row["train_error"] and row["loss_gap"] == row["test_loss"] - row["train_loss"]
+    )
 
 
 def test_without_noise_all_labels_are_real():

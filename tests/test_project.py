@@ -30,7 +30,8 @@ def option(folder: Path, name: str, text: str) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project with an option and its class, and the working directory below it; this process forgets the project afterwards."""
+    """A project with an option and its class, and the working directory below it; this process forgets the project
+    afterwards."""
     option(tmp_path / "conf", "mix/mine", "# Mine: plain after all.\n_target_: pj_mixes.Mine\n")
     (tmp_path / "pj_mixes.py").write_text("from mixexp.mix.mixes import NoMix\n\n\nclass Mine(NoMix):\n    pass\n")
     (tmp_path / "mixexp.yaml").write_text(ALL)
@@ -86,7 +87,13 @@ def test_every_mistake_is_one_message_that_names_the_file(text: str, says: str, 
     assert line.startswith(f"{place / 'mixexp.yaml'}: {says.format(here=place)}") and "\n" not in line
 
 
-@pytest.mark.parametrize(("kind", "says"), [("link", "it is a link to gone.yaml, which is not there"), ("folder", "cannot be read (it is a folder, not a file)")])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("link", "it is a link to gone.yaml, which is not there"),
+        ("folder", "cannot be read (it is a folder, not a file)"),
+    ],
+)
 def test_what_is_no_file_is_said(kind: str, says: str, place: Path) -> None:
     path = place / "mixexp.yaml"
     path.unlink()
@@ -110,9 +117,15 @@ def test_what_is_typed_and_an_experiments_own_beat_it(place: Path, monkeypatch: 
     assert (config["data_dir"], config["output_dir"]) == (str(place / "sets"), str(place / "results"))
     assert compose(["experiment=own"])["output_dir"] == "theirs" and SEARCHED == []
     config = compose(["experiment=own", "output_dir=typed", "data_dir=here", "trusted_modules=[json]"])
-    assert (config["output_dir"], config["data_dir"], config["trusted_modules"]) == ("typed", str(place / "below" / "here"), ["json"])
+    assert (config["output_dir"], config["data_dir"], config["trusted_modules"]) == (
+        "typed",
+        str(place / "below" / "here"),
+        ["json"],
+    )
     monkeypatch.setenv("MIXEXP_DATA", str(place / "machine"))
-    assert compose([])["data_dir"] == str(place / "machine"), "where this machine has its data is no matter of the project"
+    assert compose([])["data_dir"] == str(place / "machine"), (
+        "where this machine has its data is no matter of the project"
+    )
     assert compose([])["output_dir"] == str(place / "results")
     (place / "mixexp.yaml").unlink()
     assert compose([])["output_dir"] == "outputs" and compose([])["trusted_modules"] == [], "nothing is left of it"
@@ -126,7 +139,8 @@ def test_folders_of_options_add_up_and_one_name_is_one_option(place: Path) -> No
     assert config["loss"]["label_smoothing"] == 0.1
     option(place / "more", "mix/mine", "# Another one.\ndefaults: [mixup]\n")
     with pytest.raises(
-        UserError, match=r"conf/mix/mine\.yaml: \.\./more has an option mix=mine and would use that one; give yours another name$"
+        UserError,
+        match=r"conf/mix/mine\.yaml: \.\./more has an option mix=mine and would use that one; give yours another name$",
     ):
         config_dirs(typed[:1])
 
@@ -146,7 +160,10 @@ def test_it_acts_for_every_command(place: Path) -> None:
     said(*SMALL, "seed=2")
     runs = load_runs(place / "results" / "runs")
     assert {run.outcome for run in runs} == {"finished"} and len(runs) == 3 and list(below.iterdir()) == []
-    assert all(run.environment["project_file"] == "../mixexp.yaml" and "pj_mixes" in run.environment["own_code"] for run in runs)
+    assert all(
+        run.environment["project_file"] == "../mixexp.yaml" and "pj_mixes" in run.environment["own_code"]
+        for run in runs
+    )
     assert "--config-dir" not in json.dumps([run.environment["command"] for run in runs]), "what was typed"
     kept = str(next(run.folder for run in runs if run.config["keep_checkpoint"]))
     assert "probe_training_error.csv" in said("probe", kept, "probe=training_error")
@@ -172,9 +189,14 @@ def test_it_acts_for_every_command(place: Path) -> None:
         ("reproduce", "quickstart"),
         ("data", "digits"),
     ):
-        assert said(*words, code=2).startswith(f"mixexp: {place / 'mixexp.yaml'}: outputs: no such key; there are "), words
+        assert said(*words, code=2).startswith(f"mixexp: {place / 'mixexp.yaml'}: outputs: no such key; there are "), (
+            words
+        )
 
 
 def test_without_a_folder_an_unknown_option_says_where_one_would_lie(tmp_path: Path) -> None:
     errors = mixexp("mix=mine", cwd=tmp_path).stderr
-    assert "One of your own would be DIR/mix/mine.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml." in errors
+    assert (
+        "One of your own would be DIR/mix/mine.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml."
+        in errors
+    )

@@ -1,4 +1,5 @@
-"""What is kept of a sweep, and the page that shows it: nothing of this machine, no weights, no number that is not the report's."""
+"""What is kept of a sweep, and the page that shows it: nothing of this machine, no weights, no number that is not the
+report's."""
 
 from __future__ import annotations
 
@@ -29,7 +30,15 @@ def script(tmp_path, monkeypatch):
 
 def sweep(folder: Path, *words: str) -> Path:
     for seed in (0, 1):
-        trained(folder / f"run{seed}", f"seed={seed}", "experiment=quickstart", "epochs=1", "keep_checkpoint=true", f"output_dir={folder}", *words)
+        trained(
+            folder / f"run{seed}",
+            f"seed={seed}",
+            "experiment=quickstart",
+            "epochs=1",
+            "keep_checkpoint=true",
+            f"output_dir={folder}",
+            *words,
+        )
         about = folder / f"run{seed}" / "environment.json"
         facts = json.loads(about.read_text()) | {"differs_from_experiment": {"epochs": [1, 30]}}
         facts["command"] = f"mixexp -m experiment=quickstart epochs=1 'output_dir={folder}'"
@@ -73,21 +82,42 @@ def test_nothing_finished_is_an_error_and_leaves_what_was_kept(script, tmp_path)
 def test_an_edition_is_kept_apart_and_decides_claims(script, tmp_path, monkeypatch):
     for mix, values in {"none": (50, 51, 52), "mixup": (60, 61, 63)}.items():
         for seed, value in enumerate(values):
-            leave(tmp_path / "sweep" / f"{mix}{seed}", value / 100, seed=seed, mix=mix, edition="laptop", experiment="quickstart", model={"width": 8}, output_dir=str(tmp_path))
+            leave(
+                tmp_path / "sweep" / f"{mix}{seed}",
+                value / 100,
+                seed=seed,
+                mix=mix,
+                edition="laptop",
+                experiment="quickstart",
+                model={"width": 8},
+                output_dir=str(tmp_path),
+            )
     test = {"higher": {"mix": "mixup"}, "lower": {"mix": "none"}}
-    stated = Experiment("quickstart", "quickstart", "", {}, {"helps": claim(test)}, {"laptop": {"params": {"seed": "0,1,2"}}})
+    stated = Experiment(
+        "quickstart", "quickstart", "", {}, {"helps": claim(test)}, {"laptop": {"params": {"seed": "0,1,2"}}}
+    )
     monkeypatch.setattr(script, "experiments", lambda folders: {"quickstart": stated})
     monkeypatch.setattr(script, "experiment", lambda path: stated)
     home = script.publish(tmp_path / "sweep")
     assert home == tmp_path / "published" / "laptop" / "quickstart"
     assert "## Others: laptop edition" in script.page()
     page = script.claims_page(script.decided())
-    assert page.startswith("# What the articles claim") and "| quickstart.helps | It is so. (small_data_mixup, table) | laptop | supported |" in page
+    assert (
+        page.startswith("# What the articles claim")
+        and "| quickstart.helps | It is so. (small_data_mixup, table) | laptop | supported |" in page
+    )
 
 
 def test_runs_that_depart_by_hand_are_kept_as_reduced(script, tmp_path):
     for seed in range(2):
-        leave(tmp_path / "sweep" / f"run{seed}", 0.5, seed=seed, edition="laptop", experiment="quickstart", differs={"epochs": [1, 2]} if seed else None)
+        leave(
+            tmp_path / "sweep" / f"run{seed}",
+            0.5,
+            seed=seed,
+            edition="laptop",
+            experiment="quickstart",
+            differs={"epochs": [1, 2]} if seed else None,
+        )
     assert script.publish(tmp_path / "sweep") == tmp_path / "published" / "reduced" / "quickstart"
 
 
@@ -108,4 +138,6 @@ def test_a_readme_without_its_marks_is_left_alone(script):
     for readme in ("", script.MARKS[0], script.MARKS[1] + script.MARKS[0], script.MARKS[0] * 2 + script.MARKS[1]):
         with pytest.raises(UserError, match="once each; the table of verdicts comes between"):
             script.with_counts(readme, found)
-    assert script.with_counts(f"a{script.MARKS[0]}x{script.MARKS[1]}b", found).startswith(f"a{script.MARKS[0]}\n| article |")
+    assert script.with_counts(f"a{script.MARKS[0]}x{script.MARKS[1]}b", found).startswith(
+        f"a{script.MARKS[0]}\n| article |"
+    )

@@ -61,7 +61,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB, where this machine lets us have one."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("mounting a small file system is not permitted here")
     yield folder
@@ -107,7 +109,9 @@ def test_a_row_with_an_unknown_column_is_an_error(tmp_path: Path) -> None:
 
 def test_not_a_number_survives_the_csv(tmp_path: Path) -> None:
     started(tmp_path).append(row(1, train_loss=math.nan, test_loss=math.inf))
-    assert math.isnan(float(rows_of(tmp_path)[0]["train_loss"])) and math.isinf(float(rows_of(tmp_path)[0]["test_loss"]))
+    assert math.isnan(float(rows_of(tmp_path)[0]["train_loss"])) and math.isinf(
+        float(rows_of(tmp_path)[0]["test_loss"])
+    )
 
 
 def test_the_confusion_matrix_names_its_classes(tmp_path: Path) -> None:
@@ -115,14 +119,22 @@ def test_the_confusion_matrix_names_its_classes(tmp_path: Path) -> None:
     run.confusion(np.ones((2, 2), dtype=int), ("old", "older"))
     run.confusion(np.array([[5, 1], [2, 7]]), ("cat, tame", "dog"))
     with (tmp_path / "confusion.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [["true \\ predicted", "cat, tame", "dog"], ["cat, tame", "5", "1"], ["dog", "2", "7"]]
+        assert list(csv.reader(file)) == [
+            ["true \\ predicted", "cat, tame", "dog"],
+            ["cat, tame", "5", "1"],
+            ["dog", "2", "7"],
+        ]
     assert names(tmp_path) == {"config.yaml", "environment.json", "metrics.csv", "confusion.csv"}
 
 
 def test_finish_writes_the_result_and_gives_it_back(tmp_path: Path) -> None:
     run = finished(tmp_path)
     result = result_of(run.path)
-    assert {key: result[key] for key in ("outcome", "seconds", "steps")} == {"outcome": "finished", "seconds": 1.235, "steps": 1}
+    assert {key: result[key] for key in ("outcome", "seconds", "steps")} == {
+        "outcome": "finished",
+        "seconds": 1.235,
+        "steps": 1,
+    }
     assert set(result) == {"outcome", "seconds", "steps", "evaluations", "last", "median_last_10", "best"}
     assert result_of(tmp_path) == result
     assert names(tmp_path) == {"config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json"}
@@ -246,7 +258,11 @@ def test_a_worked_example_of_the_three_selections() -> None:
     accuracy = [0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.35, 0.45, 0.55]
     rows = [row(i, accuracy=value, test_loss=1 - value, train_loss=2 + value) for i, value in enumerate(accuracy)]
     found = select(rows)
-    assert {way: found[way]["accuracy"] for way in found} == {"last": 0.55, "median_last_10": pytest.approx(0.475), "best": 0.9}
+    assert {way: found[way]["accuracy"] for way in found} == {
+        "last": 0.55,
+        "median_last_10": pytest.approx(0.475),
+        "best": 0.9,
+    }
     assert found["best"]["test_loss"] == pytest.approx(0.1), "the best loss is the least"
     assert found["best"]["train_loss"] == pytest.approx(2.1)
     assert found["median_last_10"]["test_loss"] == pytest.approx(0.525)
@@ -295,7 +311,9 @@ def test_the_environment_says_what_a_reader_needs_to_repeat_the_run(tmp_path: Pa
     run.start(CONFIG, environment(device="cpu", threads=1, label="mix=none"))
     found = json.loads((tmp_path / "environment.json").read_text())
     assert (found["device"], found["threads"], found["label"]) == ("cpu", 1, "mix=none")
-    assert {"started", "command", "host", "process", "git", "python", "versions", "platform", "processor_count"} <= set(found)
+    assert {"started", "command", "host", "process", "git", "python", "versions", "platform", "processor_count"} <= set(
+        found
+    )
     assert found["versions"]["numpy"] == np.__version__
 
 

@@ -38,7 +38,11 @@ def test_a_default_is_allowed_and_what_is_allowed_is_what_a_refusal_says(key):
     outer, _, inner = key.partition(".")
 
     def refusals(value: object) -> list[str]:
-        return [line for line in schema_errors(Settings, {outer: {inner: value} if inner else value}, "") if line.startswith(f"{key} = ")]
+        return [
+            line
+            for line in schema_errors(Settings, {outer: {inner: value} if inner else value}, "")
+            if line.startswith(f"{key} = ")
+        ]
 
     assert not refusals(default)
     (refusal,) = refusals([[1]])
@@ -72,16 +76,23 @@ def test_every_setting_of_every_option_is_listed_once(group):
 
 def test_an_options_setting_has_its_default_its_meaning_and_what_a_refusal_says():
     text = option_reference([CONF], "mix", "mixup")
-    assert "\n  mix.ratio.per=batch       sample, batch (the paper's code) or epoch (akira_final_layer)  [sample, batch or epoch]\n" in text
+    assert (
+        "\n  mix.ratio.per=batch       sample, batch (the paper's code) or epoch (akira_final_layer)  [sample, batch or"
+        " epoch]\n" in text
+    )
     node = yaml.safe_load((CONF / "mix" / "mixup.yaml").read_text())
     node["ratio"] |= {"per": 3, "alpha": 1.0}
     (refusal,) = check(node, "mix", CONTRACTS["mix"])
     assert "needs sample, batch or epoch" in refusal
     # of the signature alone, in the docstring's words; and a reference, in those of what it refers to
-    assert re.search(r"mix\.from_epoch=0 +epochs before it see samples as they are .*\[a whole number of 0 or more\]", text)
+    assert re.search(
+        r"mix\.from_epoch=0 +epochs before it see samples as they are .*\[a whole number of 0 or more\]", text
+    )
     assert re.search(r"mix\.ratio\.alpha=\$\{alpha\} +the Beta parameter.*\[a number above 0\]", text)
     assert "mix.ratio: mixexp.mix.ratio.Beta\n  lam ~ Beta" in text
-    assert "in_channels" not in option_reference([CONF], "model", "small_cnn"), "what the program gives is nobody's to set"
+    assert "in_channels" not in option_reference([CONF], "model", "small_cnn"), (
+        "what the program gives is nobody's to set"
+    )
 
 
 def test_settings_of_options_that_are_put_together_are_listed_under_their_names():
@@ -97,7 +108,9 @@ def test_an_experiment_shows_its_options_and_settings():
 
 def test_an_option_of_the_users_own_over_one_of_the_programs(tmp_path: Path, monkeypatch, capsys):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
-    (tmp_path / "conf" / "loss" / "sharp.yaml").write_text("# Focal loss, sharper.\ndefaults: [focal]\ngamma: 5    # sharper\n")
+    (tmp_path / "conf" / "loss" / "sharp.yaml").write_text(
+        "# Focal loss, sharper.\ndefaults: [focal]\ngamma: 5    # sharper\n"
+    )
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text("# Mine.\n_target_: my_own_loss.Mine\nweight: 2\n")
     (tmp_path / "my_own_loss.py").write_text(
         "from mixexp.loss.cross_entropy import CrossEntropy\n\nclass Mine(CrossEntropy):\n"

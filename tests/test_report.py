@@ -78,12 +78,24 @@ def leave(
     folder.mkdir(parents=True)
     choices = {"dataset": "digits", "subset": "head", "mix": mix, "mix_layer": None if mix == "none" else "input"}
     alpha = None if mix == "none" else 1.0
-    config = {"name": "little", "seed": seed, "data_seed": 0, "alpha": alpha, "epochs": 30, "steps": None, "choices": choices}
+    config = {
+        "name": "little",
+        "seed": seed,
+        "data_seed": 0,
+        "alpha": alpha,
+        "epochs": 30,
+        "steps": None,
+        "choices": choices,
+    }
     config |= {"subset": {"_target_": "x.Head", "n": n}, "mix": {"_target_": f"x.{mix}"}, "table": table} | settings
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    (folder / "environment.json").write_text(json.dumps({"device_name": "a chip", "differs_from_experiment": differs or {}}))
+    (folder / "environment.json").write_text(
+        json.dumps({"device_name": "a chip", "differs_from_experiment": differs or {}})
+    )
     lines = ["step,epoch,lr,train_loss,test_loss,accuracy,macro_f1,seconds"]
-    lines += [f"{10 * i},{float(i)},0.1,{1 / i},{2 / i},{value},{value},{i}" for i, value in enumerate(accuracies, start=1)]
+    lines += [
+        f"{10 * i},{float(i)},0.1,{1 / i},{2 / i},{value},{value},{i}" for i, value in enumerate(accuracies, start=1)
+    ]
     (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     if outcome:
         last = {"accuracy": 0.5, "macro_f1": 0.5}  # which the report does not read: it selects from the CSV
@@ -122,7 +134,10 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
-    assert text.startswith("# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n")
+    assert text.startswith(
+        "# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the"
+        " table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n"
+    )
     assert "## Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)" in text
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
     # (40 + 42 + 47) / 3 = 43; squares 9 + 1 + 16 over 2 is 13, whose root is 3.61.
@@ -171,7 +186,10 @@ def test_csv_files_worked_out_by_hand(sweep):
     }
     first = runs["n1"]
     assert (first["mix"], first["subset.n"], first["seed"], first["seconds"]) == ("none", "500", "1", "1.5")
-    assert [first[f"accuracy_{rule}"] for rule in ("last", "best")] == ["42.0", "51.0"] and "accuracy_median_last_10" not in first
+    assert [first[f"accuracy_{rule}"] for rule in ("last", "best")] == [
+        "42.0",
+        "51.0",
+    ] and "accuracy_median_last_10" not in first
     assert runs["x_diverged"]["accuracy_last"] == ""
 
 
@@ -187,9 +205,16 @@ def test_another_rule_is_named_wherever_numbers_are(sweep):
 
 def test_median_with_smallest_and_largest(tmp_path):
     for seed, value in enumerate((0.1, 0.4, 0.2)):
-        leave(tmp_path / str(seed), (value,), seed=seed, table=TABLE | {"statistic": "median", "decimals": 1, "published": {}})
+        leave(
+            tmp_path / str(seed),
+            (value,),
+            seed=seed,
+            table=TABLE | {"statistic": "median", "decimals": 1, "published": {}},
+        )
     table = build_tables(load_runs(tmp_path))[0]
-    assert cells_of(markdown(table), "Test accuracy (%) at the last evaluation, median [min–max]") == [["500", "20.0 [10.0–40.0] (3)", ""]]
+    assert cells_of(markdown(table), "Test accuracy (%) at the last evaluation, median [min–max]") == [
+        ["500", "20.0 [10.0–40.0] (3)", ""]
+    ]
     write_report([tmp_path])
     assert float(read(tmp_path / "report" / "table.csv")[0]["spread"]) == pytest.approx(30)
 
@@ -231,9 +256,15 @@ def test_reductions_are_bold_and_protocols_are_kept_apart(tmp_path):
 def test_unlike_runs_in_one_cell_are_pointed_out(tmp_path):
     leave(tmp_path / "a", batch_size=64, device="cpu")
     leave(tmp_path / "b", batch_size=128, device="cuda", seed=1)
-    assert "Unlike runs share a cell: they differ in batch_size (500 / none)." in markdown(build_tables(load_runs(tmp_path))[0])
+    assert "Unlike runs share a cell: they differ in batch_size (500 / none)." in markdown(
+        build_tables(load_runs(tmp_path))[0]
+    )
     assert "| unlike runs (2) |" in markdown(build_tables(load_runs(tmp_path))[0])
-    (row,) = [row for row in tidy(build_tables(load_runs(tmp_path))[0]) if row["row"] == "500" and row["column"] == "none" and row["rule"] == "last"]
+    (row,) = [
+        row
+        for row in tidy(build_tables(load_runs(tmp_path))[0])
+        if row["row"] == "500" and row["column"] == "none" and row["rule"] == "last"
+    ]
     assert row["ours"] is None and row["n"] == 2
 
 
@@ -262,7 +293,10 @@ def test_runs_of_no_table_get_one_of_their_differences(tmp_path):
                 leave(tmp_path / f"{mix}{n}{seed}", (0.5 + seed / 10,), n=n, mix=mix, seed=seed, table=None)
     table = build_tables(load_runs(tmp_path), name="mine")[0]
     assert table.spec["title"] == "mine"
-    assert [row.label for row in table.rows] == ["100", "500"] and [column.label for column in table.columns] == ["mixup", "none"]
+    assert [row.label for row in table.rows] == ["100", "500"] and [column.label for column in table.columns] == [
+        "mixup",
+        "none",
+    ]
     assert {tuple(row[1:]) for row in cells_of(markdown(table), "Test accuracy")} == {("55.00 ± 7.07 (2)",) * 2}
     assert (tmp_path / "report" / "curves.png") in write_report([tmp_path])
 
@@ -297,14 +331,18 @@ def test_hostile_names_stay_text(tmp_path):
 def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
     leave(
         tmp_path / "a",
-        table=TABLE | {"rule": "lst", "colums": {}, "figures": [AGAINST | {"x_scal": "log"}, {"file": "f", "kind": "curve"}]},
+        table=TABLE
+        | {"rule": "lst", "colums": {}, "figures": [AGAINST | {"x_scal": "log"}, {"file": "f", "kind": "curve"}]},
     )
     write_report([tmp_path])
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
     assert "table.rule is 'lst'" in text and "Did you mean 'last'? The default stands in." in text
     assert "table has no key 'colums'. Did you mean 'columns'? There are title, source, " in text
     assert "Not drawn: figure accuracy: there is no key 'x_scal' for kind against. Did you mean 'x_scale'?" in text
-    assert "Not drawn: figure f: kind is 'curve'; scores, against, curves, confusion, per_class, by_group, cost, images, probe, scatter, animation are known." in text
+    assert (
+        "Not drawn: figure f: kind is 'curve'; scores, against, curves, confusion, per_class, by_group, cost, images,"
+        " probe, scatter, animation are known." in text
+    )
 
 
 def test_a_key_that_no_run_has_is_pointed_out(tmp_path):
@@ -315,11 +353,16 @@ def test_a_key_that_no_run_has_is_pointed_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).resolve().parent.parent / "conf" / "experiment").glob("*.yaml")), ids=lambda p: p.stem
+    "path",
+    sorted((Path(__file__).resolve().parent.parent / "conf" / "experiment").glob("*.yaml")),
+    ids=lambda p: p.stem,
 )
 def test_every_experiment_describes_a_sound_table(path):
     table = yaml.safe_load(path.read_text(encoding="utf-8")).get("table")
-    assert table is None or (table_problems(table), [p for f in table.get("figures", []) if (p := figure_problem(f))]) == ({}, [])
+    assert table is None or (
+        table_problems(table),
+        [p for f in table.get("figures", []) if (p := figure_problem(f))],
+    ) == ({}, [])
 
 
 @pytest.mark.parametrize("column", ["nan", "inf"])
@@ -360,7 +403,9 @@ def test_a_damaged_file_costs_one_row(tmp_path, file, content, said):
 def test_no_runs_names_the_folder_and_what_is_near(tmp_path):
     leave(tmp_path / "small_data" / "abc")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"smal_data is not a folder; expected run folders.*Did you mean 'small_data'\?"):
+    with pytest.raises(
+        UserError, match=r"smal_data is not a folder; expected run folders.*Did you mean 'small_data'\?"
+    ):
         write_report([tmp_path / "smal_data"])
     with pytest.raises(UserError, match=r"empty holds no run.*Folders with runs beside it: small_data"):
         write_report([tmp_path / "empty"])
@@ -388,14 +433,19 @@ def test_figure_against_shows_the_table(sweep):
     panel = draw(build_tables(load_runs(sweep))[0], AGAINST | {"x_scale": "log"}).axes[0]
     assert (panel.get_xlabel(), panel.get_ylabel(), panel.get_xscale()) == ("images", "test accuracy (%)", "log")
     none, label_mix = panel.containers
-    assert [list(none.lines[0].get_xdata()), list(none.lines[0].get_ydata())] == [[100.0, 500.0], pytest.approx([30, 43])]
+    assert [list(none.lines[0].get_xdata()), list(none.lines[0].get_ydata())] == [
+        [100.0, 500.0],
+        pytest.approx([30, 43]),
+    ]
     assert [list(map(tuple, segment)) for segment in none.lines[2][0].get_segments()][1] == [
         (500, pytest.approx(39.394449)),
         (500, pytest.approx(46.605551)),
     ]
     hollow = [line for line in panel.get_lines() if line.get_gid() == "published"]
     assert [list(line.get_ydata()) for line in hollow] == [[26.79, 44.6], [57.84]]
-    assert {line.get_markerfacecolor() for line in hollow} == {"none"} and {line.get_linestyle() for line in hollow} == {":"}
+    assert {line.get_markerfacecolor() for line in hollow} == {"none"} and {
+        line.get_linestyle() for line in hollow
+    } == {":"}
     assert none.lines[0].get_marker() != label_mix.lines[0].get_marker()
     assert none.lines[0].get_linestyle() != label_mix.lines[0].get_linestyle()
 
@@ -410,7 +460,10 @@ def test_figure_against_words(tmp_path):
         leave(tmp_path / mix, mix=mix)
     panel = draw(build_tables(load_runs(tmp_path))[0], AGAINST | {"x": "mix", "by": "rows"}).axes[0]
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["mixup", "none"]
-    assert [list(line.get_ydata()) for line in panel.get_lines() if line.get_gid() == "published"] == [[26.79], [57.84, 44.6]]
+    assert [list(line.get_ydata()) for line in panel.get_lines() if line.get_gid() == "published"] == [
+        [26.79],
+        [57.84, 44.6],
+    ]
 
 
 def test_figure_curves_average_over_seeds(tmp_path):
@@ -435,7 +488,11 @@ def test_lookup_and_equality_of_values():
         None,
         None,
     )
-    assert comparable(1) == comparable(1.0) == comparable("1") and comparable(True) != comparable(1) and comparable("nan") == "nan"
+    assert (
+        comparable(1) == comparable(1.0) == comparable("1")
+        and comparable(True) != comparable(1)
+        and comparable("nan") == "nan"
+    )
 
 
 def test_file_names_are_never_alike():
@@ -452,7 +509,10 @@ def test_a_hundred_runs_are_read_and_tabled_quickly(tmp_path):
 
 def test_reports_need_no_torch(tmp_path):
     leave(tmp_path / "a", table=TABLE | {"figures": [AGAINST]})
-    code = "import sys; from pathlib import Path; from mixexp.reporting.write import write_report; write_report([Path(sys.argv[1])])"
+    code = (
+        "import sys; from pathlib import Path; from mixexp.reporting.write import write_report;"
+        " write_report([Path(sys.argv[1])])"
+    )
     code += "; assert not {'torch', 'hydra', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
 
@@ -476,12 +536,18 @@ def test_the_evaluation_with_the_best_validation_accuracy_can_be_chosen(tmp_path
 
 SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=12)
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=8
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
 )
 
 
 @settings(deadline=None)
-@given(config=st.dictionaries(st.text(max_size=8) | st.sampled_from(["seed", "dataset", "mix"]), TREES, min_size=1, max_size=6))
+@given(
+    config=st.dictionaries(
+        st.text(max_size=8) | st.sampled_from(["seed", "dataset", "mix"]), TREES, min_size=1, max_size=6
+    )
+)
 def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -490,7 +556,14 @@ def test_a_configuration_is_read_in_parts_as_it_is_in_one(config, tmp_path_facto
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &x [1, 2]\nb: *x\n", "# first\na: 1\nb: 2\n", 'a: "one\nb: two"\n', "a: 1\na: 2\n", "a:\n- 1\n# between\n- 2\nb: |\n  c: 3\n", "--- {a: 1}\n"],
+    [
+        "a: &x [1, 2]\nb: *x\n",
+        "# first\na: 1\nb: 2\n",
+        'a: "one\nb: two"\n',
+        "a: 1\na: 2\n",
+        "a:\n- 1\n# between\n- 2\nb: |\n  c: 3\n",
+        "--- {a: 1}\n",
+    ],
 )
 def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_path):
     (tmp_path / "config.yaml").write_text(text)
@@ -500,11 +573,37 @@ def test_a_configuration_that_is_no_row_of_entries_is_read_as_a_whole(text, tmp_
 def test_a_setting_that_only_some_runs_have_parts_no_table(tmp_path):
     table = TABLE | {"columns": {"values": {"none": {"mix": "none"}, "late": {"other": "late"}}}, "published": {}}
     leave(tmp_path / "a", (0.5,), table=table, differs={"epochs": [3, 30]})
-    leave(tmp_path / "b", (0.6,), table=table, mix="mixup", other="late", extra={"from": 1}, differs={"epochs": [3, 30], "extra.from": [1, 5]})
-    leave(tmp_path / "c", (0.6,), seed=1, table=table, mix="mixup", other="late", extra={"from": 1}, differs={"epochs": [3, 30], "extra.from": [1, 5]})
+    leave(
+        tmp_path / "b",
+        (0.6,),
+        table=table,
+        mix="mixup",
+        other="late",
+        extra={"from": 1},
+        differs={"epochs": [3, 30], "extra.from": [1, 5]},
+    )
+    leave(
+        tmp_path / "c",
+        (0.6,),
+        seed=1,
+        table=table,
+        mix="mixup",
+        other="late",
+        extra={"from": 1},
+        differs={"epochs": [3, 30], "extra.from": [1, 5]},
+    )
     (found,) = build_tables(load_runs(tmp_path))
     assert len(found.values("500", "late")) == 2 and len(found.values("500", "none")) == 1
-    leave(tmp_path / "d", (0.7,), seed=2, table=table, mix="mixup", other="late", extra={"from": 2}, differs={"epochs": [3, 30], "extra.from": [2, 5]})
+    leave(
+        tmp_path / "d",
+        (0.7,),
+        seed=2,
+        table=table,
+        mix="mixup",
+        other="late",
+        extra={"from": 2},
+        differs={"epochs": [3, 30], "extra.from": [2, 5]},
+    )
     assert len(build_tables(load_runs(tmp_path))) == 2
 
 
@@ -517,12 +616,21 @@ def test_runs_without_a_table_have_one_for_each_data_set_called_by_what_was_swep
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
     found = build_tables(load_runs(tmp_path), name="mine")
     assert [table.spec["title"] for table in found] == ["mine, digits", "mine, flowers"]
-    assert [[row.label for row in table.rows] for table in found] == [["mixup", "none"]] * 2 and found[0].spec["rows"]["label"] == "mixing"
+    assert [[row.label for row in table.rows] for table in found] == [["mixup", "none"]] * 2 and found[0].spec["rows"][
+        "label"
+    ] == "mixing"
 
 
 def test_what_is_reduced_is_said_of_values_that_the_experiment_has(tmp_path):
-    leave(tmp_path / "a", differs={"subset": ["head", "full"], "subset.n": [5000, 1000], "steps": [800, None], "epochs": [3, 30]})
-    assert reductions(load_runs(tmp_path)) == "subset head instead of full; subset.n 5000; steps 800, which the experiment leaves open; epochs 3 instead of 30"
+    leave(
+        tmp_path / "a",
+        differs={"subset": ["head", "full"], "subset.n": [5000, 1000], "steps": [800, None], "epochs": [3, 30]},
+    )
+    assert (
+        reductions(load_runs(tmp_path))
+        == "subset head instead of full; subset.n 5000; steps 800, which the experiment leaves open; epochs 3 instead"
+        " of 30"
+    )
 
 
 def test_a_cell_says_what_became_of_its_runs(tmp_path):
@@ -530,7 +638,10 @@ def test_a_cell_says_what_became_of_its_runs(tmp_path):
     for seed in range(2):
         leave(tmp_path / f"b{seed}", (0.5,), mix="mixup", seed=seed, outcome="diverged")
     leave(tmp_path / "c", mix="mixup", seed=2, outcome=None)
-    assert cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "Test accuracy (%) at")[1][3] == "2 diverged; 1 unfinished"
+    assert (
+        cells_of(markdown(build_tables(load_runs(tmp_path))[0]), "Test accuracy (%) at")[1][3]
+        == "2 diverged; 1 unfinished"
+    )
 
 
 def test_figures_of_an_earlier_report_go_and_other_files_stay(sweep, tmp_path_factory):
@@ -542,7 +653,10 @@ def test_figures_of_an_earlier_report_go_and_other_files_stay(sweep, tmp_path_fa
     assert config and "curves.svg" in earlier
     leave(out.parent / "other" / "a", outcome=None)
     write_report([out.parent / "other"], out=out)
-    assert not {"curves.svg", "curves.pdf", "curves.png"} & {path.name for path in out.iterdir()} and (out / "notes.png").exists()
+    assert (
+        not {"curves.svg", "curves.pdf", "curves.png"} & {path.name for path in out.iterdir()}
+        and (out / "notes.png").exists()
+    )
 
 
 def test_a_rule_that_no_run_has_a_number_for_is_refused(sweep):

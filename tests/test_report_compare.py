@@ -64,10 +64,18 @@ def test_what_changed_is_found_and_the_rest_compared_by_seed(tmp_path):
     expected = [stats.ttest_rel(B, A).pvalue, stats.ttest_rel((0.50, 0.54, 0.55), A[:3]).pvalue]
     assert [plain.result.p, mixed.result.p] == pytest.approx(expected) and plain.pairs == 4
     assert [plain.adjusted, mixed.adjusted] == pytest.approx(holm(expected))
-    assert (plain.result.difference, plain.verdict("higher"), plain.verdict("lower")) == (pytest.approx(5.5), "better", "worse")
+    assert (plain.result.difference, plain.verdict("higher"), plain.verdict("lower")) == (
+        pytest.approx(5.5),
+        "better",
+        "worse",
+    )
     assert mixed.verdict("higher") == "within noise"
     text = document(found, SPEC, "last")
-    assert "| lr | 0.1 | 0.05 |" in text and "2 settings in common: 1 better, 1 within noise" in text and "paired t-test on the seeds in common" in text
+    assert (
+        "| lr | 0.1 | 0.05 |" in text
+        and "2 settings in common: 1 better, 1 within noise" in text
+        and "paired t-test on the seeds in common" in text
+    )
 
 
 def test_without_common_seeds_means_are_compared(tmp_path):
@@ -128,7 +136,10 @@ def test_changed_data_are_shown_and_a_short_name_of_two_commits_refused(tmp_path
         for folder in (tmp_path / name).iterdir():
             made_by(folder, commit, data_contents=contents)
     names = "abcd1", "abcd2"
-    assert compare(names, sides(names, [tmp_path]), SPEC, "last").circumstances["contents of the data set's files"] == ("x1", "x2")
+    assert compare(names, sides(names, [tmp_path]), SPEC, "last").circumstances["contents of the data set's files"] == (
+        "x1",
+        "x2",
+    )
     with pytest.raises(UserError, match="abcd could be any of the commits abcd10000000, abcd20000000"):
         sides(("abcd", "abcd1"), [tmp_path])
 
@@ -138,7 +149,9 @@ def test_equal_runs_are_identical_and_few_are_open(tmp_path):
     runs(tmp_path / "b", A)
     assert [one.verdict("higher") for one in compared(tmp_path).changes] == ["identical"]
     runs(tmp_path / "c", (0.4, 0.5))
-    assert [one.verdict("higher") for one in compared(tmp_path, "a", "c").changes] == ["open: 2 seeds in common, 3 are needed"]
+    assert [one.verdict("higher") for one in compared(tmp_path, "a", "c").changes] == [
+        "open: 2 seeds in common, 3 are needed"
+    ]
     runs(tmp_path / "d", [value + 0.25 for value in A])
     assert [one.verdict("higher") for one in compared(tmp_path, "a", "d").changes] == ["no spread to judge by"]
 
@@ -171,7 +184,13 @@ def test_commits_are_told_by_their_beginning_and_circumstances_are_shown(tmp_pat
     found = compare(names, sides(names, [tmp_path]), SPEC, "last")
     assert [one.verdict("higher") for one in found.changes] == ["identical"]
     assert found.circumstances == {"commit": ("a" * 10, "b" * 10), "torch": ("2.11", "2.15")}
-    with pytest.raises(UserError, match="cccc is no folder, and no run in .* was made by that git commit. Commits of the runs there: aaaaaaaaaa, bbbbbbbbbb"):
+    with pytest.raises(
+        UserError,
+        match=(
+            "cccc is no folder, and no run in .* was made by that git commit. Commits of the runs there: aaaaaaaaaa,"
+            " bbbbbbbbbb"
+        ),
+    ):
         sides(("aaaa", "cccc"), [tmp_path])
     with pytest.raises(UserError, match="neither a folder nor"):
         sides(("aaaa", "--output=x"), [tmp_path])
@@ -181,7 +200,9 @@ def test_a_name_of_git_is_resolved_in_the_checkout(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org"]
     subprocess.run([*git, "init", "-q", tmp_path], check=True)
     subprocess.run([*git, "-C", tmp_path, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
-    head = subprocess.run(["git", "-C", tmp_path, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    head = subprocess.run(
+        ["git", "-C", tmp_path, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     runs(tmp_path / "runs", A)
     for folder in (tmp_path / "runs").iterdir():
         made_by(folder, head)
@@ -208,7 +229,12 @@ def test_methods_are_ranked_only_under_one_protocol(tmp_path):
     runs(tmp_path / "s2", (0.99,), prefix="more", mix="mixup", n=5000)  # other data: never above the others
     runs(tmp_path / "s3", (0.98,), prefix="longer", mix="mixup", epochs=31)
     rows = rows_of(tmp_path)
-    assert [(row.rank, row.method.split(",")[0], len(row.values)) for row in rows] == [(1, "mixup", 4), (2, "none", 4), (1, "mixup", 1), (1, "mixup", 1)]
+    assert [(row.rank, row.method.split(",")[0], len(row.values)) for row in rows] == [
+        (1, "mixup", 4),
+        (2, "none", 4),
+        (1, "mixup", 1),
+        (1, "mixup", 1),
+    ]
     assert len({row.protocol for row in rows}) == 3 and rows[0].protocol == rows[1].protocol
     assert rows[1].behind == pytest.approx(stats.ttest_rel(A, B).pvalue) and rows[0].behind is None
     assert len({row.words for row in rows}) == 3, "two protocols have different names"
@@ -225,7 +251,9 @@ def test_whatever_is_no_method_is_protocol(tmp_path, key):
 
 
 def test_seeds_places_and_measurements_are_no_protocol(tmp_path):
-    for number, more in enumerate(({"data_seed": 3}, {"name": "x"}, {"device": "cuda"}, {"probe": {"_target_": "x.P"}}, {"threads": 4})):
+    for number, more in enumerate(
+        ({"data_seed": 3}, {"name": "x"}, {"device": "cuda"}, {"probe": {"_target_": "x.P"}}, {"threads": 4})
+    ):
         leave(tmp_path / f"r{number}", (0.5,), seed=number, **more)
     (row,) = rows_of(tmp_path)
     assert len(row.values) == 5
@@ -241,7 +269,11 @@ def test_a_loss_is_ranked_from_the_smallest_on(tmp_path):
 
 def test_data_that_were_edited_are_another_protocol_and_records_without_contents_are_of_those_there_are(tmp_path):
     for number, contents in enumerate(("x1", "x1", None)):
-        made_by(leave(tmp_path / f"r{number}", (0.5,), seed=number), "a" * 40, **({"data_contents": contents} if contents else {}))
+        made_by(
+            leave(tmp_path / f"r{number}", (0.5,), seed=number),
+            "a" * 40,
+            **({"data_contents": contents} if contents else {}),
+        )
     assert [len(row.values) for row in rows_of(tmp_path)] == [3]
     made_by(leave(tmp_path / "edited", (0.9,), seed=0, mix="mixup"), "a" * 40, data_contents="x2")
     rows = rows_of(tmp_path)
@@ -266,7 +298,10 @@ def test_a_first_place_among_equals_is_no_finding(tmp_path):
     for round_ in range(60):
         for method, values in enumerate(rng.normal(0.5, 0.05, size=(6, 4))):
             runs(tmp_path / str(round_), values, prefix=f"{method}-", mix=f"m{method}")
-        found += any(row.behind is not None and row.behind < 0.05 for row in leaderboard(everywhere([tmp_path / str(round_)]), "accuracy", "last"))
+        found += any(
+            row.behind is not None and row.behind < 0.05
+            for row in leaderboard(everywhere([tmp_path / str(round_)]), "accuracy", "last")
+        )
     assert found <= 6  # of 60 leaderboards without any difference
 
 
@@ -299,14 +334,21 @@ def command(*words, cwd):
 
 def test_the_commands_print_and_write(tmp_path):
     for name, mix in itertools.product(("a", "b"), ("none", "mixup")):
-        runs(tmp_path / "outputs" / name, A if mix == "none" else B, prefix=mix, mix=mix, lr=0.1 if name == "a" else 0.2)
+        runs(
+            tmp_path / "outputs" / name, A if mix == "none" else B, prefix=mix, mix=mix, lr=0.1 if name == "a" else 0.2
+        )
     done = command("compare", "outputs/a", "outputs/b", "--out", "there", cwd=tmp_path)
     assert done.returncode == 0 and "| lr | 0.1 | 0.2 |" in done.stdout, done.stderr
     assert (tmp_path / "there" / "compare.md").read_text() in done.stdout
     assert len(list(csv.DictReader((tmp_path / "there" / "compare.csv").open()))) == 2
     done = command("leaderboard", "--out", "there", cwd=tmp_path)
     assert done.returncode == 0 and "2 protocols" in done.stdout, done.stderr
-    assert [row["rank"] for row in csv.DictReader((tmp_path / "there" / "leaderboard.csv").open())] == ["1", "2", "1", "2"]
+    assert [row["rank"] for row in csv.DictReader((tmp_path / "there" / "leaderboard.csv").open())] == [
+        "1",
+        "2",
+        "1",
+        "2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -352,18 +394,27 @@ def test_runs_on_other_contents_of_a_file_have_no_difference(tmp_path):
     assert verdict(tmp_path) == words
     text = document(found, SPEC, "last")
     assert "1 setting in common: 1 unlike runs" in text
-    assert f"| all runs | 52.50 ± 2.65 (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in text, "each side has a mean, and the two no difference"
+    assert f"| all runs | 52.50 ± 2.65 (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in text, (
+        "each side has a mean, and the two no difference"
+    )
     from mixexp.reporting.compare import records
 
     (record,) = records(found, SPEC, "last")
-    assert (record["difference"], record["p"], record["interval_low"], record["first"]) == (None, None, None, pytest.approx(52.5))
+    assert (record["difference"], record["p"], record["interval_low"], record["first"]) == (
+        None,
+        None,
+        None,
+        pytest.approx(52.5),
+    )
 
 
 def test_a_side_of_several_contents_or_precisions_has_no_mean(tmp_path):
     edited(tmp_path / "a", ["old", "old", "new", "new"])
     edited(tmp_path / "b", ["new"] * 4)
     words = "unlike runs: they differ in the contents of the data set's files"
-    assert f"| all runs | unlike runs (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in document(compared(tmp_path), SPEC, "last")
+    assert f"| all runs | unlike runs (4) | 58.00 ± 1.83 (4) | 4 |  |  |  | {words} |" in document(
+        compared(tmp_path), SPEC, "last"
+    )
     for seed in range(4):
         made_by(tmp_path / "a" / f"r{seed}", "a" * 40, data_contents="new", bfloat16=seed > 1)
     assert verdict(tmp_path) == "unlike runs: they differ in precision"
@@ -449,14 +500,19 @@ def test_a_metric_that_no_run_has_is_named_with_the_reason(tmp_path):
             leaderboard(of, metric, rule)
         return str(raised.value)
 
-    assert why("acuracy") == (
-        "leaderboard: no finished run has a number for 'acuracy' by last evaluation. Did you mean 'accuracy'? "
+    assert (
+        why("acuracy")
+        == "leaderboard: no finished run has a number for 'acuracy' by last evaluation. Did you mean 'accuracy'? "
         "There are train_loss, test_loss, accuracy, macro_f1."
     )
-    assert why("accuracy", of=found[1:]) == (
-        "leaderboard: no finished run has a number for 'accuracy' by last evaluation; r1: accuracy is not a finite number in 1 evaluations"
+    assert (
+        why("accuracy", of=found[1:])
+        == "leaderboard: no finished run has a number for 'accuracy' by last evaluation; r1: accuracy is not a finite"
+        " number in 1 evaluations"
     )
-    assert why("accuracy", "best_validation").endswith("since none held a part of its training set out (validation=0.1)")
+    assert why("accuracy", "best_validation").endswith(
+        "since none held a part of its training set out (validation=0.1)"
+    )
 
 
 @pytest.mark.parametrize("way", ["all failed", "emptied", "cut", "cut where it is YAML", "without a seed"])
@@ -466,7 +522,12 @@ def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
     else:
         config = leave(tmp_path / "runs" / "r0") / "config.yaml"
         cut = config.read_text()[:13]  # its name alone
-        text = {"emptied": "", "cut": cut + "\n  a: [", "cut where it is YAML": cut, "without a seed": "choices: {mix: none}\n"}[way]
+        text = {
+            "emptied": "",
+            "cut": cut + "\n  a: [",
+            "cut where it is YAML": cut,
+            "without a seed": "choices: {mix: none}\n",
+        }[way]
         config.write_text(text)
     written = write_report([tmp_path / "runs"])
     page = next(path for path in written if path.suffix == ".html").read_text()
@@ -474,7 +535,9 @@ def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
     reason = {
         "all failed": "failed | r0 |  | RuntimeError: it broke |",
         "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |",
-        "cut where it is YAML": "| damaged | r0 | all runs / accuracy, seed – | config.yaml is no configuration of a run |",
+        "cut where it is YAML": (
+            "| damaged | r0 | all runs / accuracy, seed – | config.yaml is no configuration of a run |"
+        ),
     }
     assert "r0" in page and reason.get(way, "r0" if way == "cut" else "50.00") in table
 
@@ -486,7 +549,9 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
     for seed in (10, 2, 100):
         leave(tmp_path / f"r{seed}", seed=seed)
         (tmp_path / f"r{seed}" / "probe_points.csv").write_text(f"step,x,y\n1,{seed},{seed}\n")
-        (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n")
+        (tmp_path / f"r{seed}" / "probe_mixed_images.csv").write_text(
+            f"step,sample,image,labels,lam,layer\n1,0,AA,cat {seed},1,input\n"
+        )
     table = build_table(load_runs(tmp_path))
     spec = complete({"kind": "scatter", "probe": "points", "x": "x", "y": "y"})
     assert [run.folder.name for _, run, _ in probes._clouds(table, spec)] == ["r2"]
@@ -494,7 +559,9 @@ def test_the_smallest_seed_is_the_smallest_number(tmp_path):
     for name, seed in (("r10", "a"), ("r2", None), ("r100", "10.0")):
         config = yaml.safe_load((tmp_path / name / "config.yaml").read_text()) | {"seed": seed}
         (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config))
-    assert [run.folder.name for _, run, _ in probes._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], "numbers before words before nothing"
+    assert [run.folder.name for _, run, _ in probes._clouds(build_table(load_runs(tmp_path)), spec)] == ["r100"], (
+        "numbers before words before nothing"
+    )
 
 
 def test_an_earlier_evaluation_is_never_the_last(tmp_path):
@@ -502,16 +569,29 @@ def test_an_earlier_evaluation_is_never_the_last(tmp_path):
     for name, last in (("infinite", "inf"), ("nothing", ""), ("burst", "1e200")):
         run = leave(tmp_path / name, (0.5, 0.6), n=500, seed=len(name))
         path = run / "metrics.csv"
-        path.write_text(path.read_text().replace("20,2.0,0.1,0.5,1.0,0.6,0.6,2", f"20,2.0,0.1,0.5,{last},{last if name == 'nothing' else 0.6},0.6,2"))
+        path.write_text(
+            path.read_text().replace(
+                "20,2.0,0.1,0.5,1.0,0.6,0.6,2", f"20,2.0,0.1,0.5,{last},{last if name == 'nothing' else 0.6},0.6,2"
+            )
+        )
     table = build_table(load_runs(tmp_path))
-    shown = {run.folder.name: (score_of(table, run, "accuracy"), score_of(table, run, "test_loss")) for run in table.runs}
+    shown = {
+        run.folder.name: (score_of(table, run, "accuracy"), score_of(table, run, "test_loss")) for run in table.runs
+    }
     assert shown == {"whole": (60.0, 1.0), "infinite": (60.0, None), "nothing": (None, None), "burst": (60.0, None)}
-    assert [(run.folder.name, why) for run, _, why in table.without_result] == [("nothing", "accuracy has no value at the last evaluation")]
+    assert [(run.folder.name, why) for run, _, why in table.without_result] == [
+        ("nothing", "accuracy has no value at the last evaluation")
+    ]
     assert score_of(table, next(run for run in table.runs if run.folder == whole), "macro_f1") == 60.0
 
 
 def test_times_of_several_zones_are_in_the_order_of_the_clock(tmp_path):
-    for name, started in (("a", "2026-01-01T23:30:00-0800"), ("b", "2026-01-02T01:00:00+0900"), ("c", "2026-01-02T00:00:00+0000"), ("d", "nonsense")):
+    for name, started in (
+        ("a", "2026-01-01T23:30:00-0800"),
+        ("b", "2026-01-02T01:00:00+0900"),
+        ("c", "2026-01-02T00:00:00+0000"),
+        ("d", "nonsense"),
+    ):
         made_by(leave(tmp_path / name), "a" * 40, started=started)
     assert facts(load_runs(tmp_path))["Started"] == ["2026-01-02 01:00:00+0900 to 2026-01-01 23:30:00-0800"]
 

@@ -29,7 +29,9 @@ def grid(folder, table=TABLE, **more):
         for seed, accuracy in enumerate(accuracies):
             leave(folder / next(names), (0.1, accuracy), mix=mix, seed=seed, table=table, **more)
         for seed in range(3 if mix == "none" else 2):
-            leave(folder / next(names), (0.1, 0.2 + accuracies[seed] / 2), mix=mix, seed=seed, n=100, table=table, **more)
+            leave(
+                folder / next(names), (0.1, 0.2 + accuracies[seed] / 2), mix=mix, seed=seed, n=100, table=table, **more
+            )
     return folder
 
 
@@ -38,9 +40,13 @@ def test_columns_are_compared_seed_by_seed_in_each_row(tmp_path):
     expected = stats.ttest_rel([100 * x for x in MIXUP], [100 * x for x in NONE])
     one = found["500"]
     assert (one.ours, one.theirs, one.result.n, one.unpaired) == ("label-mix", "none", 4, 0)
-    assert (one.result.difference, one.result.p, one.adjusted) == pytest.approx((5.25, expected.pvalue, expected.pvalue))
+    assert (one.result.difference, one.result.p, one.adjusted) == pytest.approx(
+        (5.25, expected.pvalue, expected.pvalue)
+    )
     assert one.significant
-    assert "| 100 | label-mix − none | 2 (1 runs unpaired) | +2.75 |  |  |  |  |" in markdown(build_table(load_runs(tmp_path)))
+    assert "| 100 | label-mix − none | 2 (1 runs unpaired) | +2.75 |  |  |  |  |" in markdown(
+        build_table(load_runs(tmp_path))
+    )
     few = found["100"]
     assert (few.result.n, few.unpaired, few.result.p, few.adjusted, few.significant) == (2, 1, None, None, False)
     assert few.result.difference == pytest.approx(2.75)
@@ -57,9 +63,14 @@ def test_p_is_adjusted_over_all_tests_of_the_table(tmp_path):
     assert [(one.ours, one.theirs) for one in tested] == [("label-mix", "none"), ("other", "none")]
     assert [one.adjusted for one in tested] == holm([one.result.p for one in tested])
     against = contrasts(build_table(load_runs(tmp_path), baseline="label-mix"))
-    assert [(one.ours, one.theirs) for one in against if one.result.p is not None] == [("none", "label-mix"), ("other", "label-mix")]
+    assert [(one.ours, one.theirs) for one in against if one.result.p is not None] == [
+        ("none", "label-mix"),
+        ("other", "label-mix"),
+    ]
     expected = MEAN.paired([100 * x for x in MIXUP], [100 * x for x in NONE])
-    assert tested[0].detectable == pytest.approx(expected.detectable(2)), "of two tests, the smaller p has to be below 0.05 / 2"
+    assert tested[0].detectable == pytest.approx(expected.detectable(2)), (
+        "of two tests, the smaller p has to be below 0.05 / 2"
+    )
 
 
 def test_all_pairs_are_compared_where_nothing_is_without_mixing(tmp_path):
@@ -67,7 +78,13 @@ def test_all_pairs_are_compared_where_nothing_is_without_mixing(tmp_path):
     table = TABLE | {"columns": {"label": "mixing", "values": three}, "published": {}}
     for place, name in enumerate(three):
         for seed in range(3):
-            leave(tmp_path / f"{name}{seed}", (0.1, 0.5 + place / 10 + seed * place / 50), mix=name, seed=seed, table=table)
+            leave(
+                tmp_path / f"{name}{seed}",
+                (0.1, 0.5 + place / 10 + seed * place / 50),
+                mix=name,
+                seed=seed,
+                table=table,
+            )
     found = contrasts(build_table(load_runs(tmp_path)))
     assert [(one.ours, one.theirs) for one in found] == [("mixup", "bc"), ("other", "bc"), ("other", "mixup")]
 
@@ -93,12 +110,25 @@ def test_each_setting_is_compared_with_the_one_without_mixing_that_is_else_alike
 def test_rows_are_compared_where_the_baseline_is_a_row_or_columns_are_measures(tmp_path):
     grid(tmp_path)
     found = contrasts(build_table(load_runs(tmp_path), baseline="100"))
-    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("none", "500", "100", 3), ("label-mix", "500", "100", 2)]
-    measures = TABLE | {"columns": {"measures": {"first": {"metric": "accuracy", "rule": "best"}, "loss": {"metric": "test_loss"}}}, "published": {}}
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [
+        ("none", "500", "100", 3),
+        ("label-mix", "500", "100", 2),
+    ]
+    measures = TABLE | {
+        "columns": {"measures": {"first": {"metric": "accuracy", "rule": "best"}, "loss": {"metric": "test_loss"}}},
+        "published": {},
+    }
     other = tmp_path / "other"
-    grid(other, measures | {"rows": {"values": {"plain": {"mix": "none", "subset.n": 500}, "mixed": {"mix": "mixup", "subset.n": 500}}}})
+    grid(
+        other,
+        measures
+        | {"rows": {"values": {"plain": {"mix": "none", "subset.n": 500}, "mixed": {"mix": "mixup", "subset.n": 500}}}},
+    )
     found = contrasts(build_table(load_runs(other)))
-    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("first", "mixed", "plain", 4), ("loss", "mixed", "plain", 4)]
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [
+        ("first", "mixed", "plain", 4),
+        ("loss", "mixed", "plain", 4),
+    ]
     assert found[1].result.p is None, "all have the same loss"
 
 
@@ -107,9 +137,19 @@ def test_a_baseline_that_a_setting_does_not_apply_to_is_the_same_in_every_row(tm
     for seed, accuracy in enumerate(NONE):
         leave(tmp_path / f"n{seed}", (accuracy,), seed=seed, table=table)
         for alpha in (0.2, 1.0):
-            leave(tmp_path / f"m{seed}{alpha}", (accuracy + alpha / 10 + seed / 100,), mix="mixup", alpha=alpha, seed=seed, table=table)
+            leave(
+                tmp_path / f"m{seed}{alpha}",
+                (accuracy + alpha / 10 + seed / 100,),
+                mix="mixup",
+                alpha=alpha,
+                seed=seed,
+                table=table,
+            )
     found = contrasts(build_table(load_runs(tmp_path)))
-    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [("0.2", "label-mix", "none", 4), ("1", "label-mix", "none", 4)]
+    assert [(one.place, one.ours, one.theirs, one.result.n) for one in found] == [
+        ("0.2", "label-mix", "none", 4),
+        ("1", "label-mix", "none", 4),
+    ]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_compared(tmp_path):
@@ -140,7 +180,9 @@ def test_labels_are_listed_as_a_shell_takes_them(tmp_path):
     mixes = {"no mixing": {"mix": "none"}, "the mixup": {"mix": "mixup"}}
     grid(tmp_path, TABLE | {"columns": {"label": "mixing", "values": mixes}, "published": {}})
     problem = baseline_problem(build_tables(load_runs(tmp_path), baseline="its width")[0])
-    assert "The baseline 'its width' is no row" in problem and problem.endswith("There are 100, 500, 'no mixing', 'the mixup'."), problem
+    assert "The baseline 'its width' is no row" in problem and problem.endswith(
+        "There are 100, 500, 'no mixing', 'the mixup'."
+    ), problem
 
 
 def test_many_settings_are_compared_only_with_one(tmp_path):
@@ -149,14 +191,19 @@ def test_many_settings_are_compared_only_with_one(tmp_path):
     table = build_tables(load_runs(tmp_path))[0]
     assert contrasts(table) == [] and "--baseline LABEL" in baseline_problem(table)
     named = build_tables(load_runs(tmp_path), baseline="3")[0]
-    assert {one.theirs for one in contrasts(named)} == {"3"} and len(contrasts(named)) == 6 and not baseline_problem(named)
+    assert (
+        {one.theirs for one in contrasts(named)} == {"3"} and len(contrasts(named)) == 6 and not baseline_problem(named)
+    )
 
 
 def test_too_few_seeds_are_said_instead_of_tested(tmp_path):
     for mix, seed in itertools.product(("none", "mixup"), range(2)):
         leave(tmp_path / f"{mix}{seed}", (0.5 + seed / 10,), mix=mix, seed=seed)
     text = markdown(build_table(load_runs(tmp_path)))
-    assert "2 seeds in common at most: nothing can be compared. 3 or more seeds allow it (seed=0,1,2)." in text and "\\*" not in text
+    assert (
+        "2 seeds in common at most: nothing can be compared. 3 or more seeds allow it (seed=0,1,2)." in text
+        and "\\*" not in text
+    )
 
 
 def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_path):
@@ -165,7 +212,9 @@ def test_a_run_in_two_folders_counts_once_and_finished_before_unfinished(tmp_pat
     leave(tmp_path / "b" / "same", (0.3,))
     runs, remarks = gather([tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a"])
     assert {run.folder.name: run.outcome for run in runs} == {"same": "finished", "only": "finished"}
-    assert remarks == ["1 run is a copy of another one, the same settings and seeds on the same data; each counts once."]
+    assert remarks == [
+        "1 run is a copy of another one, the same settings and seeds on the same data; each counts once."
+    ]
 
 
 def test_one_report_of_several_folders(tmp_path):
@@ -175,11 +224,15 @@ def test_one_report_of_several_folders(tmp_path):
     written = write_report(folders)
     assert {path.parent for path in written} == {tmp_path / "outputs" / "report"}
     assert "2 of 2 runs have a result" in written[0].read_text(encoding="utf-8")
-    assert write_report([*folders, tmp_path / "outputs" / "report"]) == written, "as a shell's * names them the next time"
+    assert write_report([*folders, tmp_path / "outputs" / "report"]) == written, (
+        "as a shell's * names them the next time"
+    )
     leave(tmp_path / "elsewhere" / "c" / "r", (0.5,), n=100)
     with pytest.raises(UserError, match="--out FOLDER"):
         write_report([*folders, tmp_path / "elsewhere" / "c"])
-    assert write_report([*folders, tmp_path / "elsewhere" / "c"], out=tmp_path / "all")[0] == tmp_path / "all" / "table.md"
+    assert (
+        write_report([*folders, tmp_path / "elsewhere" / "c"], out=tmp_path / "all")[0] == tmp_path / "all" / "table.md"
+    )
 
 
 def test_a_baseline_whose_run_is_missing_is_not_replaced_by_that_of_other_data(tmp_path):
@@ -196,7 +249,9 @@ def test_copies_of_a_run_in_one_folder_count_once_and_unlike_runs_of_one_name_tw
         for name in ("run", "copy of run"):
             leave(tmp_path / "a" / f"{name} {seed}", (0.5 + seed / 100,), seed=seed)
     runs, remarks = gather([tmp_path / "a"])
-    assert len(runs) == 3 and remarks == ["3 runs are copies of another one, the same settings and seeds on the same data; each counts once."]
+    assert len(runs) == 3 and remarks == [
+        "3 runs are copies of another one, the same settings and seeds on the same data; each counts once."
+    ]
     leave(tmp_path / "b" / "run 0", (0.7,), mix="mixup")
     assert len(gather([tmp_path / "a", tmp_path / "b"])[0]) == 4
 
@@ -221,7 +276,9 @@ def test_a_run_in_another_precision_is_no_copy(tmp_path):
 def test_runs_of_one_setting_in_two_precisions_are_not_compared(tmp_path):
     for mix, accuracies in (("none", NONE), ("mixup", MIXUP)):
         for seed, accuracy in enumerate(accuracies):
-            in_precision(leave(tmp_path / f"{mix}{seed}", (0.1, accuracy), mix=mix, seed=seed, precision="auto"), mix == "mixup")
+            in_precision(
+                leave(tmp_path / f"{mix}{seed}", (0.1, accuracy), mix=mix, seed=seed, precision="auto"), mix == "mixup"
+            )
     assert contrasts(build_table(load_runs(tmp_path))) == []
     for run in tmp_path.iterdir():
         config = yaml.safe_load((run / "config.yaml").read_text())

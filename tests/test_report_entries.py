@@ -33,22 +33,42 @@ def labels(table):
 
 
 def test_labels_are_those_of_a_paper(tmp_path):
-    run = changed(leave(tmp_path / "a", mix="mixup"), {"augment": "none", "loss": "focal"}, alpha=0.2, loss={"gamma": 2.0}, drop_last=True)
+    run = changed(
+        leave(tmp_path / "a", mix="mixup"),
+        {"augment": "none", "loss": "focal"},
+        alpha=0.2,
+        loss={"gamma": 2.0},
+        drop_last=True,
+    )
     assert paper_label(run, ["mix", "mix_layer", "alpha"]) == "mixup, at input, α = 0.2"
-    assert paper_label(run, ["loss", "loss.gamma", "drop_last", "subset.n"]) == "focal, γ = 2, drop last = true, n = 500"
-    assert paper_label(run, ["augment", "epochs", "steps"]) == "no augmentation, epochs = 30", "a setting without a value says nothing"
+    assert (
+        paper_label(run, ["loss", "loss.gamma", "drop_last", "subset.n"]) == "focal, γ = 2, drop last = true, n = 500"
+    )
+    assert paper_label(run, ["augment", "epochs", "steps"]) == "no augmentation, epochs = 30", (
+        "a setting without a value says nothing"
+    )
 
 
 def test_images_of_the_test_set_are_no_training_images_and_null_is_all(tmp_path):
     run = changed(leave(tmp_path / "a"), test={"n": 200})
     whole = changed(leave(tmp_path / "b"), test={"n": None})
     assert paper_label(run, ["mix", "test.n", "subset.n"]) == "none, test images = 200, n = 500"
-    assert paper_label(whole, ["mix", "test.n"]) == "none, test images = all" == paper_label(changed(leave(tmp_path / "c")), ["mix", "test.n"])
+    assert (
+        paper_label(whole, ["mix", "test.n"])
+        == "none, test images = all"
+        == paper_label(changed(leave(tmp_path / "c")), ["mix", "test.n"])
+    )
 
 
 @pytest.mark.parametrize("published", [{}, {"none": {"all": 50.0}}])
 def test_an_axis_of_test_images_has_all_and_numbers(published, tmp_path):
-    described = {**TABLE, "rows": axis_of("test.n"), "columns": axis_of("mix"), "published": published, "baseline": "none"}
+    described = {
+        **TABLE,
+        "rows": axis_of("test.n"),
+        "columns": axis_of("mix"),
+        "published": published,
+        "baseline": "none",
+    }
     for n in (None, 200):
         for mix in ("none", "mixup"):
             changed(leave(tmp_path / f"{n}{mix}", mix=mix, table=described), test={"n": n})
@@ -71,7 +91,14 @@ def test_runs_of_different_test_images_are_not_compared(tmp_path):
 
 
 def test_a_number_has_one_spelling_in_rows_and_names_and_is_found_in_any(tmp_path):
-    described = {**TABLE, "rows": axis_of("subset.n"), "columns": axis_of("alpha"), "published": {}, "baseline": "1.0", "order": {"columns": ["1.0"]}}
+    described = {
+        **TABLE,
+        "rows": axis_of("subset.n"),
+        "columns": axis_of("alpha"),
+        "published": {},
+        "baseline": "1.0",
+        "order": {"columns": ["1.0"]},
+    }
     for name, n, alpha in (("a", 1e9, 1.0), ("b", 1e9, 1), ("c", 5, 0.2)):
         changed(leave(tmp_path / name, table=described, mix="mixup", seed=ord(name)), alpha=alpha, subset={"n": n})
     table = build_table(load_runs(tmp_path))
@@ -80,7 +107,17 @@ def test_a_number_has_one_spelling_in_rows_and_names_and_is_found_in_any(tmp_pat
     assert build_table(load_runs(tmp_path), baseline="0.20").spec["baseline"] == "0.2"
     _, words = draw(table, {"file": "f", "kind": "scores", "only": ["1.0"]})
     assert "the baseline, 1)" not in words and "of 3 cells" not in words
-    assert [label(value) for value in (1.0, 1, 0.2, 1e9, -0.0, True, None, "1.0", 1e300)] == ["1", "1", "0.2", "1000000000", "0", "true", "–", "1.0", "1e+300"]
+    assert [label(value) for value in (1.0, 1, 0.2, 1e9, -0.0, True, None, "1.0", 1e300)] == [
+        "1",
+        "1",
+        "0.2",
+        "1000000000",
+        "0",
+        "true",
+        "–",
+        "1.0",
+        "1e+300",
+    ]
 
 
 def test_labels_that_a_file_gives_stay_as_they_are(tmp_path):
@@ -107,7 +144,12 @@ def test_words_are_in_the_order_of_the_grid_and_numbers_by_size(planned, tmp_pat
     grid = [("none", None), ("mixup", 1.0), ("mixup", 0.2), ("bc", None)]
     for place, (mix, alpha) in enumerate(grid):
         started = f"2026-11-30T12:00:0{place}+0000" if not planned else "2026-11-30T12:00:00+0000"
-        changed(leave(tmp_path / f"{9 - place}", mix=mix, table=None), {"mix_layer": "input"}, {"started": started}, alpha=alpha)
+        changed(
+            leave(tmp_path / f"{9 - place}", mix=mix, table=None),
+            {"mix_layer": "input"},
+            {"started": started},
+            alpha=alpha,
+        )
     if planned:
         (tmp_path / "sweeps").mkdir()
         for name, hour, runs in (("first", 11, [9, 8, 7, 6]), ("again", 12, [6, 7, 8, 9])):
@@ -145,7 +187,11 @@ def test_a_method_and_one_other_setting_are_columns_and_rows(tmp_path):
     assert labels(table) == (["500", "1000"], ["mixup", "none"]) and table.spec["rows"]["label"] == "training images"
     assert table.spec["baseline"] == "none"
     (tmp_path / "none500" / "config.yaml").unlink()
-    assert labels(build_table([run for run in load_runs(tmp_path) if run.config]))[0] == ["mixup, n = 500", "mixup, n = 1000", "none, n = 1000"]
+    assert labels(build_table([run for run in load_runs(tmp_path) if run.config]))[0] == [
+        "mixup, n = 500",
+        "mixup, n = 1000",
+        "none, n = 1000",
+    ]
 
 
 def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
@@ -156,7 +202,10 @@ def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
     runs = load_runs(tmp_path)
     assert usual_metric(runs) == "balanced_accuracy"
     table = build_table(runs)
-    assert cells_of(markdown(table), "Metrics as labelled") == [["mixup", "40.00 (1)", "60.00 (1)"], ["none", "30.00 (1)", "50.00 (1)"]]
+    assert cells_of(markdown(table), "Metrics as labelled") == [
+        ["mixup", "40.00 (1)", "60.00 (1)"],
+        ["none", "30.00 (1)", "50.00 (1)"],
+    ]
     assert labels(table)[1] == ["balanced accuracy", "accuracy"]
     for mix in ("none", "mixup"):
         changed(tmp_path / mix, environment={"train_counts": [51, 49]})

@@ -1,4 +1,5 @@
-"""Figures by what the matplotlib objects hold, against numbers worked out from the runs' files by hand; and the files they leave."""
+"""Figures by what the matplotlib objects hold, against numbers worked out from the runs' files by hand; and the files
+they leave."""
 
 from __future__ import annotations
 
@@ -61,7 +62,15 @@ SPECS: dict[str, dict[str, Any]] = {
     "cost": {},
     "images": {},
     "probe": {"probe": "points", "x": "x", "y": "density", "lines": "kind", "steps": ["drawn"]},
-    "log probe": {"kind": "probe", "probe": "points", "x": "x", "y": "density", "lines": "kind", "x_scale": "log", "y_scale": "log"},
+    "log probe": {
+        "kind": "probe",
+        "probe": "points",
+        "x": "x",
+        "y": "density",
+        "lines": "kind",
+        "x_scale": "log",
+        "y_scale": "log",
+    },
     "scatter": {"probe": "points", "x": "x", "y": "density", "colour": "label", "limits": [0, 1]},
     "scale": {"kind": "scatter", "probe": "points", "x": "x", "y": "density", "colour": "x", "panels": "kind"},
     "animation": {"probe": "points", "x": "x", "y": "density", "colour": "label"},
@@ -80,19 +89,28 @@ def picture(value: int, size: tuple[int, int] = (3, 2)) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def rich(folder: Path, counts: Any = None, train: Any = (400, 40, 4), classes: tuple[str, ...] = CLASSES, **settings: Any) -> Path:
+def rich(
+    folder: Path, counts: Any = None, train: Any = (400, 40, 4), classes: tuple[str, ...] = CLASSES, **settings: Any
+) -> Path:
     """A run that has all that figures are drawn from."""
     run = leave(folder, (0.3, 0.5, 0.6), **settings)
     counts = np.eye(len(classes), dtype=int) * 9 + 1 if counts is None else np.asarray(counts)
     with (run / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["true \\ predicted", *classes], *([name, *row] for name, row in zip(classes, counts.tolist(), strict=True))])
+        csv.writer(file).writerows(
+            [
+                ["true \\ predicted", *classes],
+                *([name, *row] for name, row in zip(classes, counts.tolist(), strict=True)),
+            ]
+        )
     environment = json.loads((run / "environment.json").read_text())
     environment |= {"train_counts": list(train), "device": "cpu", "threads": 1}
     (run / "environment.json").write_text(json.dumps(environment))
     with (run / "probe_points.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "x", "density", "kind", "label"])
-        writer.writerows([20, x / 10, x % 4 + 0.5, kind, classes[x % 3]] for x in range(1, 15) for kind in ("drawn", "formula"))
+        writer.writerows(
+            [20, x / 10, x % 4 + 0.5, kind, classes[x % 3]] for x in range(1, 15) for kind in ("drawn", "formula")
+        )
     with (run / "probe_mixed_images.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "sample", "image", "clipped", "labels", "lam", "layer"])
@@ -120,14 +138,18 @@ def texts(figure: Any) -> list[Text]:
 def test_three_formats_the_same_bytes_twice_and_nothing_else(table, tmp_path):
     spec = spec_of("curves")
     first = {path.suffix: path.read_bytes() for path in save(draw(table, spec), tmp_path / "one", caption(table, spec))}
-    second = {path.suffix: path.read_bytes() for path in save(draw(table, spec), tmp_path / "two", caption(table, spec))}
+    second = {
+        path.suffix: path.read_bytes() for path in save(draw(table, spec), tmp_path / "two", caption(table, spec))
+    }
     assert first == second and set(first) == {".svg", ".pdf", ".png"}
     assert not list(tmp_path.glob(".*")), "unfinished files"
 
 
 def test_a_figure_is_laid_out_once_for_three_formats(table, tmp_path, monkeypatch):
     done, real = [], ConstrainedLayoutEngine.execute
-    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda self, figure: (done.append(1), real(self, figure))[1])
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", lambda self, figure: (done.append(1), real(self, figure))[1]
+    )
     save(draw(table, spec_of("curves")), tmp_path / "f")
     assert len(done) == 1
 
@@ -144,7 +166,9 @@ def test_a_pdf_embeds_whole_letters_and_an_svg_needs_none(table, tmp_path):
     assert "text" not in names and "path" in names
     assert root.find("{http://www.w3.org/2000/svg}title").text == "a <b> & c \\u0000 日本"
     if shutil.which("pdffonts"):
-        told = subprocess.run(["pdffonts", str(pdf)], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
+        told = subprocess.run(["pdffonts", str(pdf)], capture_output=True, text=True, check=True).stdout.splitlines()[
+            2:
+        ]
         assert told and all("TrueType" in line and "yes" in line and "Type 3" not in line for line in told)
 
 
@@ -155,7 +179,9 @@ def test_ten_lines_differ_in_colour_in_marker_and_seventy_in_something():
     found = [style.series(k) for k in range(70)]
     assert len({each["color"] for each in found[:10]}) == len({each["marker"] for each in found[:10]}) == 10
     assert len({tuple(map(str, each.values())) for each in found}) == 70
-    grey = sorted(0.299 * r + 0.587 * g + 0.114 * b for r, g, b in (mpl.colors.to_rgb(each["color"]) for each in found[:10]))
+    grey = sorted(
+        0.299 * r + 0.587 * g + 0.114 * b for r, g, b in (mpl.colors.to_rgb(each["color"]) for each in found[:10])
+    )
     assert grey[-1] < 0.75, "all stand out from white"
 
 
@@ -167,9 +193,13 @@ def test_every_text_is_seven_points_or_more_at_the_width_of_one_column_or_two(na
     figure = getattr(drawn, "_fig", drawn)
     figure.draw_without_rendering()
     found = texts(figure)
-    ticks = {tick for panel in figure.axes for axis in (panel.xaxis, panel.yaxis) for tick in axis.get_ticklabels("both")}
+    ticks = {
+        tick for panel in figure.axes for axis in (panel.xaxis, panel.yaxis) for tick in axis.get_ticklabels("both")
+    }
     assert found and min(each.get_fontsize() for each in found) >= 7
-    assert not [each.get_text() for each in found if "mathdefault" in each.get_text()], "exponents are smaller than their base"
+    assert not [each.get_text() for each in found if "mathdefault" in each.get_text()], (
+        "exponents are smaller than their base"
+    )
     width = figure.get_figwidth()
     assert width in (style.ONE_COLUMN, style.TWO_COLUMNS)
     box = figure.bbox
@@ -177,14 +207,23 @@ def test_every_text_is_seven_points_or_more_at_the_width_of_one_column_or_two(na
         if each in ticks or each.get_clip_on():  # some lie beyond the limits and are not drawn
             continue
         extent = each.get_window_extent()
-        assert extent.x1 <= box.x1 + 2 and extent.x0 >= -2 and extent.y1 <= box.y1 + 2 and extent.y0 >= -2, each.get_text()
+        assert extent.x1 <= box.x1 + 2 and extent.x0 >= -2 and extent.y1 <= box.y1 + 2 and extent.y0 >= -2, (
+            each.get_text()
+        )
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_hostile_names_are_drawn_as_they_are_without_a_warning(name, tmp_path):
     columns = {"label": "$m$", "values": {HOSTILE[1]: {"mix": "none"}, HOSTILE[2]: {"mix": "mixup"}}}
     for mix in ("none", "mixup"):
-        rich(tmp_path / mix, np.eye(5, dtype=int) * 3, (1, 2, 30, 200, 500), HOSTILE, mix=mix, table={**TABLE, "columns": columns, "published": {}})
+        rich(
+            tmp_path / mix,
+            np.eye(5, dtype=int) * 3,
+            (1, 2, 30, 200, 500),
+            HOSTILE,
+            mix=mix,
+            table={**TABLE, "columns": columns, "published": {}},
+        )
     table, spec = build_table(load_runs(tmp_path)), spec_of(SPECS[name].get("kind", name), **SPECS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -234,11 +273,17 @@ def test_panels_lie_in_a_grid_and_too_many_are_refused(tmp_path):
         draw(table, spec_of("curves", y=["train_loss", "test_loss"]))
     figure = draw(table, spec_of("curves", y=["train_loss", "test_loss"], only=list(range(1, 9))))
     assert figure.get_figheight() < style.TALLEST and len(figure.axes) == 16
-    assert [panel.get_title(loc="left") for panel in figure.axes if panel.get_title(loc="left")] == [f"images {k}" for k in range(1, 9)]
+    assert [panel.get_title(loc="left") for panel in figure.axes if panel.get_title(loc="left")] == [
+        f"images {k}" for k in range(1, 9)
+    ]
 
 
 def test_ticks_are_written_in_full_in_thousands_where_they_would_touch_and_never_over_each_other():
-    for scale, places in (("log", [100, 250, 500, 1000, 5000, 10000, 20000, 50000]), ("linear", [100, 250, 500, 50000]), ("linear", [1, 2, 3])):
+    for scale, places in (
+        ("log", [100, 250, 500, 1000, 5000, 10000, 20000, 50000]),
+        ("linear", [100, 250, 500, 50000]),
+        ("linear", [1, 2, 3]),
+    ):
         figure, ((panel,),) = style.canvas(1, 1, 2.5)
         panel.plot(places, places)
         panel.set_xscale(scale)
@@ -379,7 +424,9 @@ def test_without_counts_there_is_a_reason(tmp_path, counts):
 
 def timed(folder: Path, seconds: float, device: str = "a chip", **settings: Any) -> None:
     run = rich(folder, **settings)
-    (run / "result.json").write_text(json.dumps({"outcome": "finished", "seconds": seconds, "steps": 20, "last": {"accuracy": 0}}))
+    (run / "result.json").write_text(
+        json.dumps({"outcome": "finished", "seconds": seconds, "steps": 20, "last": {"accuracy": 0}})
+    )
     environment = json.loads((run / "environment.json").read_text()) | {"device_name": device}
     (run / "environment.json").write_text(json.dumps(environment))
 
@@ -391,7 +438,10 @@ def test_every_run_and_the_mean_of_every_cell(tmp_path):
     table = build_table(load_runs(tmp_path))
     figure = draw(table, spec_of("cost"))
     (panel,) = figure.axes
-    found = {gid: sorted(tuple(xy) for line in panel.get_lines() if line.get_gid() == gid for xy in line.get_xydata()) for gid in ("run", "mean")}
+    found = {
+        gid: sorted(tuple(xy) for line in panel.get_lines() if line.get_gid() == gid for xy in line.get_xydata())
+        for gid in ("run", "mean")
+    }
     assert found == {"run": [(30, 60), (50, 60), (70, 60)], "mean": [(40, 60), (70, 60)]}
     assert panel.get_xlabel() == "wall time (seconds)" and panel.get_xscale() == "linear"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "label-mix"]
@@ -403,10 +453,16 @@ def test_times_on_different_devices_are_told_apart_and_never_averaged(tmp_path):
     table = build_table(load_runs(tmp_path))
     figure = draw(table, spec_of("cost"))
     (panel,) = figure.axes
-    means = {tuple(line.get_xydata()[0]): line.get_fillstyle() for line in panel.get_lines() if line.get_gid() == "mean"}
+    means = {
+        tuple(line.get_xydata()[0]): line.get_fillstyle() for line in panel.get_lines() if line.get_gid() == "mean"
+    }
     assert means == {(3.0, 60): "full", (0.01, 60): "none"}
     assert panel.get_xlabel() == "wall time (hours)" and panel.get_xscale() == "log"
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"none", "a chip, 1 thread", "a fast chip, 1 thread"}
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {
+        "none",
+        "a chip, 1 thread",
+        "a fast chip, 1 thread",
+    }
     assert "2 devices, whose times do not compare" in caption(table, spec_of("cost"))
 
 
@@ -426,7 +482,9 @@ def test_a_blend_at_a_hidden_layer_is_said_to_be_shown_unmixed(table):
         path = run.folder / "probe_mixed_images.csv"
         path.write_text(path.read_text().replace(",input", ",final"))
     figure = draw(table, spec_of("images"))
-    assert "blended at final: these are the first parts, not yet blended" in figure.subfigs[0].get_suptitle().replace("\n", " ")
+    assert "blended at final: these are the first parts, not yet blended" in figure.subfigs[0].get_suptitle().replace(
+        "\n", " "
+    )
     assert caption(table, spec_of("images")).endswith("not yet blended.")
 
 
@@ -451,7 +509,11 @@ def test_what_is_no_image_is_a_sentence(tmp_path, word):
 
 def test_a_measure_is_drawn_against_a_setting_by_its_own_rule(tmp_path):
     measures = {"best error": {"metric": "error", "rule": "best"}, "loss": {"metric": "test_loss"}}
-    spec = {**TABLE, "columns": {"label": "", "measures": measures}, "published": {"best error": {500: 33.0, 100: 44.0}}}
+    spec = {
+        **TABLE,
+        "columns": {"label": "", "measures": measures},
+        "published": {"best error": {500: 33.0, 100: 44.0}},
+    }
     for n, mix in ((100, "mixup"), (500, "mixup"), (None, "none")):
         leave(tmp_path / str(n), (0.7, 0.6), n=n, mix=mix, table=spec)
     table = build_table(load_runs(tmp_path))
@@ -482,7 +544,9 @@ def test_points_beyond_the_limits_are_counted(table):
 
 def test_of_many_steps_some_from_the_first_to_the_last_are_drawn(tmp_path):
     run = rich(tmp_path / "a")
-    (run / "probe_points.csv").write_text("step,x,density\n" + "".join(f"{step},{step},1\n" for step in range(0, 90, 10)))
+    (run / "probe_points.csv").write_text(
+        "step,x,density\n" + "".join(f"{step},{step},1\n" for step in range(0, 90, 10))
+    )
     figure = draw(build_table(load_runs(tmp_path)), spec_of("scatter", colour=None, limits=None, panels="step"))
     assert [panel.collections[0].get_offsets()[0][0] for panel in figure.axes] == [0, 20, 40, 60, 80]
     assert len({(panel.get_xlim(), panel.get_ylim()) for panel in figure.axes}) == 1
@@ -511,25 +575,51 @@ def test_a_caption_is_one_sentence_with_rule_spread_and_n(name, words, table):
 def test_every_kind_has_a_caption(name, table):
     spec = spec_of(SPECS[name].get("kind", name), **SPECS[name])
     words = caption(table, spec)
-    assert words.endswith(".") and words[0].isupper() and ", ," not in words and ",," not in words and words.count(". ") == 0
+    assert (
+        words.endswith(".")
+        and words[0].isupper()
+        and ", ," not in words
+        and ",," not in words
+        and words.count(". ") == 0
+    )
     assert {SPECS[each].get("kind", each) for each in SPECS} == set(KINDS)
 
 
 def test_every_report_draws_what_its_runs_have_and_its_table_does_not_ask_for(table, tmp_path):
     found = standard(table)
-    assert [spec["kind"] for spec in found] == ["scores", "curves", "confusion", "per_class", "by_group", "cost", "images"]
+    assert [spec["kind"] for spec in found] == [
+        "scores",
+        "curves",
+        "confusion",
+        "per_class",
+        "by_group",
+        "cost",
+        "images",
+    ]
     assert all(figure_problem(spec) == "" for spec in found)
     for spec in found:
         save(draw(table, spec), tmp_path / spec["file"], caption(table, spec))
     asked = {**table.spec, "figures": [{"file": "mine", "kind": "curves"}, {"file": "c", "kind": "confusion"}]}
-    assert [spec["kind"] for spec in standard(Table(asked, *list(vars(table).values())[1:11]))] == ["scores", "per_class", "by_group", "cost", "images"]
+    assert [spec["kind"] for spec in standard(Table(asked, *list(vars(table).values())[1:11]))] == [
+        "scores",
+        "per_class",
+        "by_group",
+        "cost",
+        "images",
+    ]
 
 
 def test_what_runs_do_not_have_is_no_standard_figure(tmp_path):
     leave(tmp_path / "a", (0.5,))
     assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["scores"]
     rich(tmp_path / "b", seed=1, train=(95, 104, 101))
-    assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == ["scores", "curves", "confusion", "cost", "images"]
+    assert [spec["kind"] for spec in standard(build_table(load_runs(tmp_path)))] == [
+        "scores",
+        "curves",
+        "confusion",
+        "cost",
+        "images",
+    ]
 
 
 def test_runs_of_entries_are_those_that_meet_their_conditions(table):
@@ -555,7 +645,9 @@ def test_a_report_has_the_standard_figures_and_is_silent_on_those_it_cannot_draw
         (run.folder / "confusion.csv").write_text("broken")
     folder = table.runs[0].folder.parent
     written = {path.name for path in write_report([folder])}
-    assert {f"{name}.{ending}" for name in ("scores", "curves", "cost", "images") for ending in ("svg", "pdf", "png")} <= written
+    assert {
+        f"{name}.{ending}" for name in ("scores", "curves", "cost", "images") for ending in ("svg", "pdf", "png")
+    } <= written
     assert not {"confusion.svg", "per_class.svg", "by_group.svg", "by_group.csv"} & written
     text = (folder / "report" / "table.md").read_text(encoding="utf-8")
     assert "![cost](cost.png)" in text and "Not drawn" not in text

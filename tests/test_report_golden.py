@@ -1,4 +1,5 @@
-"""The exact Markdown, LaTeX and CSV of runs that are kept here; python tests/test_report_golden.py writes them anew, to be read before they are committed."""
+"""The exact Markdown, LaTeX and CSV of runs that are kept here; python tests/test_report_golden.py writes them anew, to
+be read before they are committed."""
 
 from __future__ import annotations
 
@@ -27,7 +28,11 @@ def texts() -> dict[str, str]:
         made |= {f"{name}.md": markdown(table), f"{name}.tex": latex(table, name)}
         made[f"{name}-differences.tex"] = latex_differences(table, name)
     (table,) = build_tables(load_runs(RUNS))
-    return made | {"table.csv": as_csv(tidy(table)), "differences.csv": as_csv(contrast_records(table)), "runs.csv": as_csv(run_records(table))}
+    return made | {
+        "table.csv": as_csv(tidy(table)),
+        "differences.csv": as_csv(contrast_records(table)),
+        "runs.csv": as_csv(run_records(table)),
+    }
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.iterdir()))
@@ -53,7 +58,9 @@ def test_the_latex_compiles_in_a_paper_of_two_columns(tmp_path):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-recommended")
 def test_latex_that_is_wrong_is_noticed(tmp_path):
     broken = tmp_path / "broken.tex"
-    broken.write_text((GOLDEN / "headline.tex").read_text(encoding="utf-8").replace(r"\bottomrule", r"\bottomrul"), encoding="utf-8")
+    broken.write_text(
+        (GOLDEN / "headline.tex").read_text(encoding="utf-8").replace(r"\bottomrule", r"\bottomrul"), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="Undefined control sequence"):
         _script().compile_tables([broken], tmp_path / "broken.pdf")
 

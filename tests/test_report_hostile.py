@@ -23,7 +23,12 @@ from mixexp.spec.table import of_metric, table_problems
 from mixexp.training.reader import everywhere, load_run
 
 ROOT = Path(__file__).resolve().parent.parent
-BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12))])
+BOMB = "\n".join(
+    [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]",
+        *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12)),
+    ]
+)
 BROKEN = {
     "nested too deeply": ("config.yaml", "a: " + "[" * 100_000),
     "nested by lists": ("config.yaml", "a:\n" + "- " * 5000 + "x\n"),
@@ -31,9 +36,18 @@ BROKEN = {
     "an alias of itself": ("config.yaml", "a: &a [*a]\n"),
     "choices that are none": ("config.yaml", "choices: 5\nseed: 0\n"),
     "a number beyond squares": ("metrics.csv", "step,accuracy\n1,1e200\n"),
-    "seconds beyond a float": ("result.json", '{"outcome": "finished", "seconds": 1' + "0" * 400 + ', "steps": 1, "last": {"accuracy": 1}}'),
-    "seconds that are none": ("result.json", '{"outcome": "finished", "seconds": "x", "steps": 1, "last": {"accuracy": 1}}'),
-    "versions that are text": ("environment.json", '{"git": "x", "versions": ["y"], "device_name": 3, "differs_from_experiment": 1}'),
+    "seconds beyond a float": (
+        "result.json",
+        '{"outcome": "finished", "seconds": 1' + "0" * 400 + ', "steps": 1, "last": {"accuracy": 1}}',
+    ),
+    "seconds that are none": (
+        "result.json",
+        '{"outcome": "finished", "seconds": "x", "steps": 1, "last": {"accuracy": 1}}',
+    ),
+    "versions that are text": (
+        "environment.json",
+        '{"git": "x", "versions": ["y"], "device_name": 3, "differs_from_experiment": 1}',
+    ),
 }
 
 
@@ -46,9 +60,15 @@ def test_a_broken_file_costs_at_most_its_row(tmp_path, what):
     (tmp_path / "runs" / "broken" / name).write_text(text)
     code = "import sys; from mixexp.cli import main; main()"  # a process of its own, since some went down with it
     for words in (("report", "runs"), ("compare", "runs", "runs"), ("leaderboard", "runs")):
-        done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, (words, done.stderr[-500:])
-    rows = [row for path in (tmp_path / "runs" / "report").rglob("runs.csv") for row in csv.DictReader(path.open(encoding="utf-8"))]
+    rows = [
+        row
+        for path in (tmp_path / "runs" / "report").rglob("runs.csv")
+        for row in csv.DictReader(path.open(encoding="utf-8"))
+    ]
     assert sorted(row["folder"] for row in rows) == ["broken", "r0", "r1", "r2"]
 
 
@@ -85,8 +105,16 @@ def test_a_description_that_is_wrong_is_said_and_replaced(tmp_path, wrong):
 
 
 def test_no_cell_or_heading_of_a_csv_is_a_formula():
-    rows = list(csv.reader(as_csv([{"=cmd|' /C calc'!A0": "\n=1+1", "@x": "+1", "plain": -1.5}, {"plain": "\t-2"}]).splitlines(True)))
-    assert rows[0] == ["'=cmd|' /C calc'!A0", "'@x", "plain"] and rows[1] == ["'\n=1+1", "'+1", "-1.5"] and rows[2][2] == "'\t-2"
+    rows = list(
+        csv.reader(
+            as_csv([{"=cmd|' /C calc'!A0": "\n=1+1", "@x": "+1", "plain": -1.5}, {"plain": "\t-2"}]).splitlines(True)
+        )
+    )
+    assert (
+        rows[0] == ["'=cmd|' /C calc'!A0", "'@x", "plain"]
+        and rows[1] == ["'\n=1+1", "'+1", "-1.5"]
+        and rows[2][2] == "'\t-2"
+    )
 
 
 def test_controls_of_a_terminal_are_shown_and_not_obeyed():
@@ -95,15 +123,30 @@ def test_controls_of_a_terminal_are_shown_and_not_obeyed():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-recommended")
 def test_latex_of_hostile_words_compiles_and_runs_nothing(tmp_path):
-    names = [r"\input{/etc/passwd}", r"\write18{touch ran}", "^^5cinput", "a & b % $ # _ { } ~ < > | \" '", "ϛϝͱϡ αω", "\x1b[31m\x00\x07", "é ß ł ǝ ĸ", "x" * 3000]
-    table = TABLE | {"title": " ".join(names[:6]), "columns": {"values": {name: {"mix": f"m{k}"} for k, name in enumerate(names)}}, "published": {}}
+    names = [
+        r"\input{/etc/passwd}",
+        r"\write18{touch ran}",
+        "^^5cinput",
+        "a & b % $ # _ { } ~ < > | \" '",
+        "ϛϝͱϡ αω",
+        "\x1b[31m\x00\x07",
+        "é ß ł ǝ ĸ",
+        "x" * 3000,
+    ]
+    table = TABLE | {
+        "title": " ".join(names[:6]),
+        "columns": {"values": {name: {"mix": f"m{k}"} for k, name in enumerate(names)}},
+        "published": {},
+    }
     table |= {"notes": ["\\end{table}\nsecond line"], "source": names[0]}
     for k in range(len(names)):
         leave(tmp_path / "runs" / f"r{k}", (0.5,), mix=f"m{k}", table=table)
     write_report([tmp_path / "runs"])
     text = (tmp_path / "runs" / "report" / "table.tex").read_text(encoding="utf-8")
     assert "compile with LuaLaTeX" in text
-    (tmp_path / "latin.tex").write_text("".join(c for c in text if ord(c) < 0x180 and c != "ĸ").replace("compile with LuaLaTeX", ""), encoding="utf-8")
+    (tmp_path / "latin.tex").write_text(
+        "".join(c for c in text if ord(c) < 0x180 and c != "ĸ").replace("compile with LuaLaTeX", ""), encoding="utf-8"
+    )
     spec = importlib.util.spec_from_file_location("compile_latex", ROOT / "scripts" / "compile_latex.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -116,14 +159,25 @@ def test_labels_of_two_tables_are_never_the_same(tmp_path):
         leave(tmp_path / f"r{place}", (0.5,), table=TABLE | {"title": title}, seed=place)
     for _ in range(2):
         written = write_report([tmp_path])
-    labels = [line for path in written if path.suffix == ".tex" for line in path.read_text(encoding="utf-8").splitlines() if "\\label" in line]
+    labels = [
+        line
+        for path in written
+        if path.suffix == ".tex"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "\\label" in line
+    ]
     assert len(labels) == len(set(labels)) == 5
 
 
 def test_commands_over_runs_without_metric_or_facts(tmp_path):
     for name in ("a", "b"):
         for seed in range(3):
-            folder = leave(tmp_path / name / f"r{seed}", (0.5 + seed / 50,), seed=seed, table={"title": "x", "rows": {"key": "seed"}})
+            folder = leave(
+                tmp_path / name / f"r{seed}",
+                (0.5 + seed / 50,),
+                seed=seed,
+                table={"title": "x", "rows": {"key": "seed"}},
+            )
             (folder / "environment.json").write_text(json.dumps({"git": [], "versions": "y"}))
     runs = everywhere([tmp_path / "a"]), everywhere([tmp_path / "b"])
     assert metric_of(runs[0]) == "accuracy"

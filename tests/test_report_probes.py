@@ -1,4 +1,5 @@
-"""Tables and figures of what probes measured and of other quantities than the table's metric, against values worked out by hand."""
+"""Tables and figures of what probes measured and of other quantities than the table's metric, against values worked out
+by hand."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_every_measure_has_its_own_metric_rule_and_scale(runs):
     table = build_table(load_runs(runs))
     assert table.values("500", "best") == pytest.approx([30, 20]), "the smallest error of each run, in per cent"
     assert table.values("500", "last") == pytest.approx([40, 50])
-    assert table.values("500", "rotated 20") == pytest.approx([30, 40]), "the mean of the last step's rows that fulfil where"
+    assert table.values("500", "rotated 20") == pytest.approx([30, 40]), (
+        "the mean of the last step's rows that fulfil where"
+    )
     assert table.values("500", "loss") == pytest.approx([1.0, 1.0]), "losses are no per cent"
     assert table.values("500", "best", "last") == table.values("500", "best"), "a rule of its own holds under any other"
     assert table.values("500", "loss", "best") == table.values("500", "loss", "last") == pytest.approx([1, 1])
@@ -133,7 +136,10 @@ def probe_runs(folder: Path, figure: dict[str, Any]) -> Path:
             run = leave(folder / f"{mix}{seed}", (0.5, 0.6), mix=mix, seed=seed, table=table)
             rows = ["step,layer,loss,x,y,label,weight"]
             for step in (10, 20):
-                rows += [f"{step},{layer},{step * (k + 1) + seed},{step / 10},{k},c{k},{k / 2}" for k, layer in enumerate(("stem", "final"))]
+                rows += [
+                    f"{step},{layer},{step * (k + 1) + seed},{step / 10},{k},c{k},{k / 2}"
+                    for k, layer in enumerate(("stem", "final"))
+                ]
             (run / "probe_points.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -144,7 +150,15 @@ def drawn(folder: Path, figure: dict[str, Any]) -> Any:
 
 
 def test_a_panel_an_entry_and_a_line_a_value_over_seeds(tmp_path):
-    spec = {"file": "f", "kind": "probe", "probe": "points", "x": "step", "y": "loss", "lines": "layer", "each": "columns"}
+    spec = {
+        "file": "f",
+        "kind": "probe",
+        "probe": "points",
+        "x": "step",
+        "y": "loss",
+        "lines": "layer",
+        "each": "columns",
+    }
     first, second = drawn(tmp_path, spec).axes
     assert [panel.get_title(loc="left") for panel in (first, second)] == ["mixing: none", "mixing: label-mix"]
     stem, final = first.get_lines()
@@ -155,7 +169,15 @@ def test_a_panel_an_entry_and_a_line_a_value_over_seeds(tmp_path):
 
 
 def test_without_lines_the_other_axis_gives_them(tmp_path):
-    spec = {"file": "f", "kind": "probe", "probe": "points", "x": "step", "y": "loss", "each": "rows", "where": {"layer": "final"}}
+    spec = {
+        "file": "f",
+        "kind": "probe",
+        "probe": "points",
+        "x": "step",
+        "y": "loss",
+        "each": "rows",
+        "where": {"layer": "final"},
+    }
     (panel,) = drawn(tmp_path, spec).axes
     assert [line.get_label() for line in panel.get_lines()] == ["none", "label-mix"]
     np.testing.assert_allclose(panel.get_lines()[0].get_ydata(), [20.5, 40.5])
@@ -177,7 +199,10 @@ def test_a_figure_without_its_file_is_a_remark_and_the_others_are_drawn(tmp_path
     probe_runs(tmp_path, spec)
     written = write_report([tmp_path])
     assert not [path for path in written if path.stem == "cloud"]
-    assert "Not drawn: figure cloud: there is no probe_ponts.csv. Did you mean 'points'?" in (tmp_path / "report/table.md").read_text()
+    assert (
+        "Not drawn: figure cloud: there is no probe_ponts.csv. Did you mean 'points'?"
+        in (tmp_path / "report/table.md").read_text()
+    )
 
 
 def test_an_animation_has_a_frame_a_step(tmp_path):
@@ -207,13 +232,23 @@ def test_a_moment_is_an_epoch_where_all_are_whole(tmp_path, settings, steps, wor
 def test_an_axis_of_epochs_that_a_probe_has_is_whole(tmp_path):
     run = leave(tmp_path / "a", (0.5,))
     (run / "probe_p.csv").write_text("step,epoch,y\n1,2.5,1\n2,5.0,2\n3,7.5,3\n")
-    (panel,) = draw(build_table(load_runs(tmp_path)), {"file": "f", "kind": "probe", "probe": "p", "x": "epoch", "y": "y"}).axes
-    assert all(tick == int(tick) for tick in panel.get_xticks()) and panel.get_lines()[0].get_xdata().tolist() == [2.5, 5, 7.5]
+    (panel,) = draw(
+        build_table(load_runs(tmp_path)), {"file": "f", "kind": "probe", "probe": "p", "x": "epoch", "y": "y"}
+    ).axes
+    assert all(tick == int(tick) for tick in panel.get_xticks()) and panel.get_lines()[0].get_xdata().tolist() == [
+        2.5,
+        5,
+        7.5,
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"probe": ""}, "kind scatter needs probe"), ({"z": 1}, "no key 'z'"), ({"each": "cells"}, "each is 'cells'; rows or columns")],
+    [
+        ({"probe": ""}, "kind scatter needs probe"),
+        ({"z": 1}, "no key 'z'"),
+        ({"each": "cells"}, "each is 'cells'; rows or columns"),
+    ],
 )
 def test_what_is_wrong_with_a_figure_of_a_probe(changes, words):
     assert words in figure_problem({"file": "f", "kind": "scatter", "probe": "p", "x": "x", "y": "y", **changes})
@@ -228,10 +263,16 @@ def test_curves_of_some_entries_only(tmp_path):
 
 
 def test_curves_of_a_table_of_measures_are_drawn_once(runs):
-    figure = draw(build_table(load_runs(runs)), {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "columns", "each": "rows"})
+    figure = draw(
+        build_table(load_runs(runs)),
+        {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "columns", "each": "rows"},
+    )
     (panel,) = figure.axes
     assert len(panel.get_lines()) == 1 and not figure.legends
-    figure = draw(build_table(load_runs(runs)), {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "rows", "each": "columns"})
+    figure = draw(
+        build_table(load_runs(runs)),
+        {"file": "c", "kind": "curves", "y": ["test_loss"], "by": "rows", "each": "columns"},
+    )
     assert len(figure.axes) == 1
 
 

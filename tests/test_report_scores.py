@@ -1,4 +1,5 @@
-"""The figure of the result by what matplotlib holds: points, intervals, runs, bands, order, labels and what is left out."""
+"""The figure of the result by what matplotlib holds: points, intervals, runs, bands, order, labels and what is left
+out."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def table_of(folder: Path, **table: Any) -> Table:
     """Two sizes and two mixes with three seeds each."""
     for (n, mix), values in SCORES.items():
         for seed, value in enumerate(values):
-            leave(folder / f"{n}{mix}{seed}", (value,), n=n, mix=mix, seed=seed, table={**TABLE, "published": {}, **table})
+            leave(
+                folder / f"{n}{mix}{seed}", (value,), n=n, mix=mix, seed=seed, table={**TABLE, "published": {}, **table}
+            )
     return build_table(load_runs(folder))
 
 
@@ -43,7 +46,14 @@ def many(folder: Path, rows: int, columns: int, seeds: int = 1, **table: Any) ->
     for k in range(columns):
         for n in range(1, rows + 1):
             for seed in range(seeds):
-                leave(folder / f"{k} {n} {seed}", (0.3 + 0.01 * k + 0.001 * n + 0.002 * seed,), n=n, mix=f"m{k}", seed=seed, table=described)
+                leave(
+                    folder / f"{k} {n} {seed}",
+                    (0.3 + 0.01 * k + 0.001 * n + 0.002 * seed,),
+                    n=n,
+                    mix=f"m{k}",
+                    seed=seed,
+                    table=described,
+                )
     return build_table(load_runs(folder))
 
 
@@ -76,11 +86,18 @@ def test_each_cell_is_its_mean_with_students_interval_and_its_runs(tmp_path):
     none, mixup = drawn(panel, "score")
     order = [(100, "none"), (500, "none"), (100, "mixup"), (500, "mixup")]
     np.testing.assert_allclose([*none[:, 1], *mixup[:, 1]], [100 * mean(SCORES[key]) for key in order])
-    assert [sorted(ends[:, 1]) for ends in drawn(panel, "interval")] == [pytest.approx(interval(SCORES[key])) for key in order]
+    assert [sorted(ends[:, 1]) for ends in drawn(panel, "interval")] == [
+        pytest.approx(interval(SCORES[key])) for key in order
+    ]
     for points, ends in zip(np.concatenate([none, mixup]), drawn(panel, "interval"), strict=True):
         assert set(ends[:, 0]) == {points[0]}
-    assert sorted(np.concatenate(drawn(panel, "run"))[:, 1]) == pytest.approx(sorted(100 * value for values in SCORES.values() for value in values))
-    assert words.startswith("Test accuracy (%), last evaluation, by images and mixing: means over seeds with 95 % intervals (Student's t; n = 3); ")
+    assert sorted(np.concatenate(drawn(panel, "run"))[:, 1]) == pytest.approx(
+        sorted(100 * value for values in SCORES.values() for value in values)
+    )
+    assert words.startswith(
+        "Test accuracy (%), last evaluation, by images and mixing: means over seeds with 95 % intervals (Student's t; n"
+        " = 3); "
+    )
 
 
 def test_entries_lie_in_their_order_and_the_others_beside_each_other_around_them(tmp_path):
@@ -119,7 +136,11 @@ def test_runs_are_drawn_one_by_one_up_to_ten(tmp_path):
 
 def test_single_runs_have_neither_interval_nor_dots(tmp_path):
     figure, words = scores(many(tmp_path, 2, 2))
-    assert not drawn(figure.axes[0], "interval") and not drawn(figure.axes[0], "run") and len(np.concatenate(drawn(figure.axes[0], "score"))) == 4
+    assert (
+        not drawn(figure.axes[0], "interval")
+        and not drawn(figure.axes[0], "run")
+        and len(np.concatenate(drawn(figure.axes[0], "score"))) == 4
+    )
     assert words.endswith(": single runs (n = 1).")
 
 
@@ -127,7 +148,9 @@ def test_a_table_of_one_cell_is_one_point_without_a_legend(tmp_path):
     leave(tmp_path / "a", (0.5,))
     figure, _ = scores(build_table(load_runs(tmp_path)))
     (panel,) = figure.axes
-    assert drawn(panel, "score")[0][:, 1].tolist() == [50] and [tick.get_text() for tick in panel.get_xticklabels()] == ["500"]
+    assert drawn(panel, "score")[0][:, 1].tolist() == [50] and [
+        tick.get_text() for tick in panel.get_xticklabels()
+    ] == ["500"]
     assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == ["published (hollow)"]
 
 
@@ -135,7 +158,9 @@ def test_published_values_are_hollow_at_the_place_of_ours(tmp_path):
     table = table_of(tmp_path, published=TABLE["published"])
     (panel,) = scores(table)[0].axes
     hollow = [line for line in panel.get_lines() if line.get_gid() == "published"]
-    assert [line.get_ydata().tolist() for line in hollow] == [[26.79, 44.6], [57.84]] and {line.get_markerfacecolor() for line in hollow} == {"none"}
+    assert [line.get_ydata().tolist() for line in hollow] == [[26.79, 44.6], [57.84]] and {
+        line.get_markerfacecolor() for line in hollow
+    } == {"none"}
     none, mixup = drawn(panel, "score")
     assert hollow[0].get_xdata().tolist() == none[:, 0].tolist() and hollow[1].get_xdata().tolist() == [mixup[1, 0]]
     assert not drawn(scores(table, published=False)[0].axes[0], "published")
@@ -155,7 +180,10 @@ def test_a_baseline_beside_others_is_a_band_as_wide_as_they_are(tmp_path):
     figure, words = scores(table_of(tmp_path, baseline="none"))
     expected = [(place - 0.5, place + 0.5, *interval(SCORES[n, "none"])) for place, n in enumerate((100, 500))]
     assert bands(figure.axes[0]) == [pytest.approx(each) for each in expected]
-    assert "95 % interval of none" in [text.get_text() for text in figure.legends[0].get_texts()] and "the baseline, none" in words
+    assert (
+        "95 % interval of none" in [text.get_text() for text in figure.legends[0].get_texts()]
+        and "the baseline, none" in words
+    )
 
 
 def test_a_baseline_along_the_axis_is_a_band_over_the_whole_panel(tmp_path):
@@ -167,7 +195,9 @@ def test_a_baseline_along_the_axis_is_a_band_over_the_whole_panel(tmp_path):
 
 def test_a_baseline_without_an_interval_is_a_line(tmp_path):
     (panel,) = scores(many(tmp_path, 1, 3, baseline="method number 1"))[0].axes
-    assert not bands(panel) and [line.tolist() for line in drawn(panel, "baseline")] == [[[-0.5, pytest.approx(31.1)], [2.5, pytest.approx(31.1)]]]
+    assert not bands(panel) and [line.tolist() for line in drawn(panel, "baseline")] == [
+        [[-0.5, pytest.approx(31.1)], [2.5, pytest.approx(31.1)]]
+    ]
 
 
 def test_a_baseline_without_the_other_setting_is_the_same_everywhere(tmp_path):
@@ -182,7 +212,9 @@ def test_a_baseline_without_the_other_setting_is_the_same_everywhere(tmp_path):
 
 def test_the_axis_of_the_baseline_is_beside_each_other(tmp_path):
     figure, _ = scores(table_of(tmp_path, baseline="500"))
-    assert figure.axes[0].get_xlabel() == "mixing" and "images 500" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert figure.axes[0].get_xlabel() == "mixing" and "images 500" in [
+        text.get_text() for text in figure.legends[0].get_texts()
+    ]
 
 
 # --- what gives no number ---
@@ -198,7 +230,7 @@ def test_cells_whose_runs_have_no_number_are_crossed_and_unlike_runs_left_out(tm
     (panel,) = figure.axes
     assert [sorted(each[:, 1]) for each in drawn(panel, "score")] == [[50], [70]]
     (cross,) = drawn(panel, "lost")
-    (none, mixup) = drawn(panel, "score")
+    none, mixup = drawn(panel, "score")
     assert 0 < cross[0, 0] < 0.5 < mixup[0, 0] and "×: no run has a result" in words
 
 
@@ -213,15 +245,26 @@ def test_without_any_number_there_is_a_reason(tmp_path):
 
 
 def test_measures_have_a_panel_each_with_their_own_unit_and_rule(tmp_path):
-    measures = {"accuracy": {"metric": "accuracy"}, "loss": {"metric": "test_loss"}, "best": {"metric": "error", "rule": "best", "better": "lower"}}
-    described = {**TABLE, "published": {}, "rows": {"label": "mixing", "key": "mix"}, "columns": {"label": "", "measures": measures}}
+    measures = {
+        "accuracy": {"metric": "accuracy"},
+        "loss": {"metric": "test_loss"},
+        "best": {"metric": "error", "rule": "best", "better": "lower"},
+    }
+    described = {
+        **TABLE,
+        "published": {},
+        "rows": {"label": "mixing", "key": "mix"},
+        "columns": {"label": "", "measures": measures},
+    }
     for mix, values in (("none", (0.3, 0.6, 0.5)), ("mixup", (0.4, 0.7, 0.6))):
         leave(tmp_path / mix, values, mix=mix, table=described)
     figure, words = scores(build_table(load_runs(tmp_path)))
     assert [panel.get_title(loc="left") for panel in figure.axes] == list(measures)
     labels = ["test accuracy (%), last evaluation", "test loss, last evaluation", "test error (%), best on test"]
     assert [panel.get_ylabel() for panel in figure.axes] == labels
-    assert [drawn(panel, "score")[0][:, 1].tolist() for panel in figure.axes] == [pytest.approx(each) for each in ([60, 50], [2 / 3] * 2, [30, 40])]
+    assert [drawn(panel, "score")[0][:, 1].tolist() for panel in figure.axes] == [
+        pytest.approx(each) for each in ([60, 50], [2 / 3] * 2, [30, 40])
+    ]
     assert words.startswith("Accuracy, loss and best, each by its own selection rule")
 
 
@@ -234,7 +277,9 @@ def overlaps(figure: Any) -> list[str]:
     touching = []
     for panel in figure.axes:
         for axis in (panel.xaxis, panel.yaxis):
-            boxes = [(label.get_text(), label.get_window_extent()) for label in axis.get_ticklabels() if label.get_text()]
+            boxes = [
+                (label.get_text(), label.get_window_extent()) for label in axis.get_ticklabels() if label.get_text()
+            ]
             touching += [first for (first, a), (_, b) in pairwise(boxes) if a.overlaps(b)]
     return touching
 
@@ -242,25 +287,34 @@ def overlaps(figure: Any) -> list[str]:
 @pytest.mark.parametrize("rows, columns", [(1, 2), (1, 6), (1, 30), (2, 2), (3, 30), (4, 11), (12, 12), (20, 1)])
 def test_no_two_labels_touch_whatever_the_table(tmp_path, rows, columns):
     figure, _ = scores(many(tmp_path, rows, columns))
-    assert overlaps(figure) == [] and sum(len(each) for panel in figure.axes for each in drawn(panel, "score")) == rows * columns
+    assert (
+        overlaps(figure) == []
+        and sum(len(each) for panel in figure.axes for each in drawn(panel, "score")) == rows * columns
+    )
     assert figure.get_figwidth() in (style.ONE_COLUMN, style.TWO_COLUMNS)
 
 
 def test_long_labels_lie_along_y_from_the_top(tmp_path):
     names = [f"mixing of the inputs in the way number {k}" for k in range(6)]
-    described = {**TABLE, "published": {}, "columns": {"label": "mixing", "values": {name: {"mix": f"m{k}"} for k, name in enumerate(names)}}}
+    described = {
+        **TABLE,
+        "published": {},
+        "columns": {"label": "mixing", "values": {name: {"mix": f"m{k}"} for k, name in enumerate(names)}},
+    }
     for k in range(6):
         leave(tmp_path / str(k), (0.4 + k / 10,), mix=f"m{k}", table=described)
     figure, _ = scores(build_table(load_runs(tmp_path)))
     (panel,) = figure.axes
     assert panel.get_xlabel() == "test accuracy (%)" and panel.get_ylabel() == "mixing" and panel.yaxis_inverted()
-    assert [label.get_text().replace("\n", " ") for label in panel.get_yticklabels()] == names and overlaps(figure) == []
+    assert [label.get_text().replace("\n", " ") for label in panel.get_yticklabels()] == names and overlaps(
+        figure
+    ) == []
     np.testing.assert_allclose(drawn(panel, "score")[0], [[40 + 10 * k, k] for k in range(6)])
 
 
 def test_of_hundreds_of_entries_some_from_the_first_to_the_last_are_drawn_with_the_baseline(tmp_path):
     table = many(tmp_path, 1, 130, baseline="method number 77")
-    (spec, *_) = standard(table)
+    spec, *_ = standard(table)
     figure, words = draw(table, spec)
     points = drawn(figure.axes[0], "score")[0]
     assert spec["kind"] == "scores" and len(points) == 41 and "(41 of 130 cells)" in words
@@ -273,7 +327,13 @@ def test_measures_of_hundreds_of_entries_are_few_enough_to_be_drawn(tmp_path, me
     shown = {f"measure {k}": {"metric": "accuracy"} for k in range(measures)}
     rows = {"label": "images", "key": "subset.n"}
     for n in range(1, 61):
-        described = {**TABLE, "published": {}, "rows": rows, "columns": {"label": "", "measures": shown}, "baseline": "17"}
+        described = {
+            **TABLE,
+            "published": {},
+            "rows": rows,
+            "columns": {"label": "", "measures": shown},
+            "baseline": "17",
+        }
         leave(tmp_path / str(n), (0.5,), n=n, table=described)
     table = build_table(load_runs(tmp_path))
     figure, _ = draw(table, standard(table)[0])
@@ -298,17 +358,27 @@ def test_too_many_points_are_refused_and_unknown_names_too(tmp_path):
 def test_the_result_is_the_first_figure_of_every_report_but_where_the_table_asks_for_it(tmp_path):
     table = table_of(tmp_path / "runs", figures=[{"file": "scores", "kind": "curves"}])
     write_report([tmp_path / "runs"])
-    shown = [line for line in (tmp_path / "runs" / "report" / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("![")]
-    assert shown[:2] == ["![scores_2](scores_2.png)", "![scores](scores.png)"], "a file that the table names is called so"
+    shown = [
+        line
+        for line in (tmp_path / "runs" / "report" / "table.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("![")
+    ]
+    assert shown[:2] == ["![scores_2](scores_2.png)", "![scores](scores.png)"], (
+        "a file that the table names is called so"
+    )
     asked = {**table.spec, "figures": [{"file": "mine", "kind": "scores"}]}
     assert "scores" not in [spec["kind"] for spec in standard(Table(asked, *list(vars(table).values())[1:11]))]
     alone = [path.name for path in write_table(table, tmp_path / "out") if path.suffix == ".png"]
-    assert alone == ["scores_2.png", "scores.png"], "of the figures that a table does not ask for, it has this one alone"
+    assert alone == ["scores_2.png", "scores.png"], (
+        "of the figures that a table does not ask for, it has this one alone"
+    )
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path):
     table = table_of(tmp_path, baseline="none")
-    first, second = ({path.suffix: path.read_bytes() for path in save(scores(table)[0], tmp_path / name)} for name in ("one", "two"))
+    first, second = (
+        {path.suffix: path.read_bytes() for path in save(scores(table)[0], tmp_path / name)} for name in ("one", "two")
+    )
     assert first == second
 
 
@@ -319,7 +389,9 @@ def test_recall_by_group_has_a_panel_each_with_one_range(tmp_path):
     figure, words = draw(build_table(load_runs(tmp_path)), spec_of("by_group"))
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["many (> 100)", "medium (20–100)", "few (< 20)"]
     assert [drawn(panel, "score")[0][0, 1] for panel in figure.axes] == pytest.approx([80, 50, 20])
-    assert len({panel.get_ylim() for panel in figure.axes}) == 1 and {panel.get_ylabel() for panel in figure.axes} == {"test recall (%)"}
+    assert len({panel.get_ylim() for panel in figure.axes}) == 1 and {panel.get_ylabel() for panel in figure.axes} == {
+        "test recall (%)"
+    }
     assert "groups: many > 100, medium 20–100, few < 20 training images" in words
     assert {"scores", "by_group"} <= SPECS.keys()
 
@@ -346,17 +418,26 @@ def test_a_part_that_is_no_per_cent_says_so():
 
 def curve(folder: Path, epochs: list[float]) -> Any:
     run = leave(folder, (0.5,) * len(epochs))
-    lines = ["step,epoch,lr,train_loss,test_loss,accuracy,macro_f1,seconds", *(f"{k},{epoch},0.1,1,1,0.5,0.5,1" for k, epoch in enumerate(epochs, 1))]
+    lines = [
+        "step,epoch,lr,train_loss,test_loss,accuracy,macro_f1,seconds",
+        *(f"{k},{epoch},0.1,1,1,0.5,0.5,1" for k, epoch in enumerate(epochs, 1)),
+    ]
     (run / "metrics.csv").write_text("\n".join(lines) + "\n")
     figure = draw(build_table(load_runs(folder.parent)), spec_of("curves", y="accuracy"))[0]
     figure.draw_without_rendering()
     (panel,) = figure.axes
     assert panel.get_xlabel() == "epoch"
     low, high = panel.get_xlim()
-    return [(tick, label.get_text()) for tick, label in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True) if low <= tick <= high]
+    return [
+        (tick, label.get_text())
+        for tick, label in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
 
 
-@pytest.mark.parametrize("epochs", [[7.5, 15, 22.5, 30], [2.5, 5], [0.5, 1], [7.2, 7.8], [1], [1, 2, 3], [100, 200, 400], [0.25, 0.5, 1.25]])
+@pytest.mark.parametrize(
+    "epochs", [[7.5, 15, 22.5, 30], [2.5, 5], [0.5, 1], [7.2, 7.8], [1], [1, 2, 3], [100, 200, 400], [0.25, 0.5, 1.25]]
+)
 def test_ticks_of_epochs_are_whole(tmp_path, epochs):
     found = curve(tmp_path / "a", epochs)
     assert found and all(tick == int(tick) and label == str(int(tick)) for tick, label in found)

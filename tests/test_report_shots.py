@@ -1,4 +1,5 @@
-"""Recall of classes with many, medium and few training images: the groups, the numbers against naive ones, the sheet and the CSV."""
+"""Recall of classes with many, medium and few training images: the groups, the numbers against naive ones, the sheet
+and the CSV."""
 
 from __future__ import annotations
 
@@ -74,14 +75,26 @@ def test_each_cell_has_the_mean_and_sd_over_seeds_of_each_group(tmp_path):
     table = of(tmp_path)
     found = shots(table)
     assert not found.thirds and found.classes == {("500", "none"): {"many": [2] * 3, "medium": [2] * 3, "few": [2] * 3}}
-    expected = {"many": naive(tmp_path, range(2)), "medium": naive(tmp_path, range(2, 4)), "few": naive(tmp_path, range(4, 6))}
+    expected = {
+        "many": naive(tmp_path, range(2)),
+        "medium": naive(tmp_path, range(2, 4)),
+        "few": naive(tmp_path, range(4, 6)),
+    }
     (cell,) = found.cells.values()
     for group, values in expected.items():
         assert cell[group].values == pytest.approx(values) and cell[group].ours == pytest.approx(mean(values))
         assert cell[group].spread == pytest.approx(stdev(values)) and cell[group].interval.holds(mean(values))
     printed = sheet(table)
-    assert printed.head == ["images", "mixing", "many (> 100; 2 classes)", "medium (20–100; 2 classes)", "few (< 20; 2 classes)"]
-    assert printed.rows == [["500", "none", *(f"{mean(values):.2f} ± {stdev(values):.2f} (3)" for values in expected.values())]]
+    assert printed.head == [
+        "images",
+        "mixing",
+        "many (> 100; 2 classes)",
+        "medium (20–100; 2 classes)",
+        "few (< 20; 2 classes)",
+    ]
+    assert printed.rows == [
+        ["500", "none", *(f"{mean(values):.2f} ± {stdev(values):.2f} (3)" for values in expected.values())]
+    ]
     assert "more than 100 training images of the class, medium: 20 to 100, few: fewer than 20" in printed.legend
 
 
@@ -100,7 +113,9 @@ def test_the_file_has_a_line_for_each_cell_and_group(tmp_path):
     assert float(medium["spread"]) == pytest.approx(stdev([60, 62.5]), abs=1e-4) and medium["interval_low"] == ""
     assert {row["classes"] for row in rows} == {"2"}, "a whole number"
     text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
-    heading = "## Recall of classes with many, medium and few training images (%), last evaluation, mean ± sd over seeds"
+    heading = (
+        "## Recall of classes with many, medium and few training images (%), last evaluation, mean ± sd over seeds"
+    )
     assert text.index("## The selection rules side by side") < text.index(heading) and "61.25 ± 1.77 (2)" in text
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "Recall of classes with many, medium and few" in page and "by_group.csv" in page
@@ -110,14 +125,24 @@ def test_where_a_run_has_one_group_alone_all_have_thirds(tmp_path):
     rich(tmp_path / "a", matrix(20, 10, 5), (5000, 900, 300))
     rich(tmp_path / "b", matrix(20, 10, 5), (5000, 90, 3), mix="mixup")
     table = of(tmp_path)
-    assert shots(table).thirds and list(shots(table).limits.values()) == ["largest third", "middle third", "smallest third"]
-    assert sheet(table).rows == [["500", mixing, "100.00 (1)", "50.00 (1)", "25.00 (1)"] for mixing in ("none", "label-mix")]
+    assert shots(table).thirds and list(shots(table).limits.values()) == [
+        "largest third",
+        "middle third",
+        "smallest third",
+    ]
+    assert sheet(table).rows == [
+        ["500", mixing, "100.00 (1)", "50.00 (1)", "25.00 (1)"] for mixing in ("none", "label-mix")
+    ]
     assert "in thirds by their training images" in sheet(table).legend
 
 
 def test_a_class_without_test_images_counts_in_no_group(tmp_path):
     rich(tmp_path / "a", [[10, 0, 0], [5, 5, 0], [0, 0, 0]], (5000, 3000, 3))
-    assert {group: cell.values for group, cell in next(iter(shots(of(tmp_path)).cells.values())).items()} == {"many": [75], "medium": [], "few": []}
+    assert {group: cell.values for group, cell in next(iter(shots(of(tmp_path)).cells.values())).items()} == {
+        "many": [75],
+        "medium": [],
+        "few": [],
+    }
     assert sheet(of(tmp_path)).head == ["images", "mixing", "many (> 100; 2 classes)"]
 
 
@@ -130,7 +155,12 @@ def test_a_class_without_test_images_counts_in_no_group(tmp_path):
 def test_classes_of_about_a_size_and_unknown_ones_have_no_groups(tmp_path, change: dict[str, Any]):
     rich(tmp_path / "a", **change)
     table = of(tmp_path)
-    assert shots(table) is None and sheet(table) is None and records(table) == [] and "by_group" not in [spec["kind"] for spec in standard(table)]
+    assert (
+        shots(table) is None
+        and sheet(table) is None
+        and records(table) == []
+        and "by_group" not in [spec["kind"] for spec in standard(table)]
+    )
     write_report([tmp_path])
     assert not (tmp_path / "report" / "by_group.csv").exists()
 
@@ -185,7 +215,12 @@ def test_measures_of_the_same_runs_have_one_line(tmp_path):
 
 def test_per_cent_have_two_digits_in_a_table_of_another_unit(tmp_path):
     for mix in ("none", "mixup"):
-        rich(tmp_path / mix, matrix(20, 10, 5), mix=mix, table={**TABLE, "metric": "test_loss", "scale": 1, "decimals": 4, "published": {}})
+        rich(
+            tmp_path / mix,
+            matrix(20, 10, 5),
+            mix=mix,
+            table={**TABLE, "metric": "test_loss", "scale": 1, "decimals": 4, "published": {}},
+        )
     assert sheet(of(tmp_path)).rows[0] == ["none", "100.00 (1)", "50.00 (1)", "25.00 (1)"]
 
 
@@ -214,7 +249,11 @@ def test_thirds_are_marked_between_the_sizes_and_not_at_all_where_they_overlap(t
 def test_the_group_of_the_largest_classes_is_named_where_it_has_little_room(tmp_path):
     rich(tmp_path / "a", matrix(20, 18, 15, 9, 4, 0), (660, 650, 640, 630, 130, 120), NAMES)
     (panel,) = draw(of(tmp_path), {"file": "f", "kind": "per_class"})[0].axes
-    assert [(each.get_text(), each.get_ha()) for each in panel.texts] == [("many", "left"), ("medium", "center"), ("few", "center")]
+    assert [(each.get_text(), each.get_ha()) for each in panel.texts] == [
+        ("many", "left"),
+        ("medium", "center"),
+        ("few", "center"),
+    ]
 
 
 def test_the_sizes_of_a_group_are_those_of_all_runs(tmp_path):

@@ -36,7 +36,9 @@ def test_wilcoxons_test_is_every_assignment_of_signs_counted(n):
     differences = np.subtract(OURS[:n], THEIRS[:n])
     ranks = stats.rankdata(abs(differences))
     seen = sum(ranks[differences > 0])
-    sums = [sum(rank for rank, up in zip(ranks, signs, strict=True) if up) for signs in itertools.product((0, 1), repeat=n)]
+    sums = [
+        sum(rank for rank, up in zip(ranks, signs, strict=True) if up) for signs in itertools.product((0, 1), repeat=n)
+    ]
     tail = min(np.mean([s <= seen for s in sums]), np.mean([s >= seen for s in sums]))
     assert found.p == pytest.approx(min(1, 2 * tail))
     assert found.difference == pytest.approx(np.median(differences))
@@ -63,7 +65,9 @@ def test_a_value_at_the_end_of_an_interval_but_for_rounding_is_within():
 def test_welchs_test_is_scipys():
     found, expected = welch(OURS, THEIRS[:4]), stats.ttest_ind(OURS, THEIRS[:4], equal_var=False)
     bounds = expected.confidence_interval(LEVEL)
-    assert (found.p, found.interval.low, found.interval.high) == pytest.approx((expected.pvalue, bounds.low, bounds.high))
+    assert (found.p, found.interval.low, found.interval.high) == pytest.approx(
+        (expected.pvalue, bounds.low, bounds.high)
+    )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -71,7 +75,9 @@ def test_holm_is_the_step_down_procedure(ps):
     adjusted = holm(ps)
     for level in (0.01, 0.05, 0.2):
         rejected: set[int] = set()
-        for rank, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):  # stops at the first that is not rejected
+        for rank, index in enumerate(
+            sorted(range(len(ps)), key=lambda i: ps[i])
+        ):  # stops at the first that is not rejected
             if ps[index] > level / (len(ps) - rank):
                 break
             rejected.add(index)
@@ -80,13 +86,20 @@ def test_holm_is_the_step_down_procedure(ps):
     assert all(p <= q <= 1 for p, q in zip(ps, adjusted, strict=True))
 
 
-@pytest.mark.parametrize(("values", "statistic"), [([1.0, 2.0], "mean"), ([3.0] * 6, "mean"), ([0.1 + 0.2, 0.3, 0.3], "mean"), ([1, 2, 3, 4, 5], "median")])
+@pytest.mark.parametrize(
+    ("values", "statistic"),
+    [([1.0, 2.0], "mean"), ([3.0] * 6, "mean"), ([0.1 + 0.2, 0.3, 0.3], "mean"), ([1, 2, 3, 4, 5], "median")],
+)
 def test_what_has_no_interval(values, statistic):
     assert STATISTICS[statistic].interval(values) is None
 
 
 def test_no_test_with_fewer_than_three_pairs_or_without_spread():
-    for ours, theirs in (([2.0, 3.0], [1.0, 1.5]), ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]), ([0.7, 0.8, 0.9], [0.6, 0.7, 0.8])):
+    for ours, theirs in (
+        ([2.0, 3.0], [1.0, 1.5]),
+        ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]),
+        ([0.7, 0.8, 0.9], [0.6, 0.7, 0.8]),
+    ):
         found = MEAN.paired(ours, theirs)
         assert found.difference == pytest.approx(np.mean(np.subtract(ours, theirs)))
         assert found.p is found.interval is found.detectable(1) is None
@@ -117,12 +130,19 @@ def test_interval_of_the_median_is_the_smallest_between_order_statistics_that_co
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(-1000, 1000), min_size=MIN_SEEDS, max_size=12), st.sampled_from(["mean", "median"]), st.integers(-5, 5), st.integers(1, 7))
+@given(
+    st.lists(st.integers(-1000, 1000), min_size=MIN_SEEDS, max_size=12),
+    st.sampled_from(["mean", "median"]),
+    st.integers(-5, 5),
+    st.integers(1, 7),
+)
 def test_intervals_move_and_stretch_with_the_values(values, statistic, shift, factor):
     found, moved = (STATISTICS[statistic].interval(v) for v in (values, [factor * v + shift for v in values]))
     assert (found is None) == (moved is None)
     if found:
-        assert (moved.low, moved.high) == pytest.approx((factor * found.low + shift, factor * found.high + shift), abs=1e-6)
+        assert (moved.low, moved.high) == pytest.approx(
+            (factor * found.low + shift, factor * found.high + shift), abs=1e-6
+        )
         middle = statistics.fmean(values) if statistic == "mean" else statistics.median(values)
         assert found.low <= middle <= found.high
 
@@ -146,7 +166,9 @@ def coincide(rng, size):
 )
 def test_intervals_cover_what_they_say(statistic, n, draw, true, least):
     rng = np.random.default_rng(1)
-    found = [STATISTICS[statistic].interval(list(sample)) for sample in draw(rng, (2000, n))]  # of 2,000, the coverage is known to ± 0.01
+    found = [
+        STATISTICS[statistic].interval(list(sample)) for sample in draw(rng, (2000, n))
+    ]  # of 2,000, the coverage is known to ± 0.01
     covered = np.mean([one.holds(true) for one in found if one is not None])
     # the median's order statistics cover more than 95 % where no two of them cover less
     assert least <= covered <= (0.99 if statistic == "median" else 0.975)

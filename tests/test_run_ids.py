@@ -1,4 +1,5 @@
-"""run_ids stay: those of a list made by commit 14dce62, of the published runs and of the frozen ones, whatever their classes are called now."""
+"""run_ids stay: those of a list made by commit 14dce62, of the published runs and of the frozen ones, whatever their
+classes are called now."""
 
 from __future__ import annotations
 
@@ -23,14 +24,19 @@ from mixexp.training.reader import load_runs
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "run_ids.json"
 FOLDERS = ("data_dir=/data", "output_dir=/outputs")
-NEEDED = {"image_folder": ["dataset.folder=photos"], "sound_folder": ["dataset.folder=sounds"], "csv": ["dataset.file=a.csv", "dataset.label=kind"]}
+NEEDED = {
+    "image_folder": ["dataset.folder=photos"],
+    "sound_folder": ["dataset.folder=sounds"],
+    "csv": ["dataset.file=a.csv", "dataset.label=kind"],
+}
 """What a data set leaves to its user."""
 MADE_UP = {"d00000000001", "f00000000001", "u00000000001"}
 """Frozen runs whose folders are called by hand."""
 
 
 def cells() -> Iterator[list[str]]:
-    """The overrides of the golden list: the first cell of every experiment, and cells that together have every option of every group."""
+    """The overrides of the golden list: the first cell of every experiment, and cells that together have every option
+    of every group."""
     yield from (grid_of(name)[0] for name in EXPERIMENTS)
     groups = {group: list(names) for group, names in options([CONF]).items() if group != "experiment"}
     for k in range(max(map(len, groups.values()))):
@@ -47,7 +53,10 @@ def composed_cell(*words: str) -> dict[str, Any]:
 
 def make_golden() -> None:
     """Write the list; only a commit may do so whose run_ids are those that finished runs have."""
-    GOLDEN.write_text(json.dumps({" ".join(words): run_id(composed_cell(*words)) for words in cells()}, indent=0) + "\n", encoding="utf-8")
+    GOLDEN.write_text(
+        json.dumps({" ".join(words): run_id(composed_cell(*words)) for words in cells()}, indent=0) + "\n",
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize("line, expected", json.loads(GOLDEN.read_text(encoding="utf-8")).items())
@@ -76,15 +85,23 @@ def test_every_class_of_an_option_has_one_name_for_ever():
 
 def test_a_new_class_is_called_by_its_group_and_one_of_the_users_own_by_its_module():
     assert stable("mixexp.mix.neighbour.Neighbour") == stable("mixexp.mix.elsewhere.Neighbour") == "mix/Neighbour"
-    assert [stable(name) for name in ("my_mixes.Neighbour", "torch.optim.SGD", 5)] == ["my_mixes.Neighbour", "torch.optim.SGD", 5]
+    assert [stable(name) for name in ("my_mixes.Neighbour", "torch.optim.SGD", 5)] == [
+        "my_mixes.Neighbour",
+        "torch.optim.SGD",
+        5,
+    ]
 
 
 def test_older_records_are_read_with_the_names_of_today():
     runs = load_runs(ROOT / "tests" / "frozen_runs")
-    raw = [(ROOT / "tests" / "frozen_runs" / run.folder.name / "config.yaml").read_text(encoding="utf-8") for run in runs]
+    raw = [
+        (ROOT / "tests" / "frozen_runs" / run.folder.name / "config.yaml").read_text(encoding="utf-8") for run in runs
+    ]
     targets = {target for run in runs for key, target in run.settings.items() if key.endswith("._target_")}
     assert targets and targets <= {f"mixexp.{now}" for now in NOW.values()}
-    assert any(f"mixexp.{first}" in text for text in raw for first, now in NOW.items() if first != now), "no record is older than a move"
+    assert any(f"mixexp.{first}" in text for text in raw for first, now in NOW.items() if first != now), (
+        "no record is older than a move"
+    )
 
 
 def test_a_class_that_moves_leaves_its_runs_what_they_were(monkeypatch):
@@ -92,6 +109,9 @@ def test_a_class_that_moves_leaves_its_runs_what_they_were(monkeypatch):
     before = run_id(config)
     monkeypatch.setitem(NOW, "dataset.digits.Digits", "dataset.files.Numerals")
     monkeypatch.setattr("mixexp.class_names._FIRST", {now: first for first, now in NOW.items()})
-    assert run_id(up_to_date(config)) == before and up_to_date(config)["dataset"]["_target_"] == "mixexp.dataset.files.Numerals"
+    assert (
+        run_id(up_to_date(config)) == before
+        and up_to_date(config)["dataset"]["_target_"] == "mixexp.dataset.files.Numerals"
+    )
     monkeypatch.delitem(NOW, "dataset.digits.Digits")
     assert run_id(config) != before

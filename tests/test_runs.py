@@ -40,7 +40,13 @@ def run(folder: Path, mix: str, seed: int, outcome: str = "finished", **settings
 def place(tmp_path: Path) -> Path:
     """A folder of five runs, of which one has failed and one is not finished, in the working directory."""
     folder = tmp_path / "outputs" / "try"
-    made = [("none", 0, "finished"), ("mixup", 0, "finished"), ("mixup", 1, "diverged"), ("none", 1, "failed"), ("bc", 1, "unfinished")]
+    made = [
+        ("none", 0, "finished"),
+        ("mixup", 0, "finished"),
+        ("mixup", 1, "diverged"),
+        ("none", 1, "failed"),
+        ("bc", 1, "unfinished"),
+    ]
     for name, (mix, seed, outcome) in zip(IDS, made, strict=True):
         run(folder / name, mix, seed, outcome, model={"hidden": [64, 32]} if mix == "bc" else {"hidden": [64]})
     return folder
@@ -76,7 +82,9 @@ def test_runs_are_listed_with_what_differs_and_what_came_of_them(said, place):
     assert re.search(r"accuracy 0\.8750 +12\.3 s  2026-11-29 23:53$", lines[IDS[1]])
     assert "diverged" in lines[IDS[2]] and "RuntimeError: it broke" in lines[IDS[3]]
     assert "mix=bc seed=1 model.hidden=[64,32]" in lines[IDS[4]]
-    assert [line.index("2026") for line in lines.values()] == [lines[IDS[0]].index("2026")] * 5, "a column below each other"
+    assert [line.index("2026") for line in lines.values()] == [lines[IDS[0]].index("2026")] * 5, (
+        "a column below each other"
+    )
     assert everything(place) == before
 
 
@@ -113,9 +121,15 @@ WHICH = "runs --remove: say which ones, as in outcome=failed or mix=mixup; witho
     ("words", "message"),
     [
         (["outputs/try", "sed=1"], f"sed=1: no run here has such a setting; {DIFFER}. Did you mean 'seed'?"),
-        (["outputs/try", "mix=mixp"], "mix=mixp: no run here has this value; there are none, mixup, bc. Did you mean 'mix=mixup'?"),
+        (
+            ["outputs/try", "mix=mixp"],
+            "mix=mixp: no run here has this value; there are none, mixup, bc. Did you mean 'mix=mixup'?",
+        ),
         (["outputs/try", "seed=0,7"], "seed=7: no run here has this value; there are 0, 1."),
-        (["outputs/try", "mix=bc", "seed=0"], "no run here has all of mix=bc seed=0, and each of these alone some runs have"),
+        (
+            ["outputs/try", "mix=bc", "seed=0"],
+            "no run here has all of mix=bc seed=0, and each of these alone some runs have",
+        ),
         (["outputs/tru"], "runs: outputs/tru is no folder. Did you mean 'try'?"),
         (["mix=none"], "runs: name a folder of runs, such as outputs/quickstart"),
         (["outputs/try", "--remove"], WHICH),
@@ -136,12 +150,16 @@ def test_a_folder_without_runs_says_so(said, tmp_path):
 
 def test_the_selected_runs_are_removed_and_nothing_else(said, place):
     (place / "notes.txt").write_text("mine")
-    kept = {path: state for path, state in everything(place).items() if not any(name in path for name in (IDS[1], IDS[2]))}
+    kept = {
+        path: state for path, state in everything(place).items() if not any(name in path for name in (IDS[1], IDS[2]))
+    }
     code, output, errors = said("outputs/try", "mix=mixup", "--remove", "--yes")
     assert code == 0 and output.splitlines()[-1] == "removed 2 runs" and ids(output) == {IDS[1], IDS[2]}, errors
     left = everything(place)
     own = str(place.name) if str(place.name) in left else str(place)
-    assert {path: state for path, state in left.items() if path != own} == {path: state for path, state in kept.items() if path != own}
+    assert {path: state for path, state in left.items() if path != own} == {
+        path: state for path, state in kept.items() if path != own
+    }
 
 
 def test_links_to_removed_runs_go_and_other_links_stay(said, place):
@@ -177,7 +195,12 @@ def test_without_a_terminal_yes_is_needed(said, place, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     before = everything(place)
     code, _, errors = said("outputs/try", "mix=mixup", "--remove")
-    assert code == 2 and "2 runs, those above, would go for good" in errors and "--yes" in errors and everything(place) == before
+    assert (
+        code == 2
+        and "2 runs, those above, would go for good" in errors
+        and "--yes" in errors
+        and everything(place) == before
+    )
 
 
 def test_a_run_at_work_keeps_all_that_were_selected(said, place):
@@ -192,7 +215,9 @@ def test_a_run_that_a_process_begins_meanwhile_is_kept(said, place, monkeypatch)
     monkeypatch.setattr(commands, "held", lambda lock: False)
     with held(place / IDS[4]):
         code, _, errors = said("outputs/try", "mix=bc", "--remove", "--yes")
-    assert code == 1 and "another process is or was at work on it" in errors and (place / IDS[4] / "metrics.csv").is_file()
+    assert (
+        code == 1 and "another process is or was at work on it" in errors and (place / IDS[4] / "metrics.csv").is_file()
+    )
 
 
 def test_a_run_that_was_finished_while_the_question_waited_is_kept(said, place, monkeypatch):
@@ -246,7 +271,10 @@ def test_links_are_made_for_the_selected_runs(said, place):
     code, output, errors = said("outputs", "mix=mixup", "--links")
     assert code == 0 and output.endswith("links to them: outputs/try/by-label\n"), errors
     found = {path.name: os.readlink(path) for path in (place / "by-label").iterdir()}
-    assert found == {"mix=mixup,seed=0,model.hidden=_64": f"../{IDS[1]}", "mix=mixup,seed=1,model.hidden=_64": f"../{IDS[2]}"}
+    assert found == {
+        "mix=mixup,seed=0,model.hidden=_64": f"../{IDS[1]}",
+        "mix=mixup,seed=1,model.hidden=_64": f"../{IDS[2]}",
+    }
     assert ids(said("outputs")[1]) == {*IDS} and "outputs/try: 5 runs\n" in said("outputs")[1]
 
 

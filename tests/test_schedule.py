@@ -68,7 +68,9 @@ def test_small_data_keeps_these_fractions_of_its_budgets_in_steps(total: int, fi
     assert list(drops(schedule_of("small_data"), 4, total)) == [first, second]
 
 
-@pytest.mark.parametrize(("name", "rows"), [("affinity_mnist", 60000), ("affinity_mnist", 30508), ("affinity_cifar10", 27500)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("affinity_mnist", 60000), ("affinity_mnist", 30508), ("affinity_cifar10", 27500)]
+)
 def test_affinity_divides_by_5_after_50_and_80_epochs(name: str, rows: int) -> None:
     config = experiment(name)
     per_epoch = steps_per_epoch(rows, config["batch_size"], drop_last=False)
@@ -136,7 +138,9 @@ def test_milestones_must_rise(milestones: list[float]) -> None:
 
 
 def test_milestones_in_the_budget_must_lie_in_it() -> None:
-    with pytest.raises(ValueError, match=r"schedule\.milestones = \[0\.5, 1\.0\]: fractions of the budget must be below 1"):
+    with pytest.raises(
+        ValueError, match=r"schedule\.milestones = \[0\.5, 1\.0\]: fractions of the budget must be below 1"
+    ):
         Steps([0.5, 1.0], "budget", 0.1)
     assert Steps([0.5, 1.0], "epochs", 0.1).factor(10, 10, 100) == pytest.approx(0.01)
 
@@ -147,7 +151,9 @@ def test_milestones_in_the_budget_must_lie_in_it() -> None:
 @pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.stem)
 @FEW
 @given(total=st.integers(1, 5000), per_epoch=st.integers(1, 400), warmup=st.floats(0, 20), data=st.data())
-def test_every_schedule_stays_in_range(path: Path, total: int, per_epoch: int, warmup: float, data: st.DataObject) -> None:
+def test_every_schedule_stays_in_range(
+    path: Path, total: int, per_epoch: int, warmup: float, data: st.DataObject
+) -> None:
     schedule = build({**node(path), "warmup_epochs": warmup})
     step = data.draw(st.integers(0, total - 1))
     assert 0 < schedule.factor(step, per_epoch, total) <= 1

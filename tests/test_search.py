@@ -1,4 +1,5 @@
-"""Searches: ordinary runs drawn by Optuna, that go on after any interruption, by several processes, and what they leave."""
+"""Searches: ordinary runs drawn by Optuna, that go on after any interruption, by several processes, and what they
+leave."""
 
 from __future__ import annotations
 
@@ -50,7 +51,15 @@ SEARCH = {
 }
 BASE = ("model.width=4", "epochs=3", "validation=0.3", "subset=head", "subset.n=300")
 SLOW = (
-    *("-m", *WORDS, "loss.way=slow", "validation=0.2", "checkpoint_seconds=0", "hydra/sweeper=search", "hydra.sweeper.trials=4"),
+    *(
+        "-m",
+        *WORDS,
+        "loss.way=slow",
+        "validation=0.2",
+        "checkpoint_seconds=0",
+        "hydra/sweeper=search",
+        "hydra.sweeper.trials=4",
+    ),
     *("hydra.sweeper.metric=val_accuracy", "++hydra.sweeper.space={optimizer.lr: {low: 0.001, high: 0.5, log: true}}"),
 )
 STEPS = 20  # of a run of these, on 153 of 192 images
@@ -59,7 +68,10 @@ STEPS = 20  # of a run of these, on 153 of 192 images
 def settled(folder: Path) -> Path:
     """A working directory with a user's own data set and loss, which breaks on demand and counts its steps."""
     (folder / "my_faults.py").write_text(MY_FAULTS)
-    options = {"dataset/patches": "_target_: my_faults.Patches\n", "loss/fragile": "_target_: my_faults.Fragile\nway: fine\n"}
+    options = {
+        "dataset/patches": "_target_: my_faults.Patches\n",
+        "loss/fragile": "_target_: my_faults.Fragile\nway: fine\n",
+    }
     for name, text in options.items():
         path = folder / "conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True)
@@ -146,7 +158,9 @@ def test_a_lost_study_is_made_again_from_the_runs_that_are_there(tmp_path, capsy
     rows, sweep = rows_of(tmp_path / "runs"), tmp_path / "runs"
     before = {row["folder"]: stamps(sweep / row["folder"]) for row in rows}
     (sweep / "study.log").write_text("no study\n")
-    with pytest.raises(UserError, match="study.log: cannot be read .* without it, the same command makes the same trials"):
+    with pytest.raises(
+        UserError, match="study.log: cannot be read .* without it, the same command makes the same trials"
+    ):
         searched(tmp_path, trials=4)
     (sweep / "study.log").unlink()
     searched(tmp_path, trials=4)
@@ -187,7 +201,11 @@ def one_trial(tmp_path_factory) -> Path:
         (("mix=mixup",), {}, "mix none there and mixup here"),
         (("batch_size=32",), {}, "hydra.sweeper.space .* there and .* here"),
         ((), {"seed": 1}, "hydra.sweeper.seed 0 there and 1 here"),
-        ((), {"metric": "val_loss", "direction": "minimize"}, "hydra.sweeper.metric val_accuracy there and val_loss here"),
+        (
+            (),
+            {"metric": "val_loss", "direction": "minimize"},
+            "hydra.sweeper.metric val_accuracy there and val_loss here",
+        ),
     ],
 )
 def test_values_that_cannot_be_compared_are_never_in_one_study(words, changes, there, one_trial):
@@ -214,7 +232,10 @@ def undisturbed(tmp_path_factory) -> tuple[list[dict[str, str]], dict[str, list[
 def test_a_search_that_was_stopped_in_mid_trial_goes_on_where_it_was(number, undisturbed, place):
     sweep = place / "outputs" / "runs"
     process = begin(place, *SLOW, faults=True)  # slowly
-    until(lambda: len(list(sweep.glob("*/result.json"))) == 1 and len((place / "steps.slow").read_bytes()) > STEPS + 7, process)
+    until(
+        lambda: len(list(sweep.glob("*/result.json"))) == 1 and len((place / "steps.slow").read_bytes()) > STEPS + 7,
+        process,
+    )
     os.kill(process.pid, number)
     code, _, errors = end(process)
     assert (code, errors) == ((-number, "") if number == signal.SIGKILL else (130, STOPPED))
@@ -229,7 +250,9 @@ def test_a_search_that_was_stopped_in_mid_trial_goes_on_where_it_was(number, und
     rows, tables = undisturbed
     assert rows_of(sweep) == rows, "the same trials with the same values"
     assert {row["folder"]: table(sweep / row["folder"]) for row in rows} == tables
-    assert 4 * STEPS <= len((place / "steps.slow").read_bytes()) <= 4 * STEPS + 1, "but the step it died in, none is made twice"
+    assert 4 * STEPS <= len((place / "steps.slow").read_bytes()) <= 4 * STEPS + 1, (
+        "but the step it died in, none is made twice"
+    )
 
 
 def test_two_processes_share_a_search(undisturbed, place):
@@ -239,7 +262,9 @@ def test_two_processes_share_a_search(undisturbed, place):
     sweep = place / "outputs" / "runs"
     rows = rows_of(sweep)
     assert len(rows) == 4 and {row["state"] for row in rows} == {"complete"}
-    assert len((place / "steps.slow").read_bytes()) == STEPS * len({row["folder"] for row in rows}), "no run is trained twice"
+    assert len((place / "steps.slow").read_bytes()) == STEPS * len({row["folder"] for row in rows}), (
+        "no run is trained twice"
+    )
     told = [line for _, output, _ in ends for line in output.splitlines() if line.startswith("[")]
     assert len(told) == 4, "each trial by one of them"
     assert all("4 trials, 4 complete" in output for _, output, _ in ends), "who is done first waits for the other"
@@ -278,16 +303,22 @@ def test_a_failing_trial_costs_itself_alone_and_is_mended_by_retry(place):
     assert 0 < len(failed) < 5 == len(rows), "choose another seed"
     assert all(row["state"] == ("failed" if row in failed else "complete") for row in rows)
     assert code == 1 and f"{len(failed)} of 5 trials failed" in errors and "Traceback" not in errors
-    assert f"5 trials, {5 - len(failed)} complete, 0 pruned, 0 diverged, {len(failed)} failed (0 of them before)" in output
+    assert (
+        f"5 trials, {5 - len(failed)} complete, 0 pruned, 0 diverged, {len(failed)} failed (0 of them before)" in output
+    )
     for row in failed:
         assert row["problem"] == "RuntimeError: it broke"
         assert any(row["folder"] in line and "RuntimeError: it broke" in line for line in errors.splitlines())
-        assert any(row["folder"] in line and "FAILED RuntimeError: it broke" in line for line in output.splitlines()), "said at once"
+        assert any(row["folder"] in line and "FAILED RuntimeError: it broke" in line for line in output.splitlines()), (
+            "said at once"
+        )
         assert "it broke" in (sweep / row["folder"] / "error.txt").read_text()
 
     before = {row["folder"]: stamps(sweep / row["folder"]) for row in rows}
     code, output, errors = mixexp(place, *words)
-    assert code == 1 and "(5 of them before)" in output and f"{len(failed)} of 5 trials failed" in errors, "left as they are"
+    assert code == 1 and "(5 of them before)" in output and f"{len(failed)} of 5 trials failed" in errors, (
+        "left as they are"
+    )
     assert {name: stamps(sweep / name) for name in before} == before
 
     code, output, errors = mixexp(place, *words, "retry=failed")
@@ -309,7 +340,10 @@ def test_fail_fast_ends_a_search_and_a_trial_that_cannot_be_is_a_failure(tmp_pat
     monkeypatch.undo()
 
     # each choice is tried beside the first of the others, and not with all of them
-    space = {"sampling": {"choices": ["oversample", "natural"]}, "loss.class_weights": {"choices": ["none", "balanced"]}}
+    space = {
+        "sampling": {"choices": ["oversample", "natural"]},
+        "loss.class_weights": {"choices": ["none", "balanced"]},
+    }
     failure = searched(tmp_path / "refused", trials=8, space=space, startup_trials=8)
     rows = rows_of(tmp_path / "refused" / "runs")
     both = [row for row in rows if (row["sampling"], row["loss.class_weights"]) == ("oversample", "balanced")]
@@ -319,7 +353,10 @@ def test_fail_fast_ends_a_search_and_a_trial_that_cannot_be_is_a_failure(tmp_pat
 
 
 def test_a_run_that_diverged_is_told_so_and_is_never_the_best(tmp_path):
-    assert searched(tmp_path, trials=4, space={"optimizer.lr": {"choices": [1e18, 0.05]}}, startup_trials=4, seed=3) is None
+    assert (
+        searched(tmp_path, trials=4, space={"optimizer.lr": {"choices": [1e18, 0.05]}}, startup_trials=4, seed=3)
+        is None
+    )
     rows = rows_of(tmp_path / "runs")
     states = {row["optimizer.lr"]: row["state"] for row in rows}
     assert states == {"1e+18": "diverged", "0.05": "complete"}
@@ -344,7 +381,11 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
             assert len(course) == 6
             trained = row["folder"] not in told  # else it is told what is there
             for at in range(2, 6 - 1):
-                assert not trained or len(courses) < 2 or max(course[: at + 1]) >= statistics.median(other[at] for other in courses)
+                assert (
+                    not trained
+                    or len(courses) < 2
+                    or max(course[: at + 1]) >= statistics.median(other[at] for other in courses)
+                )
             courses.append(course)
             told.add(row["folder"])
         else:
@@ -352,9 +393,13 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
             assert 2 <= at == len(course) - 1 < 5 and float(row["value"]) == course[-1]
             assert max(course) < statistics.median(other[at] for other in courses)
             for before in range(2, at):
-                assert max(course[: before + 1]) >= statistics.median(other[before] for other in courses), "at the first chance"
+                assert max(course[: before + 1]) >= statistics.median(other[before] for other in courses), (
+                    "at the first chance"
+                )
             assert f"pruned at evaluation {at + 1}, val_accuracy {course[-1]:.4f}  {row['folder']}" in output
-            assert (sweep / row["folder"] / "checkpoint.pt").exists() and not (sweep / row["folder"] / "result.json").exists()
+            assert (sweep / row["folder"] / "checkpoint.pt").exists() and not (
+                sweep / row["folder"] / "result.json"
+            ).exists()
 
     # an unfinished run to all that looks at it, and one that can be finished
     name = hopeless[0]["folder"]
@@ -366,7 +411,9 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
     words = [*BASE, *words, "optimizer.lr=1e-7", f"output_dir={tmp_path}"]
     with composing() as compose:
         single(compose(words), words, alone=True)
-    assert column(sweep / name, "val_accuracy")[: len(before)] == before and len(column(sweep / name, "val_accuracy")) == 6
+    assert (
+        column(sweep / name, "val_accuracy")[: len(before)] == before and len(column(sweep / name, "val_accuracy")) == 6
+    )
     assert "goes on at step" in capsys.readouterr().out
 
 
@@ -379,7 +426,11 @@ def study_of(folder: Path, seed: int = 0, startup_trials: int = 5, about: Mappin
 
 
 PARABOLA = space_of(
-    {"x": {"low": -1.0, "high": 1.0}, "idle": {"low": 0.001, "high": 1.0, "log": True}, "n": {"low": 1, "high": 9, "step": 2}}
+    {
+        "x": {"low": -1.0, "high": 1.0},
+        "idle": {"low": 0.001, "high": 1.0, "log": True},
+        "n": {"low": 1, "high": 9, "step": 2},
+    }
 )
 
 
@@ -402,7 +453,9 @@ def test_what_is_drawn_depends_on_seed_and_course_alone(tmp_path, no_departures)
     assert played(study_of(tmp_path / "other", seed=1), 20)[0].values != whole[0].values
     assert len({tuple(trial.values.items()) for trial in whole}) == 20, "nothing is drawn twice"
     assert all(PARABOLA[key].holds(value) for trial in whole for key, value in trial.values.items())
-    assert all(float(f"{trial.values[key]:.{DIGITS}g}") == trial.values[key] for trial in whole for key in ("x", "idle"))
+    assert all(
+        float(f"{trial.values[key]:.{DIGITS}g}") == trial.values[key] for trial in whole for key in ("x", "idle")
+    )
 
 
 def test_a_search_learns_where_the_top_is(tmp_path, no_departures):
@@ -414,10 +467,9 @@ def test_a_trial_whose_process_died_is_made_again_with_its_values_in_its_place(t
     whole = played(study_of(tmp_path / "whole"), 12)
     folder = tmp_path / "died"
     code = (
-        "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\n"
-        "import test_search as t, mixexp.sweeping.search.study as s\ns._departures = lambda *_: []\n"
-        "study = t.study_of(pathlib.Path(sys.argv[1]))\nt.played(study, 3)\nprint(study.claim(12, t.PARABOLA).values['x'], flush=True)\n"
-        "os.kill(os.getpid(), 9)"
+        "import os, pathlib, sys\nsys.path[:0] = sys.argv[2:]\nimport test_search as t, mixexp.sweeping.search.study as"
+        " s\ns._departures = lambda *_: []\nstudy = t.study_of(pathlib.Path(sys.argv[1]))\nt.played(study,"
+        " 3)\nprint(study.claim(12, t.PARABOLA).values['x'], flush=True)\nos.kill(os.getpid(), 9)"
     )
     tests = str(Path(__file__).parent)
     command = [sys.executable, "-c", code, str(folder), tests, str(Path(tests).parent)]
@@ -442,7 +494,11 @@ def test_a_death_while_a_trial_is_put_back_gives_it_one_place(tmp_path, no_depar
     study._study.enqueue_trial(claim.values, user_attrs={"again": 2})  # what comes first, without what comes second
     assert [trial.state for trial in study.trials()] == ["complete", "complete", "waiting"]
     again = study.claim(3, PARABOLA)
-    assert again.values == claim.values and [trial.state for trial in study.trials()] == ["complete", "complete", "running"]
+    assert again.values == claim.values and [trial.state for trial in study.trials()] == [
+        "complete",
+        "complete",
+        "running",
+    ]
     assert study.claim(3, PARABOLA) is None
 
 
@@ -492,7 +548,9 @@ def test_the_history_shows_each_trial_and_the_best_so_far(direction, best):
 def test_the_slices_show_values_against_each_setting():
     first, second = slices(TRIALS, DRAWN, SPACE_OF).axes
     assert lines(first)["complete"] == ([0.01, 0.2, 1.0], [0.4, 0.7, 0.6]) and lines(first)["best"] == ([0.2], [0.7])
-    assert lines(second)["complete"] == ([0, 2, 1], [0.4, 0.7, 0.6]) and lines(second)["pruned, at its last evaluation"] == ([1], [0.1])
+    assert lines(second)["complete"] == ([0, 2, 1], [0.4, 0.7, 0.6]) and lines(second)[
+        "pruned, at its last evaluation"
+    ] == ([1], [0.1])
     assert first.get_xscale() == "log" and second.get_xscale() == "linear"
     assert [label.get_text() for label in second.get_xticklabels()] == ["x", "y", "null"]
 
@@ -511,7 +569,9 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
     searched(tmp_path, trials=3)
     output = capsys.readouterr().out
     for name in ("history", "slices", "importance"):
-        assert (report / f"search_{name}.png").read_bytes().startswith(b"\x89PNG") and str(report / f"search_{name}.png") in output
+        assert (report / f"search_{name}.png").read_bytes().startswith(b"\x89PNG") and str(
+            report / f"search_{name}.png"
+        ) in output
     write_report([tmp_path / "runs"])
     assert (report / "trials.csv").exists() and (report / "table.md").exists()
 
@@ -522,25 +582,45 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, changes, reason",
     [
-        ((), {"metric": "val_acuracy"}, r"metric = val_acuracy: runs measure .*val_macro_f1.* Did you mean 'val_accuracy'"),
+        (
+            (),
+            {"metric": "val_acuracy"},
+            r"metric = val_acuracy: runs measure .*val_macro_f1.* Did you mean 'val_accuracy'",
+        ),
         (("validation=0",), {}, "metric = val_accuracy: .* with validation above 0 also val_loss"),
         ((), {"direction": "minimize"}, "direction = minimize: val_accuracy is better the higher it is"),
         ((), {"metric": "test_loss"}, "direction = maximize: test_loss is better the lower it is"),
         ((), {"rule": "lst"}, "hydra.sweeper.rule = lst: .*Did you mean 'hydra.sweeper.rule=last'"),
-        (("validation=0",), {"rule": "best_validation", "metric": "accuracy"}, "rule = best_validation: no part is held out"),
+        (
+            ("validation=0",),
+            {"rule": "best_validation", "metric": "accuracy"},
+            "rule = best_validation: no part is held out",
+        ),
         ((), {"trials": 0}, "hydra.sweeper.trials = 0"),
         ((), {"pruner": {"startup_trials": 1}}, "hydra.sweeper.pruner.warmup_evaluations: needs a value"),
-        ((), {"pruner": {"startup_trials": 1, "warmup": 3, "warmup_evaluations": 1}}, "hydra.sweeper.pruner.warmup: no such setting"),
+        (
+            (),
+            {"pruner": {"startup_trials": 1, "warmup": 3, "warmup_evaluations": 1}},
+            "hydra.sweeper.pruner.warmup: no such setting",
+        ),
         ((), {"space": {}}, "hydra.sweeper.space"),
         ((), {"space": {"optimizer.lr": 3}}, "space: optimizer.lr = 3: needs low and high"),
-        ((), {"space": {"optimizer.lr": {"low": 1, "hihg": 2}}}, "optimizer.lr.high: needs a value(.|\n)*Did you mean 'high'"),
+        (
+            (),
+            {"space": {"optimizer.lr": {"low": 1, "hihg": 2}}},
+            "optimizer.lr.high: needs a value(.|\n)*Did you mean 'high'",
+        ),
         ((), {"space": {"optimizer.lr": {"low": 1, "high": 1}}}, "low = 1 has to be below high = 1"),
         ((), {"space": {"optimizer.lr": {"low": 0, "high": 1, "log": True}}}, "low = 0 has no logarithm"),
         ((), {"space": {"batch_size": {"low": 1, "high": 2.5, "step": 1}}}, "a step is for whole numbers"),
         ((), {"space": {"mix": {"choices": ["none", "none"]}}}, "has a choice twice"),
         ((), {"space": {"device": {"choices": ["cpu", "cuda"]}}}, "device: it changes no number of a run"),
         ((), {"space": {"optimizer.lr": {"low": -1.0, "high": 1.0}}}, r"optimizer.lr = -1.0(.|\n)*1 of 2 cells"),
-        ((), {"space": {"mix": {"choices": ["none", "bc", "mixup"]}}, "metric": "val_macro"}, "Did you mean 'val_macro_f1'"),
+        (
+            (),
+            {"space": {"mix": {"choices": ["none", "bc", "mixup"]}}, "metric": "val_macro"},
+            "Did you mean 'val_macro_f1'",
+        ),
         (("hang_minutes=3", "runs_per_device=2"), {}, "hang_minutes, runs_per_device: of sweeps alone"),
         (("retry=changed",), {}, "retry = changed: of sweeps alone"),
     ],
@@ -552,7 +632,10 @@ def test_what_cannot_be_is_refused_before_anything_starts(words, changes, reason
 
 
 def test_a_setting_that_is_not_there_is_refused_with_the_closest(tmp_path):
-    with pytest.raises(UserError, match="optimizer.lrr: no such setting; .* Did you mean 'optimizer.lr'"), explained([], ()):
+    with (
+        pytest.raises(UserError, match="optimizer.lrr: no such setting; .* Did you mean 'optimizer.lr'"),
+        explained([], ()),
+    ):
         searched(tmp_path, space={"optimizer.lrr": SPACE["optimizer.lr"]})
     with pytest.raises(UserError, match="mixx: no such setting.* Did you mean 'mix'"), explained([], ()):
         searched(tmp_path, space={"mixx": {"choices": ["none", "bc"]}})
@@ -564,7 +647,10 @@ def test_a_plan_starts_nothing_and_shows_the_space_and_how_far_it_is(tmp_path, c
     planned(tmp_path)
     output = capsys.readouterr().out
     assert "search: 4 trials, maximize val_accuracy, last evaluation; none is pruned" in output
-    assert "optimizer.lr  0.001 ... 0.5, even in its logarithm" in output and "batch_size    32 ... 64, whole numbers, every 16" in output
+    assert (
+        "optimizer.lr  0.001 ... 0.5, even in its logarithm" in output
+        and "batch_size    32 ... 64, whole numbers, every 16" in output
+    )
     assert "0 of 4 trials over" in output and not list(tmp_path.iterdir())
     searched(tmp_path, trials=2)
     before = (tmp_path / "runs" / "study.log").read_bytes()
@@ -589,20 +675,29 @@ def sweeper(launcher: Any, **found: Any) -> Any:
 
 def test_other_launchers_and_axes_are_refused():
     with composing():
-        from hydra_plugins.mixexp_plugins import PlanLauncher  # Hydra loads plugins when it starts: imported before, it would be another
-
+        from hydra_plugins.mixexp_plugins import (
+            PlanLauncher,
+        )  # Hydra loads plugins when it starts: imported before, it would be another
 
         with pytest.raises(UserError, match="hydra/launcher: a search trains its trials one after the other"):
             sweeper(object()).sweep([])
-        with pytest.raises(UserError, match="seed=0,1 mix=none,bc: a search has one value for all that is not in its space"):
+        with pytest.raises(
+            UserError, match="seed=0,1 mix=none,bc: a search has one value for all that is not in its space"
+        ):
             sweeper(PlanLauncher()).sweep(["seed=0,1", "epochs=3", "mix=none,bc"])
 
 
 def test_without_optuna_it_is_said_how_to_get_it_and_everything_else_works(place):
     (place / "elsewhere" / "optuna").mkdir(parents=True)
-    (place / "elsewhere" / "optuna" / "__init__.py").write_text("raise ModuleNotFoundError('No module named optuna', name='optuna')\n")
+    (place / "elsewhere" / "optuna" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('No module named optuna', name='optuna')\n"
+    )
     code, output, errors = mixexp(place, *SLOW, path=str(place / "elsewhere"))
-    assert (code, output, errors) == (2, "", "mixexp: hydra/sweeper = search: Optuna is not installed; pip install 'mixexp[search]'\n")
+    assert (code, output, errors) == (
+        2,
+        "",
+        "mixexp: hydra/sweeper = search: Optuna is not installed; pip install 'mixexp[search]'\n",
+    )
     words = [word for word in SLOW if "hydra" not in word]
     code, output, errors = mixexp(place, *words, path=str(place / "elsewhere"))
     assert code == 0 and "1 runs, 1 done" in output, errors
@@ -623,8 +718,17 @@ def test_a_rounded_number_stays_in_its_range_and_near(value, low, width):
 
 def test_a_range_holds_what_can_be_drawn_from_it():
     odd = Range(low=1, high=9, step=2)
-    assert [n for n in range(12) if odd.holds(n)] == [1, 3, 5, 7, 9] and not odd.holds(3.5) and not odd.holds(True) and not odd.holds(None)
-    assert Range(low=0.1, high=1).holds(1) and not Range(low=0.1, high=1).holds(1.01) and not Range(low=0.1, high=1).holds("0.5")
+    assert (
+        [n for n in range(12) if odd.holds(n)] == [1, 3, 5, 7, 9]
+        and not odd.holds(3.5)
+        and not odd.holds(True)
+        and not odd.holds(None)
+    )
+    assert (
+        Range(low=0.1, high=1).holds(1)
+        and not Range(low=0.1, high=1).holds(1.01)
+        and not Range(low=0.1, high=1).holds("0.5")
+    )
     found = {odd.distribution()._contains(n) for n in (1, 9)} | {not odd.distribution()._contains(n) for n in (2, 11)}
     assert found == {True}
     assert np.isclose(Range(low=0.1, high=1, log=True).distribution().low, 0.1)
@@ -632,4 +736,7 @@ def test_a_range_holds_what_can_be_drawn_from_it():
 
 def test_the_best_of_equal_ones_is_the_first():
     equal = [Trial(n, "complete", 0.5, {}, 1, None, str(n), "") for n in (1, 2)]
-    assert best_of(equal, "maximize").number == best_of(equal, "minimize").number == 1 and best_of([TRIALS[1]], "maximize") is None
+    assert (
+        best_of(equal, "maximize").number == best_of(equal, "minimize").number == 1
+        and best_of([TRIALS[1]], "maximize") is None
+    )

@@ -1,4 +1,5 @@
-"""Which images a run uses, with which labels, in which order and scale: subset, imbalance, label noise, sampling, data.select_data."""
+"""Which images a run uses, with which labels, in which order and scale: subset, imbalance, label noise, sampling,
+data.select_data."""
 
 from __future__ import annotations
 
@@ -73,7 +74,13 @@ def real(name: str) -> Splits:
 
 
 def choose(
-    source: Splits, subset=None, imbalance=None, label_noise=None, validation: float = 0.0, data_seed: int = 0, test_n: int | None = None
+    source: Splits,
+    subset=None,
+    imbalance=None,
+    label_noise=None,
+    validation: float = 0.0,
+    data_seed: int = 0,
+    test_n: int | None = None,
 ) -> data.SelectedData:
     parts = (subset or Full(), imbalance or NoImbalance(), label_noise or NoNoise())
     return data.select_data(source, *parts, validation, data_seed, test_n)
@@ -345,7 +352,11 @@ def test_undersampling_repeats_nothing_and_uses_the_smallest_class_whole(labels:
         assert set(np.flatnonzero(labels == c)) <= set(order)
 
 
-@pytest.mark.parametrize("sampling", [Natural(), BalancedSampling("largest"), BalancedSampling("smallest")], ids=["natural", "largest", "smallest"])
+@pytest.mark.parametrize(
+    "sampling",
+    [Natural(), BalancedSampling("largest"), BalancedSampling("smallest")],
+    ids=["natural", "largest", "smallest"],
+)
 def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
     labels = np.repeat([0, 1], [200, 100])
     classes = labels[sampling.order(labels, rng())]
@@ -514,7 +525,8 @@ def test_normalising_leaves_the_images_alone() -> None:
 
 
 def test_the_centred_statistics_of_cifar10_are_those_published_for_bc_plus() -> None:
-    """mean [4.60, 2.24, −6.84] and std [55.9, 53.7, 56.5] of 255 (mil-tokyo/bc_learning_image, after centring each image)."""
+    """mean [4.60, 2.24, −6.84] and std [55.9, 53.7, 56.5] of 255 (mil-tokyo/bc_learning_image, after centring each
+    image)."""
     source = real("CIFAR10")
     normalize = data.Normalize.of(source.train_images, [0.5] * 3, [0.5] * 3, zero_mean=True)
     assert np.abs(normalize.mean.flatten().numpy() * 255 - [4.60, 2.24, -6.84]).max() < 0.02

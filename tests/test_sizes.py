@@ -1,4 +1,5 @@
-"""What a machine cannot hold is refused with the setting and both numbers, before anything is allocated; such a cell costs one row."""
+"""What a machine cannot hold is refused with the setting and both numbers, before anything is allocated; such a cell
+costs one row."""
 
 from __future__ import annotations
 
@@ -72,9 +73,18 @@ def test_what_this_machine_cannot_hold_is_named_with_both_numbers(words: str, li
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("augment=standard augment.shift=100000", "augment.shift = 100000: too large; the images have 8x8 pixels, so it can be 8 at most"),
-        ("augment=noise augment.base.shift=9", "augment.base.shift = 9: too large; the images have 8x8 pixels, so it can be 8 at most"),
-        ("model=wide_resnet28_10 model.depth=600000004", "model.depth = 600000004: needs a whole number from 10 to 2000"),
+        (
+            "augment=standard augment.shift=100000",
+            "augment.shift = 100000: too large; the images have 8x8 pixels, so it can be 8 at most",
+        ),
+        (
+            "augment=noise augment.base.shift=9",
+            "augment.base.shift = 9: too large; the images have 8x8 pixels, so it can be 8 at most",
+        ),
+        (
+            "model=wide_resnet28_10 model.depth=600000004",
+            "model.depth = 600000004: needs a whole number from 10 to 2000",
+        ),
         ("model=densenet_bc190 model.depth=6000004", "model.depth = 6000004: needs a whole number from 10 to 2000"),
         (f"{GAME} gan.hidden_layers=1000000", "gan.hidden_layers = 1000000: needs a whole number from 1 to 1000"),
         (f"steps={10**30}", f"steps = {10**30}: needs a whole number from 1 to 2**63-1, or null"),
@@ -95,7 +105,9 @@ def test_what_can_run_is_let_run(words: str) -> None:
 
 
 def test_a_games_parameters_are_counted_as_its_networks_have_them() -> None:
-    game = build(_composed(("gan=code", "dataset=ring", "steps=3", "gan.z_dim=5", "gan.hidden_layers=4", "gan.width=7"))["gan"])
+    game = build(
+        _composed(("gan=code", "dataset=ring", "steps=3", "gan.z_dim=5", "gan.hidden_layers=4", "gan.width=7"))["gan"]
+    )
     made = [sum(parameter.numel() for parameter in network.parameters()) for network in game.networks(2)]
     assert [game.parameters(5, 2), game.parameters(2, 1)] == made
 
@@ -124,13 +136,20 @@ def test_memory_is_that_of_the_machine_within_its_limits(monkeypatch: pytest.Mon
     assert 2**28 < everything < 2**50
     monkeypatch.setattr(sizes, "CGROUP_LIMITS", (tmp_path / "limit",))
     assert sizes.memory() == min(everything, 3 * 2**30)
-    monkeypatch.setattr(sizes.resource, "getrlimit", lambda kind: (2**30 if kind == resource.RLIMIT_AS else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    monkeypatch.setattr(
+        sizes.resource,
+        "getrlimit",
+        lambda kind: (2**30 if kind == resource.RLIMIT_AS else resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    )
     assert sizes.memory() == 2**30
     monkeypatch.delattr(sizes, "resource")  # as on Windows
     assert sizes.memory() == min(everything, 3 * 2**30)
 
 
-@pytest.mark.parametrize(("size", "words"), [(12, "12 bytes"), (1536, "1.5 KiB"), (16 * 2**30, "16.0 GiB"), (5 * 2**60, "5.0 EiB"), (1e30, "8.7e+11 EiB")])
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(12, "12 bytes"), (1536, "1.5 KiB"), (16 * 2**30, "16.0 GiB"), (5 * 2**60, "5.0 EiB"), (1e30, "8.7e+11 EiB")],
+)
 def test_a_size_in_words(size: float, words: str) -> None:
     assert sizes.in_words(size) == words
 
@@ -139,8 +158,16 @@ def test_a_size_in_words(size: float, words: str) -> None:
     ("error", "raised", "says"),
     [
         (MemoryError(), sizes.TooLarge, "model.a = 1000000: too large; this machine has 16.0 GiB of memory"),
-        (OverflowError("int too large to convert"), sizes.TooLarge, "model.a = 1000000: too large; no memory can hold it"),
-        (RuntimeError("Storage size calculation overflowed"), sizes.TooLarge, "model.a = 1000000: too large; no memory can hold it"),
+        (
+            OverflowError("int too large to convert"),
+            sizes.TooLarge,
+            "model.a = 1000000: too large; no memory can hold it",
+        ),
+        (
+            RuntimeError("Storage size calculation overflowed"),
+            sizes.TooLarge,
+            "model.a = 1000000: too large; no memory can hold it",
+        ),
         (RuntimeError("mat1 and mat2 shapes"), RuntimeError, "mat1 and mat2 shapes"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Sounds: reading WAV files, spectrograms, blending by loudness, shifts and the networks for them, against plain numpy."""
+"""Sounds: reading WAV files, spectrograms, blending by loudness, shifts and the networks for them, against plain
+numpy."""
 
 from __future__ import annotations
 
@@ -37,11 +38,22 @@ def tone(frequency: float, seconds: float = 0.1, rate: int = RATE, strength: flo
 def write(path: Path, sound: np.ndarray, rate: int = RATE, dtype: Any = np.int16) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = {np.uint8: 127, np.int16: 32767, np.int32: 2**31 - 1}.get(dtype, 1)
-    wavfile.write(path, rate, (np.rint(sound * scale) + 128 * (dtype == np.uint8)).astype(dtype) if scale > 1 else sound.astype(dtype))
+    wavfile.write(
+        path,
+        rate,
+        (np.rint(sound * scale) + 128 * (dtype == np.uint8)).astype(dtype) if scale > 1 else sound.astype(dtype),
+    )
 
 
 def folder(root: Path, **changed: Any) -> SoundFolder:
-    options = {"layout": ClassFolders(), "representation": "waveform", "sample_rate": RATE, "seconds": 0.1, "mean": [0.0], "std": [1.0]}
+    options = {
+        "layout": ClassFolders(),
+        "representation": "waveform",
+        "sample_rate": RATE,
+        "seconds": 0.1,
+        "mean": [0.0],
+        "std": [1.0],
+    }
     return SoundFolder(str(root), ".", **{**options, **changed})
 
 
@@ -92,7 +104,11 @@ def test_a_sound_is_padded_or_cut_about_its_centre(tmp_path: Path, samples: int,
     assert len(found) == wanted and len(nonzero) == kept
     first = round(nonzero[0] * 16) - 1
     assert nonzero == pytest.approx(wave[first : first + kept]), "a piece as it was"
-    left, right = (found.index(nonzero[0]), wanted - found.index(nonzero[0]) - kept) if wanted > samples else (first, samples - first - kept)
+    left, right = (
+        (found.index(nonzero[0]), wanted - found.index(nonzero[0]) - kept)
+        if wanted > samples
+        else (first, samples - first - kept)
+    )
     assert abs(left - right) <= 1
 
 
@@ -109,7 +125,12 @@ def test_every_unreadable_sound_is_named(tmp_path: Path) -> None:
     for k in range(3):
         write(tmp_path / "a" / f"fine{k}.wav", tone(440))
     content = (tmp_path / "a" / "fine0.wav").read_bytes()
-    bad = {"half": content[: len(content) // 2], "nothing": b"", "text": b"hello, hello, hello, hello", "head": content[:30]}
+    bad = {
+        "half": content[: len(content) // 2],
+        "nothing": b"",
+        "text": b"hello, hello, hello, hello",
+        "head": content[:30],
+    }
     bad["mp3"] = b"\xff\xfb\x90\x64" + bytes(400)
     for name, data in bad.items():
         (tmp_path / "a" / f"{name}.wav").write_bytes(data)
@@ -152,7 +173,9 @@ def test_the_speech_commands_lists_are_the_split(tmp_path: Path) -> None:
         assert files.classes == ("no", "yes")
         assert {f"{path.parent.name}/{path.name}" for path in files.test.paths} == {"yes/0.wav", "no/3.wav"}
         assert [files.classes[label] for label in files.test.labels] == [path.parent.name for path in files.test.paths]
-        assert [files.classes[label] for label in files.train.labels] == [path.parent.name for path in files.train.paths]
+        assert [files.classes[label] for label in files.train.labels] == [
+            path.parent.name for path in files.train.paths
+        ]
         assert not set(files.train.paths) & set(files.test.paths)
         counts[validation] = {f"{path.parent.name}/{path.name}" for path in files.train.paths}
     assert counts["train"] - counts["left_out"] == {"yes/1.wav"} and len(counts["train"]) == 6
@@ -179,9 +202,21 @@ def test_spoken_digits_are_told_by_their_names(tmp_path: Path) -> None:
         ({"a/1.wav": "", "a/2.wav": "", "b/1.mp3": ""}, ClassFolders(), "with no sound in them: b; sounds end in .wav"),
         ({"a/1.wav": "", "a/2.wav": "", "b/1.wav": ""}, ClassFolders(), "a class needs 2 sounds.*have one: b"),
         ({"a/1.wav": "", "testing_list.txt": ""}, ListedTest("train"), "There is no .*validation_list.txt"),
-        ({"a/1.wav": "", "testing_list.txt": "a/2.wav", "validation_list.txt": ""}, ListedTest("train"), "names 1 files .*: a/2.wav"),
-        ({"a/1.wav": "", "testing_list.txt": "a/1.wav", "validation_list.txt": "a/1.wav"}, ListedTest("train"), "in both lists"),
-        ({"a/1.wav": "", "testing_list.txt": "a/1.wav", "validation_list.txt": ""}, ListedTest("train"), "nothing to train on: a"),
+        (
+            {"a/1.wav": "", "testing_list.txt": "a/2.wav", "validation_list.txt": ""},
+            ListedTest("train"),
+            "names 1 files .*: a/2.wav",
+        ),
+        (
+            {"a/1.wav": "", "testing_list.txt": "a/1.wav", "validation_list.txt": "a/1.wav"},
+            ListedTest("train"),
+            "in both lists",
+        ),
+        (
+            {"a/1.wav": "", "testing_list.txt": "a/1.wav", "validation_list.txt": ""},
+            ListedTest("train"),
+            "nothing to train on: a",
+        ),
         ({"0_ann_1.wav": "", "ann.wav": ""}, NumberedNames([1]), "not named CLASS_SPEAKER_INDEX.wav: ann.wav"),
         ({"0_ann_1.txt": ""}, NumberedNames([1]), "has no files named CLASS_SPEAKER_INDEX.wav"),
         ({"0_ann_1.wav": "", "1_ann_2.wav": ""}, NumberedNames([1]), "leaves nothing to train on: 0"),
@@ -197,11 +232,15 @@ def test_folders_that_do_not_lie_so_are_refused(tmp_path: Path, files: dict[str,
 
 
 def test_a_folder_that_is_not_there_and_no_length_are_refused(tmp_path: Path) -> None:
-    assert f"There is no folder {tmp_path}/birds" in refusal(SoundFolder(str(tmp_path), "birds", ClassFolders(), "waveform", RATE, 1.0))
+    assert f"There is no folder {tmp_path}/birds" in refusal(
+        SoundFolder(str(tmp_path), "birds", ClassFolders(), "waveform", RATE, 1.0)
+    )
     assert "not one sample" in refusal(folder(tmp_path, seconds=1e-5))
 
 
-@pytest.mark.parametrize(("name", "shape"), [("spoken_digits", (1, 1, 8000)), ("spoken_digits_spectrogram", (1, 80, 101))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("spoken_digits", (1, 1, 8000)), ("spoken_digits_spectrogram", (1, 80, 101))]
+)
 def test_the_real_spoken_digits(real_data: Path, name: str, shape: tuple[int, ...]) -> None:
     if not (real_data / "spoken_digits").is_dir():
         pytest.skip("no spoken digits in MIXEXP_DATA")
@@ -232,11 +271,15 @@ def test_the_spoken_digits_are_told_by_their_checksum_and_not_by_their_place(rea
     changed = sound[:-1] + bytes([sound[-1] ^ 1])
     for spoil in (path.unlink, lambda: path.write_bytes(changed), lambda: path.rename(copies / "4_jackson_70.wav")):
         spoil()
-        with pytest.raises(UserError, match="are not the 3,000 recordings.*dataset._target_=mixexp.dataset.sounds.SoundFolder"):
+        with pytest.raises(
+            UserError, match="are not the 3,000 recordings.*dataset._target_=mixexp.dataset.sounds.SoundFolder"
+        ):
             dataset.load()
         (copies / "4_jackson_70.wav").unlink(missing_ok=True)
         path.write_bytes(sound)
-    own = compose(["dataset=spoken_digits", "dataset._target_=mixexp.dataset.sounds.SoundFolder", f"data_dir={tmp_path}"])
+    own = compose(
+        ["dataset=spoken_digits", "dataset._target_=mixexp.dataset.sounds.SoundFolder", f"data_dir={tmp_path}"]
+    )
     assert run_id(own) != run_id(configs[1])
     build(own["dataset"]).load()
 
@@ -254,7 +297,9 @@ def test_a_spectrogram_is_the_magnitudes_logarithm() -> None:
     wave = rng.normal(size=1000) * 0.1
     found = spectrogram(torch.from_numpy(wave.astype(np.float32))[None, None, None], RATE)[0, 0].numpy()
     padded, window = np.pad(wave, 80), np.hanning(161)[:-1]
-    expected = [np.log(1 + np.abs(np.fft.rfft(padded[80 * k : 80 * k + 160] * window)))[1:] for k in range(found.shape[1])]
+    expected = [
+        np.log(1 + np.abs(np.fft.rfft(padded[80 * k : 80 * k + 160] * window)))[1:] for k in range(found.shape[1])
+    ]
     assert found.shape == (80, 13)
     np.testing.assert_allclose(found, np.array(expected).T, atol=1e-5)
 
@@ -263,7 +308,8 @@ def test_a_spectrogram_is_the_magnitudes_logarithm() -> None:
 
 
 def naive_gain(wave: np.ndarray, rate: int, n_fft: int) -> float:
-    """The largest A-weighted power of a frame in dB, frame by frame, with the weighting in its transfer-function form."""
+    """The largest A-weighted power of a frame in dB, frame by frame, with the weighting in its transfer-function
+    form."""
     frequencies = np.fft.rfftfreq(n_fft, 1 / rate)
     f2 = frequencies**2
     transfer = 12194**2 * f2**2 / ((f2 + 20.6**2) * np.sqrt((f2 + 107.7**2) * (f2 + 737.9**2)) * (f2 + 12194**2))
@@ -280,8 +326,20 @@ def as_parts(*waves: np.ndarray) -> list[Tensor]:
 
 
 def test_the_a_weighting_is_the_standards() -> None:
-    # IEC 61672-1, table of the A-weighting at its nominal frequencies, with the exact ones behind them; rounded to 0.1 dB
-    table = {10: -70.4, 31.5: -39.4, 100: -19.1, 200: -10.9, 500: -3.2, 1000: 0.0, 2000: 1.2, 4000: 1.0, 8000: -1.1, 16000: -6.6}
+    # IEC 61672-1, table of the A-weighting at its nominal frequencies, with the exact ones behind them; rounded to 0.1
+    # dB
+    table = {
+        10: -70.4,
+        31.5: -39.4,
+        100: -19.1,
+        200: -10.9,
+        500: -3.2,
+        1000: 0.0,
+        2000: 1.2,
+        4000: 1.0,
+        8000: -1.1,
+        16000: -6.6,
+    }
     exact = [1000 * 10 ** (round(10 * np.log10(f / 1000)) / 10) for f in table]
     np.testing.assert_allclose(a_weighting(torch.tensor(exact)), list(table.values()), atol=0.06)
     assert a_weighting(torch.tensor([1000.0])).item() == pytest.approx(0, abs=0.01)
@@ -297,7 +355,12 @@ def test_the_window_is_the_codes_at_its_two_rates(rate: int, n_fft: int) -> None
 def test_loudness_against_numpy(rate: int) -> None:
     rng, blend = np.random.default_rng(0), LoudnessBlend(rate)
     waves = [rng.normal(size=5 * blend.n_fft // 2 + 17) * scale for scale in (0.3, 0.01, 1e-6)]
-    waves += [tone(1000, 0.3, rate), tone(100, 0.3, rate), np.concatenate([np.zeros(3000), tone(500, 0.2, rate)]), np.zeros(9000)]
+    waves += [
+        tone(1000, 0.3, rate),
+        tone(100, 0.3, rate),
+        np.concatenate([np.zeros(3000), tone(500, 0.2, rate)]),
+        np.zeros(9000),
+    ]
     for wave in waves:
         assert blend.loudness(*as_parts(wave)).item() == pytest.approx(naive_gain(wave, rate, blend.n_fft), abs=0.01)
     low, high = (blend.loudness(*as_parts(tone(f, 0.5, rate))).item() for f in (100, 1000))
@@ -320,7 +383,9 @@ def test_two_sounds_are_blended_by_the_papers_formula(r: float) -> None:
     decibels=st.tuples(st.floats(-60, 0), st.floats(-60, 0)),
     frequencies=st.tuples(st.sampled_from([200, 700, 1500]), st.sampled_from([350, 1000, 3000])),
 )
-def test_a_blends_loudness_ratio_is_the_labels_whatever_the_gains(r: float, decibels: tuple, frequencies: tuple) -> None:
+def test_a_blends_loudness_ratio_is_the_labels_whatever_the_gains(
+    r: float, decibels: tuple, frequencies: tuple
+) -> None:
     blend = LoudnessBlend(RATE)
     plain = [tone(f, 0.4) for f in frequencies]
     parts = as_parts(*(10 ** (db / 20) * wave for db, wave in zip(decibels, plain, strict=True)))
@@ -356,7 +421,9 @@ def test_of_three_sounds_each_is_heard_as_its_label_says() -> None:
     found = blend(parts, weights).flatten().double()
     basis = torch.stack([part.flatten() for part in parts], dim=1).double()
     shares = torch.linalg.lstsq(basis, found[:, None]).solution.flatten()
-    heard = torch.tensor([s.item() * 10 ** (blend.loudness(part).item() / 20) for s, part in zip(shares, parts, strict=True)])
+    heard = torch.tensor(
+        [s.item() * 10 ** (blend.loudness(part).item() / 20) for s, part in zip(shares, parts, strict=True)]
+    )
     torch.testing.assert_close(heard / heard.sum(), torch.tensor([0.5, 0.2, 0.3]), atol=2e-3, rtol=0)
 
 
@@ -368,7 +435,9 @@ def test_every_pair_is_blended_on_its_own_and_a_short_sound_too() -> None:
         together = blend([first, second], [lam, 1 - lam])
         assert together.isfinite().all()
         for i in range(4):
-            torch.testing.assert_close(together[i : i + 1], blend([first[i : i + 1], second[i : i + 1]], [lam[i : i + 1], 1 - lam[i : i + 1]]))
+            torch.testing.assert_close(
+                together[i : i + 1], blend([first[i : i + 1], second[i : i + 1]], [lam[i : i + 1], 1 - lam[i : i + 1]])
+            )
 
 
 def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> None:
@@ -379,7 +448,9 @@ def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> N
     assert errors_of(compose([*words, "dataset.representation=spectrogram"])) == [f"{of} spectrogram"]
     (line,) = errors_of(compose([*words, "mix_layer=layer1"]))
     assert line.startswith("mix_layer = layer1: mix at the input instead; a loudness is that of a waveform")
-    assert errors_of(compose(["augment=shift"])) == ["augment: it is for data of the kind sound, and this data set's is image"]
+    assert errors_of(compose(["augment=shift"])) == [
+        "augment: it is for data of the kind sound, and this data set's is image"
+    ]
 
 
 def test_the_blend_has_the_data_sets_rate() -> None:
@@ -404,7 +475,9 @@ def test_before_its_epoch_a_mix_leaves_samples_as_they_are() -> None:
         else:
             assert not torch.equal(plan.apply(x), x)
             wanted = plain.draw(7, epoch, np.arange(12), 12, 12)
-            assert all(torch.equal(draws[name], torch.from_numpy(values)) for name, values in wanted.items()), "as mixup does"
+            assert all(torch.equal(draws[name], torch.from_numpy(values)) for name, values in wanted.items()), (
+                "as mixup does"
+            )
 
 
 # --- shifts ---
@@ -426,7 +499,9 @@ def test_a_shift_is_a_pad_and_a_crop(length: int, pad: float, seed: int) -> None
 def test_every_shift_is_equally_likely() -> None:
     waves = torch.zeros(20_000, 1, 1, 9)
     waves[..., 4] = 1  # at most 4 to either side it stays inside
-    draws = {name: torch.from_numpy(values) for name, values in Shift(0.5).draw(np.random.default_rng(0), 20_000).items()}
+    draws = {
+        name: torch.from_numpy(values) for name, values in Shift(0.5).draw(np.random.default_rng(0), 20_000).items()
+    }
     places = Shift(0.5)(waves, draws, lambda x: x).flatten(1).argmax(1).bincount()
     assert len(places) == 9 and stats.chisquare(places.numpy()).pvalue > 1e-3
     last = torch.tensor([np.nextafter(np.float32(1), np.float32(0))])

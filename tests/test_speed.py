@@ -1,7 +1,9 @@
-"""Every way to take a step gives the eager way's numbers: compiled ones to rounding, graphs bit for bit where the device is the same.
+"""Every way to take a step gives the eager way's numbers: compiled ones to rounding, graphs bit for bit where the
+device is the same.
 
-CUDA graphs are checked without CUDA too, by a recorder that keeps to their rules: what is recorded has no effect, every operation is
-repeated on the same memory, what the host decided stays as it was, and to read a value from the device is an error.
+CUDA graphs are checked without CUDA too, by a recorder that keeps to their rules: what is recorded has no effect, every
+operation is repeated on the same memory, what the host decided stays as it was, and to read a value from the device is
+an error.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Recorder(TorchDispatchMode):
             raise RuntimeError("operation not permitted when stream is capturing")
         for argument, value in zip(operation._schema.arguments, args, strict=False):
             # BatchNorm's schema does not say that it writes its running statistics
-            if (argument.alias_info is not None and argument.alias_info.is_write) or argument.name.startswith("running_"):
+            if (argument.alias_info is not None and argument.alias_info.is_write) or argument.name.startswith(
+                "running_"
+            ):
                 for tensor in [] if value is None else _listed(value):
                     self._before.setdefault(id(tensor), (tensor, tensor.clone()))
         result = operation(*args, **kwargs)
@@ -151,15 +155,27 @@ def test_graphs_are_the_eager_steps_bit_for_bit(words, tmp_path, graphs_on_the_c
     assert rows_of(graph) == rows_of(eager)
 
 
-def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_differs(tmp_path, graphs_on_the_cpu, monkeypatch):
+def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_differs(
+    tmp_path, graphs_on_the_cpu, monkeypatch
+):
     calls = []
     replay = Recorder.replay
     monkeypatch.setattr(Recorder, "replay", lambda self: (calls.append(len(self.operations)), replay(self))[1])
     config = config_of(*SMALL, "speed=graph", "speed.compiled=false")
     seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path), {})]
-    assert seen == list(range(1, 43)) and len(calls) == 38, "no eight whole batches in a row; the first two of each size are eager"
+    assert seen == list(range(1, 43)) and len(calls) == 38, (
+        "no eight whole batches in a row; the first two of each size are eager"
+    )
     calls.clear()
-    config = config_of("subset=head", "subset.n=640", "batch_size=32", "epochs=4", "evaluations=2", "speed=graph", "speed.compiled=false")
+    config = config_of(
+        "subset=head",
+        "subset.n=640",
+        "batch_size=32",
+        "epochs=4",
+        "evaluations=2",
+        "speed=graph",
+        "speed.compiled=false",
+    )
     seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path / "long"), {})]
     assert {b - a for a, b in zip(seen, seen[1:], strict=False)} == {1, 8} and {40, 80} <= set(seen)
     assert len(set(calls)) == 2 and max(calls) > 7 * min(calls)
@@ -168,7 +184,9 @@ def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_
 @pytest.mark.parametrize("drawing", [("model=preact_resnet18", "model.dropout=0.5"), ("augment=noise",)], ids=" ".join)
 def test_a_step_that_draws_random_numbers_is_not_captured(drawing, tmp_path, graphs_on_the_cpu, capsys):
     words = (*drawing, "subset=head", "subset.n=8", "batch_size=4", "steps=4", "evaluations=1")
-    with pytest.raises(UserError, match="speed = graph: it draws random numbers in the network; speed=compiled runs it"):
+    with pytest.raises(
+        UserError, match="speed = graph: it draws random numbers in the network; speed=compiled runs it"
+    ):
         trained(tmp_path / "graph", *words, "speed=graph", "speed.compiled=false")
     eager = trained(tmp_path / "eager", *words, "speed=eager")
     assert not captured
@@ -209,13 +227,17 @@ def test_a_failed_capture_is_no_case_for_going_on(graphs_on_the_cpu, monkeypatch
     stepper, weight, _ = counting_stepper(optional=True)
     batches = some_batches()
     stepper(0, batches, 1), stepper(1, batches, 2)
-    with pytest.raises(stepping.CaptureFailed, match="speed = graph: cannot be captured, CUDA out of memory") as failure:
+    with pytest.raises(
+        stepping.CaptureFailed, match="speed = graph: cannot be captured, CUDA out of memory"
+    ) as failure:
         stepper(2, batches, 3)
     assert isinstance(failure.value.__cause__, torch.OutOfMemoryError) and weight.item() == 2
 
 
 def test_an_optimizer_with_a_rate_on_the_host_is_not_captured():
-    assert counting_stepper(optional=True, capturable=False)[2] == ["no CUDA graphs: this optimizer takes its learning rate from the host"]
+    assert counting_stepper(optional=True, capturable=False)[2] == [
+        "no CUDA graphs: this optimizer takes its learning rate from the host"
+    ]
     with pytest.raises(UserError, match="learning rate from the host"):
         counting_stepper(optional=False, capturable=False)
     parameters = [torch.nn.Parameter(torch.zeros(1))]
@@ -242,7 +264,9 @@ def counting_stepper(
 
 
 def some_batches(count: int = 8) -> Batches:
-    batches = Batches(lambda _: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), Budget(4 * count, 4, count, count, 1), CPU)
+    batches = Batches(
+        lambda _: Epoch(np.arange(4 * count), {}, {}, ["input"] * count), Budget(4 * count, 4, count, count, 1), CPU
+    )
     batches.turn_to(0)
     return batches
 
@@ -296,7 +320,9 @@ def test_without_a_compiler_auto_is_eager_and_compiled_is_refused(monkeypatch):
     assert mode.name == "eager" and mode.why.endswith("no C++ compiler")
     config = config_of()
     config["speed"] = {"_target_": "mixexp.speed.Compiled"}
-    assert errors_of(config) == ["speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)"]
+    assert errors_of(config) == [
+        "speed = compiled: a C++ compiler is needed on the CPU, and there is none (g++, or what CXX names)"
+    ]
 
 
 def test_graphs_are_refused_where_there_is_no_cuda():
@@ -379,7 +405,9 @@ class Ramp(CrossEntropy):
 @pytest.mark.parametrize("mode", ["compiled", "graph"])
 def test_a_loss_with_state_in_python_is_never_trained_as_if_it_had_none(mode, tmp_path, graphs_on_the_cpu):
     def config(speed_mode: str) -> dict[str, Any]:
-        made = config_of(*SMALL, "mix=none", f"speed={speed_mode}", *(["speed.compiled=false"] * (speed_mode == "graph")))
+        made = config_of(
+            *SMALL, "mix=none", f"speed={speed_mode}", *(["speed.compiled=false"] * (speed_mode == "graph"))
+        )
         return made | {"loss": {"_target_": "test_speed.Ramp"}, "trusted_modules": ["test_speed"]}
 
     eager = RunFolder(tmp_path / "eager")

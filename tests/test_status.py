@@ -53,7 +53,9 @@ def begun(folder: Path, steps: int = 100, rows: tuple[int, ...] = (), task: Task
     return run
 
 
-def ended(folder: Path, seconds: float = 10.0, outcome: str = "finished", task: Task = TASK, accuracy: float = 0.875) -> RunFolder:
+def ended(
+    folder: Path, seconds: float = 10.0, outcome: str = "finished", task: Task = TASK, accuracy: float = 0.875
+) -> RunFolder:
     run = begun(folder, task=task)
     run.append(row(100, accuracy=accuracy))
     run.finish(outcome, seconds, steps=100)
@@ -64,7 +66,10 @@ def ended(folder: Path, seconds: float = 10.0, outcome: str = "finished", task: 
 def held(folder: Path) -> Iterator[None]:
     """Inside, a process of its own works on the run in a folder, as far as anybody can see."""
     folder.mkdir(parents=True, exist_ok=True)
-    code = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+    code = (
+        "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True);"
+        " sys.stdin.read()"
+    )
     words = [sys.executable, "-c", code, str(folder / LOCK)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
@@ -84,7 +89,8 @@ def everything(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 def files(root: Path) -> dict[str, tuple[int, ...]]:
-    """The same without the folders' own times: a plan finds out whether its folder can be written to, by writing to it."""
+    """The same without the folders' own times: a plan finds out whether its folder can be written to, by writing to
+    it."""
     return {name: about if stat.S_ISREG(about[2]) else about[2:] for name, about in everything(root).items()}
 
 
@@ -118,12 +124,22 @@ def test_every_state_is_seen_as_it_is(tmp_path):
     with held(tmp_path / "running"):
         seen = {one.run.name: one for one in scan(tmp_path, [planned(name) for name in names])}
     states = {name: one.state for name, one in seen.items()}
-    assert states == {**{name: name for name in names if name in list(State)}, "early": "interrupted", "late": "interrupted"}
+    assert states == {
+        **{name: name for name in names if name in list(State)},
+        "early": "interrupted",
+        "late": "interrupted",
+    }
     assert seen["done"].detail == "accuracy 0.8750" and seen["done"].fraction == 1
     assert seen["diverged"].detail == "accuracy 0.1000"
-    assert "step 20 of 100" in seen["early"].detail and "no checkpoint" in seen["early"].detail and seen["early"].fraction == 0
+    assert (
+        "step 20 of 100" in seen["early"].detail
+        and "no checkpoint" in seen["early"].detail
+        and seen["early"].fraction == 0
+    )
     assert "step 40 of 100" in seen["late"].detail and "goes on from its checkpoint" in seen["late"].detail
-    assert seen["late"].fraction == 0.55, "what was done before it stopped last, which is later than its last evaluation"
+    assert seen["late"].fraction == 0.55, (
+        "what was done before it stopped last, which is later than its last evaluation"
+    )
     assert seen["failed"].detail == "RuntimeError: it broke"
     assert "result.json cannot be read" in seen["damaged"].detail
     assert "step 20 of 100" in seen["running"].detail and seen["running"].detail.endswith("process 12 on here")
@@ -161,7 +177,9 @@ def test_an_empty_folder_and_one_with_a_lock_alone_are_missing_runs(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "locked").mkdir()
     (tmp_path / "locked" / LOCK).touch()
-    assert [one.state for one in scan(tmp_path, [planned("empty"), planned("locked"), planned("nowhere")])] == ["missing"] * 3
+    assert [one.state for one in scan(tmp_path, [planned("empty"), planned("locked"), planned("nowhere")])] == [
+        "missing"
+    ] * 3
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -182,7 +200,9 @@ def test_status_counts_every_state_and_the_runs_planned_but_not_begun(tmp_path):
         *lines, total, hint = status(tmp_path).splitlines()
         assert everything(tmp_path) == before, "looking changes nothing"
     assert [line.split()[0] for line in lines] == list(names)
-    assert total.startswith(f"{tmp_path}: 8 runs: 1 done, 1 diverged, 1 running, 2 interrupted, 1 failed, 1 damaged, 1 missing; about ")
+    assert total.startswith(
+        f"{tmp_path}: 8 runs: 1 done, 1 diverged, 1 running, 2 interrupted, 1 failed, 1 damaged, 1 missing; about "
+    )
     assert total.endswith(" left with 2 at once") and "retry=failed" in hint
     # running 0.8, early 1, late 0.45, damaged 1 and missing 1 times the 10 s that the finished one took, two at once
     assert "; about 21 s left" in total
@@ -241,7 +261,11 @@ def test_a_folder_of_an_older_version_is_read_as_far_as_it_says(tmp_path):
 def test_an_older_run_that_is_over_is_over_for_a_new_sweep(tmp_path):
     """What a run is called does not depend on settings that came later and change no number."""
     config = config_of(*SMALL)
-    old = {key: value for key, value in config.items() if key not in ("checkpoint_seconds", "keep_checkpoint", "retry", "hang_minutes")}
+    old = {
+        key: value
+        for key, value in config.items()
+        if key not in ("checkpoint_seconds", "keep_checkpoint", "retry", "hang_minutes")
+    }
     assert run_id(old) == run_id(config)
     trained(tmp_path / run_id(config), *SMALL)
     about = json.loads((tmp_path / run_id(config) / "environment.json").read_text())
@@ -253,7 +277,9 @@ def test_an_older_run_that_is_over_is_over_for_a_new_sweep(tmp_path):
 NONSENSE = [None, 3, "x", [], {}, [3], {"a": 1}, -1, True, [[]]]
 
 
-@pytest.mark.parametrize("name", ["environment.json", "result.json", "metrics.csv", "config.yaml", "error.txt", LOCK, "checkpoint.pt"])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "result.json", "metrics.csv", "config.yaml", "error.txt", LOCK, "checkpoint.pt"]
+)
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"{", b"null", b"[1]", b"3", None], ids=repr)
 def test_garbage_in_a_runs_folder_is_a_state_of_it(name, content, tmp_path):
     """None: a folder of that name."""
@@ -266,7 +292,8 @@ def test_garbage_in_a_runs_folder_is_a_state_of_it(name, content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, key", [("environment.json", k) for k in ("steps", "continued_at_step", "task", "label", "process", "host")]
+    "name, key",
+    [("environment.json", k) for k in ("steps", "continued_at_step", "task", "label", "process", "host")]
     + [("result.json", k) for k in ("outcome", "last", "seconds", "evaluations")],
 )
 def test_nonsense_under_a_key_is_no_traceback(name, key, tmp_path):
@@ -292,7 +319,12 @@ def test_nonsense_in_a_sweeps_plan_is_no_traceback(key, tmp_path):
     (tmp_path / "sweeps").mkdir()
     for number, value in enumerate(NONSENSE):
         task: dict[str, Any] = {**TASK.record(), **({key: value} if key in ("kind", "device", "flops", "more") else {})}
-        run = {"name": f"run{number}", "label": "x", "task": task, **({key: value} if key in ("name", "label", "task", "more") else {})}
+        run = {
+            "name": f"run{number}",
+            "label": "x",
+            "task": task,
+            **({key: value} if key in ("name", "label", "task", "more") else {}),
+        }
         found = {"runs": [run], "slots": 1, **({key: value} if key in ("runs", "slots") else {})} if key else value
         (tmp_path / "sweeps" / f"{number}.json").write_text(json.dumps(found))
     assert "done " in status(tmp_path) and f"{tmp_path}: " in status(tmp_path)
@@ -341,7 +373,9 @@ def test_another_kind_is_judged_by_the_device_and_another_device_not_at_all():
     pace = DurationModel()
     pace.observe(TASK, 10.0)
     pace.observe(TASK._replace(cost_class="other", flops=1e9), 30.0)
-    assert pace.expect(TASK) == pytest.approx(10) and pace.expect(TASK._replace(cost_class="other")) == pytest.approx(30)
+    assert pace.expect(TASK) == pytest.approx(10) and pace.expect(TASK._replace(cost_class="other")) == pytest.approx(
+        30
+    )
     assert pace.expect(TASK._replace(cost_class="new")) == pytest.approx(20)
     assert pace.expect(TASK._replace(device="cuda")) is None
     assert DurationModel().expect(TASK) is None
@@ -359,7 +393,9 @@ def test_what_is_left_is_shared_by_the_slots_but_no_run_is():
     assert pace.total([(TASK, 1.0)] * 4, 2) == pytest.approx(20)
     assert pace.total([(TASK, 0.5), (TASK, 0.25)], 1) == pytest.approx(7.5)
     assert pace.total([(TASK, 1.0)] * 2, 8) == pytest.approx(10)
-    assert pace.total([(TASK._replace(flops=9e9), 1.0), (TASK, 1.0)], 2) == pytest.approx(90), "one long run is not halved"
+    assert pace.total([(TASK._replace(flops=9e9), 1.0), (TASK, 1.0)], 2) == pytest.approx(90), (
+        "one long run is not halved"
+    )
     assert pace.total([], 2) == 0
     assert pace.total([(TASK, 1.0), (TASK._replace(device="cuda"), 1.0)], 2) is None
 
@@ -385,7 +421,10 @@ def test_a_description_has_a_line_a_run_and_counts_that_add_up(states, slots, ce
     folder = tmp_path_factory.getbasetemp() / "paced"
     if not folder.exists():
         ended(folder / "one")
-    seen = [RunStatus(planned(f"{i}", "x" * i), state, "why" * (i % 2), fraction) for i, (state, fraction) in enumerate(states)]
+    seen = [
+        RunStatus(planned(f"{i}", "x" * i), state, "why" * (i % 2), fraction)
+        for i, (state, fraction) in enumerate(states)
+    ]
     lines = describe(folder, seen, slots, cells).splitlines()
     total = next(line for line in lines if line.startswith(f"{folder}: "))
     assert f": {len(seen)} run" in total
@@ -394,12 +433,22 @@ def test_a_description_has_a_line_a_run_and_counts_that_add_up(states, slots, ce
     assert [name for _, name in counts] == [name for name in State if name in {state for state, _ in states}]
     assert [line.split()[:2] for line in lines[: len(seen)]] == [[one.run.name, one.state] for one in seen]
     assert any(f"{cells} cells are" in line for line in lines) == (cells > len(seen))
-    assert (" left with " in total) == any(one.state in ("running", "interrupted", "damaged", "changed", "missing") for one in seen)
+    assert (" left with " in total) == any(
+        one.state in ("running", "interrupted", "damaged", "changed", "missing") for one in seen
+    )
 
 
 @pytest.mark.parametrize(
     "seconds, words",
-    [(0, "1 s"), (0.4, "1 s"), (89.4, "89 s"), (90, "2 min"), (3600, "60 min"), (5400, "1 h 30 min"), (360000, "100 h 00 min")],
+    [
+        (0, "1 s"),
+        (0.4, "1 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (5400, "1 h 30 min"),
+        (360000, "100 h 00 min"),
+    ],
 )
 def test_a_duration_is_short(seconds, words):
     assert duration(seconds) == words
@@ -409,7 +458,9 @@ def test_a_duration_is_short(seconds, words):
 @given(seconds=st.floats(0, 1e7))
 def test_a_duration_is_right_to_its_last_unit(seconds):
     words = duration(seconds)
-    numbers = dict(zip(("s", "min", "h"), (0, 0, 0), strict=True)) | {unit: int(n) for n, unit in re.findall(r"(\d+) (s|min|h)\b", words)}
+    numbers = dict(zip(("s", "min", "h"), (0, 0, 0), strict=True)) | {
+        unit: int(n) for n, unit in re.findall(r"(\d+) (s|min|h)\b", words)
+    }
     assert numbers["min"] < 90 and (numbers["h"] == 0 or numbers["min"] < 60)
     given_seconds = numbers["s"] + 60 * numbers["min"] + 3600 * numbers["h"]
     assert abs(given_seconds - seconds) <= (1 if numbers["s"] else 30)
@@ -447,7 +498,9 @@ def test_a_plan_a_sweep_and_a_status_agree(command, tmp_path, monkeypatch):
     first = mixexp("plan", *words, "seed=0,1", cwd=tmp_path)
     assert first.returncode == 0 and first.stderr == ""
     assert set(states_in(first.stdout).values()) == {"missing"} and len(states_in(first.stdout)) == 8
-    assert re.search(r"8 runs: 8 missing; about .* to .* left with \d at once\nthe time is a guess from operations, ", first.stdout)
+    assert re.search(
+        r"8 runs: 8 missing; about .* to .* left with \d at once\nthe time is a guess from operations, ", first.stdout
+    )
     assert list(tmp_path.iterdir()) == [], "a plan leaves not even the folder"
     assert mixexp("status", "outputs/quickstart", cwd=tmp_path).returncode == 2
 
@@ -481,14 +534,21 @@ def test_a_plan_a_sweep_and_a_status_agree(command, tmp_path, monkeypatch):
 def test_status_imports_no_torch(tmp_path):
     one_of_each(tmp_path / "sweep")
     keep_plan(tmp_path / "sweep", 1, [planned("missing")], slots=1)
-    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep']; c.main(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep']; c.main(); sys.exit('torch' in"
+        " sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "8 runs: 1 done" in done.stdout, done.stderr
 
 
 def test_a_plan_collapses_what_acts_alike(command):
     code, out, _ = command("plan", "mix=none,mixup", "alpha=0.2,1", "mix_layer=input,final", *SMALL)
-    assert code == 0 and "8 cells are 5 different runs: cells that act alike run once" in out and "5 runs: 5 missing" in out
+    assert (
+        code == 0
+        and "8 cells are 5 different runs: cells that act alike run once" in out
+        and "5 runs: 5 missing" in out
+    )
     code, out, _ = command("plan", *SMALL)
     assert code == 0 and "1 run: 1 missing" in out
 
@@ -497,14 +557,20 @@ def test_a_plan_with_refused_cells_shows_the_good_ones_and_the_reasons(command, 
     code, out, errors = command("plan", "mix=mixup", "mix_layer=input,layer4", "alpha=0.5,-1", *SMALL)
     assert code == 2 and len(states_in(out)) == 1 and "1 run: 1 missing" in out
     assert errors.startswith("mixexp: ") and "Traceback" not in errors
-    for part in ("alpha = -1: needs a number above 0\n    in 2 of 4 cells, first: ", "no layer 'layer4'", "in 1 of 4 cells, first: "):
+    for part in (
+        "alpha = -1: needs a number above 0\n    in 2 of 4 cells, first: ",
+        "no layer 'layer4'",
+        "in 1 of 4 cells, first: ",
+    ):
         assert part in errors
     code, out, errors = command("plan", "alpha=-1", "mix=mixup,bc")
     assert code == 2 and out == "" and "in 2 of 2 cells" in errors
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("extra", [(), ("-m",), ("--multirun",), ("hydra/launcher=pool",), ("-m", "hydra/launcher=basic")], ids=" ".join)
+@pytest.mark.parametrize(
+    "extra", [(), ("-m",), ("--multirun",), ("hydra/launcher=pool",), ("-m", "hydra/launcher=basic")], ids=" ".join
+)
 def test_a_plan_starts_nothing_however_it_is_asked_for(extra, command, tmp_path):
     code, out, errors = command("plan", "quickstart", *extra, "seed=0", "alpha=0.2", *SMALL)
     assert (code, errors) == (0, "") and "2 runs: 2 missing" in out
@@ -515,7 +581,9 @@ def test_a_plan_makes_no_folder_not_even_for_a_moment(command, monkeypatch):
     """A folder that is made to see whether it can be made is in the way of a sweep that starts at the same time."""
     made = []
     real = os.mkdir
-    monkeypatch.setattr(os, "mkdir", lambda path, *arguments, **keywords: (made.append(path), real(path, *arguments, **keywords)))
+    monkeypatch.setattr(
+        os, "mkdir", lambda path, *arguments, **keywords: (made.append(path), real(path, *arguments, **keywords))
+    )
     code, out, _ = command("plan", "output_dir=a/b", *SMALL)
     assert code == 0 and "1 run: 1 missing" in out and made == []
 
@@ -530,7 +598,9 @@ def test_a_plan_says_what_became_of_the_runs(command, tmp_path):
         before = files(tmp_path)
         code, out, _ = command("plan", "seed=range(8)", *SMALL)
         assert files(tmp_path) == before
-        assert states_in(command("status", "outputs/runs")[1]) == {k: v for k, v in states_in(out).items() if v != "missing"}
+        assert states_in(command("status", "outputs/runs")[1]) == {
+            k: v for k, v in states_in(out).items() if v != "missing"
+        }
     assert code == 0
     expected = ("done", "diverged", "interrupted", "interrupted", "failed", "damaged", "running", "missing")
     assert tuple(states_in(out).values()) == expected

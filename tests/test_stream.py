@@ -1,4 +1,5 @@
-"""Runs that share a process and a device: each has the numbers it has alone, and what happens to one happens to no other.
+"""Runs that share a process and a device: each has the numbers it has alone, and what happens to one happens to no
+other.
 
 On the CPU the slots are told to share; on CUDA they do so by themselves.
 """
@@ -58,7 +59,15 @@ class Faulty(CrossEntropy):
         return outputs.requires_grad
 """
 
-WORDS = ("mix=mixup", "augment=standard", "subset=head", "subset.n=160", "batch_size=32", "evaluations=2", "model.width=2")
+WORDS = (
+    "mix=mixup",
+    "augment=standard",
+    "subset=head",
+    "subset.n=160",
+    "batch_size=32",
+    "evaluations=2",
+    "model.width=2",
+)
 
 
 @pytest.fixture
@@ -97,7 +106,11 @@ def sweep(runs: Sequence[RunSpec]) -> Outcomes:
     return outcomes
 
 
-CELLS = [("seed=0", "epochs=6"), ("seed=1", "mix_layer=layer2", "epochs=2"), ("seed=2", "loss=focal", "model.width=3", "epochs=4")]
+CELLS = [
+    ("seed=0", "epochs=6"),
+    ("seed=1", "mix_layer=layer2", "epochs=2"),
+    ("seed=2", "loss=focal", "model.width=3", "epochs=4"),
+]
 
 
 def test_interleaved_is_alone_bit_for_bit(tmp_path, shared):
@@ -113,8 +126,15 @@ def test_interleaved_is_alone_bit_for_bit(tmp_path, shared):
 def test_a_failure_is_one_runs_alone(tmp_path, shared, monkeypatch, capsys):
     (tmp_path / "my_faulty.py").write_text(MY_LOSS)
     monkeypatch.chdir(tmp_path)
-    faulty = ("trusted_modules=[my_faulty]", "loss._target_=my_faulty.Faulty", "~loss.label_smoothing", "~loss.class_weights")
-    cells = [(*faulty, f"+loss.way={way}", f"seed={k}", "epochs=3") for k, way in enumerate(("fine", "raise", "memory"))]
+    faulty = (
+        "trusted_modules=[my_faulty]",
+        "loss._target_=my_faulty.Faulty",
+        "~loss.label_smoothing",
+        "~loss.class_weights",
+    )
+    cells = [
+        (*faulty, f"+loss.way={way}", f"seed={k}", "epochs=3") for k, way in enumerate(("fine", "raise", "memory"))
+    ]
     runs = runs_of(tmp_path / "out", *cells)
     outcomes = sweep(runs)
     fine, raised, memory = runs
@@ -127,14 +147,21 @@ def test_a_failure_is_one_runs_alone(tmp_path, shared, monkeypatch, capsys):
     for run, way in zip(runs, ("fine", "raise", "memory"), strict=True):
         printed = (run.folder / "log.txt").read_text().splitlines()
         assert set(printed) >= {f"step {k} of {way}" for k in (1, 2, 3)}
-        assert all(line.endswith(way) for line in printed if line.startswith("step")), "each log has its own run's lines"
+        assert all(line.endswith(way) for line in printed if line.startswith("step")), (
+            "each log has its own run's lines"
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_when_the_process_is_killed_all_go_on_in_processes_of_their_own(number, tmp_path, shared, monkeypatch, capsys):
     (tmp_path / "my_faulty.py").write_text(MY_LOSS)
     monkeypatch.chdir(tmp_path)
-    faulty = ("trusted_modules=[my_faulty]", "loss._target_=my_faulty.Faulty", "~loss.label_smoothing", "~loss.class_weights")
+    faulty = (
+        "trusted_modules=[my_faulty]",
+        "loss._target_=my_faulty.Faulty",
+        "~loss.label_smoothing",
+        "~loss.class_weights",
+    )
     slow = (*faulty, "+loss.way=fine", "+loss.slow=0.02", "epochs=8", "checkpoint_seconds=0")
     runs = runs_of(tmp_path / "out", *[(*slow, f"seed={k}") for k in range(3)])
 

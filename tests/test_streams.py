@@ -52,7 +52,8 @@ def test_seed_purpose_and_index_each_matter(other: tuple[int, str, int]) -> None
 
 
 def test_consecutive_indices_do_not_overlap() -> None:
-    """Neither first draws nor longer pieces of neighbouring streams repeat, as they would if an index were a small offset."""
+    """Neither first draws nor longer pieces of neighbouring streams repeat, as they would if an index were a small
+    offset."""
     draws = [generator(0, "order", index).integers(2**62, size=2000) for index in range(20)]
     assert len({int(stream[0]) for stream in draws}) == 20
     assert len(np.unique(np.concatenate(draws))) == 20 * 2000

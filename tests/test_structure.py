@@ -22,7 +22,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "mixexp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OPTION_FILES = sorted(path for path in CONF.glob("*/*.yaml"))
 
-GROUP_PARTS = {"dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"}
+GROUP_PARTS = {
+    "dataset",
+    "subset",
+    "imbalance",
+    "label_noise",
+    "sampling",
+    "augment",
+    "model",
+    "mix",
+    "mix_layer",
+    "loss",
+}
 LEVELS = [
     {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "training"},
     {"errors"},
@@ -49,7 +60,8 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 
 def place(path: Path) -> str:
-    """The part of the house a module is in: a folder's name, or a file's; every module of training/ is a part of its own."""
+    """The part of the house a module is in: a folder's name, or a file's; every module of training/ is a part of its
+    own."""
     return part(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
@@ -91,7 +103,13 @@ def test_only_the_games_own_modules_look_at_its_option():
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())) if place(path) != "gan" else ():
             assert not (isinstance(node, ast.Attribute) and node.attr == "gan"), f"{path}:{node.lineno}"
-            read = node.slice if isinstance(node, ast.Subscript) else node.args[0] if isinstance(node, ast.Call) and node.args else None
+            read = (
+                node.slice
+                if isinstance(node, ast.Subscript)
+                else node.args[0]
+                if isinstance(node, ast.Call) and node.args
+                else None
+            )
             assert not (isinstance(read, ast.Constant) and read.value == "gan"), f"{path}:{node.lineno}"
 
 
@@ -136,15 +154,39 @@ def test_a_group_has_a_plain_option(group):
     assert plain & set(options([CONF])[group])
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.reporting.write", "mixexp.reporting.figures", "mixexp.metrics", "mixexp.training.reader", "mixexp.spec.experiments", "mixexp.sweeping.application"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "mixexp.cli",
+        "mixexp.plan.options",
+        "mixexp.reporting.write",
+        "mixexp.reporting.figures",
+        "mixexp.metrics",
+        "mixexp.training.reader",
+        "mixexp.spec.experiments",
+        "mixexp.sweeping.application",
+    ],
+)
 def test_what_must_start_fast_imports_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", ["mixexp.cli", "mixexp.plan.options", "mixexp.sweeping.status", "mixexp.training.reader", "mixexp.spec.experiments"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "mixexp.cli",
+        "mixexp.plan.options",
+        "mixexp.sweeping.status",
+        "mixexp.training.reader",
+        "mixexp.spec.experiments",
+    ],
+)
 def test_what_answers_at_once_imports_no_heavy_library(module):
-    code = f"import sys, {module}; sys.exit(bool({{'torch', 'pandas', 'scipy', 'matplotlib', 'pydantic'}} & sys.modules.keys()))"
+    code = (
+        f"import sys, {module}; sys.exit(bool({{'torch', 'pandas', 'scipy', 'matplotlib', 'pydantic'}} &"
+        " sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

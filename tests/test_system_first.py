@@ -32,9 +32,19 @@ def last(record: RunFolder, column: str) -> float:
 
 
 def test_final_layer_mixup_the_input_gets_worse_with_alpha_and_the_last_layer_less_so(tmp_path):
-    words = ("mix=mixup", "mix.ratio.per=epoch", "epochs=12", "batch_size=64", "optimizer.lr=0.05", "evaluations=2", "model.width=8")
+    words = (
+        "mix=mixup",
+        "mix.ratio.per=epoch",
+        "epochs=12",
+        "batch_size=64",
+        "optimizer.lr=0.05",
+        "evaluations=2",
+        "model.width=8",
+    )
     loss = {
-        (layer, alpha): last(trained(tmp_path, "final_layer_mixup", *words, f"mix_layer={layer}", f"alpha={alpha}"), "test_loss")
+        (layer, alpha): last(
+            trained(tmp_path, "final_layer_mixup", *words, f"mix_layer={layer}", f"alpha={alpha}"), "test_loss"
+        )
         for layer in ("input", "final")
         for alpha in (0.04, 5)
     }
@@ -43,14 +53,32 @@ def test_final_layer_mixup_the_input_gets_worse_with_alpha_and_the_last_layer_le
 
 
 def test_small_data_without_mixing_the_training_loss_vanishes_and_with_it_it_never_settles(tmp_path):
-    words = ("augment=none", "subset.n=100", "steps=150", "batch_size=50", "model.width=8", "optimizer.lr=0.05", "evaluations=5")
-    none, data_mix, label_mix = (trained(tmp_path, "small_data", *words, f"mix={mix}") for mix in ("none", "data_mix", "mixup"))
+    words = (
+        "augment=none",
+        "subset.n=100",
+        "steps=150",
+        "batch_size=50",
+        "model.width=8",
+        "optimizer.lr=0.05",
+        "evaluations=5",
+    )
+    none, data_mix, label_mix = (
+        trained(tmp_path, "small_data", *words, f"mix={mix}") for mix in ("none", "data_mix", "mixup")
+    )
     assert last(none, "train_loss") < 0.05 < 0.3 < last(label_mix, "train_loss")
     assert last(data_mix, "train_loss") > 4 * last(none, "train_loss")
 
 
 def test_bc_learning_test_images_are_easier_than_the_blends_that_are_trained_on(tmp_path):
-    words = ("epochs=10", "drop_last=false", "optimizer.lr=3e-3", "evaluations=2", "model.width=8", "augment=none", "schedule=constant")
+    words = (
+        "epochs=10",
+        "drop_last=false",
+        "optimizer.lr=3e-3",
+        "evaluations=2",
+        "model.width=8",
+        "augment=none",
+        "schedule=constant",
+    )
     # a few dozen steps are too few for Keras's running averages, which forget a hundredth a step
     words = (*words, "model.layer_defaults=torch")
     blended = trained(tmp_path, "bc_learning", *words, "mix=bc", "mix.ratio.fold=true", "loss=kl", "batch_size=64")
@@ -65,7 +93,15 @@ def test_bc_learning_test_images_are_easier_than_the_blends_that_are_trained_on(
 
 
 def test_bc_learning_shifts_make_training_harder_than_none(tmp_path):
-    words = ("mix=bc", "mix.ratio.fold=true", "loss=kl", "schedule=steps", "epochs=6", "drop_last=false", "optimizer.lr=3e-3")
+    words = (
+        "mix=bc",
+        "mix.ratio.fold=true",
+        "loss=kl",
+        "schedule=steps",
+        "epochs=6",
+        "drop_last=false",
+        "optimizer.lr=3e-3",
+    )
     # as above, for Keras's running averages
     words = (*words, "evaluations=1", "model.width=8", "batch_size=64", "model.layer_defaults=torch")
     plain, shifted = (trained(tmp_path, "bc_learning", *words, f"augment={name}") for name in ("none", "continuous"))
@@ -75,10 +111,20 @@ def test_bc_learning_shifts_make_training_harder_than_none(tmp_path):
 
 @pytest.mark.parametrize(("name", "sigma"), [("affinity_mnist", 10), ("affinity_cifar10", 90)])
 def test_the_affinity_loss_makes_its_centres_equidistant(name, sigma, tmp_path):
-    words = ("loss=affinity", f"loss.sigma={sigma}", "loss.margin=0.75", "loss.batchnorm=true", "loss.init=keras_he", "imbalance.n=5", "batch_size=64")
+    words = (
+        "loss=affinity",
+        f"loss.sigma={sigma}",
+        "loss.margin=0.75",
+        "loss.batchnorm=true",
+        "loss.init=keras_he",
+        "imbalance.n=5",
+        "batch_size=64",
+    )
     spread = {}
     for epochs in (1, 12):
-        record = trained(tmp_path, name, *words, f"epochs={epochs}", "optimizer.lr=5e-3", "evaluations=1", "keep_checkpoint=true")
+        record = trained(
+            tmp_path, name, *words, f"epochs={epochs}", "optimizer.lr=5e-3", "evaluations=1", "keep_checkpoint=true"
+        )
         state = torch.load(record.path / "checkpoint.pt", weights_only=True)["network"]
         squared = torch.pdist(state["head.1.centres"].flatten(0, 1)).square()
         spread[epochs] = (squared.std() / squared.mean()).item()

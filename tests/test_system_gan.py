@@ -52,18 +52,31 @@ def test_the_generators_samples_come_to_the_ring_and_what_they_cover_is_counted(
     assert off_the_ring(frames[300]) < off_the_ring(frames[1]) / 3
     # the record counts before the frame is rounded to four decimals, so a sample on the very border may go either way
     last = rows_of(tmp_path / "metrics.csv")[-1]
-    fewest, most = ([mode for distance, mode in map(nearest, frames[300]) if distance <= limit] for limit in (0.0299, 0.0301))
+    fewest, most = (
+        [mode for distance, mode in map(nearest, frames[300]) if distance <= limit] for limit in (0.0299, 0.0301)
+    )
     assert len(set(fewest)) <= int(last["modes"]) <= len(set(most))
     assert len(fewest) <= round(400 * float(last["high_quality"])) <= len(most)
 
 
 def test_the_experiment_ends_in_its_table(tmp_path):
-    words = ("dataset=ring", "seed=0", "gan.width=4", "steps=4", "gan.samples=20", "gan.frame_points=20", "table.figures=[]")
+    words = (
+        "dataset=ring",
+        "seed=0",
+        "gan.width=4",
+        "steps=4",
+        "gan.samples=20",
+        "gan.frame_points=20",
+        "table.figures=[]",
+    )
     done = mixexp("reproduce", "mixup_gan", *words, "runs_per_device=1", cwd=tmp_path)
     assert done.returncode == 0 and "3 runs, 3 done (0 of them before)" in done.stdout, done.stdout + done.stderr
     folder = tmp_path / "outputs" / "mixup_gan"
     found = {(row["row"], row["column"]) for row in rows_of(folder / "report" / "table.csv") if row["rule"] == "last"}
-    rows, columns = ("ring, plain", "ring, mixup (paper)", "ring, mixup (code)"), ("modes covered", "fraction of high quality")
+    rows, columns = (
+        ("ring, plain", "ring, mixup (paper)", "ring, mixup (code)"),
+        ("modes covered", "fraction of high quality"),
+    )
     assert found == set(itertools.product(rows, columns))
     told = status(folder)
     assert told.count(" done  ") == 3 and told.count("modes ") == 3

@@ -1,4 +1,5 @@
-"""The experiments that are grids of accuracies, shrunken to seconds on the digits: each shows something that is true of its method."""
+"""The experiments that are grids of accuracies, shrunken to seconds on the digits: each shows something that is true of
+its method."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ from mixexp.train import train
 from mixexp.training.folder import RunFolder
 from mixexp.training.spec import RunConfig
 
-DIGITS = ("dataset=digits", "dataset.mean=null", "dataset.std=null", "batch_size=64", "evaluations=1", "seed=0", "precision=float32")
+DIGITS = (
+    "dataset=digits",
+    "dataset.mean=null",
+    "dataset.std=null",
+    "batch_size=64",
+    "evaluations=1",
+    "seed=0",
+    "precision=float32",
+)
 SMALL = (*DIGITS, "model=small_cnn", "model.width=8")
 QUICK = ("model.layer_defaults=torch",)
 """A few dozen steps are too few for Keras's running averages, which forget a hundredth a step."""
@@ -104,7 +113,9 @@ def test_manifold_layer_sets_a_set_of_one_is_its_layer_and_the_empty_set_is_no_m
 
 def test_manifold_alpha_training_loss_rises_with_alpha(tmp_path):
     words = (*SMALL, *STILL, "epochs=6")
-    runs = [trained(tmp_path, "manifold_alpha", *words, "mix_layer=random", f"alpha={alpha}") for alpha in (0.01, 0.5, 2)]
+    runs = [
+        trained(tmp_path, "manifold_alpha", *words, "mix_layer=random", f"alpha={alpha}") for alpha in (0.01, 0.5, 2)
+    ]
     losses = [last(record, "train_loss") for record in runs]
     assert losses == sorted(losses) and losses[2] > 1.3 * losses[0]
 
@@ -113,17 +124,31 @@ def test_manifold_cifar_mixes_wide_networks_at_the_input_and_the_first_stage_alo
     drawn = []
     real = loop.forward_blended
     monkeypatch.setattr(loop, "forward_blended", lambda *arguments: (drawn.append(arguments[2]), real(*arguments))[1])
-    wide = ("model=wide_resnet28_10", "model.depth=10", "model.widen=1", "mix_layer=random", "mix_layer.layers=[input,layer1]")
+    wide = (
+        "model=wide_resnet28_10",
+        "model.depth=10",
+        "model.widen=1",
+        "mix_layer=random",
+        "mix_layer.layers=[input,layer1]",
+    )
     trained(tmp_path, "manifold_cifar", *DIGITS, *wide, "augment=none", "subset=head", "subset.n=500", "epochs=2")
     assert set(drawn) == {"input", "layer1"}
     drawn.clear()
-    deep = ("model=preact_resnet34_plain", "mix_layer=random", "subset=head", "subset.n=60", "batch_size=10", "epochs=1")
+    deep = (
+        "model=preact_resnet34_plain",
+        "mix_layer=random",
+        "subset=head",
+        "subset.n=60",
+        "batch_size=10",
+        "epochs=1",
+    )
     trained(tmp_path, "manifold_cifar", *DIGITS, *deep, "augment=none")
     assert set(drawn) <= {"input", "layer1", "layer2"} and len(set(drawn)) > 1
 
 
 def test_manifold_cifar_repository_starts_from_the_binary_cross_entropy_of_a_tenth(tmp_path):
-    """An untrained network gives every class about 1/10: −0.1·log 0.1 − 0.9·log 0.9 a class, far from cross-entropy's log 10."""
+    """An untrained network gives every class about 1/10: −0.1·log 0.1 − 0.9·log 0.9 a class, far from cross-entropy's
+    log 10."""
     words = (*SMALL, *STILL, "steps=1")
     repository, paper = (trained(tmp_path, name, *words) for name in ("manifold_cifar_repository", "manifold_cifar"))
     assert last(repository, "train_loss") == pytest.approx(-0.1 * math.log(0.1) - 0.9 * math.log(0.9), rel=0.1)
@@ -159,7 +184,9 @@ def test_affinity_baselines_find_more_of_the_small_classes_than_softmax(tmp_path
 def test_affinity_joint_trains_one_network_with_two_opinions(tmp_path):
     words = (*SMALL, *QUICK, "imbalance.n=20", "epochs=12")
     both = [trained(tmp_path, "affinity_joint", *words, f"loss.predicts={head}") for head in ("softmax", "affinity")]
-    assert last(both[0], "train_loss") == last(both[1], "train_loss") and last(both[0], "test_loss") == last(both[1], "test_loss")
+    assert last(both[0], "train_loss") == last(both[1], "train_loss") and last(both[0], "test_loss") == last(
+        both[1], "test_loss"
+    )
     assert all(last(record, "accuracy") > 0.8 for record in both)
     assert (both[0].path / "confusion.csv").read_text() != (both[1].path / "confusion.csv").read_text()
 
@@ -185,7 +212,9 @@ def test_affinity_embedding_large_lambda_gives_compact_clouds(tmp_path):
     words = (*DIGITS, "imbalance.n=10", "epochs=30", "evaluations=2")
     spreads = {}
     for margin in (0.01, 0.75):
-        rows = probed(trained(tmp_path, "affinity_embedding", *words, "loss.sigma=5", f"loss.margin={margin}", *KERAS), "features")
+        rows = probed(
+            trained(tmp_path, "affinity_embedding", *words, "loss.sigma=5", f"loss.margin={margin}", *KERAS), "features"
+        )
         assert len({row["step"] for row in rows}) == 2 and {row["part"] for row in rows} == {"train", "test"}
         final = [row for row in rows if row["step"] == rows[-1]["step"] and row["part"] == "train"]
         points = np.array([[float(row["x"]), float(row["y"])] for row in final])
@@ -226,7 +255,13 @@ def test_bc_mixing_methods_without_any_part_is_bc(tmp_path):
 
 def test_bc_labels_one_label_is_the_larger_part_of_the_ratio(tmp_path, blends):
     words = (*SMALL, *STILL, "epochs=10", "optimizer.lr=0.02")
-    multi = ("mix=bc_plus", "loss=binary_cross_entropy", "loss.of=sigmoid", "loss.target=present", "loss.over_classes=sum")
+    multi = (
+        "mix=bc_plus",
+        "loss=binary_cross_entropy",
+        "loss.of=sigmoid",
+        "loss.target=present",
+        "loss.over_classes=sum",
+    )
     targets = []
     for mix in (("mix=bc_single", "loss=kl"), ("mix=bc_plus", "loss=kl"), multi):
         blends.clear()
@@ -255,16 +290,27 @@ def test_bc_classes_blends_have_as_many_classes_as_they_say(words, numbers, tmp_
 
 def test_bc_where_blends_what_the_named_layer_makes(tmp_path, blends):
     words = (*DIGITS, *STILL, "steps=2", "subset=head", "subset.n=40", "batch_size=20")
-    shapes = {"input": (1, 8, 8), "pool1": (64, 4, 4), "pool2": (128, 2, 2), "pool3": (256, 1, 1), "fc4": (1024,), "fc5": (1024,)}
+    shapes = {
+        "input": (1, 8, 8),
+        "pool1": (64, 4, 4),
+        "pool2": (128, 2, 2),
+        "pool3": (256, 1, 1),
+        "fc4": (1024,),
+        "fc5": (1024,),
+    }
     losses = set()
     for layer, shape in shapes.items():
         blends.clear()
-        losses.add(last(trained(tmp_path, "bc_where", *words, "mix_layer=stage", f"mix_layer.layers=[{layer}]"), "test_loss"))
+        losses.add(
+            last(trained(tmp_path, "bc_where", *words, "mix_layer=stage", f"mix_layer.layers=[{layer}]"), "test_loss")
+        )
         assert [tuple(found) for _, found in blends] == [(20, *shape)] * 2
     assert len(losses) == len(shapes)
 
 
-def test_bc_proposals_a_small_beta_leaves_images_nearly_alone_and_a_large_one_blends_them_half_and_half(tmp_path, blends):
+def test_bc_proposals_a_small_beta_leaves_images_nearly_alone_and_a_large_one_blends_them_half_and_half(
+    tmp_path, blends
+):
     words = (*SMALL, "epochs=6", "drop_last=false", "optimizer.lr=3e-3", "mix.ratio.fold=true")
     lam, loss = {}, {}
     for alpha in (0.2, 1, 20):
@@ -280,9 +326,20 @@ def test_bc_proposals_a_small_beta_leaves_images_nearly_alone_and_a_large_one_bl
 
 
 def test_small_data_doubts_classes_of_one_size_and_each_seed_its_own(tmp_path):
-    words = (*(word for word in SMALL if word != "seed=0"), "augment=none", "subset.n=100", "steps=60", "optimizer.lr=0.05")
+    words = (
+        *(word for word in SMALL if word != "seed=0"),
+        "augment=none",
+        "subset.n=100",
+        "steps=60",
+        "optimizer.lr=0.05",
+    )
     facts, loss = {}, {}
-    for name, seed, mix in (("balanced", 0, "none"), ("balanced", 1, "mixup"), ("head", 0, "none"), ("head", 1, "mixup")):
+    for name, seed, mix in (
+        ("balanced", 0, "none"),
+        ("balanced", 1, "mixup"),
+        ("head", 0, "none"),
+        ("head", 1, "mixup"),
+    ):
         record = trained(tmp_path, "small_data_doubts", *words, f"subset={name}", f"seed={seed}", f"mix={mix}")
         facts[name, seed] = json.loads((record.path / "environment.json").read_text())
         loss[name, mix] = last(record, "train_loss")
@@ -298,7 +355,10 @@ def test_small_data_doubts_classes_of_one_size_and_each_seed_its_own(tmp_path):
 @pytest.mark.parametrize("mix", ["mixup", "mixup_two_loaders"])
 def test_mixup_formulations_both_losses_train_alike(mix, tmp_path):
     words = (*SMALL, "augment=none", "epochs=2", "optimizer.lr=0.02", "evaluations=2", f"mix={mix}")
-    average, soft = (trained(tmp_path, "mixup_formulations", *words, f"loss={name}") for name in ("cross_entropy", "soft_cross_entropy"))
+    average, soft = (
+        trained(tmp_path, "mixup_formulations", *words, f"loss={name}")
+        for name in ("cross_entropy", "soft_cross_entropy")
+    )
     for one, other in zip(rows_of(average), rows_of(soft), strict=True):
         assert float(one["train_loss"]) == pytest.approx(float(other["train_loss"]), rel=1e-3)
         assert float(one["test_loss"]) == pytest.approx(float(other["test_loss"]), rel=1e-2)
@@ -318,19 +378,32 @@ def test_mixup_formulations_a_second_loader_is_as_good_as_the_batch_shuffled(tmp
 
 @pytest.mark.parametrize(
     "model",
-    [("model=densenet_bc190", "model.depth=10", "model.growth=4"), ("model=wide_resnet28_10", "model.depth=10", "model.widen=1")],
+    [
+        ("model=densenet_bc190", "model.depth=10", "model.growth=4"),
+        ("model=wide_resnet28_10", "model.depth=10", "model.widen=1"),
+    ],
     ids=" ".join,
 )
 def test_mixup_cifar_alpha_near_zero_is_erm(model, tmp_path):
     words = (*DIGITS, *model, "augment=none", "subset=head", "subset.n=300", "steps=4", "optimizer.lr=0.01")
-    erm, nearly = (trained(tmp_path, "mixup_cifar", *words, *mix) for mix in (("mix=none",), ("mix=mixup", "alpha=0.001")))
+    erm, nearly = (
+        trained(tmp_path, "mixup_cifar", *words, *mix) for mix in (("mix=none",), ("mix=mixup", "alpha=0.001"))
+    )
     mixed = trained(tmp_path, "mixup_cifar", *words, "mix=mixup", "alpha=100")
     gaps = [abs(last(record, "train_loss") - last(erm, "train_loss")) for record in (nearly, mixed)]
     assert gaps[0] < gaps[1]
 
 
 def test_mixup_corrupted_labels_erm_learns_wrong_labels_and_mixup_does_not(tmp_path):
-    words = (*DIGITS, "model=small_cnn", "model.width=16", "augment=none", "label_noise.rate=0.5", "subset=head", "subset.n=300")
+    words = (
+        *DIGITS,
+        "model=small_cnn",
+        "model.width=16",
+        "augment=none",
+        "label_noise.rate=0.5",
+        "subset=head",
+        "subset.n=300",
+    )
     words += ("epochs=60",)
     errors = {}
     for name, mix in (("erm", ("mix=none",)), ("mixup", ("mix=mixup", "alpha=32"))):
@@ -353,10 +426,14 @@ def test_mixup_ablation_what_each_row_does_to_the_training_loss(tmp_path):
         "inputs, KNN": ("mix=input_only_knn", "mix.pairing.k=20"),
         "noise": ("mix=none", "augment=noise", "augment.sigma=0.2", "augment.base.flip=false", "augment.base.shift=0"),
     }
-    loss = {name: last(trained(tmp_path, "mixup_ablation", *words, *cell), "train_loss") for name, cell in cells.items()}
+    loss = {
+        name: last(trained(tmp_path, "mixup_ablation", *words, *cell), "train_loss") for name, cell in cells.items()
+    }
     assert min(loss[name] for name in ("smoothing", "RP", "inputs", "noise")) > 1.1 * loss["ERM"]
     assert loss["KNN"] < loss["RP"] and loss["inputs, KNN"] < loss["inputs"], "neighbours are mostly of one class"
-    assert loss["SC + RP"] < loss["inputs"] and loss["SC + KNN"] < loss["inputs"], "one class has no boundary to get wrong"
+    assert loss["SC + RP"] < loss["inputs"] and loss["SC + KNN"] < loss["inputs"], (
+        "one class has no boundary to get wrong"
+    )
 
 
 def test_mixup_imagenet_runs_on_a_folder_of_images(tmp_path):
@@ -370,11 +447,26 @@ def test_mixup_imagenet_runs_on_a_folder_of_images(tmp_path):
                 image = torch.from_numpy(rng.random((3, 40, 48))).float() * 0.5
                 image[2 - channel] += 0.5
                 save_image(image, folder / f"{k}.png")
-    words = (f"data_dir={tmp_path / 'data'}", "dataset.folder=pictures", "dataset.height=32", "dataset.width=32", "augment.shift=4")
-    words += ("batch_size=16", "epochs=6", "schedule.warmup_epochs=1", "optimizer.lr=0.01", "evaluations=1", "model.name=resnet18")
+    words = (
+        f"data_dir={tmp_path / 'data'}",
+        "dataset.folder=pictures",
+        "dataset.height=32",
+        "dataset.width=32",
+        "augment.shift=4",
+    )
+    words += (
+        "batch_size=16",
+        "epochs=6",
+        "schedule.warmup_epochs=1",
+        "optimizer.lr=0.01",
+        "evaluations=1",
+        "model.name=resnet18",
+    )
     (tmp_path / "out").mkdir()
     record = trained(tmp_path / "out", "mixup_imagenet", *words, "mix=mixup")
     assert last(record, "accuracy") > 0.8 and last(record, "lr") == pytest.approx(0.01 * 0.1**3)
     with torch.device("meta"):
-        body = build(config_of("mixup_imagenet", *words, "model.name=resnet50")["model"], in_channels=3, image_size=(224, 224))
+        body = build(
+            config_of("mixup_imagenet", *words, "model.name=resnet50")["model"], in_channels=3, image_size=(224, 224)
+        )
     assert sum(p.numel() for p in body.parameters()) + 2048 * 1000 + 1000 == 25_557_032, "torchvision's ResNet-50"

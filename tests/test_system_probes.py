@@ -1,4 +1,5 @@
-"""The experiments that measure more than accuracy, shrunk to seconds: what the articles say of the method, seen in their records."""
+"""The experiments that measure more than accuracy, shrunk to seconds: what the articles say of the method, seen in
+their records."""
 
 from __future__ import annotations
 
@@ -77,7 +78,9 @@ def test_toy_pairs_a_sandwich_has_bad_pairs_which_cost_accuracy(tmp_path):
             found[name, mix] = pairs, float(rows_of(record)[-1]["accuracy"])
     assert found["two_blobs", "mixup_same_class"][0] == {"one class": 0}
     assert found["sandwich", "mixup_same_class"][0]["one class"] > 0.1
-    assert found["sandwich", "bc"][0] == {"several classes": 0}, "of two classes in all, a blend of both is at home everywhere"
+    assert found["sandwich", "bc"][0] == {"several classes": 0}, (
+        "of two classes in all, a blend of both is at home everywhere"
+    )
     assert found["two_blobs", "mixup_same_class"][1] > 0.98 and found["sandwich", "bc"][1] > 0.95
     assert found["sandwich", "mixup_same_class"][1] < found["sandwich", "bc"][1]
 
@@ -93,7 +96,9 @@ def test_toy_entanglement_rises_from_apart_to_on_each_other(tmp_path):
             losses.setdefault(temperature, []).append(row["loss"])
     assert all(found == sorted(found) for found in losses.values())
     assert losses[0.1][0] < losses[1][0] < 0.05 < 0.4 < losses[10][0], "a large T has all points as neighbours"
-    assert losses[10][-1] == pytest.approx(math.log(2), rel=0.05) and losses[0.1][-1] > 2, "a small one the nearest alone"
+    assert losses[10][-1] == pytest.approx(math.log(2), rel=0.05) and losses[0.1][-1] > 2, (
+        "a small one the nearest alone"
+    )
 
 
 def test_toy_boundary_mixup_is_unsure_over_more_of_the_plane(tmp_path):
@@ -110,8 +115,14 @@ def test_toy_boundary_mixup_is_unsure_over_more_of_the_plane(tmp_path):
 def test_bc_pictures_show_one_image_or_two_of_other_classes_with_their_label(tmp_path):
     words = (*SMALL[:-1], "optimizer.lr=1e-3", "probe.samples=30")
     cells = {"none": ("mix=none",), "bc": ("mix=bc", "mix.ratio.fold=true"), "bc_plus": ("mix=bc_plus",)}
-    rows = {name: last_rows(run(tmp_path / name, "bc_pictures", *words, *cell), "mixed_images") for name, cell in cells.items()}
-    classes = {name: {len(row["labels"].split(", ")) for row in found if isinstance(row["labels"], str)} for name, found in rows.items()}
+    rows = {
+        name: last_rows(run(tmp_path / name, "bc_pictures", *words, *cell), "mixed_images")
+        for name, cell in cells.items()
+    }
+    classes = {
+        name: {len(row["labels"].split(", ")) for row in found if isinstance(row["labels"], str)}
+        for name, found in rows.items()
+    }
     assert {row["lam"] for row in rows["none"]} == {1} and classes["none"] == {1}
     assert min(row["lam"] for row in rows["bc"]) >= 0.5 and classes["bc"] == {2}
     assert min(row["lam"] for row in rows["bc_plus"]) < 0.5 and classes["bc_plus"] == {2}
@@ -133,14 +144,18 @@ def test_mixup_between_training_images_mixup_misses_less_and_its_gradient_is_sma
     for mix in ("none", "mixup"):
         record = run(tmp_path / mix, "mixup_between", *SMALL, "epochs=12", f"mix={mix}", "probe.pairs=300")
         rows = {row["lam"]: row for row in last_rows(record, "between")}
-        assert len(rows) == 11 and rows[1]["miss"] < rows[0.5]["miss"], "half way is further from what it was trained on"
+        assert len(rows) == 11 and rows[1]["miss"] < rows[0.5]["miss"], (
+            "half way is further from what it was trained on"
+        )
         half[mix] = rows[0.5]
     assert half["mixup"]["miss"] < half["none"]["miss"]
     assert half["mixup"]["gradient_norm"] < half["none"]["gradient_norm"]
 
 
 def test_manifold_fgsm_attacks_hurt_and_more_reach_hurts_more(tmp_path):
-    record = run(tmp_path, "manifold_fgsm", *SMALL, "epochs=6", "mix_layer.layers=[input,layer1,layer2]", "probe.epsilon=[4,16]")
+    record = run(
+        tmp_path, "manifold_fgsm", *SMALL, "epochs=6", "mix_layer.layers=[input,layer1,layer2]", "probe.epsilon=[4,16]"
+    )
     error = {(row["attack"], row["epsilon"]): row["error"] for row in last_rows(record, "fgsm")}
     assert error["none", 0] < error["fgsm", 4] < error["fgsm", 16]
     assert error["none", 0] == pytest.approx(1 - float(rows_of(record)[-1]["accuracy"]))
@@ -148,7 +163,9 @@ def test_manifold_fgsm_attacks_hurt_and_more_reach_hurts_more(tmp_path):
 
 def test_mixup_adversarial_examples_made_on_one_network_hurt_another_less_than_its_own(tmp_path, monkeypatch, capsys):
     words = (*SMALL, "epochs=6", "probe.epsilon=[16]")
-    first, second = (run(tmp_path / str(seed), "mixup_adversarial", *words, "mix=none", f"seed={seed}").path for seed in (0, 1))
+    first, second = (
+        run(tmp_path / str(seed), "mixup_adversarial", *words, "mix=none", f"seed={seed}").path for seed in (0, 1)
+    )
     white = {row["attack"]: row["error"] for row in csv_rows(second / "probe_fgsm.csv")}
     command = ["mixexp", "probe", str(second), "probe=fgsm", f"probe.source={first}", "probe.epsilon=[16]"]
     monkeypatch.setattr("sys.argv", command)
@@ -195,7 +212,9 @@ def test_every_cell_stands_and_every_measure_is_of_a_column_that_its_probe_write
         fixed = [f"{key}={value}" for key, value in cell.items()]
         config = compose([f"experiment={name}", *small, *fixed])
         assert [line for line in errors_of(config) if "no layer" not in line] == []
-    measures = next(whole["table"][axis]["measures"] for axis in ("rows", "columns") if "measures" in whole["table"][axis])
+    measures = next(
+        whole["table"][axis]["measures"] for axis in ("rows", "columns") if "measures" in whole["table"][axis]
+    )
     few = (*SMALL[1:], *small, "epochs=1") if own else ("epochs=1",)
     few = (*few, "mix=mixup", "mix_layer=input", *(["probe=mixing"] if name == "toy_pairs" else []))
     record = run(tmp_path, name, *few)

@@ -18,7 +18,17 @@ from mixexp.sweeping.search.search import run_search
 
 SPACE = "++hydra.sweeper.space={optimizer.lr: {low: 1.0e-07, high: 0.03, log: true}}"
 WORDS = (
-    *("experiment=affinity_search", SPACE, "dataset=digits", "dataset.mean=null", "dataset.std=null", "imbalance.n=20", "model=small_cnn", "model.width=4", "validation=0.3"),
+    *(
+        "experiment=affinity_search",
+        SPACE,
+        "dataset=digits",
+        "dataset.mean=null",
+        "dataset.std=null",
+        "imbalance.n=20",
+        "model=small_cnn",
+        "model.width=4",
+        "validation=0.3",
+    ),
     *("model.layer_defaults=torch", "epochs=8", "batch_size=64", "loss.margin=0.43", "loss.sigma=60", "loss.centres=2"),
 )
 SMALL, TRIALS = 1e-4, 10
@@ -26,7 +36,9 @@ SMALL, TRIALS = 1e-4, 10
 
 def test_the_search_for_the_affinity_loss_leaves_hopeless_settings(tmp_path: Path) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        given = OmegaConf.to_container(hydra.compose("config", overrides=[*WORDS[:2]], return_hydra_config=True).hydra.sweeper)
+        given = OmegaConf.to_container(
+            hydra.compose("config", overrides=[*WORDS[:2]], return_hydra_config=True).hydra.sweeper
+        )
     assert given.pop("_target_").endswith("SearchSweeper")
     assert set(given["space"]) == {"loss.margin", "loss.sigma", "loss.centres", "optimizer.lr"}
     given |= {"trials": TRIALS, "startup_trials": 4, "pruner": {"startup_trials": 3, "warmup_evaluations": 2}}
@@ -54,4 +66,6 @@ def test_the_search_for_the_affinity_loss_leaves_hopeless_settings(tmp_path: Pat
 
     write_report([sweep])
     table = (sweep / "report" / "table.md").read_text()
-    assert f"{len(complete)} of {TRIALS} runs have a result" in table, "inside the space nothing departs, so it is one table"
+    assert f"{len(complete)} of {TRIALS} runs have a result" in table, (
+        "inside the space nothing departs, so it is one table"
+    )

@@ -29,7 +29,16 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, dict[str
 
 
 def test_bc_sounds_trains_on_blends_in_which_each_sound_is_heard_as_its_label_says(tmp_path: Path, seen: list) -> None:
-    words = ("experiment=bc_sounds", *sounds(), "loss=kl", "model=sound_cnn", "model.width=4", "augment=none", "epochs=1", "subset=head")
+    words = (
+        "experiment=bc_sounds",
+        *sounds(),
+        "loss=kl",
+        "model=sound_cnn",
+        "model.width=4",
+        "augment=none",
+        "epochs=1",
+        "subset=head",
+    )
     words += ("subset.n=64", "seed=0")
     heard = {}
     for mix in ("bc", "bc_sound"):
@@ -56,14 +65,29 @@ def speech_commands(root: Path) -> list[str]:
     return [f"dataset.folder={root}", "dataset.seconds=0.1"]
 
 
-@pytest.mark.parametrize("small", [("model=lenet", "model.channels=[2,3]", "model.hidden=8"), ("model=vgg11", "model.width=2", "model.hidden=8")])
-def test_mixup_speech_mixes_spectrograms_after_its_plain_epochs(tmp_path: Path, seen: list, small: tuple[str, ...]) -> None:
-    words = ("experiment=mixup_speech", *speech_commands(tmp_path / "commands"), *small, "alpha=0.2", "batch_size=6", "epochs=3", "seed=0")
+@pytest.mark.parametrize(
+    "small",
+    [("model=lenet", "model.channels=[2,3]", "model.hidden=8"), ("model=vgg11", "model.width=2", "model.hidden=8")],
+)
+def test_mixup_speech_mixes_spectrograms_after_its_plain_epochs(
+    tmp_path: Path, seen: list, small: tuple[str, ...]
+) -> None:
+    words = (
+        "experiment=mixup_speech",
+        *speech_commands(tmp_path / "commands"),
+        *small,
+        "alpha=0.2",
+        "batch_size=6",
+        "epochs=3",
+        "seed=0",
+    )
     config = config_of(*words, "mix=mixup_late", "mix.from_epoch=1")
     assert config["optimizer"]["lr"] == 3e-3 and config["choices"]["mix"] == "mixup_late"
     record = trained(tmp_path / "run", *words, "mix=mixup_late", "mix.from_epoch=1")
     _, splits = data.load(config["dataset"])
-    assert splits.train_images.shape == (24, 1, 160, 11) and len(splits.test_images) == 9, "the validation list is left out"
+    assert splits.train_images.shape == (24, 1, 160, 11) and len(splits.test_images) == 9, (
+        "the validation list is left out"
+    )
     assert len(seen) == 12 and len(rows_of(record)) == 3
     for step, (images, blends, _) in enumerate(seen):
         assert torch.equal(images, blends) == (step < 4), "plain in the first epoch of four steps, blends after it"
@@ -76,7 +100,15 @@ def test_mixup_spoken_digits_has_the_same_course(tmp_path: Path, seen: list) -> 
     for path in sorted((tmp_path / "tones").rglob("*.wav")):
         path.rename(root / f"{path.parent.name[-1]}_ann_{int(path.stem)}.wav")
     own = "dataset._target_=mixexp.dataset.sounds.SoundFolder"
-    words = ("experiment=mixup_spoken_digits", own, f"data_dir={tmp_path}", "model=vgg11", "model.width=2", "batch_size=7", "epochs=3")
+    words = (
+        "experiment=mixup_spoken_digits",
+        own,
+        f"data_dir={tmp_path}",
+        "model=vgg11",
+        "model.width=2",
+        "batch_size=7",
+        "epochs=3",
+    )
     record = trained(tmp_path / "run", *words, "mix=mixup_late", "mix.from_epoch=2", "alpha=0.1", "seed=0")
     rates = [float(row["lr"]) for row in rows_of(record)]
     assert rates == pytest.approx([3e-3, 3e-4, 3e-5]), "divided by ten after each third"

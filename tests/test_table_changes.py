@@ -1,4 +1,5 @@
-"""The table is the reader's: the experiment's file of today, a file, and words of the command line change it, and no run is made again."""
+"""The table is the reader's: the experiment's file of today, a file, and words of the command line change it, and no
+run is made again."""
 
 from __future__ import annotations
 
@@ -26,18 +27,31 @@ Report = Callable[..., str]
 
 
 def leave_probe(run: Path, seed: int) -> None:
-    rows = [f"20,{name},{size},{recall + seed / 100}" for name, size, recall in (("cat", "minority", 0.2), ("dog", "majority", 0.8))]
+    rows = [
+        f"20,{name},{size},{recall + seed / 100}"
+        for name, size, recall in (("cat", "minority", 0.2), ("dog", "majority", 0.8))
+    ]
     (run / "probe_by_class.csv").write_text("\n".join(["step,class,size,recall", *rows]) + "\n")
 
 
 def leave_all(folder: Path, experiment: str | None, table: Mapping[str, Any] | None, **settings: Any) -> Path:
-    """Runs of three mixes, two sizes and three seeds, whose accuracy rises to a best one before the last; macro F1 is as it."""
+    """Runs of three mixes, two sizes and three seeds, whose accuracy rises to a best one before the last; macro F1 is
+    as it."""
     for mix, levels in MIXES.items():
         for n in (100, 500):
             for seed, level in enumerate(levels):
                 last = level + n / 5000
                 choices = {"experiment": experiment, "dataset": "digits", "mix": mix}
-                run = leave(folder / f"{mix}{n}{seed}", (last + 0.2, last), n=n, seed=seed, mix=mix, table=table, choices=choices, **settings)
+                run = leave(
+                    folder / f"{mix}{n}{seed}",
+                    (last + 0.2, last),
+                    n=n,
+                    seed=seed,
+                    mix=mix,
+                    table=table,
+                    choices=choices,
+                    **settings,
+                )
                 leave_probe(run, seed)
     return folder
 
@@ -52,12 +66,15 @@ def conf(tmp_path: Path) -> Path:
 def write(conf: Path, changes: Mapping[str, Any], **more: Any) -> None:
     (conf / "experiment").mkdir(parents=True, exist_ok=True)
     body = {"name": "mine", "table": {**TABLE, **changes}, **more}
-    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\n# Mine.\n" + yaml.safe_dump(body, sort_keys=False))
+    (conf / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n# Mine.\n" + yaml.safe_dump(body, sort_keys=False)
+    )
 
 
 @pytest.fixture
 def made(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Report:
-    """A function that makes the report of folders with words of the command line, and gives its Markdown with the remarks on figures."""
+    """A function that makes the report of folders with words of the command line, and gives its Markdown with the
+    remarks on figures."""
 
     def make(*words: str | Path, conf: Path | None = None, out: Path = tmp_path / "report", drawn: bool = False) -> str:
         with monkeypatch.context() as patch:
@@ -97,7 +114,9 @@ BY_FILE = {
     "columns reordered": {"columns": {"label": "mixing", "values": dict(reversed(COLUMNS.items()))}},
     "another metric": {"metric": "test_loss", "scale": 1, "decimals": 4, "better": "lower", "published": {}},
     "another rule": {"rule": "best"},
-    "a label renamed": {"columns": {"label": "mixing", "values": {"nothing": COLUMNS["none"], "label-mix": COLUMNS["label-mix"]}}},
+    "a label renamed": {
+        "columns": {"label": "mixing", "values": {"nothing": COLUMNS["none"], "label-mix": COLUMNS["label-mix"]}}
+    },
     "a figure added": {"figures": [{"file": "mine", "kind": "curves", "y": "macro_f1"}]},
 }
 BY_WORDS = {
@@ -108,9 +127,21 @@ BY_WORDS = {
     "a figure added": ["--figure", "curves:file=mine,y=macro_f1"],
 }
 SEEN = {
-    "columns reordered": lambda text: head_of(text) == ["images", "label-mix", "label-mix, published", "none", "none, published"],
-    "another metric": lambda text: "## Test loss at the last evaluation" in text and rows_of(text, "Test loss at")[0] == ["100", "1.0000 ± 0.0000 (3)", "1.0000 ± 0.0000 (3)"],
-    "another rule": lambda text: "## Test accuracy (%), best on test" in text and rows_of(text, "Test accuracy (%), best")[0][1] == "63.00 ± 1.00 (3)",
+    "columns reordered": (
+        lambda text: head_of(text) == ["images", "label-mix", "label-mix, published", "none", "none, published"]
+    ),
+    "another metric": (
+        lambda text: (
+            "## Test loss at the last evaluation" in text
+            and rows_of(text, "Test loss at")[0] == ["100", "1.0000 ± 0.0000 (3)", "1.0000 ± 0.0000 (3)"]
+        )
+    ),
+    "another rule": (
+        lambda text: (
+            "## Test accuracy (%), best on test" in text
+            and rows_of(text, "Test accuracy (%), best")[0][1] == "63.00 ± 1.00 (3)"
+        )
+    ),
     "a label renamed": lambda text: head_of(text)[1] == "nothing",
     "a figure added": lambda text: "![mine](mine.png)" in text,
 }
@@ -124,10 +155,18 @@ def test_the_table_is_edited_without_training(edit, by, tmp_path, conf, made, mo
     drawn = edit == "a figure added"
     before, unedited = contents(runs), made(runs, conf=conf, drawn=drawn)
     assert not SEEN[edit](unedited) and head_of(unedited)[:2] == ["images", "none"]
-    assert cells_of(unedited, "Test accuracy (%) at")[0] == ["100", "43.00 ± 1.00 (3)", "26.79 (+16.21) †", "49.00 ± 1.00 (3)", ""]
+    assert cells_of(unedited, "Test accuracy (%) at")[0] == [
+        "100",
+        "43.00 ± 1.00 (3)",
+        "26.79 (+16.21) †",
+        "49.00 ± 1.00 (3)",
+        "",
+    ]
     if by == "file":
         write(conf, BY_FILE[edit])
-    (tmp_path / "renamed.yaml").write_text(yaml.safe_dump({"columns": BY_FILE["a label renamed"]["columns"]}, sort_keys=False))
+    (tmp_path / "renamed.yaml").write_text(
+        yaml.safe_dump({"columns": BY_FILE["a label renamed"]["columns"]}, sort_keys=False)
+    )
     assert SEEN[edit](made(runs, *(BY_WORDS[edit] if by == "words" else ()), conf=conf, drawn=drawn))
     assert contents(runs) == before, "runs are only read"
 
@@ -150,14 +189,19 @@ def test_an_experiment_file_that_cannot_be_read_is_said(tmp_path, conf, made):
 def test_what_was_typed_for_the_table_stays(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE | {"title": "typed"})
     for path in runs.glob("*/environment.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "command": "mixexp -m experiment=mine 'table.title=typed'"}))
+        path.write_text(
+            json.dumps({**json.loads(path.read_text()), "command": "mixexp -m experiment=mine 'table.title=typed'"})
+        )
     assert made(runs, conf=conf).startswith("# typed\n")
 
 
 def test_an_edition_can_have_a_table_of_its_own(tmp_path, conf, made):
     params = {"seed": "0,1,2", "table.title": "'little, at home'", "table.rows.label": "few images"}
     write(conf, {}, editions={"home": {"why": "It is small.", "params": params}})
-    full, home = leave_all(tmp_path / "full", "mine", TABLE), leave_all(tmp_path / "home", "mine", TABLE, edition="home")
+    full, home = (
+        leave_all(tmp_path / "full", "mine", TABLE),
+        leave_all(tmp_path / "home", "mine", TABLE, edition="home"),
+    )
     for path in home.glob("*/environment.json"):
         path.write_text(json.dumps({"differs_from_experiment": {}, "differs_from_edition": {}}))
     assert made(full, conf=conf).startswith("# little data\n") and head_of(made(full, conf=conf))[0] == "images"
@@ -170,12 +214,17 @@ def test_a_reference_is_to_the_runs_own_setting(tmp_path, conf, made):
     write(conf, {"title": "after ${epochs} epochs"})
     assert made(runs, conf=conf).startswith("# after 30 epochs\n")
     write(conf, {"title": "${oc.env:HOME}"})
-    assert made(runs, conf=conf).startswith("# little data\n"), "a reference that only Hydra follows leaves the runs their own table"
+    assert made(runs, conf=conf).startswith("# little data\n"), (
+        "a reference that only Hydra follows leaves the runs their own table"
+    )
 
 
 def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
-    write(conf, {"rows": {"label": "images", "values": {"few": {"subset.n": 100}, "none": {"subset.n": 50}}}, "published": {}})
+    write(
+        conf,
+        {"rows": {"label": "images", "values": {"few": {"subset.n": 100}, "none": {"subset.n": 50}}}, "published": {}},
+    )
     text = made(runs, conf=conf)
     assert rows_of(text, "Test accuracy (%) at") == [["few", "43.00 ± 1.00 (3)", "49.00 ± 1.00 (3)"], ["none", "", ""]]
     assert "## In no row or column: 12 of 18 runs" in text
@@ -194,7 +243,10 @@ def test_reproduce_takes_the_file_of_today_and_what_is_typed(tmp_path):
     path = tmp_path / "conf" / "experiment" / "mine.yaml"
     path.parent.mkdir(parents=True)
     for title, word in (("first", ()), ("second", ()), ("second", ("table.title=typed",))):
-        path.write_text("# @package _global_\n# Mine.\n" + yaml.safe_dump({**body, "table": {**body["table"], "title": title}}, sort_keys=False))
+        path.write_text(
+            "# @package _global_\n# Mine.\n"
+            + yaml.safe_dump({**body, "table": {**body["table"], "title": title}}, sort_keys=False)
+        )
         done = mixexp("reproduce", "--config-dir", "conf", "mine", *word, cwd=tmp_path)
         assert done.returncode == 0 and f"# {'typed' if word else title}\n" in done.stdout, done.stderr
     (folder,) = {path.parent.parent for path in tmp_path.glob("outputs/mine/*/result.json")}
@@ -227,17 +279,49 @@ def sweep(tmp_path: Path) -> Path:
 def test_rows_columns_order_and_choice_of_runs(words, head, rows, sweep, made):
     text = made(sweep, *words)
     assert head_of(text) == head
-    assert [row[0] for row in rows_of(text, "Test error (%) at" if "error" in words else "Test accuracy (%) at")] == rows
+    assert [
+        row[0] for row in rows_of(text, "Test error (%) at" if "error" in words else "Test accuracy (%) at")
+    ] == rows
     assert "Unlike runs" not in text
     conditions = words.count("--where")
-    assert text.count("Only runs with ") == bool(conditions) and ("Of this table's description" in text) == (len(words) > 2 * conditions)
+    assert text.count("Only runs with ") == bool(conditions) and ("Of this table's description" in text) == (
+        len(words) > 2 * conditions
+    )
 
 
 def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
-    words = ["--metric", "error", "--rule", "best", "--baseline", "none", "--title", "My title", "--note", "Mine, too.", "--note", "And more."]
-    text = made(sweep, *words, "--rows", "subset.n", "--columns", "mix", "--figure", "against:x=subset.n,by=columns,x_scale=log", drawn=True)
+    words = [
+        "--metric",
+        "error",
+        "--rule",
+        "best",
+        "--baseline",
+        "none",
+        "--title",
+        "My title",
+        "--note",
+        "Mine, too.",
+        "--note",
+        "And more.",
+    ]
+    text = made(
+        sweep,
+        *words,
+        "--rows",
+        "subset.n",
+        "--columns",
+        "mix",
+        "--figure",
+        "against:x=subset.n,by=columns,x_scale=log",
+        drawn=True,
+    )
     assert text.startswith("# My title\n") and "- Mine, too.\n- And more.\n" in text
-    assert rows_of(text, "Test error (%), best on test")[0] == ["100", "33.00 ± 1.00 (3)", "31.00 ± 1.00 (3)", "37.00 ± 1.00 (3)"]
+    assert rows_of(text, "Test error (%), best on test")[0] == [
+        "100",
+        "33.00 ± 1.00 (3)",
+        "31.00 ± 1.00 (3)",
+        "37.00 ± 1.00 (3)",
+    ]
     assert {row[1] for row in rows_of(text, "Differences")} == {"bc − none", "mixup − none"}
     assert "![against](against.png)" in text and (tmp_path / "report" / "against.pdf").exists()
     assert "from the command line (--metric, --title, --rows, --columns, --figure, --note)" in text
@@ -245,24 +329,41 @@ def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
 
 def test_words_beat_the_file_and_the_file_beats_the_runs(tmp_path, made):
     runs, file = leave_all(tmp_path / "runs", None, TABLE), tmp_path / "my.yaml"
-    file.write_text(yaml.safe_dump({"table": {"title": "of the file", "metric": "macro_f1", "decimals": 1, "notes": ["of the file"]}}, sort_keys=False))
+    file.write_text(
+        yaml.safe_dump(
+            {"table": {"title": "of the file", "metric": "macro_f1", "decimals": 1, "notes": ["of the file"]}},
+            sort_keys=False,
+        )
+    )
     text = made(runs, "--table", file)
-    assert text.startswith("# of the file\n") and rows_of(text, "Test macro F1 (%) at")[0] == ["100", "43.0 ± 1.0 (3)", "49.0 ± 1.0 (3)"]
-    assert "- of the file\n" in text and "one note" not in text and f"{file.name} (title, metric, decimals, notes)" in text
+    assert text.startswith("# of the file\n") and rows_of(text, "Test macro F1 (%) at")[0] == [
+        "100",
+        "43.0 ± 1.0 (3)",
+        "49.0 ± 1.0 (3)",
+    ]
+    assert (
+        "- of the file\n" in text and "one note" not in text and f"{file.name} (title, metric, decimals, notes)" in text
+    )
     assert "Compared with" not in text, "numbers of another metric are not compared with"
     text = made(runs, "--table", file, "--title", "typed", "--metric", "error", "--note", "typed")
     assert text.startswith("# typed\n") and "## Test error (%) at" in text and "- of the file\n- typed\n" in text
 
 
 def test_several_experiments_are_one_table_where_the_reader_gives_its_title(tmp_path, made):
-    folders = [leave_all(tmp_path / name, None, TABLE | {"title": name}, batch_size=size) for name, size in (("a", 10), ("b", 20))]
+    folders = [
+        leave_all(tmp_path / name, None, TABLE | {"title": name}, batch_size=size)
+        for name, size in (("a", 10), ("b", 20))
+    ]
     assert made(*folders).count("\n# ") == 1
     text = made(*folders, "--title", "both", "--rows", "batch_size", "--where", "subset.n=100", out=tmp_path / "one")
     assert text.startswith("# both\n") and [row[0] for row in rows_of(text, "Test accuracy (%) at")] == ["10", "20"]
 
 
 def test_another_metric_replaces_an_axis_of_measures(tmp_path, made):
-    columns = {"label": "of the test images", "measures": {"error": {"metric": "error"}, "loss": {"metric": "test_loss"}}}
+    columns = {
+        "label": "of the test images",
+        "measures": {"error": {"metric": "error"}, "loss": {"metric": "test_loss"}},
+    }
     runs = leave_all(tmp_path / "runs", None, TABLE | {"rows": {"key": "mix"}, "columns": columns, "published": {}})
     assert head_of(made(runs, "--where", "subset.n=100"))[1:] == ["error", "loss"]
     assert head_of(made(runs, "--where", "subset.n=100", "--metric", "macro_f1"))[1:] == ["macro_f1", "95 % interval"]
@@ -379,20 +480,44 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     "metric": ({"metric": "macro_f1"}, lambda text: "## Test macro F1 (%) at" in text),
     "scale": ({"scale": 1000}, lambda text: "430.00 ± 10.00 (3)" in text),
     "decimals": ({"decimals": 0}, lambda text: "| 43 ± 1 (3) |" in text),
-    "better": ({"better": "lower", "rule": "best"}, lambda text: first_of(text, "Test accuracy (%), best")[1:2] == ["43.00 ± 1.00 (3)"]),
+    "better": (
+        {"better": "lower", "rule": "best"},
+        lambda text: first_of(text, "Test accuracy (%), best")[1:2] == ["43.00 ± 1.00 (3)"],
+    ),
     "rule": ({"rule": "best"}, lambda text: first_of(text, "Test accuracy (%), best")[1:2] == ["63.00 ± 1.00 (3)"]),
     "statistic": ({"statistic": "median"}, lambda text: "43.00 [42.00–44.00] (3)" in text),
-    "rows": ({"rows": {"key": "seed"}, "columns": {"key": "mix"}}, lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["0", "1", "2"]),
-    "columns": ({"columns": {"key": "mix"}, "published": {}}, lambda text: head_of(text)[1:] == ["bc", "mixup", "none"]),
-    "order": ({"order": {"images": [500, 100]}}, lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["500", "100"]),
+    "rows": (
+        {"rows": {"key": "seed"}, "columns": {"key": "mix"}},
+        lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["0", "1", "2"],
+    ),
+    "columns": (
+        {"columns": {"key": "mix"}, "published": {}},
+        lambda text: head_of(text)[1:] == ["bc", "mixup", "none"],
+    ),
+    "order": (
+        {"order": {"images": [500, 100]}},
+        lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["500", "100"],
+    ),
     "published": ({"published": {"none": {100: 40}}}, lambda text: "40.00 (+3.00)" in text),
-    "baseline": ({"columns": {"key": "mix"}, "baseline": "bc"}, lambda text: {row[1] for row in rows_of(text, "Differences")} == {"mixup − bc", "none − bc"}),
+    "baseline": (
+        {"columns": {"key": "mix"}, "baseline": "bc"},
+        lambda text: {row[1] for row in rows_of(text, "Differences")} == {"mixup − bc", "none − bc"},
+    ),
     "notes": ({"notes": ["A note."]}, lambda text: "- A note." in text),
     "figures": ({"figures": [{"file": "mine", "kind": "cost"}]}, lambda text: "![mine](mine.png)" in text),
     "rows.label": ({"rows": {"label": "so many", "key": "subset.n"}}, lambda text: head_of(text)[0] == "so many"),
-    "rows.key": ({"rows": {"key": "mix"}, "columns": {"key": "subset.n"}}, lambda text: head_of(text)[1:] == ["100", "500"]),
-    "rows.values": ({"rows": {"values": {"few": {"subset.n": 100}}}}, lambda text: rows_of(text, "Test accuracy")[0][:2] == ["few", "43.00 ± 1.00 (3)"]),
-    "rows.measures": ({"rows": {"measures": {"wrong": {"metric": "error"}}}, "columns": {"key": "seed"}}, lambda text: first_of(text, "Metrics as labelled")[:1] == ["wrong"]),
+    "rows.key": (
+        {"rows": {"key": "mix"}, "columns": {"key": "subset.n"}},
+        lambda text: head_of(text)[1:] == ["100", "500"],
+    ),
+    "rows.values": (
+        {"rows": {"values": {"few": {"subset.n": 100}}}},
+        lambda text: rows_of(text, "Test accuracy")[0][:2] == ["few", "43.00 ± 1.00 (3)"],
+    ),
+    "rows.measures": (
+        {"rows": {"measures": {"wrong": {"metric": "error"}}}, "columns": {"key": "seed"}},
+        lambda text: first_of(text, "Metrics as labelled")[:1] == ["wrong"],
+    ),
 }
 MEASURED = {
     "metric": ({"metric": "error"}, "57.00 ± 1.00 (3)"),
@@ -423,7 +548,9 @@ def test_a_key_of_a_measure_changes_its_numbers(key, tmp_path, made):
 
 
 def test_every_key_is_among_these():
-    assert set(SHOWN) == {*KEYS, *(f"rows.{key}" for key in AXIS)} and {*MEASURED, "compared"} == set(MEASURE)  # which test_findings.py tests
+    assert set(SHOWN) == {*KEYS, *(f"rows.{key}" for key in AXIS)} and {*MEASURED, "compared"} == set(
+        MEASURE
+    )  # which test_findings.py tests
     assert set(COMMON) == {"file", "kind"}, "which the figures above have"
 
 

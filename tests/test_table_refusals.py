@@ -19,15 +19,31 @@ from mixexp.settings import CONF
 from mixexp.training.spec import RunConfig
 
 COLUMNS = "There are train_loss, test_loss, accuracy, macro_f1, micro_f1, balanced_accuracy, error"
-PROBE = "probe_by_class.csv has no column 'recal'; there are class, train_images, test_images, size, recall, precision, f1. Did you mean 'recall'?"
+PROBE = (
+    "probe_by_class.csv has no column 'recal'; there are class, train_images, test_images, size, recall, precision, f1."
+    " Did you mean 'recall'?"
+)
 
 
-TABLE_OF_TOY_PAIRS = "{rows: {key: mix}, columns: {measures: {a: {metric: probe.intrusion.intrusion}}}, figures: [{file: f, kind: scatter, probe: mixed_samples, x: x, y: y}]}"
+TABLE_OF_TOY_PAIRS = (
+    "{rows: {key: mix}, columns: {measures: {a: {metric: probe.intrusion.intrusion}}}, figures: [{file: f, kind:"
+    " scatter, probe: mixed_samples, x: x, y: y}]}"
+)
 
 
 def refusals(*cells: tuple[str, ...]) -> list[str]:
     """What is wrong with a sweep of cells on the digits."""
-    words = [(*(() if any(word.startswith(("model=", "experiment=")) for word in cell) else ("model.width=4", "epochs=1")), *cell) for cell in cells]
+    words = [
+        (
+            *(
+                ()
+                if any(word.startswith(("model=", "experiment=")) for word in cell)
+                else ("model.width=4", "epochs=1")
+            ),
+            *cell,
+        )
+        for cell in cells
+    ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return [refusal.reason for refusal in plan([composer()(list(cell)) for cell in words], words).refusals]
 
@@ -99,11 +115,25 @@ def test_a_game_leaves_what_is_foretold_and_nothing_else_is_shown_of_it(tmp_path
     path.parent.mkdir(parents=True)
     settings = yaml.safe_load((CONF / "experiment" / "mixup_gan.yaml").read_text(encoding="utf-8"))
     small = ("seed=0", "gan=plain", "gan.width=4", "steps=4", "gan.samples=20", "gan.frame_points=20")
-    wrong = {"metric": "accuracy", "figures": [{"file": "f", "kind": "confusion"}, {"file": "g", "kind": "scatter", "probe": "frames", "x": "x", "y": "z"}]}
-    path.write_text("# @package _global_\n# A game.\n" + yaml.safe_dump({**settings, "table": {**settings["table"], **wrong}, "name": "game", "claims": None}, sort_keys=False))
+    wrong = {
+        "metric": "accuracy",
+        "figures": [
+            {"file": "f", "kind": "confusion"},
+            {"file": "g", "kind": "scatter", "probe": "frames", "x": "x", "y": "z"},
+        ],
+    }
+    path.write_text(
+        "# @package _global_\n# A game.\n"
+        + yaml.safe_dump(
+            {**settings, "table": {**settings["table"], **wrong}, "name": "game", "claims": None}, sort_keys=False
+        )
+    )
     done = mixexp("-m", "--config-dir", "conf", "experiment=game", *small, cwd=tmp_path)
     assert done.returncode == 2 and not list(tmp_path.glob("outputs/game/*/config.yaml"))
-    assert "table.metric = accuracy: no run has it. There are d_loss, g_loss, modes, high_quality, probe.frames.x" in done.stderr
+    assert (
+        "table.metric = accuracy: no run has it. There are d_loss, g_loss, modes, high_quality, probe.frames.x"
+        in done.stderr
+    )
     assert "figure f: kind confusion shows confusion matrices, and no run has one." in done.stderr
     assert "figure g: probe_frames.csv has no column 'z'; there are x, y, kind." in done.stderr
 
@@ -132,21 +162,40 @@ def test_nothing_is_trained_for_a_table_that_is_refused(tmp_path: Path):
 
 
 def claims(more: str) -> str:
-    return "++claims={a: {source: zhang2018_mixup, says: It is so., test: {higher: {mix: mixup}, lower: {mix: none}}, " + more + "}}"
+    return (
+        "++claims={a: {source: zhang2018_mixup, says: It is so., test: {higher: {mix: mixup}, lower: {mix: none}}, "
+        + more
+        + "}}"
+    )
 
 
-MEASURED = "++claims={a: {source: zhang2018_mixup, says: So., test: {above: 9, of: {mix: none, measure: {metric: probe.by_class.recall, where: {size: minority}}}}}}"
+MEASURED = (
+    "++claims={a: {source: zhang2018_mixup, says: So., test: {above: 9, of: {mix: none, measure: {metric:"
+    " probe.by_class.recall, where: {size: minority}}}}}}"
+)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ([claims("metric: acuracy")], f"claims.a: acuracy: no run has it. Did you mean 'accuracy'? {COLUMNS}."),
-        ([claims("metric: seconds")], "claims.a: seconds: it says when or how a row of metrics.csv was made, and is no metric."),
+        (
+            [claims("metric: seconds")],
+            "claims.a: seconds: it says when or how a row of metrics.csv was made, and is no metric.",
+        ),
         ([claims("metric: val_accuracy")], "validation=0.1 gives val_loss, val_accuracy, val_macro_f1."),
-        ([MEASURED], "claims.a.test: probe.by_class.recall: no run has the file probe_by_class.csv; no run has a probe. A probe writes it"),
+        (
+            [MEASURED],
+            (
+                "claims.a.test: probe.by_class.recall: no run has the file probe_by_class.csv; no run has a probe. A"
+                " probe writes it"
+            ),
+        ),
         (["probe=by_class", MEASURED.replace("recall", "recal")], f"claims.a.test: probe.by_class.recal: {PROBE}"),
-        (["++checks={b: {says: So., metric: acuracy, test: {above: 9, of: {mix: none}}}}"], "checks.b: acuracy: no run has it."),
+        (
+            ["++checks={b: {says: So., metric: acuracy, test: {above: 9, of: {mix: none}}}}"],
+            "checks.b: acuracy: no run has it.",
+        ),
     ],
     ids=str,
 )
@@ -155,14 +204,21 @@ def test_a_claim_of_what_no_run_will_have_is_refused(words, said):
     assert said in reason
 
 
-@pytest.mark.parametrize("table", ["{title: t}", "{rows: {key: mix}}", "{columns: {key: mix}, metric: error}", "{rows: {}, columns: {key: mix}}"])
+@pytest.mark.parametrize(
+    "table",
+    ["{title: t}", "{rows: {key: mix}}", "{columns: {key: mix}, metric: error}", "{rows: {}, columns: {key: mix}}"],
+)
 def test_a_table_without_rows_or_columns_is_let_be(table):
     assert refusals((f"++table={table}",)) == []
 
 
 def test_a_claim_of_what_some_run_will_have_is_let_be():
     assert refusals(("probe=by_class", MEASURED), (MEASURED,)) == []
-    assert refusals((claims("metric: val_accuracy"), "validation=0.2")) == refusals((MEASURED, "keep_checkpoint=true")) == []
+    assert (
+        refusals((claims("metric: val_accuracy"), "validation=0.2"))
+        == refusals((MEASURED, "keep_checkpoint=true"))
+        == []
+    )
 
 
 def test_the_claims_of_every_experiment_are_of_what_its_runs_measure():
@@ -177,8 +233,15 @@ def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(tmp_path: Pat
     for word, said in (
         ("table.metric=macro_f1", "mixexp report outputs/runs --metric macro_f1"),
         ("table.rows.key=mix", "mixexp report outputs/runs --rows mix"),
-        ("table.decimals=1", "mixexp report outputs/runs --table FILE, which has decimals as docs/tables.md describes it"),
+        (
+            "table.decimals=1",
+            "mixexp report outputs/runs --table FILE, which has decimals as docs/tables.md describes it",
+        ),
     ):
         done = mixexp("plan", word, cwd=tmp_path)
         key = word.partition("=")[0]
-        assert done.stderr == f"mixexp: {key}: runs of no experiment have no table to change; what their report shows is said to it: {said}\n"
+        assert (
+            done.stderr
+            == f"mixexp: {key}: runs of no experiment have no table to change; what their report shows is said to it:"
+            f" {said}\n"
+        )

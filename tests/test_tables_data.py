@@ -65,7 +65,9 @@ def test_a_network_sees_the_table_as_it_was_loaded() -> None:
 
 
 def test_a_csv_file_is_read_as_it_says(tmp_path: Path) -> None:
-    lines = ["id,size,colour,kind,wild"] + [f"{i},{i / 4},{'green' if i % 3 else 'blue'},{'b' if i % 2 else 'a'},{i % 4 == 0}" for i in range(12)]
+    lines = ["id,size,colour,kind,wild"] + [
+        f"{i},{i / 4},{'green' if i % 3 else 'blue'},{'b' if i % 2 else 'a'},{i % 4 == 0}" for i in range(12)
+    ]
     table = csv(tmp_path, "\n".join(lines), drop=["id"], standardise=False, test_fraction=0.5)
     found = table.load()
     assert found.classes == ("a", "b") and found.train_images.shape == (6, 4, 1, 1)
@@ -79,7 +81,9 @@ def test_a_csv_file_is_read_as_it_says(tmp_path: Path) -> None:
 
 
 def test_a_csv_file_without_header_and_with_another_separator(tmp_path: Path) -> None:
-    table = csv(tmp_path, "10;2.5;x\n9;3.5;y\n10;4.5;x\n9;5.5;y\n", separator=";", header=False, label="0", standardise=False)
+    table = csv(
+        tmp_path, "10;2.5;x\n9;3.5;y\n10;4.5;x\n9;5.5;y\n", separator=";", header=False, label="0", standardise=False
+    )
     found = table.load()
     assert found.classes == ("9", "10"), "numbers in their own order"
     assert found.train_images.shape[1] == 3 and sorted(found.train_images[:, 0].flatten().tolist() + found.test_images[:, 0].flatten().tolist()) == [
@@ -101,7 +105,11 @@ def test_a_constant_column_stays_finite(tmp_path: Path) -> None:
         ("x,kind\n1,a\n2,b\n?,a\n?,b\n", {}, r"column 'x' has no number, as others are in row 3 \(and 1 more\): \?"),
         ("x,kind\n1,a\n2,a\n", {}, "column 'kind' has 1 distinct values; a label needs 2"),
         ("x,kind\n1,a\n2,b\n3,a\n", {}, "a class needs 2 rows, one for the test; these have one: b"),
-        ("x,kind\n1,a\n2,b\n", {"label": "kinds"}, "dataset.label: .* has no column 'kinds'; it has x, kind. Did you mean 'kind'"),
+        (
+            "x,kind\n1,a\n2,b\n",
+            {"label": "kinds"},
+            "dataset.label: .* has no column 'kinds'; it has x, kind. Did you mean 'kind'",
+        ),
         ("x,kind\n1,a\n2,b\n", {"drop": ["y"]}, "dataset.drop: .* has no column 'y'"),
         ("x,kind\n1,a\n2,b\n", {"drop": ["kind"]}, "'kind' is the label"),
         ("x;kind\n1;a\n2;b\n", {}, "has no column 'kind'; .* separated by ';': 'dataset.separator=\";\"'"),
@@ -122,15 +130,21 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, chang
 
 def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
     config = compose(["dataset=csv", f"dataset.file={tmp_path}/no.csv", "dataset.label=kind", "model=mlp"])
-    assert errors_of(config) == [f"There is no file {tmp_path}/no.csv: set dataset.file, absolute or relative to data_dir."]
+    assert errors_of(config) == [
+        f"There is no file {tmp_path}/no.csv: set dataset.file, absolute or relative to data_dir."
+    ]
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_what_is_for_images_is_refused_on_tables(name: str) -> None:
     base = (f"dataset={name}", "model=mlp")
     assert errors_of(compose([*base, "mix=mixup"])) == []
-    assert errors_of(compose([*base, "mix=bc_plus", "loss=kl"])) == ["mix: it is for data of the kind image, and this data set's is table"]
-    assert errors_of(compose([*base, "augment=standard"])) == ["augment: it is for data of the kind image, and this data set's is table"]
+    assert errors_of(compose([*base, "mix=bc_plus", "loss=kl"])) == [
+        "mix: it is for data of the kind image, and this data set's is table"
+    ]
+    assert errors_of(compose([*base, "augment=standard"])) == [
+        "augment: it is for data of the kind image, and this data set's is table"
+    ]
 
 
 def test_the_mlp_is_the_papers() -> None:

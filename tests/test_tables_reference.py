@@ -1,4 +1,5 @@
-"""The reference of tables: what lists it, what checks it and what is written about it are one, and its examples make reports."""
+"""The reference of tables: what lists it, what checks it and what is written about it are one, and its examples make
+reports."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ from mixexp.training.reader import load_runs
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-COMMANDS = [line.partition("  #")[0].rstrip() for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+COMMANDS = [
+    line.partition("  #")[0].rstrip()
+    for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
 
 
 def rows_of(section: reference.Section) -> list[str]:
@@ -63,7 +68,11 @@ def test_every_kind_that_is_described_is_drawn_and_no_other():
 def test_a_default_is_a_value_that_the_key_may_have():
     assert table_problems({key: value for key, value in DEFAULTS.items() if value is not None}) == {}
     for kind in KINDS.values():
-        assert [name for name, option in kind.options.items() if option.default is not None and option.values.problem(option.default)] == []
+        assert [
+            name
+            for name, option in kind.options.items()
+            if option.default is not None and option.values.problem(option.default)
+        ] == []
 
 
 def test_every_key_refuses_what_it_may_not_be():
@@ -71,9 +80,14 @@ def test_every_key_refuses_what_it_may_not_be():
     for kind, described in KINDS.items():
         needed = {name: "x" for name, option in described.options.items() if option.needed}
         for name in described.options:
-            assert f"figure f: {name} is <object" in figure_problem({"file": "f", "kind": kind, **needed, name: object()})
+            assert f"figure f: {name} is <object" in figure_problem(
+                {"file": "f", "kind": kind, **needed, name: object()}
+            )
         for name in needed:
-            assert figure_problem({"file": "f", "kind": kind, **needed, name: ""}) == f"figure f: kind {kind} needs {name}."
+            assert (
+                figure_problem({"file": "f", "kind": kind, **needed, name: ""})
+                == f"figure f: kind {kind} needs {name}."
+            )
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +104,23 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("number", range(len(FILES)))
 def test_an_example_of_a_file_makes_a_report(number, documented, tmp_path, capsys):
     (tmp_path / "example.yaml").write_text(FILES[number], encoding="utf-8")
-    report([str(documented / "outputs" / "mine"), "--table", str(tmp_path / "example.yaml"), "--out", str(tmp_path / "out")], [CONF])
+    report(
+        [
+            str(documented / "outputs" / "mine"),
+            "--table",
+            str(tmp_path / "example.yaml"),
+            "--out",
+            str(tmp_path / "out"),
+        ],
+        [CONF],
+    )
     text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     content = yaml.safe_load(FILES[number])
     assert "18 of 18 runs have a result" in text and "Not drawn" not in text
-    assert all((tmp_path / "out" / f"{figure['file']}.svg").exists() for figure in content.get("table", content).get("figures", ()))
+    assert all(
+        (tmp_path / "out" / f"{figure['file']}.svg").exists()
+        for figure in content.get("table", content).get("figures", ())
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -122,21 +148,25 @@ BY_KIND: Mapping[tuple[str, str], Any] = {
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A table of two sizes and two mixes, whose runs have two files of points and of images that are alike but for one number."""
+    """A table of two sizes and two mixes, whose runs have two files of points and of images that are alike but for one
+    number."""
     folder = tmp_path_factory.mktemp("figures")
     for n in (100, 500):
         for mix in ("none", "mixup"):
             for seed in (0, 1):
                 run = rich(folder / f"{n}{mix}{seed}", n=n, mix=mix, seed=seed)
                 rows = (run / "probe_points.csv").read_text().splitlines()
-                (run / "probe_points.csv").write_text("\n".join([*rows, f"20,{n / 1000},{seed + 0.3},drawn,cat"]) + "\n")
+                (run / "probe_points.csv").write_text(
+                    "\n".join([*rows, f"20,{n / 1000},{seed + 0.3},drawn,cat"]) + "\n"
+                )
                 (run / "probe_others.csv").write_text("\n".join([*rows[:9], "20,3,9,drawn,cat"]) + "\n")
     table = build_table(load_runs(folder))
     return table
 
 
 def picture_of(table: Any, spec: Mapping[str, Any]) -> Any:
-    """What is drawn, as something to be compared: the lines, points, images and words of all panels, and the caption."""
+    """What is drawn, as something to be compared: the lines, points, images and words of all panels, and the
+    caption."""
     figure, caption = draw(table, spec)
     if not hasattr(figure, "savefig"):
         figure._draw_was_started = True  # matplotlib warns of an animation that nobody has seen
@@ -146,7 +176,9 @@ def picture_of(table: Any, spec: Mapping[str, Any]) -> Any:
     return file.getvalue(), caption
 
 
-@pytest.mark.parametrize(("kind", "option"), [(kind, option) for kind, described in KINDS.items() for option in described.options])
+@pytest.mark.parametrize(
+    ("kind", "option"), [(kind, option) for kind, described in KINDS.items() for option in described.options]
+)
 def test_an_option_of_a_figure_changes_it(kind, option, shown):
     spec = {"file": "f", "kind": kind, **({} if kind in ("confusion", "images") else SPECS[kind])}
     if (kind, option) == ("images", "probe"):  # whose file is the only one with images

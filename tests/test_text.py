@@ -1,4 +1,5 @@
-"""What the program tells its user to type is what Hydra reads back: advice can be pasted into a shell as it is printed."""
+"""What the program tells its user to type is what Hydra reads back: advice can be pasted into a shell as it is
+printed."""
 
 from __future__ import annotations
 
@@ -18,14 +19,44 @@ from mixexp.errors import closest
 from mixexp.text import LISTED, in_hydra, listed, override, shown
 
 PARSER = OverridesParser.create()
-HARD = ("4", "007", "1e3", "1_000", "true", "null", "nan", "-inf", "+5", ".5", "5.", "${seed}", "\\${seed}", "\\", "a\\", '\\"', "'", " ", "")
+HARD = (
+    "4",
+    "007",
+    "1e3",
+    "1_000",
+    "true",
+    "null",
+    "nan",
+    "-inf",
+    "+5",
+    ".5",
+    "5.",
+    "${seed}",
+    "\\${seed}",
+    "\\",
+    "a\\",
+    '\\"',
+    "'",
+    " ",
+    "",
+)
 texts = st.one_of(
     st.sampled_from(HARD),
-    st.text(st.one_of(st.sampled_from(" \\'\"$[]{}(),:=#\n\t.+-~0e?*!`|&;<>%^"), st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=12),
+    st.text(
+        st.one_of(
+            st.sampled_from(" \\'\"$[]{}(),:=#\n\t.+-~0e?*!`|&;<>%^"),
+            st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+        ),
+        max_size=12,
+    ),
 ).filter(lambda text: text != "???")  # OmegaConf's mark of a missing value, which no quotes turn into a text
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), texts)
-names = st.from_regex(r"[A-Za-z_][ A-Za-z0-9_:=,()\[\]{}]{0,4}[A-Za-z_]", fullmatch=True).filter(lambda name: name.lower() not in ("null", "true", "false", "nan", "inf"))
-values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=3), max_leaves=6)
+names = st.from_regex(r"[A-Za-z_][ A-Za-z0-9_:=,()\[\]{}]{0,4}[A-Za-z_]", fullmatch=True).filter(
+    lambda name: name.lower() not in ("null", "true", "false", "nan", "inf")
+)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=3), max_leaves=6
+)
 
 
 def read_back(typed: str) -> Any:
@@ -77,7 +108,12 @@ def test_quotes_are_there_where_they_are_needed(value: Any, typed: str) -> None:
     [
         ("specie", ["species", "width"], "", " Did you mean 'species'?"),
         ("specie", [" species", "width"], "dataset.label", """ Did you mean 'dataset.label=" species"'?"""),
-        ("sample id (lab", ["Sample ID (lab)"], "dataset.drop[]", """ Did you mean 'dataset.drop=["Sample ID (lab)"]'?"""),
+        (
+            "sample id (lab",
+            ["Sample ID (lab)"],
+            "dataset.drop[]",
+            """ Did you mean 'dataset.drop=["Sample ID (lab)"]'?""",
+        ),
         ("SPECIES", ["species", "SPACES"], "", " Did you mean 'species'?"),
         ("anns", ["ann's"], "", """ Did you mean 'ann'"'"'s'?"""),
         ("zzz", ["species"], "dataset.label", ""),
@@ -100,6 +136,12 @@ def test_many_names_are_cut_with_the_nearest_first() -> None:
 
 
 def test_a_value_in_a_message_is_as_it_is_typed_and_short() -> None:
-    assert [shown(value) for value in (None, True, "a b", [1, "x"], {"a": None})] == ["null", "true", '"a b"', "[1,x]", "{a:null}"]
+    assert [shown(value) for value in (None, True, "a b", [1, "x"], {"a": None})] == [
+        "null",
+        "true",
+        '"a b"',
+        "[1,x]",
+        "{a:null}",
+    ]
     assert len(shown("x" * 500)) < 80 and shown("a\nb\x07") == '"a b\\u0007"'
     assert in_hydra("cuda:1") == "cuda:1"

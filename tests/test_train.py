@@ -74,13 +74,19 @@ def test_every_mix_and_every_loss_trains_to_a_finite_result(mix, loss, tmp_path)
 
 @pytest.mark.parametrize(
     "group, option",
-    [(g, o) for g in ("augment", "imbalance", "label_noise", "optimizer", "sampling", "schedule", "subset") for o in OPTIONS[g]],
+    [
+        (g, o)
+        for g in ("augment", "imbalance", "label_noise", "optimizer", "sampling", "schedule", "subset")
+        for o in OPTIONS[g]
+    ],
 )
 def test_every_option_of_the_other_groups_trains(group, option, tmp_path):
     # the shipped sizes are for larger data sets than the digits
     sizes = {"subset.n": 200, "imbalance.n": 5, "imbalance.ratio": 10}
     text = (CONF / group / f"{option}.yaml").read_text()
-    words = [f"{key}={value}" for key, value in sizes.items() if key.startswith(group) and f"\n{key.split('.')[1]}:" in text]
+    words = [
+        f"{key}={value}" for key, value in sizes.items() if key.startswith(group) and f"\n{key.split('.')[1]}:" in text
+    ]
     assert result_of(trained(tmp_path, f"{group}={option}", *words, "epochs=1").path)["outcome"] == "finished"
 
 
@@ -124,7 +130,14 @@ def test_evaluations_are_spread_over_the_budget_and_end_with_it(tmp_path):
 
 @pytest.mark.parametrize(
     "rows, batch, drop_last, expected",
-    [(100, 10, False, 10), (105, 10, False, 11), (105, 10, True, 10), (101, 10, False, 10), (1, 10, False, 1), (5, 1, False, 5)]
+    [
+        (100, 10, False, 10),
+        (105, 10, False, 11),
+        (105, 10, True, 10),
+        (101, 10, False, 10),
+        (1, 10, False, 1),
+        (5, 1, False, 5),
+    ]
     + [(9, 10, True, 0), (9, 10, False, 1), (2, 10, False, 1)],
 )
 def test_the_last_partial_batch_follows_one_rule(rows, batch, drop_last, expected):
@@ -161,7 +174,8 @@ def test_the_record_holds_the_resolved_configuration_and_its_choices(tmp_path):
 
 def test_bfloat16_stays_near_float32(tmp_path):
     losses = [
-        float(rows_of(trained(tmp_path / p, f"precision={p}", "epochs=1"))[-1]["train_loss"]) for p in ("float32", "bfloat16")
+        float(rows_of(trained(tmp_path / p, f"precision={p}", "epochs=1"))[-1]["train_loss"])
+        for p in ("float32", "bfloat16")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.05) and losses[0] != losses[1]
 

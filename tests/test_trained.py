@@ -1,4 +1,5 @@
-"""The sentence of what was trained: of settings that runs have in common the value, of others their values, and nothing that no record says."""
+"""The sentence of what was trained: of settings that runs have in common the value, of others their values, and nothing
+that no record says."""
 
 from __future__ import annotations
 
@@ -28,10 +29,16 @@ CHOICES = {
     "dataset": "mnist", "subset": "head", "imbalance": "none", "label_noise": "none", "sampling": "natural", "augment": "none", "model": "small_cnn",
     "mix": "none", "mix_layer": None, "loss": "cross_entropy", "optimizer": "sgd", "schedule": "constant", "gan": None,
 }  # fmt: skip
-ENVIRONMENT = {"parameters": 6274, "steps": 60, "train_counts": [30] * 10, "test_counts": [1000] * 10, "inputs": {"kind": "image"}}
+ENVIRONMENT = {
+    "parameters": 6274,
+    "steps": 60,
+    "train_counts": [30] * 10,
+    "test_counts": [1000] * 10,
+    "inputs": {"kind": "image"},
+}
 PLAIN = (
-    "small_cnn (6,274 parameters) on the first 300 training images of MNIST, tested on 10,000: SGD (lr 0.1, momentum 0.9, weight decay 0.0001), "
-    "constant rate, batches of 128, 20 epochs (60 steps), seed 0."
+    "small_cnn (6,274 parameters) on the first 300 training images of MNIST, tested on 10,000: SGD (lr 0.1, momentum"
+    " 0.9, weight decay 0.0001), constant rate, batches of 128, 20 epochs (60 steps), seed 0."
 )
 
 
@@ -107,9 +114,19 @@ def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(t
                     seed=seed, subset={"_target_": "mixexp.subset.Head", "n": n}, alpha=alpha, mix=ratio,
                 )  # fmt: skip
     text = sentence(tmp_path)
-    assert text.startswith("small_cnn or lenet (6,274 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested on 10,000: SGD")
-    assert "20 epochs (100 to 500 steps), seeds 0 to 3; the cells of the table differ in " in text and "mixup" not in text
-    assert set(text.rstrip(".").partition("differ in ")[2].replace(" and ", ", ").split(", ")) == {"network", "mixing", "α", "training images"}
+    assert text.startswith(
+        "small_cnn or lenet (6,274 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested"
+        " on 10,000: SGD"
+    )
+    assert (
+        "20 epochs (100 to 500 steps), seeds 0 to 3; the cells of the table differ in " in text and "mixup" not in text
+    )
+    assert set(text.rstrip(".").partition("differ in ")[2].replace(" and ", ", ").split(", ")) == {
+        "network",
+        "mixing",
+        "α",
+        "training images",
+    }
 
 
 def test_all_that_differs_is_named_and_not_the_fewest_that_tell_cells_apart(tmp_path):
@@ -122,16 +139,34 @@ def test_what_an_option_or_a_root_setting_implies_is_no_difference_of_its_own(tm
     for mix, batch in (("none", 32), ("mixup", 32), ("none", 64), ("mixup", 64)):
         own = {} if mix == "none" else {"ratio": {"alpha": 0.2}, "step_size": batch}
         choices = {"mix": mix, "mix_layer": None if mix == "none" else "input"}
-        made(tmp_path / f"{mix}{batch}", choices, mix=own, alpha=None if mix == "none" else 0.2, batch_size=batch, probe={"x": batch})
+        made(
+            tmp_path / f"{mix}{batch}",
+            choices,
+            mix=own,
+            alpha=None if mix == "none" else 0.2,
+            batch_size=batch,
+            probe={"x": batch},
+        )
     assert sentence(tmp_path).endswith("; the cells of the table differ in batch_size and mixing.")
 
 
 def test_a_part_of_the_runs_is_not_taken_for_all(tmp_path):
     made(tmp_path / "whole")
     cut = {"_target_": "mixexp.imbalance.LongTail", "shape": "step", "ratio": 10}
-    made(tmp_path / "cut", {"imbalance": "step"}, {"train_counts": [30, 3]}, imbalance=cut, optimizer={**SGD, "lr": 0.3}, seed=7)
+    made(
+        tmp_path / "cut",
+        {"imbalance": "step"},
+        {"train_counts": [30, 3]},
+        imbalance=cut,
+        optimizer={**SGD, "lr": 0.3},
+        seed=7,
+    )
     text = sentence(tmp_path)
-    assert "in some runs cut by step imbalance (3 to 30 images a class)" in text and "(lr 0.1 or 0.3, momentum 0.9" in text and "seeds 0, 7" in text
+    assert (
+        "in some runs cut by step imbalance (3 to 30 images a class)" in text
+        and "(lr 0.1 or 0.3, momentum 0.9" in text
+        and "seeds 0, 7" in text
+    )
 
 
 def test_many_seeds_and_values_are_not_all_listed(tmp_path):
@@ -144,9 +179,18 @@ def test_a_game_names_its_networks_and_nothing_of_a_classification(tmp_path):
     parameters = {"generator": 33666, "discriminator": 33537}
     ring = {"_target_": "mixexp.dataset.gaussians.Gaussians"}
     choices = {"gan": "plain", "dataset": "ring", "loss": "focal", "augment": "standard"}
-    made(tmp_path / "a", choices, {"parameters": parameters, "train_counts": [6250] * 8, "test_counts": None, "steps": 100}, dataset=ring, validation=0.1)
+    made(
+        tmp_path / "a",
+        choices,
+        {"parameters": parameters, "train_counts": [6250] * 8, "test_counts": None, "steps": 100},
+        dataset=ring,
+        validation=0.1,
+    )
     text = sentence(tmp_path)
-    assert text.startswith("A generator (33,666 parameters) and a discriminator (33,537 parameters) on 50,000 training points of ring: gan plain, SGD (")
+    assert text.startswith(
+        "A generator (33,666 parameters) and a discriminator (33,537 parameters) on 50,000 training points of ring: gan"
+        " plain, SGD ("
+    )
     assert not any(word in text for word in ("small_cnn", "focal", "standard", "held out", "first"))
 
 

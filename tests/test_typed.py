@@ -27,7 +27,10 @@ COLUMNS = ("4", "007", "1e3", "1_000", "true", "null", "x")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a table whose columns have the names of numbers; each of the first six could be the classes."""
     monkeypatch.delenv("MIXEXP_DATA", raising=False)  # where its data folder would not be looked for
-    rows = [",".join([*(f"c{n * (2 * k + 3) % 11 % 2}" for k in range(len(COLUMNS) - 1)), str(n * 5 % 13 / 7)]) for n in range(40)]
+    rows = [
+        ",".join([*(f"c{n * (2 * k + 3) % 11 % 2}" for k in range(len(COLUMNS) - 1)), str(n * 5 % 13 / 7)])
+        for n in range(40)
+    ]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "numbers.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n", encoding="utf-8")
     return tmp_path
@@ -40,7 +43,10 @@ def configs(folder: Path) -> list[dict[str, Any]]:
 # --- a single configuration ---
 
 
-@pytest.mark.parametrize("typed", ["4", "007", "1e3", "1_000", "true", "True", "null", "NULL", "1.50", "+5", ".5", "-3", "nan", "1e400", "0x1f", "a"])
+@pytest.mark.parametrize(
+    "typed",
+    ["4", "007", "1e3", "1_000", "true", "True", "null", "NULL", "1.50", "+5", ".5", "-3", "nan", "1e400", "0x1f", "a"],
+)
 def test_what_is_typed_for_a_text_is_the_text(typed: str) -> None:
     bare = compose([*CSV, f"dataset.label={typed}", f"dataset.drop=[{typed},x]", f"name={typed}"])
     quoted = compose([*CSV, f"dataset.label='{typed}'", f"dataset.drop=['{typed}',x]", f"name='{typed}'"])
@@ -53,7 +59,11 @@ def test_what_is_typed_for_a_text_is_the_text(typed: str) -> None:
     ("words", "key", "value"),
     [
         (["dataset=image_folder", "dataset.folder=007"], "folder", "007"),
-        (["dataset=csv", "dataset.file=1", "dataset.label=1", "dataset.label=2e0"], "label", "2e0"),  # the last one counts
+        (
+            ["dataset=csv", "dataset.file=1", "dataset.label=1", "dataset.label=2e0"],
+            "label",
+            "2e0",
+        ),  # the last one counts
         (["dataset=csv", "dataset.file=1", "++dataset.label=00"], "label", "00"),
         (["dataset=csv", "dataset={label: 00, file: 1e3}"], "file", "1e3"),
         ([*CSV, "dataset.label=${seed}"], "label", "0"),
@@ -72,15 +82,35 @@ def test_folders_are_texts_wherever_they_are_referred_to() -> None:
 
 
 def test_numbers_null_and_booleans_stay_what_they_are_where_no_text_is_wanted() -> None:
-    config = compose(["optimizer.lr=1e-1", "dataset.mean=null", "drop_last=true", "mix=mixup", "mix.step_size=null", "retry=null", "logger=mlflow"])
-    assert (config["optimizer"]["lr"], config["dataset"]["mean"], config["drop_last"], config["mix"]["step_size"]) == (0.1, None, True, None)
+    config = compose(
+        [
+            "optimizer.lr=1e-1",
+            "dataset.mean=null",
+            "drop_last=true",
+            "mix=mixup",
+            "mix.step_size=null",
+            "retry=null",
+            "logger=mlflow",
+        ]
+    )
+    assert (config["optimizer"]["lr"], config["dataset"]["mean"], config["drop_last"], config["mix"]["step_size"]) == (
+        0.1,
+        None,
+        True,
+        None,
+    )
     assert config["retry"] is None and config["logger"]["tracking_uri"] is None, "a text or null: null is null"
     assert compose(["logger=mlflow", "logger.tracking_uri=3"])["logger"]["tracking_uri"] == "3"
 
 
 @pytest.mark.parametrize(
     ("word", "key", "value"),
-    [("epochs=1e1", "epochs", 10), ("epochs=3.0", "epochs", 3), ("steps=2_000", "steps", 2000), ("runs_per_device=2.0", "runs_per_device", 2)],
+    [
+        ("epochs=1e1", "epochs", 10),
+        ("epochs=3.0", "epochs", 3),
+        ("steps=2_000", "steps", 2000),
+        ("runs_per_device=2.0", "runs_per_device", 2),
+    ],
 )
 def test_a_whole_number_may_be_written_as_any_number(word: str, key: str, value: int) -> None:
     found = compose([word])
@@ -150,12 +180,16 @@ def test_the_characters_of_what_hydra_can_read_are_known() -> None:
 
 
 def test_a_sweep_over_labels_trains_on_the_columns_typed(folder: Path) -> None:
-    result = mixexp("-m", *SMALL, "dataset=csv", "dataset.drop=[null,true]", "dataset.label=007,1e3,1_000", "name=2024", cwd=folder)
+    result = mixexp(
+        "-m", *SMALL, "dataset=csv", "dataset.drop=[null,true]", "dataset.label=007,1e3,1_000", "name=2024", cwd=folder
+    )
     assert result.returncode == 0, result.stderr
     found = configs(folder / "outputs" / "2024")
     assert sorted(config["dataset"]["label"] for config in found) == ["007", "1_000", "1e3"]
     assert all(config["dataset"]["drop"] == ["null", "true"] and config["name"] == "2024" for config in found)
-    again = mixexp("plan", "dataset=csv", *SMALL, "dataset.drop=['null','true']", "dataset.label='1e3'", "name='2024'", cwd=folder)
+    again = mixexp(
+        "plan", "dataset=csv", *SMALL, "dataset.drop=['null','true']", "dataset.label='1e3'", "name='2024'", cwd=folder
+    )
     assert "1 done" in again.stdout, again.stdout + again.stderr
 
 
@@ -192,7 +226,9 @@ def test_what_a_file_has_for_a_text_is_the_text(tmp_path: Path) -> None:
     assert config["dataset"] == {**data, "label": "1e3", "drop": ["true", "1_000", "null", "no", "0x10"]}
     assert (config["name"], config["epochs"], config["model"]["hidden"]) == ("2024", 1, [4])
     config = compose(["experiment=digits_only", "dataset.label=1_6", "dataset.drop=[1e3]"], own)
-    assert (config["dataset"]["label"], config["dataset"]["drop"]) == ("1_6", ["1e3"]), "what is typed in the command counts"
+    assert (config["dataset"]["label"], config["dataset"]["drop"]) == ("1_6", ["1e3"]), (
+        "what is typed in the command counts"
+    )
 
 
 def test_an_experiment_of_such_labels_runs_in_every_command(folder: Path) -> None:

@@ -95,8 +95,14 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
     ("words", "says"),
     [
         (("batchsize=3",), ["batchsize: no such setting", "Did you mean 'batch_size'?"]),
-        (("optimizer.lrr=3",), ["optimizer.lrr: no such setting", "optimizer.nesterov", "Did you mean 'optimizer.lr'?"]),
-        (("optimizer=adam", "optimizer.momentum=0"), ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"]),
+        (
+            ("optimizer.lrr=3",),
+            ["optimizer.lrr: no such setting", "optimizer.nesterov", "Did you mean 'optimizer.lr'?"],
+        ),
+        (
+            ("optimizer=adam", "optimizer.momentum=0"),
+            ["optimizer.momentum: no such setting", "optimizer.beta1, optimizer.beta2"],
+        ),
         (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_any_class, bc_plus, ", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
         (("mix=",), ["mix=: an option is needed", "mixup"]),
@@ -143,11 +149,18 @@ def test_what_is_not_there_is_named_with_what_is(words: tuple[str, ...], says: l
         ("runs_per_device", 0, "0: needs auto, or a whole number from 1 to 2**63-1"),
         ("retry", "fail", "fail: needs failed, changed or null. Did you mean 'retry=failed'?"),
         ("name", "a/b", f"a/b: needs {FOLDER}"),
-        ("name", "..", f"\"..\": needs {FOLDER}"),
+        ("name", "..", f'"..": needs {FOLDER}'),
         ("name", "", f"the value is left empty; it needs {FOLDER}"),
         ("data_dir", None, "null: needs a text that is not empty"),
         ("output_dir", "", "the value is left empty; it needs a text that is not empty"),
-        ("trusted_modules", "mine", "mine: needs a list of values, each the name of a module as an import has it, such as own.nets. Did you mean 'trusted_modules=[mine]'?"),
+        (
+            "trusted_modules",
+            "mine",
+            (
+                "mine: needs a list of values, each the name of a module as an import has it, such as own.nets. Did you"
+                " mean 'trusted_modules=[mine]'?"
+            ),
+        ),
         ("table", "small", "small: needs a mapping, as in {name: value}, or null"),
         ("claims", "small", "small: needs a mapping, as in {name: value}, or null"),
         ("edition", 1, "1: needs a text that is not empty, or null. Did you mean 'edition=\"1\"'?"),
@@ -161,7 +174,10 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(key: str, v
 def test_a_trusted_module_is_the_name_of_one(name: str) -> None:
     says = f"; item 2 is {in_hydra(name)}"
     line = refused(trusted_modules=["json", name])
-    assert line == f"trusted_modules = {in_hydra(['json', name])}: needs a list of values, each the name of a module as an import has it, such as own.nets{says}"
+    assert (
+        line == f"trusted_modules = {in_hydra(['json', name])}: needs a list of values, each the name of a module as an"
+        f" import has it, such as own.nets{says}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +197,9 @@ def test_a_trusted_module_is_the_name_of_one(name: str) -> None:
         ("quantum", ["cpu"], ""),
     ],
 )
-def test_a_device_is_one_that_this_machine_has(device: str, machine: list[str], hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_is_one_that_this_machine_has(
+    device: str, machine: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mixexp.training.device.available", lambda: machine)
     gpu = " (a GPU is cuda)" if device.lower().startswith("gpu") else ""
     says = f"needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(machine)}.{hint}"
@@ -218,8 +236,14 @@ def test_a_budget_is_needed() -> None:
         (("subset=head", "subset.n=1439"), "subset.n = 1439: the training set has 1438 images"),
         (("subset=balanced", "subset.n=1400"), "subset.n = 1400: needs 140 images of every class, but class 8 has 139"),
         (("subset=balanced", "subset.n=15"), "a balanced subset of 10 classes needs a multiple of 10"),
-        (("imbalance=minority", "imbalance.n=50"), "imbalance.n = 50: class 8 would need 200 training images and has 139"),
-        (("imbalance=minority", "imbalance.classes=[10]"), "imbalance.classes = [10]: distinct class numbers from 0 to 9"),
+        (
+            ("imbalance=minority", "imbalance.n=50"),
+            "imbalance.n = 50: class 8 would need 200 training images and has 139",
+        ),
+        (
+            ("imbalance=minority", "imbalance.classes=[10]"),
+            "imbalance.classes = [10]: distinct class numbers from 0 to 9",
+        ),
         (("imbalance=exponential", "imbalance.ratio=200"), "imbalance.ratio = 200: the smallest class has 139 images"),
         (("subset=head", "subset.n=10", "validation=0.01"), "validation = 0.01: holds out 0 of 10 training images"),
         (("dataset.mean=[0.1,0.2]",), "dataset.mean has 2 numbers, but the images have 1 channels"),
@@ -242,22 +266,43 @@ def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
     ("words", "says"),
     [
         (("mix=mixup", "mix_layer=layer4"), ["model has no layer 'layer4'", "it has input, ", "final"]),
-        (("mix=mixup", "mix_layer.layers=[fnal]"), ["model has no layer 'fnal'", "Did you mean 'mix_layer.layers=[final]'?"]),
-        (("mix=mixup", "mix_layer.layers=[input,input]"), ["mix_layer.layers = ['input', 'input']: a layer is named twice"]),
+        (
+            ("mix=mixup", "mix_layer.layers=[fnal]"),
+            ["model has no layer 'fnal'", "Did you mean 'mix_layer.layers=[final]'?"],
+        ),
+        (
+            ("mix=mixup", "mix_layer.layers=[input,input]"),
+            ["mix_layer.layers = ['input', 'input']: a layer is named twice"],
+        ),
         (("mix=bc", "mix.step_size=100"), ["mix.step_size = 100 does not divide batch_size = 128"]),
         (("mix=mixup_late", "mix.from_epoch=30"), ["mix.from_epoch = 30: the run has 30 epochs, and would never mix"]),
         (("mix=smote",), ["it blends only images that an epoch repeats", "add sampling=oversample"]),
-        (("mix=smote", "sampling=oversample", "imbalance=minority", "imbalance.n=1"), ["mix.pairing.k = 5: the smallest class has 4 images, so k can be 3 at most"]),
+        (
+            ("mix=smote", "sampling=oversample", "imbalance=minority", "imbalance.n=1"),
+            ["mix.pairing.k = 5: the smallest class has 4 images, so k can be 3 at most"],
+        ),
         (("mix=bc_sound",), ["mix: it is for data of the kind sound, and this data set's is image"]),
-        (("dataset=iris", "model=mlp", "probe=fgsm"), ["an attack on pixels has a meaning for images alone, and this data set's kind is table"]),
-        (("dataset=iris", "model=mlp", "augment=standard"), ["augment: it is for data of the kind image, and this data set's is table"]),
+        (
+            ("dataset=iris", "model=mlp", "probe=fgsm"),
+            ["an attack on pixels has a meaning for images alone, and this data set's kind is table"],
+        ),
+        (
+            ("dataset=iris", "model=mlp", "augment=standard"),
+            ["augment: it is for data of the kind image, and this data set's is table"],
+        ),
         (("probe=tsne", "probe.samples=2"), ["t-SNE of 2 points says nothing; it needs three"]),
         (("mix=bc_plus", "mix_layer=final"), ["mix_layer = final: mix at the input instead"]),
-        (("sampling=oversample", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both correct for class sizes"]),
+        (
+            ("sampling=oversample", "loss.class_weights=balanced"),
+            ["sampling, loss.class_weights: both correct for class sizes"],
+        ),
         (("sampling=undersample", "loss=focal", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both"]),
         (("loss.class_weights=[1,2]",), ["loss.class_weights: 2 weights for 10 classes"]),
         (("drop_last=true", "batch_size=2000"), ["batch_size = 2000", "an epoch has 1438 images", "drop_last"]),
-        (("optimizer.nesterov=true", "optimizer.momentum=0"), ["optimizer.nesterov = true needs optimizer.momentum > 0"]),
+        (
+            ("optimizer.nesterov=true", "optimizer.momentum=0"),
+            ["optimizer.nesterov = true needs optimizer.momentum > 0"],
+        ),
         (("schedule=steps", "schedule.milestones=[0.8,0.5]"), ["schedule.milestones = [0.8, 0.5]: must rise"]),
         (("device=cuda:99",), ["device = cuda:99: needs auto, cpu, cuda, cuda:N or mps; this machine has ", "cpu"]),
     ],
@@ -304,7 +349,9 @@ def test_a_refused_configuration_leaves_no_file(tmp_path: Path) -> None:
 
 def test_everything_that_the_configuration_alone_shows_is_said_at_once() -> None:
     optimizer = {**config()["optimizer"], "lr": 0, "lrr": 1}
-    lines = refusals(batch_size=0, alpha=-1, epochs=None, optimizer=optimizer, subset=None, mix={"_target_": "os.system"})
+    lines = refusals(
+        batch_size=0, alpha=-1, epochs=None, optimizer=optimizer, subset=None, mix={"_target_": "os.system"}
+    )
     named = [re.split(r"[ :]", line)[0] for line in lines]
     assert named == ["alpha", "batch_size", "subset", "mix", "optimizer.lr", "optimizer.lrr"]
 
@@ -320,14 +367,26 @@ def test_what_only_the_machine_the_data_and_the_shapes_show_is_said_at_once(tmp_
 
 
 def test_objects_that_their_constructors_refuse_are_named_together() -> None:
-    words = ("mix_layer.layers=[input,input]", "loss.class_weights=[1]", "optimizer.nesterov=true", "optimizer.momentum=0")
+    words = (
+        "mix_layer.layers=[input,input]",
+        "loss.class_weights=[1]",
+        "optimizer.nesterov=true",
+        "optimizer.momentum=0",
+    )
     assert len(refusals(*words, "schedule=steps", "schedule.milestones=[0.8,0.5]")) == 4
 
 
 def test_a_sweep_is_refused_whole_with_the_first_cell_of_each_fault() -> None:
-    words = [["mix=mixup"], ["mix=mixup", "alpha=-1"], ["mix=mixup", "mix_layer=layer4"], ["mix=bc", "mix_layer=layer4"]]
+    words = [
+        ["mix=mixup"],
+        ["mix=mixup", "alpha=-1"],
+        ["mix=mixup", "mix_layer=layer4"],
+        ["mix=bc", "mix_layer=layer4"],
+    ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = [composer.composed(hydra.compose("config", overrides=cell, return_hydra_config=True)) for cell in words]
+        composed = [
+            composer.composed(hydra.compose("config", overrides=cell, return_hydra_config=True)) for cell in words
+        ]
         with pytest.raises(UserError) as raised:
             plan(composed, words).check()
     text = str(raised.value)

@@ -58,7 +58,9 @@ def test_an_order_is_pages_trend_test(sign):
 def test_numbers_of_an_order_that_differ_by_rounding_share_a_rank():
     rows = [[0.3, 0.1 + 0.2, 0.5], [0.2, 0.2, 0.6], [0.4, 0.4, 0.5]]
     assert order(rows).effect == pytest.approx(stats.spearmanr([1, 1, 2], [1, 2, 3]).statistic)
-    assert order([[1, 1, 1], [2, 2, 2], [3, 3, 4]]).effect == pytest.approx(stats.spearmanr([1, 1, 2], [1, 2, 3]).statistic / 3)
+    assert order([[1, 1, 1], [2, 2, 2], [3, 3, 4]]).effect == pytest.approx(
+        stats.spearmanr([1, 1, 2], [1, 2, 3]).statistic / 3
+    )
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -79,7 +81,10 @@ def test_who_is_beaten_by_one_rival_is_not_the_best():
 
 
 @pytest.mark.parametrize("n, decided", [(3, False), (5, False), (6, True), (10, True)])
-@pytest.mark.parametrize("value, sign, verdict", [(0.5, 1, SUPPORTED), (0.5, -1, CONTRADICTED), (-0.5, 1, CONTRADICTED), (-0.5, -1, SUPPORTED)])
+@pytest.mark.parametrize(
+    "value, sign, verdict",
+    [(0.5, 1, SUPPORTED), (0.5, -1, CONTRADICTED), (-0.5, 1, CONTRADICTED), (-0.5, -1, SUPPORTED)],
+)
 def test_seeds_that_all_give_the_same_number_are_judged_by_the_sign_test(n, decided, value, sign, verdict):
     found = contrast([value] * n, [80.0] * n, sign)
     assert found.p == pytest.approx(stats.binomtest(n, n).pvalue) and found.interval is None
@@ -89,7 +94,12 @@ def test_seeds_that_all_give_the_same_number_are_judged_by_the_sign_test(n, deci
 
 @pytest.mark.parametrize("n", [3, 8, 20])
 def test_seeds_that_all_give_the_boundary_say_nothing(n):
-    for found in (contrast([0.0] * n, [80.0] * n), contrast([90.0] * n, [90.0] * n, 1, 90.0), contrast([1e-14] * n, [80.0] * n), order([[1, 1, 1]] * n)):
+    for found in (
+        contrast([0.0] * n, [80.0] * n),
+        contrast([90.0] * n, [90.0] * n, 1, 90.0),
+        contrast([1e-14] * n, [80.0] * n),
+        order([[1, 1, 1]] * n),
+    ):
         assert found.p == 1.0 and found.verdict(found.p) == UNDECIDED
     assert equivalence([1.0] * n, [80.0] * n, 1.0).p == 1.0, "at the margin"
     assert best([1.0] * n, [[1.0] * n, [0.0] * n]).p == 1.0, "no better than one"
@@ -113,7 +123,12 @@ def test_equal_numbers_without_a_step_need_six_seeds_and_twelve_for_the_first_of
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_seeds_are_no_evidence(n):
-    for attempt in (lambda: contrast([1.0] * n, [1.0]), lambda: equivalence([1.0] * n, [1.0], 1), lambda: order([[1, 2, 3]] * n), lambda: best([1.0] * n, [[1.0] * n])):
+    for attempt in (
+        lambda: contrast([1.0] * n, [1.0]),
+        lambda: equivalence([1.0] * n, [1.0], 1),
+        lambda: order([[1, 2, 3]] * n),
+        lambda: best([1.0] * n, [[1.0] * n]),
+    ):
         with pytest.raises(ValueError, match=f"{n} seeds; a test needs 3"):
             attempt()
 
@@ -132,7 +147,9 @@ def test_a_detectable_contrast_is_found_with_the_power_stated():
     n, sd, tests = 5, 1.0, 8
     values = stats.zscore(np.arange(n), ddof=1) * sd
     least = contrast(list(values), [1.0]).detectable(tests)
-    found = power(lambda rng: 2 * stats.ttest_1samp(rng.normal(least, sd, n), 0, alternative="greater").pvalue < 0.05 / tests)
+    found = power(
+        lambda rng: 2 * stats.ttest_1samp(rng.normal(least, sd, n), 0, alternative="greater").pvalue < 0.05 / tests
+    )
     assert found == pytest.approx(0.8, abs=0.03)
 
 
@@ -150,15 +167,20 @@ def test_a_detectable_order_is_never_more_than_a_perfect_one():
         found = order(rng.normal(size=(n, items)).tolist())
         least = found.detectable(1)
         assert 0 < least <= 1
-        assert least == pytest.approx(min(1, (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / math.sqrt(n * (items - 1))))
-    assert order(rng.normal(size=(3, 3)).tolist()).detectable(20) is None, "with p = 2 / 6³ at the least, no order passes 0.05 / 20"
+        assert least == pytest.approx(
+            min(1, (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / math.sqrt(n * (items - 1)))
+        )
+    assert order(rng.normal(size=(3, 3)).tolist()).detectable(20) is None, (
+        "with p = 2 / 6³ at the least, no order passes 0.05 / 20"
+    )
 
 
 # --- the rate of false verdicts ---
 
 
 def article(rng: np.random.Generator, seeds: int) -> list[tuple[str, Evidence]]:
-    """Thirteen claims of every form on cells that do not differ but by noise, some cells in several claims; equivalences are true."""
+    """Thirteen claims of every form on cells that do not differ but by noise, some cells in several claims;
+    equivalences are true."""
     cells = rng.normal(80, 1, (8, seeds)) + rng.normal(0, 1, seeds)
     if rng.random() < 0.5:  # whole images of a small test set
         cells = np.round(cells, 0)
@@ -185,7 +207,10 @@ def test_few_articles_without_an_effect_get_a_verdict(seeds):
     for _ in range(articles):
         claims = article(rng, seeds)
         verdicts = [one.verdict(p) for (_, one), p in zip(claims, holm([one.p for _, one in claims]), strict=True)]
-        true = [verdict == SUPPORTED and form in ("same", "not_lower") for (form, _), verdict in zip(claims, verdicts, strict=True)]
+        true = [
+            verdict == SUPPORTED and form in ("same", "not_lower")
+            for (form, _), verdict in zip(claims, verdicts, strict=True)
+        ]
         wrong += any(verdict != UNDECIDED and not is_true for verdict, is_true in zip(verdicts, true, strict=True))
     assert stats.binomtest(wrong, articles, 0.05, alternative="greater").pvalue > 0.01, f"{wrong} of {articles}"
     assert wrong > 0, "the simulation can fail"
@@ -196,7 +221,12 @@ def test_few_articles_without_an_effect_get_a_verdict(seeds):
 def test_whatever_the_numbers_p_is_a_probability(rows):
     columns = [list(column) for column in zip(*rows, strict=True)]
     scale = [value for row in rows for value in row]
-    for found in (contrast(columns[0], scale), equivalence(columns[1], scale, 0.5), order(rows), best(columns[0], columns[1:], -1)):
+    for found in (
+        contrast(columns[0], scale),
+        equivalence(columns[1], scale, 0.5),
+        order(rows),
+        best(columns[0], columns[1:], -1),
+    ):
         assert 0 < found.p <= 1
         least = found.detectable(12)
         assert least is None or least > 0

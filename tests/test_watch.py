@@ -68,10 +68,18 @@ class Terminal:
     def __init__(self, folder: Path, *words: str, rows: int = 20, width: int = 80) -> None:
         self.master, slave = pty.openpty()
         self.resize(rows, width)
-        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {
+            "TERM": "xterm"
+        }
         command = [sys.executable, "-m", "mixexp", "status", "--watch", *words]
         self.process = subprocess.Popen(  # the terminal is its own, so that Ctrl-C on it reaches it
-            command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
@@ -149,20 +157,28 @@ def test_a_plan_made_later_names_a_run_that_is_over(tmp_path):
 # --- what is drawn ---
 
 labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-seens = st.lists(st.builds(lambda state, label, part: (state, label, part), st.sampled_from(State), labels, st.floats(0, 1)), max_size=30)
+seens = st.lists(
+    st.builds(lambda state, label, part: (state, label, part), st.sampled_from(State), labels, st.floats(0, 1)),
+    max_size=30,
+)
 
 
 @settings(max_examples=200, deadline=None)
 @given(found=st.lists(seens, min_size=1, max_size=4), width=st.integers(1, 120), height=st.integers(1, 40))
 def test_a_picture_fits_its_screen_and_counts_everybody(found, width, height):
-    seen = [[RunStatus(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)] for one in found]
+    seen = [
+        [RunStatus(planned(f"{n:012d}", label), state, "why", part) for n, (state, label, part) in enumerate(one)]
+        for one in found
+    ]
     watched = [watching_of(f"nowhere{place}", one) for place, one in enumerate(seen)]
     lines = drawn(watched, width, height)
     assert 1 <= len(lines) <= height
     assert all(cell_len(line) <= width and line.isprintable() for line in lines)
     if height >= len(found):
         wide = drawn(watched, 1000, height)
-        assert [line.partition(":")[0] for line in wide if line.startswith("nowhere")] == [f"nowhere{place}" for place in range(len(found))]
+        assert [line.partition(":")[0] for line in wide if line.startswith("nowhere")] == [
+            f"nowhere{place}" for place in range(len(found))
+        ]
 
 
 @settings(max_examples=100, deadline=None)
@@ -194,13 +210,17 @@ def test_a_running_run_has_a_bar_its_accuracy_and_the_age_of_its_last_row(tmp_pa
     with held(tmp_path / "sweep" / "a"):
         watched = Watched(tmp_path / "sweep")
         os.utime(tmp_path / "sweep" / "a" / "metrics.csv", (time.time() - 30,) * 2)
-        assert re.search(r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", looked(watched, 80, 10)[1])
+        assert re.search(
+            r"^a  running  mix=mixup .{5,10}…  \[.*accuracy 0\.8125, 3\d s ago$", looked(watched, 80, 10)[1]
+        )
 
 
 def test_a_bar_of_a_game_shows_what_it_has(tmp_path):
     columns_of_a_game = {"step": 50, "epoch": 1.0, "lr": 0.1, "modes": 7, "high_quality": 0.5, "seconds": 1.0}
     run = begun(tmp_path / "a")
-    (tmp_path / "a" / "metrics.csv").write_text(",".join(columns_of_a_game) + "\n" + ",".join(map(str, columns_of_a_game.values())) + "\n")
+    (tmp_path / "a" / "metrics.csv").write_text(
+        ",".join(columns_of_a_game) + "\n" + ",".join(map(str, columns_of_a_game.values())) + "\n"
+    )
     with held(run.path):
         watched = Watched(tmp_path)
         assert "modes 7.0000, high quality 0.5000" in looked(watched, 200, 10)[1]
@@ -251,9 +271,15 @@ def test_a_thousand_finished_runs_cost_no_core(tmp_path):
     for n in range(1000):
         folder = tmp_path / f"{n:012d}"
         folder.mkdir()
-        for name, text in (("config.yaml", "seed: 1\n"), ("environment.json", "{}"), ("metrics.csv", "step,accuracy\n1,0.5\n")):
+        for name, text in (
+            ("config.yaml", "seed: 1\n"),
+            ("environment.json", "{}"),
+            ("metrics.csv", "step,accuracy\n1,0.5\n"),
+        ):
             (folder / name).write_text(text)
-        (folder / "result.json").write_text('{"outcome": "finished", "seconds": 1.0, "steps": 1, "last": {"accuracy": 0.5}}')
+        (folder / "result.json").write_text(
+            '{"outcome": "finished", "seconds": 1.0, "steps": 1, "last": {"accuracy": 0.5}}'
+        )
     watched = Watched(tmp_path)
     assert Counter(one.state for one in watched.scan()) == {"done": 1000}
     began = time.process_time()
@@ -280,7 +306,10 @@ def test_runs_and_plans_that_come_later_are_seen_and_those_that_go_are_missing(t
     ended(tmp_path / "sweep" / "a")
     assert [one.state for one in watched.scan()] == ["done"]
     keep_plan(tmp_path / "sweep", 2, [planned("a"), planned("b")], slots=3)
-    assert {one.run.name: one.state for one in watched.scan()} == {"a": "done", "b": "missing"} and watched.plans.slots == 3
+    assert {one.run.name: one.state for one in watched.scan()} == {
+        "a": "done",
+        "b": "missing",
+    } and watched.plans.slots == 3
     (tmp_path / "sweep" / "a").rename(tmp_path / "a")
     assert [one.state for one in watched.scan()] == ["missing", "missing"]
 
@@ -308,8 +337,14 @@ def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path)
         assert screen.ended() == 0
         assert sweep.wait() == 0
     left = screen.text.partition(LEAVE)[2]
-    assert re.search(r"outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$", left, re.DOTALL)
-    assert len(screen.pictures) > 3 and all(len(one) <= 30 and all(cell_len(line) <= 120 for line in one) for one in screen.pictures)
+    assert re.search(
+        r"outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$",
+        left,
+        re.DOTALL,
+    )
+    assert len(screen.pictures) > 3 and all(
+        len(one) <= 30 and all(cell_len(line) <= 120 for line in one) for one in screen.pictures
+    )
 
 
 def test_another_size_is_drawn_at_once_and_ctrl_c_ends_it_quietly(terminal, tmp_path, sweep_at_work):
@@ -364,16 +399,26 @@ def test_a_file_gets_lines_only_when_something_has_changed(tmp_path, monkeypatch
         watch([tmp_path], 2.0)
     printed.append(capsys.readouterr().out.splitlines())
     first, nothing, started, again, one, both, closed = printed
-    assert first == ["a  missing  seed=a", "b  missing  seed=b", f"{tmp_path}: 2 runs: 2 missing; no finished run to judge the time by"]
+    assert first == [
+        "a  missing  seed=a",
+        "b  missing  seed=b",
+        f"{tmp_path}: 2 runs: 2 missing; no finished run to judge the time by",
+    ]
     assert nothing == again == closed == []
     assert started[0].startswith("a  interrupted  seed=a  evaluated last at step 20") and len(started) == 2
-    assert one == ["a  done  seed=a  accuracy 0.8750", f"{tmp_path}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once"]
+    assert one == [
+        "a  done  seed=a  accuracy 0.8750",
+        f"{tmp_path}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once",
+    ]
     assert both == ["b  done  seed=b  accuracy 0.8750", f"{tmp_path}: 2 runs: 2 done"]
 
 
 def test_a_pipe_gets_no_escapes_and_neither_torch_nor_rich_is_imported(tmp_path):
     ended(tmp_path / "sweep" / "a")
-    code = "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep', '--watch']; c.main(); sys.exit(bool({'torch', 'rich'} & sys.modules.keys()))"
+    code = (
+        "import sys, mixexp.cli as c; sys.argv = ['mixexp', 'status', 'sweep', '--watch']; c.main();"
+        " sys.exit(bool({'torch', 'rich'} & sys.modules.keys()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "a  done  seed=a  accuracy 0.8750\nsweep: 1 run: 1 done\n")
 
@@ -384,7 +429,9 @@ def test_a_pipe_gets_no_escapes_and_neither_torch_nor_rich_is_imported(tmp_path)
 def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
     assert seconds_between(["a"]) == (None, ["a"])
     assert seconds_between(["--watch", "a"]) == (2.0, ["a"])
-    assert seconds_between(["b", "--watch", "outputs/a"]) == (2.0, ["b", "outputs/a"]), "a folder that is yet to be made"
+    assert seconds_between(["b", "--watch", "outputs/a"]) == (2.0, ["b", "outputs/a"]), (
+        "a folder that is yet to be made"
+    )
     for words in (["a", "--watch", "2s"], ["--watch", "1m", "a"], ["a", "--watch", "abc"]):
         with pytest.raises(UserError, match=r"status: --watch \w+: needs a number of seconds from 0.1 to 86400"):
             seconds_between(words)
@@ -393,7 +440,9 @@ def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
     assert seconds_between(["a", "--watch=.5", "b"]) == (0.5, ["a", "b"])
 
 
-@pytest.mark.parametrize("words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"], ["--wach"]])
+@pytest.mark.parametrize(
+    "words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"], ["--wach"]]
+)
 def test_other_words_are_refused(words):
     with pytest.raises(UserError, match="seconds from 0.1 to 86400|Did you mean '--watch'"):
         seconds_between([*words, "a"])

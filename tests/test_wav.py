@@ -25,7 +25,9 @@ def notes_are_said_again() -> None:
     note.cache_clear()
 
 
-def form(kind: int = 1, channels: int = 1, bits: int = 16, rate: int = RATE, frame: int | None = None, more: bytes = b"") -> bytes:
+def form(
+    kind: int = 1, channels: int = 1, bits: int = 16, rate: int = RATE, frame: int | None = None, more: bytes = b""
+) -> bytes:
     frame = channels * -(-bits // 8) if frame is None else frame
     return struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits) + more
 
@@ -39,7 +41,9 @@ def wav(*chunks: bytes, size: int | None = None, magic: bytes = b"RIFF") -> byte
     return magic + struct.pack("<I", len(body) if size is None else size) + body
 
 
-def plain(sound: bytes = WAVE.tobytes(), size: int | None = None, riff: int | None = None, behind: bytes = b"", **about: Any) -> bytes:
+def plain(
+    sound: bytes = WAVE.tobytes(), size: int | None = None, riff: int | None = None, behind: bytes = b"", **about: Any
+) -> bytes:
     return wav(chunk(b"fmt ", form(**about)), chunk(b"data", sound, size), behind, size=riff)
 
 
@@ -52,7 +56,12 @@ def big_endian() -> bytes:
 
 def long_file() -> bytes:
     sizes = struct.pack("<QQQI", 0, 2 * len(WAVE), len(WAVE), 0)
-    chunks = chunk(b"ds64", sizes), chunk(b"fmt ", form()), chunk(b"data", WAVE.tobytes(), 0xFFFFFFFF), chunk(b"LIST", b"INFO")
+    chunks = (
+        chunk(b"ds64", sizes),
+        chunk(b"fmt ", form()),
+        chunk(b"data", WAVE.tobytes(), 0xFFFFFFFF),
+        chunk(b"LIST", b"INFO"),
+    )
     return wav(*chunks, magic=b"RF64", size=0xFFFFFFFF)
 
 
@@ -77,7 +86,9 @@ PLAYED = {
     "garbage behind": plain(behind=b"\xff\xd8garbage, 17 bytes"),
     "a chunk cut behind": plain(behind=TITLE[:-3]),
     "a title before": wav(chunk(b"fmt ", form()), TITLE, chunk(b"data", WAVE.tobytes())),
-    "an odd chunk filled up": wav(chunk(b"odd ", b"abc") + b"\0", chunk(b"fmt ", form()), chunk(b"data", WAVE.tobytes())),
+    "an odd chunk filled up": wav(
+        chunk(b"odd ", b"abc") + b"\0", chunk(b"fmt ", form()), chunk(b"data", WAVE.tobytes())
+    ),
     "an odd chunk not filled up": wav(chunk(b"odd ", b"abc"), chunk(b"fmt ", form()), chunk(b"data", WAVE.tobytes())),
     "long description": wav(chunk(b"fmt ", form(more=struct.pack("<H", 0))), chunk(b"data", WAVE.tobytes())),
     "extensible": wav(
@@ -109,12 +120,18 @@ def test_8_bits_are_unsigned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "codes", "expected"),
     [
-        (6, [0xD5, 0x55, 0xAA, 0x2A, 0x80], [8, -8, 32256, -32256, 5504]),  # ITU-T G.711, tables 1a and 1b, in units of 16 bits
+        (
+            6,
+            [0xD5, 0x55, 0xAA, 0x2A, 0x80],
+            [8, -8, 32256, -32256, 5504],
+        ),  # ITU-T G.711, tables 1a and 1b, in units of 16 bits
         (7, [0xFF, 0x7F, 0x80, 0x00, 0xC0], [0, 0, 32124, -32124, 1884]),
     ],
     ids=["A-law", "mu-law"],
 )
-def test_telephone_codes_are_those_of_the_standard(tmp_path: Path, kind: int, codes: list[int], expected: list[int]) -> None:
+def test_telephone_codes_are_those_of_the_standard(
+    tmp_path: Path, kind: int, codes: list[int], expected: list[int]
+) -> None:
     (tmp_path / "a.wav").write_bytes(plain(sound=bytes(codes), kind=kind, bits=8))
     assert (read(tmp_path / "a.wav").samples[:, 0] * 32768).tolist() == expected
 
@@ -125,10 +142,20 @@ def test_it_reads_what_scipy_writes_and_as_scipy_reads(tmp_path: Path, dtype: An
     rng = np.random.default_rng(0)
     shape = (50, channels)
     integer = np.issubdtype(dtype, np.integer)
-    data = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype=dtype) if integer else rng.uniform(-1, 1, shape).astype(dtype)
+    data = (
+        rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype=dtype)
+        if integer
+        else rng.uniform(-1, 1, shape).astype(dtype)
+    )
     wavfile.write(tmp_path / "a.wav", 44100, data)
     rate, theirs = wavfile.read(tmp_path / "a.wav")
-    expected = (theirs - 128.0) / 128 if dtype == np.uint8 else theirs / -float(np.iinfo(dtype).min) if integer else theirs.astype(float)
+    expected = (
+        (theirs - 128.0) / 128
+        if dtype == np.uint8
+        else theirs / -float(np.iinfo(dtype).min)
+        if integer
+        else theirs.astype(float)
+    )
     found = read(tmp_path / "a.wav")
     assert found.rate == rate and np.array_equal(found.samples, expected.reshape(shape))
 
@@ -148,17 +175,32 @@ def test_it_reads_what_scipy_writes_and_as_scipy_reads(tmp_path: Path, dtype: An
         (wav(chunk(b"fmt ", form()), chunk(b"data", b""), bytes(4)), "it has no samples"),
         (wav(chunk(b"fmt ", form()), TITLE), "it has a header and no sound"),
         (wav(chunk(b"data", WAVE.tobytes())), "its sound comes before the description of its samples"),
-        (plain(kind=0x11, bits=4, frame=256), "its samples are compressed or of a format that is not read (IMA ADPCM): save it as PCM"),
+        (
+            plain(kind=0x11, bits=4, frame=256),
+            "its samples are compressed or of a format that is not read (IMA ADPCM): save it as PCM",
+        ),
         (plain(kind=0x55), "its samples are compressed or of a format that is not read (MP3): save it as PCM"),
         (plain(kind=0x77), "its samples are compressed or of a format that is not read (number 119): save it as PCM"),
-        (wav(chunk(b"fmt ", form(0xFFFE, more=bytes(24))), chunk(b"data", b"")), "its samples are of a format that only their maker knows"),
+        (
+            wav(chunk(b"fmt ", form(0xFFFE, more=bytes(24))), chunk(b"data", b"")),
+            "its samples are of a format that only their maker knows",
+        ),
         (plain(channels=0, frame=2), "its header says 0 channels"),
         (plain(rate=0), "its header says 0 samples a second"),
-        (plain(rate=4_000_000_000, frame=1, bits=8, riff=1)[:24] + b"\xff\xff\xff\xff" + plain()[28:], "its header says 4,294,967,295 samples a second"),
+        (
+            plain(rate=4_000_000_000, frame=1, bits=8, riff=1)[:24] + b"\xff\xff\xff\xff" + plain()[28:],
+            "its header says 4,294,967,295 samples a second",
+        ),
         (plain(channels=2, frame=3), "its header says 3 bytes for a sample of 2 channels"),
         (plain(kind=3, bits=16), "its header says 2 bytes for a sample of 1 channels"),
-        (plain(sound=np.array([np.nan, 0], "<f4").tobytes(), kind=3, bits=32), "its samples hold values that are no finite numbers"),
-        (plain(sound=np.array([np.inf, 0], "<f4").tobytes(), kind=3, bits=32), "its samples hold values that are no finite numbers"),
+        (
+            plain(sound=np.array([np.nan, 0], "<f4").tobytes(), kind=3, bits=32),
+            "its samples hold values that are no finite numbers",
+        ),
+        (
+            plain(sound=np.array([np.inf, 0], "<f4").tobytes(), kind=3, bits=32),
+            "its samples hold values that are no finite numbers",
+        ),
         (
             plain(sound=np.array([20000, 0], "<f4").tobytes(), kind=3, bits=32),
             "its samples are floats beyond -1 to 1, up to 20,000: divide them by their full scale",
@@ -192,7 +234,9 @@ def test_every_odd_file_of_a_set_is_the_same_sound(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("rate", [RATE, 2 * RATE])
-def test_a_float_peak_beyond_full_scale_is_kept_and_noted(tmp_path: Path, rate: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_float_peak_beyond_full_scale_is_kept_and_noted(
+    tmp_path: Path, rate: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     low = 0.9 * np.sin(np.arange(400) / 20)
     high = low * 1.002 / 0.9
     peak = np.abs(high).max()
@@ -200,8 +244,10 @@ def test_a_float_peak_beyond_full_scale_is_kept_and_noted(tmp_path: Path, rate: 
     found = data_set(tmp_path, *contents, seconds=400 / rate).load()
     everything = [*found.train_images.abs().amax((1, 2, 3)).tolist(), *found.test_images.abs().amax((1, 2, 3)).tolist()]
     assert sorted(everything) == pytest.approx([0.9 * peak / 1.002] * 2 + [peak] * 2, abs=2e-3) and max(everything) > 1
-    assert capsys.readouterr().err == (
-        f"note: {tmp_path}: 2 sounds go beyond full scale, -1 to 1, and are kept as they are; the loudest is a/1.wav, with {peak:.4g}\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {tmp_path}: 2 sounds go beyond full scale, -1 to 1, and are kept as they are; the loudest is"
+        f" a/1.wav, with {peak:.4g}\n"
     )
 
 
@@ -213,7 +259,8 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "a" / "3.wav").write_bytes(plain())
     with pytest.raises(UserError) as caught:
         made.load()
-    assert str(caught.value) == (
-        f"1 of 5 sounds cannot be read:\n  {tmp_path}/a/2.wav: it is cut short: its sound has 12 bytes, of which 10 are there\n"
-        "Mend or remove them."
+    assert (
+        str(caught.value)
+        == f"1 of 5 sounds cannot be read:\n  {tmp_path}/a/2.wav: it is cut short: its sound has 12 bytes, of which 10"
+        " are there\nMend or remove them."
     )

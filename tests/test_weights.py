@@ -24,7 +24,16 @@ from mixexp.training.reader import trained_config
 from mixexp.training.setup import setup
 from mixexp.training.spec import RunConfig
 
-BEST = ("keep=best", "validation=0.2", "epochs=15", "optimizer.lr=0.1", "mix=mixup", "subset=balanced", "subset.n=100", "batch_size=8")
+BEST = (
+    "keep=best",
+    "validation=0.2",
+    "epochs=15",
+    "optimizer.lr=0.1",
+    "mix=mixup",
+    "subset=balanced",
+    "subset.n=100",
+    "batch_size=8",
+)
 
 
 def rows_of(folder: Path) -> list[dict[str, float]]:
@@ -33,7 +42,8 @@ def rows_of(folder: Path) -> list[dict[str, float]]:
 
 
 def accuracies(folder: Path) -> tuple[float, float]:
-    """The accuracy of a run's loaded network on its test images, and the one that its record has at the weights' step."""
+    """The accuracy of a run's loaded network on its test images, and the one that its record has at the weights'
+    step."""
     model, preprocess, classes = load_trained(folder)
     parts = setup(RunConfig.of(trained_config(folder)))
     assert classes == parts.classes and not model.training
@@ -74,7 +84,9 @@ def test_the_best_weights_are_those_of_the_first_highest_accuracy_on_the_held_ou
     folder = trained(tmp_path / "run", *BEST).path
     rows = rows_of(folder)
     best = max(rows, key=lambda row: row["val_accuracy"])
-    assert load_trained(folder).model.step == best["step"] < rows[-1]["step"], "a run that does not grow better to its end"
+    assert load_trained(folder).model.step == best["step"] < rows[-1]["step"], (
+        "a run that does not grow better to its end"
+    )
     loaded, recorded = accuracies(folder)
     assert loaded == pytest.approx(recorded, abs=1e-12)
 
@@ -111,7 +123,9 @@ def test_the_best_weights_are_never_those_of_another_run_or_setting(tmp_path: Pa
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_best_weights_ahead_of_their_checkpoint_are_reached_again_and_damaged_ones_start_afresh(damaged: bool, tmp_path: Path) -> None:
+def test_best_weights_ahead_of_their_checkpoint_are_reached_again_and_damaged_ones_start_afresh(
+    damaged: bool, tmp_path: Path
+) -> None:
     """A process that is killed leaves the checkpoint before the best evaluation and the weights after it."""
     whole, config, folder = trained(tmp_path / "whole", *BEST).path, RunConfig.of(config_of(*BEST)), tmp_path / "run"
     stopped(folder, config, 85)
@@ -123,10 +137,16 @@ def test_best_weights_ahead_of_their_checkpoint_are_reached_again_and_damaged_on
     notes: list[str] = []
     for _ in train(config, RunFolder(folder, notes.append), {}):
         pass
-    said = "the best weights so far are not kept here (keep=best); the run starts afresh" if damaged else "goes on at step 8"
+    said = (
+        "the best weights so far are not kept here (keep=best); the run starts afresh"
+        if damaged
+        else "goes on at step 8"
+    )
     assert any(note.startswith(said) for note in notes), notes
     ours, theirs = load_trained(folder).model, load_trained(whole).model
-    assert ours.step == theirs.step and all(torch.equal(ours.state_dict()[name], values) for name, values in theirs.state_dict().items())
+    assert ours.step == theirs.step and all(
+        torch.equal(ours.state_dict()[name], values) for name, values in theirs.state_dict().items()
+    )
 
 
 def test_nothing_is_kept_unasked_and_an_earlier_attempts_weights_go(tmp_path: Path) -> None:
@@ -166,7 +186,11 @@ def test_a_checkpoint_alone_serves_where_the_data_are_there(tmp_path: Path) -> N
     ours = load_trained(folder)
     (folder / "weights.pt").unlink()
     theirs = load_trained(folder)
-    assert ours.classes == theirs.classes and ours.preprocess.inputs == theirs.preprocess.inputs and ours.model.step == theirs.model.step
+    assert (
+        ours.classes == theirs.classes
+        and ours.preprocess.inputs == theirs.preprocess.inputs
+        and ours.model.step == theirs.model.step
+    )
     assert all(torch.equal(ours.model.state_dict()[name], values) for name, values in theirs.model.state_dict().items())
 
 
@@ -183,7 +207,10 @@ def test_what_cannot_be_kept_is_refused_before_training() -> None:
     ("spoil", "expected"),
     [
         (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; train it with keep=last"),
-        (lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]), "weights.pt: cannot be read"),
+        (
+            lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]),
+            "weights.pt: cannot be read",
+        ),
         (lambda folder: (folder / "result.json").unlink(), "is not finished"),
         (lambda folder: change(folder, "inputs", {"kind": "image"}), "describes its inputs in another way"),
         (lambda folder: change(folder, "network", {}), "are not those of the network"),
@@ -239,14 +266,18 @@ def test_a_picture_turns_as_its_file_does_and_one_that_lost_its_range_is_refused
     assert preprocess(tmp_path / "deep.png").shape == (3, 8, 8)
 
 
-@pytest.mark.parametrize("item", [3, torch.zeros(3, 8, 9, dtype=torch.uint8), torch.zeros(3, 8, 8), np.zeros((8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "item", [3, torch.zeros(3, 8, 9, dtype=torch.uint8), torch.zeros(3, 8, 8), np.zeros((8, 8), np.uint8)]
+)
 def test_preprocess_refuses_what_has_another_shape_or_type(item: Any, kept: Path) -> None:
     with pytest.raises(UserError, match="preprocess: takes"):
         load_trained(kept).preprocess(item)
 
 
 def test_a_network_of_tables_takes_no_files(tmp_path: Path) -> None:
-    preprocess = load_trained(trained(tmp_path / "run", "dataset=iris", "model=mlp", "batch_size=16", "keep=last", "epochs=1").path).preprocess
+    preprocess = load_trained(
+        trained(tmp_path / "run", "dataset=iris", "model=mlp", "batch_size=16", "keep=last", "epochs=1").path
+    ).preprocess
     with pytest.raises(UserError, match="takes no files"):
         preprocess("flower.png")
     assert isinstance(preprocess, Preprocess) and preprocess(torch.zeros(2, 4, 1, 1)).shape == (2, 4, 1, 1)
@@ -257,4 +288,6 @@ def test_the_classifier_is_an_ordinary_module(kept: Path) -> None:
     assert isinstance(model, Classifier) and classes == ("blue", "red")
     inputs = torch.stack([preprocess(kept.parent / "photos" / name / "00.png") for name in classes])
     assert model(inputs).argmax(1).tolist() == [0, 1]
-    assert sum(p.numel() for p in model.parameters()) == json.loads((kept / "environment.json").read_text())["parameters"]
+    assert (
+        sum(p.numel() for p in model.parameters()) == json.loads((kept / "environment.json").read_text())["parameters"]
+    )

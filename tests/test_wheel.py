@@ -18,19 +18,28 @@ ROOT = Path(__file__).resolve().parent.parent
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
     )
     return next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """A new virtual environment with the wheel; its dependencies are this one's, whose own editable mixexp it does not see."""
+    """A new virtual environment with the wheel; its dependencies are this one's, whose own editable mixexp it does not
+    see."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
-    site = subprocess.run([str(python), "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True)
+    subprocess.run(
+        [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)],
+        check=True,
+        capture_output=True,
+    )
+    site = subprocess.run(
+        [str(python), "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+    )
     # a path in a .pth file is searched, but .pth files in it, such as that of the editable install, are not read
     (Path(site.stdout.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
@@ -38,7 +47,11 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"mixexp/conf/config.yaml", "mixexp/conf/experiment/small_data.yaml", "hydra_plugins/mixexp_plugins.py"} <= names
+    assert {
+        "mixexp/conf/config.yaml",
+        "mixexp/conf/experiment/small_data.yaml",
+        "hydra_plugins/mixexp_plugins.py",
+    } <= names
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"mixexp/{name}" for name in shipped} <= names
     assert {f"mixexp/reporting/page/page.{kind}" for kind in ("html", "css", "js")} <= names
@@ -48,7 +61,12 @@ def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
 def test_the_installed_command_runs_a_sweep_from_another_folder(environment, tmp_path):
     def command(*words: str) -> str:
         done = subprocess.run(
-            [str(environment / "bin" / "mixexp"), *words], cwd=tmp_path, capture_output=True, text=True, env={**os.environ}, check=False
+            [str(environment / "bin" / "mixexp"), *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ},
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

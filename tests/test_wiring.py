@@ -42,7 +42,9 @@ def choice_of(config: dict) -> tuple[data.SelectedData, torch.Tensor]:
 
 
 def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):
-    config = config_of("schedule=steps", "schedule.milestones=[0.5]", "schedule.warmup_epochs=0.5", "optimizer.lr=0.2", "epochs=2")
+    config = config_of(
+        "schedule=steps", "schedule.milestones=[0.5]", "schedule.warmup_epochs=0.5", "optimizer.lr=0.2", "epochs=2"
+    )
     built = watched(monkeypatch, RunConfig, "build")
     rates = []
     for progress in loop.train(RunConfig.of(config), RunFolder(tmp_path), {}):
@@ -59,7 +61,9 @@ def test_the_samplers_order_decides_what_is_trained_on(tmp_path, monkeypatch):
     trained(tmp_path, *words)
     seen = torch.cat([arguments[1] for arguments, _ in plans]).bincount()
     largest = np.bincount(choice_of(config_of(*words))[0].train_labels).max()
-    assert (seen[:-1] >= largest - 1).all() and seen.max() == largest, "all classes alike, but for a last batch of one image"
+    assert (seen[:-1] >= largest - 1).all() and seen.max() == largest, (
+        "all classes alike, but for a last batch of one image"
+    )
 
 
 def test_noisy_labels_are_trained_on_with_their_own_images(tmp_path, monkeypatch):
@@ -136,7 +140,9 @@ def test_a_longer_run_has_none_of_a_shorter_ones_measurements_at_its_end(tmp_pat
     words = ("probe=training_error", "keep_checkpoint=true")
     short = trained(tmp_path / "short", *words, "epochs=1").path
     for folder, others in (("alone", ()), ("after", (short,))):
-        for _ in loop.train(RunConfig.of(config_of(*words, "epochs=2")), RunFolder(tmp_path / folder, lambda _: None), {}, others):
+        for _ in loop.train(
+            RunConfig.of(config_of(*words, "epochs=2")), RunFolder(tmp_path / folder, lambda _: None), {}, others
+        ):
             pass
     alone, after = ((tmp_path / name / "probe_training_error.csv").read_text() for name in ("alone", "after"))
     assert json.loads((tmp_path / "after" / "environment.json").read_text())["continued_at_step"] > 0

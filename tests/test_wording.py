@@ -26,7 +26,10 @@ ALL = {**GROUPS, **OPTIONAL_GROUPS}
 OPTIONS = [(group, name) for group, names in options([CONF]).items() if group in ALL for name in names]
 WRONG = (None, [], {}, "", "x", -1, 0, math.inf, math.nan, [[1]], True, 1.5, [None], {"a": [1]}, "1e400")
 """A handful of values, each of which is wrong for most settings."""
-NOT_PLAIN = re.compile(r"Input should|valid \w+|_type|pattern|\^|\\[dw]|NoneType|typing|Annotated|<class|float\b|\bint\b|\bstr\b|\bbool\b|dict\b")
+NOT_PLAIN = re.compile(
+    r"Input should|valid"
+    r" \w+|_type|pattern|\^|\\[dw]|NoneType|typing|Annotated|<class|float\b|\bint\b|\bstr\b|\bbool\b|dict\b"
+)
 """What is of pydantic or Python, and nobody who types a setting need know."""
 PARSER = OverridesParser.create()
 
@@ -41,7 +44,11 @@ def places(node: dict[str, Any], path: str) -> Iterator[tuple[list[str], str]]:
     """Every argument of a node and of the nodes in it: the way to it, and its name on the command line."""
     given = GIVEN.get(path, ())
     for name, parameter in inspect.signature(locate(node["_target_"])).parameters.items():
-        if name not in given and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and name in hints_of(locate(node["_target_"])):
+        if (
+            name not in given
+            and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            and name in hints_of(locate(node["_target_"]))
+        ):
             yield [name], f"{path}.{name}"
     for name, inner in node.items():
         if isinstance(inner, dict) and "_target_" in inner:
@@ -54,7 +61,9 @@ def replaced(node: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]
 
 
 def assert_plain(line: str, key: str, value: Any) -> None:
-    assert line.startswith(f"{key} = {shown(value)}: needs " if value != "" else f"{key}=: the value is left empty; it needs "), line
+    assert line.startswith(
+        f"{key} = {shown(value)}: needs " if value != "" else f"{key}=: the value is left empty; it needs "
+    ), line
     assert "\n" not in line and not NOT_PLAIN.search(line.replace("_target_", "").replace(key, "")), line
     for meant in re.findall(r"Did you mean (.*)\?$", line):
         (word,) = shlex.split(meant)
@@ -85,7 +94,9 @@ def test_a_wrong_value_of_any_setting_of_the_run_is_one_plain_line(key: str) -> 
         assert len(own) <= 1
         for line in own:
             assert_plain(line, key, value)
-    assert any(len(found) == len(Settings.model_fields) for found in lines), "some of these values are wrong for any type"
+    assert any(len(found) == len(Settings.model_fields) for found in lines), (
+        "some of these values are wrong for any type"
+    )
 
 
 @pytest.mark.parametrize("value", [value for value in WRONG if value is not None], ids=repr)
@@ -96,9 +107,24 @@ def test_a_wrong_number_of_test_examples_is_one_plain_line(value: Any) -> None:
 
 
 def test_all_settings_that_are_wrong_are_said_at_once_each_in_a_line() -> None:
-    node = {**option("optimizer", "adam"), "lr": [], "beta1": 1, "beta2": None, "eps": "x", "weight_decay": -1, "momentum": 0.9}
+    node = {
+        **option("optimizer", "adam"),
+        "lr": [],
+        "beta1": 1,
+        "beta2": None,
+        "eps": "x",
+        "weight_decay": -1,
+        "momentum": 0.9,
+    }
     lines = check(node, "optimizer", GROUPS["optimizer"])
-    assert [re.match(r"optimizer\.(\w+)", line)[1] for line in lines] == ["lr", "beta1", "beta2", "eps", "weight_decay", "momentum"]
+    assert [re.match(r"optimizer\.(\w+)", line)[1] for line in lines] == [
+        "lr",
+        "beta1",
+        "beta2",
+        "eps",
+        "weight_decay",
+        "momentum",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +147,14 @@ def test_all_settings_that_are_wrong_are_said_at_once_each_in_a_line() -> None:
         (Annotated[int, Field(gt=0)] | None, "a whole number of 1 or more, or null"),
         (None | Literal["auto"] | float, "auto, a number, or null"),
         (list[str], "a list of texts"),
-        (Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)], "a list of exactly 2 whole numbers of 0 or more"),
-        (Annotated[list[Literal["a", "b"]], Field(min_length=3)], "a list, of at least 3 items, of values, each a or b"),
+        (
+            Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)],
+            "a list of exactly 2 whole numbers of 0 or more",
+        ),
+        (
+            Annotated[list[Literal["a", "b"]], Field(min_length=3)],
+            "a list, of at least 3 items, of values, each a or b",
+        ),
         (list[list[float]], "a list of lists of numbers"),
         (list[bool] | None, "a list of values, each true or false, or null"),
         (dict[str, Any], "a mapping, as in {name: value}"),

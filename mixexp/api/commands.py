@@ -33,12 +33,19 @@ RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def runs_command(words: list[str]) -> None:
-    """List the runs in folders, or those of them that have some settings; link or remove these where that is asked for."""
-    parser = Parser(prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ.")
+    """List the runs in folders, or those of them that have some settings; link or remove these where that is asked
+    for."""
+    parser = Parser(
+        prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ."
+    )
     meaning = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
     parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=meaning)
-    parser.add_argument("--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs")
-    parser.add_argument("--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE")
+    parser.add_argument(
+        "--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs"
+    )
+    parser.add_argument(
+        "--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE"
+    )
     parser.add_argument("--yes", action="store_true", help="remove without the question")
     arguments = parser.parse_intermixed_args(words)
     conditions = [word for word in arguments.word if re.match(r"[^/=]+=", word)]
@@ -48,7 +55,9 @@ def runs_command(words: list[str]) -> None:
     if arguments.yes and not arguments.remove:
         raise UserError("runs --yes: goes with --remove")
     if arguments.remove and not conditions:
-        raise UserError(f"runs --remove: say which ones, as in {OUTCOME}=failed or mix=mixup; without --remove, they are listed")
+        raise UserError(
+            f"runs --remove: say which ones, as in {OUTCOME}=failed or mix=mixup; without --remove, they are listed"
+        )
     found = runs(*folders)
     if not found:
         raise UserError(nothing_there(folders[0]))
@@ -108,7 +117,9 @@ def _wanted(key: str, text: str, values: Iterable[Any]) -> set[Any]:
     for part in parts:
         if _typed(part) not in there:
             near = closest(part, there.values(), key)
-            raise UserError(f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{near}")
+            raise UserError(
+                f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{near}"
+            )
     return {_typed(part) for part in parts}
 
 
@@ -126,28 +137,39 @@ def _typed(text: str) -> Any:
 
 
 def _told(there: Sequence[Run]) -> dict[Path, str]:
-    """What tells the runs of a folder apart, by their folders: the settings that vary, else a run's label; in the order of these texts."""
-    columns = {key: [lookup(run.config, key) for run in there] for key in Runs(there).varying() if not key.endswith("_target_")}
+    """What tells the runs of a folder apart, by their folders: the settings that vary, else a run's label; in the order
+    of these texts."""
+    columns = {
+        key: [lookup(run.config, key) for run in there] for key in Runs(there).varying() if not key.endswith("_target_")
+    }
     root = [column for key, column in columns.items() if "." not in key]
     # a setting that refers to alpha says nothing beside it
     columns = {key: column for key, column in columns.items() if "." not in key or column not in root}
     texts = {}
     for number, run in enumerate(there):
-        settings = " ".join(f"{key}={in_hydra(column[number])}" for key, column in columns.items() if column[number] is not None)
+        settings = " ".join(
+            f"{key}={in_hydra(column[number])}" for key, column in columns.items() if column[number] is not None
+        )
         texts[run.folder] = shorten(one_line(settings or str(run.environment.get("label") or "")), LONGEST)
     return dict(sorted(texts.items(), key=lambda item: (item[1], item[0])))
 
 
 def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
-    """A line for each run: its id, how it ended, its settings, its last accuracy or what went wrong, its seconds, when it was started."""
+    """A line for each run: its id, how it ended, its settings, its last accuracy or what went wrong, its seconds, when
+    it was started."""
     rows = []
     for run, text in told:
         seconds, started = quantity(run.result.get("seconds")), run.environment.get("started")
         when = str(started)[:16].replace("T", " ") if timestamp(started) is not None else ""
         figure = headline(run.result) if run.over else shorten(one_line(run.problem), LONGEST)
-        rows.append([run.folder.name, _value(run, OUTCOME), text, figure, f"{seconds:,.1f} s" if run.over else "", when])
+        rows.append(
+            [run.folder.name, _value(run, OUTCOME), text, figure, f"{seconds:,.1f} s" if run.over else "", when]
+        )
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 # --- removing ---
@@ -156,15 +178,19 @@ def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
 def remove(selected: Sequence[Run], named: Sequence[Path], yes: bool) -> None:
     """Remove runs with all that is in their folders, after a question on the terminal unless yes says so already.
 
-    named: the folders that they were found in. Raises UserError, before any is removed, where one of them is no run's, is at work or
-    lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that is no more what was selected.
+    named: the folders that they were found in. Raises UserError, before any is removed, where one of them is no run's,
+    is at work or lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that is no more what was
+    selected.
     """
     if reasons := [f"{run.folder}: {reason}" for run in selected if (reason := _kept(run.folder, named))]:
         raise UserError("\n".join([*reasons, "nothing is removed"]))
     what = f"{len(selected)} run{'s' * (len(selected) != 1)}"
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"runs --remove: {what}, those above, would go for good; no terminal is there to ask on, --yes asks nothing")
+            raise UserError(
+                f"runs --remove: {what}, those above, would go for good; no terminal is there to ask on, --yes asks"
+                " nothing"
+            )
         print(f"remove {what} for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             show("nothing is removed")
@@ -184,7 +210,9 @@ def _kept(folder: Path, named: Sequence[Path]) -> str:
     if not RUN_ID.fullmatch(folder.name):
         return "a run's folder has its run_id for a name, twelve hexadecimal digits"
     # what is named may be a link, and nothing below it
-    straight = [Path(os.path.realpath(place)) / folder.relative_to(place) for place in named if folder.is_relative_to(place)]
+    straight = [
+        Path(os.path.realpath(place)) / folder.relative_to(place) for place in named if folder.is_relative_to(place)
+    ]
     if folder.is_symlink() or Path(os.path.realpath(folder)) not in straight:
         return "a link leads there; name the folder in which it lies"
     return "a process works on it" if held(folder / LOCK) else ""
@@ -193,7 +221,9 @@ def _kept(folder: Path, named: Sequence[Path]) -> str:
 def _remove(run: Run) -> None:
     """Remove a run's folder; a process that begins to work on it meanwhile is there first, or makes it anew."""
     lock = run.folder / LOCK
-    aside = run.folder.with_name(f".{run.folder.name}.{secrets.token_hex(4)}.removed")  # no run to any reader, if this ends halfway
+    aside = run.folder.with_name(
+        f".{run.folder.name}.{secrets.token_hex(4)}.removed"
+    )  # no run to any reader, if this ends halfway
     with contextlib.ExitStack() as after:
         try:
             if not os.path.lexists(lock) or stat.S_ISREG(lock.lstat().st_mode):
@@ -202,6 +232,9 @@ def _remove(run: Run) -> None:
         except Timeout:
             changed = True
         if changed:
-            raise RunsFailed(f"{run.folder}: another process is or was at work on it meanwhile; it is kept, and so is what follows it")
+            raise RunsFailed(
+                f"{run.folder}: another process is or was at work on it meanwhile; it is kept, and so is what"
+                " follows it"
+            )
         run.folder.rename(aside)
     shutil.rmtree(aside)

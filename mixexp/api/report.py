@@ -26,25 +26,45 @@ def report(
 ) -> Path:
     """The page of a report, report.html, with its tables and figures beside it, as `mixexp report DIR...` writes them.
 
-    folders: a folder of runs, several, or runs themselves (Runs), of which these alone are taken. rule: last, median_last_10,
-    best or best_validation. baseline: the row or column that the others are compared with. out: where it goes, else `report` in the
-    folder of the runs. table: keys of a table (docs/tables.md) over those that the experiment has, or a YAML file with them. config_dir: the
-    folder with experiments of one's own. Raises UserError as the command does.
+    folders: a folder of runs, several, or runs themselves (Runs), of which these alone are taken. rule: last,
+    median_last_10, best or best_validation. baseline: the row or column that the others are compared with. out: where
+    it goes, else `report` in the folder of the runs. table: keys of a table (docs/tables.md) over those that the
+    experiment has, or a YAML file with them. config_dir: the folder with experiments of one's own. Raises UserError as
+    the command does.
 
     >>> import mixexp
     >>> page = mixexp.report(mixexp.sweep(mix=["none", "mixup"], epochs=1, name="example"))
     >>> page.name, (page.parent / "table.md").is_file()
     ('report.html', True)
     """
-    named = [folders] if isinstance(folders, Run | str | Path) else list(folders) if isinstance(folders, Iterable) else [folders]
+    named = (
+        [folders]
+        if isinstance(folders, Run | str | Path)
+        else list(folders)
+        if isinstance(folders, Iterable)
+        else [folders]
+    )
     if not named:
         raise UserError("report: there is no run to report")
     chosen = {item.folder.resolve() for item in named if isinstance(item, Run)}
     places = dict.fromkeys(item.folder.parent if isinstance(item, Run) else folder_of("report", item) for item in named)
     there = {folder.resolve() for place in places for folder in run_folders(place)} if chosen else set()
     if chosen < there and out is None:
-        raise UserError(f"report: these are {len(chosen)} of the {len(there)} runs of their folder, whose own report would be overwritten; say out=...")
-    changes = changing.given(table) if isinstance(table, Mapping) else changing.read(None if table is None else Path(table))
+        raise UserError(
+            f"report: these are {len(chosen)} of the {len(there)} runs of their folder, whose own report would be"
+            " overwritten; say out=..."
+        )
+    changes = (
+        changing.given(table) if isinstance(table, Mapping) else changing.read(None if table is None else Path(table))
+    )
     options = [CONF, *config_dirs(folders_of(config_dir))]
-    written = write_report(list(places), rule, baseline, None if out is None else Path(out), options=options, changes=changes, only=chosen or None)
+    written = write_report(
+        list(places),
+        rule,
+        baseline,
+        None if out is None else Path(out),
+        options=options,
+        changes=changes,
+        only=chosen or None,
+    )
     return written[-1]

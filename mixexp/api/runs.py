@@ -61,9 +61,11 @@ class Runs(Sequence[Run]):
         return frame[["outcome", *self.varying(), *dict.fromkeys(figures)]].to_html()
 
     def varying(self) -> list[str]:
-        """The dotted settings in which these runs differ, groups first, without those that a group's option brings with it.
+        """The dotted settings in which these runs differ, groups first, without those that a group's option brings with
+        it.
 
-        A setting that some runs lack, as those without a mix lack alpha, differs where the others have more than one value.
+        A setting that some runs lack, as those without a mix lack alpha, differs where the others have more than one
+        value.
         """
         keys = [key for key in varying(self, CIRCUMSTANCES) if not implied_by_group(key, self)]
         values = {key: {run.setting(key) for run in self} - {None} for key in keys}
@@ -72,10 +74,12 @@ class Runs(Sequence[Run]):
     def where(self, condition: Callable[[Run], bool] | None = None, /, **settings: Any) -> Runs:
         """The runs that have all of these settings, and for which the condition holds.
 
-        settings: a group's option or a setting, dotted ones as ``**{"loss.margin": 0.5}``; a list means any of its values. 1, 1.0 and
-        "1" are the same. Raises UserError for a setting or a value that no run has.
+        settings: a group's option or a setting, dotted ones as ``**{"loss.margin": 0.5}``; a list means any of its
+        values. 1, 1.0 and "1" are the same. Raises UserError for a setting or a value that no run has.
         """
-        known = {key for run in self for key in run.settings} | {str(group) for run in self for group in run.config.get("choices") or ()}
+        known = {key for run in self for key in run.settings} | {
+            str(group) for run in self for group in run.config.get("choices") or ()
+        }
         for key in settings:
             if self and key not in known:
                 raise UserError(f"where({key}=...): no run has such a setting.{closest(key, known)}")
@@ -90,7 +94,8 @@ class Runs(Sequence[Run]):
 
         def fulfils(run: Run) -> bool:
             return all(
-                comparable(lookup(run.config, key)) in {comparable(value) for value in values} for key, values in wanted.items()
+                comparable(lookup(run.config, key)) in {comparable(value) for value in values}
+                for key, values in wanted.items()
             )
 
         return Runs(run for run in self if fulfils(run) and (condition is None or condition(run)))
@@ -98,29 +103,39 @@ class Runs(Sequence[Run]):
     def to_pandas(self) -> pd.DataFrame:
         """A frame with a row for each run, whose index is the run_id.
 
-        Columns: name, folder, outcome, problem; every setting that can change a result, as dotted keys, a group's option under the
-        group's name, lists as tuples; the figures of the last evaluation, NaN where there are none; and steps_done, seconds, started,
-        device, device_name, commit and dirty (whether the code had changes that are in no commit).
+        Columns: name, folder, outcome, problem; every setting that can change a result, as dotted keys, a group's
+        option under the group's name, lists as tuples; the figures of the last evaluation, NaN where there are none;
+        and steps_done, seconds, started, device, device_name, commit and dirty (whether the code had changes that are
+        in no commit).
         """
         import pandas as pd
 
         if not self:
             return pd.DataFrame(columns=[*HEAD, *FACTS], index=pd.Index([], name="run"))
-        rows = [dict(zip(HEAD, (run.config.get("name"), str(run.folder), run.outcome, run.problem), strict=True)) for run in self]
+        rows = [
+            dict(zip(HEAD, (run.config.get("name"), str(run.folder), run.outcome, run.problem), strict=True))
+            for run in self
+        ]
         settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if _told(key)} for run in self]
         index = pd.Index([run.folder.name for run in self], name="run")
         # the columns' order is the first run's; one that a later run alone has comes after
-        parts = [pd.DataFrame(part, index=index) for part in (rows, settings, [dict(run.last) for run in self], [_facts(run) for run in self])]
+        parts = [
+            pd.DataFrame(part, index=index)
+            for part in (rows, settings, [dict(run.last) for run in self], [_facts(run) for run in self])
+        ]
         return pd.concat(parts, axis=1)
 
     def metrics(self) -> pd.DataFrame:
-        """A frame with a row for each evaluation of each run: run, the settings in which the runs differ, and the columns of metrics.csv."""
+        """A frame with a row for each evaluation of each run: run, the settings in which the runs differ, and the
+        columns of metrics.csv."""
         import pandas as pd
 
         differing = self.varying()
         frames = []
         for run in self:
-            frame = pd.DataFrame({name: pd.array(list(values), dtype=float) for name, values in run.metrics.items()}, dtype=float)
+            frame = pd.DataFrame(
+                {name: pd.array(list(values), dtype=float) for name, values in run.metrics.items()}, dtype=float
+            )
             beside = {"run": run.folder.name, **{key: _hashable(lookup(run.config, key)) for key in differing}}
             for place, (key, value) in enumerate(beside.items()):
                 frame.insert(place, key, [value] * len(frame))
@@ -129,7 +144,8 @@ class Runs(Sequence[Run]):
 
 
 def _told(key: str) -> bool:
-    """Whether a setting is a column of a frame: not where a run was made, nor a class, which its group's option names."""
+    """Whether a setting is a column of a frame: not where a run was made, nor a class, which its group's option
+    names."""
     return not under(key, CIRCUMSTANCES) and not key.endswith("._target_")
 
 
@@ -143,12 +159,18 @@ def _hashable(value: Any) -> Any:
 def _facts(run: Run) -> dict[str, Any]:
     about = run.environment
     git = about.get("git") if isinstance(about.get("git"), Mapping) else {}
-    values = (run.result.get("steps"), run.result.get("seconds"), *map(about.get, ("started", "device", "device_name")), *map(git.get, ("commit", "dirty")))
+    values = (
+        run.result.get("steps"),
+        run.result.get("seconds"),
+        *map(about.get, ("started", "device", "device_name")),
+        *map(git.get, ("commit", "dirty")),
+    )
     return dict(zip(FACTS, values, strict=True))
 
 
 def runs(*folders: str | Path) -> Runs:
-    """The runs in some folders and in all folders in them, whatever their outcome; raises UserError for a folder that is not there.
+    """The runs in some folders and in all folders in them, whatever their outcome; raises UserError for a folder that
+    is not there.
 
     folders: of runs, or a run's own; the project's output folder where none is named.
 
@@ -162,6 +184,8 @@ def runs(*folders: str | Path) -> Runs:
         raise UserError(f"runs({strange[0]!r}): the name of a folder is needed")
     paths = [Path(folder).expanduser() for folder in folders or (outputs(),)]
     if missing := [str(path) for path in paths if not path.is_dir()]:
-        beside = [other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()]
+        beside = [
+            other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()
+        ]
         raise UserError(f"runs: {', '.join(missing)} is no folder.{closest(Path(missing[0]).name, beside)}")
     return Runs(everywhere(paths))

@@ -41,12 +41,13 @@ def plain_errors(function: F) -> F:
 
 @plain_errors
 def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Run:
-    """One run in this process, as `mixexp OVERRIDES` makes it: trained, or taken from its folder where it is over already.
+    """One run in this process, as `mixexp OVERRIDES` makes it: trained, or taken from its folder where it is over
+    already.
 
-    overrides: as the command takes them, "mix=mixup". settings: the same as keywords, dotted ones as ``**{"mix.ratio.alpha": 0.2}``;
-    None is null, a list one value. config_dir: a folder of options of one's own.
-    Raises UserError for a configuration that cannot run, before anything starts; RunsFailed where another process is at the run; and
-    what training raises. Ctrl-C leaves a checkpoint, from which the same call goes on.
+    overrides: as the command takes them, "mix=mixup". settings: the same as keywords, dotted ones as
+    ``**{"mix.ratio.alpha": 0.2}``; None is null, a list one value. config_dir: a folder of options of one's own.
+    Raises UserError for a configuration that cannot run, before anything starts; RunsFailed where another process is at
+    the run; and what training raises. Ctrl-C leaves a checkpoint, from which the same call goes on.
 
     >>> import mixexp
     >>> done = mixexp.run(mix="mixup", alpha=0.2, epochs=2)
@@ -65,13 +66,15 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
 
 @plain_errors
 def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Runs:
-    """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; what was finished before is not made again.
+    """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; what was finished before is not
+    made again.
 
-    overrides and settings: as those of `run`, but a list, tuple or range is an axis with a run for each of its values, as is
-    "mix=none,mixup"; a list that is one value stands in a list. experiment="small_data" is that experiment's grid.
-    The sweep's lines are printed as they come. Works the same in a notebook, from standard input and in a script, which needs no
-    ``if __name__ == "__main__"``. Raises UserError for what cannot run, before anything starts, and RunsFailed where runs failed; the
-    others are finished and `runs` reads them. Ctrl-C stops it with checkpoints, from which the same call goes on.
+    overrides and settings: as those of `run`, but a list, tuple or range is an axis with a run for each of its values,
+    as is "mix=none,mixup"; a list that is one value stands in a list. experiment="small_data" is that experiment's
+    grid. The sweep's lines are printed as they come. Works the same in a notebook, from standard input and in a script,
+    which needs no ``if __name__ == "__main__"``. Raises UserError for what cannot run, before anything starts, and
+    RunsFailed where runs failed; the others are finished and `runs` reads them. Ctrl-C stops it with checkpoints, from
+    which the same call goes on.
 
     >>> import mixexp
     >>> mixexp.sweep(mix=["none", "mixup"], seed=range(2), epochs=1)
@@ -92,7 +95,10 @@ def _words(name: str, overrides: Sequence[Any]) -> Sequence[str]:
     """The overrides; raises UserError for what is none."""
     for word in overrides:
         if not isinstance(word, str) or word.startswith("-"):
-            raise UserError(f"{name}({word!r}): overrides are texts such as \"mix=mixup\"; a folder of options is config_dir=, and a sweep mixexp.sweep")
+            raise UserError(
+                f'{name}({word!r}): overrides are texts such as "mix=mixup"; a folder of options is config_dir=, and a'
+                " sweep mixexp.sweep"
+            )
     return overrides
 
 
@@ -101,7 +107,10 @@ def _axis(value: Any) -> str:
     if hasattr(value, "tolist"):  # an array of numpy or torch
         value = value.tolist()
     if isinstance(value, set | frozenset | Iterator):
-        raise UserError(f"sweep: an axis is a list, a tuple, a range or an array, not a {type(value).__name__}, whose order or length nobody knows")
+        raise UserError(
+            f"sweep: an axis is a list, a tuple, a range or an array, not a {type(value).__name__}, whose order or"
+            " length nobody knows"
+        )
     if not isinstance(value, list | tuple | range):
         return in_hydra(value)
     if not len(value):
@@ -149,7 +158,12 @@ def _command(words: Sequence[str]) -> None:
     """Run the command in a process of its own, print what it prints, and raise its message where it fails."""
     package = str(Path(mixexp.__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    environment: Mapping[str, str] = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
     process = subprocess.Popen(  # a session of its own: Ctrl-C reaches it once, from here
         [sys.executable, "-P", "-m", "mixexp", *words],
         stdout=subprocess.PIPE,
@@ -195,7 +209,8 @@ def _pass_on(stream: IO[str], message: list[str]) -> None:
 
 
 def _of_last_plan(folder: Path, began: float) -> Runs:
-    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search keeps none."""
+    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search
+    keeps none."""
     from mixexp.files import read_json_or_nothing
 
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]

@@ -1,4 +1,5 @@
-"""The one place where YAML becomes objects: `_target_` names a class or function, every other key one of its arguments."""
+"""The one place where YAML becomes objects: `_target_` names a class or function, every other key one of its
+arguments."""
 
 from __future__ import annotations
 
@@ -37,11 +38,13 @@ GIVEN: dict[str, tuple[str, ...]] = {
 
 
 def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
-    """The class or function a `_target_` names, today or in an older record; raises UserError where it is not admitted, not there or not callable.
+    """The class or function a `_target_` names, today or in an older record; raises UserError where it is not admitted,
+    not there or not callable.
 
-    Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose (trusted_modules), which may
-    also lie in the working directory and beside the user's options. `check` admits of these what makes an object of the kind that its
-    place needs, so that a configuration from elsewhere cannot run code that its user has not named.
+    Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose
+    (trusted_modules), which may also lie in the working directory and beside the user's options. `check` admits of
+    these what makes an object of the kind that its place needs, so that a configuration from elsewhere cannot run code
+    that its user has not named.
     """
     if not isinstance(target, str) or "." not in target or not is_module(target):
         raise UserError(f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class")
@@ -63,7 +66,9 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
 
 def is_module(name: Any) -> bool:
     """True for a text that can be the name of a module in an import."""
-    return isinstance(name, str) and all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+    return isinstance(name, str) and all(
+        part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")
+    )
 
 
 def _not_admitted(target: str, admitted: Sequence[str]) -> str:
@@ -85,11 +90,14 @@ def _places() -> str:
 
 def _modules_beside() -> list[str]:
     """Modules that lie in the user's own folders."""
-    return sorted({module.name for module in pkgutil.iter_modules(list(map(str, own_folders()))) if is_module(module.name)})
+    return sorted(
+        {module.name for module in pkgutil.iter_modules(list(map(str, own_folders()))) if is_module(module.name)}
+    )
 
 
 def _has(module_name: str, rest: str) -> bool:
-    """True if a module of mixexp has what a dotted rest names, and for every other module, which is not imported for this."""
+    """True if a module of mixexp has what a dotted rest names, and for every other module, which is not imported for
+    this."""
     if module_name.partition(".")[0] != "mixexp":
         return True
     return hasattr(importlib.import_module(module_name), rest.strip(".").partition(".")[0])
@@ -100,7 +108,9 @@ def _imported(target: str, module_name: str) -> Any:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise UserError(f"_target_ {target}: {module_name} cannot be imported: {one_line(str(error))}{_where(error)}") from error
+            raise UserError(
+                f"_target_ {target}: {module_name} cannot be imported: {one_line(str(error))}{_where(error)}"
+            ) from error
         parent, _, _ = error.name.rpartition(".")
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else ()
         there = [f"{parent}.{beside.name}" for beside in pkgutil.iter_modules(path)] if parent else _modules_beside()
@@ -143,11 +153,14 @@ def _not_there(module: Any, name: str) -> str:
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
     """The object a configuration node describes, inner nodes first; of `given`, it gets what its signature asks for.
 
-    Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its arguments.
+    Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its
+    arguments.
     """
     target = locate(node["_target_"], trusted)
     parameters = _parameters(target)
-    arguments = {key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"}
+    arguments = {
+        key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
+    }
     try:
         return target(**arguments, **{key: value for key, value in given.items() if key in parameters})
     except SystemExit as error:
@@ -165,19 +178,23 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
 def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:
     """The settings of a configuration node that can change what its object does.
 
-    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its `not_scientific`, and in
-    `added` those that came when there were runs already: at their default they say nothing, so such runs stay the runs they were.
+    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its
+    `not_scientific`, and in `added` those that came when there were runs already: at their default they say nothing, so
+    such runs stay the runs they were.
     """
     target = None
     with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
         target = locate(node["_target_"], trusted)
     idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
     settings = {key: value for key, value in node.items() if key not in idle}
-    return {key: value for key, value in settings.items() if key not in added or value != _parameters(target)[key].default}
+    return {
+        key: value for key, value in settings.items() if key not in added or value != _parameters(target)[key].default
+    }
 
 
 def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its signature.
+    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its
+    signature.
 
     kind: a class, or what a signature says of an argument.
     """
@@ -213,12 +230,18 @@ def _how_to_choose(node: Any, path: str) -> str:
     """The way to choose an option of a group, where its name stands in place of its settings."""
     if "." in path or not isinstance(node, str):
         return ""
-    return f"; an option is chosen by {path}=NAME in a command, by \"- override /{path}: NAME\" among the defaults of a file"
+    return (
+        f'; an option is chosen by {path}=NAME in a command, by "- override /{path}: NAME" among the defaults of a file'
+    )
 
 
 def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
     """The reason why what a target makes cannot be in its place; empty where it can."""
-    kinds = [arm_type for arm_type in (split(arm)[0] for arm in arms(kind)) if inspect.isclass(arm_type) and arm_type is not type(None)]
+    kinds = [
+        arm_type
+        for arm_type in (split(arm)[0] for arm in arms(kind))
+        if inspect.isclass(arm_type) and arm_type is not type(None)
+    ]
     if not kinds:
         return "is given for an argument without a type hint; annotate the argument with the class that it needs"
     made = target if inspect.isclass(target) else split(hints.get("return"))[0]
@@ -233,7 +256,8 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
-    """The errors of values under a pydantic schema, a line per key: the key's path, its value, what is allowed, the closest match."""
+    """The errors of values under a pydantic schema, a line per key: the key's path, its value, what is allowed, the
+    closest match."""
     try:
         schema.model_validate(values)
     except pydantic.ValidationError as failure:
@@ -244,7 +268,11 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
         lines = []
         for key, complaints in errors.items():
             inner = fields[key].annotation if key in fields else None
-            if inspect.isclass(inner) and issubclass(inner, pydantic.BaseModel) and isinstance(values.get(key), Mapping):
+            if (
+                inspect.isclass(inner)
+                and issubclass(inner, pydantic.BaseModel)
+                and isinstance(values.get(key), Mapping)
+            ):
                 lines += schema_errors(inner, values[key], f"{path}.{key}" if path else key)
             else:
                 lines.append(_complaint(fields, key, values.get(key), path, complaints))
@@ -252,7 +280,9 @@ def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], p
     return []
 
 
-def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str, errors: Sequence[Mapping[str, Any]]) -> str:
+def _complaint(
+    fields: Mapping[str, FieldInfo], key: str, value: Any, path: str, errors: Sequence[Mapping[str, Any]]
+) -> str:
     """The error of one key."""
     name = f"{path}.{key}" if path else key
     if key not in fields:
@@ -262,7 +292,11 @@ def _complaint(fields: Mapping[str, FieldInfo], key: str, value: Any, path: str,
         meant = "" if near is None else f" Did you mean {word}?"
         return f"{one_line(name)}: no such setting; there are {listed(fields, key) or 'none'}.{meant}{out}"
     hint = _hint(fields[key])
-    return f"{name}: needs a value, {allowed(hint)}" if errors[0]["type"] == "missing" else complaint(name, value, hint, errors)
+    return (
+        f"{name}: needs a value, {allowed(hint)}"
+        if errors[0]["type"] == "missing"
+        else complaint(name, value, hint, errors)
+    )
 
 
 def _hint(field: FieldInfo) -> Any:
@@ -291,7 +325,8 @@ def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str, ...]) -> type[pydantic.BaseModel]:
-    """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be anything."""
+    """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be
+    anything."""
     import torch  # as in build
 
     hints = hints_of(target)
@@ -307,6 +342,8 @@ def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str,
             # by an alias, as a field may not be called _x, copy or json
             fields[f"field{len(fields)}"] = (Any if name in nodes else hints.get(name, Any), Field(default, alias=name))
     try:
-        return pydantic.create_model(getattr(target, "__name__", "target"), __config__={**STRICT, "extra": extra}, **fields)
+        return pydantic.create_model(
+            getattr(target, "__name__", "target"), __config__={**STRICT, "extra": extra}, **fields
+        )
     except Exception as error:  # limits that its type cannot have
         raise UserError(f"its type hints cannot be used: {one_line(str(error))}") from error

@@ -15,8 +15,12 @@ from mixexp.settings import CONF
 
 
 def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
-    """The base class and the members to define, in sentences; path: the place; given: what the program gives to the constructor."""
-    parts = [*(f"{name}: {text}" for name, text in declared(kind).items()), *(signature(kind, name) for name in abstract(kind))]
+    """The base class and the members to define, in sentences; path: the place; given: what the program gives to the
+    constructor."""
+    parts = [
+        *(f"{name}: {text}" for name, text in declared(kind).items()),
+        *(signature(kind, name) for name in abstract(kind)),
+    ]
     defines = f" and defines {'; '.join(parts)}" if parts else ""
     gets = f". The program calls it with {', '.join(given)} beside its settings" if given else ""
     function = f"or a function that says '-> {kind.__name__}'"
@@ -47,8 +51,12 @@ def abstract(kind: type) -> list[str]:
 def declared(kind: type) -> dict[str, str]:
     """The attributes that have to be there and have no value to begin with, and their types."""
     bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] == __name__.split(".")[0]]
-    types = {name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)}
-    return {name: text if isinstance(text, str) else getattr(text, "__name__", str(text)) for name, text in types.items()}
+    types = {
+        name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)
+    }
+    return {
+        name: text if isinstance(text, str) else getattr(text, "__name__", str(text)) for name, text in types.items()
+    }
 
 
 def signature(kind: type, name: str) -> str:
@@ -62,9 +70,13 @@ def signature(kind: type, name: str) -> str:
 @functools.cache
 def example(kind: type, path: str) -> str:
     """An example class of a kind and its file, in a sentence; path: the place in a configuration."""
-    examples = [made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)]
+    examples = [
+        made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)
+    ]
     if examples:  # the shortest that has settings, or has none where no such class has any
-        shortest = min(examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__))
+        shortest = min(
+            examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__)
+        )
         return f" An example: {dotted(shortest)} in {inspect.getsourcefile(shortest)}"
     options = sorted((CONF / path.split(".")[0]).glob("*.yaml"))
     targets = (read_yaml(option).get("_target_") for option in options)
@@ -76,7 +88,9 @@ def _is_example(made: Any, kind: type, module: str) -> bool:
     if not (inspect.isclass(made) and issubclass(made, kind) and made.__module__ == module) or inspect.isabstract(made):
         return False
     # who is made of others of its kind shows little of the kind
-    return not any(kind.__name__ in str(parameter.annotation) for parameter in inspect.signature(made).parameters.values())
+    return not any(
+        kind.__name__ in str(parameter.annotation) for parameter in inspect.signature(made).parameters.values()
+    )
 
 
 def _modules(kind: type) -> Iterator[Any]:

@@ -84,8 +84,9 @@ def _targets(value: Any) -> Iterator[str]:
 def source_of(module: ModuleType) -> Source:
     """The source of a module and of all that it imports, directly or not, from the user's own folders.
 
-    These are the folder that holds the module, or its topmost package, and those of ``own_folders``. What is installed never
-    belongs to it. The text counts, comments too. Imports are read off the text: one by a computed name is not seen.
+    These are the folder that holds the module, or its topmost package, and those of ``own_folders``. What is installed
+    never belongs to it. The text counts, comments too. Imports are read off the text: one by a computed name is not
+    seen.
     """
     files = _files(module)
     digest = hashlib.sha256()
@@ -111,7 +112,8 @@ def _files(module: ModuleType) -> dict[str, Path]:
 
 
 def _imported(name: str, path: Path) -> Iterator[str]:
-    """The modules that a file imports anywhere in it, with the packages that they lie in; some names may be no modules."""
+    """The modules that a file imports anywhere in it, with the packages that they lie in; some names may be no
+    modules."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # whoever imports it is told
@@ -134,7 +136,8 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file of a module, found without importing anything; None where it lies in none of the folders, or is installed there."""
+    """The file of a module, found without importing anything; None where it lies in none of the folders, or is
+    installed there."""
     top, *rest = name.split(".")
     if not top or top in _NEVER_OWN:
         return None
@@ -149,5 +152,9 @@ def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).absolute()
-    own = path.suffix == ".py" and not _INSTALLED & set(path.parts) and any(path.is_relative_to(folder) for folder in folders)
+    own = (
+        path.suffix == ".py"
+        and not _INSTALLED & set(path.parts)
+        and any(path.is_relative_to(folder) for folder in folders)
+    )
     return path if own else None

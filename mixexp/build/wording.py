@@ -23,13 +23,19 @@ TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
 def split(hint: Any) -> tuple[Any, dict[str, Any]]:
-    """A type without what is annotated to it, and its limits: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, description."""
+    """A type without what is annotated to it, and its limits: gt, ge, lt, le, multiple_of, min_length, max_length,
+    pattern, description."""
     limits: dict[str, Any] = {}
     while typing.get_origin(hint) is Annotated:
         hint, *notes = typing.get_args(hint)
         for note in notes:
             inner = (*note.metadata, note) if isinstance(note, FieldInfo) else (note,)
-            limits |= {name: getattr(limit, name) for limit in inner for name in _LIMITS if getattr(limit, name, None) is not None}
+            limits |= {
+                name: getattr(limit, name)
+                for limit in inner
+                for name in _LIMITS
+                if getattr(limit, name, None) is not None
+            }
     return hint, limits
 
 
@@ -47,7 +53,9 @@ def allowed(hint: Any, many: bool = False) -> str:
     origin, inner = typing.get_origin(base), typing.get_args(base)
     if len(arms(hint)) > 1 or origin is Literal:
         words = list(_choices(hint))
-        comma = "," if any(" " in word for word in words) else ""  # "a number of 1 or more, or null", but "auto, true or false"
+        comma = (
+            "," if any(" " in word for word in words) else ""
+        )  # "a number of 1 or more, or null", but "auto, true or false"
         joined = f"{', '.join(words[:-1])}{comma} or {words[-1]}" if len(words) > 1 else words[0]
         return f"values, each {joined}" if many else joined
     plural = "s" if many else ""
@@ -61,7 +69,10 @@ def allowed(hint: Any, many: bool = False) -> str:
     if base in (None, type(None)):
         return "null"
     if (origin or base) in (tuple, set, frozenset):  # a constructor's own mistake
-        return _one(f"{(origin or base).__name__}{plural}, which no configuration can give: its class has to ask for a list", many)
+        return _one(
+            f"{(origin or base).__name__}{plural}, which no configuration can give: its class has to ask for a list",
+            many,
+        )
     if (origin or base) in (list, Sequence):
         item = inner[0] if inner else Any
         least, most = limits.get("min_length", 0), limits.get("max_length")
@@ -101,7 +112,11 @@ def _range(base: type, limits: Mapping[str, Any]) -> str:
         high, below = (math.ceil(below) - 1, None) if below is not None else (high, None)
     words = ""
     if low is not None and high is not None:
-        words = f" from {low:g} to {high:g}" if base is float else f" from {low} to {'2**63-1' if high == LARGEST else high}"
+        words = (
+            f" from {low:g} to {high:g}"
+            if base is float
+            else f" from {low} to {'2**63-1' if high == LARGEST else high}"
+        )
     else:
         ends = [f"above {above}"] * (above is not None) + [f"of {low} or more"] * (low is not None)
         ends += [f"below {below}"] * (below is not None) + [f"of at most {high}"] * (high is not None)
@@ -159,7 +174,9 @@ def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
 def _meant(name: str, value: Any, hint: Any) -> str:
     """The likely meaning of a value, as it has to be typed; empty when nothing that is allowed resembles it."""
     base, _ = split(hint)
-    if isinstance(base, type) and issubclass(base, pydantic.BaseModel):  # for a mapping of settings stands the value of one of them
+    if isinstance(base, type) and issubclass(
+        base, pydantic.BaseModel
+    ):  # for a mapping of settings stands the value of one of them
         fitting = [f"{name}.{key}" for key in base.model_fields if value is not None and _allows(base, {key: value})]
         return f". Did you mean {typed(fitting[0], value)}?" if fitting else ""
     for guess in _guesses(value, hint):
@@ -178,7 +195,8 @@ def _allows(schema: type[pydantic.BaseModel], values: Mapping[str, Any]) -> bool
 
 
 def typed(name: str, value: Any) -> str:
-    """An override in quotes, as it can be typed in a shell; the value alone where the name of the setting is none of an override."""
+    """An override in quotes, as it can be typed in a shell; the value alone where the name of the setting is none of an
+    override."""
     word = override(name, value) if re.fullmatch(r"[\w./]+", name) else in_shell(in_hydra(value))
     return word if word.startswith("'") else f"'{word}'"
 
@@ -191,7 +209,12 @@ def _guesses(value: Any, hint: Any) -> Iterator[Any]:
         return
     if value is None or isinstance(value, Mapping):
         return
-    choices = [choice for arm in arms(hint) if typing.get_origin(split(arm)[0]) is Literal for choice in typing.get_args(split(arm)[0])]
+    choices = [
+        choice
+        for arm in arms(hint)
+        if typing.get_origin(split(arm)[0]) is Literal
+        for choice in typing.get_args(split(arm)[0])
+    ]
     if isinstance(value, str):
         yield from resembling(value, choices)
         yield value.strip()

@@ -1,7 +1,7 @@
 """Data sets: where whole images come from, as tensors in a fixed order.
 
-Everything is an image to the rest of the program: a waveform is one of a single row, [1, 1, samples], a row of a table one of a
-single pixel with as many channels as the table has columns, [columns, 1, 1].
+Everything is an image to the rest of the program: a waveform is one of a single row, [1, 1, samples], a row of a table
+one of a single pixel with as many channels as the table has columns, [columns, 1, 1].
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mixexp.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and test images, uint8 or float32 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError if they are not."""
+    """Training and test images, uint8 or float32 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError
+    if they are not."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -41,7 +42,8 @@ class Splits:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of every image, label and class name: files that were edited in place give another one. About a second a GB."""
+        """Hash of every image, label and class name: files that were edited in place give another one. About a second a
+        GB."""
         digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
         for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(f"{values.dtype} {list(values.shape)}".encode())
@@ -57,7 +59,8 @@ class Dataset(abc.ABC):
     """
 
     path: Literal["file", "folder"] | None = None
-    """The argument that names the user's own file or folder; a relative name is below where the command is typed or below `root`."""
+    """The argument that names the user's own file or folder; a relative name is below where the command is typed or
+    below `root`."""
     kind: str = "image"
     """What the images are: image, sound (a waveform), spectrogram or table."""
     mean: list[float] | None
@@ -82,7 +85,8 @@ class Dataset(abc.ABC):
         return pictures.SIZE_RULE if self.kind == "image" else ""
 
     def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> Tensor:
-        """Other files as images of this data set, uint8 or float32 [N, *shape]; raises UserError naming those that cannot be read."""
+        """Other files as images of this data set, uint8 or float32 [N, *shape]; raises UserError naming those that
+        cannot be read."""
         from mixexp.dataset import pictures
 
         return pictures.decode(paths, Path(), *shape[1:], grey=shape[0] == 1)[0]

@@ -1,4 +1,5 @@
-"""What a column of texts holds: numbers, numbers with marks that nobody asked to read, or texts; decided over all of its rows."""
+"""What a column of texts holds: numbers, numbers with marks that nobody asked to read, or texts; decided over all of
+its rows."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _TRUE, _FALSE = frozenset({"True", "TRUE", "true"}), frozenset({"False", "FALSE"
 
 
 class Marked(NamedTuple):
-    """A number written with marks: its value, what it is counted in ("" without a sign), and whether it had any mark."""
+    """A number written with marks: its value, what it is counted in ("" without a sign), and whether it had any
+    mark."""
 
     value: float
     unit: str
@@ -37,7 +39,8 @@ class Marked(NamedTuple):
 
 
 class Occurrence(NamedTuple):
-    """Something in a column that a message names: in which row it is first (the first is 1), as which text, and in how many rows."""
+    """Something in a column that a message names: in which row it is first (the first is 1), as which text, and in how
+    many rows."""
 
     row: int
     text: str
@@ -45,7 +48,8 @@ class Occurrence(NamedTuple):
 
 
 def unmarked(text: str, decimal: str) -> Marked | None:
-    """A number without its currency or per cent sign, marks of thousands and typographic minus; None where it is none even then."""
+    """A number without its currency or per cent sign, marks of thousands and typographic minus; None where it is none
+    even then."""
     bare, unit = text.replace("\u2212", "-"), ""
     for place in (bare[:1], bare[-1:]):
         if place and (place in "%‰" or unicodedata.category(place) == "Sc"):
@@ -66,7 +70,8 @@ def unmarked(text: str, decimal: str) -> Marked | None:
 
 
 def in_order(texts: Iterable[str]) -> list[str]:
-    """Texts as numbers where all are, else by their letters; of equal numbers such as 1 and 01, by their letters too."""
+    """Texts as numbers where all are, else by their letters; of equal numbers such as 1 and 01, by their letters
+    too."""
     texts = sorted(texts)
     if all(NUMBER["."].fullmatch(text) and len(text) < 100 for text in texts):
         texts.sort(key=_size)
@@ -83,16 +88,19 @@ def _size(text: str) -> Decimal:
 class Column:
     """One column, taken in chunk by chunk.
 
-    name: how it is called. decimal: the mark in its numbers. missing: texts that stand for no value, beside the empty one. texts: its
-    values are texts whatever they look like. marked: they are numbers, also with marks.
+    name: how it is called. decimal: the mark in its numbers. missing: texts that stand for no value, beside the empty
+    one. texts: its values are texts whatever they look like. marked: they are numbers, also with marks.
     """
 
-    def __init__(self, name: str, decimal: str, missing: Collection[str], texts: bool = False, marked: bool = False) -> None:
+    def __init__(
+        self, name: str, decimal: str, missing: Collection[str], texts: bool = False, marked: bool = False
+    ) -> None:
         self.name, self.decimal, self.missing = name, decimal, frozenset(missing) | {""}
         self.texts, self.marked = texts, marked
         self.rows = self.numbers = 0
         self.codes_of: dict[str, int] = {}
-        """Every different text, and its number in the order of appearance; of numbers none unless they are texts here."""
+        """Every different text, and its number in the order of appearance; of numbers none unless they are texts
+        here."""
         self.others: Counter[str] = Counter()
         """How many rows have a text that is no number; of very many different texts, the first."""
         self.units: dict[str, str] = {}
@@ -142,12 +150,17 @@ class Column:
         self.rows += len(fields)
 
     def _all_numbers(self, fields: Sequence[str]) -> np.ndarray | None:
-        """float64 [n] of fields that all are finite numbers as they stand, in a tenth of the time that looking at each would take."""
+        """float64 [n] of fields that all are finite numbers as they stand, in a tenth of the time that looking at each
+        would take."""
         raw = "\n".join(fields).encode(errors="replace")
-        if raw.translate(None, _ALLOWED[self.decimal]) or (len(self.missing) > 1 and not self.missing.isdisjoint(map(str.strip, fields))):
+        if raw.translate(None, _ALLOWED[self.decimal]) or (
+            len(self.missing) > 1 and not self.missing.isdisjoint(map(str.strip, fields))
+        ):
             return None
         try:
-            values = np.array(list(map(float, (f.replace(",", ".") for f in fields) if self.decimal == "," else fields)))
+            values = np.array(
+                list(map(float, (f.replace(",", ".") for f in fields) if self.decimal == "," else fields))
+            )
         except ValueError:
             return None
         if not np.isfinite(values).all():

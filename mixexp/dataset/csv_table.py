@@ -25,17 +25,19 @@ _DECIMALS = {"point": ".", "comma": ","}
 class CsvTable(Table):
     """Any CSV file: a column of labels, and columns of numbers or texts as features.
 
-    Classes are the label column's values as they are written, without blanks around them: in the order of the numbers where all are
-    numbers, else of the letters. A column of texts becomes one column for each of its values, ordered likewise, 1 where a row has the
-    value and else 0; a column of true and false is one of 1 and 0. What a column is does not depend on the order of the rows.
-    Not used, which a note says: a first column without a name and a copy of the label; from 10 rows on, consecutive whole numbers from any
-    start, whole numbers all different in a column called id, index, row, row names or by no name, and, with 2 rows of each class or more, a
-    column of numbers or texts that is the label by other names. A note says too which other columns may be such, and these are used.
-    file: a relative one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else
-    they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they would not be used.
-    missing: texts that stand for no value, as an empty field always does. decimal: the mark in numbers, "." unless said. categorical:
-    columns of texts though they look like numbers. numeric: columns of numbers though they have currency or per cent signs or marks of
-    thousands, all in one unit. row_names: whether a first field that the header has no name for names its row, where the rows do not tell.
+    Classes are the label column's values as they are written, without blanks around them: in the order of the numbers
+    where all are numbers, else of the letters. A column of texts becomes one column for each of its values, ordered
+    likewise, 1 where a row has the value and else 0; a column of true and false is one of 1 and 0. What a column is
+    does not depend on the order of the rows. Not used, which a note says: a first column without a name and a copy of
+    the label; from 10 rows on, consecutive whole numbers from any start, whole numbers all different in a column called
+    id, index, row, row names or by no name, and, with 2 rows of each class or more, a column of numbers or texts that
+    is the label by other names. A note says too which other columns may be such, and these are used. file: a relative
+    one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else
+    they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they
+    would not be used. missing: texts that stand for no value, as an empty field always does. decimal: the mark in
+    numbers, "." unless said. categorical: columns of texts though they look like numbers. numeric: columns of numbers
+    though they have currency or per cent signs or marks of thousands, all in one unit. row_names: whether a first field
+    that the header has no name for names its row, where the rows do not tell.
     """
 
     path = "file"
@@ -46,7 +48,10 @@ class CsvTable(Table):
         root: str,
         file: str,
         label: str,
-        separator: Literal["tab", r"\t", "blanks", "comma", "semicolon", "pipe"] | Annotated[str, Field(min_length=1, max_length=1)] = ",",
+        separator: (
+            Literal["tab", r"\t", "blanks", "comma", "semicolon", "pipe"]
+            | Annotated[str, Field(min_length=1, max_length=1)]
+        ) = ",",
         header: bool = True,
         drop: list[str] = [],  # never written to
         test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
@@ -69,7 +74,8 @@ class CsvTable(Table):
         self.decimal = _DECIMALS.get(decimal or "point", decimal)
 
     def read(self) -> Rows:
-        """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first is 1)."""
+        """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first
+        is 1)."""
         path = find_path("file", self.file, self.root)
         file = Delimited(path, self.separator, self.header, self.row_names)
         self._check_names(file)
@@ -78,7 +84,9 @@ class CsvTable(Table):
         _refuse(path, label, "missing", "no value")
         classes = in_order(label.codes_of)
         if len(classes) < 2:
-            raise UserError(f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least.")
+            raise UserError(
+                f"{path}: column {self.label!r} has {len(classes)} distinct values; a label needs 2 at least."
+            )
         _note_alike(path, classes)
         labels = _codes_in(classes, label)
         unused = self._unused(file, columns, copies, labels, classes)
@@ -86,16 +94,25 @@ class CsvTable(Table):
             del columns[name]
         others = self._described(unused)
         if not columns:
-            raise UserError(f"{path} has no column beside {self.label!r} to learn from{others and f'; not used: {others}'}.")
+            raise UserError(
+                f"{path} has no column beside {self.label!r} to learn from{others and f'; not used: {others}'}."
+            )
         if others:
             note(f"{path}: not used: {others}")
         return self._features(path, columns, labels, tuple(classes))
 
     def _check_names(self, file: Delimited) -> None:
-        """Raise UserError where a setting names a column that is not there, or names one that another setting speaks of."""
+        """Raise UserError where a setting names a column that is not there, or names one that another setting speaks
+        of."""
         settings = {"drop": self.drop, "keep": self.keep, "categorical": self.categorical, "numeric": self.numeric}
-        there, listed = set(file.names), ", ".join(map(_shown, file.names[:SHOWN])) + (" and more" if len(file.names) > SHOWN else "")
-        for option, name in (("label", self.label), *((option, name) for option, names in settings.items() for name in names)):
+        there, listed = (
+            set(file.names),
+            ", ".join(map(_shown, file.names[:SHOWN])) + (" and more" if len(file.names) > SHOWN else ""),
+        )
+        for option, name in (
+            ("label", self.label),
+            *((option, name) for option, names in settings.items() for name in names),
+        ):
             if name not in there:
                 raise UserError(
                     f"dataset.{option}: {file.path} has no column {name!r}; it has {listed}."
@@ -105,12 +122,18 @@ class CsvTable(Table):
             if self.label in names:
                 what = "leave it out of drop" if option == "drop" else "its values are classes, as they are written"
                 raise UserError(f"dataset.{option}: {self.label!r} is the label; {what}.")
-        for first, second in (("drop", "keep"), ("drop", "categorical"), ("drop", "numeric"), ("categorical", "numeric")):
+        for first, second in (
+            ("drop", "keep"),
+            ("drop", "categorical"),
+            ("drop", "numeric"),
+            ("categorical", "numeric"),
+        ):
             if both := [name for name in settings[first] if name in settings[second]]:
                 raise UserError(f"dataset.{first}, dataset.{second}: {both[0]!r} is in both; leave it out of one.")
 
     def _nearest(self, option: str, names: Sequence[str] | None, wrong: str, there: Sequence[str]) -> str:
-        """A sentence with the override that names the column most like a wrong name, or that there is no header; "" without any."""
+        """A sentence with the override that names the column most like a wrong name, or that there is no header; ""
+        without any."""
         near = resembling(wrong, there)
         if not near:
             headless = self.header and wrong.isdecimal()
@@ -119,7 +142,8 @@ class CsvTable(Table):
         return f" Did you mean {_shown(near[0], quoted=True)}? Type {override(f'dataset.{option}', value)}"
 
     def _columns(self, file: Delimited) -> tuple[dict[str, Column], set[str]]:
-        """Every column that is not dropped, read to its end, and which of them are copies of the label, letter by letter.
+        """Every column that is not dropped, read to its end, and which of them are copies of the label, letter by
+        letter.
 
         Those that are empty for want of a name are left aside.
         """
@@ -133,11 +157,18 @@ class CsvTable(Table):
             labels = fields[label_place]
             for name, place in used.items():
                 columns[name].add(fields[place])
-                if name in copies and fields[place] != labels and [*map(str.strip, fields[place])] != [*map(str.strip, labels)]:
+                if (
+                    name in copies
+                    and fields[place] != labels
+                    and [*map(str.strip, fields[place])] != [*map(str.strip, labels)]
+                ):
                     copies.discard(name)
             refuse_too_large(file.path, label.rows, len(used))
         if not label.rows:
-            raise UserError(f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its header.")
+            raise UserError(
+                f"{file.path} cannot be read as a CSV file with separator {file.separator!r}: it has no rows below its"
+                " header."
+            )
         if file.spanning:
             first, last = file.spanning[0]
             note(
@@ -149,13 +180,18 @@ class CsvTable(Table):
             repeated = np.bincount(first.codes()) > 1  # in the order of appearance
             file.refuse_row_names(list(first.codes_of)[repeated.argmax()])
         nameless = [columns[file.names[place]] for place in file.nameless]
-        empty = {column.name for column in nameless if (gap := column.occurrences.get("missing")) and gap.count == column.rows}
+        empty = {
+            column.name
+            for column in nameless
+            if (gap := column.occurrences.get("missing")) and gap.count == column.rows
+        }
         return {name: columns[name] for name in used if name not in empty or name == self.label}, copies
 
     def _unused(
         self, file: Delimited, columns: dict[str, Column], copies: set[str], labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, str]:
-        """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants them."""
+        """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants
+        them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
         reasons: dict[str, str] = {}
         renaming, coding, counting = [], [], []
@@ -192,7 +228,10 @@ class CsvTable(Table):
         if not unused:
             return ""
         listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
-        return f"{listed}{and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type {self._more('keep', list(unused))}"
+        return (
+            f"{listed}{and_more(unused)}; to use {'them' if len(unused) > 1 else 'it'} type"
+            f" {self._more('keep', list(unused))}"
+        )
 
     def _more(self, option: str, names: Sequence[str]) -> str:
         """The override that adds names to a setting's list; of very many, the first."""
@@ -205,7 +244,12 @@ class CsvTable(Table):
             texts = bool(column.codes_of) and column.truths() is None
             widths[name] = len(column.codes_of) if texts else 1
         widest = max(widths, key=widths.__getitem__)
-        refuse_too_large(path, len(labels), sum(widths.values()), f"; {widest!r} makes {widths[widest]} of them" * (widths[widest] > 1))
+        refuse_too_large(
+            path,
+            len(labels),
+            sum(widths.values()),
+            f"; {widest!r} makes {widths[widest]} of them" * (widths[widest] > 1),
+        )
         values = np.zeros((len(labels), sum(widths.values())))
         names: list[str] = []
         for name in widths:
@@ -240,13 +284,16 @@ class CsvTable(Table):
         if len(column.units) > 1:
             first, second = list(column.units.values())[:2]
             raise UserError(
-                f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them in one."
+                f"{path}: column {name!r} has numbers of different units, such as {first!r} and {second!r}; write them"
+                " in one."
             )
         distinct = len(column.codes_of)
         # names of rows: a column for each would say nothing
         if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):
             count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
-            raise UserError(f"{_texts_in(path, column, count)}; what names its row is left out by {self._more('drop', [name])}")
+            raise UserError(
+                f"{_texts_in(path, column, count)}; what names its row is left out by {self._more('drop', [name])}"
+            )
 
     def _refuse_marks(self, path: Path, column: Column) -> None:
         """Raise UserError where a column would be one of numbers if their marks were taken away."""
@@ -256,7 +303,9 @@ class CsvTable(Table):
                 continue
             units = {number.unit for number in numbers} | ({""} if column.numbers else set())
             grouped = any(number.marked for number in numbers)
-            words = [override("dataset.decimal", decimal)] * (decimal != self.decimal) + [self._more("numeric", [column.name])] * grouped
+            words = [override("dataset.decimal", decimal)] * (decimal != self.decimal) + [
+                self._more("numeric", [column.name])
+            ] * grouped
             what = "they are numbers of different units, to be written in one"
             what = what if len(units) > 1 else self._reading(column, decimal, " ".join(words))
             hint = f"if they are names type {self._more('categorical', [column.name])}"
@@ -265,7 +314,10 @@ class CsvTable(Table):
     def _reading(self, column: Column, decimal: str, words: str) -> str:
         """What makes numbers of a column's texts, with this decimal mark and what to type."""
         if decimal != self.decimal:
-            return f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'}, or type {words}"
+            return (
+                f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'},"
+                f" or type {words}"
+            )
         comma = [unmarked(other, ",") for other in column.others]
         either = decimal == "." and None not in comma and not any(number.marked for number in comma)
         also = f", or where the comma is a decimal one {override('dataset.decimal', ',')}" if either else ""

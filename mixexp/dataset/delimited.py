@@ -1,4 +1,5 @@
-"""Files of delimited text as rows of equally many fields, whatever their separator, quotes, line ends, encoding and packing."""
+"""Files of delimited text as rows of equally many fields, whatever their separator, quotes, line ends, encoding and
+packing."""
 
 from __future__ import annotations
 
@@ -34,20 +35,32 @@ _EXCEL = re.compile("sep=.")
 _NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
 
 
-_UNREADABLE = (OSError, TypeError, ValueError, EOFError, csv.Error, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError)
-"""What reading a damaged file can raise; a RuntimeError of a zip file that a password protects, or that is packed in an unknown way."""
+_UNREADABLE = (
+    OSError,
+    TypeError,
+    ValueError,
+    EOFError,
+    csv.Error,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+    RuntimeError,
+)
+"""What reading a damaged file can raise; a RuntimeError of a zip file that a password protects, or that is packed in an
+unknown way."""
 
 
 class Delimited:
     """A file's columns: their names, and its rows in chunks.
 
-    separator: one character, "tab", or "blanks" for any run of blanks and tabs; a comma, the default, is a tab in a .tsv file without
-    commas. Blanks around fields and lines without a field are no part of the table, nor are empty fields beyond the last column, nor a
-    first line "sep=;".
-    names: without blanks around them; a repeated name gets ".1", ".2" and so on, a missing one is "Unnamed: " and its place from 0. Where
-    every row has one field more than the header, these are names of rows (row_names), and the first column is without a name; as an
-    argument, whether they are, None to see it by all of the rows, or raise UserError where these do not tell.
-    nameless: the places of such columns. spanning: the first and last lines of rows of several lines, once all were read.
+    separator: one character, "tab", or "blanks" for any run of blanks and tabs; a comma, the default, is a tab in a
+    .tsv file without commas. Blanks around fields and lines without a field are no part of the table, nor are empty
+    fields beyond the last column, nor a first line "sep=;".
+    names: without blanks around them; a repeated name gets ".1", ".2" and so on, a missing one is "Unnamed: " and its
+    place from 0. Where every row has one field more than the header, these are names of rows (row_names), and the first
+    column is without a name; as an argument, whether they are, None to see it by all of the rows, or raise UserError
+    where these do not tell. nameless: the places of such columns. spanning: the first and last lines of rows of several
+    lines, once all were read.
     """
 
     def __init__(self, path: Path, separator: str, header: bool, row_names: bool | None = None) -> None:
@@ -72,7 +85,8 @@ class Delimited:
         self.names, self.nameless = _names([""] * self.row_names + list(given))
 
     def chunks(self) -> Iterator[list[Sequence[str]]]:
-        """The columns of the first rows, of the next and so on; raises UserError for a row with too many or too few fields."""
+        """The columns of the first rows, of the next and so on; raises UserError for a row with too many or too few
+        fields."""
         width = len(self.names)
         self.spanning = []
         with self._explained():
@@ -80,7 +94,9 @@ class Delimited:
             if self.header:
                 next(rows)
             while chunk := list(islice(rows, max(1, CELLS // width))):
-                yield list(zip(*(row if len(row) == width else self._trimmed(line, row) for line, row in chunk), strict=True))
+                yield list(
+                    zip(*(row if len(row) == width else self._trimmed(line, row) for line, row in chunk), strict=True)
+                )
 
     def _has_row_names(self, wanted: bool | None) -> bool:
         """Whether every row's first field is its name, in a file whose second row is longer than the header."""
@@ -92,9 +108,9 @@ class Delimited:
                 number, first = comma
                 if first:
                     raise ValueError(
-                        f"every row has one field more than the header, as a decimal comma without quotes makes, such as in {number}: put "
-                        f"quotes around such numbers, or separate the fields by another sign. Type {override('dataset.row_names', True)} "
-                        "where the first one names the row"
+                        "every row has one field more than the header, as a decimal comma without quotes makes, such"
+                        f" as in {number}: put quotes around such numbers, or separate the fields by another sign. Type"
+                        f" {override('dataset.row_names', True)} where the first one names the row"
                     )
                 note(
                     f"{self.path}: the first field of every row is taken for its name, as the header has a field less; "
@@ -120,7 +136,8 @@ class Delimited:
             return next((line.startswith('"') for line in islice(file, self._line, None) if line.strip()), False)
 
     def other_separator(self, column: str) -> str:
-        """What separates the first line's fields instead, as a sentence, where one of the names would then be the column's; or ""."""
+        """What separates the first line's fields instead, as a sentence, where one of the names would then be the
+        column's; or ""."""
         with self._explained(), _text(self.path) as file:
             lines = [line for line in (file.readline(100_000).strip(" \r\n") for _ in range(LOOKED_AT)) if line]
         lines = lines[bool(_EXCEL.fullmatch(lines[0])) :]
@@ -137,10 +154,14 @@ class Delimited:
         if best is None or (best == self._sign and (best != " " or self.separator == "blanks")):
             return ""
         name = _NAMED.get(best, best)
-        return f" They seem to be separated by {name if name != best else repr(best)}: {override('dataset.separator', name)}"
+        return (
+            f" They seem to be separated by {name if name != best else repr(best)}:"
+            f" {override('dataset.separator', name)}"
+        )
 
     def _trimmed(self, line: int, row: list[str]) -> list[str]:
-        """A row with as many empty fields at its end as there are columns; raises UserError where others are too many or too few."""
+        """A row with as many empty fields at its end as there are columns; raises UserError where others are too many
+        or too few."""
         width = len(self.names)
         named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
         if len(row) >= named and filled(row) <= width:
@@ -152,14 +173,17 @@ class Delimited:
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
     def refuse_row_names(self, name: str) -> None:
-        """Raise UserError as every row has one field more than the header, though the first ones are no names, as one of them repeats."""
+        """Raise UserError as every row has one field more than the header, though the first ones are no names, as one
+        of them repeats."""
         raise self._fault(
-            f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no names of rows, as "
-            f"{sanitize(repr(name))} repeats. A {self._sign!r} inside a field needs quotes around the field."
+            f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no"
+            f" names of rows, as {sanitize(repr(name))} repeats. A {self._sign!r} inside a field needs quotes around"
+            " the field."
         )
 
     def _rows(self, spanning: list[tuple[int, int]] | None = None) -> Iterator[tuple[int, list[str]]]:
-        """(line, fields) of every row that has any, not yet stripped; `spanning` takes the lines of rows that have several."""
+        """(line, fields) of every row that has any, not yet stripped; `spanning` takes the lines of rows that have
+        several."""
         with _text(self.path) as file:
             ended = False
 
@@ -201,7 +225,9 @@ def _binary(path: Path) -> IO[bytes]:
     if path.suffix.lower() != ".zip":
         return _PACKED.get(path.suffix.lower(), open)(path, "rb")
     with zipfile.ZipFile(path) as packed:
-        names = [entry.filename for entry in packed.infolist() if not entry.is_dir() and not _OF_A_MAC.match(entry.filename)]
+        names = [
+            entry.filename for entry in packed.infolist() if not entry.is_dir() and not _OF_A_MAC.match(entry.filename)
+        ]
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, and one is needed")
         return packed.open(names[0])  # it keeps the file open

@@ -38,4 +38,6 @@ class Digits(Dataset):
         images = torch.from_numpy(np.rint(bundle.images * (255 / 16)).astype(np.uint8)[:, None])
         labels = torch.from_numpy(bundle.target.astype(np.int64))
         train, test = stratified_split(bundle.target, self.test_fraction, self.split_seed)
-        return Splits(images[train], labels[train], images[test], labels[test], tuple(str(digit) for digit in range(10)))
+        return Splits(
+            images[train], labels[train], images[test], labels[test], tuple(str(digit) for digit in range(10))
+        )

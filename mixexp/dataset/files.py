@@ -39,7 +39,8 @@ class Files(NamedTuple):
     classes: tuple[str, ...]
 
     def splits(self, seed: int, read: Callable[[list[Path]], torch.Tensor]) -> Splits:
-        """The images that `read` makes of all files, with the training files shuffled by a seed, so that the first N are of all classes."""
+        """The images that `read` makes of all files, with the training files shuffled by a seed, so that the first N
+        are of all classes."""
         train = self.train.take(shuffled(len(self.train.paths), np.random.Philox(key=seed)))
         images, count = read(train.paths + self.test.paths), len(train.paths)
         labels, test_labels = torch.from_numpy(train.labels), torch.from_numpy(self.test.labels)
@@ -49,9 +50,9 @@ class Files(NamedTuple):
 class FileTree:
     """What is below a class folder, hidden names aside; every folder and file counts once, whichever links lead to it.
 
-    files: paths, sorted, each with its real one. folders: real paths of the folders they lie in. repeated: links to files that are
-    there already. loops: links to a folder that they lie in. broken: links that lead nowhere. Raises UserError for a folder that
-    cannot be read.
+    files: paths, sorted, each with its real one. folders: real paths of the folders they lie in. repeated: links to
+    files that are there already. loops: links to a folder that they lie in. broken: links that lead nowhere. Raises
+    UserError for a folder that cannot be read.
     """
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -107,10 +108,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:
-    """The name under which a run's configuration keeps a user's file or folder, so that it means the same wherever the run goes on.
+    """The name under which a run's configuration keeps a user's file or folder, so that it means the same wherever the
+    run goes on.
 
-    A relative name is looked for where the command is typed, then below root. In the first place it is named in full, unless it
-    lies below root too; in the second, and where it is in neither, the name stays as it is.
+    A relative name is looked for where the command is typed, then below root. In the first place it is named in full,
+    unless it lies below root too; in the second, and where it is in neither, the name stays as it is.
     """
     relative, there = Path(os.path.expanduser(name)), _absolute(root)
     here, below = Path.cwd() / relative, there / relative
@@ -125,7 +127,8 @@ def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:
 
 
 def find_path(kind: Literal["file", "folder"], name: str, root: str) -> Path:
-    """A user's file or folder by the name that place_name gave; raises UserError with the places where it was looked for."""
+    """A user's file or folder by the name that place_name gave; raises UserError with the places where it was looked
+    for."""
     relative = Path(os.path.expanduser(name))
     path, here = _absolute(root) / relative, Path.cwd() / relative
     if _EXISTS[kind](path):
@@ -158,12 +161,15 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def class_files(root: Path, noun: str, suffixes: Collection[str], without: Collection[str] = ()) -> dict[str, list[Path]]:
+def class_files(
+    root: Path, noun: str, suffixes: Collection[str], without: Collection[str] = ()
+) -> dict[str, list[Path]]:
     """Class name → its files of the suffixes, at any depth, both sorted; folders named in `without` are no classes.
 
-    Links to folders and files are followed. A folder or file that several names in one class lead to counts once, and links to a
-    folder around them are loops, which are not followed. Raises UserError if there is no class or an empty one, if a link is
-    broken or if two classes have a folder in common, and notes other files; noun: what one file is, in the singular.
+    Links to folders and files are followed. A folder or file that several names in one class lead to counts once, and
+    links to a folder around them are loops, which are not followed. Raises UserError if there is no class or an empty
+    one, if a link is broken or if two classes have a folder in common, and notes other files; noun: what one file is,
+    in the singular.
     """
     entries = [path for path in visible(root) if path.name not in without]
     refuse_broken_links(root, entries)
@@ -176,20 +182,25 @@ def class_files(root: Path, noun: str, suffixes: Collection[str], without: Colle
     files = {name: [path for path in tree.files if path.suffix.lower() in suffixes] for name, tree in trees.items()}
     if empty := [name for name, paths in files.items() if not paths]:
         known = " ".join(sorted(suffixes))
-        raise UserError(f"{root}: class folders with no {noun} in them: {', '.join(map(sanitize, empty))}; {noun}s end in {known}.")
+        raise UserError(
+            f"{root}: class folders with no {noun} in them: {', '.join(map(sanitize, empty))}; {noun}s end in {known}."
+        )
     others = [path for path in entries if not path.is_dir()]
     others += [path for tree in trees.values() for path in tree.files if path.suffix.lower() not in suffixes]
     warn_of_ignored(root, f"that are no {noun}s in a class folder", others)
     if loops := [path for tree in trees.values() for path in tree.loops]:
         note(f"{root}: did not follow {len(loops)} links to a folder that they lie in: {listed(loops, root)}")
     if repeated := [path for tree in trees.values() for path in tree.repeated if path.suffix.lower() in suffixes]:
-        note(f"{root}: left out {len(repeated)} links to {noun}s that their class has already: {listed(repeated, root)}")
+        note(
+            f"{root}: left out {len(repeated)} links to {noun}s that their class has already: {listed(repeated, root)}"
+        )
     _note_shared_files(root, noun, trees, files)
     return files
 
 
 def refuse_broken_links(root: Path, paths: Iterable[Path]) -> None:
-    """Raise UserError where paths are links that lead nowhere: the files behind them would be missing without a word."""
+    """Raise UserError where paths are links that lead nowhere: the files behind them would be missing without a
+    word."""
     if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
         raise UserError(f"{root}: {len(broken)} links lead nowhere: {listed(broken, root)}. Mend or remove them.")
 
@@ -202,7 +213,8 @@ def note_shared_parts(root: Path, noun: str, train: Iterable[Path], test: Iterab
 
 
 def held_out(root: Path, noun: str, suffixes: Collection[str], test_fraction: float, split_seed: int) -> Files:
-    """The files of class folders, of which a part of each class is held out for the test; raises UserError for a class of one file."""
+    """The files of class folders, of which a part of each class is held out for the test; raises UserError for a class
+    of one file."""
     paths_of = class_files(root, noun, suffixes)
     if lonely := [name for name, paths in paths_of.items() if len(paths) < 2]:
         raise UserError(f"{root}: a class needs 2 {noun}s, one for the test; these have one: {', '.join(lonely)}.")
@@ -214,7 +226,9 @@ def held_out(root: Path, noun: str, suffixes: Collection[str], test_fraction: fl
 def labelled(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> Part:
     """All files, class by class."""
     numbers = np.array([classes.index(name) for name in paths_of], dtype=np.int64)
-    return Part([path for paths in paths_of.values() for path in paths], np.repeat(numbers, list(map(len, paths_of.values()))))
+    return Part(
+        [path for paths in paths_of.values() for path in paths], np.repeat(numbers, list(map(len, paths_of.values())))
+    )
 
 
 def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
@@ -254,8 +268,8 @@ def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:
         for folder in sorted(tree.folders):
             if (other := owners.setdefault(folder, name)) != name:
                 raise UserError(
-                    f"{root}: the classes {sanitize(other)} and {sanitize(name)} have a folder in common, by links: {sanitize(folder)}. "
-                    "What is in it would have two labels; remove one of the links."
+                    f"{root}: the classes {sanitize(other)} and {sanitize(name)} have a folder in common, by links:"
+                    f" {sanitize(folder)}. What is in it would have two labels; remove one of the links."
                 )
 
 
@@ -263,7 +277,10 @@ def _note_shared_files(root: Path, noun: str, trees: Mapping[str, FileTree], fil
     """Note files that are in two classes by links."""
     owners: dict[str, str] = {}
     shared = [
-        path for name, paths in files.items() for path in paths if owners.setdefault(trees[name].files[path], name) != name
+        path
+        for name, paths in files.items()
+        for path in paths
+        if owners.setdefault(trees[name].files[path], name) != name
     ]
     if shared:
         note(f"{root}: {len(shared)} {noun}s are in two classes, by links, and have two labels: {listed(shared, root)}")

@@ -1,4 +1,5 @@
-"""Columns that tell rows or classes apart without saying anything of them: numbers of rows, and other names of the classes."""
+"""Columns that tell rows or classes apart without saying anything of them: numbers of rows, and other names of the
+classes."""
 
 from __future__ import annotations
 
@@ -13,13 +14,19 @@ from mixexp.dataset.columns import NUMBER, Column
 FEW = 10
 """Rows below which columns that number the rows or rename the classes are taken for chance."""
 SPARSE = 4
-"""As many times the rows is the range of whole numbers, all different, that may be numbers of rows of which some were left out."""
-NAMELESS = re.compile(r"Unnamed: 0(\.\d+)*")  # a first column without a name, also in a file that pandas has read and written again
-_OF_ROWS = re.compile(r"\.\.\.\d+|Unnamed: \d+|id|index|row|row[ ._]?names?", re.IGNORECASE)  # "...1" is readr's for a column without one
+"""As many times the rows is the range of whole numbers, all different, that may be numbers of rows of which some were
+left out."""
+NAMELESS = re.compile(
+    r"Unnamed: 0(\.\d+)*"
+)  # a first column without a name, also in a file that pandas has read and written again
+_OF_ROWS = re.compile(
+    r"\.\.\.\d+|Unnamed: \d+|id|index|row|row[ ._]?names?", re.IGNORECASE
+)  # "...1" is readr's for a column without one
 
 
 def numbers_rows(column: Column) -> Literal["no", "numbers the rows", "a number for each row", "maybe"]:
-    """Whether its values are consecutive whole numbers from 0 on or more, or all different under a name that says so, or may be such.
+    """Whether its values are consecutive whole numbers from 0 on or more, or all different under a name that says so,
+    or may be such.
 
     Whatever the order of the rows.
     """
@@ -38,7 +45,8 @@ def numbers_rows(column: Column) -> Literal["no", "numbers the rows", "a number 
 
 
 def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["no", "renames", "may rename"]:
-    """Whether every class has one value of its own; in few rows, or where a class has a single one, it may be chance."""
+    """Whether every class has one value of its own; in few rows, or where a class has a single one, it may be
+    chance."""
     if "missing" in column.occurrences or (column.others and column.numbers) or column.too_many:
         return "no"
     if column.codes_of:
@@ -59,8 +67,14 @@ def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) ->
 
 
 def tells_one_class(column: Column, labels: np.ndarray) -> bool:
-    """Whether it is 1 or true in all rows of one class and in no others, as a column of several that code the label is."""
-    if column.rows < FEW or column.texts or "missing" in column.occurrences or (column.others and (column.numbers or column.too_many)):
+    """Whether it is 1 or true in all rows of one class and in no others, as a column of several that code the label
+    is."""
+    if (
+        column.rows < FEW
+        or column.texts
+        or "missing" in column.occurrences
+        or (column.others and (column.numbers or column.too_many))
+    ):
         return False
     values = column.truths() if column.codes_of else column.values()
     if values is None or not np.isin(values[:FEW], (0, 1)).all() or not np.isin(values, (0, 1)).all():

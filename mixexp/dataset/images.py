@@ -17,13 +17,14 @@ from mixexp.training import sizes
 
 
 class ImageFolder(Dataset):
-    """Images in class folders, ``FOLDER/train/CLASS/…`` and ``FOLDER/test/CLASS/…``, or ``FOLDER/CLASS/…`` with a part held out.
+    """Images in class folders, ``FOLDER/train/CLASS/…`` and ``FOLDER/test/CLASS/…``, or ``FOLDER/CLASS/…`` with a part
+    held out.
 
     A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
-    images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF says,
-    drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
-    A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where there are train
-    and test folders.
+    images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF
+    says, drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its
+    centre. A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where
+    there are train and test folders.
     bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
     """
 
@@ -48,7 +49,8 @@ class ImageFolder(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming each."""
+        """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming
+        each."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
         root = files.find_path("folder", self.folder, self.root)
         files.refuse_broken_links(root, [root / "train", root / "test"])
@@ -70,25 +72,33 @@ class ImageFolder(Dataset):
         return pixels
 
     def _judge_range(self, root: Path, peaks: list[int]) -> None:
-        """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no use."""
+        """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no
+        use."""
         if self.bits is not None:
             if not peaks:
                 raise UserError(
-                    f"dataset.bits = {self.bits}: has no effect, as each image in {root} has 8 bits or states its range; leave it out."
+                    f"dataset.bits = {self.bits}: has no effect, as each image in {root} has 8 bits or states its"
+                    " range; leave it out."
                 )
             return
         bits = next((bits for bits in (8, 10, 12, 14) if 0 < max(peaks, default=0) < 2**bits), None)
         if bits is not None:
             note(
-                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of {bits} bits and have "
-                f"little contrast: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} the full value, dataset.bits=16 leaves them so"
+                f"{root}: no value in its {len(peaks)} images of 16 bits is above {2**bits - 1:,}, so they may be of"
+                f" {bits} bits and have little contrast: {in_shell(f'dataset.bits={bits}')} makes {2**bits - 1:,} the"
+                " full value, dataset.bits=16 leaves them so"
             )
 
 
 def _own_split(root: Path) -> files.Files:
     """The files of a folder that has train/ and test/."""
-    files.warn_of_ignored(root, "beside train/ and test/", [path for path in files.visible(root) if path.name not in ("train", "test")])
-    train, test = files.class_files(root / "train", "image", SUFFIXES), files.class_files(root / "test", "image", SUFFIXES)
+    files.warn_of_ignored(
+        root, "beside train/ and test/", [path for path in files.visible(root) if path.name not in ("train", "test")]
+    )
+    train, test = (
+        files.class_files(root / "train", "image", SUFFIXES),
+        files.class_files(root / "test", "image", SUFFIXES),
+    )
     if strangers := sorted(set(test) - set(train)):
         raise UserError(f"{root}: classes in test/ that are not in train/: {', '.join(strangers)}.")
     classes = tuple(train)
@@ -101,6 +111,10 @@ def _has_own_split(root: Path) -> bool:
     """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
     # A class may be called "train"; then its folder holds images itself.
-    if len(present) == 1 and not any(path.is_file() and path.suffix.lower() in SUFFIXES for path in files.visible(root / present[0])):
-        raise UserError(f"{root} has {present[0]}/ but not both train/ and test/; there is {files.listed(files.visible(root))}.")
+    if len(present) == 1 and not any(
+        path.is_file() and path.suffix.lower() in SUFFIXES for path in files.visible(root / present[0])
+    ):
+        raise UserError(
+            f"{root} has {present[0]}/ but not both train/ and test/; there is {files.listed(files.visible(root))}."
+        )
     return len(present) == 2

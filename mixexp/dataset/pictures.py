@@ -27,9 +27,11 @@ WARNED = 3
 def decode(
     paths: Sequence[Path], root: Path, height: int, width: int, grey: bool, bits: int | None = None
 ) -> tuple[torch.Tensor, list[int]]:
-    """All pictures, uint8 [N, 3 or 1, height, width], sized by SIZE_RULE, and the peaks of those that state no range (pixels.Picture).
+    """All pictures, uint8 [N, 3 or 1, height, width], sized by SIZE_RULE, and the peaks of those that state no range
+    (pixels.Picture).
 
-    Raises UserError naming those that cannot be read. root: what notes call the files by; bits: as pixels.read takes them.
+    Raises UserError naming those that cannot be read. root: what notes call the files by; bits: as pixels.read takes
+    them.
     """
     pixels = np.empty((len(paths), height, width, 1 if grey else 3), dtype=np.uint8)
     faults: dict[int, str] = {}
@@ -59,7 +61,8 @@ def fitted(picture: Image.Image, height: int, width: int) -> Image.Image:
 
 @contextmanager
 def _warnings_noted(root: Path) -> Iterator[threading.local]:
-    """Inside, what libraries warn of is collected, to be noted at the end; gives a place where each thread keeps the `path` it reads."""
+    """Inside, what libraries warn of is collected, to be noted at the end; gives a place where each thread keeps the
+    `path` it reads."""
     first: dict[Path, str] = {}
     reading = threading.local()
 

@@ -40,9 +40,9 @@ class Picture:
 def read(path: Path, grey: bool, bits: int | None) -> Picture:
     """The picture in a file; raises ValueError or OSError where there is none or its values are of unknown range.
 
-    Values of 16 bits are scaled by the range that the file states (PGM's and PPM's maxval; TIFF's BitsPerSample, and its
-    MaxSampleValue where that is all of a number of bits, as any other is the picture's own maximum), else by that of `bits`,
-    else by 65,535. Floats are in 0..1.
+    Values of 16 bits are scaled by the range that the file states (PGM's and PPM's maxval; TIFF's BitsPerSample, and
+    its MaxSampleValue where that is all of a number of bits, as any other is the picture's own maximum), else by that
+    of `bits`, else by 65,535. Floats are in 0..1.
     """
     try:
         with Image.open(path) as image:
@@ -56,18 +56,23 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
             elif image.mode == "F":
                 drawn = _from_floats(image)
             elif image.mode == "I":
-                raise ValueError("its values are signed or of 32 bits, of unknown range: save it with 8 or 16 bits a channel")
+                raise ValueError(
+                    "its values are signed or of 32 bits, of unknown range: save it with 8 or 16 bits a channel"
+                )
             flat = on_white(drawn, "L" if grey else "RGB")
             return Picture(flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat, peak)
     except UnidentifiedImageError as error:
         raise ValueError("it is no picture of a format that can be read") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"it has more pixels than are read, {2 * Image.MAX_IMAGE_PIXELS:,}: make it smaller") from error
+        raise ValueError(
+            f"it has more pixels than are read, {2 * Image.MAX_IMAGE_PIXELS:,}: make it smaller"
+        ) from error
 
 
 @dataclass(frozen=True)
 class _Deep:
-    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can have.
+    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can
+    have.
 
     inverted: whether that largest one is black.
     """
@@ -86,7 +91,8 @@ class _Deep:
         return self.values[..., :-1] if self.mode in ("LA", "RGBA", "RGBa") else self.values
 
     def reduced(self, bits: int | None) -> Image.Image:
-        """The picture in 8 bits, where it states no smaller range by the range of `bits`; raises ValueError beyond it."""
+        """The picture in 8 bits, where it states no smaller range by the range of `bits`; raises ValueError beyond
+        it."""
         limit = self.limit
         if limit == FULL and bits is not None:
             limit = 2**bits - 1
@@ -105,7 +111,8 @@ def _eight_bits(values: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
-    """The values of a loaded picture of more than 8 bits; None for others. tiles: where its data lie, as before it was loaded."""
+    """The values of a loaded picture of more than 8 bits; None for others. tiles: where its data lie, as before it was
+    loaded."""
     tags = getattr(image, "tag_v2", {})
     if not tiles:
         return None
@@ -121,7 +128,10 @@ def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
     if mode := re.fullmatch(r"(RGB|RGBA|RGBa|RGBX|CMYK|LA);16([BLN])", rawmode):
         return _transparent(_colours(image, path, mode[1], mode[2], tags), image.info.get("transparency"))
     if tags and max(tags.get(_BITS, (8,))) > 8 and image.mode not in ("I", "F"):
-        raise ValueError("its channels of 16 bits lie apart in the file (planar): save it with them together, or with 8 bits a channel")
+        raise ValueError(
+            "its channels of 16 bits lie apart in the file (planar): save it with them together, or with 8 bits a"
+            " channel"
+        )
     return None
 
 
@@ -134,7 +144,8 @@ def _stated(tags: dict, peak: int) -> int:
 
 
 def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict) -> _Deep:
-    """Values of several channels, of which Pillow keeps the upper bytes; with their order exchanged, it keeps the lower ones.
+    """Values of several channels, of which Pillow keeps the upper bytes; with their order exchanged, it keeps the lower
+    ones.
 
     Of a TIFF's channels that lie apart (and are compressed), it gives the upper bytes alone.
     """
@@ -143,11 +154,15 @@ def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict)
     with Image.open(path) as again:
         # two values of 16 bits are four of 8
         other = "RGBA" if bands == "LA" else f"{bands};16{_OTHER_ORDER[order]}"
-        again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile]
+        again.tile = [
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile
+        ]
         again.load()
         low = np.asarray(again)
     if bands == "LA":
-        values = np.stack([low[..., 0] * np.uint16(256) + low[..., 1], low[..., 2] * np.uint16(256) + low[..., 3]], axis=2)
+        values = np.stack(
+            [low[..., 0] * np.uint16(256) + low[..., 1], low[..., 2] * np.uint16(256) + low[..., 3]], axis=2
+        )
     else:
         values = np.asarray(image) * np.uint16(256) + low
     values = values[..., :3] if bands == "RGBX" else values
@@ -178,7 +193,10 @@ def _from_floats(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not 0 <= low <= high <= 1:
-        raise ValueError(f"its values are floats from {low:g} to {high:g}, and floats have to be in 0 to 1; or save it with 8 or 16 bits")
+        raise ValueError(
+            f"its values are floats from {low:g} to {high:g}, and floats have to be in 0 to 1; or save it with 8 or 16"
+            " bits"
+        )
     values = 1 - values if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0 else values
     return Image.fromarray(np.rint(values * 255).astype(np.uint8))
 

@@ -19,11 +19,12 @@ CENTRES = {"blobs": [(-1.0, 0.0), (1.0, 0.0)], "sandwich": [(-1.0, 0.0), (0.0, 0
 
 
 class Toy2D(Dataset):
-    """Two classes in the plane, as many points of each but for one: two interleaving half circles (moons), two clouds, or a sandwich.
+    """Two classes in the plane, as many points of each but for one: two interleaving half circles (moons), two clouds,
+    or a sandwich.
 
-    In the sandwich class 0 has a cloud on either side of class 1's, so that points between two of its own are not its own.
-    noise: standard deviation of a cloud, or of what is added to a half circle of radius 1. A point is a row of a table of two columns.
-    The draw depends on the arguments alone.
+    In the sandwich class 0 has a cloud on either side of class 1's, so that points between two of its own are not its
+    own. noise: standard deviation of a cloud, or of what is added to a half circle of radius 1. A point is a row of a
+    table of two columns. The draw depends on the arguments alone.
     Source: scikit-learn's make_moons and make_blobs.
     """
 
@@ -47,29 +48,41 @@ class Toy2D(Dataset):
         """Points float32 [N, 2, 1, 1]."""
         check_statistics(self.mean, self.std, channels=2)
         for name in ("train_points", "test_points"):
-            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 32.0 * getattr(self, name))  # two float64, two indices
-        parts = [self._draw(count, seed) for seed, count in enumerate((self.train_points, self.test_points), 2 * self.split_seed)]
+            sizes.require_memory(
+                f"dataset.{name} = {getattr(self, name)}", 32.0 * getattr(self, name)
+            )  # two float64, two indices
+        parts = [
+            self._draw(count, seed)
+            for seed, count in enumerate((self.train_points, self.test_points), 2 * self.split_seed)
+        ]
         return Splits(*parts[0], *parts[1], ("0", "1"))
 
     def _draw(self, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from sklearn.datasets import make_blobs, make_moons  # over a second to import, which only this data set should cost
+        from sklearn.datasets import (
+            make_blobs,
+            make_moons,
+        )  # over a second to import, which only this data set should cost
 
         if self.arrangement == "moons":
             points, labels = make_moons(count, noise=self.noise, random_state=seed)
         else:
             centres = CENTRES[self.arrangement]
             first = count // 2
-            sizes = [count - first, first] if len(centres) == 2 else [(count - first + 1) // 2, first, (count - first) // 2]
+            sizes = (
+                [count - first, first] if len(centres) == 2 else [(count - first + 1) // 2, first, (count - first) // 2]
+            )
             points, clouds = make_blobs(sizes, centers=np.array(centres), cluster_std=self.noise, random_state=seed)
             labels = clouds % 2
         return torch.from_numpy(points.astype(np.float32))[:, :, None, None], torch.from_numpy(labels.astype(np.int64))
 
 
 class Gaussians(Dataset):
-    """Points of the plane around equally likely modes, each a Gaussian of standard deviation `spread` in both directions.
+    """Points of the plane around equally likely modes, each a Gaussian of standard deviation `spread` in both
+    directions.
 
-    ring: modes at equal distances on the unit circle, the first at (0, 1); grid: √modes × √modes of them, evenly spaced in [−1, 1]².
-    A point is a row of a table of two columns, its label the mode it was drawn from. The draw depends on the arguments alone.
+    ring: modes at equal distances on the unit circle, the first at (0, 1); grid: √modes × √modes of them, evenly spaced
+    in [−1, 1]². A point is a row of a table of two columns, its label the mode it was drawn from. The draw depends on
+    the arguments alone.
     """
 
     kind = "table"
@@ -88,16 +101,24 @@ class Gaussians(Dataset):
         sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes**2)  # the table of confusions between them
         self.centres = {"ring": _ring, "grid": _grid}[arrangement](modes)
         """Of the modes, float32 [modes, 2]."""
-        self.spread, self.train_points, self.test_points, self.split_seed = spread, train_points, test_points, split_seed
+        self.spread, self.train_points, self.test_points, self.split_seed = (
+            spread,
+            train_points,
+            test_points,
+            split_seed,
+        )
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
         """Points float32 [N, 2, 1, 1], the training points first drawn."""
         check_statistics(self.mean, self.std, channels=2)
         for name in ("train_points", "test_points"):
-            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 80.0 * getattr(self, name))  # ten numbers of 8 bytes
+            sizes.require_memory(
+                f"dataset.{name} = {getattr(self, name)}", 80.0 * getattr(self, name)
+            )  # ten numbers of 8 bytes
         count = self.train_points + self.test_points
-        # raw bits, which numpy keeps the same for ever: the mode, then two uniform numbers for a Gaussian pair (Box & Muller 1958)
+        # raw bits, which numpy keeps the same for ever: the mode, then two uniform numbers for a Gaussian pair (Box &
+        # Muller 1958)
         bits = np.random.Philox(key=self.split_seed).random_raw(3 * count).reshape(3, count)
         labels = torch.from_numpy((bits[0] % len(self.centres)).astype(np.int64))
         first, second = (bits[1:] >> 11) * 2.0**-53  # float64 in [0, 1)

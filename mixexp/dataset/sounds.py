@@ -28,14 +28,17 @@ class Layout(abc.ABC):
 
     @abc.abstractmethod
     def find(self, root: Path) -> files.Files:
-        """The files below a folder that exists, in the same order every time; raises UserError where they do not lie so."""
+        """The files below a folder that exists, in the same order every time; raises UserError where they do not lie
+        so."""
 
 
 class ClassFolders(Layout):
     """``FOLDER/CLASS/…``, of which a part of each class, drawn once by split_seed, is held out for the test."""
 
     def __init__(
-        self, test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2, split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+        self,
+        test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
+        split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
     ) -> None:
         self.test_fraction, self.split_seed = test_fraction, split_seed
 
@@ -44,9 +47,11 @@ class ClassFolders(Layout):
 
 
 class ListedTest(Layout):
-    """``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt, which name files as CLASS/FILE: the speech-commands layout.
+    """``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt, which name files as CLASS/FILE: the
+    speech-commands layout.
 
-    The folder ``_background_noise_`` is no class. validation: whether the files of the validation list are trained on or left out.
+    The folder ``_background_noise_`` is no class. validation: whether the files of the validation list are trained on
+    or left out.
     """
 
     def __init__(self, validation: Literal["train", "left_out"]) -> None:
@@ -61,35 +66,47 @@ class ListedTest(Layout):
         test, validation = (self._listed(root / f"{name}_list.txt", places) for name in ("testing", "validation"))
         if both := sorted(test & validation):
             raise UserError(f"{root}: {len(both)} files are in both lists, such as {whole.paths[both[0]].name}.")
-        train = whole.take(sorted(set(range(len(whole.paths))) - test - (validation if self.validation == "left_out" else set())))
+        train = whole.take(
+            sorted(set(range(len(whole.paths))) - test - (validation if self.validation == "left_out" else set()))
+        )
         if silent := sorted(set(classes) - {classes[label] for label in train.labels}):
             raise UserError(f"{root}: classes of which the lists leave nothing to train on: {', '.join(silent)}.")
         return files.Files(train, whole.take(sorted(test)), classes)
 
     @staticmethod
     def _listed(path: Path, places: dict[str, int]) -> set[int]:
-        """The places of the files that a list names; raises UserError where it, or a file that it names, is not there."""
+        """The places of the files that a list names; raises UserError where it, or a file that it names, is not
+        there."""
         if not path.is_file():
             raise UserError(f"There is no {path}, which names files of this layout, one CLASS/FILE a line.")
         names = path.read_text(encoding="utf-8").split()
         if strangers := [name for name in names if name not in places]:
-            raise UserError(f"{path} names {len(strangers)} files that are not there: {', '.join(strangers[: files.SHOWN])}.")
+            raise UserError(
+                f"{path} names {len(strangers)} files that are not there: {', '.join(strangers[: files.SHOWN])}."
+            )
         return {places[name] for name in names}
 
 
 class NumberedNames(Layout):
-    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, as the Free Spoken Digit Dataset names its files; some INDEX of every speaker are the test."""
+    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, as the Free Spoken Digit Dataset names its files; some INDEX of every speaker
+    are the test."""
 
     def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
         self.test_indices = list(test_indices)
 
     def find(self, root: Path) -> files.Files:
         files.refuse_broken_links(root, files.visible(root))
-        named = {path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem) for path in files.visible(root) if path.suffix.lower() in SUFFIXES}
+        named = {
+            path: re.fullmatch(r"(.+?)_.+_(\d+)", path.stem)
+            for path in files.visible(root)
+            if path.suffix.lower() in SUFFIXES
+        }
         if strangers := [path for path, name in named.items() if name is None]:
             raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {files.listed(strangers)}.")
         if not named:
-            raise UserError(f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {files.listed(files.visible(root))}.")
+            raise UserError(
+                f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {files.listed(files.visible(root))}."
+            )
         files.warn_of_ignored(root, "that are no sounds", [path for path in files.visible(root) if path not in named])
         classes = tuple(sorted({name[1] for name in named.values()}))
         whole = files.Part(list(named), np.array([classes.index(name[1]) for name in named.values()], dtype=np.int64))
@@ -103,15 +120,16 @@ class NumberedNames(Layout):
 
 
 class SoundFolder(Dataset):
-    """WAV files of 8 to 64 bits, integer, float or G.711, any rate and number of channels, as mono sounds of one length.
+    """WAV files of 8 to 64 bits, integer, float or G.711, any rate and number of channels, as mono sounds of one
+    length.
 
-    A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly) where its own rate
-    differs, padded with zeros about its centre or cut to its central part. Floats beyond full scale, −1…1, are kept. The training
-    sounds are shuffled once, always alike, so that the first N are of all classes. A relative folder is where the command is
-    typed, else below root (data_dir).
-    seconds: of a sound. representation: "waveform"; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10 ms,
-    the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018, section 3.3, states
-    the size alone; the rest is ours), silence being 0.
+    A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly)
+    where its own rate differs, padded with zeros about its centre or cut to its central part. Floats beyond full scale,
+    −1…1, are kept. The training sounds are shuffled once, always alike, so that the first N are of all classes. A
+    relative folder is where the command is typed, else below root (data_dir).
+    seconds: of a sound. representation: "waveform"; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10
+    ms, the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018,
+    section 3.3, states the size alone; the rest is ours), silence being 0.
     """
 
     path = "folder"
@@ -133,7 +151,8 @@ class SoundFolder(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot be used."""
+        """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot
+        be used."""
         check_statistics(self.mean, self.std, channels=1)
         root = files.find_path("folder", self.folder, self.root)
         samples = round(self.seconds * self.sample_rate)
@@ -147,13 +166,17 @@ class SoundFolder(Dataset):
 
     @property
     def size_rule(self) -> str:
-        return f"averaged over its channels, at {self.sample_rate} Hz padded with zeros about its centre or cut to its central {self.seconds} s"
+        return (
+            f"averaged over its channels, at {self.sample_rate} Hz padded with zeros about its centre or cut to its"
+            f" central {self.seconds} s"
+        )
 
     def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> Tensor:
         return self._read(paths, round(self.seconds * self.sample_rate), Path())
 
     def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
-        """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together fill a memory."""
+        """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together
+        fill a memory."""
         faults: dict[int, str] = {}
         beyond: dict[Path, float] = {}
         sounds: Tensor | None = None
@@ -184,7 +207,8 @@ class SoundFolder(Dataset):
 
 
 class SpokenDigits(SoundFolder):
-    """The Free Spoken Digit Dataset (Jackson et al.): 3,000 recordings of six speakers, whose checksum each load compares."""
+    """The Free Spoken Digit Dataset (Jackson et al.): 3,000 recordings of six speakers, whose checksum each load
+    compares."""
 
     not_scientific = ("root",)  # the checksum says that the files are the same wherever they lie
 
@@ -194,7 +218,9 @@ class SpokenDigits(SoundFolder):
     def load(self) -> Splits:
         """As SoundFolder's; raises UserError where the recordings are others."""
         root = files.find_path("folder", self.folder, self.root)
-        paths = sorted((path for path in files.visible(root) if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+        paths = sorted(
+            (path for path in files.visible(root) if path.suffix.lower() in SUFFIXES), key=lambda path: path.name
+        )
         digest = hashlib.sha256()
         try:
             for path in paths:
@@ -203,18 +229,21 @@ class SpokenDigits(SoundFolder):
             raise UserError(f"{root}: its files cannot be read: {error}") from error
         if digest.hexdigest() != self.SHA256:
             raise UserError(
-                f"{root}: its {len(paths)} sounds are not the 3,000 recordings of the Free Spoken Digit Dataset; some are missing, "
-                "added or changed. Place sound copies there, or read these as a collection of your own: "
-                "dataset._target_=mixexp.dataset.sounds.SoundFolder."
+                f"{root}: its {len(paths)} sounds are not the 3,000 recordings of the Free Spoken Digit Dataset; some"
+                " are missing, added or changed. Place sound copies there, or read these as a collection of your own:"
+                " dataset._target_=mixexp.dataset.sounds.SoundFolder."
             )
         return super().load()
 
 
 def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
-    """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples]: Hann, 20 ms every 10 ms."""
+    """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples]: Hann, 20 ms
+    every 10 ms."""
     hop = round(sample_rate / 100)
     window = torch.hann_window(2 * hop)
-    transform = torch.stft(waves.flatten(1), 2 * hop, hop, window=window, center=True, pad_mode="constant", return_complex=True)
+    transform = torch.stft(
+        waves.flatten(1), 2 * hop, hop, window=window, center=True, pad_mode="constant", return_complex=True
+    )
     return transform[:, None, 1:].abs().log1p()
 
 

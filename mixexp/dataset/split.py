@@ -8,7 +8,8 @@ import numpy as np
 def shuffled(count: int, bits: np.random.Philox) -> np.ndarray:
     """A random order of 0..count-1, int64 [count].
 
-    Raw bits are sorted because numpy keeps a bit generator's output the same for ever, but not ``Generator.permutation``'s.
+    Raw bits are sorted because numpy keeps a bit generator's output the same for ever, but not
+    ``Generator.permutation``'s.
     """
     return np.argsort(bits.random_raw(count), kind="stable")
 
@@ -31,7 +32,8 @@ def stratified_split(labels: np.ndarray, test_fraction: float, split_seed: int) 
 
 
 def stratified_part(labels: np.ndarray, size: int, order: np.ndarray) -> np.ndarray:
-    """Ascending places, int64 [size], in labels [N]: of each class in proportion, by the largest remainder, those first in the order.
+    """Ascending places, int64 [size], in labels [N]: of each class in proportion, by the largest remainder, those first
+    in the order.
 
     order: a number for each place, int64 [N], all different. Of equal remainders the first class counts.
     """
@@ -39,4 +41,6 @@ def stratified_part(labels: np.ndarray, size: int, order: np.ndarray) -> np.ndar
     whole, remainders = np.divmod(counts * size, len(labels))
     whole[np.argsort(-remainders, kind="stable")[: size - whole.sum()]] += 1
     members = [np.flatnonzero(labels == label) for label in classes]
-    return np.sort(np.concatenate([rows[np.argsort(order[rows])][:count] for rows, count in zip(members, whole, strict=True)]))
+    return np.sort(
+        np.concatenate([rows[np.argsort(order[rows])][:count] for rows, count in zip(members, whole, strict=True)])
+    )

@@ -20,7 +20,8 @@ _BLOCK = 2**23  # values that are standardised together
 
 
 class Rows(NamedTuple):
-    """A table as it was read: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, the classes' names, the columns'."""
+    """A table as it was read: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, the classes' names,
+    the columns'."""
 
     values: np.ndarray
     labels: np.ndarray
@@ -29,11 +30,13 @@ class Rows(NamedTuple):
 
 
 class Table(Dataset):
-    """Rows of numbers, of which a fixed stratified part is held out; every row is an image of one pixel, a channel a column.
+    """Rows of numbers, of which a fixed stratified part is held out; every row is an image of one pixel, a channel a
+    column.
 
-    The held-out part is drawn by split_seed, and the training rows are shuffled once by it, so that the first N are of all classes.
-    standardise: every column gets mean 0 and standard deviation 1 over the training rows (a constant one: mean 0), so a sample's
-    neighbours and blends are those of the standardised columns. mean and std, which normalise images, are then 0 and 1.
+    The held-out part is drawn by split_seed, and the training rows are shuffled once by it, so that the first N are of
+    all classes. standardise: every column gets mean 0 and standard deviation 1 over the training rows (a constant one:
+    mean 0), so a sample's neighbours and blends are those of the standardised columns. mean and std, which normalise
+    images, are then 0 and 1.
     """
 
     kind = "table"
@@ -57,7 +60,9 @@ class Table(Dataset):
         values, labels, classes = rows.values, rows.labels, rows.classes
         sizes = np.bincount(labels, minlength=len(classes))
         if lonely := [name for name, size in zip(classes, sizes, strict=True) if size < 2]:
-            raise UserError(f"dataset: a class needs 2 rows, one for the test; these have one: {', '.join(lonely[:10])}.")
+            raise UserError(
+                f"dataset: a class needs 2 rows, one for the test; these have one: {', '.join(lonely[:10])}."
+            )
         train, test = stratified_split(labels, self.test_fraction, self.split_seed)
         train = train[shuffled(len(train), np.random.Philox(key=self.split_seed))]
         with np.errstate(over="ignore"):
@@ -74,14 +79,17 @@ def refuse_too_large(source: object, rows: int, columns: int, why: str = "") -> 
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """float32 [N, columns]: every column with mean 0 and standard deviation 1 over the training rows, a constant one with mean 0.
+    """float32 [N, columns]: every column with mean 0 and standard deviation 1 over the training rows, a constant one
+    with mean 0.
 
-    A block of columns at a time, as the copies of a large table would fill a memory. Columns of extreme size are first brought to
-    about 1 by a power of two, which changes no digit, for their squares not to overflow or vanish.
+    A block of columns at a time, as the copies of a large table would fill a memory. Columns of extreme size are first
+    brought to about 1 by a power of two, which changes no digit, for their squares not to overflow or vanish.
     """
     features = np.empty(values.shape, dtype=np.float32)
     width = max(2, _BLOCK // len(values))
-    starts = range(0, max(1, values.shape[1] - 1), width)  # no block of one column beside others: numpy would add it up in another order
+    starts = range(
+        0, max(1, values.shape[1] - 1), width
+    )  # no block of one column beside others: numpy would add it up in another order
     for start in starts:
         place = slice(start, start + width if start != starts[-1] else None)
         block = values[:, place]
@@ -103,11 +111,14 @@ def _refuse_overflow(rows: Rows, features: np.ndarray, standardised: bool) -> No
         row, column = (int(place) for place in np.argwhere(~sound)[0])
         name = rows.columns[column] if rows.columns else str(column)
         hint = "" if standardised else "; dataset.standardise=true brings columns to mean 0 and standard deviation 1"
-        raise UserError(f"dataset: column {name!r} has {rows.values[row, column]:g} in row {row + 1}, too large for float32{hint}.")
+        raise UserError(
+            f"dataset: column {name!r} has {rows.values[row, column]:g} in row {row + 1}, too large for float32{hint}."
+        )
 
 
 class SklearnTable(Table):
-    """One of scikit-learn's bundled tables: iris 150 × 4, wine 178 × 13 (three classes each), breast_cancer 569 × 30 (two).
+    """One of scikit-learn's bundled tables: iris 150 × 4, wine 178 × 13 (three classes each), breast_cancer 569 × 30
+    (two).
 
     Source: scikit-learn's ``load_iris``, ``load_wine`` and ``load_breast_cancer``, copies of UCI's.
     """
@@ -126,4 +137,6 @@ class SklearnTable(Table):
         from sklearn import datasets  # over a second to import, which only its own data should cost
 
         bundle = getattr(datasets, f"load_{self.name}")()
-        return Rows(bundle.data.astype(np.float64), bundle.target.astype(np.int64), tuple(map(str, bundle.target_names)))
+        return Rows(
+            bundle.data.astype(np.float64), bundle.target.astype(np.int64), tuple(map(str, bundle.target_names))
+        )

@@ -44,8 +44,9 @@ _STALLED_AFTER_SECONDS = 60.0
 class FromTorchvision(Dataset):
     """CIFAR-10/100 or SVHN [3, 32, 32], MNIST or FashionMNIST [1, 28, 28], in the official order.
 
-    SVHN is read without its extra part. Every file's MD5 is checked at each load, before torchvision reads it: a pickle can run code.
-    Source: the files and folders are torchvision's, so what it has downloaded is found, and the other way round.
+    SVHN is read without its extra part. Every file's MD5 is checked at each load, before torchvision reads it: a pickle
+    can run code. Source: the files and folders are torchvision's, so what it has downloaded is found, and the other way
+    round.
     """
 
     not_scientific = ("data_dir", "download")  # checksums say that the files are the same wherever they lie
@@ -62,7 +63,8 @@ class FromTorchvision(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Images uint8 [N, C, H, W]; downloads what is missing if allowed; raises UserError if files are missing or damaged."""
+        """Images uint8 [N, C, H, W]; downloads what is missing if allowed; raises UserError if files are missing or
+        damaged."""
         root = Path(self.data_dir).expanduser().absolute()
         missing = self._missing(root, _files(self.name))
         if missing:
@@ -81,7 +83,8 @@ class FromTorchvision(Dataset):
         return splits
 
     def _missing(self, root: Path, files: dict[str, str]) -> dict[str, str]:
-        """Those of the files, path → MD5, that are not there; raises UserError naming all whose MD5 is not as expected."""
+        """Those of the files, path → MD5, that are not there; raises UserError naming all whose MD5 is not as
+        expected."""
         missing, damaged = {}, []
         try:
             for path, expected in files.items():
@@ -97,12 +100,14 @@ class FromTorchvision(Dataset):
             raise UserError(
                 f"{self.name}: {len(damaged)} of its files are damaged or not the official ones:\n"
                 + "\n".join(damaged)
-                + "\nDelete them and start again: what is missing is downloaded (download=true), or place sound copies there."
+                + "\nDelete them and start again: what is missing is downloaded (download=true), or place sound copies"
+                " there."
             )
         return missing
 
     def _fetch(self, root: Path, missing: dict[str, str]) -> None:
-        """Download under a lock into a folder of its own, then move files in place whole: an interrupted download leaves none."""
+        """Download under a lock into a folder of its own, then move files in place whole: an interrupted download
+        leaves none."""
         root.mkdir(parents=True, exist_ok=True)
         staging = root / f".{self.name}.partial"
         with FileLock(root / f".{self.name}.lock"):
@@ -110,7 +115,8 @@ class FromTorchvision(Dataset):
                 return
             shutil.rmtree(staging, ignore_errors=True)
             try:
-                # Torchvision unpacks an archive that is there instead of fetching it; a copy, for it overwrites a bad one.
+                # Torchvision unpacks an archive that is there instead of fetching it; a copy, for it overwrites a bad
+                # one.
                 for archive in _archives(self.name):
                     if (root / archive).is_file():
                         (staging / archive).parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +152,8 @@ def _files(name: str) -> dict[str, str]:
 
 
 def _archives(name: str) -> list[str]:
-    """Paths below the data folder of the archives that the files come from, which need no network when they are there."""
+    """Paths below the data folder of the archives that the files come from, which need no network when they are
+    there."""
     source = getattr(datasets, name)
     if name in _IDX_MD5:
         return [f"{name}/raw/{file}" for file, _ in source.resources]
@@ -160,7 +167,8 @@ def _part(name: str, root: Path, part: str, download: bool = False) -> datasets.
 
 
 def _tensors(part: datasets.VisionDataset) -> tuple[Tensor, Tensor]:
-    """Images, uint8 [N, C, H, W], and labels, int64 [N]: CIFAR's images are channels last, MNIST's without channels, SVHN's as here."""
+    """Images, uint8 [N, C, H, W], and labels, int64 [N]: CIFAR's images are channels last, MNIST's without channels,
+    SVHN's as here."""
     images = torch.as_tensor(part.data)
     if isinstance(part, datasets.SVHN):
         return images.contiguous(), torch.as_tensor(part.labels).reshape(-1)

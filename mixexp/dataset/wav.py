@@ -1,6 +1,7 @@
 """WAV files as samples, whatever a player would play of them.
 
-Own code, as scipy.io.wavfile stops at lengths that a writer to a pipe could not know, at bytes behind the sound, and at G.711.
+Own code, as scipy.io.wavfile stops at lengths that a writer to a pipe could not know, at bytes behind the sound, and at
+G.711.
 """
 
 from __future__ import annotations
@@ -13,15 +14,24 @@ from typing import NamedTuple
 import numpy as np
 
 UNKNOWN = 0x7FF0_0000
-"""A length from here on, close to 2 GiB, stands for an unknown one where the file is shorter: what writers to a pipe put there."""
+"""A length from here on, close to 2 GiB, stands for an unknown one where the file is shorter: what writers to a pipe
+put there."""
 FASTEST = 1_000_000
 """Samples a second that a file may have; more is a damaged header."""
 LOUDEST = 10.0
-"""The largest float sample: recordings go beyond full scale, which is 1, by some decibels; what is in other units, by far more."""
+"""The largest float sample: recordings go beyond full scale, which is 1, by some decibels; what is in other units, by
+far more."""
 _NAME = re.compile(rb"[ -~]{4}")
 """Of a chunk."""
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-_FORMATS = {0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10", 0x0050: "MPEG", 0x0055: "MP3", 0x00FF: "AAC"}
+_FORMATS = {
+    0x0002: "Microsoft ADPCM",
+    0x0011: "IMA ADPCM",
+    0x0031: "GSM 6.10",
+    0x0050: "MPEG",
+    0x0055: "MP3",
+    0x00FF: "AAC",
+}
 _GUID = b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
 """What follows the format's number in an extensible header."""
 
@@ -34,7 +44,8 @@ class Sound(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """What a "fmt " chunk says: the kind of samples, the channels, samples a second, and bytes of a sample of all channels."""
+    """What a "fmt " chunk says: the kind of samples, the channels, samples a second, and bytes of a sample of all
+    channels."""
 
     kind: int
     channels: int
@@ -45,8 +56,9 @@ class _Form(NamedTuple):
 def read(path: Path) -> Sound:
     """The sound in a file; raises ValueError, or OSError, with what is wrong with it.
 
-    Bytes behind the sound do not matter, nor does the length that the file says it has. Where the sound's own length is unknown (0,
-    or about 2 GiB and more in a shorter file), it goes to the file's end. A part of a sample at its end is left out.
+    Bytes behind the sound do not matter, nor does the length that the file says it has. Where the sound's own length is
+    unknown (0, or about 2 GiB and more in a shorter file), it goes to the file's end. A part of a sample at its end is
+    left out.
     """
     content = path.read_bytes()
     if not content:
@@ -82,20 +94,26 @@ def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
                 size = long_sizes
             return form, place, _unknown_as_rest(content, order, place, size)
         end = place + size
-        padded = end + end % 2  # the next chunk is at an even place, but for writers that forget to fill up an odd chunk
+        padded = (
+            end + end % 2
+        )  # the next chunk is at an even place, but for writers that forget to fill up an odd chunk
         place = end if _NAME.match(content, end) and not _NAME.match(content, padded) else padded
     raise ValueError("it has a header and no sound")
 
 
 def _unknown_as_rest(content: bytes, order: str, start: int, size: int) -> int:
-    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that it is unknown.
+    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that
+    it is unknown.
 
-    What follows a sound without a sample is nothing, or a chunk that ends within the file: samples are not a name and such a length.
+    What follows a sound without a sample is nothing, or a chunk that ends within the file: samples are not a name and
+    such a length.
     """
     whole = struct.unpack_from(f"{order}I", content, 4)[0]
     streamed = whole <= start - 8 or whole >= UNKNOWN
     named = _NAME.match(content, start) is not None
-    behind = start + 8 > len(content) or (named and start + 8 + struct.unpack_from(f"{order}I", content, start + 4)[0] <= len(content))
+    behind = start + 8 > len(content) or (
+        named and start + 8 + struct.unpack_from(f"{order}I", content, start + 4)[0] <= len(content)
+    )
     return len(content) - start if size == 0 and (streamed or not behind) else size
 
 
@@ -140,7 +158,8 @@ def _samples(body: memoryview, form: _Form, order: str) -> np.ndarray:
 
 
 def _integers(octets: np.ndarray, order: str) -> np.ndarray:
-    """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1: the upper bytes of an integer that numpy has."""
+    """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1: the upper bytes of an integer that
+    numpy has."""
     filled = np.zeros((len(octets), 8), dtype=np.uint8)
     filled[:, -octets.shape[1] :] = octets if order == "<" else octets[:, ::-1]
     return filled.view("<i8")[:, 0] / 2.0**63

@@ -32,5 +32,6 @@ class Objective(abc.ABC):
 
 
 def cross_entropy(discriminator: Discriminator, samples: Tensor, real: Tensor) -> Tensor:
-    """Mean of −r·log σ(d(x)) − (1 − r)·log(1 − σ(d(x))) over samples x, float32 [N, features], that are real to a part r, float32 [N, 1]."""
+    """Mean of −r·log σ(d(x)) − (1 − r)·log(1 − σ(d(x))) over samples x, float32 [N, features], that are real to a part
+    r, float32 [N, 1]."""
     return F.binary_cross_entropy_with_logits(discriminator(samples), real)

@@ -25,7 +25,19 @@ from mixexp.training.spec import RunConfig, depends_on
 from mixexp.training.task import Work
 
 UNUSED = (
-    *("subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss", "schedule", "probe"),
+    *(
+        "subset",
+        "imbalance",
+        "label_noise",
+        "sampling",
+        "augment",
+        "model",
+        "mix",
+        "mix_layer",
+        "loss",
+        "schedule",
+        "probe",
+    ),
     *("drop_last", "validation", "test", "data_seed", "channels_last", "keep"),
 )
 """Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
@@ -37,13 +49,18 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     changed = [word for name in UNUSED for word in _departures(name, values[name], defaults[name], config.choices)]
     lines = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
     if config.steps is None:
-        lines.append("steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give steps")
+        lines.append(
+            "steps: a run of the group gan has its budget in steps, one of which is an update of its generator; give"
+            " steps"
+        )
     if config.precision == "bfloat16":
         lines.append("precision = bfloat16: a run of the group gan is in float32; leave it at auto")
     try:
         mode = config.build("speed").mode(execution(config).device, config.threads, None)
         if mode.compiled or mode.graph:
-            lines.append(f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto")
+            lines.append(
+                f"speed = {mode.name}: has no effect on a run of the group gan, which is eager; leave it at auto"
+            )
         with sizes.bounded(config.dataset, "dataset"):
             dataset, splits = load(config.dataset, config.trusted)
         with sizes.bounded(config.gan, "gan"):
@@ -72,12 +89,17 @@ def _defaults() -> dict[str, Any]:
     """config.yaml with the options that it chooses."""
     root = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
     chosen = {group: option for entry in root["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
-    files = {group: CONF / group / f"{option}.yaml" for group, option in chosen.items() if group in UNUSED and option is not None}
+    files = {
+        group: CONF / group / f"{option}.yaml"
+        for group, option in chosen.items()
+        if group in UNUSED and option is not None
+    }
     return root | {group: yaml.safe_load(path.read_text(encoding="utf-8")) for group, path in files.items()}
 
 
 def memory_of(game: Minimax, features: int, batch: int) -> float:
-    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the evaluation's samples."""
+    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the
+    evaluation's samples."""
     parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
     activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
     return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
@@ -85,7 +107,8 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 @depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
 def work(config: RunConfig) -> Work:
-    """What a game does, whose evaluations are of no images; its operations are those of matrix products, on networks without memory."""
+    """What a game does, whose evaluations are of no images; its operations are those of matrix products, on networks
+    without memory."""
     images = load(config.dataset, config.trusted)[1].train_images
     budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
@@ -98,7 +121,9 @@ def work(config: RunConfig) -> Work:
             (generator_loss, game.generator, generator),
         ):
             with FlopCounterMode(display=False) as counter:
-                minimised = loss(game, generator, discriminator, points, draw(objective, rng, 1, budget.batch, game.z_dim, meta))
+                minimised = loss(
+                    game, generator, discriminator, points, draw(objective, rng, 1, budget.batch, game.z_dim, meta)
+                )
                 minimised.backward(inputs=list(trained.parameters()))
             counted.append(counter.get_total_flops())
         with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -18,8 +18,8 @@ class Minimax:
     """max over g, min over d: the discriminator d lowers its objective, the generator g raises its own, in turns.
 
     Both are fully connected with `hidden_layers` of `width` ReLU; g takes a Gaussian of z_dim dimensions. A step is
-    discriminator_steps updates of d and one of g. Modes are counted in `samples` generated ones, at every evaluation; the first
-    frame_points of these, with as many test points, are kept after the steps in `snapshots`, and at the end.
+    discriminator_steps updates of d and one of g. Modes are counted in `samples` generated ones, at every evaluation;
+    the first frame_points of these, with as many test points, are kept after the steps in `snapshots`, and at the end.
     """
 
     def __init__(
@@ -35,30 +35,41 @@ class Minimax:
         snapshots: Sequence[Positive] = (10, 100, 1000, 10_000, 20_000),
     ) -> None:
         if frame_points > samples:
-            raise ValueError(f"gan.frame_points = {frame_points}: more than gan.samples = {samples}, of which they are the first")
+            raise ValueError(
+                f"gan.frame_points = {frame_points}: more than gan.samples = {samples}, of which they are the first"
+            )
         self.discriminator, self.generator = discriminator, generator
         self.z_dim, self.width, self.hidden_layers = z_dim, width, hidden_layers
         self.discriminator_steps, self.samples = discriminator_steps, samples
         self.frame_points, self.snapshots = frame_points, frozenset(snapshots)
 
     def check(self, dataset: Dataset) -> None:
-        """Raise ValueError for data whose modes are not known, or not in their own coordinates, or too few for a frame."""
+        """Raise ValueError for data whose modes are not known, or not in their own coordinates, or too few for a
+        frame."""
         if not isinstance(dataset, Gaussians):
-            raise ValueError("gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid")
+            raise ValueError(
+                "gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid"
+            )
         if dataset.mean != [0, 0] or dataset.std != [1, 1]:
             raise ValueError(
-                "dataset.mean, dataset.std: have no effect on a run of the group gan, which is in the plane's own coordinates; leave them at 0 and 1"
+                "dataset.mean, dataset.std: have no effect on a run of the group gan, which is in the plane's own"
+                " coordinates; leave them at 0 and 1"
             )
         if dataset.test_points < self.frame_points:
             raise ValueError(f"gan.frame_points = {self.frame_points}: the test set has {dataset.test_points} points")
 
     def networks(self, features: int) -> tuple[nn.Module, nn.Module]:
-        """g, from [N, z_dim] to [N, features], and d, to logits [N, 1]; weights are torch's own, as in the mixup paper's code."""
+        """g, from [N, z_dim] to [N, features], and d, to logits [N, 1]; weights are torch's own, as in the mixup
+        paper's code."""
         return self._perceptron(self.z_dim, features), self._perceptron(features, 1)
 
     def parameters(self, features: int, outputs: int) -> int:
         """The number of parameters of a network of the game, without making it."""
-        return (features + 1) * self.width + (self.hidden_layers - 1) * (self.width + 1) * self.width + (self.width + 1) * outputs
+        return (
+            (features + 1) * self.width
+            + (self.hidden_layers - 1) * (self.width + 1) * self.width
+            + (self.width + 1) * outputs
+        )
 
     def _perceptron(self, features: int, outputs: int) -> nn.Module:
         sizes = [features, *[self.width] * self.hidden_layers]

@@ -1,4 +1,5 @@
-"""The losses that a discriminator lowers and a generator raises: of real and generated samples as they are, or of blends of them."""
+"""The losses that a discriminator lowers and a generator raises: of real and generated samples as they are, or of
+blends of them."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from mixexp.mix import Ratio
 
 
 class Unmixed(Objective):
-    """½·E[l(d(x), 1) + l(d(g(z)), 0)] with l the binary cross-entropy: Goodfellow et al. 2014, eq. 1, negated and halved.
+    """½·E[l(d(x), 1) + l(d(g(z)), 0)] with l the binary cross-entropy: Goodfellow et al. 2014, eq. 1, negated and
+    halved.
 
-    The limit α → 0 of the mixed objectives, where λ is 1 or 0; the mean over both halves, as the mixup paper's code has it.
-    Differs from the paper: halved, which changes nothing under Adam but eps.
+    The limit α → 0 of the mixed objectives, where λ is 1 or 0; the mean over both halves, as the mixup paper's code has
+    it. Differs from the paper: halved, which changes nothing under Adam but eps.
     """
 
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, np.ndarray]:
@@ -43,11 +45,12 @@ class RealWithGenerated(Objective):
 
 
 class Shuffled(Objective):
-    """E[l(d(λ·a + (1 − λ)·b), λ·r_a + (1 − λ)·r_b)] with a and b real (r = 1) or generated (r = 0) samples: the mixup paper's code.
+    """E[l(d(λ·a + (1 − λ)·b), λ·r_a + (1 − λ)·r_b)] with a and b real (r = 1) or generated (r = 0) samples: the mixup
+    paper's code.
 
-    Two batches, each of B real and B generated samples, are blended pair by pair in random order, so that half of the pairs are of
-    one sort. Differs from the code (hongyi-zhang/mixup, gan/example_gan.py): one of the batches is shuffled and not both, which
-    pairs them by the same chances.
+    Two batches, each of B real and B generated samples, are blended pair by pair in random order, so that half of the
+    pairs are of one sort. Differs from the code (hongyi-zhang/mixup, gan/example_gan.py): one of the batches is
+    shuffled and not both, which pairs them by the same chances.
     """
 
     batches = 2
@@ -59,7 +62,9 @@ class Shuffled(Objective):
         return {"partners": rng.permutation(2 * batch), "lam": self.ratio.draw(rng, 2 * batch, 2 * batch, 1)}
 
     def loss(self, discriminator: Discriminator, real: Tensor, generated: Tensor, draws: dict[str, Tensor]) -> Tensor:
-        labels = torch.cat([torch.ones_like(real[: len(real) // 2, :1]), torch.zeros_like(generated[: len(generated) // 2, :1])])
+        labels = torch.cat(
+            [torch.ones_like(real[: len(real) // 2, :1]), torch.zeros_like(generated[: len(generated) // 2, :1])]
+        )
         first, second = (torch.cat(halves) for halves in zip(real.chunk(2), generated.chunk(2), strict=True))
         lam, partners = draws["lam"], draws["partners"]
         samples = lam * first + (1 - lam) * second.index_select(0, partners)

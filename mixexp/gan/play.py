@@ -1,4 +1,5 @@
-"""The loop of a game of two networks: one run, read top to bottom; its record and its turns are those of mixexp.train."""
+"""The loop of a game of two networks: one run, read top to bottom; its record and its turns are those of
+mixexp.train."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from mixexp.training.session import Progress, Session
 from mixexp.training.spec import RunConfig
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
-"""epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the evaluation before."""
+"""epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the
+evaluation before."""
 
 FRAMES = {"frames": ("x", "y", "kind")}
 """The file of points, read as a probe's is, and its columns beside `step`."""
@@ -34,7 +36,9 @@ NEAR = 3
 """Standard deviations of a mode within which a sample is of high quality."""
 
 
-def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, z_dim: int, device: torch.device) -> Draws:
+def draw(
+    objective: Objective, rng: np.random.Generator, rows: int, batch: int, z_dim: int, device: torch.device
+) -> Draws:
     """The random numbers of one update on a training set of `rows` points, drawn on the host."""
     count = objective.batches * batch
     chosen, noise = rng.integers(rows, size=count), rng.standard_normal((count, z_dim), dtype=np.float32)
@@ -42,15 +46,20 @@ def draw(objective: Objective, rng: np.random.Generator, rows: int, batch: int, 
     return torch.from_numpy(chosen).to(device), torch.from_numpy(noise).to(device), objective_draws
 
 
-def discriminator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
-    """The discriminator's loss, float32 []; the generator gets no gradient. points: the training set, float32 [N, features]."""
+def discriminator_loss(
+    game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws
+) -> Tensor:
+    """The discriminator's loss, float32 []; the generator gets no gradient. points: the training set, float32 [N,
+    features]."""
     rows, noise, objective_draws = draws
     with torch.no_grad():
         generated = generator(noise)
     return game.discriminator.loss(discriminator, points.index_select(0, rows), generated, objective_draws)
 
 
-def generator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws) -> Tensor:
+def generator_loss(
+    game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws
+) -> Tensor:
     """The generator's loss, float32 []: minus its objective (minimax, not the form that does not saturate)."""
     rows, noise, objective_draws = draws
     return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), objective_draws)
@@ -59,8 +68,9 @@ def generator_loss(game: Minimax, generator: nn.Module, discriminator: nn.Module
 def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, float]:
     """Modes that are covered, and the fraction of samples of high quality (Srivastava et al. 2017, section 4.1).
 
-    A sample is of high quality where the nearest centre is at most three standard deviations away (of a mode's own points 98.9 %
-    are, in two dimensions); a mode is covered where it is nearest to such a sample. samples, float32 [N, F]; centres, float32 [M, F].
+    A sample is of high quality where the nearest centre is at most three standard deviations away (of a mode's own
+    points 98.9 % are, in two dimensions); a mode is covered where it is nearest to such a sample. samples, float32 [N,
+    F]; centres, float32 [M, F].
     """
     distance, nearest = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
     good = distance <= NEAR * spread
@@ -73,26 +83,35 @@ def game_budget(config: RunConfig, points: int) -> Budget:
 
 
 def play(
-    config: RunConfig, folder: RunFolder, metadata: Mapping[str, Any], warm_starts: Iterable[Path] = (), flops: float | None = None
+    config: RunConfig,
+    folder: RunFolder,
+    metadata: Mapping[str, Any],
+    warm_starts: Iterable[Path] = (),
+    flops: float | None = None,
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train does.
+    """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train
+    does.
 
     config: one that validate has passed. metadata: what else environment.json shall say. In float32, every
-    operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so that a run
-    closed after any step goes on from its checkpoint as if it had not stopped.
+    operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so
+    that a run closed after any step goes on from its checkpoint as if it had not stopped.
     """
     # -- points whole on the device, networks, optimizers
     run, seed = execution(config), config.seed
     game = config.build("gan")
     dataset, splits = load(config.dataset, config.trusted)
     points = splits.train_images.flatten(1).contiguous().to(run.device)
-    with streams.torch_stream(torch.device("cpu"), seed, "weights"):  # on the CPU, so that every device starts from the same
+    with streams.torch_stream(
+        torch.device("cpu"), seed, "weights"
+    ):  # on the CPU, so that every device starts from the same
         generator, discriminator = (network.to(run.device) for network in game.networks(points.shape[1]))
     parameters = [list(network.parameters()) for network in (discriminator, generator)]
     optimizers = [config.build_optimizer(trained) for trained in parameters]
     budget = game_budget(config, len(points))
     sums = torch.zeros(2, device=run.device)  # of both losses since the last evaluation
-    turns = [(discriminator_loss, game.discriminator, 0)] * game.discriminator_steps + [(generator_loss, game.generator, 1)]
+    turns = [(discriminator_loss, game.discriminator, 0)] * game.discriminator_steps + [
+        (generator_loss, game.generator, 1)
+    ]
 
     def update(step: int) -> None:
         """The discriminator's updates, then the generator's one."""
@@ -138,12 +157,22 @@ def play(
             sums.zero_()
             modes, high_quality = coverage(samples, centres, dataset.spread)
             epoch = step * game.discriminator_steps * game.discriminator.batches * budget.batch / len(points)
-            row = {"step": step, "epoch": round(epoch, 4), "lr": config.optimizer["lr"], "d_loss": d_loss, "g_loss": g_loss}
+            row = {
+                "step": step,
+                "epoch": round(epoch, 4),
+                "lr": config.optimizer["lr"],
+                "d_loss": d_loss,
+                "g_loss": g_loss,
+            }
             session.record({**row, "modes": modes, "high_quality": high_quality})
             session.diverged = not (math.isfinite(d_loss) and math.isfinite(g_loss))
         if shown:
             kinds = {"data": test_points, "generated": samples[: game.frame_points].cpu()}
-            frame = [{"x": x, "y": y, "kind": kind} for kind, xy in kinds.items() for x, y in xy.double().numpy().round(4).tolist()]
+            frame = [
+                {"x": x, "y": y, "kind": kind}
+                for kind, xy in kinds.items()
+                for x, y in xy.double().numpy().round(4).tolist()
+            ]
             folder.append_probe_rows(step, dict.fromkeys(FRAMES, frame))
         if session.diverged:
             break

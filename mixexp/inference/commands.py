@@ -21,7 +21,12 @@ COMPARED = 64
 
 def predict_command(words: list[str]) -> None:
     """Print what a run's network says of files."""
-    parser = Parser(prog="mixexp predict", description="What a finished run's network says of pictures or sounds; the run kept its weights (keep=last or best).")
+    parser = Parser(
+        prog="mixexp predict",
+        description=(
+            "What a finished run's network says of pictures or sounds; the run kept its weights (keep=last or best)."
+        ),
+    )
     parser.add_argument("run", type=Path, help="the folder of a run")
     parser.add_argument("file", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this CSV file too")
@@ -30,7 +35,10 @@ def predict_command(words: list[str]) -> None:
         _check_out("predict", arguments.out, ".csv")
     trained = load_trained(arguments.run)
     if not trained.preprocess.suffixes:
-        raise UserError(f"predict {arguments.run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come from no files; mixexp.load in Python takes them as tensors")
+        raise UserError(
+            f"predict {arguments.run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come"
+            " from no files; mixexp.load in Python takes them as tensors"
+        )
     predictions = list(predict(trained, files_of(arguments.file, trained.preprocess.suffixes)))
     show(as_text(predictions))
     if arguments.out:
@@ -44,10 +52,18 @@ def predict_command(words: list[str]) -> None:
 
 def export_command(words: list[str]) -> None:
     """Write a run's network in another format."""
-    parser = Parser(prog="mixexp export", description="A finished run's network for other programs, compared with its own outputs; the run kept its weights (keep=last or best).")
+    parser = Parser(
+        prog="mixexp export",
+        description=(
+            "A finished run's network for other programs, compared with its own outputs; the run kept its weights"
+            " (keep=last or best)."
+        ),
+    )
     parser.add_argument("run", type=Path, help="the folder of a run")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where it goes (default: model.onnx and the like in the run's folder)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where it goes (default: model.onnx and the like in the run's folder)"
+    )
     arguments = parser.parse_args(words)
     path = arguments.out or arguments.run / f"model{FORMATS[arguments.to].suffix}"
     _check_out("export", path, FORMATS[arguments.to].suffix)
@@ -61,12 +77,19 @@ def export_command(words: list[str]) -> None:
     on = "random inputs, as the data set is not here" if images is None else f"{len(images)} test images"
     show(f"{path}: on {on} its scores differ from the network's by {difference:.1g} at most, relative to the largest")
     inputs = trained.preprocess.inputs
-    show(f"inputs: float32 [N, {', '.join(map(str, inputs.shape))}], (x / {inputs.unit} - mean) / std, mean {inputs.mean}, std {inputs.std}")
+    show(
+        f"inputs: float32 [N, {', '.join(map(str, inputs.shape))}], (x / {inputs.unit} - mean) / std, mean"
+        f" {inputs.mean}, std {inputs.std}"
+    )
 
 
 def _check_out(command: str, path: Path, suffix: str) -> None:
-    """Raise UserError where a file cannot be written, or would take the place of another kind of file or of one of a run's own."""
+    """Raise UserError where a file cannot be written, or would take the place of another kind of file or of one of a
+    run's own."""
     if path.is_dir() or not path.parent.is_dir():
         raise UserError(f"{command} --out {path}: the name of a file in a folder that is there is needed")
     if path.exists() and (path.suffix != suffix or path.name in FILES):
-        raise UserError(f"{command} --out {path}: there is a file of another kind, which stays; take another name, such as {path.stem}_new{suffix}")
+        raise UserError(
+            f"{command} --out {path}: there is a file of another kind, which stays; take another name, such as"
+            f" {path.stem}_new{suffix}"
+        )

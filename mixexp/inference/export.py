@@ -1,4 +1,5 @@
-"""A trained network in formats that other programs read, each compared with the network's own outputs: what `mixexp export` does."""
+"""A trained network in formats that other programs read, each compared with the network's own outputs: what `mixexp
+export` does."""
 
 from __future__ import annotations
 
@@ -20,13 +21,15 @@ from mixexp.files import atomically
 from mixexp.inference.trained import Trained
 
 TOLERANCE = 1e-5
-"""The largest difference of a score that an export may have, as a fraction of the largest score where that is above 1."""
+"""The largest difference of a score that an export may have, as a fraction of the largest score where that is above
+1."""
 
 
 class Format(NamedTuple):
     """A format: the ending of its file, the packages that it needs beside torch, and what writes and reads back.
 
-    write: a network to a path, with examples of its inputs and a description as text. run: the scores that the file gives for inputs.
+    write: a network to a path, with examples of its inputs and a description as text. run: the scores that the file
+    gives for inputs.
     """
 
     suffix: str
@@ -36,14 +39,17 @@ class Format(NamedTuple):
 
 
 def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
-    """Write a network in a format and give the largest difference between what it says there and here, on inputs, float32 [N, *shape].
+    """Write a network in a format and give the largest difference between what it says there and here, on inputs,
+    float32 [N, *shape].
 
-    Raises UserError where a package is missing, where torch cannot express the network in the format, and where the difference is
-    above TOLERANCE; then no file is left.
+    Raises UserError where a package is missing, where torch cannot express the network in the format, and where the
+    difference is above TOLERANCE; then no file is left.
     """
     chosen = FORMATS[name]
     if missing := [package for package in chosen.packages if importlib.util.find_spec(package) is None]:
-        raise UserError(f"export --to {name}: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[export]'")
+        raise UserError(
+            f"export --to {name}: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[export]'"
+        )
     with atomically(path) as partial:
         try:
             chosen.write(trained, partial, images[:2], description(trained))
@@ -51,18 +57,25 @@ def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
             raise
         except Exception as error:  # what torch's exporters raise is theirs
             first = (str(error).splitlines() or [""])[0]
-            raise UserError(f"export --to {name}: torch cannot express this network in it ({type(error).__name__}: {first})") from error
+            raise UserError(
+                f"export --to {name}: torch cannot express this network in it ({type(error).__name__}: {first})"
+            ) from error
         with torch.inference_mode():
             expected, given = trained.model(images), chosen.run(trained, partial, images)
         difference = (expected - given).abs().max().item() / max(1.0, expected.abs().max().item())
         if not difference <= TOLERANCE:
-            raise UserError(f"export --to {name}: its outputs differ from the network's by {difference:.2g}, more than {TOLERANCE:g}")
+            raise UserError(
+                f"export --to {name}: its outputs differ from the network's by {difference:.2g}, more than"
+                f" {TOLERANCE:g}"
+            )
     return difference
 
 
 def description(trained: Trained) -> str:
     """What a file says of itself, as JSON: inputs, classes, and the step that the weights are of."""
-    return json.dumps({"inputs": trained.preprocess.inputs.record(), "classes": list(trained.classes), "step": trained.model.step})
+    return json.dumps(
+        {"inputs": trained.preprocess.inputs.record(), "classes": list(trained.classes), "step": trained.model.step}
+    )
 
 
 def _write_safetensors(trained: Trained, path: Path, example: Tensor, about: str) -> None:
@@ -131,7 +144,8 @@ FORMATS: dict[str, Format] = {
 
 
 def inputs_to_compare(trained: Trained, images: Tensor | None) -> Tensor:
-    """Inputs, float32 [N, *shape], to compare outputs on: test images in the data set's units, or random numbers where there are none."""
+    """Inputs, float32 [N, *shape], to compare outputs on: test images in the data set's units, or random numbers where
+    there are none."""
     if images is not None:
         return trained.preprocess(images)
     shape: Any = (8, *trained.preprocess.inputs.shape)

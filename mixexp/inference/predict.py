@@ -27,7 +27,8 @@ class Prediction:
 
 
 def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
-    """The files that are named, and those with the endings at any depth in folders that are, in the order of their names.
+    """The files that are named, and those with the endings at any depth in folders that are, in the order of their
+    names.
 
     Raises UserError for what is not there, and where a folder has none.
     """
@@ -83,4 +84,6 @@ def as_text(predictions: Sequence[Prediction]) -> str:
     """Predictions as a table for a terminal."""
     rows = [list(COLUMNS), *([sanitize(one_line(value)) for value in row.values()] for row in records(predictions))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,4 +1,5 @@
-"""A finished run's network with the weights it kept, as an ordinary module, and what makes its inputs. Without the training data."""
+"""A finished run's network with the weights it kept, as an ordinary module, and what makes its inputs. Without the
+training data."""
 
 from __future__ import annotations
 
@@ -30,10 +31,11 @@ EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", 
 
 
 class Classifier(nn.Module):
-    """A run's network as a plain module: scores, float32 [B, C], from inputs, float32 [B, *shape], as Preprocess makes them.
+    """A run's network as a plain module: scores, float32 [B, C], from inputs, float32 [B, *shape], as Preprocess makes
+    them.
 
-    The largest score names the class; softmax of the scores gives probabilities. network: body and head, as the run trained them;
-    step: after which step of its training.
+    The largest score names the class; softmax of the scores gives probabilities. network: body and head, as the run
+    trained them; step: after which step of its training.
     """
 
     def __init__(self, network: Network, loss: Loss, step: int) -> None:
@@ -49,11 +51,12 @@ class Classifier(nn.Module):
 class Preprocess:
     """What a run's test images became before they entered its network.
 
-    Takes a path, a PIL image of 8 bits, an array of a picture, uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N, C, H, W] as the data
-    set gives it: uint8, or float32 where the data are, of tables the columns as the data set has standardised them. Gives float32
-    [C, H, W] or [N, C, H, W]. Files and pictures are resized by `inputs.size`; arrays and tensors have to have the shape. Raises
-    UserError for what is none of these.
-    inputs: shape, mean, std and unit, for those who write it out themselves. suffixes: endings of the files that it takes.
+    Takes a path, a PIL image of 8 bits, an array of a picture, uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N,
+    C, H, W] as the data set gives it: uint8, or float32 where the data are, of tables the columns as the data set has
+    standardised them. Gives float32 [C, H, W] or [N, C, H, W]. Files and pictures are resized by `inputs.size`; arrays
+    and tensors have to have the shape. Raises UserError for what is none of these.
+    inputs: shape, mean, std and unit, for those who write it out themselves. suffixes: endings of the files that it
+    takes.
     """
 
     inputs: Inputs
@@ -85,8 +88,8 @@ class Preprocess:
         wanted = torch.uint8 if self.inputs.unit == 255 else torch.float32
         if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != wanted:
             raise UserError(
-                f"preprocess: takes {wanted} of the shape {self.inputs.shape}, channels first (an array of a picture: last), "
-                f"not, channels first, {item.dtype} {list(item.shape)}"
+                f"preprocess: takes {wanted} of the shape {self.inputs.shape}, channels first (an array of a picture:"
+                f" last), not, channels first, {item.dtype} {list(item.shape)}"
             )
         normalised = self._normalize(batch)
         return normalised if item.ndim == 4 else normalised[0]
@@ -94,21 +97,28 @@ class Preprocess:
     def files(self, paths: Sequence[Path]) -> Tensor:
         """Inputs, float32 [N, *shape], from files; raises UserError naming those that cannot be read."""
         if not self.suffixes:
-            raise UserError(f"a network for data of the kind {self.inputs.kind} takes no files; give preprocess tensors of shape {self.inputs.shape}")
+            raise UserError(
+                f"a network for data of the kind {self.inputs.kind} takes no files; give preprocess tensors of shape"
+                f" {self.inputs.shape}"
+            )
         return self._normalize(self.dataset.from_files(paths, self.inputs.shape))
 
     def _sized(self, picture: Image.Image) -> Image.Image:
         if self.inputs.kind != "image":
             raise UserError(f"preprocess: a network for data of the kind {self.inputs.kind} takes no pictures")
         if picture.mode not in EIGHT_BITS:
-            raise UserError(f"preprocess: a PIL image of the mode {picture.mode} has lost its file's range of values; give the path of the file")
+            raise UserError(
+                f"preprocess: a PIL image of the mode {picture.mode} has lost its file's range of values; give the path"
+                " of the file"
+            )
         channels, height, width = self.inputs.shape
         picture = ImageOps.exif_transpose(picture)
         return fitted(on_white(picture, "L" if channels == 1 else "RGB"), height, width)
 
 
 class Trained(NamedTuple):
-    """A trained network in evaluation mode, the preprocessing of its inputs, and the classes in the order of its scores."""
+    """A trained network in evaluation mode, the preprocessing of its inputs, and the classes in the order of its
+    scores."""
 
     model: Classifier
     preprocess: Preprocess
@@ -116,24 +126,35 @@ class Trained(NamedTuple):
 
 
 def load_trained(folder: Path, device: str = "cpu") -> Trained:
-    """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged weights."""
+    """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged
+    weights."""
     if problem := unknown_device(device):
         raise UserError(problem)
     config = RunConfig.of({**trained_config(folder), "device": device, "probe": None, "logger": None})
     state = read_weights(folder)
     if (trained_by := read_environment(folder).get("own_code", config.own_code)) != config.own_code:
-        note(f"{folder}: code of your own has changed since it was trained ({', '.join(trained_by)}); its weights are put into what there is now")
+        note(
+            f"{folder}: code of your own has changed since it was trained ({', '.join(trained_by)}); its weights are"
+            " put into what there is now"
+        )
     if "network" not in state:
         raise UserError(f"{folder}: its run trained no classifier")
     if any(name not in state for name in DESCRIBED):  # a checkpoint.pt, beside which the data set has to be asked
         parts = restored(folder, config)
-        state = {**state, "inputs": parts.input_format().record(), "classes": list(parts.classes), "train_counts": parts.counts.tolist()}
+        state = {
+            **state,
+            "inputs": parts.input_format().record(),
+            "classes": list(parts.classes),
+            "train_counts": parts.counts.tolist(),
+        }
     inputs = Inputs.of_record(state["inputs"])
     network, loss = network_of(config, inputs.shape, np.array(state["train_counts"]))
     try:
         network.load_state_dict(state["network"])
         loss.load_state_dict(state["loss"])
     except RuntimeError as error:
-        raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
+        raise UserError(
+            f"{folder}: its weights are not those of the network that its config.yaml describes ({error})"
+        ) from error
     model = Classifier(network, loss, state["step"]).eval().to(device=device, memory_format=torch.channels_last)
     return Trained(model, Preprocess.of(inputs, config.build("dataset")), tuple(state["classes"]))

@@ -1,4 +1,5 @@
-"""Contract of the logger group: who is told of a run's evaluations once they are on disk. metrics.csv stays the record of truth."""
+"""Contract of the logger group: who is told of a run's evaluations once they are on disk. metrics.csv stays the record
+of truth."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 class RunInfo:
     """What a logger is told of a run.
 
-    folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's name;
-    environment: what environment.json says; began: seconds since 1970, to which a row's `seconds` add up to its time, whatever
-    pauses there were; note: takes a line for the user.
+    folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's
+    name; environment: what environment.json says; began: seconds since 1970, to which a row's `seconds` add up to its
+    time, whatever pauses there were; note: takes a line for the user.
     """
 
     folder: Path
@@ -50,7 +51,8 @@ class RunInfo:
 
 
 class Logger(abc.ABC):
-    """A place that shows curves. An object logs one run; it may raise whatever it likes, which costs the run nothing."""
+    """A place that shows curves. An object logs one run; it may raise whatever it likes, which costs the run
+    nothing."""
 
     extra: str = ""
     """What pip installs it with, as mixexp[extra]."""
@@ -61,7 +63,9 @@ class Logger(abc.ABC):
         """Raise UserError where what it needs is not installed."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
-            raise UserError(f"logger: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[{self.extra}]'")
+            raise UserError(
+                f"logger: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[{self.extra}]'"
+            )
 
     @abc.abstractmethod
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
@@ -77,7 +81,8 @@ class Logger(abc.ABC):
 
 
 class Several(Logger):
-    """Several loggers, each under a name of its own; the first error of one is said, and is its last: the run and the others go on."""
+    """Several loggers, each under a name of its own; the first error of one is said, and is its last: the run and the
+    others go on."""
 
     def __init__(self, **loggers: Logger) -> None:
         if not loggers:

@@ -25,10 +25,10 @@ LOCK_SECONDS = 120.0
 class MLflow(Logger):
     """MLflow runs, by default in the SQLite file mlflow.db of output_dir, without a server.
 
-    An experiment is called as the setting `name`, a run is found again by its tags run_id and folder; its params are all settings,
-    its other tags outcome, commit and device. tracking_uri: another store, or a server, such as http://localhost:5000. A run there
-    with what metrics.csv has not, such as the numbers of an earlier attempt that another device made, goes to MLflow's trash, and
-    is logged anew.
+    An experiment is called as the setting `name`, a run is found again by its tags run_id and folder; its params are
+    all settings, its other tags outcome, commit and device. tracking_uri: another store, or a server, such as
+    http://localhost:5000. A run there with what metrics.csv has not, such as the numbers of an earlier attempt that
+    another device made, goes to MLflow's trash, and is logged anew.
     """
 
     extra = "mlflow"
@@ -41,15 +41,24 @@ class MLflow(Logger):
         self._info = info
         folder = info.folder.absolute()
         output_dir = folder.parent.parent
-        self._folder = str(folder if self._tracking_uri else folder.relative_to(output_dir))  # others may use the same server
-        with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):  # of many runs that begin at once, one makes the tables
+        self._folder = str(
+            folder if self._tracking_uri else folder.relative_to(output_dir)
+        )  # others may use the same server
+        with FileLock(
+            output_dir / ".mlflow.lock", timeout=LOCK_SECONDS
+        ):  # of many runs that begin at once, one makes the tables
             self._client = _client(self._tracking_uri or _local(output_dir))
             found = self._client.get_experiment_by_name(info.project)
             experiment = found.experiment_id if found is not None else self._client.create_experiment(info.project)
         metrics = {_point(metric): metric for metric in self._metrics(rows)}
         same_id = self._client.search_runs([experiment], f"tags.run_id = '{info.run_id}'")
         earlier = [run for run in same_id if run.data.tags.get("folder") == self._folder]
-        points = [_point(metric) for run in earlier for name in run.data.metrics for metric in self._client.get_metric_history(run.info.run_id, name)]
+        points = [
+            _point(metric)
+            for run in earlier
+            for name in run.data.metrics
+            for metric in self._client.get_metric_history(run.info.run_id, name)
+        ]
         there = set(points)
         if len(earlier) == 1 and len(there) == len(points) and metrics.keys() >= there:
             self._run = earlier[0].info.run_id
@@ -88,7 +97,9 @@ class MLflow(Logger):
 
         for row in rows:
             time = self._milliseconds(row.get("seconds", 0.0))
-            yield from (Metric(name, float(value), time, int(row["step"])) for name, value in row.items() if name != "step")
+            yield from (
+                Metric(name, float(value), time, int(row["step"])) for name, value in row.items() if name != "step"
+            )
 
     def _send(self, metrics: Iterable[Metric]) -> None:
         waiting = iter(metrics)
@@ -102,7 +113,9 @@ class MLflow(Logger):
 def _client(uri: str) -> MlflowClient:
     """A client of its own: MLflow's functions without one share a current run among all that run in a process."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of every call
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a run does not wait minutes for a server that is away
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+    )  # a run does not wait minutes for a server that is away
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow import MlflowClient
 
@@ -121,4 +134,8 @@ def _local(output_dir: Path) -> str:
 def _point(metric: Metric) -> tuple[str, int, str]:
     """What tells points apart, as MLflow keeps them: an infinite value is the largest number."""
     largest = sys.float_info.max
-    return metric.key, metric.step, repr(metric.value if metric.value != metric.value else min(max(metric.value, -largest), largest))
+    return (
+        metric.key,
+        metric.step,
+        repr(metric.value if metric.value != metric.value else min(max(metric.value, -largest), largest)),
+    )

@@ -7,10 +7,11 @@ from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 
 class TensorBoard(Logger):
-    """Event files in the run's folder tensorboard/: a curve for every column, the settings as a text and as hyper-parameters.
+    """Event files in the run's folder tensorboard/: a curve for every column, the settings as a text and as
+    hyper-parameters.
 
-    `tensorboard --logdir outputs/<name>` shows a sweep. Values are float32, as TensorBoard's scalars are. A run that goes on is
-    written anew from its rows, so that its curve has no gap and no point twice.
+    `tensorboard --logdir outputs/<name>` shows a sweep. Values are float32, as TensorBoard's scalars are. A run that
+    goes on is written anew from its rows, so that its curve has no gap and no point twice.
     """
 
     extra = "tensorboard"
@@ -44,14 +45,18 @@ class TensorBoard(Logger):
             self._describe(row)
         for name, value in row.items():
             if name != "step":
-                self._writer.add_scalar(name, value, int(row["step"]), walltime=self._info.began + row.get("seconds", 0.0))
+                self._writer.add_scalar(
+                    name, value, int(row["step"]), walltime=self._info.began + row.get("seconds", 0.0)
+                )
 
     def _describe(self, row: Row) -> None:
-        """The hyper-parameters and which columns are measures of them; SummaryWriter.add_hparams would write a further run."""
+        """The hyper-parameters and which columns are measures of them; SummaryWriter.add_hparams would write a further
+        run."""
         from torch.utils.tensorboard.summary import hparams
 
         plain: dict[str, Any] = {
-            key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in self._info.settings.items()
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in self._info.settings.items()
         }
         *beginning, self._session_end = hparams(plain, {name: value for name, value in row.items() if name != "step"})
         for summary in beginning:

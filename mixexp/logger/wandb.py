@@ -13,21 +13,26 @@ FINISH_SECONDS = 60.0
 
 
 class WandB(Logger):
-    """Weights & Biases: a run with the id run_id in the project `name`, offline unless asked otherwise, in the run's folder wandb/.
+    """Weights & Biases: a run with the id run_id in the project `name`, offline unless asked otherwise, in the run's
+    folder wandb/.
 
-    mode: offline writes files, which `wandb sync outputs/<name>/*/wandb/offline-run-*` sends when you like; online sends as it goes,
-    with your login. entity: the user or team, null for your own. Offline, a run that goes on is written anew from its rows; online,
-    what the server has is kept, and what it has not is sent.
+    mode: offline writes files, which `wandb sync outputs/<name>/*/wandb/offline-run-*` sends when you like; online
+    sends as it goes, with your login. entity: the user or team, null for your own. Offline, a run that goes on is
+    written anew from its rows; online, what the server has is kept, and what it has not is sent.
     """
 
     extra = "wandb"
     packages = ("wandb",)
 
-    def __init__(self, mode: Literal["offline", "online"] = "offline", entity: Annotated[str, Field(min_length=1)] | None = None) -> None:
+    def __init__(
+        self, mode: Literal["offline", "online"] = "offline", entity: Annotated[str, Field(min_length=1)] | None = None
+    ) -> None:
         self._mode, self._entity = mode, entity
 
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its own faults would go to its makers over the network, offline too
+        os.environ.setdefault(
+            "WANDB_ERROR_REPORTING", "false"
+        )  # its own faults would go to its makers over the network, offline too
         import wandb
 
         if self._mode == "offline":
@@ -57,7 +62,9 @@ class WandB(Logger):
                 self.row(row)
 
     def row(self, row: Row) -> None:
-        self._run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]), commit=True)
+        self._run.log(
+            {name: value for name, value in row.items() if name != "step"}, step=int(row["step"]), commit=True
+        )
 
     def end(self, outcome: Outcome) -> None:
         self._run.summary["outcome"] = outcome

@@ -1,4 +1,5 @@
-"""Contract of the loss group: a value per sample from the network's outputs and the mixed labels; a loss may bring its head."""
+"""Contract of the loss group: a value per sample from the network's outputs and the mixed labels; a loss may bring its
+head."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from mixexp.labels import MixedLabels
 class Loss(nn.Module, abc.ABC):
     """One value per sample; the loop takes the mean and adds the penalty.
 
-    A constructor may take class_counts, int64 [C]: the training images of each class, after imbalance and label noise, before over- or
-    undersampling. No YAML has it.
+    A constructor may take class_counts, int64 [C]: the training images of each class, after imbalance and label noise,
+    before over- or undersampling. No YAML has it.
     """
 
     linear_in_target: bool
-    """Whether the loss of a soft label is the average of its labels' losses; where not, the loss says which of the two it takes."""
+    """Whether the loss of a soft label is the average of its labels' losses; where not, the loss says which of the two
+    it takes."""
     accepts_mixed: bool = True
     """Whether blended labels have a meaning for it; where not, it goes with mixes that keep one label only."""
     weighs_classes: bool = False
@@ -29,7 +31,8 @@ class Loss(nn.Module, abc.ABC):
         return nn.Linear(num_features, num_classes)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """What tells how likely each class is, float [B, C], larger for likelier, as logits do; the outputs themselves by default."""
+        """What tells how likely each class is, float [B, C], larger for likelier, as logits do; the outputs themselves
+        by default."""
         return outputs
 
     def predict(self, outputs: Tensor) -> Tensor:

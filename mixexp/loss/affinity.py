@@ -18,16 +18,20 @@ TRUNCATED = 0.87962566103423978
 
 
 def keras_he_normal(classes: int, centres: int, features: int) -> Tensor:
-    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2/(C·m)), cut at 2 / 0.8796 of its deviations.
+    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2/(C·m)), cut at 2 / 0.8796 of its
+    deviations.
 
     Keras takes a weight of three axes for a convolution's, so its fan_in is C·m, and not the h that a sample meets.
     """
     deviation = (2 / (classes * centres)) ** 0.5 / TRUNCATED
-    return nn.init.trunc_normal_(torch.empty(classes, centres, features), std=deviation, a=-2 * deviation, b=2 * deviation)
+    return nn.init.trunc_normal_(
+        torch.empty(classes, centres, features), std=deviation, a=-2 * deviation, b=2 * deviation
+    )
 
 
 class AffinityHead(nn.Module):
-    """Affinity of features to learnable class centres, d(f, w_j) = max_t exp(−‖f − w_jt‖² / σ) (Hayat et al. 2019, eq. 4 and 8).
+    """Affinity of features to learnable class centres, d(f, w_j) = max_t exp(−‖f − w_jt‖² / σ) (Hayat et al. 2019, eq.
+    4 and 8).
 
     features: float [B, h] → float32 [B, C] in (0, 1]. centres: float32 [C, m, h], whose start init says (Affinity).
     """
@@ -36,7 +40,9 @@ class AffinityHead(nn.Module):
         super().__init__()
         self.sigma = sigma
         shape = num_classes, centres, num_features
-        self.centres = nn.Parameter(torch.randn(shape) * (2 / num_features) ** 0.5 if init == "he" else keras_he_normal(*shape))
+        self.centres = nn.Parameter(
+            torch.randn(shape) * (2 / num_features) ** 0.5 if init == "he" else keras_he_normal(*shape)
+        )
         if init == "colliding":
             with torch.no_grad():
                 self.centres[1] = self.centres[0]
@@ -44,7 +50,8 @@ class AffinityHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         # distances in float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
         with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):
-            # differences first, then squares: ‖f‖² − 2f·w + ‖w‖² would lose the digits of a small distance between long vectors
+            # differences first, then squares: ‖f‖² − 2f·w + ‖w‖² would lose the digits of a small distance between long
+            # vectors
             difference = features.to(self.centres.dtype)[:, None, None] - self.centres
             return torch.exp(-difference.square().sum(3).amin(2) / self.sigma)
 
@@ -52,12 +59,13 @@ class AffinityHead(nn.Module):
 class Affinity(Loss):
     """Max-margin loss Σ_{j≠y} max(0, λ + d(f, w_j) − d(f, w_y)) on Gaussian affinities d (Hayat et al. 2019, eq. 5).
 
-    Its penalty is the diversity term R(w), which makes all centres equidistant (eq. 7): the mean over pairs of centres of
-    (‖w_j − w_k‖² − μ)², μ the mean of those squared distances. Mixed labels: the average of the two labels' losses.
-    sigma: σ; margin: λ; centres: m centres a class; diversity: weight of R; batchnorm: a BatchNorm before the head, which helps in
-    low dimension (koshian2_affinity). init: where centres start: he, N(0, 2/h); keras_he, as wide as koshian2_affinity's (keras_he_normal);
-    colliding, like that, but class 1's where class 0's are, the saddle that koshian2_affinity warns of.
-    Differs from the paper: the optimiser and σ, λ, m are koshian2_affinity's where an experiment says so; R counts once, with weight 1.
+    Its penalty is the diversity term R(w), which makes all centres equidistant (eq. 7): the mean over pairs of centres
+    of (‖w_j − w_k‖² − μ)², μ the mean of those squared distances. Mixed labels: the average of the two labels' losses.
+    sigma: σ; margin: λ; centres: m centres a class; diversity: weight of R; batchnorm: a BatchNorm before the head,
+    which helps in low dimension (koshian2_affinity). init: where centres start: he, N(0, 2/h); keras_he, as wide as
+    koshian2_affinity's (keras_he_normal); colliding, like that, but class 1's where class 0's are, the saddle that
+    koshian2_affinity warns of. Differs from the paper: the optimiser and σ, λ, m are koshian2_affinity's where an
+    experiment says so; R counts once, with weight 1.
     """
 
     linear_in_target = False
@@ -73,7 +81,13 @@ class Affinity(Loss):
         init: Start = "he",
     ) -> None:
         super().__init__()
-        self.sigma, self.margin, self.centres, self.diversity, self.batchnorm = sigma, margin, centres, diversity, batchnorm
+        self.sigma, self.margin, self.centres, self.diversity, self.batchnorm = (
+            sigma,
+            margin,
+            centres,
+            diversity,
+            batchnorm,
+        )
         self.init = init
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
@@ -100,7 +114,8 @@ class Affinity(Loss):
 
 
 class JointHead(nn.Module):
-    """A linear classifier and an affinity head on the same features: float [B, h] → [B, 2C], the logits before the affinities."""
+    """A linear classifier and an affinity head on the same features: float [B, h] → [B, 2C], the logits before the
+    affinities."""
 
     def __init__(self, softmax: nn.Module, affinity: nn.Module) -> None:
         super().__init__()
@@ -111,17 +126,22 @@ class JointHead(nn.Module):
 
 
 class Joint(Loss):
-    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network (koshian2_affinity).
+    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network
+    (koshian2_affinity).
 
-    outputs: float [B, 2C], as JointHead gives them. affinity: the affinity loss, whose penalty counts with the same weight.
-    predicts: which of the two heads names the class. Mixed labels: as cross-entropy and the affinity loss each take them.
-    Differs from the paper: the article only says to train softmax alongside; weight and the two heads are ours.
+    outputs: float [B, 2C], as JointHead gives them. affinity: the affinity loss, whose penalty counts with the same
+    weight. predicts: which of the two heads names the class. Mixed labels: as cross-entropy and the affinity loss each
+    take them. Differs from the paper: the article only says to train softmax alongside; weight and the two heads are
+    ours.
     """
 
     linear_in_target = False
 
     def __init__(
-        self, affinity: Affinity, weight: Annotated[float, Field(gt=0)] = 1.0, predicts: Literal["affinity", "softmax"] = "affinity"
+        self,
+        affinity: Affinity,
+        weight: Annotated[float, Field(gt=0)] = 1.0,
+        predicts: Literal["affinity", "softmax"] = "affinity",
     ) -> None:
         super().__init__()
         self.affinity, self.weight, self.predicts = affinity, weight, predicts

@@ -13,11 +13,12 @@ from mixexp.loss import Loss
 class BinaryCrossEntropy(Loss):
     """Σ_c −t_c·log p_c − (1 − t_c)·log(1 − p_c), every class a question of its own.
 
-    of: p = softmax(outputs) (manifold mixup's code, ``BCELoss(softmax(outputs), t)``) or one sigmoid a class. target: t is the mixed
-    label, or 1 for every class present in the blend, with any weight above 0 (between-class learning's label ablation, "multi").
-    over_classes: "sum" as written above, or "mean" over the C classes, which is torch's BCELoss and so manifold mixup's code.
-    Both logarithms are taken of the outputs, so that nothing is lost where p rounds to 0 or 1.
-    Differs from the paper: there, torch's BCELoss gives 100, without a gradient, for the logarithm of a p that has rounded to 0.
+    of: p = softmax(outputs) (manifold mixup's code, ``BCELoss(softmax(outputs), t)``) or one sigmoid a class. target: t
+    is the mixed label, or 1 for every class present in the blend, with any weight above 0 (between-class learning's
+    label ablation, "multi"). over_classes: "sum" as written above, or "mean" over the C classes, which is torch's
+    BCELoss and so manifold mixup's code. Both logarithms are taken of the outputs, so that nothing is lost where p
+    rounds to 0 or 1. Differs from the paper: there, torch's BCELoss gives 100, without a gradient, for the logarithm of
+    a p that has rounded to 0.
     """
 
     def __init__(

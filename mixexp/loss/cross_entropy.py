@@ -15,9 +15,11 @@ from mixexp.loss import Loss
 
 
 def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor | None:
-    """Weights per class, float32 [C]: None for "none", N/(C·n_c) for "balanced" (King & Zeng 2001), or the list as given.
+    """Weights per class, float32 [C]: None for "none", N/(C·n_c) for "balanced" (King & Zeng 2001), or the list as
+    given.
 
-    counts: training images per class, int64 [C]. Raises ValueError for a list of another length or of zeros, and for a class without images.
+    counts: training images per class, int64 [C]. Raises ValueError for a list of another length or of zeros, and for a
+    class without images.
     """
     if weights == "none":
         return None
@@ -33,7 +35,8 @@ def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor
 
 
 class CrossEntropy(Loss):
-    """−Σ_c t_c·log softmax(outputs)_c, for mixed labels the weighted average of two (Zhang et al. 2018, equal by linearity).
+    """−Σ_c t_c·log softmax(outputs)_c, for mixed labels the weighted average of two (Zhang et al. 2018, equal by
+    linearity).
 
     label_smoothing ε: t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016). class_weights w:
     −Σ_c w_c·t_c·log softmax(outputs)_c; the mean over the batch is not divided by the weights, unlike torch's "mean".
@@ -59,7 +62,8 @@ class CrossEntropy(Loss):
 
 
 class SoftCrossEntropy(Loss):
-    """−Σ_c t_c·log softmax(outputs)_c of the blended label t itself: mixup's other formulation (Zhang et al. 2018, section 2).
+    """−Σ_c t_c·log softmax(outputs)_c of the blended label t itself: mixup's other formulation (Zhang et al. 2018,
+    section 2).
 
     Equal to CrossEntropy, which blends two losses, as the loss is linear in t; the numbers agree to rounding.
     Differs from the paper: nothing.
@@ -74,8 +78,8 @@ class SoftCrossEntropy(Loss):
 class KL(Loss):
     """Kullback-Leibler divergence Σ_c t_c·(log t_c − log softmax(outputs)_c) (Tokozume et al. 2018, eq. 4).
 
-    Cross-entropy less the entropy of the label: same gradient, and 0 for a perfect prediction. Not linear in the target only by
-    that constant; it is computed on the soft label.
+    Cross-entropy less the entropy of the label: same gradient, and 0 for a perfect prediction. Not linear in the target
+    only by that constant; it is computed on the soft label.
     """
 
     linear_in_target = False

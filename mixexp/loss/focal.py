@@ -12,7 +12,8 @@ from mixexp.loss.cross_entropy import make_class_weights
 
 
 class Focal(Loss):
-    """−(1 − p_y)^γ·log p_y, p = softmax(outputs) (Lin et al. 2017, eq. 4); mixed labels: the average of the two labels' losses.
+    """−(1 − p_y)^γ·log p_y, p = softmax(outputs) (Lin et al. 2017, eq. 4); mixed labels: the average of the two labels'
+    losses.
 
     gamma 0 is cross-entropy. class_weights is the paper's α per class.
     Differs from the paper: softmax over classes in place of one sigmoid each.

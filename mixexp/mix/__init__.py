@@ -33,28 +33,34 @@ class Blend(abc.ABC):
 
 
 class Pairing(abc.ABC):
-    """Which samples are blended with which: partners within the batch, or external ones that join it from the rest of the training set."""
+    """Which samples are blended with which: partners within the batch, or external ones that join it from the rest of
+    the training set."""
 
     external: bool = False
-    """Whether its draws name `external`, int64 [rows], rows of the training set: the partner of each image, outside its batch."""
+    """Whether its draws name `external`, int64 [rows], rows of the training set: the partner of each image, outside its
+    batch."""
 
     def check(self, counts: np.ndarray) -> None:
         """Raise ValueError where training images of these counts per class, int64 [C], have no such partners."""
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:
-        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
+        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
+        draw."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        """Random numbers for a whole epoch, one row an image: name → array [rows, …]; order: the epoch's training rows, int64 [rows]."""
+        """Random numbers for a whole epoch, one row an image: name → array [rows, …]; order: the epoch's training rows,
+        int64 [rows]."""
 
     def draw_for(self, rng: np.random.Generator, order: np.ndarray, count: int) -> dict[str, np.ndarray]:
-        """The same where an image has `count` partners, of which all but the first follow from the draws, unless a pairing draws more."""
+        """The same where an image has `count` partners, of which all but the first follow from the draws, unless a
+        pairing draws more."""
         return self.draw(rng, order)
 
     @abc.abstractmethod
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with external partners], are given."""
+        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with external
+        partners], are given."""
 
 
 class Ratio(abc.ABC):
@@ -62,10 +68,12 @@ class Ratio(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
-        """Weights of the first sample for a whole epoch of batches of `batch` images, float32 [rows, count] in [0, 1]."""
+        """Weights of the first sample for a whole epoch of batches of `batch` images, float32 [rows, count] in [0,
+        1]."""
 
     def density(self, lam: np.ndarray) -> np.ndarray | None:
-        """The distribution that weights are drawn from, its density at each of them, float64; None where there is no formula."""
+        """The distribution that weights are drawn from, its density at each of them, float64; None where there is no
+        formula."""
         return None
 
 
@@ -77,7 +85,8 @@ class Label(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
-        """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B] each."""
+        """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B]
+        each."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ class Plan:
     """Whether the first part is every row in turn, which spares the gather."""
 
     def apply(self, x: Tensor) -> Tensor:
-        """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is kept."""
+        """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is
+        kept."""
         if self.blend is None:
             return x
         first = x if self.whole else x.index_select(0, self.rows[0])
@@ -110,7 +120,8 @@ class Mix(abc.ABC):
     mixes_labels: bool = False
     """Whether a sample can carry several labels."""
     external: bool = False
-    """Whether its draws name `external`, int64 [rows]: rows of the training set, one for each image, that join the image's batch."""
+    """Whether its draws name `external`, int64 [rows]: rows of the training set, one for each image, that join the
+    image's batch."""
     needs_repeats: bool = False
     """Whether it blends only images that an epoch visits again, of which there are none without oversampling."""
 
@@ -126,14 +137,17 @@ class Mix(abc.ABC):
         """Raise ValueError where a setting would do nothing in a run of so many epochs."""
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:
-        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
+        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
+        draw."""
 
     @abc.abstractmethod
     def source_images(self, batch_size: int) -> int:
         """Images S that a batch of batch_size samples is made of; raises ValueError where the two do not fit."""
 
     @abc.abstractmethod
-    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(
+        self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
+    ) -> dict[str, np.ndarray]:
         """Random numbers for the batches of one epoch, one row an image: name → array [rows, …].
 
         order: the epoch's training rows, int64 [rows], in the order in which they are visited.
@@ -145,4 +159,5 @@ class Mix(abc.ABC):
 
     @abc.abstractmethod
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        """The plan for one batch, from its labels, int64 [S], with external partners [2 S], their own behind, and its rows of the draws."""
+        """The plan for one batch, from its labels, int64 [S], with external partners [2 S], their own behind, and its
+        rows of the draws."""

@@ -29,14 +29,16 @@ class Linear(Blend):
 class BCPlus(Blend):
     """BC+: images as waveforms, mixed by perceived energy (Tokozume et al. 2018, section 3.2, eq. 2).
 
-    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k, for two images p = 1 / (1 + (σ₁/σ₂)·(1−r)/r), σ the standard deviation of an
-    image that is centred on its own mean. Flat images mix with p = w. Each part of it can be left out, as in the paper's ablation:
-    zero_mean (a): images are centred, at test time too; normalise (b): the blend is divided by √(Σ_k p_k²); by_energy (c): p comes
-    from σ, else p = w.
+    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k, for two images p = 1 / (1 + (σ₁/σ₂)·(1−r)/r), σ the standard
+    deviation of an image that is centred on its own mean. Flat images mix with p = w. Each part of it can be left out,
+    as in the paper's ablation: zero_mean (a): images are centred, at test time too; normalise (b): the blend is divided
+    by √(Σ_k p_k²); by_energy (c): p comes from σ, else p = w.
     Differs from the paper: nothing; the centring is done with normalisation.
     """
 
-    input_only = "BC+ treats an image as a waveform around zero, and a hidden layer's output is none; mix=bc mixes at any layer"
+    input_only = (
+        "BC+ treats an image as a waveform around zero, and a hidden layer's output is none; mix=bc mixes at any layer"
+    )
     kinds = ("image",)
 
     def __init__(self, zero_mean: bool = True, normalise: bool = True, by_energy: bool = True) -> None:
@@ -64,13 +66,14 @@ class BCPlus(Blend):
 class LoudnessBlend(Blend):
     """Between-class learning's blend of waveforms by perceived loudness (Tokozume et al. 2018, ICLR).
 
-    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k·10^(−G_k/20), for two sounds p = 1 / (1 + 10^((G₁−G₂)/20)·(1−r)/r). G, in dB, is the
-    largest A-weighted power of a sound's frames, each a Hann window of n_fft samples every n_fft/2, the power spectrum's sum, −80 at
-    least. n_fft is the power of two nearest to a ninth of a second: 2048 at 16 kHz and 4096 at 44.1 kHz, as in the paper's code, and
-    1024 at 8 kHz. Where all parts are silent, p = w.
-    sample_rate: of the sounds, in Hz. Sounds, float [B, 1, 1, samples], are best as they are recorded, in −1…1, which scale the floor
-    refers to; a common factor changes no p above it.
-    Differs from the paper: a sound shorter than a window is padded with zeros to one, where the code has no frame at all.
+    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k·10^(−G_k/20), for two sounds p = 1 / (1 + 10^((G₁−G₂)/20)·(1−r)/r). G,
+    in dB, is the largest A-weighted power of a sound's frames, each a Hann window of n_fft samples every n_fft/2, the
+    power spectrum's sum, −80 at least. n_fft is the power of two nearest to a ninth of a second: 2048 at 16 kHz and
+    4096 at 44.1 kHz, as in the paper's code, and 1024 at 8 kHz. Where all parts are silent, p = w.
+    sample_rate: of the sounds, in Hz. Sounds, float [B, 1, 1, samples], are best as they are recorded, in −1…1, which
+    scale the floor refers to; a common factor changes no p above it.
+    Differs from the paper: a sound shorter than a window is padded with zeros to one, where the code has no frame at
+    all.
     """
 
     input_only = "a loudness is that of a waveform, and a hidden layer's output is none; mix=bc mixes at any layer"

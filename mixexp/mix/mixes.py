@@ -20,7 +20,9 @@ class NoMix(Mix):
     def source_images(self, batch_size: int) -> int:
         return batch_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(
+        self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
+    ) -> dict[str, np.ndarray]:
         return {}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
@@ -30,10 +32,10 @@ class NoMix(Mix):
 class Pairs(Mix):
     """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
 
-    step_size: images a batch is made of; each is blended with batch_size / step_size partners (koshian2_bc), which the pairing
-    chooses. None: as many images as samples. only_repeats: an image stays as it is when an epoch visits it for the first time (SMOTE's originals).
-    from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section 3.3, five epochs), numbered from 0.
-    A sample whose partner is itself stays as it is too.
+    step_size: images a batch is made of; each is blended with batch_size / step_size partners (koshian2_bc), which the
+    pairing chooses. None: as many images as samples. only_repeats: an image stays as it is when an epoch visits it for
+    the first time (SMOTE's originals). from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section
+    3.3, five epochs), numbered from 0. A sample whose partner is itself stays as it is too.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Pairs(Mix):
         from_epoch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         if pairing.external and step_size is not None:
-            raise ValueError(f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null")
+            raise ValueError(
+                f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null"
+            )
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
         self.from_epoch = from_epoch
         self.mixes_labels, self.external, self.needs_repeats = label.mixes, pairing.external, only_repeats
@@ -69,7 +73,9 @@ class Pairs(Mix):
             raise ValueError(f"mix.step_size = {self.step_size} does not divide batch_size = {batch_size}")
         return self.step_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(
+        self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
+    ) -> dict[str, np.ndarray]:
         count = batch_size // source_images
         draws = self.pairing.draw_for(streams.generator(seed, "pairing", epoch), order, count)
         lam = self.ratio.draw(streams.generator(seed, "ratio", epoch), len(order), source_images, count)
@@ -95,11 +101,11 @@ class Pairs(Mix):
 class DirichletMix(Mix):
     """Blends of several samples of different classes, weights ~ Dirichlet(alpha, …, alpha), drawn once a sample.
 
-    classes: how many classes a blend has; of a list, one is drawn for every sample. Where the batch has fewer, a sample takes what
-    there is: its missing parts are itself.
-    Source: Tokozume et al. 2018, ablation "number of mixed classes" ("N = 3", "N = 2 or 3"); mixup's section 2 says of Dirichlet
-    weights over three samples that they bring no further gain. Differs from the paper: its distribution for three is not stated in a
-    source that could be read; Dirichlet(1, 1, 1) continues U(0, 1).
+    classes: how many classes a blend has; of a list, one is drawn for every sample. Where the batch has fewer, a sample
+    takes what there is: its missing parts are itself.
+    Source: Tokozume et al. 2018, ablation "number of mixed classes" ("N = 3", "N = 2 or 3"); mixup's section 2 says of
+    Dirichlet weights over three samples that they bring no further gain. Differs from the paper: its distribution for
+    three is not stated in a source that could be read; Dirichlet(1, 1, 1) continues U(0, 1).
     """
 
     def __init__(
@@ -120,14 +126,21 @@ class DirichletMix(Mix):
     def source_images(self, batch_size: int) -> int:
         return batch_size
 
-    def draw(self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int) -> dict[str, np.ndarray]:
+    def draw(
+        self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
+    ) -> dict[str, np.ndarray]:
         rng, most = streams.generator(seed, "ratio", epoch), max(self.classes)
         parts = rng.choice(self.classes, size=len(order))
         weights = rng.standard_gamma(self.alpha, size=(len(order), most))
-        weights *= np.arange(most) < parts[:, None]  # gamma variables over their sum are a Dirichlet one, of any number of parts
+        weights *= (
+            np.arange(most) < parts[:, None]
+        )  # gamma variables over their sum are a Dirichlet one, of any number of parts
         weights /= np.maximum(weights.sum(1, keepdims=True), np.finfo(float).tiny)
         pairing = streams.generator(seed, "pairing", epoch)
-        return {"order": pairing.random((len(order), most - 1), dtype=np.float32), "weights": weights.astype(np.float32)}
+        return {
+            "order": pairing.random((len(order), most - 1), dtype=np.float32),
+            "weights": weights.astype(np.float32),
+        }
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         themselves = torch.arange(len(labels), device=labels.device)

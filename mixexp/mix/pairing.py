@@ -1,4 +1,5 @@
-"""Who is blended with whom: partners in the batch, of any class, the same or another, and partners from outside of it."""
+"""Who is blended with whom: partners in the batch, of any class, the same or another, and partners from outside of
+it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _CHUNK = 1024
 
 
 class Permutation(Pairing):
-    """Partners by a random permutation of the batch itself (Zhang et al. 2018, section 2: works as well as a second loader).
+    """Partners by a random permutation of the batch itself (Zhang et al. 2018, section 2: works as well as a second
+    loader).
 
     Further partners are the same permutation rolled on, so that a sample's partners differ. Fixed points can occur.
     """
@@ -31,12 +33,13 @@ class Permutation(Pairing):
 class SameClass(Permutation):
     """Partners by a random permutation of the batch's images of each class (Zhang et al. 2018, table 5, "SC + RP").
 
-    Further partners are the same permutation rolled on within the class. Fixed points can occur, and a sample that is alone in its
-    class is its own partner.
+    Further partners are the same permutation rolled on within the class. Fixed points can occur, and a sample that is
+    alone in its class is its own partner.
     """
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every class
+        # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every
+        # class
         shuffled = draws["order"].argsort(stable=True)
         random = shuffled[labels[shuffled].argsort(stable=True)]
         by_class = labels.argsort(stable=True)
@@ -50,10 +53,11 @@ class SameClass(Permutation):
 class OtherClass(Pairing):
     """Partners of another class, uniform among those of the batch (Tokozume et al. 2018, section 3.1).
 
-    replace false: a sample's partners differ as long as the batch has that many of other classes, and repeat beyond; true: each is
-    drawn among all of them, so that two can be the same (koshian2_bc's code). A single partner is as likely to be anyone either way.
-    A sample for which the batch has none is its own partner.
-    Differs from the paper: its code draws both images from the whole training set; the batch, as in koshian2_bc, needs no second read.
+    replace false: a sample's partners differ as long as the batch has that many of other classes, and repeat beyond;
+    true: each is drawn among all of them, so that two can be the same (koshian2_bc's code). A single partner is as
+    likely to be anyone either way. A sample for which the batch has none is its own partner.
+    Differs from the paper: its code draws both images from the whole training set; the batch, as in koshian2_bc, needs
+    no second read.
     """
 
     added = ("replace",)
@@ -95,7 +99,8 @@ class ExternalPartners(Pairing):
 
 
 class SecondPass(ExternalPartners):
-    """Partners from a second pass over the training set in another order: mixup with two data loaders (Zhang et al. 2018, section 2).
+    """Partners from a second pass over the training set in another order: mixup with two data loaders (Zhang et al.
+    2018, section 2).
 
     Both passes visit the same images an epoch, so every image is somebody's partner once.
     """
@@ -105,7 +110,8 @@ class SecondPass(ExternalPartners):
 
 
 class Nearest(ExternalPartners):
-    """Partners drawn anew each time from an image's k nearest neighbours in the training set, by Euclidean distance of raw pixels.
+    """Partners drawn anew each time from an image's k nearest neighbours in the training set, by Euclidean distance of
+    raw pixels.
 
     same_class: only neighbours of its own (training) label count. The neighbours are computed once, before training.
     Source: Zhang et al. 2018, section 3.8 and table 5, "KNN", k = 200; with same_class, k = 5 and unmixed repeats SMOTE
@@ -136,8 +142,11 @@ class Nearest(ExternalPartners):
 
 
 def nearest(points: Tensor, k: int) -> Tensor:
-    """The k nearest other points of each point, int64 [N, k], nearest first, by Euclidean distance of points, float32 [N, D]."""
-    points = points - points.mean(0)  # ‖a − b‖² is formed as ‖a‖² − 2ab + ‖b‖², which loses fewer digits near the origin
+    """The k nearest other points of each point, int64 [N, k], nearest first, by Euclidean distance of points, float32
+    [N, D]."""
+    points = points - points.mean(
+        0
+    )  # ‖a − b‖² is formed as ‖a‖² − 2ab + ‖b‖², which loses fewer digits near the origin
     squares = points.square().sum(1)
     neighbours = []
     for start in range(0, len(points), _CHUNK):

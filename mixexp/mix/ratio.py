@@ -13,8 +13,9 @@ from mixexp.mix import Ratio
 class Beta(Ratio):
     """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
 
-    first_plus 0 is mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in its code); 1 is the Beta(α+1, α) under which
-    unmixed labels have the same expected loss (Huszár's rewriting, small_data_mixup). fold: lam becomes max(lam, 1 − lam).
+    first_plus 0 is mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in its code); 1 is the Beta(α+1, α)
+    under which unmixed labels have the same expected loss (Huszár's rewriting, small_data_mixup). fold: lam becomes
+    max(lam, 1 − lam).
     """
 
     def __init__(

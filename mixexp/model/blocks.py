@@ -26,12 +26,17 @@ def conv_bn_relu(in_channels: int, *channels: int) -> nn.Sequential:
 class PreActBlock(nn.Module):
     """The basic pre-activation residual block: BN, ReLU, conv, BN, ReLU, dropout, conv, plus a shortcut.
 
-    A projection shortcut (1×1 conv, no BN; only where the shape changes) takes the activated input relu(bn(x)); an identity
-    shortcut takes the raw x (He et al. 2016b) or the activated input too (the mixup paper's code).
+    A projection shortcut (1×1 conv, no BN; only where the shape changes) takes the activated input relu(bn(x)); an
+    identity shortcut takes the raw x (He et al. 2016b) or the activated input too (the mixup paper's code).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, identity_shortcut: Literal["raw", "activated"], dropout: float
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        identity_shortcut: Literal["raw", "activated"],
+        dropout: float,
     ) -> None:
         super().__init__()
         self.activate = nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True))
@@ -65,7 +70,8 @@ class AvgPool2x2(nn.Module):
 
 def global_average(x: torch.Tensor) -> torch.Tensor:
     """[B, C, H, W] to [B, C]."""
-    # not mean(): its gradient comes in another memory layout, and the ReLU behind it then runs four times slower in channels_last
+    # not mean(): its gradient comes in another memory layout, and the ReLU behind it then runs four times slower in
+    # channels_last
     return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
@@ -82,5 +88,6 @@ def require_size(model: str, image_size: tuple[int, int], halvings: int) -> None
     if min(image_size) < least:
         height, width = image_size
         raise ValueError(
-            f"{model} halves the image {halvings} times, so it needs at least {least}x{least} pixels; these are {height}x{width}"
+            f"{model} halves the image {halvings} times, so it needs at least {least}x{least} pixels; these are"
+            f" {height}x{width}"
         )

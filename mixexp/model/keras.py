@@ -13,8 +13,9 @@ EPSILON = 1e-3
 def take_keras_defaults(network: nn.Module) -> None:
     """Give a network's layers what Keras gives them by default: initial weights and BatchNorm's constants.
 
-    Weights of convolutions and linear layers: U(±√(6 / (fan_in + fan_out))) (Glorot and Bengio 2010, eq. 16), biases 0. BatchNorm:
-    momentum 0.99 and epsilon 1e-3; its scale and shift start at 1 and 0 in torch too. Parameters of other modules stay.
+    Weights of convolutions and linear layers: U(±√(6 / (fan_in + fan_out))) (Glorot and Bengio 2010, eq. 16), biases 0.
+    BatchNorm: momentum 0.99 and epsilon 1e-3; its scale and shift start at 1 and 0 in torch too. Parameters of other
+    modules stay.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

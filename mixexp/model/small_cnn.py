@@ -11,11 +11,12 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average
 
 
 class SmallCNN(Body):
-    """3×3 convs of width, 2, 4 width channels, no bias, BatchNorm and ReLU after each; 2×2 average pool after two, then a global one.
+    """3×3 convs of width, 2, 4 width channels, no bias, BatchNorm and ReLU after each; 2×2 average pool after two, then
+    a global one.
 
-    A pool is left out where it would make the map smaller than 2 in either direction, so any image will do. Input [B, in_channels,
-    H, W]; stages layer1 [B, width, H/2, W/2] and layer2 [B, 2 width, H/4, W/4], both after their pool, sizes rounded down, layer3
-    [B, 4 width, H/4, W/4]; features [B, 4 width].
+    A pool is left out where it would make the map smaller than 2 in either direction, so any image will do. Input [B,
+    in_channels, H, W]; stages layer1 [B, width, H/2, W/2] and layer2 [B, 2 width, H/4, W/4], both after their pool,
+    sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features [B, 4 width].
 
     final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
     dropout : probability of dropping a unit before the second and before the third convolution.

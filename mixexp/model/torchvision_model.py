@@ -15,18 +15,18 @@ from mixexp.text import listed
 class TorchvisionModel(Body):
     """Any of torchvision's classification networks, untrained, with its classifier taken off.
 
-    Input [B, in_channels, H, W]; features [B, in_features of the classifier]. Where in_channels is not 3, the network's first
-    convolution is replaced by one of the same settings; its starting weight repeats the three input channels of the replaced
-    one in turn (one channel: the first of them).
+    Input [B, in_channels, H, W]; features [B, in_features of the classifier]. Where in_channels is not 3, the network's
+    first convolution is replaced by one of the same settings; its starting weight repeats the three input channels of
+    the replaced one in turn (one channel: the first of them).
 
     name : as in torchvision.models.list_models(module=torchvision.models).
     stages : paths of the submodules that are the stages, shallow to deep; a stage is called as its path.
     classifier : path of the last linear layer.
     arguments : passed on to torchvision's builder, e.g. {image_size: 32} for vit_b_16.
 
-    Raises ValueError for an unknown name, refused arguments, a path that does not exist, a classifier that is not nn.Linear,
-    images the network cannot take, and a stage that breaks the contract of Body. The last two are seen in a pass on the meta
-    device, which computes nothing.
+    Raises ValueError for an unknown name, refused arguments, a path that does not exist, a classifier that is not
+    nn.Linear, images the network cannot take, and a stage that breaks the contract of Body. The last two are seen in a
+    pass on the meta device, which computes nothing.
 
     Source: torchvision.models.
     Differs from the paper: the networks are torchvision's; most have stems made for 224×224 images.
@@ -68,8 +68,8 @@ class TorchvisionModel(Body):
     def _check(self, name: str, stage: str, in_channels: int, image_size: tuple[int, int]) -> None:
         """Raise ValueError unless the stage is called once, returns one tensor and nothing goes around it.
 
-        With the stage's output cut off from its past and only the input asking for a gradient, the features still ask for
-        one exactly when some path bypasses the stage.
+        With the stage's output cut off from its past and only the input asking for a gradient, the features still ask
+        for one exactly when some path bypasses the stage.
         """
         outputs: list[object] = []
 
@@ -94,25 +94,33 @@ class TorchvisionModel(Body):
         if not isinstance(features, torch.Tensor) or features.shape != (2, self.num_features):
             what = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
             raise ValueError(
-                f"model.name = {name!r}: returns {what} for 2 images, not (2, {self.num_features}); "
-                "is model.classifier its last layer, and has it further outputs (model.arguments: {aux_logits: false})?"
+                f"model.name = {name!r}: returns {what} for 2 images, not (2, {self.num_features}); is model.classifier"
+                " its last layer, and has it further outputs (model.arguments: {aux_logits: false})?"
             )
         if len(outputs) != 1:
-            raise ValueError(f"model.stages: {stage!r} of {name} is called {len(outputs)} times in a forward pass, not once")
+            raise ValueError(
+                f"model.stages: {stage!r} of {name} is called {len(outputs)} times in a forward pass, not once"
+            )
         if not isinstance(outputs[0], torch.Tensor):
             raise ValueError(f"model.stages: {stage!r} of {name} returns {type(outputs[0]).__name__}, not one tensor")
         if features.requires_grad:
-            raise ValueError(f"model.stages: a connection of {name} bypasses {stage!r}; name the whole block or layer around it")
+            raise ValueError(
+                f"model.stages: a connection of {name} bypasses {stage!r}; name the whole block or layer around it"
+            )
 
 
 def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         hint = closest(name, names)
-        raise ValueError(f"model.name = {name!r}: torchvision has no such classification model.{hint} It has {listed(names, name)}")
+        raise ValueError(
+            f"model.name = {name!r}: torchvision has no such classification model.{hint} It has {listed(names, name)}"
+        )
     idle = sorted({"weights", "num_classes", "progress"} & arguments.keys())
     if idle:
-        raise ValueError(f"model.arguments: {', '.join(idle)} would do nothing: nothing is loaded, the loss brings the head")
+        raise ValueError(
+            f"model.arguments: {', '.join(idle)} would do nothing: nothing is loaded, the loss brings the head"
+        )
     try:
         return torchvision.models.get_model(name, weights=None, **arguments)
     except (TypeError, ValueError) as error:

@@ -12,17 +12,20 @@ from mixexp.model.blocks import conv_bn_relu, he_normal
 
 
 class VGG11(Body):
-    """VGG's eight 3×3 convolutions in five groups, each group followed by a 2×2 max-pool, and a fully connected layer; the head is one more.
+    """VGG's eight 3×3 convolutions in five groups, each group followed by a 2×2 max-pool, and a fully connected layer;
+    the head is one more.
 
-    Each convolution is without bias, then BatchNorm and ReLU; the groups have 1, 1, 2, 2, 2 convolutions of width, 2, 4, 8, 8 times
-    width channels. Pools round sizes up, so any image will do. Input [B, in_channels, H, W]; stages layer1 [B, width, H/2, W/2] …
-    layer5 [B, 8 width, H/32, W/32], after their pools, fc [B, hidden]; features [B, hidden].
+    Each convolution is without bias, then BatchNorm and ReLU; the groups have 1, 1, 2, 2, 2 convolutions of width, 2,
+    4, 8, 8 times width channels. Pools round sizes up, so any image will do. Input [B, in_channels, H, W]; stages
+    layer1 [B, width, H/2, W/2] … layer5 [B, 8 width, H/32, W/32], after their pools, fc [B, hidden]; features [B,
+    hidden].
 
     width : channels of the first group, 64 in VGG. hidden : width of the fully connected layer.
 
     Source: Simonyan and Zisserman 2015, configuration A; Zhang et al. 2018, Figure 4.
-    Differs from the paper: VGG has no BatchNorm, without which it hardly trains from scratch, and two fully connected layers of 4096
-    units with dropout before the head; mixup's paper says "two fully-connected layers" and no sizes, so hidden is ours.
+    Differs from the paper: VGG has no BatchNorm, without which it hardly trains from scratch, and two fully connected
+    layers of 4096 units with dropout before the head; mixup's paper says "two fully-connected layers" and no sizes, so
+    hidden is ours.
     """
 
     kinds = ("image", "spectrogram")
@@ -39,7 +42,9 @@ class VGG11(Body):
         self.num_features = hidden
         groups = [[width], [2 * width], [4 * width] * 2, [8 * width] * 2, [8 * width] * 2]
         for k, channels in enumerate(groups, start=1):
-            self.add_module(f"layer{k}", nn.Sequential(conv_bn_relu(in_channels, *channels), nn.MaxPool2d(2, ceil_mode=True)))
+            self.add_module(
+                f"layer{k}", nn.Sequential(conv_bn_relu(in_channels, *channels), nn.MaxPool2d(2, ceil_mode=True))
+            )
             in_channels = channels[-1]
         flat = in_channels * math.prod(-(-side // 32) for side in image_size)
         self.fc = nn.Sequential(nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(inplace=True))

@@ -1,4 +1,5 @@
-"""Runs that are over and were made with other data or other code of the user's own than there is now: which, and what is said of them."""
+"""Runs that are over and were made with other data or other code of the user's own than there is now: which, and what
+is said of them."""
 
 from __future__ import annotations
 

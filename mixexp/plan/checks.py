@@ -33,8 +33,8 @@ class Refused(UserError):
 def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
     """The resolved configuration, typed; raises Refused with all its errors where it cannot run on this machine.
 
-    First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and the device.
-    here: whether this machine is to train it, and has to be large enough.
+    First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and
+    the device. here: whether this machine is to train it, and has to be large enough.
     """
     if errors := _schema_errors(values):
         raise Refused(errors)
@@ -44,7 +44,11 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
         errors += sizes.problems(lambda: config.build("logger").check())
     errors += sizes.problems(lambda: _writable(f"{config.output_dir}/{config.name}"))
     if here and config.threads > sizes.processors():  # far too many end the process without a message
-        errors.append(sizes.TooLargeLine(f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"))
+        errors.append(
+            sizes.TooLargeLine(
+                f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"
+            )
+        )
     if errors := loop_of(config).check(config, errors, here) or _others(config):
         raise Refused(errors)
     return config
@@ -78,7 +82,10 @@ def _dotted(key: str, value: Any) -> str:
         value = {name: value}
     block = yaml.safe_dump({first: value}, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
     there = {*CONTRACTS, *Settings.model_fields, "hydra"}
-    return f"{key}: keys with dots are for commands and grids; in a file write `{block}`.{'' if first in there else closest(first, there)}"
+    return (
+        f"{key}: keys with dots are for commands and grids; in a file write"
+        f" `{block}`.{'' if first in there else closest(first, there)}"
+    )
 
 
 def _others(config: RunConfig) -> list[str]:
@@ -96,7 +103,8 @@ def _others(config: RunConfig) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def _writable(name: str) -> None:
-    """Raise UserError unless a file can be made there, or in the nearest folder above that exists; leaves no trace, at no moment."""
+    """Raise UserError unless a file can be made there, or in the nearest folder above that exists; leaves no trace, at
+    no moment."""
     folder = Path(name).absolute()
     try:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())

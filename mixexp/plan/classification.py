@@ -37,7 +37,8 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     """The errors of the data, network and groups of a classification, after those already known.
 
-    Where there are none, notes classes that a part of the data lacks, a network that is made for other data, and a slow precision.
+    Where there are none, notes classes that a part of the data lacks, a network that is made for other data, and a slow
+    precision.
     """
     try:
         data = data_summary(config)
@@ -45,7 +46,9 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
         return [*errors, sizes.line(error)]
     errors += _fits(config, data)
     if config.keep == "best" and not config.validation:
-        errors.append("keep = best: it is chosen on a held-out part of the training images; give validation=0.1, or keep=last")
+        errors.append(
+            "keep = best: it is chosen on a held-out part of the training images; give validation=0.1, or keep=last"
+        )
     if here and not errors:
         errors += sizes.problems(lambda: _holds(config, data))
     if errors:
@@ -56,14 +59,18 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     kinds = getattr(locate(config.model["_target_"], config.trusted), "kinds", None)
     if kinds is not None and data.kind not in kinds:
         advice = f"; a network for such data is {in_shell(f'model={MODELS[data.kind]}')}" if data.kind in MODELS else ""
-        note(f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind {data.kind}{advice}")
+        note(
+            f"model={model} is made for data of the kind {' or '.join(kinds)}, and dataset={dataset} is of the kind"
+            f" {data.kind}{advice}"
+        )
     if (text := precision_note(config)) is not None:
         note(text)
     return []
 
 
 def _holds(config: RunConfig, data: DataSummary) -> None:
-    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step keeps.
+    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step
+    keeps.
 
     The estimate is the least that a run needs, so that whatever can run is let run.
     """
@@ -72,7 +79,9 @@ def _holds(config: RunConfig, data: DataSummary) -> None:
     shape = network_summary(config, data.counts, (min(rows, batch, 2), *data.shape))
     samples = min(rows, batch) * (config.batch_size // batch)
     run = execution(config)
-    sizes.require_memory(f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2)  # the table of confusions
+    sizes.require_memory(
+        f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2
+    )  # the table of confusions
     state = 4 * shape.parameters * (2 + optimizer_states(config))
     step = shape.penalty_bytes + samples * shape.saved_bytes / (2 if run.bfloat16 else 1)
     causes = [sizes.largest({"model": config.model, "loss": config.loss}, "")]
@@ -115,13 +124,24 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
     if mix.mixes_labels and not loss.accepts_mixed:
         errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
     if sampling.equalises_classes and loss.weighs_classes:
-        errors.append("sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one")
+        errors.append(
+            "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one"
+        )
     try:
         shape = network_summary(config, counts, (smallest, *data.shape))
     except (UserError, ValueError) as error:
         return (*errors, sizes.line(error))
     if "probe" in built:
-        facts = Facts(data.kind, data.shape, len(counts), sum(counts), data.tested, shape.layers, shape.features, mix.blend is not None)
+        facts = Facts(
+            data.kind,
+            data.shape,
+            len(counts),
+            sum(counts),
+            data.tested,
+            shape.layers,
+            shape.features,
+            mix.blend is not None,
+        )
         errors += sizes.problems(lambda: built["probe"].check(facts))
     return (*errors, *_layers(mix, mix_layer, shape.layers))
 
@@ -150,7 +170,9 @@ def _batches(config: RunConfig, mix: Mix, schedule: Schedule, budget: Budget) ->
     errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
     errors += sizes.problems(lambda: mix.check_budget(budget.steps / per_epoch))
     if mix.blend is not None and min(budget.rows, budget.batch) == 1:
-        errors.append("mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)")
+        errors.append(
+            "mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)"
+        )
     return errors
 
 
@@ -171,8 +193,8 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
 def work(config: RunConfig) -> Work:
     """What a classification does; a backward pass counts as two forward ones.
 
-    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and partners from
-    outside the batch; from there on, samples.
+    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and
+    partners from outside the batch; from there on, samples.
     """
     data = data_summary(config)
     mix, mix_layer, sampling = (config.build(group) for group in ("mix", "mix_layer", "sampling"))

@@ -1,4 +1,5 @@
-"""Values as a setting has them: a number that was typed for a text is its characters, and 1e1 is 10 where it is a whole number."""
+"""Values as a setting has them: a number that was typed for a text is its characters, and 1e1 is 10 where it is a whole
+number."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _SETTINGS = _types(Settings)
 
 
 def set_texts(cell: Composed, words: Sequence[str]) -> None:
-    """Give every setting of a cell that is a text and was typed without quotes the characters typed, in an override or a file."""
+    """Give every setting of a cell that is a text and was typed without quotes the characters typed, in an override or
+    a file."""
     config = cell.config
     trusted = OmegaConf.select(config, "trusted_modules")
     typed_here = characters(words)
@@ -39,7 +41,9 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         holder = OmegaConf.select(config, parent) if parent else config
         if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
-        if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):  # a text already
+        if OmegaConf.is_interpolation(holder, name) or isinstance(
+            holder._get_node(name)._value(), str
+        ):  # a text already
             continue
         if parent not in hints:
             hints[parent] = _hints(holder, trusted) if parent else _SETTINGS
@@ -53,19 +57,23 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
 def _reads(text: Any, value: Any) -> bool:
     """True if a file's characters are read as a value that is a number or a boolean, or a list with such."""
     if isinstance(text, list) and isinstance(value, list):
-        return len(text) == len(value) and all(isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True))
+        return len(text) == len(value) and all(
+            isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True)
+        )
     if not isinstance(text, str) or not isinstance(value, int | float):
         return False
     return OmegaConf.create(f"read: {text}").read == value
 
 
 def settled(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved configuration whose numbers are texts where a setting is a text, and 1e1 is 10 where it is a whole number."""
+    """A resolved configuration whose numbers are texts where a setting is a text, and 1e1 is 10 where it is a whole
+    number."""
     return _settle_all(config, _SETTINGS, config.get("trusted_modules"))
 
 
 def settle(hint: Any, value: Any, typed: Any = None) -> Any:
-    """A value as a type has it: itself unless it is a number and the type is a text, or another kind of number, in all or in its items.
+    """A value as a type has it: itself unless it is a number and the type is a text, or another kind of number, in all
+    or in its items.
 
     typed: its characters, or those of its items, where they are known.
     """
@@ -123,7 +131,11 @@ def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: An
         return _types(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else _hints(value, trusted)
 
     return {
-        key: _settle_all(value, inner(key, value), trusted) if isinstance(value, Mapping) else settle(hints.get(key, Any), value)
+        key: (
+            _settle_all(value, inner(key, value), trusted)
+            if isinstance(value, Mapping)
+            else settle(hints.get(key, Any), value)
+        )
         for key, value in values.items()
     }
 

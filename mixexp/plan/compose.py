@@ -39,7 +39,8 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
 
 @contextlib.contextmanager
 def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterator[Composed]:
-    """The cell of some overrides outside a Hydra application; inside, Hydra can compose others, and its errors are UserErrors."""
+    """The cell of some overrides outside a Hydra application; inside, Hydra can compose others, and its errors are
+    UserErrors."""
     with own_options(folders) as own:
         groups = options([CONF, *own])
         parsed = parse(overrides, groups)
@@ -53,8 +54,8 @@ def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterato
 def own_options(typed: Sequence[Path]) -> Iterator[list[Path]]:
     """Inside, Hydra finds options in all of the user's folders, those typed and those of mixexp.yaml, which it gives.
 
-    Its settings of mixexp.yaml are those of now, and modules of the user's own are found beside the folders from now on in this process.
-    Raises UserError where a folder or mixexp.yaml is wrong.
+    Its settings of mixexp.yaml are those of now, and modules of the user's own are found beside the folders from now on
+    in this process. Raises UserError where a folder or mixexp.yaml is wrong.
     """
     folders, here, before = config_dirs(typed), project(), list(SEARCHED)
     look_in(folders, *([] if here.path is None else [here.path.parent]))
@@ -92,7 +93,9 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
         raise
     except UserWarning as warning:
         place = re.search(r"path=(.*) is not available", str(warning))
-        raise UserError(f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())) from warning
+        raise UserError(
+            f"hydra.searchpath: no such folder, {place[1]}" if place else " ".join(str(warning).split())
+        ) from warning
     except Exception as error:
         if not leaked(error):
             raise
@@ -100,7 +103,8 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
 
 
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
-    """The configuration with the options that overrides choose, without their values; the default one where an option is wrong."""
+    """The configuration with the options that overrides choose, without their values; the default one where an option
+    is wrong."""
     groups = options([CONF, *folders])
     chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
     for tried in (chosen, []):
@@ -110,7 +114,8 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
 
 
 def is_sweep(word: str) -> bool:
-    """True for an override with an axis of several values, which one configuration cannot take; raises UserError for an empty one."""
+    """True for an override with an axis of several values, which one configuration cannot take; raises UserError for an
+    empty one."""
     groups = options([CONF])
     (override,) = parse([word], groups)
     return override.is_sweep_override() and bool(spelled_out(override, groups))

@@ -1,4 +1,5 @@
-"""From a sweep's cells to configurations: Hydra composes each choice of options once, and sets a cell's values on a copy."""
+"""From a sweep's cells to configurations: Hydra composes each choice of options once, and sets a cell's values on a
+copy."""
 
 from __future__ import annotations
 
@@ -24,10 +25,11 @@ from mixexp.spec.grid import Cell
 
 @dataclass(frozen=True)
 class Composed:
-    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid or space.
+    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid
+    or space.
 
-    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one. params: the axes
-    beside the grid.
+    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one.
+    params: the axes beside the grid.
     """
 
     config: DictConfig
@@ -40,13 +42,18 @@ class Composed:
 
 
 def composed(hydra_config: DictConfig) -> Composed:
-    """The parts of a configuration that Hydra composed; raises UserError where a group has no option of its own or several."""
-    choices = {group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")}
+    """The parts of a configuration that Hydra composed; raises UserError where a group has no option of its own or
+    several."""
+    choices = {
+        group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")
+    }
     config = OmegaConf.masked_copy(hydra_config, [key for key in hydra_config if key != "hydra"])
     OmegaConf.set_struct(config, True)
     sweeper = hydra_config.hydra.sweeper
     if not isinstance(sweeper, DictConfig):
-        raise UserError(f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME")
+        raise UserError(
+            f"hydra.sweeper = {sweeper}: it holds the settings of a sweeper; to choose one, type hydra/sweeper=NAME"
+        )
     _one_option_each(choices, config, hydra_config)
     grid, space, params = (sweeper.get(name) for name in ("grid", "space", "params"))
     blocks = OmegaConf.to_container(grid) if grid is not None else ()
@@ -54,7 +61,9 @@ def composed(hydra_config: DictConfig) -> Composed:
     if (named := chosen(hydra_config)) is not None:
         if grid is None:
             searcher = hydra_config.hydra.runtime.choices["hydra/sweeper"]
-            raise UserError(f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out")
+            raise UserError(
+                f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out"
+            )
         edition = named.cells(blocks, params or {}, set(config), loaded_groups())
         config.checks = named.checks
     if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
@@ -64,7 +73,8 @@ def composed(hydra_config: DictConfig) -> Composed:
 
 
 def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:
-    """Make sure that the choices say which option each group has, null for one of the optional groups that was taken away."""
+    """Make sure that the choices say which option each group has, null for one of the optional groups that was taken
+    away."""
     experiment = choices.get("experiment")
     entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
     for group in chosen_groups():
@@ -74,7 +84,9 @@ def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: 
         elif group not in choices:
             raise UserError(_several_in_a_file(group, experiment, entries))
     if "experiment" in config:
-        raise UserError(f"experiment={experiment}: its file has to open with the line '# @package _global_', or it sets nothing")
+        raise UserError(
+            f"experiment={experiment}: its file has to open with the line '# @package _global_', or it sets nothing"
+        )
     groups = [group for group, _ in entries]
     if twice := [group for group in groups if groups.count(group) > 1]:
         raise UserError(f"experiment={experiment}: its defaults list has '{twice[0]}' twice, and a run has one option")
@@ -107,14 +119,19 @@ def _several_in_a_file(group: str, experiment: str | None, entries: Sequence[tup
     text += f"\n    a run of each: {group}: [{listed}] in a block of hydra.sweeper.grid"
     if group in DRAWN:
         option, setting = DRAWN[group]
-        text += f"\n    one of these, drawn for every batch: override /{group}: {option} there, and {group}: {{{setting}: [{listed}]}}"
+        text += (
+            f"\n    one of these, drawn for every batch: override /{group}: {option} there, and {group}: {{{setting}:"
+            f" [{listed}]}}"
+        )
     return text
 
 
 class Composer:
-    """Composes cells, a hundred times faster than Hydra's own composition where they differ in values and not in options.
+    """Composes cells, a hundred times faster than Hydra's own composition where they differ in values and not in
+    options.
 
-    load: Hydra's composition of overrides; groups: every group and its options. The result is the same, as Hydra too sets values only after it has merged the options.
+    load: Hydra's composition of overrides; groups: every group and its options. The result is the same, as Hydra too
+    sets values only after it has merged the options.
     """
 
     def __init__(self, load: Callable[[list[str]], DictConfig], groups: Groups) -> None:
@@ -124,9 +141,13 @@ class Composer:
 
     def __call__(self, words: Sequence[str]) -> Composed:
         overrides = [self._parse(word) for word in words]
-        base = self._load(tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override)))
+        base = self._load(
+            tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override))
+        )
         config = copy.deepcopy(base.config)
-        ConfigLoaderImpl._apply_overrides_to_config([override for override in overrides if not self._chooses(override)], config)
+        ConfigLoaderImpl._apply_overrides_to_config(
+            [override for override in overrides if not self._chooses(override)], config
+        )
         return replace(base, config=config)
 
     def _read(self, word: str) -> Override:
@@ -134,15 +155,25 @@ class Composer:
         refuse([override], self._groups, grid=True)
         if override.is_sweep_override():
             key = override.key_or_group
-            raise UserError(f"{word}: a cell has one value; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes in it")
+            raise UserError(
+                f"{word}: a cell has one value; in a grid, {key}: [A, B] is an axis, and a text with commas has quotes"
+                " in it"
+            )
         return override
 
     def _chooses(self, override: Override) -> bool:
         """True for an override that chooses an option or is for Hydra alone, False for one that sets a value."""
         key = override.key_or_group
-        if override.package is not None or override.is_sweep_override() or "/" in key or key.split(".")[0] in ("hydra", "edition"):
+        if (
+            override.package is not None
+            or override.is_sweep_override()
+            or "/" in key
+            or key.split(".")[0] in ("hydra", "edition")
+        ):
             return True
-        return key in self._groups and not isinstance(override.value(), dict)  # a mapping sets values of the group's option
+        return key in self._groups and not isinstance(
+            override.value(), dict
+        )  # a mapping sets values of the group's option
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Composer:

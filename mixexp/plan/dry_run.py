@@ -23,7 +23,8 @@ def require_complete(group: str, part: Any) -> None:
 
 
 class DataSummary(NamedTuple):
-    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they are.
+    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they
+    are.
 
     missing: what parts of the data have no image of some classes, in words.
     """
@@ -61,14 +62,17 @@ def optimizer_states(config: RunConfig) -> int:
     optimizer = config.build_optimizer(parameters)
     parameters[0].grad = torch.zeros(7)
     optimizer.step()
-    return sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)) // 7
+    return (
+        sum(value.numel() for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+        // 7
+    )
 
 
 class NetworkSummary(NamedTuple):
     """A network without its numbers: the layers to mix at, the width of its last layer, a sample's forward operations.
 
-    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for its gradient;
-    penalty_bytes: those that a step's penalty keeps.
+    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for
+    its gradient; penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
@@ -82,7 +86,8 @@ class NetworkSummary(NamedTuple):
 
 @depends_on("model", "loss")
 def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
-    """The network without memory, after a batch of that shape has passed through it in training mode; raises ValueError."""
+    """The network without memory, after a batch of that shape has passed through it in training mode; raises
+    ValueError."""
     loss = config.build("loss", class_counts=np.array(counts))
     nodes = {"model": config.model, "loss": config.loss}
     with torch.device("meta"):
@@ -108,4 +113,6 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
     parameters = sum(parameter.numel() for parameter in network.parameters())
     flops = counter.get_total_flops() / shape[0]
     bytes_a_sample = saved.bytes / shape[0]
-    return NetworkSummary(tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes)
+    return NetworkSummary(
+        tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes
+    )

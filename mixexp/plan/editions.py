@@ -19,7 +19,8 @@ from mixexp.text import listed
 
 
 class Edition(BaseModel):
-    """An edition in an experiment's file: the axes and the grid in place of the experiment's own, and what its runs have to show."""
+    """An edition in an experiment's file: the axes and the grid in place of the experiment's own, and what its runs
+    have to show."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -28,27 +29,38 @@ class Edition(BaseModel):
     grid: list[dict[str, Any]] | None = None
     checks: dict[str, Any] | None = None
 
-    def cells(self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups) -> list[Cell]:
-        """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that every run has."""
+    def cells(
+        self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups
+    ) -> list[Cell]:
+        """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that
+        every run has."""
         return combined(blocks if self.grid is None else self.grid, axes_of({**params, **self.params}, groups), root)
 
 
 def chosen(hydra_config: DictConfig) -> Edition | None:
-    """The edition that a configuration as Hydra composes it asks for, None where it asks for none; raises UserError for one that is not there."""
+    """The edition that a configuration as Hydra composes it asks for, None where it asks for none; raises UserError for
+    one that is not there."""
     name = hydra_config.get("edition")
     if not isinstance(name, str):
         return None
     experiment = hydra_config.hydra.runtime.choices.get("experiment")
     if experiment is None:
-        raise UserError(f"edition={name}: it is one of an experiment's, and no experiment is chosen; {_there_are(hydra_config)}")
+        raise UserError(
+            f"edition={name}: it is one of an experiment's, and no experiment is chosen; {_there_are(hydra_config)}"
+        )
     described = hydra_config.get("editions")
     if not described:
         raise UserError(f"edition={name}: experiment={experiment} has no editions; {_there_are(hydra_config)}")
     if not isinstance(described, DictConfig):
-        raise UserError(f"editions: in experiment={experiment} it is no mapping of names to editions, as in {{laptop: {{why: ..., params: ...}}}}")
+        raise UserError(
+            f"editions: in experiment={experiment} it is no mapping of names to editions, as in {{laptop: {{why: ...,"
+            " params: ...}}"
+        )
     if name not in described:
         near = closest(name, described, "edition")
-        raise UserError(f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}")
+        raise UserError(
+            f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}"
+        )
     # a reference such as ${seed} is an override's, to be resolved in its run
     block = OmegaConf.to_container(described, resolve=False)[name]
     problem = edition_problems({name: block}).get(name)

@@ -54,8 +54,8 @@ CONTRACTS = {**GROUPS, **OPTIONAL_GROUPS}
 def import_options() -> None:
     """Import every module of mixexp that a configuration may name, as its files are now.
 
-    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of versions, under
-    the code hash of the first.
+    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of
+    versions, under the code hash of the first.
     """
     groups = sorted(f"mixexp.{folder.name}" for folder in CONF.iterdir() if folder.is_dir())
     for package in (importlib.import_module(group) for group in groups if importlib.util.find_spec(group) is not None):

@@ -36,15 +36,23 @@ _WORDS = {
 """OmegaConf's words, and ours."""
 
 _SENTENCES = {
-    r"Cannot find primary config '([^']+)'": "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own",
-    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": "~{0}={2}: the value is {1}; "
-    "~{0} takes it away whatever it is",
-    r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": "{0}: every run has an option of it already; "
-    "on the command line {0}=NAME without +, in a defaults list 'override /{0}: NAME'",
-    r"(\S+) appears more than once in the final defaults list": "{0} is chosen twice in the defaults lists; a run has it once",
+    r"Cannot find primary config '([^']+)'": (
+        "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own"
+    ),
+    r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": (
+        "~{0}={2}: the value is {1}; ~{0} takes it away whatever it is"
+    ),
+    r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": (
+        "{0}: every run has an option of it already; "
+        "on the command line {0}=NAME without +, in a defaults list 'override /{0}: NAME'"
+    ),
+    r"(\S+) appears more than once in the final defaults list": (
+        "{0} is chosen twice in the defaults lists; a run has it once"
+    ),
     r"An item is already at '([^']+)'": "{0}: it is there already; leave the + out",
-    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": "{0}: one value is needed, "
-    "as a sweep has one launcher and one sweeper",
+    r"Sweeping over Hydra's configuration is not supported : '([^']+)'": (
+        "{0}: one value is needed, as a sweep has one launcher and one sweeper"
+    ),
 }
 """Hydra's sentences as patterns, and ours with what the patterns' groups match."""
 
@@ -53,7 +61,9 @@ _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 def leaked(error: Exception) -> bool:
     """True if an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
-    modules = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [
+        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
     # the standard library's functions are called by all of them
     callers = [module for module in modules if module in (*_HYDRAS_OWN, "mixexp", "hydra_plugins", "torch", "optuna")]
     return bool(callers) and callers[-1] in _HYDRAS_OWN
@@ -79,11 +89,16 @@ def _hydras_setting(key: str, typed: Sequence[str]) -> str:
     if group in ("sweeper", "launcher") and names:
         by_option = {}
         for file in store.list(f"hydra/{group}"):
-            by_option[file.removesuffix(".yaml")] = [name for name in store.load(f"hydra/{group}/{file}").node if name != "_target_"]
+            by_option[file.removesuffix(".yaml")] = [
+                name for name in store.load(f"hydra/{group}/{file}").node if name != "_target_"
+            ]
         having = [option for option, settings in by_option.items() if names[0] in settings]
         if having:
             line = command(typed, {f"hydra/{group}": having[0]}, multirun=True)
-            return f"{key}: a setting of {' or '.join(f'hydra/{group}={option}' for option in having)}, which is not chosen: {line}"
+            return (
+                f"{key}: a setting of {' or '.join(f'hydra/{group}={option}' for option in having)}, which is not"
+                f" chosen: {line}"
+            )
         known = sorted({name for settings in by_option.values() for name in settings})
     else:
         above = OmegaConf.select(store.load("hydra/config.yaml").node, parent.removeprefix("hydra").removeprefix("."))
@@ -122,7 +137,9 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     if strange := re.search(r"target '\S*\.(\w+)'.*unexpected keyword argument '(\w+)'", text.replace("\n", " ")):
         part = "sweeper" if "Sweeper" in strange[1] else "launcher"
         return _hydras_setting(f"hydra.{part}.{strange[2]}", ())
-    if refused := _missing_option(text, groups, [folder for folder in folders if folder != CONF]) or _defaults_list(text, groups):
+    if refused := _missing_option(text, groups, [folder for folder in folders if folder != CONF]) or _defaults_list(
+        text, groups
+    ):
         return refused
     if wrong := _misshapen(text, groups, folders):
         return wrong
@@ -141,7 +158,8 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
 
 
 def _misshapen(text: str, groups: Mapping[str, Collection[str]], folders: Sequence[Path]) -> str:
-    """The message about lists and mappings of an experiment's file that stand for one another; empty for other errors."""
+    """The message about lists and mappings of an experiment's file that stand for one another; empty for other
+    errors."""
     place = re.match(r"In '(experiment/[^']+)': ", text)
     if place is None or "Cannot merge DictConfig with ListConfig" not in text:
         return ""
@@ -175,11 +193,17 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Seque
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
         if not choices:
             return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
-        return f"{group} = {option}{where}: no such option; there are {', '.join(choices)}.{_instead(group, option, choices, own)}"
+        return (
+            f"{group} = {option}{where}: no such option; there are"
+            f" {', '.join(choices)}.{_instead(group, option, choices, own)}"
+        )
     if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
         known = list(groups.get(group, ()))
-        return f"{group} = {option}{where}: no such option; there are {', '.join(known)}.{_instead(group, option, known, own)}"
+        return (
+            f"{group} = {option}{where}: no such option; there are"
+            f" {', '.join(known)}.{_instead(group, option, known, own)}"
+        )
     return None
 
 
@@ -190,7 +214,10 @@ def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path
         return near
     if own:
         return f" One of your own would be {own[0] / group / option}.yaml.{near}"
-    return f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a mixexp.yaml.{near}"
+    return (
+        f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a"
+        f" mixexp.yaml.{near}"
+    )
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:

@@ -25,8 +25,8 @@ _AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
     """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
 
-    epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its choice null,
-    where nothing is blended; what a loop leaves no choice of, as it has it. config has passed validate.
+    epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its
+    choice null, where nothing is blended; what a loop leaves no choice of, as it has it. config has passed validate.
     """
     typed = RunConfig.of(config)
     config = {**config, **loop_of(typed).fixed}
@@ -41,7 +41,8 @@ def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the other."""
+    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the
+    other."""
     trusted = config["trusted_modules"]
 
     def prune(value: Any) -> Any:
@@ -58,15 +59,17 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part, as JSON with sorted keys."""
+    """Twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part, as JSON with sorted
+    keys."""
     return hashlib.sha256(json.dumps(scientific(config), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The departures of a run from its experiment: key → [value here, value there]; a group with another option counts once.
+    """The departures of a run from its experiment: key → [value here, value there]; a group with another option counts
+    once.
 
-    Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes the last bits of
-    sums alone. Where steps rules, epochs says nothing.
+    Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes
+    the last bits of sums alone. Where steps rules, epochs says nothing.
     """
     silent = {*UNCOUNTED, *(["epochs"] if config["steps"] is not None else [])}
     departures: dict[str, list[Any]] = {}

@@ -21,7 +21,9 @@ SEARCHED: list[Path] = []
 def header(path: Path) -> list[str]:
     """The lines of a YAML file's opening comment, without their #; Hydra's own "@package" line is not part of it."""
     lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():  # only a run that uses the file refuses it
+    for line in path.read_text(
+        encoding="utf-8", errors="replace"
+    ).splitlines():  # only a run that uses the file refuses it
         if not line.startswith("#"):
             break
         if not line.startswith("# @package"):
@@ -39,7 +41,8 @@ def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
 
 
 def describe(folders: Iterable[Path], group: str | None) -> str:
-    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown group.
+    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown
+    group.
 
     "table" and "figures" are the keys of a table and the kinds of figures.
     """
@@ -50,7 +53,10 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
             width = max(map(len, members))
             lines = [f"  {option:<{width}}  {(lines or ['(no description)'])[0]}" for option, lines in members.items()]
             blocks.append("\n".join([name, *lines]))
-        shown = "mixexp list GROUP shows a group in full, list GROUP=OPTION the settings of one, list settings those of a run"
+        shown = (
+            "mixexp list GROUP shows a group in full, list GROUP=OPTION the settings of one, list settings those of"
+            " a run"
+        )
         return "\n\n".join([*blocks, f"{shown}, list table and list figures what a report can show."])
     name = group if group in groups else group.removesuffix("s")
     if name in ("table", "figure"):
@@ -61,14 +67,17 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
         names = [*groups, "settings", "table", "figures"]
         raise UserError(f"list {group}: no such group; there are {', '.join(names)}.{closest(group, names)}")
     more = {
-        option: [f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()]
+        option: [
+            f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()
+        ]
         for option, reasons in (editions(folders).items() if name == "experiment" else ())
     }
     return "\n\n".join("\n  ".join([option, *lines, *more.get(option, ())]) for option, lines in groups[name].items())
 
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
-    """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot be read."""
+    """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot
+    be read."""
     from mixexp.spec.experiments import experiment  # mixexp list starts without it
 
     reasons = {}
@@ -76,20 +85,31 @@ def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
         # most have none, and reading YAML takes time
         if re.search(r"^editions:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
             with contextlib.suppress(UserError):
-                reasons[path.stem] = {name: str(block.get("why", "")) for name, block in experiment(path).editions.items()}
+                reasons[path.stem] = {
+                    name: str(block.get("why", "")) for name, block in experiment(path).editions.items()
+                }
     return {experiment: names for experiment, names in reasons.items() if names}
 
 
 def expand_home(word: str) -> str:
-    """An override whose paths that begin with ~ are written in full, as a shell does in other words; Hydra cannot read a ~."""
+    """An override whose paths that begin with ~ are written in full, as a shell does in other words; Hydra cannot read
+    a ~."""
     key, equals, value = word.partition("=")
-    return key + equals + re.sub(r"(?:^|(?<=[,\[]))~[^,\[\]'\"]*", lambda path: in_hydra(os.path.expanduser(path[0])), value)
+    return (
+        key
+        + equals
+        + re.sub(r"(?:^|(?<=[,\[]))~[^,\[\]'\"]*", lambda path: in_hydra(os.path.expanduser(path[0])), value)
+    )
 
 
 def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
-    """Option → the dotted settings that its file has, those of the options that it builds on among them; for suggestions."""
+    """Option → the dotted settings that its file has, those of the options that it builds on among them; for
+    suggestions."""
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-    return {option: [name for name in leaves(_merged(files, option, ())) if not name.endswith("_target_")] for option in files}
+    return {
+        option: [name for name in leaves(_merged(files, option, ())) if not name.endswith("_target_")]
+        for option in files
+    }
 
 
 def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> dict[str, Any]:
@@ -118,17 +138,22 @@ def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str,
     for folder in folders if len(word) >= 3 else ():  # not for a word such as "a"
         for path in sorted(folder.glob(f"{group}/*.yaml")):
             text = path.read_text(encoding="utf-8", errors="replace")
-            pairs += [(path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)]
+            pairs += [
+                (path.stem, key) for key in re.findall(rf"^(\w+):[^#\n]*# *{re.escape(word)}\b", text, re.MULTILINE)
+            ]
     return pairs
 
 
 def user_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """The user's own folders of options, which --config-dir names, and the other words; raises UserError for what is no such folder."""
+    """The user's own folders of options, which --config-dir names, and the other words; raises UserError for what is no
+    such folder."""
     folders, rest, waiting = [], [], list(words)
     while waiting:
         word = waiting.pop(0)
         name, equals, value = word.partition("=")
-        if name != "-cd" and not (name.startswith("--config-d") and "--config-dir".startswith(name)):  # as Hydra reads it
+        if name != "-cd" and not (
+            name.startswith("--config-d") and "--config-dir".startswith(name)
+        ):  # as Hydra reads it
             rest.append(word)
         elif equals or waiting:
             folders.append(_user_folder(value if equals else waiting.pop(0)))
@@ -162,12 +187,23 @@ def config_dirs(typed: Iterable[Path]) -> list[Path]:
 
 
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:
-    """The settings that a run can have by their dotted keys, with the options of a group and None for any other setting.
+    """The settings that a run can have by their dotted keys, with the options of a group and None for any other
+    setting.
 
     of: the groups whose own settings are included.
     """
     from mixexp.files import read_yaml  # mixexp list starts without it
 
     root, groups = read_yaml(CONF / "config.yaml"), options(folders)
-    below = {f"{group}.{name}": None for group in groups if group in of for names in settings(folders, group).values() for name in names}
-    return {**{key: None for key in root if key not in ("defaults", "hydra")}, **below, **{group: list(members) for group, members in groups.items()}}
+    below = {
+        f"{group}.{name}": None
+        for group in groups
+        if group in of
+        for names in settings(folders, group).values()
+        for name in names
+    }
+    return {
+        **{key: None for key in root if key not in ("defaults", "hydra")},
+        **below,
+        **{group: list(members) for group, members in groups.items()},
+    }

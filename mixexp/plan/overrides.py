@@ -86,7 +86,9 @@ def values(override: Override, groups: Groups) -> list[str]:
     word = override.input_line
     if override.is_interval_sweep():
         key = override.get_key_element()
-        raise UserError(f"{word}: an interval is for a search (hydra/sweeper=search); a sweep takes values, {key}=VALUE,VALUE,...")
+        raise UserError(
+            f"{word}: an interval is for a search (hydra/sweeper=search); a sweep takes values, {key}=VALUE,VALUE,..."
+        )
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
         return _matching(override, groups)
     if isinstance(override._value, RangeSweep):
@@ -111,16 +113,21 @@ def _matching(override: Override, groups: Groups) -> list[str]:
     """The options that a glob matches."""
     group, word = override.key_or_group, override.input_line
     if group not in groups:
-        raise UserError(f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}")
+        raise UserError(
+            f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}"
+        )
     matching = override._value.filter(sorted(groups[group]))
     if not matching:
         near = closest(" ".join(override._value.include), groups[group])
-        raise UserError(f"{word}: it matches no option, so a sweep has no cells; there are {', '.join(groups[group])}.{near}")
+        raise UserError(
+            f"{word}: it matches no option, so a sweep has no cells; there are {', '.join(groups[group])}.{near}"
+        )
     return matching
 
 
 def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
-    """The numbers of a range: whole ones where all of it is whole, else with the decimals of start and step and no others."""
+    """The numbers of a range: whole ones where all of it is whole, else with the decimals of start and step and no
+    others."""
     ends = (sweep.start, sweep.stop, sweep.step)
     if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
         raise UserError(f"{word}: a range is from a number to a number by a number")
@@ -139,26 +146,35 @@ def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
     if count > MOST_CELLS:
         raise UserError(f"{word}: {count:,} values; {MOST_CELLS:,} is the most")
     numbers = [start + index * step for index in range(count)]
-    return [int(number) for number in numbers] if all(isinstance(end, int) for end in ends) else [float(number) for number in numbers]
+    return (
+        [int(number) for number in numbers]
+        if all(isinstance(end, int) for end in ends)
+        else [float(number) for number in numbers]
+    )
 
 
 def spelled_out(override: Override, groups: Groups) -> str:
-    """An override as every sweeper reads it alike: a range of fractions as its values, an axis of one value as that one.
+    """An override as every sweeper reads it alike: a range of fractions as its values, an axis of one value as that
+    one.
 
     Raises UserError for an axis without values.
     """
     if not override.is_discrete_sweep() or override.is_hydra_override():
         return override.input_line
     texts, sweep = values(override, groups), override._value
-    whole = not isinstance(sweep, RangeSweep) or all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
+    whole = not isinstance(sweep, RangeSweep) or all(
+        isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step)
+    )
     return override.input_line if whole and len(texts) > 1 else f"{override.get_key_element()}={','.join(texts)}"
 
 
 def of_each_cell(override: Override, groups: Groups) -> list[str]:
-    """An override of a sweep as Hydra has to read it: what sets a value of a group's option is applied in the cells alone.
+    """An override of a sweep as Hydra has to read it: what sets a value of a group's option is applied in the cells
+    alone.
 
-    Hydra composes a configuration before it sweeps, which has the groups' default options and may lack the setting. A mapping for a
-    group is a word for each of its settings, as it would take the place of an axis over the group's options.
+    Hydra composes a configuration before it sweeps, which has the groups' default options and may lack the setting. A
+    mapping for a group is a word for each of its settings, as it would take the place of an axis over the group's
+    options.
     """
     group, _, rest = override.key_or_group.partition(".")
     if group not in groups or override.package is not None or override.is_delete() or override.is_interval_sweep():
@@ -198,7 +214,8 @@ def root_settings() -> dict[str, Any]:
 
 
 def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
-    """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken away.
+    """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken
+    away.
 
     typed: the words of the whole command line, for the commands that messages suggest; none where they are of another
     kind. grid: the overrides come from the grid of a file.
@@ -208,9 +225,21 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
         if override.is_delete():
             _refuse_deletion(override, groups)
         elif override.package is not None and key in groups:
-            if override.package in (*groups, "", "_global_", "_group_"):  # such a place would leave no trace in the run's choices
-                raise UserError(f"{override.input_line}: an option of {key} has its place at {key}; {key}={override.get_value_string()}")
-        elif key in groups and override.value_type in (ValueType.ELEMENT, ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
+            if override.package in (
+                *groups,
+                "",
+                "_global_",
+                "_group_",
+            ):  # such a place would leave no trace in the run's choices
+                raise UserError(
+                    f"{override.input_line}: an option of {key} has its place at {key};"
+                    f" {key}={override.get_value_string()}"
+                )
+        elif key in groups and override.value_type in (
+            ValueType.ELEMENT,
+            ValueType.CHOICE_SWEEP,
+            ValueType.SIMPLE_CHOICE_SWEEP,
+        ):
             sweep = override.value()
             for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
                 _refuse_option(override, Override._convert_value(value), groups, typed, grid)
@@ -223,7 +252,8 @@ def _a_name(group: str, groups: Groups) -> str:
 
 
 def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str], grid: bool) -> None:
-    """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's option."""
+    """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's
+    option."""
     group, word = override.key_or_group, override.input_line
     if value is None and group == "experiment":
         raise UserError(f"{word}: leave it out for a run without an experiment")
@@ -249,7 +279,9 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
     unknown = [name for name in names if name not in groups[group]]
     if not unknown and group not in NOT_SCIENTIFIC:  # such runs would be one run
         several = len(names) > 1
-        lines.append(("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several))
+        lines.append(
+            ("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several)
+        )
         if grid and several:
             lines.append(f"in the grid of a file: {group}: [{', '.join(names)}]")
     if group in DRAWN and DRAWN[group][0] not in names:
@@ -260,7 +292,10 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
         lines.append(f"{unknown[0]} is none of {', '.join(groups[group])}.{closest(unknown[0], groups[group])}")
     if group in TOGETHER and len(names) > 1:
         example = TOGETHER[group]
-        lines.append(f"all at once in one run: an option that is made of them, as {group}={example} is (conf/{group}/{example}.yaml)")
+        lines.append(
+            f"all at once in one run: an option that is made of them, as {group}={example} is"
+            f" (conf/{group}/{example}.yaml)"
+        )
     return "".join(f"\n    {line}" for line in lines)
 
 
@@ -268,7 +303,9 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
     key, word = override.key_or_group, override.input_line
     default = root_settings().get(key)
     if key.split(".")[0].split("/")[0] == "hydra":
-        raise UserError(f"{word}: a part of Hydra's own configuration, which every run has; only its value can be changed")
+        raise UserError(
+            f"{word}: a part of Hydra's own configuration, which every run has; only its value can be changed"
+        )
     if key in OPTIONAL or key == "experiment":
         return
     if key in groups:
@@ -283,7 +320,8 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
 
 
 def refuse_several(overrides: Sequence[Override], groups: Groups, typed: Sequence[str]) -> None:
-    """Raise UserError for an override with several values, where there is one run. typed: the words of the whole command line."""
+    """Raise UserError for an override with several values, where there is one run. typed: the words of the whole
+    command line."""
     several = [override for override in overrides if override.is_sweep_override()]
     if not several:
         return

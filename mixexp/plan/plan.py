@@ -84,11 +84,14 @@ class Plan:
 def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
     """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
 
-    words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a number.
+    words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a
+    number.
     """
     config = cell.config
     set_texts(cell, words)
-    if isinstance(config.get("data_dir"), str) and config.data_dir:  # wherever it was started from, a run means the same folder
+    if (
+        isinstance(config.get("data_dir"), str) and config.data_dir
+    ):  # wherever it was started from, a run means the same folder
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
     uses_alpha = _refers(config, ALIAS)
     settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
@@ -136,7 +139,10 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     of_all += _claims(cells[0], resolved[0][0], trainable, references.measuring)
     folders = list(dict.fromkeys(str(_folder(config)) for config, _ in resolved))
     if len(folders) > 1:
-        of_all.append(f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]}, {folders[1]}, ...")
+        of_all.append(
+            f"name, output_dir: a sweep has one folder, and these cells have {len(folders)}, {folders[0]},"
+            f" {folders[1]}, ..."
+        )
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
@@ -148,8 +154,12 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
             typed = RunConfig.of(config)
-            runs[name] = RunSpec(typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides))
-    refusals, too_large = ([Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes))
+            runs[name] = RunSpec(
+                typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides)
+            )
+    refusals, too_large = (
+        [Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes)
+    )
     return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
 
 
@@ -162,14 +172,20 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
     given = [word for word in cell if word.lstrip("+").startswith("epochs=") and word.partition("=")[2] != "null"]
     if not given or not isinstance(config["steps"], int):
         return []
-    return [f"{given[0]}: the budget here is steps = {config['steps']}, beside which epochs does nothing; give steps, or steps=null"]
+    return [
+        f"{given[0]}: the budget here is steps = {config['steps']}, beside which epochs does nothing; give steps, or"
+        " steps=null"
+    ]
 
 
-def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]) -> list[str]:
+def _table(
+    configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]
+) -> list[str]:
     """The errors of the table that a report is to make of the runs, before they are trained.
 
-    trainable: the same runs where nothing else is wrong with them; what they will measure is known only then. others: the experiment's
-    own runs, which are in the same table: what these runs lack, narrowed or changed on the command line, those may have.
+    trainable: the same runs where nothing else is wrong with them; what they will measure is known only then. others:
+    the experiment's own runs, which are in the same table: what these runs lack, narrowed or changed on the command
+    line, those may have.
     """
     table = configs[0].get("table")
     if not isinstance(table, dict):
@@ -185,7 +201,9 @@ def _table(configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig],
     return [*problems.values(), *filter(None, of_figures.values()), *lacking]
 
 
-def _lacking(table: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]) -> list[str]:
+def _lacking(
+    table: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]
+) -> list[str]:
     """The errors of what is sound of a table and names settings, metrics or probes that no run will have."""
     problems = []
     keys = {f"table.{axis}.key": (table.get(axis) or {}).get("key") for axis in AXES}
@@ -216,11 +234,18 @@ def _how(problem: str, there: Measured) -> str:
     """The setting with which runs would have what they lack, in a sentence; empty where none is known."""
     if re.search(r"\bval_", problem) and not any(name.startswith("val_") for name in there.metrics):
         return f" validation=0.1 gives {', '.join(VALIDATION_COLUMNS)}."
-    return " A probe writes it: probe=NAME, which mixexp list probe names." if " probe_" in problem and "no run has" in problem else ""
+    return (
+        " A probe writes it: probe=NAME, which mixexp list probe names."
+        if " probe_" in problem and "no run has" in problem
+        else ""
+    )
 
 
-def _claims(cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]) -> list[str]:
-    """The errors of the claims that the runs are to decide, and of their edition's checks; trainable, others: as for the table."""
+def _claims(
+    cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]
+) -> list[str]:
+    """The errors of the claims that the runs are to decide, and of their edition's checks; trainable, others: as for
+    the table."""
     claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
     if not claims and not checks:
         return []
@@ -236,7 +261,9 @@ def _claims(cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunCo
     return _claims_not_measured(blocks, config.get("edition"), [*trainable, *others()]) if lacking else []
 
 
-def _claims_not_measured(blocks: Mapping[str, Mapping[str, Any]], edition: str | None, configs: Sequence[RunConfig]) -> list[str]:
+def _claims_not_measured(
+    blocks: Mapping[str, Mapping[str, Any]], edition: str | None, configs: Sequence[RunConfig]
+) -> list[str]:
     """The errors of metrics of sound claims and checks that no run will have.
 
     Of a claim's editions, the chosen one alone is to be decided.
@@ -249,7 +276,9 @@ def _claims_not_measured(blocks: Mapping[str, Mapping[str, Any]], edition: str |
             asked |= {place: claim} if claim.get("metric") else {}
             for key in dict.fromkeys(("test", edition)):
                 asked |= {f"{place}.{key}": measure for measure in measures_in(claim.get(key))}
-    found = {place: there.metric_problem(measure["metric"], measure.get("where") or ()) for place, measure in asked.items()}
+    found = {
+        place: there.metric_problem(measure["metric"], measure.get("where") or ()) for place, measure in asked.items()
+    }
     lines = [f"{place}: {asked[place]['metric']}: {problem}" for place, problem in found.items() if problem]
     return [line + _how(line, there) for line in lines]
 
@@ -258,7 +287,9 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
     """A note for each group whose class an override has changed, while the run's choices still name the option."""
     words = dict.fromkeys(word.lstrip("+") for run in runs for word in run.words if "_target_" in word)
     settings = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
-    groups = [key.removesuffix("._target_") for key, value in settings if key.endswith("._target_") or value.startswith("{")]
+    groups = [
+        key.removesuffix("._target_") for key, value in settings if key.endswith("._target_") or value.startswith("{")
+    ]
     return [
         f"note: {group}: its class is another than that of its option; the run's choices and the tables name the option"
         for group in dict.fromkeys(groups)
@@ -272,7 +303,8 @@ def idle_words(run: RunSpec) -> list[str]:
 
 
 def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
-    """A note for each key of a sweep that changes nothing with some of its mixes, whose cells collapse; of mix=none nobody expects more."""
+    """A note for each key of a sweep that changes nothing with some of its mixes, whose cells collapse; of mix=none
+    nobody expects more."""
     mixes: dict[str, list[str]] = {}
     for run in runs:
         for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
@@ -300,11 +332,17 @@ class _References:
     """
 
     def __init__(self, cell: Composed) -> None:
-        compose = Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups())
+        compose = Composer(
+            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups()
+        )
         self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
 
         axes = {key: texts for key, texts in axes_of(cell.params, loaded_groups()).items() if key not in UNCOUNTED}
-        inner = {key: texts for key, texts in axes.items() if any(isinstance(block, Mapping) and key.lstrip("+") in block for block in cell.grid)}
+        inner = {
+            key: texts
+            for key, texts in axes.items()
+            if any(isinstance(block, Mapping) and key.lstrip("+") in block for block in cell.grid)
+        }
         self._axes = {key: texts for key, texts in axes.items() if key not in inner}
 
         def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
@@ -315,7 +353,8 @@ class _References:
         self._cell = cell
 
     def measuring(self) -> list[RunConfig]:
-        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none without an experiment."""
+        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none
+        without an experiment."""
         experiment = self._cell.choices.get("experiment")
         if experiment is None:
             return []
@@ -325,31 +364,45 @@ class _References:
         chosen: dict[tuple[str, ...], list[str]] = {}
         for cell in [*own, *(map(_texts, self._grid(True)) if self._cell.edition else ())]:
             words = [override_of(key, text) for key, text in cell]
-            choice = (word for word, (key, _) in zip(words, cell, strict=True) if key in self._cell.choices or under(key, MEASURING))
+            choice = (
+                word
+                for word, (key, _) in zip(words, cell, strict=True)
+                if key in self._cell.choices or under(key, MEASURING)
+            )
             chosen.setdefault(tuple(choice), words)
         return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an experiment.
+        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an
+        experiment.
 
-        edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is outside the space.
+        edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is
+        outside the space.
         """
         experiment = cell.choices.get("experiment")
         if experiment is None:
             return {}
         grid = self._grid(edition)
         has = {key: lookup(config, key) for values in grid for key in values}
-        nearest = max(grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items()))
+        nearest = max(
+            grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items())
+        )
         texts = [*(() if edition else self._near(config)), *_texts(nearest)]
         words = [f"experiment={experiment}", *(override_of(key, text) for key, text in texts)]
         drawn = {key: lookup(config, key) for key in cell.space}
-        words += [f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])]
+        words += [
+            f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])
+        ]
         departures = differences(config, self._reference(*words))
         changed = {group for group in departures if group in config["choices"]}
         if changed:
             # inside a group with another option, what departs from that option's own values counts too
-            with contextlib.suppress(HydraException, OmegaConfBaseException):  # an option may lack what the experiment sets
-                beside = differences(config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed))))
+            with contextlib.suppress(
+                HydraException, OmegaConfBaseException
+            ):  # an option may lack what the experiment sets
+                beside = differences(
+                    config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed)))
+                )
                 departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
         return departures
 

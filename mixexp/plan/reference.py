@@ -1,4 +1,5 @@
-"""Settings with their defaults, their meaning and the values that they may have: `mixexp list settings` and `mixexp list GROUP=OPTION`."""
+"""Settings with their defaults, their meaning and the values that they may have: `mixexp list settings` and `mixexp
+list GROUP=OPTION`."""
 
 from __future__ import annotations
 
@@ -38,19 +39,29 @@ class Setting:
 
 
 def settings_reference(folders: Sequence[Path]) -> str:
-    """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of options."""
+    """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of
+    options."""
     chosen = [f"{group}={option}" for group, option in _chosen(CONF / "config.yaml") if group in options(folders)]
-    closing = [f"Options by default: {' '.join(chosen)}", "mixexp list shows the others, mixexp list GROUP=OPTION the settings of one."]
+    closing = [
+        f"Options by default: {' '.join(chosen)}",
+        "mixexp list shows the others, mixexp list GROUP=OPTION the settings of one.",
+    ]
     return "\n".join([*_lines(root_settings().values()), "", *closing])
 
 
 @functools.cache
 def root_settings() -> Mapping[str, Setting]:
-    """The settings of config.yaml that are no group's options, and the groups that a run can be without, by their keys."""
+    """The settings of config.yaml that are no group's options, and the groups that a run can be without, by their
+    keys."""
     hints = hints_of_settings()
     found = _written(CONF / "config.yaml")
     return {
-        key: Setting(key, setting.value, setting.meaning, "an option of the group, or null" if key in OPTIONAL else allowed(hints[key]))
+        key: Setting(
+            key,
+            setting.value,
+            setting.meaning,
+            "an option of the group, or null" if key in OPTIONAL else allowed(hints[key]),
+        )
         for key, setting in found.items()
         if not under(key, ("hydra",))
     }
@@ -59,19 +70,26 @@ def root_settings() -> Mapping[str, Setting]:
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
     """What an option is, the classes that it is made of, and their settings, a line each.
 
-    folders: of options; trusted: modules of the user's own that a `_target_` may name. Raises UserError where there is no such option.
+    folders: of options; trusted: modules of the user's own that a `_target_` may name. Raises UserError where there is
+    no such option.
     """
     groups = options(folders)
     if option not in groups.get(group, ()):
         there = [f"{name}={member}" for name in ([group] if group in groups else groups) for member in groups[name]]
-        missing = f"option; there are {', '.join(groups[group])}" if group in groups else f"group; there are {', '.join(groups)}"
+        missing = (
+            f"option; there are {', '.join(groups[group])}"
+            if group in groups
+            else f"group; there are {', '.join(groups)}"
+        )
         raise UserError(f"list {group}={option}: no such {missing}.{closest(f'{group}={option}', there)}")
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
     head = "\n  ".join([f"{group}={option}", *groups[group][option]])
     if group == "experiment":
         return "\n\n".join([head, *_of_experiment(files[option])])
     found = _merged(files, option)
-    targets = {key.removesuffix("_target_"): setting.value for key, setting in found.items() if _last(key) == "_target_"}
+    targets = {
+        key.removesuffix("_target_"): setting.value for key, setting in found.items() if _last(key) == "_target_"
+    }
     return "\n\n".join([head, *(_of_class(group, place, targets, found, trusted) for place in targets)])
 
 
@@ -82,11 +100,19 @@ def _of_experiment(path: Path) -> Iterator[str]:
     root = root_settings()
     own = {key: setting for key, setting in _written(path).items() if not under(key, ("hydra", *DESCRIPTIONS))}
     known = {key: root.get(key, setting) for key, setting in own.items()}
-    yield "\n".join(_lines(Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed) for key, there in known.items()))
+    yield "\n".join(
+        _lines(
+            Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed)
+            for key, there in known.items()
+        )
+    )
 
 
-def _of_class(group: str, place: str, targets: Mapping[str, str], found: Mapping[str, Setting], trusted: Sequence[str]) -> str:
-    """The class at a place of an option and its settings, those of the file first, then those that the signature alone has.
+def _of_class(
+    group: str, place: str, targets: Mapping[str, str], found: Mapping[str, Setting], trusted: Sequence[str]
+) -> str:
+    """The class at a place of an option and its settings, those of the file first, then those that the signature alone
+    has.
 
     place: what stands before the names of the settings, as in "ratio.".
     """
@@ -96,7 +122,9 @@ def _of_class(group: str, place: str, targets: Mapping[str, str], found: Mapping
     try:
         made = locate(targets[place], trusted)
         hints, said = hints_of(made), (inspect.getdoc(made) or "").partition("\n")[0]
-    except UserError as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
+    except (
+        UserError
+    ) as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
         said = str(error)
     parameters = {} if made is None else inspect.signature(made).parameters
     meanings, root = _meanings(inspect.getdoc(made) or "", parameters), root_settings()
@@ -107,8 +135,13 @@ def _of_class(group: str, place: str, targets: Mapping[str, str], found: Mapping
             meaning = setting.meaning or meanings.get(name.partition(".")[0], "")
             if not meaning and (referred := root.get(setting.value.strip("${}"))):
                 meaning = referred.meaning
-            rows.append(Setting(f"{group}.{key}", setting.value, meaning, allowed(hints[name]) if name in hints else ""))
-    elsewhere = {*GIVEN.get(path.rstrip("."), ()), *(key.removeprefix(place).partition(".")[0] for key in found if key.startswith(place))}
+            rows.append(
+                Setting(f"{group}.{key}", setting.value, meaning, allowed(hints[name]) if name in hints else "")
+            )
+    elsewhere = {
+        *GIVEN.get(path.rstrip("."), ()),
+        *(key.removeprefix(place).partition(".")[0] for key in found if key.startswith(place)),
+    }
     for name, parameter in parameters.items():
         several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if name in hints and name not in elsewhere and not several:
@@ -118,8 +151,12 @@ def _of_class(group: str, place: str, targets: Mapping[str, str], found: Mapping
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
-    """A line for each setting: the override that gives its default, its meaning, and in brackets which values it may have."""
-    rows = [(f"{setting.key}={setting.value}", setting.meaning, f"[{setting.allowed}]" * bool(setting.allowed)) for setting in settings]
+    """A line for each setting: the override that gives its default, its meaning, and in brackets which values it may
+    have."""
+    rows = [
+        (f"{setting.key}={setting.value}", setting.meaning, f"[{setting.allowed}]" * bool(setting.allowed))
+        for setting in settings
+    ]
     width = max((len(first) for first, _, _ in rows if len(first) <= WIDEST), default=0)
     return ["  ".join([first.ljust(width), *filter(None, rest)]).rstrip() for first, *rest in rows]
 
@@ -160,7 +197,11 @@ def _comment(text: str, node: yaml.Node) -> str:
 def _defaults(path: Path) -> list[yaml.Node]:
     """The entries of a file's defaults list."""
     root = _root(path.read_text(encoding="utf-8", errors="replace"))
-    lists = {key.value: node.value for key, node in (root.value if root is not None else ()) if isinstance(node, yaml.SequenceNode)}
+    lists = {
+        key.value: node.value
+        for key, node in (root.value if root is not None else ())
+        if isinstance(node, yaml.SequenceNode)
+    }
     return lists.get("defaults", [])
 
 
@@ -179,7 +220,10 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
     for entry in _defaults(files[option]):
         if isinstance(entry, yaml.ScalarNode) and entry.value != "_self_":
             name, _, place = entry.value.partition("@")
-            merged |= {f"{place}.{key}" if place else key: setting for key, setting in _merged(files, name, (*above, option)).items()}
+            merged |= {
+                f"{place}.{key}" if place else key: setting
+                for key, setting in _merged(files, name, (*above, option)).items()
+            }
     return merged | _written(files[option])
 
 
@@ -188,7 +232,9 @@ def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     known = "|".join(map(re.escape, names))
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
-        _, *parts = re.split(rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split()))  # each name, what is said of it
+        _, *parts = re.split(
+            rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split())
+        )  # each name, what is said of it
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
     return found

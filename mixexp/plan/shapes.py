@@ -1,4 +1,5 @@
-"""Lists in an experiment's file where mappings stand, and mappings where lists do: which keys these are, and what belongs there."""
+"""Lists in an experiment's file where mappings stand, and mappings where lists do: which keys these are, and what
+belongs there."""
 
 from __future__ import annotations
 
@@ -21,12 +22,15 @@ _SWEEPER = {
 
 
 def misshapen(file: Path, groups: Groups) -> list[str]:
-    """A message for each key of an experiment's file that is a list in place of a mapping, or a mapping in place of a list."""
+    """A message for each key of an experiment's file that is a list in place of a mapping, or a mapping in place of a
+    list."""
     try:
         settings = read_yaml(file)
     except (OSError, ValueError, UserError):
         return []
-    return [f"{key}: {as_override(value)} is a {_shape(value)}; {what}" for key, value, what in _wrong(settings, groups)]
+    return [
+        f"{key}: {as_override(value)} is a {_shape(value)}; {what}" for key, value, what in _wrong(settings, groups)
+    ]
 
 
 def _shape(value: Any) -> str:

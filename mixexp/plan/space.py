@@ -23,8 +23,8 @@ PREFIX = "hydra.sweeper.space."
 def rewritten(override: Override) -> str:
     """An override of a space as Hydra can set it: a setting's name has dots, which are levels to Hydra.
 
-    `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any other override
-    stays as it is. Raises UserError for a part that neither a range nor choices have.
+    `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any
+    other override stays as it is. Raises UserError for a part that neither a range nor choices have.
     """
     if override.key_or_group == PREFIX[:-1] and isinstance(override.value(), dict):
         return f"++{override.input_line.lstrip('+')}"
@@ -45,7 +45,9 @@ def rewritten(override: Override) -> str:
     if part not in PARTS:
         example = in_shell(f"{PREFIX}{key}={{low:...,high:...}}")
         near = closest(part, PARTS)
-        raise UserError(f"{word}: a setting's space has {', '.join(PARTS)}{f'.{near}' if near else f', such as {example}'}")
+        raise UserError(
+            f"{word}: a setting's space has {', '.join(PARTS)}{f'.{near}' if near else f', such as {example}'}"
+        )
     return _entry(setting, f"{part}:{text}")
 
 
@@ -57,14 +59,20 @@ def _entry(setting: str, parts: str) -> str:
 
 
 def interval(override: Override) -> dict[str, Any]:
-    """The range that an interval of Hydra's means: `interval(0.1,1)`, `tag(log,interval(0.1,1))`, `int(interval(1,10))`."""
+    """The range that an interval of Hydra's means: `interval(0.1,1)`, `tag(log,interval(0.1,1))`,
+    `int(interval(1,10))`."""
     ends = override.value()
-    whole = {"step": 1} if isinstance(ends.start, int) and isinstance(ends.end, int) and "int(" in override.input_line else {}
+    whole = (
+        {"step": 1}
+        if isinstance(ends.start, int) and isinstance(ends.end, int) and "int(" in override.input_line
+        else {}
+    )
     return {"low": ends.start, "high": ends.end, **({"log": True} if "log" in ends.tags else {}), **whole}
 
 
 def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
-    """Each setting's range or choices, as an experiment's file has them; raises one UserError with all that is wrong."""
+    """Each setting's range or choices, as an experiment's file has them; raises one UserError with all that is
+    wrong."""
     space: dict[str, Range | Choices] = {}
     errors: list[str] = []
     for key, given in spec.items():

@@ -1,4 +1,5 @@
-"""Overrides as they were typed: Hydra reads 007, 1e3 and 1_000 as numbers, which in a setting that is a text are the characters."""
+"""Overrides as they were typed: Hydra reads 007, 1e3 and 1_000 as numbers, which in a setting that is a text are the
+characters."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from mixexp.settings import leaves
 
 
 def characters(words: Sequence[str]) -> dict[str, Any]:
-    """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has none: None."""
+    """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has
+    none: None."""
     return {key: text for word in words for key, text in _of_word(word).items()}
 
 
@@ -30,15 +32,23 @@ def _of_word(word: str) -> dict[str, Any]:
 
 
 def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
-    """The same for what the files of the chosen options have; an experiment's count more than an option's, an earlier folder's too."""
+    """The same for what the files of the chosen options have; an experiment's count more than an option's, an earlier
+    folder's too."""
     paths = [folder / group / f"{option}.yaml" for group, option in choices.items() for folder in reversed(folders)]
     files = [_in_file(path, path.stat().st_mtime_ns) for path in paths if path.is_file()]
-    return {key: text for everywhere in (False, True) for root, texts in files if root is everywhere for key, text in texts.items()}
+    return {
+        key: text
+        for everywhere in (False, True)
+        for root, texts in files
+        if root is everywhere
+        for key, text in texts.items()
+    }
 
 
 @functools.lru_cache(maxsize=256)
 def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
-    """True if a file's settings begin at the root of the configuration, and the characters of all of them; none of a broken file."""
+    """True if a file's settings begin at the root of the configuration, and the characters of all of them; none of a
+    broken file."""
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:
@@ -51,7 +61,11 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
 def typed_values(override: Override) -> list[str]:
     """An override's values, several for a sweep, each as it was typed: Hydra writes 0.001 for 1e-3."""
     word = override.input_line
-    as_hydra_writes = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.get_value_element_as_str()]
+    as_hydra_writes = (
+        list(override.sweep_string_iterator())
+        if override.is_sweep_override()
+        else [override.get_value_element_as_str()]
+    )
     value = _parsed(word).value()
     if value is None:
         return as_hydra_writes
@@ -61,7 +75,9 @@ def typed_values(override: Override) -> list[str]:
         elements = value.element().function().element()
     else:
         elements = [value.element()]
-    if len(elements) != len(as_hydra_writes) or any("(" in _source(element, word) for element in elements if element.primitive() is None):
+    if len(elements) != len(as_hydra_writes) or any(
+        "(" in _source(element, word) for element in elements if element.primitive() is None
+    ):
         return as_hydra_writes  # what a function makes
     return [_source(element, word) for element in elements]
 

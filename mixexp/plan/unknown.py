@@ -19,7 +19,11 @@ from mixexp.plan.options import commented, options, settings
 from mixexp.settings import leaves
 from mixexp.text import command, in_shell
 
-REPORT_WORDS = {"rows.key": "--rows", "columns.key": "--columns", **{name: f"--{name}" for name in ("metric", "rule", "baseline", "title")}}
+REPORT_WORDS = {
+    "rows.key": "--rows",
+    "columns.key": "--columns",
+    **{name: f"--{name}" for name in ("metric", "rule", "baseline", "title")},
+}
 """Keys of a table that have a word of `mixexp report` each."""
 
 
@@ -41,7 +45,8 @@ class NoSuchSettings(Exception):
 
 
 def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
-    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings, or NoSuchSettings."""
+    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings, or
+    NoSuchSettings."""
     cells = [_without_missing(compose, words) for words in jobs]
     whole = [cell for cell, missing in cells if not missing]
     first = [missing[0] for _, missing in cells if missing]
@@ -75,14 +80,18 @@ def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed,
 
 def _sets(parser: OverridesParser, word: str, key: str) -> bool:
     override = parser.parse_override(word)
-    above = key.startswith(f"{override.key_or_group}.") and isinstance(override.value(), dict)  # a mapping sets what is below its key
+    above = key.startswith(f"{override.key_or_group}.") and isinstance(
+        override.value(), dict
+    )  # a mapping sets what is below its key
     return override.key_or_group == key or above
 
 
 def missing_key(error: BaseException) -> str | None:
     """The setting that an override wanted to set and that is not there, where this is what the error says."""
     text = str(error)
-    named = re.search(r"Could not override '([^']+)'\.\nTo append|Could not delete from config\. '([^']+)' does not exist", text)
+    named = re.search(
+        r"Could not override '([^']+)'\.\nTo append|Could not delete from config\. '([^']+)' does not exist", text
+    )
     if named is None:
         return None
     # the cause names the setting inside a mapping
@@ -92,13 +101,17 @@ def missing_key(error: BaseException) -> str | None:
 
 
 def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
-    """The message about a setting that some of a sweep's cells have: the cells that lack it, what these have, what to type."""
+    """The message about a setting that some of a sweep's cells have: the cells that lack it, what these have, what to
+    type."""
     key, total = missing.key, len(missing.cells) + len(missing.others)
     group = key.partition(".")[0]
     lacking = _options(missing.cells, group)
     having = _options(missing.others, group)
     where = " ".join(f"{group}={option}" for option in lacking)
-    head = f"{key}: no such setting in {len(missing.cells)} of {total} cells, those with {where}, {_have(missing.cells, key)}"
+    head = (
+        f"{key}: no such setting in {len(missing.cells)} of {total} cells, those with {where},"
+        f" {_have(missing.cells, key)}"
+    )
     words = [word for word in typed if _key(word) == key]
     if not words or set(lacking) & set(having) or None in (*lacking, *having):
         return head
@@ -146,7 +159,8 @@ def _have(cells: Sequence[Composed], key: str) -> str:
 
 
 def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """The message about a setting that none of the cells has, with the nearest match among theirs and those of other options."""
+    """The message about a setting that none of the cells has, with the nearest match among theirs and those of other
+    options."""
     siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
     if key.startswith("table.") and not siblings and cells and all(cell.config.get("table") is None for cell in cells):
         return _no_table(key, cells[0], typed)
@@ -163,7 +177,10 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     near = difflib.get_close_matches(last, lasts, n=1)
     if near:
         return f"{key}: no such setting{there}. Did you mean '{lasts[near[0]]}'?"
-    return f"{key}: no such setting{there}.{_of_others(key, group, folders, typed) or closest(key, [name for name in known if not key.startswith(f'{name}.')])}"
+    others = _of_others(key, group, folders, typed)
+    return f"{key}: no such setting{there}." + (
+        others or closest(key, [name for name in known if not key.startswith(f"{name}.")])
+    )
 
 
 def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
@@ -172,12 +189,20 @@ def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
     value = next((word.partition("=")[2] for word in typed if _key(word) == key), "...")
     flag = REPORT_WORDS.get(name)
     folder = in_shell(f"{cell.config.output_dir}/{cell.config.name}")
-    word = f"{flag} {in_shell(value)}" if flag else f"--table FILE, which has {name.partition('.')[0]} as docs/tables.md describes it"
-    return f"{key}: runs of no experiment have no table to change; what their report shows is said to it: mixexp report {folder} {word}"
+    word = (
+        f"{flag} {in_shell(value)}"
+        if flag
+        else f"--table FILE, which has {name.partition('.')[0]} as docs/tables.md describes it"
+    )
+    return (
+        f"{key}: runs of no experiment have no table to change; what their report shows is said to it: mixexp report"
+        f" {folder} {word}"
+    )
 
 
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """The options that have a setting of this name, or a near one, with the command that chooses one; empty where none has."""
+    """The options that have a setting of this name, or a near one, with the command that chooses one; empty where none
+    has."""
     if any(word.startswith(f"~{key}") for word in typed):  # nobody chooses an option to take something out of it
         return ""
     whole, _, rest = key.partition(".")
@@ -192,7 +217,9 @@ def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[st
             match = f"{name}.{near[0]}"
             return f" Did you mean '{match}'? {_choose(key, match, name, members[near[0]], typed)}"
         for option, setting in commented(folders, name, setting_name):
-            return f" {setting_name} is {name}.{setting} here: {_choose(key, f'{name}.{setting}', name, [option], typed)}"
+            return (
+                f" {setting_name} is {name}.{setting} here: {_choose(key, f'{name}.{setting}', name, [option], typed)}"
+            )
     return ""
 
 
@@ -208,6 +235,10 @@ def _having(folders: Sequence[Path], group: str) -> Mapping[str, list[str]]:
 def _choose(key: str, match: str, group: str, having: Sequence[str], typed: Sequence[str]) -> str:
     words = [word for word in typed if _key(word) == key]
     value = words[0].partition("=")[2] if words else "..."
-    line = command(typed, {group: having[0], key: None, match: value}) if match != key else command(typed, {group: having[0]})
+    line = (
+        command(typed, {group: having[0], key: None, match: value})
+        if match != key
+        else command(typed, {group: having[0]})
+    )
     where = " or ".join(f"{group}={option}" for option in having[:3]) + (" and others" if len(having) > 3 else "")
     return f"{match} is a setting of {where}: {line}"

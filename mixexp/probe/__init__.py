@@ -36,8 +36,8 @@ Rows = list[dict[str, Any]]
 class Facts:
     """What is known of a run before it starts.
 
-    kind: of the data; shape: of an image, [C, H, W]; train, test: how many images; layers: every layer, "input" to "final";
-    features: how many values the last of them has; blends: whether samples are blended.
+    kind: of the data; shape: of an image, [C, H, W]; train, test: how many images; layers: every layer, "input" to
+    "final"; features: how many values the last of them has; blends: whether samples are blended.
     """
 
     kind: str
@@ -60,7 +60,8 @@ class Facts:
             raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
 
     def require_plane(self, why: str) -> None:
-        """Raise ValueError for data that are no points of two classes in the plane; why: the beginning of the message."""
+        """Raise ValueError for data that are no points of two classes in the plane; why: the beginning of the
+        message."""
         if tuple(self.shape) != (2, 1, 1) or self.classes != 2:
             shape = "x".join(map(str, self.shape))
             raise ValueError(f"probe: {why} and images of {shape} (channels first); dataset=two_moons will do")
@@ -69,11 +70,14 @@ class Facts:
         """Raise ValueError where the model lacks one."""
         for name in names:
             if name not in self.layers:
-                raise ValueError(f"probe: model has no layer {name!r}; it has {', '.join(self.layers)}.{closest(name, self.layers)}")
+                raise ValueError(
+                    f"probe: model has no layer {name!r}; it has {', '.join(self.layers)}.{closest(name, self.layers)}"
+                )
 
 
 class Mixed(NamedTuple):
-    """A batch: rows of the training images, int64 [S], the draws for their augmentation, how they are blended, and at which layer."""
+    """A batch: rows of the training images, int64 [S], the draws for their augmentation, how they are blended, and at
+    which layer."""
 
     chosen: Tensor
     augment_draws: dict[str, Tensor]
@@ -83,15 +87,19 @@ class Mixed(NamedTuple):
     @property
     def lam(self) -> Tensor:
         """The weights of the first parts, float32 [B]; 1 where nothing is blended."""
-        return self.plan.weights[0] if self.plan.weights else torch.ones_like(self.plan.labels.labels[0], dtype=torch.float32)
+        return (
+            self.plan.weights[0]
+            if self.plan.weights
+            else torch.ones_like(self.plan.labels.labels[0], dtype=torch.float32)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A network after `step` steps, in evaluation mode, with what it was trained on and by.
 
-    true_labels: int64 [N], of the training images, whose own labels may be noise. batch_size: samples in a step. other: the network
-    of another finished run, by the path of its folder.
+    true_labels: int64 [N], of the training images, whose own labels may be noise. batch_size: samples in a step. other:
+    the network of another finished run, by the path of its folder.
     """
 
     network: Network
@@ -133,13 +141,17 @@ class Subject:
         """
         pieces = [self._seen(some, layers) for some in images.split(BATCH)]
         outputs = torch.cat([outputs for _, outputs in pieces])
-        return {name: torch.cat([outputs_at.pop(name) for outputs_at, _ in pieces]) for name in dict.fromkeys(layers)}, outputs
+        return {
+            name: torch.cat([outputs_at.pop(name) for outputs_at, _ in pieces]) for name in dict.fromkeys(layers)
+        }, outputs
 
     def _seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         inputs = self.inputs(images)
         outputs_at = {"input": inputs}
         handles = [
-            self.network.module_at(name).register_forward_hook(lambda _, __, output, name=name: outputs_at.update({name: output}))
+            self.network.module_at(name).register_forward_hook(
+                lambda _, __, output, name=name: outputs_at.update({name: output})
+            )
             for name in layers
             if name != "input"
         ]
@@ -175,7 +187,8 @@ class Subject:
 
 
 class Probe(abc.ABC):
-    """A measurement; what it finds goes to probe_<name>.csv in the run's folder. It changes nothing: runs train alike with any."""
+    """A measurement; what it finds goes to probe_<name>.csv in the run's folder. It changes nothing: runs train alike
+    with any."""
 
     files: Mapping[str, tuple[str, ...]]
     """The names of its files, and the columns of each beside `step`; a tuple of names alone leaves the columns open."""
@@ -198,7 +211,8 @@ def columns_of(probe: Probe) -> dict[str, tuple[str, ...]]:
 
 
 class Several(Probe):
-    """Several probes one after another, each under a name of its own; all at every evaluation or all at the end alone."""
+    """Several probes one after another, each under a name of its own; all at every evaluation or all at the end
+    alone."""
 
     def __init__(self, **probes: Probe) -> None:
         if not probes:
@@ -209,7 +223,10 @@ class Several(Probe):
             raise ValueError(f"probe: two of {', '.join(probes)} write to the same file")
         if len({probe.while_training for probe in probes.values()}) > 1:
             early = [name for name, probe in probes.items() if probe.while_training]
-            raise ValueError(f"probe: {', '.join(early)} would measure while training, the others at the end; set while_training alike")
+            raise ValueError(
+                f"probe: {', '.join(early)} would measure while training, the others at the end; set while_training"
+                " alike"
+            )
         self.while_training = any(probe.while_training for probe in probes.values())
         self.others = tuple(folder for probe in probes.values() for folder in probe.others)
 
@@ -223,7 +240,8 @@ class Several(Probe):
 
 @contextmanager
 def measuring(subject: Subject) -> Iterator[None]:
-    """Inside, the network is in evaluation mode without gradients, and what is drawn leaves no trace in any generator."""
+    """Inside, the network is in evaluation mode without gradients, and what is drawn leaves no trace in any
+    generator."""
     subject.network.eval()
     try:
         with torch.no_grad(), streams.torch_stream(subject.run.device, subject.seed, "probe", subject.step):

@@ -26,19 +26,23 @@ BINS = 40
 RATIO = ("lam", "density", "curve")
 """Columns of the file that tells how the weights lie."""
 LARGEST = 128
-"""Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows more."""
+"""Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows
+more."""
 
 
 def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
-    """Rows of lam, density, curve: the histogram of these lam ("drawn"), and the density that they are drawn from ("formula"), both as
-    means over a bin, at its middle; no formula where there is none.
+    """Rows of lam, density, curve: the histogram of these lam ("drawn"), and the density that they are drawn from
+    ("formula"), both as means over a bin, at its middle; no formula where there is none.
     """
     drawn, edges = np.histogram(lam, bins=BINS, range=(0, 1), density=True)
     middles = (edges[:-1] + edges[1:]) / 2
     formula = None
     if mix.density(middles) is not None:
         # at its middle alone, a bin at the end of Beta(0.2, 0.2) would have a third of what is drawn in it
-        masses = [quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0] for low, high in zip(edges, edges[1:], strict=False)]
+        masses = [
+            quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0]
+            for low, high in zip(edges, edges[1:], strict=False)
+        ]
         formula = np.array(masses) / np.diff(edges)
     curves = {"drawn": drawn, "formula": formula}
     return [
@@ -50,13 +54,14 @@ def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
 
 
 class MixedSamples(Probe):
-    """What a network of two classes in the plane is shown: the blends of an epoch's first batches, and how their weights lie.
+    """What a network of two classes in the plane is shown: the blends of an epoch's first batches, and how their
+    weights lie.
 
     samples: so many of an epoch, numbered from 0, or all it has.
-    Rows of mixed_samples: x, y, the blend at the input as the network sees it; weight, of class 1 in its label; lam, of its first
-    part.
-    Rows of ratio: lam, density, curve: the histogram of those lam ("drawn"), and the density that they are drawn from ("formula") at
-    the middle of each bin, where there is one.
+    Rows of mixed_samples: x, y, the blend at the input as the network sees it; weight, of class 1 in its label; lam, of
+    its first part.
+    Rows of ratio: lam, density, curve: the histogram of those lam ("drawn"), and the density that they are drawn from
+    ("formula") at the middle of each bin, where there is one.
     Source: akira_final_layer, the clouds of mixed points beside the Beta densities.
     Differs from the paper: nothing.
     """
@@ -82,15 +87,16 @@ class MixedSamples(Probe):
 
 
 class MixedImages(Probe):
-    """What a network of images is shown: the first samples of an epoch, augmented, paired and blended as in the run, with their labels.
+    """What a network of images is shown: the first samples of an epoch, augmented, paired and blended as in the run,
+    with their labels.
 
     samples: so many of an epoch, numbered from 0, or all it has.
-    Rows of mixed_images: sample, counted from 0; image, a PNG in base64, the network's input with its normalisation undone, in 0..255,
-    an image centred on its own mean about mid-grey; clipped, which part of its values lay outside and was cut off; labels, the classes
-    with their weights; lam, of its first part; layer, where it is blended: at a hidden one the image is the first part, not blended.
-    Rows of ratio: lam, density, curve, of all lam of that epoch: see MixedSamples.
-    Source: Zhang et al. 2018, figure 1; Tokozume et al. 2018, figure 1, pictures of blends with their labels.
-    Differs from the paper: noise drawn on the device is other noise than the run's.
+    Rows of mixed_images: sample, counted from 0; image, a PNG in base64, the network's input with its normalisation
+    undone, in 0..255, an image centred on its own mean about mid-grey; clipped, which part of its values lay outside
+    and was cut off; labels, the classes with their weights; lam, of its first part; layer, where it is blended: at a
+    hidden one the image is the first part, not blended. Rows of ratio: lam, density, curve, of all lam of that epoch:
+    see MixedSamples. Source: Zhang et al. 2018, figure 1; Tokozume et al. 2018, figure 1, pictures of blends with their
+    labels. Differs from the paper: noise drawn on the device is other noise than the run's.
     """
 
     files = {"mixed_images": ("sample", "image", "clipped", "labels", "lam", "layer"), "ratio": RATIO}
@@ -101,7 +107,9 @@ class MixedImages(Probe):
     def check(self, facts: Facts) -> None:
         facts.require_image("mixed_images")
         if facts.shape[0] not in (1, 3):
-            raise ValueError(f"probe: mixed_images shows grey and colour images, and these have {facts.shape[0]} channels")
+            raise ValueError(
+                f"probe: mixed_images shows grey and colour images, and these have {facts.shape[0]} channels"
+            )
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         rows: Rows = []
@@ -118,7 +126,9 @@ class MixedImages(Probe):
         layer = "" if plan.blend is None else batch.layer
         images = subject.augment(subject.train.gather(batch.chosen), batch.augment_draws, subject.normalize)
         samples = plan.apply(images) if layer in ("", "input") else images[plan.rows[0]]
-        pixels = 255 * (samples[: len(lam)].float() * subject.normalize.std.to(samples) + subject.normalize.mean.to(samples))
+        pixels = 255 * (
+            samples[: len(lam)].float() * subject.normalize.std.to(samples) + subject.normalize.mean.to(samples)
+        )
         pixels = pixels + 127.5 * subject.normalize.zero_mean
         outside = ((pixels < -0.5) | (pixels > 255.5)).float().mean((1, 2, 3)).tolist()
         labels = plan.labels.to_one_hot(len(subject.classes))[: len(lam)]
@@ -127,7 +137,11 @@ class MixedImages(Probe):
                 "sample": first + k,
                 "image": _png(pixels[k]),
                 "clipped": round(outside[k], 4),
-                "labels": ", ".join(f"{subject.classes[c]} {labels[k, c]:.2g}" for c in labels[k].argsort(descending=True, stable=True) if labels[k, c] > 0),
+                "labels": ", ".join(
+                    f"{subject.classes[c]} {labels[k, c]:.2g}"
+                    for c in labels[k].argsort(descending=True, stable=True)
+                    if labels[k, c] > 0
+                ),
                 "lam": value,
                 "layer": layer,
             }
@@ -150,12 +164,13 @@ def _png(pixels: Tensor) -> str:
 class Intrusion(Probe):
     """How often a blend lies nearest to a training image of a class that none of its parts has.
 
-    Such a blend carries a label that its surroundings contradict: akira_final_layer's bad pair. Blends are of an epoch's first batches,
-    at the input and without augmentation, but for those of an image with itself; nearest is by Euclidean distance in network input,
-    and the parts themselves count.
+    Such a blend carries a label that its surroundings contradict: akira_final_layer's bad pair. Blends are of an
+    epoch's first batches, at the input and without augmentation, but for those of an image with itself; nearest is by
+    Euclidean distance in network input, and the parts themselves count.
     samples: so many of an epoch, numbered from 0, or all it has.
-    Rows: pair (one class, several classes: of the parts), blends, how many; intrusion, the fraction; a row for each that there are.
-    Source: ours, after akira_final_layer's figure of a good and a bad pair. Differs from the paper: there the figure is a drawing.
+    Rows: pair (one class, several classes: of the parts), blends, how many; intrusion, the fraction; a row for each
+    that there are. Source: ours, after akira_final_layer's figure of a good and a bad pair. Differs from the paper:
+    there the figure is a drawing.
     """
 
     files = {"intrusion": ("pair", "blends", "intrusion")}
@@ -184,7 +199,11 @@ class Intrusion(Probe):
             left -= len(points)
             if left == 0:
                 break
-        rows = [{"pair": name, "blends": count, "intrusion": strangers[name] / count} for name, count in blends.items() if count]
+        rows = [
+            {"pair": name, "blends": count, "intrusion": strangers[name] / count}
+            for name, count in blends.items()
+            if count
+        ]
         return {"intrusion": rows or [{"pair": "one class", "blends": 0, "intrusion": math.nan}]}
 
     @staticmethod

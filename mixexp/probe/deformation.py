@@ -13,16 +13,17 @@ from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 
 class Deformation(Probe):
-    """Accuracy on test images that are rotated, sheared or zoomed about their centre; bilinear, black where nothing was.
+    """Accuracy on test images that are rotated, sheared or zoomed about their centre; bilinear, black where nothing
+    was.
 
-    rotation: angles ~ U(−a, a) degrees, one an image, for every a of the list. shearing: x' = x + tan(θ)·y, θ ~ U(−a, a) degrees.
-    zoom: percent of the image's side that is seen: below 100 the image is enlarged ("zoom in"), above it shrinks ("zoom out").
-    samples: a fixed sample of the test images; None: all. The angles come from the run's seed: runs of one seed see the same images.
-    Rows: deformation (none, rotation, shearing, zoom), level, accuracy, error.
+    rotation: angles ~ U(−a, a) degrees, one an image, for every a of the list. shearing: x' = x + tan(θ)·y, θ ~ U(−a,
+    a) degrees. zoom: percent of the image's side that is seen: below 100 the image is enlarged ("zoom in"), above it
+    shrinks ("zoom out"). samples: a fixed sample of the test images; None: all. The angles come from the run's seed:
+    runs of one seed see the same images. Rows: deformation (none, rotation, shearing, zoom), level, accuracy, error.
     Source: Verma et al. 2019 (manifold mixup), Tables 4 and 9, CIFAR-100.
-    Differs from the paper: how its code deforms is not stated, and interpolation and filling are ours. The published accuracies fall
-    from zoom 80 to 20 and from 120 to 180, so a percentage is read as the side of the window; they rise again from shearing 143.2 to
-    171.9, as they do with the tangent, for which half a turn is none.
+    Differs from the paper: how its code deforms is not stated, and interpolation and filling are ours. The published
+    accuracies fall from zoom 80 to 20 and from 120 to 180, so a percentage is read as the side of the window; they rise
+    again from shearing 143.2 to 171.9, as they do with the tangent, for which half a turn is none.
     """
 
     files = {"deformation": ("deformation", "level", "accuracy", "error")}
@@ -55,7 +56,12 @@ class Deformation(Probe):
         rows = []
         for name, level, maps in levels:
             right = torch.zeros((), device=part.labels.device)
-            batches = zip(part.images.split(BATCH), part.labels.split(BATCH), maps.to(part.labels.device).split(BATCH), strict=True)
+            batches = zip(
+                part.images.split(BATCH),
+                part.labels.split(BATCH),
+                maps.to(part.labels.device).split(BATCH),
+                strict=True,
+            )
             for images, labels, some in batches:
                 outputs = subject.outputs(subject.inputs(self.deformed(images, some)))
                 right += (subject.loss.predict(outputs) == labels).sum()
@@ -65,7 +71,8 @@ class Deformation(Probe):
 
     @staticmethod
     def rotated(degrees: np.ndarray) -> Tensor:
-        """From where the pixels come, float32 [N, 2, 2]: of a position (x, y) about the centre to another, by angles [N]."""
+        """From where the pixels come, float32 [N, 2, 2]: of a position (x, y) about the centre to another, by angles
+        [N]."""
         turn = np.radians(degrees)
         return _maps(np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn))
 

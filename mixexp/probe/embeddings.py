@@ -16,8 +16,8 @@ class Features(Probe):
     """What a network of two features gives to its classifier: the plane in which the classes are told apart.
 
     samples: a fixed sample of so many images of each part, training and test.
-    Rows: part, x, y, label, predicted; the last two are names of classes, and label is what a training image is trained on.
-    Source: koshian2_affinity, the scatter of training and test features over the epochs.
+    Rows: part, x, y, label, predicted; the last two are names of classes, and label is what a training image is trained
+    on. Source: koshian2_affinity, the scatter of training and test features over the epochs.
     Differs from the paper: nothing.
     """
 
@@ -39,19 +39,24 @@ class Features(Probe):
             chosen = subject.sample(part, self.samples)
             representations, outputs = subject.seen(chosen.images, ["final"])
             predicted = subject.loss.predict(outputs)
-            for (x, y), label, guess in zip(representations["final"].tolist(), chosen.labels.tolist(), predicted.tolist(), strict=True):
-                rows.append({"part": part, "x": x, "y": y, "label": subject.classes[label], "predicted": subject.classes[guess]})
+            for (x, y), label, guess in zip(
+                representations["final"].tolist(), chosen.labels.tolist(), predicted.tolist(), strict=True
+            ):
+                rows.append(
+                    {"part": part, "x": x, "y": y, "label": subject.classes[label], "predicted": subject.classes[guess]}
+                )
         return {"features": rows}
 
 
 class Clouds(Probe):
     """Shape, size and distance of the clouds that the classes' images form in a network's plane of two features.
 
-    With λ₁ ≥ λ₂ of the covariance of a class's points about their mean μ_c: radius r_c = √(λ₁ + λ₂), elongation √(λ₁ / λ₂) (1 of a round
-    cloud), unevenness |log(r_c / geometric mean of all radii)| (0 where all clouds are equally large), separation
-    min_k ‖μ_c − μ_k‖ / r_c. A class of fewer than three images, or whose images are one point, has no shape and no row.
-    part: the images that are shown, plain. Rows: class, images, radius, elongation, unevenness, separation.
-    Source: ours, for what koshian2_affinity reads from its scatters. Differs from the paper: that has no number.
+    With λ₁ ≥ λ₂ of the covariance of a class's points about their mean μ_c: radius r_c = √(λ₁ + λ₂), elongation √(λ₁ /
+    λ₂) (1 of a round cloud), unevenness |log(r_c / geometric mean of all radii)| (0 where all clouds are equally
+    large), separation min_k ‖μ_c − μ_k‖ / r_c. A class of fewer than three images, or whose images are one point, has
+    no shape and no row. part: the images that are shown, plain. Rows: class, images, radius, elongation, unevenness,
+    separation. Source: ours, for what koshian2_affinity reads from its scatters. Differs from the paper: that has no
+    number.
     """
 
     files = {"clouds": ("class", "images", "radius", "elongation", "unevenness", "separation")}
@@ -61,7 +66,10 @@ class Clouds(Probe):
 
     def check(self, facts: Facts) -> None:
         if facts.features != 2:
-            raise ValueError(f"probe: clouds are of two features, and this model's last layer has {facts.features}; model=mnist_cnn_2d has two")
+            raise ValueError(
+                f"probe: clouds are of two features, and this model's last layer has {facts.features};"
+                " model=mnist_cnn_2d has two"
+            )
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         part = subject.part(self.part)
@@ -80,19 +88,30 @@ def shapes(points: Tensor, labels: Tensor, names: tuple[str, ...]) -> Rows:
         small, large = torch.linalg.eigvalsh(torch.cov(cloud.T)).clamp(min=0).tolist()
         if large > 0:
             means[name] = cloud.mean(0)
-            rows.append({"class": name, "images": len(cloud), "radius": math.sqrt(small + large), "elongation": math.sqrt(large / small) if small else math.inf})
+            rows.append(
+                {
+                    "class": name,
+                    "images": len(cloud),
+                    "radius": math.sqrt(small + large),
+                    "elongation": math.sqrt(large / small) if small else math.inf,
+                }
+            )
     middle = sum(math.log(row["radius"]) for row in rows) / max(1, len(rows))
     for row in rows:
-        nearest = min(((means[row["class"]] - mean).norm().item() for name, mean in means.items() if name != row["class"]), default=math.nan)
+        nearest = min(
+            ((means[row["class"]] - mean).norm().item() for name, mean in means.items() if name != row["class"]),
+            default=math.nan,
+        )
         row |= {"unevenness": abs(math.log(row["radius"]) - middle), "separation": nearest / row["radius"]}
     return rows
 
 
 class Tsne(Probe):
-    """t-SNE of a layer's representations: a map in the plane that keeps neighbours together; distances in it mean little.
+    """t-SNE of a layer's representations: a map in the plane that keeps neighbours together; distances in it mean
+    little.
 
-    layer: "final" is what the classifier sees. samples: a fixed sample of a part; perplexity: about how many neighbours count.
-    It starts from the first two principal components and runs on one thread, so that it is the same every time.
+    layer: "final" is what the classifier sees. samples: a fixed sample of a part; perplexity: about how many neighbours
+    count. It starts from the first two principal components and runs on one thread, so that it is the same every time.
     Rows: x, y, label, the name of a class.
     Source: van der Maaten and Hinton 2008, by scikit-learn; akira_final_layer shows the final layer under softmax.
     Differs from the paper: the start, which there is random.
@@ -115,7 +134,9 @@ class Tsne(Probe):
         if points < 3:
             raise ValueError(f"probe: t-SNE of {points} point{'s' * (points > 1)} says nothing; it needs three")
         if self.perplexity >= points:
-            raise ValueError(f"probe.perplexity = {self.perplexity}: must be below the number of points, which is {points}")
+            raise ValueError(
+                f"probe.perplexity = {self.perplexity}: must be below the number of points, which is {points}"
+            )
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
         from sklearn.manifold import TSNE  # over a second to import, which only this probe should cost
@@ -128,4 +149,6 @@ class Tsne(Probe):
         with threadpool_limits(limits=1):
             places = TSNE(perplexity=self.perplexity, init=start, random_state=0).fit_transform(points)
         labels = [subject.classes[label] for label in part.labels.tolist()]
-        return {"tsne": [{"x": x, "y": y, "label": label} for (x, y), label in zip(places.tolist(), labels, strict=True)]}
+        return {
+            "tsne": [{"x": x, "y": y, "label": label} for (x, y), label in zip(places.tolist(), labels, strict=True)]
+        }

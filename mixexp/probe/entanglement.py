@@ -32,20 +32,22 @@ class Measured(NamedTuple):
 
 
 class Entanglement(Probe):
-    """Soft nearest neighbour loss of every layer: how mixed the classes lie there, near log C where not separated, 0 where apart.
+    """Soft nearest neighbour loss of every layer: how mixed the classes lie there, near log C where not separated, 0
+    where apart.
 
-    l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019), on b fixed
-    images of a part with the labels they are trained on. Images without another of their class among them have no such term and
-    count nowhere; where there is none with one, the loss is nan.
-    temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which alone compares
-    layers. It is sought between a hundredth of the median distance to the nearest neighbour and a hundred times the largest distance,
-    on a grid in log T and from its best point by golden section. layers: None for all. Memory: b² numbers in float64 a layer.
-    Rows: layer, temperature, loss, minimum. minimum says where the temperature lies among those that are tried: "inside"; "lowest",
-    where the loss goes to 0 with T as every image's nearest neighbour is of its class, however near the others are; "highest", where
-    it goes to the limit of no distance having a meaning; "anywhere", where all images are one point; empty for a given temperature.
-    Only losses from inside compare layers, and the run notes others.
-    Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure per ResNet block is quoted by akira_final_layer.
-    Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside the logarithm.
+    l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019), on b
+    fixed images of a part with the labels they are trained on. Images without another of their class among them have no
+    such term and count nowhere; where there is none with one, the loss is nan.
+    temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which
+    alone compares layers. It is sought between a hundredth of the median distance to the nearest neighbour and a
+    hundred times the largest distance, on a grid in log T and from its best point by golden section. layers: None for
+    all. Memory: b² numbers in float64 a layer. Rows: layer, temperature, loss, minimum. minimum says where the
+    temperature lies among those that are tried: "inside"; "lowest", where the loss goes to 0 with T as every image's
+    nearest neighbour is of its class, however near the others are; "highest", where it goes to the limit of no distance
+    having a meaning; "anywhere", where all images are one point; empty for a given temperature. Only losses from inside
+    compare layers, and the run notes others. Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure
+    per ResNet block is quoted by akira_final_layer. Differs from the paper: the minimum is found, where its code takes
+    one gradient step on 1/T; nothing is added inside the logarithm.
     """
 
     files = {"entanglement": ("layer", "temperature", "loss", "minimum")}
@@ -71,12 +73,15 @@ class Entanglement(Probe):
     def measure(self, subject: Subject) -> dict[str, Rows]:
         chosen = subject.sample(self.part, self.samples)
         representations, _ = subject.seen(chosen.images, self.layers or subject.layers)
-        rows = [{"layer": layer, **self.of(points, chosen.labels)._asdict()} for layer, points in representations.items()]
+        rows = [
+            {"layer": layer, **self.of(points, chosen.labels)._asdict()} for layer, points in representations.items()
+        ]
         if any(row["minimum"] not in ("", INSIDE) for row in rows):
             note(
-                "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are tried, where it "
-                "compares no layers (near 0, it says that every image's nearest neighbour is of its class); the column minimum of "
-                "probe_entanglement.csv says of which, and probe.temperature=T measures all at one"
+                "probe=entanglement: the smallest loss of some layers lies at the end of the temperatures that are"
+                " tried, where it compares no layers (near 0, it says that every image's nearest neighbour is of its"
+                " class); the column minimum of probe_entanglement.csv says of which, and probe.temperature=T measures"
+                " all at one"
             )
         return {"entanglement": rows}
 
@@ -96,7 +101,8 @@ class Entanglement(Probe):
 
 
 def _squared_distances(points: Tensor) -> Tensor:
-    """‖x_i − x_j‖², float64 [b, b], with ∞ on the diagonal, from the centred points' products: b² numbers at once, not b²·D."""
+    """‖x_i − x_j‖², float64 [b, b], with ∞ on the diagonal, from the centred points' products: b² numbers at once, not
+    b²·D."""
     products = points.new_zeros(len(points), len(points), dtype=torch.float64)
     for columns in points.split(COLUMNS, dim=1):
         centred = columns.double()
@@ -151,14 +157,15 @@ def _smallest(distances: Tensor, alike: Tensor) -> Measured:
 
 
 class Fisher(Probe):
-    """Fisher's criterion of every layer: how far the classes' means lie apart, over how far a class's images lie from their own.
+    """Fisher's criterion of every layer: how far the classes' means lie apart, over how far a class's images lie from
+    their own.
 
-    J = Σ_c n_c·‖μ_c − μ‖² / Σ_i ‖x_i − μ_{y_i}‖², tr(S_B) / tr(S_W) of a fixed sample of a part with the labels it is trained on; it is
-    the same in any units. nan where all images of a class are one point, or with one class.
+    J = Σ_c n_c·‖μ_c − μ‖² / Σ_i ‖x_i − μ_{y_i}‖², tr(S_B) / tr(S_W) of a fixed sample of a part with the labels it is
+    trained on; it is the same in any units. nan where all images of a class are one point, or with one class.
     samples: so many images at most. layers: None for all, from input to final.
     Rows: layer, criterion, between, within: J and its two sums, each divided by the number of images.
-    Source: Tokozume et al. 2018, whose section on BC learning's features compares it for standard and BC learning; koshian2_bc.
-    Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
+    Source: Tokozume et al. 2018, whose section on BC learning's features compares it for standard and BC learning;
+    koshian2_bc. Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
     """
 
     files = {"fisher": ("layer", "criterion", "between", "within")}

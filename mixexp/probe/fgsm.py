@@ -16,13 +16,14 @@ GREY_LEVELS = 255
 class Fgsm(Probe):
     """Error on test images that were changed by at most ε a pixel against a network: one step (FGSM), several (I-FGSM).
 
-    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al. 2017) takes
-    `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the normalisation; the cross-entropy is that of
-    the scores (Loss.scores) whatever loss has trained them, so that all networks are attacked alike.
-    epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all. source: None for the measured network's own
-    gradient (white box), or the folder of a finished run with kept weights on the same data set (black box, whose file is fgsm_black_box).
-    Rows: attack (none, fgsm, i_fgsm), epsilon, accuracy, error, and error_top5 where there are ten classes or more.
-    Source: Zhang et al. 2018, section 3.5: ε = 4, 10 steps. Differs from the paper: nothing that is stated there.
+    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al.
+    2017) takes `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the
+    normalisation; the cross-entropy is that of the scores (Loss.scores) whatever loss has trained them, so that all
+    networks are attacked alike. epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all.
+    source: None for the measured network's own gradient (white box), or the folder of a finished run with kept weights
+    on the same data set (black box, whose file is fgsm_black_box). Rows: attack (none, fgsm, i_fgsm), epsilon,
+    accuracy, error, and error_top5 where there are ten classes or more. Source: Zhang et al. 2018, section 3.5: ε = 4,
+    10 steps. Differs from the paper: nothing that is stated there.
     """
 
     def __init__(
@@ -43,8 +44,14 @@ class Fgsm(Probe):
     def measure(self, subject: Subject) -> dict[str, Rows]:
         attacked = subject if self.source is None else subject.other(self.source)
         chosen = subject.sample("test", self.samples)
-        attacks = [("none", 0.0, 0), *(("fgsm", e, 1) for e in self.epsilon), *(("i_fgsm", e, self.steps) for e in self.epsilon)]
-        wrong = torch.zeros(len(attacks), 2, device=chosen.labels.device)  # images not recognised, and not among the five likeliest
+        attacks = [
+            ("none", 0.0, 0),
+            *(("fgsm", e, 1) for e in self.epsilon),
+            *(("i_fgsm", e, self.steps) for e in self.epsilon),
+        ]
+        wrong = torch.zeros(
+            len(attacks), 2, device=chosen.labels.device
+        )  # images not recognised, and not among the five likeliest
         for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
             for count, (_, epsilon, steps) in zip(wrong, attacks, strict=True):
                 outputs = subject.outputs(subject.inputs(self.examples(attacked, images, labels, epsilon, steps)))
@@ -52,13 +59,16 @@ class Fgsm(Probe):
                 five = scores.topk(min(5, scores.shape[1])).indices
                 count += torch.stack([scores.argmax(1) != labels, (five != labels.unsqueeze(1)).all(1)]).float().sum(1)
         rows = []
-        for (attack, epsilon, _), (error, error_top5) in zip(attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True):
+        for (attack, epsilon, _), (error, error_top5) in zip(
+            attacks, (wrong.cpu().double() / len(chosen)).tolist(), strict=True
+        ):
             top5 = {"error_top5": error_top5} if len(subject.classes) >= 10 else {}
             rows.append({"attack": attack, "epsilon": epsilon, "accuracy": 1 - error, "error": error, **top5})
         return {self._file: rows}
 
     def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
-        """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a network."""
+        """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a
+        network."""
         top = float(GREY_LEVELS) if images.dtype == torch.uint8 else 1.0
         plain = images.float()
         reach = epsilon * top / GREY_LEVELS

@@ -1,4 +1,5 @@
-"""The cells that a table sets in bold: of those that are compared with one another, all that no other one is shown to be better than."""
+"""The cells that a table sets in bold: of those that are compared with one another, all that no other one is shown to
+be better than."""
 
 from __future__ import annotations
 
@@ -17,20 +18,23 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Best:
-    """The places of the best cells, a row's and a column's label each, and the sentence that says what bold means, or why nothing is."""
+    """The places of the best cells, a row's and a column's label each, and the sentence that says what bold means, or
+    why nothing is."""
 
     places: frozenset[Place]
     legend: str
 
 
 def best(table: Table, rule: str | None = None) -> Best:
-    """The best cells by a rule: of each group that is compared, those that no other one of it is shown to be better than.
+    """The best cells by a rule: of each group that is compared, those that no other one of it is shown to be better
+    than.
 
-    All pairs of a group are tested as the table's differences are, on the seeds that both have, with Holm's correction over all pairs of
-    the table, since the best is known only afterwards; a pair that is one of the table's differences has their p, so that bold and stars
-    agree. Of settings without an effect, 5 to 8 % of tables have one that is not bold (3 to 9 settings, 3 to 10 seeds, simulated). A cell
-    that shares too few seeds with any other, or has a diverged run, is no candidate. A baseline that the group's setting does not apply to
-    takes part in every group, and is best where it is in all.
+    All pairs of a group are tested as the table's differences are, on the seeds that both have, with Holm's correction
+    over all pairs of the table, since the best is known only afterwards; a pair that is one of the table's differences
+    has their p, so that bold and stars agree. Of settings without an effect, 5 to 8 % of tables have one that is not
+    bold (3 to 9 settings, 3 to 10 seeds, simulated). A cell that shares too few seeds with any other, or has a diverged
+    run, is no candidate. A baseline that the group's setting does not apply to takes part in every group, and is best
+    where it is in all.
     """
     key = ("best", rule or table.rule)
     if key not in table.statistics:
@@ -43,11 +47,16 @@ def _best(table: Table, rule: str | None) -> Best:
     if any(entry.measure is not None for entry in getattr(table, axis)) or len(getattr(table, axis)) < 2:
         return Best(frozenset(), "")
     if len(getattr(table, axis)) > MOST_COMPARED:
-        return Best(frozenset(), f"Nothing is bold: more than {MOST_COMPARED} {axis} are not compared with one another.")
+        return Best(
+            frozenset(), f"Nothing is bold: more than {MOST_COMPARED} {axis} are not compared with one another."
+        )
     groups = compared_groups(table, rule)
     results = [(group, ours, theirs, result) for group in groups for ours, theirs, result in _pairs(table, group)]
     adjusted = iter(holm([result.p for *_, result in results if result.p is not None]))
-    told = {(contrast.place, frozenset((contrast.ours, contrast.theirs))): contrast.adjusted for contrast in contrasts(table, rule)}
+    told = {
+        (contrast.place, frozenset((contrast.ours, contrast.theirs))): contrast.adjusted
+        for contrast in contrasts(table, rule)
+    }
     stood: dict[Place, bool] = {}
     for group, ours, theirs, result in results:
         by_all = 1.0 if result.p is None else next(adjusted)
@@ -67,18 +76,25 @@ def _legend(table: Table, axis: str, told: bool, most: int) -> str:
     if told:
         diverged = " and cells with diverged runs" * any("diverged" in endings for endings in table.lost.values())
         return (
-            f"Bold: the best of each {group}, and all that is not told apart from it: no other is shown to be better ({table.statistic.test} on "
-            f"the seeds that both have, p < {1 - LEVEL:.2g} after Holm's correction over all pairs, or over the table's own comparisons). "
-            f"Cells that share fewer than {least} seeds with any other{diverged} take no part."
+            f"Bold: the best of each {group}, and all that is not told apart from it: no other is shown to be better"
+            f" ({table.statistic.test} on the seeds that both have, p < {1 - LEVEL:.2g} after Holm's correction over"
+            f" all pairs, or over the table's own comparisons). Cells that share fewer than {least} seeds with any"
+            f" other{diverged} take no part."
         )
-    why = f"to tell the best of a {group} takes {least} seeds" if most < least else f"no two cells of a {group} share {least} seeds"
+    why = (
+        f"to tell the best of a {group} takes {least} seeds"
+        if most < least
+        else f"no two cells of a {group} share {least} seeds"
+    )
     return f"Nothing is bold: {why}." if most else ""
 
 
 def _pairs(table: Table, group: Group) -> Iterator[tuple[str, str, Paired]]:
     """The pairs of a group's cells that share enough seeds, and their differences."""
     cells: Mapping[str, ComparedCell] = {
-        label: cell for label, cell in group.cells.items() if cell.scores and "diverged" not in table.lost.get(cell.place, ())
+        label: cell
+        for label, cell in group.cells.items()
+        if cell.scores and "diverged" not in table.lost.get(cell.place, ())
     }
     for ours, theirs in combinations(cells, 2):
         result = compared(table, cells[ours].scores, cells[theirs].scores)

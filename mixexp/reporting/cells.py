@@ -13,8 +13,14 @@ def entries_of(table: Table, axis: str) -> list[Entry]:
 
 
 def cells_of(table: Table) -> list[tuple[Entry, Entry, list[Run]]]:
-    """The cells that have runs: row, column, runs; none whose runs differ in more than their seed, of which there is no common number."""
-    unlike = {(row if row not in table.measures else "", column if column not in table.measures else "") for row, column in table.unlike}
+    """The cells that have runs: row, column, runs; none whose runs differ in more than their seed, of which there is no
+    common number."""
+    unlike = {
+        (row if row not in table.measures else "", column if column not in table.measures else "")
+        for row, column in table.unlike
+    }
     places = [(row, column) for row in entries_of(table, "rows") for column in entries_of(table, "columns")]
-    cells = [(row, column, runs_of(table, row, column)) for row, column in places if (row.label, column.label) not in unlike]
+    cells = [
+        (row, column, runs_of(table, row, column)) for row, column in places if (row.label, column.label) not in unlike
+    ]
     return [cell for cell in cells if cell[2]]

@@ -1,4 +1,5 @@
-"""What a reader changes in the tables of a report: a file with the keys of a table, and words of the command line, which beat it."""
+"""What a reader changes in the tables of a report: a file with the keys of a table, and words of the command line,
+which beat it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,12 @@ from mixexp.training.reader import Run
 
 # Between commas: letters, and what brackets or quotes hold together.
 _OPTION = re.compile(r"""(?:[^,"\[{]|"[^"]*"|\[[^\]]*\]|\{[^}]*\})+""")
-_EXPECTED = {"metric": "a metric", **dict.fromkeys(AXES, "a setting such as mix"), "title": "a text", "note": "a sentence"}
+_EXPECTED = {
+    "metric": "a metric",
+    **dict.fromkeys(AXES, "a setting such as mix"),
+    "title": "a text",
+    "note": "a sentence",
+}
 """Words of the command line that hold a text, and what it is."""
 
 
@@ -35,8 +41,8 @@ _EXPECTED = {"metric": "a metric", **dict.fromkeys(AXES, "a setting such as mix"
 class Changes:
     """Keys of a table that take the place of those that runs' tables have, and what is added to these.
 
-    where: settings, each with the values of which a run has to have one. said: how each was given, such as "--metric f1". remark: where
-    the description is from, for the report; empty where it is the experiment's or the runs' alone.
+    where: settings, each with the values of which a run has to have one. said: how each was given, such as "--metric
+    f1". remark: where the description is from, for the report; empty where it is the experiment's or the runs' alone.
     """
 
     table: Mapping[str, Any] = field(default_factory=dict)
@@ -66,18 +72,25 @@ class Changes:
     def _contradiction(self, key: str, values: Sequence[Any], left: Sequence[Run]) -> str:
         """The error of a condition that none of the runs fulfils which the conditions before it have left."""
         said = f"--where {key}={','.join(map(label, values))}"
-        earlier = list(itertools.takewhile(lambda condition: condition[0] != key or condition[1] is not values, self.where))
+        earlier = list(
+            itertools.takewhile(lambda condition: condition[0] != key or condition[1] is not values, self.where)
+        )
         if any(name == key for name, _ in earlier):
-            several = ",".join(dict.fromkeys(label(value) for name, given in self.where if name == key for value in given))
+            several = ",".join(
+                dict.fromkeys(label(value) for name, given in self.where if name == key for value in given)
+            )
             either = f"Runs with one or the other are --where {key}={several}."
             return f"{said}: no run has two values of {key}, and all conditions have to hold. {either}"
         conditions = " and ".join(f"{name}={','.join(map(label, given))}" for name, given in earlier)
         values_left = [lookup(run.config, key) for run in left if run.config]
         names = dict.fromkeys("null" if value is None else label(value) for value in values_left)
-        return f"{said}: no run has it together with {conditions}. The runs with {conditions} have {key} {listed(names)}."
+        return (
+            f"{said}: no run has it together with {conditions}. The runs with {conditions} have {key} {listed(names)}."
+        )
 
     def check(self, tables: Sequence[Table]) -> None:
-        """Raise UserError for settings, metrics, figures and orders that no run of some tables has, which were made with these changes."""
+        """Raise UserError for settings, metrics, figures and orders that no run of some tables has, which were made
+        with these changes."""
         if not self.said and not self.figures:  # nothing, or what the plan has checked
             return
         runs = list({run.folder: run for table in tables for run in table.runs}.values())
@@ -90,8 +103,8 @@ class Changes:
     def over(self, run: Run) -> Run:
         """The run with these changes in its table.
 
-        With another metric go its format and axes of measures; with another metric or setting of an axis, what the source has published of
-        the former.
+        With another metric go its format and axes of measures; with another metric or setting of an axis, what the
+        source has published of the former.
         """
         if not run.config or not (self.table or self.figures or self.notes):
             return run
@@ -103,10 +116,15 @@ class Changes:
         for axis in AXES if metric is not None else ():
             if axis not in self.table and isinstance(run.table.get(axis), Mapping) and "measures" in run.table[axis]:
                 table[axis] = {"label": "metric", "values": {metric: {}}}
-        if metric not in (None, run.table.get("metric")) or any(_key(table, axis) != _key(run.table, axis) for axis in AXES):
+        if metric not in (None, run.table.get("metric")) or any(
+            _key(table, axis) != _key(run.table, axis) for axis in AXES
+        ):
             table |= {key: DEFAULTS[key] for key in ("published", "source") if key not in self.table}
         if "order" in self.table and isinstance(order := run.table.get("order"), Mapping):
-            table["order"] = {**{name: labels for name, labels in order.items() if name not in self.table["order"]}, **self.table["order"]}
+            table["order"] = {
+                **{name: labels for name, labels in order.items() if name not in self.table["order"]},
+                **self.table["order"],
+            }
         for key, added in (("figures", self.figures), ("notes", self.notes)):
             there = table.get(key)
             table[key] = [*(there if isinstance(there, list) else []), *added]
@@ -120,7 +138,11 @@ class Changes:
         asked = [(self.said[axis], key) for axis in AXES for key in keys_of(self.table.get(axis) or {})]
         for spec in self._all_figures:
             options = KINDS[spec["kind"]].options
-            asked += [(self._named(spec), spec[name]) for name, option in options.items() if option.values is SETTING and spec.get(name)]
+            asked += [
+                (self._named(spec), spec[name])
+                for name, option in options.items()
+                if option.values is SETTING and spec.get(name)
+            ]
         yield from (_unknown(said, key, runs) for said, key in asked if all(run.setting(key) is None for run in runs))
 
     def _twice(self, tables: Sequence[Table]) -> Iterator[str]:
@@ -129,7 +151,10 @@ class Changes:
         for table in tables if given else ():
             rows, columns = (table.spec[axis].get("key") for axis in AXES)
             if rows and rows == columns:
-                yield f"{' '.join(given)}: the rows and the columns would both be {rows}, and each run in one of them has no other place."
+                yield (
+                    f"{' '.join(given)}: the rows and the columns would both be {rows}, and each run in one of them has"
+                    " no other place."
+                )
 
     def _no_order(self, tables: Sequence[Table]) -> Iterator[str]:
         for name, values in (self.table.get("order") or {}).items():
@@ -144,7 +169,10 @@ class Changes:
             there = set(map(comparable, labels))
             for value in values:
                 if comparable(label(value)) not in there:
-                    yield f"{said}: there is no {label(value)!r}.{closest(label(value), labels)} There are {listed(labels, value)}."
+                    yield (
+                        f"{said}: there is no {label(value)!r}.{closest(label(value), labels)} There are"
+                        f" {listed(labels, value)}."
+                    )
 
     def _not_measured(self, there: Measured, labels: Sequence[str]) -> Iterator[str]:
         if "metric" in self.table and (problem := there.metric_problem(self.table["metric"])):
@@ -165,7 +193,8 @@ NOTHING = Changes()
 
 
 def typed(table: Any, words: Iterable[str]) -> Changes:
-    """A composed table as changes, where one of the overrides that it is composed of sets something in it; it passes the plan's checks."""
+    """A composed table as changes, where one of the overrides that it is composed of sets something in it; it passes
+    the plan's checks."""
     return Changes(table) if isinstance(table, Mapping) and any(map(types_table, words)) else NOTHING
 
 
@@ -178,9 +207,11 @@ def given(table: Mapping[str, Any]) -> Changes:
 
 
 def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never written to
-    """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong with them.
+    """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong
+    with them.
 
-    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; what is not there says nothing.
+    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; what is not there
+    says nothing.
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
@@ -229,7 +260,9 @@ def _table_of(file: Path) -> dict[str, Any]:
             raise UserError(f"--table {file}: {problem}")
     except OSError as error:
         beside = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
-        raise UserError(f"--table {file}: cannot be read ({error.strerror or error}).{closest(file.name, beside)}") from error
+        raise UserError(
+            f"--table {file}: cannot be read ({error.strerror or error}).{closest(file.name, beside)}"
+        ) from error
     except ValueError as error:
         raise UserError(f"--table {file}: cannot be read ({error})") from error
     table = content.get("table", content) if isinstance(content, dict) else content
@@ -238,12 +271,16 @@ def _table_of(file: Path) -> dict[str, Any]:
         if meant := [key for key in blocks if resembling(key, ("table", *DEFAULTS)) == ["table"]]:
             raise UserError(f"{file}: it has no key {meant[0]!r}. Did you mean 'table'?")
     if not isinstance(table, dict):
-        raise UserError(f"--table {file}: it holds {shown(table)}; a mapping with the keys of a table was expected: {', '.join(DEFAULTS)}")
+        raise UserError(
+            f"--table {file}: it holds {shown(table)}; a mapping with the keys of a table was expected:"
+            f" {', '.join(DEFAULTS)}"
+        )
     return table
 
 
 def _values(text: str) -> tuple[str, list[Any]]:
-    """A name and the values behind it, as in mix=none,mixup; quotes hold a value with commas together, and null is none."""
+    """A name and the values behind it, as in mix=none,mixup; quotes hold a value with commas together, and null is
+    none."""
     name, equals, values = text.partition("=")
     words = next(csv.reader([values], skipinitialspace=True), [])
     if not (name and equals and words):
@@ -252,7 +289,8 @@ def _values(text: str) -> tuple[str, list[Any]]:
 
 
 def _figure(text: str) -> dict[str, Any]:
-    """A figure as in curves:y=train_loss,by=rows; values are YAML, and a point leads into a mapping, as in where.size=minority."""
+    """A figure as in curves:y=train_loss,by=rows; values are YAML, and a point leads into a mapping, as in
+    where.size=minority."""
     kind, _, options = text.partition(":")
     spec: dict[str, Any] = {"file": kind, "kind": kind}
     parts = _OPTION.findall(options)
@@ -278,7 +316,10 @@ def _key(table: Mapping[str, Any], axis: str) -> Any:
 def _no_value(key: str, value: Any, runs: Iterable[Run]) -> str:
     """The error of a value that none of some runs has."""
     names = list(dict.fromkeys(label(lookup(run.config, key)) for run in runs if run.config))
-    return f"--where {key}={label(value)}: no run has this value. There are {listed(names, label(value))}.{closest(label(value), names)}"
+    return (
+        f"--where {key}={label(value)}: no run has this value. There are"
+        f" {listed(names, label(value))}.{closest(label(value), names)}"
+    )
 
 
 def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:

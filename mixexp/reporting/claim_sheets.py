@@ -13,22 +13,38 @@ from mixexp.reporting.stats import POWER
 from mixexp.spec.articles import ARTICLES
 
 METHOD = (
-    "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not corrected. Two-sided p: of differences, "
-    "slopes and levels by the t-test on a number for each seed, of equivalences by two one-sided t-tests, of orders by Page's trend test, of the best "
-    "by the weakest of its comparisons. An order is of the ranks on the whole: two neighbours can stand the other way round. Seeds differ in what "
-    "training draws and not in the images, of which all intervals and p are therefore no statement. p (Holm) is corrected over all claims of an article that the edition is to decide, where one that is not run counts as p = 1; below 0.05 a claim is supported or "
-    f"contradicted. Detectable: what these runs would have shown with probability {POWER} at the first step of Holm's correction: of a difference the "
-    "smallest, counted from the margin or the number where the claim has one, of an equivalence the smallest margin for two equal cells, of an order "
-    "the smallest mean rank correlation."
+    "Effects are means over the seeds that all cells of a claim share, with 95 % intervals by Student's t, not"
+    " corrected. Two-sided p: of differences, slopes and levels by the t-test on a number for each seed, of"
+    " equivalences by two one-sided t-tests, of orders by Page's trend test, of the best by the weakest of its"
+    " comparisons. An order is of the ranks on the whole: two neighbours can stand the other way round. Seeds differ"
+    " in what training draws and not in the images, of which all intervals and p are therefore no statement. p (Holm)"
+    " is corrected over all claims of an article that the edition is to decide, where one that is not run counts as p"
+    " = 1; below 0.05 a claim is supported or contradicted. Detectable: what these runs would have shown with"
+    f" probability {POWER} at the first step of Holm's correction: of a difference the smallest, counted from the"
+    " margin or the number where the claim has one, of an equivalence the smallest margin for two equal cells, of an"
+    " order the smallest mean rank correlation."
 )
-IN_A_REPORT = "Here only the report's own runs count; mixexp claims has those of the article's other experiments too, so that its p can be smaller."
+IN_A_REPORT = (
+    "Here only the report's own runs count; mixexp claims has those of the article's other experiments too, so that its"
+    " p can be smaller."
+)
 ORDER = {"decimals": 2}
 """How rank correlations are shown."""
 
 
 def sheet(answers: Sequence[Answer]) -> Sheet:
     """A row for each claim and edition that has runs; of a claim without any, one row."""
-    head = ["claim", "what it says", "edition", "verdict", "compared", "effect, 95 % interval", "n", "p (Holm)", "detectable"]
+    head = [
+        "claim",
+        "what it says",
+        "edition",
+        "verdict",
+        "compared",
+        "effect, 95 % interval",
+        "n",
+        "p (Holm)",
+        "detectable",
+    ]
     return Sheet(head, [_row(answer, editions) for answer, editions in _shown_answers(answers)], 5)
 
 
@@ -44,13 +60,17 @@ def by_article(decided: Decided) -> Iterator[tuple[str, list[Answer], list[Check
 
 def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
     """A heading, the sentences about the checks, and the sheet for each article with claims."""
-    return [(heading, list(map(sentence, premises)), sheet(answers)) for heading, answers, premises in by_article(decided)]
+    return [
+        (heading, list(map(sentence, premises)), sheet(answers)) for heading, answers, premises in by_article(decided)
+    ]
 
 
 def totals(decided: Decided) -> list[str]:
     """The number of claims with each verdict in each edition, and the number of runs that are no evidence."""
     lines = []
-    for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):  # what no run can decide comes last
+    for edition, verdicts in sorted(
+        counts(decided.answers).items(), key=lambda pair: not pair[0]
+    ):  # what no run can decide comes last
         counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
         lines.append(f"{edition}: {counted}" if edition else counted)
     return [*(lines or ["no claim"]), *no_evidence(decided)]
@@ -58,7 +78,10 @@ def totals(decided: Decided) -> list[str]:
 
 def no_evidence(decided: Decided) -> list[str]:
     """A sentence for each reason why runs are no evidence, nothing where all are."""
-    return [f"{number} run{'s' * (number != 1)}, no evidence since each {reason}." for reason, number in sorted(decided.left_out.items())]
+    return [
+        f"{number} run{'s' * (number != 1)}, no evidence since each {reason}."
+        for reason, number in sorted(decided.left_out.items())
+    ]
 
 
 def legend(decided: Decided) -> list[str]:
@@ -73,14 +96,29 @@ def records(decided: Decided) -> list[dict[str, Any]]:
         known = answer.evidence
         interval = known.interval if known else None
         record = {
-            "claim": answer.name, "article": answer.article, "source": answer.source, "says": answer.says, "edition": answer.edition,
-            "verdict": answer.verdict, "reason": reason_of(answer), "compared": answer.test.words if answer.test else None,
-            "measured": answer.quantity, "rule": answer.spec["rule"],
-            "effect": known and known.effect, "interval_low": interval and interval.low, "interval_high": interval and interval.high,
-        }  # fmt: skip
-        chances = {"p": six_figures(known and known.p), "p_holm": six_figures(answer.adjusted), "tests": answer.tests if known else None}
+            "claim": answer.name,
+            "article": answer.article,
+            "source": answer.source,
+            "says": answer.says,
+            "edition": answer.edition,
+            "verdict": answer.verdict,
+            "reason": reason_of(answer),
+            "compared": answer.test.words if answer.test else None,
+            "measured": answer.quantity,
+            "rule": answer.spec["rule"],
+            "effect": known and known.effect,
+            "interval_low": interval and interval.low,
+            "interval_high": interval and interval.high,
+        }
+        chances = {
+            "p": six_figures(known and known.p),
+            "p_holm": six_figures(answer.adjusted),
+            "tests": answer.tests if known else None,
+        }
         chances["detectable"] = six_figures(answer.detectable)
-        rows.append({**rounded(record, answer.spec), "n": answer.seeds, **chances, "runs_without_a_number": answer.lost})
+        rows.append(
+            {**rounded(record, answer.spec), "n": answer.seeds, **chances, "runs_without_a_number": answer.lost}
+        )
     return rows
 
 
@@ -88,11 +126,16 @@ def check_records(outcomes: Iterable[Check]) -> list[dict[str, Any]]:
     """One record for each check."""
     return [
         {
-            "check": check.name, "edition": check.edition, "says": check.says, "compared": check.test.words, "met": check.met,
-            "values": list(check.values), "reason": check.problem,
+            "check": check.name,
+            "edition": check.edition,
+            "says": check.says,
+            "compared": check.test.words,
+            "met": check.met,
+            "values": list(check.values),
+            "reason": check.problem,
         }
         for check in outcomes
-    ]  # fmt: skip
+    ]
 
 
 def _shown_answers(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
@@ -122,8 +165,14 @@ def _row(answer: Answer, edition: str) -> list[str]:
 def effect_of(answer: Answer) -> str:
     """A tested claim's effect with its interval."""
     spec, evidence = _shown(answer), answer.evidence
-    effect = number(evidence.effect, spec) if answer.test.level or answer.test.kind == "order" else signed(evidence.effect, spec)
-    return effect if evidence.interval is None else f"{effect} {span(evidence.interval.low, evidence.interval.high, spec)}"
+    effect = (
+        number(evidence.effect, spec)
+        if answer.test.level or answer.test.kind == "order"
+        else signed(evidence.effect, spec)
+    )
+    return (
+        effect if evidence.interval is None else f"{effect} {span(evidence.interval.low, evidence.interval.high, spec)}"
+    )
 
 
 def detectable_of(answer: Answer) -> str:
@@ -148,5 +197,11 @@ def sentence(check: Check) -> str:
         return f"{words} {check.problem}."
     seeds = f"{len(check.values)} seed{'s' * (len(check.values) != 1)}"
     shown = [number(of(check.values), check.spec) for of in (statistics.fmean, min, max)] if check.values else []
-    numbers = f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}" if shown else f": {check.problem}" if check.problem else ""
+    numbers = (
+        f": {shown[0]} on average, {shown[1]} to {shown[2]}, {seeds}"
+        if shown
+        else f": {check.problem}"
+        if check.problem
+        else ""
+    )
     return f"{words} {'met' if check.met else 'not met'}{numbers}."

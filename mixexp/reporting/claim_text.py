@@ -13,13 +13,15 @@ from mixexp.reporting.sheets import chance
 
 NARROWEST, WIDEST = 60, 120
 ABOUT = (
-    "Effects are means over seeds with 95 % intervals; p is corrected over an article's claims in an edition. "
-    "docs/claims.md says how each is tested, --json has every number, and mixexp claims NAME tells more of a claim or an experiment."
+    "Effects are means over seeds with 95 % intervals; p is corrected over an article's claims in an edition."
+    " docs/claims.md says how each is tested, --json has every number, and mixexp claims NAME tells more of a claim or"
+    " an experiment."
 )
 
 
 def as_text(decided: Decided, asked: Collection[str] = ()) -> str:
-    """The totals, then each article's premises that are not met and its claims by verdict; asked: names of claims to write in full."""
+    """The totals, then each article's premises that are not met and its claims by verdict; asked: names of claims to
+    write in full."""
     width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size((100, 24)).columns))
     lines = [f"in all: {line}" if place == 0 else f"        {line}" for place, line in enumerate(totals(decided))]
     for article, answers, checks in by_article(decided):
@@ -69,4 +71,6 @@ def _wrapped(lines: Sequence[str], width: int) -> Iterator[str]:
     """The lines, long ones continued four columns further in."""
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()))
-        yield from textwrap.wrap(line, width, subsequent_indent=indent + "    ", break_on_hyphens=False, break_long_words=False) or [""]
+        yield from textwrap.wrap(
+            line, width, subsequent_indent=indent + "    ", break_on_hyphens=False, break_long_words=False
+        ) or [""]

@@ -1,4 +1,5 @@
-"""Claims decided by runs: of each claim and edition the effect, its uncertainty, p after Holm's correction, and a verdict."""
+"""Claims decided by runs: of each claim and edition the effect, its uncertainty, p after Holm's correction, and a
+verdict."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ NOT_STATED = "has settings or a seed that its experiment's file does not state t
 FULL = "full"
 """The edition of the runs that are as their experiment has them."""
 SAME = (*CIRCUMSTANCES, "dataset.root")
-"""Settings in which copies of a run may differ: a kept one has another folder of data, with contents that its record tells."""
+"""Settings in which copies of a run may differ: a kept one has another folder of data, with contents that its record
+tells."""
 HUGE = 1e100
 """Magnitude from which on a number counts as none, so that no square of a sum bursts."""
 
@@ -38,8 +40,9 @@ HUGE = 1e100
 class Answer:
     """A claim in one edition, and what its runs say of it; numbers in displayed units.
 
-    name: the experiment and the claim's own name. edition: empty for a claim that no run can decide. spec: how its numbers are shown.
-    tests: over how many tested claims p was adjusted. problem: why there is no verdict. lost: runs of its cells without a number.
+    name: the experiment and the claim's own name. edition: empty for a claim that no run can decide. spec: how its
+    numbers are shown. tests: over how many tested claims p was adjusted. problem: why there is no verdict. lost: runs
+    of its cells without a number.
     """
 
     name: str
@@ -65,7 +68,10 @@ class Answer:
     @property
     def quantity(self) -> str:
         """The quantity of the effect, with the unit; empty where there is no test."""
-        specs = [self.spec if cell.measure is None else spec_of(self.spec, cell.measure) for cell in (self.test.cells if self.test else ())]
+        specs = [
+            self.spec if cell.measure is None else spec_of(self.spec, cell.measure)
+            for cell in (self.test.cells if self.test else ())
+        ]
         units = ", ".join(dict.fromkeys(unit(spec, spec["metric"]) for spec in specs))
         if self.test is not None and self.test.kind == "order":
             return f"rank correlation of {units}"
@@ -74,7 +80,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check:
-    """A premise that an edition's runs have to show before its claims count: met where each seed shows it, None where there is no run."""
+    """A premise that an edition's runs have to show before its claims count: met where each seed shows it, None where
+    there is no run."""
 
     name: str
     says: str
@@ -90,7 +97,8 @@ class Check:
 class Decided:
     """All answers and the editions' checks.
 
-    wrong: experiment → what is wrong with claims of it that are left out. no_evidence: experiment → why runs of it are no evidence → how many.
+    wrong: experiment → what is wrong with claims of it that are left out. no_evidence: experiment → why runs of it are
+    no evidence → how many.
     """
 
     answers: list[Answer]
@@ -113,8 +121,8 @@ class Decided:
 class _Seeds:
     """The numbers of a test's cells in the seeds that all have, a list for each cell.
 
-    there: these seeds, each with its data_seed. lost: runs of seeds that all cells should have which are over and have no number, and
-    why_lost of the first. problem: why there is nothing to test.
+    there: these seeds, each with its data_seed. lost: runs of seeds that all cells should have which are over and have
+    no number, and why_lost of the first. problem: why there is nothing to test.
     """
 
     numbers: list[list[float]]
@@ -131,8 +139,8 @@ class _Seeds:
 def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
     """The claims of some experiments decided by the runs of theirs among these.
 
-    Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays as more is run.
-    A claim with an error is left out, and the error is among the problems.
+    Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays
+    as more is run. A claim with an error is left out, and the error is among the problems.
     """
     of = grouped(runs, lambda run: str(lookup(run.config, "experiment")))
     answers: list[Answer] = []
@@ -146,7 +154,9 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
             answers += _answers(experiment, name, claim, evidence_runs)
         for edition, block in experiment.editions.items():
             sound = _sound(block.get("checks"), check_problems(block.get("checks")))
-            checks += [_check(experiment, name, edition, check, evidence_runs.get(edition, [])) for name, check in sound]
+            checks += [
+                _check(experiment, name, edition, check, evidence_runs.get(edition, [])) for name, check in sound
+            ]
     return Decided(_corrected(answers), checks, all_wrong, no_evidence)
 
 
@@ -160,15 +170,21 @@ def only(decided: Decided, names: Collection[str]) -> Decided:
     experiments = {name.partition(".")[0] for name in names}
     answers = [answer for answer in decided.answers if answer.name in names or answer.name.partition(".")[0] in names]
     checks = [check for check in decided.checks if check.name.partition(".")[0] in experiments]
-    wrong, no_evidence = ({name: block[name] for name in block if name in experiments} for block in (decided.wrong, decided.no_evidence))
+    wrong, no_evidence = (
+        {name: block[name] for name in block if name in experiments} for block in (decided.wrong, decided.no_evidence)
+    )
     return Decided(answers, checks, wrong, no_evidence)
 
 
 def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Experiment]:
-    """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same articles."""
+    """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same
+    articles."""
     by_name = {experiment.name: experiment for experiment in some}
     articles = set().union(*map(_articles, by_name.values()))
-    return [*by_name.values(), *(experiment for experiment in known if experiment.name not in by_name and articles & _articles(experiment))]
+    return [
+        *by_name.values(),
+        *(experiment for experiment in known if experiment.name not in by_name and articles & _articles(experiment)),
+    ]
 
 
 def _articles(experiment: Experiment) -> set[str]:
@@ -176,12 +192,19 @@ def _articles(experiment: Experiment) -> set[str]:
     if experiment.article:
         return {experiment.article}
     claims = experiment.claims.values() if isinstance(experiment.claims, Mapping) else ()
-    return {article_of(claim["source"]) for claim in claims if isinstance(claim, Mapping) and isinstance(claim.get("source"), str)}
+    return {
+        article_of(claim["source"])
+        for claim in claims
+        if isinstance(claim, Mapping) and isinstance(claim.get("source"), str)
+    }
 
 
 def problems_of(experiment: Experiment, known: Mapping[str, Any] | None = None) -> list[str]:
     """The errors of the claims and checks of an experiment, each with its name; known: as for ``check_problems``."""
-    blocks = [edition_problems(experiment.settings.get("editions")), claim_problems(experiment.claims, experiment.editions, known)]
+    blocks = [
+        edition_problems(experiment.settings.get("editions")),
+        claim_problems(experiment.claims, experiment.editions, known),
+    ]
     blocks += [check_problems(block.get("checks"), known) for block in experiment.editions.values()]
     return [f"{experiment.name}: {problem}" for block in blocks for problem in block.values()]
 
@@ -189,7 +212,8 @@ def problems_of(experiment: Experiment, known: Mapping[str, Any] | None = None) 
 def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
     """Edition → the runs of an experiment that are evidence in it, each once; and reason → the number of other runs.
 
-    A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its runs today.
+    A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its
+    runs today.
     """
     by_edition: dict[str, list[Run]] = {}
     others: Counter[str] = Counter()
@@ -202,7 +226,10 @@ def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, lis
             others[NOT_STATED] += 1
         else:
             by_edition.setdefault(str(edition or FULL), []).append(run)
-    return {edition: once(members, SAME, of_table=lambda run: run.config.get("edition")) for edition, members in by_edition.items()}, others
+    return {
+        edition: once(members, SAME, of_table=lambda run: run.config.get("edition"))
+        for edition, members in by_edition.items()
+    }, others
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
@@ -213,10 +240,14 @@ def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
     return verdicts
 
 
-def _answers(experiment: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping[str, list[Run]]) -> Iterable[Answer]:
+def _answers(
+    experiment: Experiment, name: str, claim: Mapping[str, Any], runs: Mapping[str, list[Run]]
+) -> Iterable[Answer]:
     """A claim's answer in every edition that is to decide it, before the correction."""
     article = experiment.article or article_of(claim["source"])
-    shown = Answer(f"{experiment.name}.{name}", article, claim["says"], claim["source"], "", _spec(experiment, claim), None)
+    shown = Answer(
+        f"{experiment.name}.{name}", article, claim["says"], claim["source"], "", _spec(experiment, claim), None
+    )
     if "cannot" in claim:
         yield dataclasses.replace(shown, verdict=CANNOT, problem=claim["cannot"])
     for edition in (FULL, *experiment.editions):
@@ -234,10 +265,14 @@ def _required(experiment: Experiment, edition: str, test: Test) -> Repeats | Non
 
 
 def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Answer:
-    """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will do."""
+    """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will
+    do."""
     test = empty.test
     if required is not None and len(required) < MIN_SEEDS:
-        problem = f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS} are needed"
+        problem = (
+            f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS}"
+            " are needed"
+        )
         return dataclasses.replace(empty, verdict=UNCLEAR if runs else NOT_RUN, problem=problem)
     by_seed = _seeds(test, runs, empty.spec, required)
     answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
@@ -269,30 +304,40 @@ def _evidence(test: Test, numbers: Sequence[Sequence[float]]) -> Evidence:
 
 def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
     """Of each seed the weighted sum of its cells' numbers, and all the terms of these sums."""
-    terms = [[weight * value for weight, value in zip(test.weights, row, strict=True)] for row in zip(*numbers, strict=True)]
+    terms = [
+        [weight * value for weight, value in zip(test.weights, row, strict=True)] for row in zip(*numbers, strict=True)
+    ]
     return [sum(row) for row in terms], [term for row in terms for term in row]
 
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run counts as p = 1."""
+    """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run
+    counts as p = 1."""
     tested = [place for place, answer in enumerate(answers) if answer.test is not None]
     corrected = list(answers)
     for places in grouped(tested, lambda place: (answers[place].article, answers[place].edition)).values():
         known = [answers[place].evidence for place in places]
-        for place, evidence, p in zip(places, known, holm([1.0 if evidence is None else evidence.p for evidence in known]), strict=True):
+        for place, evidence, p in zip(
+            places, known, holm([1.0 if evidence is None else evidence.p for evidence in known]), strict=True
+        ):
             if evidence is not None:
-                corrected[place] = dataclasses.replace(answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p))
+                corrected[place] = dataclasses.replace(
+                    answers[place], adjusted=p, tests=len(places), verdict=evidence.verdict(p)
+                )
     return corrected
 
 
 def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
-    """The outcome of a check, met where every seed shows it: no p, since a premise is about these runs and not about others like them."""
+    """The outcome of a check, met where every seed shows it: no p, since a premise is about these runs and not about
+    others like them."""
     test, spec = read_test(check["test"]), _spec(experiment, check)
     required = _required(experiment, edition, test)
     by_seed = _seeds(test, runs, spec, required)
     empty = Check(f"{experiment.name}.{name}", check["says"], edition, _shown_as(spec, test), test, None)
     if by_seed.lost:
-        return dataclasses.replace(empty, met=False, problem=f"{by_seed.lost} of its runs without a number: {by_seed.why_lost}")
+        return dataclasses.replace(
+            empty, met=False, problem=f"{by_seed.lost} of its runs without a number: {by_seed.why_lost}"
+        )
     if by_seed.problem or not by_seed.n:
         return dataclasses.replace(empty, problem=by_seed.problem or "no run")
     if required is not None and missing(required, by_seed.there):
@@ -300,10 +345,16 @@ def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, 
     rows = list(zip(*by_seed.numbers, strict=True))
     if test.kind in ("order", "best"):
         signed = [[test.sign * value for value in row] for row in rows]
-        met = [all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:]) for row in signed]
+        met = [
+            all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:])
+            for row in signed
+        ]
         return dataclasses.replace(empty, met=all(met))
     values, _ = _combined(test, by_seed.numbers)
-    met = [abs(value) < test.boundary if test.kind == "equivalence" else test.sign * (value - test.boundary) > 0 for value in values]
+    met = [
+        abs(value) < test.boundary if test.kind == "equivalence" else test.sign * (value - test.boundary) > 0
+        for value in values
+    ]
     return dataclasses.replace(empty, met=all(met), values=values)
 
 
@@ -311,14 +362,19 @@ def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, 
 
 
 def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: Repeats | None) -> _Seeds:
-    """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the data are left out."""
+    """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the
+    data are left out."""
     sides: list[dict[tuple, tuple[Run, float | None, str]]] = []
     for cell in test.cells:
         members = [run for run in runs if _in(cell, run) and run.over]
         if problem := _mixed(cell, members):
             return _Seeds([], problem=problem)
         sides.append({seeds_of(run): (run, *_number(cell, run, spec)) for run in members})
-    shared = [seed for seed in sides[0] if all(seed in side for side in sides) and (required is None or states(required, seed))]
+    shared = [
+        seed
+        for seed in sides[0]
+        if all(seed in side for side in sides) and (required is None or states(required, seed))
+    ]
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
     sound = [seed for seed in whole if not any(_unlike(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
@@ -329,7 +385,8 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
 def _unlike(first: Run, second: Run) -> bool:
     """True for runs that no claim puts together: made otherwise, or with another part of the test set.
 
-    A trend over data sets, or over an imbalance that cuts the test set, is of different test images, and each of its differences of one set.
+    A trend over data sets, or over an imbalance that cuts the test set, is of different test images, and each of its
+    differences of one set.
     """
     parts = first.setting("test.n") != second.setting("test.n") and other_test_images(first, second)
     return made_otherwise(first, second) or parts
@@ -365,7 +422,11 @@ def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None
 
 def _spec(experiment: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
     """The choice and format of a claim's numbers: by its own keys, else by the experiment's table."""
-    table = {key: value for key, value in experiment.table.items() if key not in table_problems(experiment.table) and value is not None}
+    table = {
+        key: value
+        for key, value in experiment.table.items()
+        if key not in table_problems(experiment.table) and value is not None
+    }
     spec = {**DEFAULTS, **table}
     claim_spec = {key: claim[key] for key in LIKE_THE_TABLE if claim.get(key) is not None}
     metric = claim_spec.get("metric", spec["metric"])

@@ -28,12 +28,22 @@ from mixexp.training.reader import everywhere
 
 
 def report(words: list[str], options: Sequence[Path]) -> None:
-    """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of options."""
+    """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of
+    options."""
     parser = Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
-    parser.add_argument("--baseline", metavar="LABEL", help="the row or column that the others are compared with, run by run of the same seed")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="a YAML file with keys of a table (mixexp list table) in place of the runs' own")
+    parser.add_argument(
+        "--baseline",
+        metavar="LABEL",
+        help="the row or column that the others are compared with, run by run of the same seed",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file with keys of a table (mixexp list table) in place of the runs' own",
+    )
     parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
     parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
     parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
@@ -45,12 +55,16 @@ def report(words: list[str], options: Sequence[Path]) -> None:
         ("--note", "TEXT", "a sentence below the title and among the notes"),
     ):
         parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)"
+    )
     arguments = parser.parse_args(words)
     changes = read(arguments.table, vars(arguments))
     gc.disable()  # it would look through ten thousand runs again and again
     try:
-        written = write_report(arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options, changes)
+        written = write_report(
+            arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options, changes
+        )
         show("\n".join(map(str, written)))
     finally:
         gc.enable()
@@ -58,11 +72,24 @@ def report(words: list[str], options: Sequence[Path]) -> None:
 
 def compare(words: list[str]) -> None:
     """Print what changed between two folders or commits."""
-    parser = Parser(prog="mixexp compare", description="What changed between two folders of runs, or two git commits that made runs.")
+    parser = Parser(
+        prog="mixexp compare",
+        description="What changed between two folders of runs, or two git commits that made runs.",
+    )
     parser.add_argument("first", help="a folder of runs, or a git commit")
     parser.add_argument("second", help="another one")
-    parser.add_argument("--in", dest="places", nargs="+", type=Path, default=[outputs()], metavar="DIR", help="where the runs of commits are (default: outputs)")
-    parser.add_argument("--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)")
+    parser.add_argument(
+        "--in",
+        dest="places",
+        nargs="+",
+        type=Path,
+        default=[outputs()],
+        metavar="DIR",
+        help="where the runs of commits are (default: outputs)",
+    )
+    parser.add_argument(
+        "--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)"
+    )
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
     arguments = parser.parse_args(words)
@@ -73,15 +100,27 @@ def compare(words: list[str]) -> None:
     text = comparison.document(differences, spec, arguments.rule)
     show(text)
     if arguments.out:
-        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))})
+        written = write_files(
+            arguments.out,
+            {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))},
+        )
         show("\n".join(map(str, written)))
 
 
 def leaderboard(words: list[str]) -> None:
     """Print the methods ranked under each protocol."""
-    parser = Parser(prog="mixexp leaderboard", description="Methods ranked under each protocol, over all runs in folders and those in them.")
-    parser.add_argument("directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)")
-    parser.add_argument("--metric", default="accuracy", help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)")
+    parser = Parser(
+        prog="mixexp leaderboard",
+        description="Methods ranked under each protocol, over all runs in folders and those in them.",
+    )
+    parser.add_argument(
+        "directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)"
+    )
+    parser.add_argument(
+        "--metric",
+        default="accuracy",
+        help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)",
+    )
     parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
     arguments = parser.parse_args(words)
@@ -101,17 +140,26 @@ def leaderboard(words: list[str]) -> None:
 
 
 def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
-    """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of some groups in full."""
+    """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of
+    some groups in full."""
     parser = Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
     parser.add_argument("name", nargs="*", help="experiments, or single claims as EXPERIMENT.CLAIM (default: all)")
-    parser.add_argument("--runs", nargs="+", type=Path, metavar="DIR", help="where the runs are (default: the experiments' folders in outputs and outputs/published)")
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="where the runs are (default: the experiments' folders in outputs and outputs/published)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(words)
     if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
         raise UserError(f"claims: {', '.join(missing)} is no folder")
     stated = {name: experiment for name, experiment in experiments(folders).items() if experiment.claims is not None}
     settings = {name: known(groups_in([experiment.claims, experiment.editions])) for name, experiment in stated.items()}
-    if problems := [problem for name, experiment in stated.items() for problem in problems_of(experiment, settings[name])]:
+    if problems := [
+        problem for name, experiment in stated.items() for problem in problems_of(experiment, settings[name])
+    ]:
         raise UserError("\n".join(problems))
     asked = _asked(stated, arguments.name)
     relatives = family([stated[name.partition(".")[0]] for name in asked or stated], stated.values())
@@ -120,7 +168,9 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         decided = only(decided, asked)
     if arguments.json:
         claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
-        show(json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False))
+        show(
+            json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False)
+        )
     else:
         show(claim_text.as_text(decided, asked))
 
@@ -132,12 +182,16 @@ def _asked(stated: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
     there = [*stated, *(f"{name}.{claim}" for name, experiment in stated.items() for claim in experiment.claims)]
     for name in names:
         if name not in there:
-            raise UserError(f"claims {name}: no such experiment with claims, and no such claim.{closest(name, there)} There are {listed(stated, name)}.")
+            raise UserError(
+                f"claims {name}: no such experiment with claims, and no such claim.{closest(name, there)} There are"
+                f" {listed(stated, name)}."
+            )
     return list(names)
 
 
 def show_table() -> Callable[[Path], None]:
-    """A function that prints a table at its first call with it; later calls are for the table written again with its figures."""
+    """A function that prints a table at its first call with it; later calls are for the table written again with its
+    figures."""
     shown: set[Path] = set()
 
     def show_once(path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Two sets of runs, of two folders or of two git commits, setting by setting: what changed, by how much, and whether it is more than noise."""
+"""Two sets of runs, of two folders or of two git commits, setting by setting: what changed, by how much, and whether it
+is more than noise."""
 
 from __future__ import annotations
 
@@ -43,8 +44,9 @@ VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread 
 class Change:
     """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
 
-    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: what differs between the sides,
-    and mixed: what within each, though no setting says it; then there is no difference to find, and no mean of a mixed side.
+    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: what differs
+    between the sides, and mixed: what within each, though no setting says it; then there is no difference to find, and
+    no mean of a mixed side.
     """
 
     setting: str
@@ -107,15 +109,21 @@ def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
     if not matching:
         there = ", ".join(sorted({run.commit[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
-        raise UserError(f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there: {there}.")
+        raise UserError(
+            f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there:"
+            f" {there}."
+        )
     return matching
 
 
-def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str) -> Comparison:
-    """Put runs of equal settings side by side, leaving out of these the keys whose values are different on both sides throughout.
+def compare(
+    names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str
+) -> Comparison:
+    """Put runs of equal settings side by side, leaving out of these the keys whose values are different on both sides
+    throughout.
 
-    Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is corrected by Holm.
-    Copies of a run count once. Raises UserError where a side has no number.
+    Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is
+    corrected by Holm. Copies of a run count once. Raises UserError where a side has no number.
     """
     runs = once(runs[0], SAME_RESULT), once(runs[1], SAME_RESULT)
     scores = [numbers(side, spec, rule) for side in runs]
@@ -128,20 +136,33 @@ def compare(names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Map
     changed = [key for key in varied if all(len({run.settings.get(key) for run in side}) == 1 for side in sides)]
 
     def setting(run: Run) -> frozenset:  # without what has changed: an option, and not what it is set to
-        return frozenset(item for item in settings_without(run, (*SAME_RESULT, *REPEATS)).items() if item[0] not in changed)
+        return frozenset(
+            item for item in settings_without(run, (*SAME_RESULT, *REPEATS)).items() if item[0] not in changed
+        )
 
     groups = [grouped(side, setting) for side in sides]
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
     # within a side, what differs throughout is the same, and tells nothing apart
     keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
-    changes = [_change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common]
+    changes = [
+        _change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common
+    ]
     adjusted = iter(holm([change.result.p for change in changes if change.result and change.result.p is not None]))
-    changes = [replace(change, adjusted=next(adjusted)) if change.result and change.result.p is not None else change for change in changes]
-    alone = [[named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common] for group in groups]
+    changes = [
+        replace(change, adjusted=next(adjusted)) if change.result and change.result.p is not None else change
+        for change in changes
+    ]
+    alone = [
+        [named_by(members[0], keys) or "all runs" for setting, members in group.items() if setting not in common]
+        for group in groups
+    ]
     lost = [[run for run in side if run.folder not in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
     different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
-    shown = {key: tuple(" or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side)) for side in sides) for key in different}
+    shown = {
+        key: tuple(" or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side)) for side in sides)
+        for key in different
+    }
     ends = Path(names[0]).name, Path(names[1]).name
     names = names if ends[0] == ends[1] else ends
     return Comparison(names, tuple(sides), shown, _circumstances(*sides), changes, tuple(alone), tuple(lost))
@@ -153,17 +174,36 @@ def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     parts = [f"# {second} beside {first}"]
     verdicts = Counter(change.verdict(spec["better"]).partition(":")[0] for change in comparison.changes)
     counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
-    common = f"{len(comparison.changes)} setting{'s' * (len(comparison.changes) != 1)} in common: {counted}" if comparison.changes else "no setting in common"
+    common = (
+        f"{len(comparison.changes)} setting{'s' * (len(comparison.changes) != 1)} in common: {counted}"
+        if comparison.changes
+        else "no setting in common"
+    )
     parts.append(f"{len(comparison.sides[0])} and {len(comparison.sides[1])} runs with a number; {common}.")
     parts += parts_of_test([*comparison.sides[0], *comparison.sides[1]])
-    parts += [f"## Settings that differ throughout{_both(comparison.changed, comparison.names)}"] if comparison.changed else ["No setting differs throughout."]
-    parts += [f"## Circumstances that differ{_both(comparison.circumstances, comparison.names)}"] if comparison.circumstances else []
-    parts += [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(comparison, spec))] if comparison.changes else []
+    parts += (
+        [f"## Settings that differ throughout{_both(comparison.changed, comparison.names)}"]
+        if comparison.changed
+        else ["No setting differs throughout."]
+    )
+    parts += (
+        [f"## Circumstances that differ{_both(comparison.circumstances, comparison.names)}"]
+        if comparison.circumstances
+        else []
+    )
+    parts += (
+        [f"## What came out: {unit(spec, spec['metric'])}, {RULES[rule]}", *grid(sheet(comparison, spec))]
+        if comparison.changes
+        else []
+    )
     for name, settings, lost in zip((first, second), comparison.alone, comparison.lost, strict=True):
         if settings:
             parts += [f"## Only in {name}", "\n".join(f"- {plain(setting)}" for setting in settings)]
         if lost:
-            listed = (f"- {plain(run.folder.name)}: {run.outcome}{', ' * bool(run.problem)}{plain(run.problem or '')}" for run in lost)
+            listed = (
+                f"- {plain(run.folder.name)}: {run.outcome}{', ' * bool(run.problem)}{plain(run.problem or '')}"
+                for run in lost
+            )
             parts += [f"## Without a number in {name}", "\n".join(listed)]
     return "\n\n".join(parts) + "\n"
 
@@ -178,17 +218,29 @@ def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
     order = sorted(comparison.changes, key=lambda change: (change.adjusted is None, change.adjusted or 0.0))
     rows = [
         [
-            change.setting, _side(change.first, change.mixed[0], spec), _side(change.second, change.mixed[1], spec), str(change.pairs),
+            change.setting,
+            _side(change.first, change.mixed[0], spec),
+            _side(change.second, change.mixed[1], spec),
+            str(change.pairs),
             signed(change.result.difference, spec) if change.result else "",
-            span(change.result.interval.low, change.result.interval.high, spec) if change.result and change.result.interval else "",
-            chance(change.adjusted), change.verdict(spec["better"]),
+            (
+                span(change.result.interval.low, change.result.interval.high, spec)
+                if change.result and change.result.interval
+                else ""
+            ),
+            chance(change.adjusted),
+            change.verdict(spec["better"]),
         ]
         for change in order
-    ]  # fmt: skip
+    ]
     tested = [change for change in comparison.changes if change.result and change.result.p is not None]
     ways = ["paired t-test on the seeds in common"] * any(change.pairs for change in tested)
     ways += ["Welch's t-test where there are none"] * any(not change.pairs for change in tested)
-    tests = f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}" if tested else ""
+    tests = (
+        f", two-sided ({'; '.join(ways)}), Holm's correction over {len(tested)} test{'s' * (len(tested) != 1)}"
+        if tested
+        else ""
+    )
     return Sheet(head, rows, 1, f"Difference: second − first. Mean ± sd (number of runs){tests}.")
 
 
@@ -202,12 +254,22 @@ def records(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> list[
         low, high = (difference.interval.low, difference.interval.high) if difference.interval else (None, None)
         records.append(
             {
-                "setting": change.setting, "metric": spec["metric"], "rule": rule, "first": first, "n_first": len(change.first),
-                "second": second, "n_second": len(change.second), "difference": difference.difference,
-                "interval_low": low, "interval_high": high, "p": difference.p, "p_holm": change.adjusted, "pairs": change.pairs,
+                "setting": change.setting,
+                "metric": spec["metric"],
+                "rule": rule,
+                "first": first,
+                "n_first": len(change.first),
+                "second": second,
+                "n_second": len(change.second),
+                "difference": difference.difference,
+                "interval_low": low,
+                "interval_high": high,
+                "p": difference.p,
+                "p_holm": change.adjusted,
+                "pairs": change.pairs,
                 "verdict": change.verdict(spec["better"]),
             }
-        )  # fmt: skip
+        )
     return records
 
 
@@ -229,7 +291,9 @@ def _resolved(name: str) -> str:
             return name
         parent = Path(name).parent
         beside = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
-        raise UserError(f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}") from None
+        raise UserError(
+            f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}"
+        ) from None
 
 
 def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[Mapping[Path, float]]) -> Change:
@@ -244,9 +308,13 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     }
     differing = dict.fromkeys([*within[0], *within[1], *(BESIDE_SETTINGS[fact] for fact in edited if edited[fact])])
     if differing:
-        return Change(setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1])))
+        return Change(
+            setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1]))
+        )
     if shared:
-        pairs = [[by_folder[side[seeds].folder] for seeds in shared] for side, by_folder in zip(sides, scores, strict=True)]
+        pairs = [
+            [by_folder[side[seeds].folder] for seeds in shared] for side, by_folder in zip(sides, scores, strict=True)
+        ]
         return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
     return Change(setting, *values, welch(values[1], values[0]), 0, same)
 
@@ -262,15 +330,23 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         environment, versions = run.environment, run.environment.get("versions")
         versions = versions if isinstance(versions, Mapping) else {}
         return {
-            "commit": run.code(10), "contents of the data set's files": environment.get("data_contents"),
+            "commit": run.code(10),
+            "contents of the data set's files": environment.get("data_contents"),
             "code of one's own": ", ".join(f"{name} {digest[:6]}" for name, digest in own_code(run).items()) or None,
-            "device": environment.get("device_name"), "bfloat16": environment.get("bfloat16"),
+            "device": environment.get("device_name"),
+            "bfloat16": environment.get("bfloat16"),
             **{name: versions.get(name) for name in ("mixexp", "torch", "numpy")},
-        }  # fmt: skip
+        }
 
     of_sides = [[facts(run) for run in side] for side in (first, second)]
-    values = {name: tuple(" or ".join(sorted({label(each[name]) for each in side})) for side in of_sides) for name in of_sides[0][0]}
-    seconds = [[run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)] for side in (first, second)]
+    values = {
+        name: tuple(" or ".join(sorted({label(each[name]) for each in side})) for side in of_sides)
+        for name in of_sides[0][0]
+    }
+    seconds = [
+        [run.result["seconds"] for run in side if isinstance(run.result.get("seconds"), int | float)]
+        for side in (first, second)
+    ]
     times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
     return {name: both for name, both in (values | times).items() if both[0] != both[1]}
 
@@ -280,4 +356,3 @@ def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:
         return f"unlike runs ({len(values)})"
     spread = "" if len(values) < 2 else f" ± {number(MEAN.band(values)[0], spec)}"
     return f"{number(MEAN.centre(values), spec)}{spread} ({len(values)})"
-

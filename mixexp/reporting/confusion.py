@@ -25,7 +25,8 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class without test images."""
+        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class
+        without test images."""
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -58,7 +59,8 @@ def pooled(runs: Iterable[Run]) -> Confusion:
 
 
 def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
-    """The things that can be read, each with what is read of it; raises UserError with the first reason where none can."""
+    """The things that can be read, each with what is read of it; raises UserError with the first reason where none
+    can."""
     readings, problems = [], []
     for thing in things:
         try:
@@ -73,6 +75,10 @@ def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[An
 def training_counts(run: Run, classes: int) -> list[int]:
     """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
     counts = run.environment.get("train_counts")
-    if not isinstance(counts, list) or len(counts) != classes or not all(isinstance(count, int) and count >= 0 for count in counts):
+    if (
+        not isinstance(counts, list)
+        or len(counts) != classes
+        or not all(isinstance(count, int) and count >= 0 for count in counts)
+    ):
         raise UserError("environment.json does not tell how many training images each class has")
     return counts

@@ -14,7 +14,8 @@ from mixexp.settings import CIRCUMSTANCES, REPEATS, lookup
 
 
 def as_csv(records: list[dict[str, Any]]) -> str:
-    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a spreadsheet's formula."""
+    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a
+    spreadsheet's formula."""
     if not records:
         return ""
     buffer = io.StringIO()
@@ -41,12 +42,23 @@ def tidy(table: Table) -> list[dict[str, Any]]:
             if measure.get("rule", rule) != rule or not (n or summary.published is not None):
                 continue  # a measure with a rule of its own has no other number
             record = {
-                "row": row, "column": column, "rule": rule, "metric": measure.get("metric", table.spec["metric"]), "ours": summary.ours,
-                "spread": summary.spread, "n": n, "published": summary.published, "difference": summary.difference,
-                "statistic": table.spec["statistic"], "min": min(summary.values, default=None), "max": max(summary.values, default=None),
-                "interval_low": summary.interval and summary.interval.low, "interval_high": summary.interval and summary.interval.high,
-                "interval_method": summary.interval and summary.interval.method, "published_outside": summary.outside,
-            }  # fmt: skip
+                "row": row,
+                "column": column,
+                "rule": rule,
+                "metric": measure.get("metric", table.spec["metric"]),
+                "ours": summary.ours,
+                "spread": summary.spread,
+                "n": n,
+                "published": summary.published,
+                "difference": summary.difference,
+                "statistic": table.spec["statistic"],
+                "min": min(summary.values, default=None),
+                "max": max(summary.values, default=None),
+                "interval_low": summary.interval and summary.interval.low,
+                "interval_high": summary.interval and summary.interval.high,
+                "interval_method": summary.interval and summary.interval.method,
+                "published_outside": summary.outside,
+            }
             records.append(rounded(record, table.spec))
     return records
 
@@ -58,23 +70,38 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
         for contrast in contrasts(table, rule):
             result = contrast.result
             record = {
-                "place": contrast.place, "ours": contrast.ours, "theirs": contrast.theirs, "rule": rule, "pairs": result.n,
-                "unpaired": contrast.unpaired, "difference": result.difference, "interval_low": result.interval and result.interval.low,
-                "interval_high": result.interval and result.interval.high, "interval_method": result.interval and result.interval.method,
+                "place": contrast.place,
+                "ours": contrast.ours,
+                "theirs": contrast.theirs,
+                "rule": rule,
+                "pairs": result.n,
+                "unpaired": contrast.unpaired,
+                "difference": result.difference,
+                "interval_low": result.interval and result.interval.low,
+                "interval_high": result.interval and result.interval.high,
+                "interval_method": result.interval and result.interval.method,
                 "detectable": contrast.detectable,
-            }  # fmt: skip
-            chances = {"p": six_figures(result.p), "p_holm": six_figures(contrast.adjusted), "significant": contrast.significant}
+            }
+            chances = {
+                "p": six_figures(result.p),
+                "p_holm": six_figures(contrast.adjusted),
+                "significant": contrast.significant,
+            }
             records.append(rounded(record, table.spec) | chances)
     return records
 
 
 def run_records(table: Table) -> list[dict[str, Any]]:
-    """One record for each run: the keys that vary, how it ended, its score by each rule, its last metrics, its seconds and its folder.
+    """One record for each run: the keys that vary, how it ended, its score by each rule, its last metrics, its seconds
+    and its folder.
 
-    The scores are in displayed units. The metrics are as metrics.csv has them at the last evaluation, under the names that they have there
-    and in `Runs.to_pandas()`; where a column has such a name already, the metric's is metrics.NAME.
+    The scores are in displayed units. The metrics are as metrics.csv has them at the last evaluation, under the names
+    that they have there and in `Runs.to_pandas()`; where a column has such a name already, the metric's is
+    metrics.NAME.
     """
-    keys = [key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)] + list(REPEATS)
+    keys = [
+        key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)
+    ] + list(REPEATS)
     reasons = {run.folder: (outcome, problem) for run, outcome, problem in table.without_result}
     names = list(dict.fromkeys(name for run in table.runs for name in run.last))
     records = []
@@ -96,5 +123,8 @@ def six_figures(value: float | None) -> float | None:
 
 
 def rounded(record: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with four digits beyond the displayed ones: binary fractions times 100 leave more, which mean nothing."""
-    return {key: round(value, spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()}
+    """A record with four digits beyond the displayed ones: binary fractions times 100 leave more, which mean
+    nothing."""
+    return {
+        key: round(value, spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()
+    }

@@ -1,4 +1,5 @@
-"""The rows and columns of a table that nobody described: settings told apart by the fewest keys, named and ordered as a paper has them."""
+"""The rows and columns of a table that nobody described: settings told apart by the fewest keys, named and ordered as a
+paper has them."""
 
 from __future__ import annotations
 
@@ -17,14 +18,32 @@ UNSET = "–"
 MOST_COLUMNS = 8
 """Methods that are columns beside each other; more are rows."""
 SYMBOLS = {
-    **{"alpha": "α", "mix.ratio.alpha": "α", "loss.sigma": "σ", "loss.margin": "λ", "loss.gamma": "γ", "loss.temperature": "T"},
+    **{
+        "alpha": "α",
+        "mix.ratio.alpha": "α",
+        "loss.sigma": "σ",
+        "loss.margin": "λ",
+        "loss.gamma": "γ",
+        "loss.temperature": "T",
+    },
     **{"subset.n": "n", "imbalance.n": "n", "imbalance.ratio": "ρ", "optimizer.lr": "lr"},
     "test.n": "test images",
 }
 """Settings that papers write as a symbol."""
 WORDS = {
-    **{"mix": "mixing", "mix_layer": "mixed layer", "alpha": "α", "mix.ratio.alpha": "α", "subset.n": "training images"},
-    **{"imbalance.n": "images of a minority class", "imbalance.ratio": "imbalance ρ", "optimizer.lr": "learning rate", "model": "network"},
+    **{
+        "mix": "mixing",
+        "mix_layer": "mixed layer",
+        "alpha": "α",
+        "mix.ratio.alpha": "α",
+        "subset.n": "training images",
+    },
+    **{
+        "imbalance.n": "images of a minority class",
+        "imbalance.ratio": "imbalance ρ",
+        "optimizer.lr": "learning rate",
+        "model": "network",
+    },
     "test.n": "test images",
 }
 """Settings as headings and axes name them; any other by its key."""
@@ -60,8 +79,9 @@ def among(name: str, labels: Iterable[str]) -> str:
 def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> dict[str, Any]:
     """A table of every distinct setting, named by the fewest keys that tell them all apart, and of the usual metric.
 
-    given: what a table says already; an axis that it has shows its settings, and the other one those that are left. A method and one other
-    setting, of which all pairs were run, are columns and rows; any others a row for each combination.
+    given: what a table says already; an axis that it has shows its settings, and the other one those that are left. A
+    method and one other setting, of which all pairs were run, are columns and rows; any others a row for each
+    combination.
     """
     known = [run for run in runs if run.config]
     metric = given.get("metric") or usual_metric(known)
@@ -71,14 +91,22 @@ def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> d
     beside = [name for name in ("balanced_accuracy", "accuracy") if any(name in run.metrics for run in known)]
     if metric == "balanced_accuracy" and len(beside) > 1 and "metric" not in given:
         # nearly the same test twice would only cost power
-        numbers = {"label": "metric", "measures": {name.replace("_", " "): {"metric": name, "compared": name == metric} for name in beside}}
+        numbers = {
+            "label": "metric",
+            "measures": {name.replace("_", " "): {"metric": name, "compared": name == metric} for name in beside},
+        }
     if given.get("rows") or given.get("columns") or not _crossed(known, keys):
         settings = _settings(known, keys)
         axes = {"rows": settings, "columns": settings if given.get("rows") and keys else numbers}
     else:
         axes = {"rows": axis_of(keys[1]), "columns": axis_of(keys[0])}
     curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
-    return {"metric": metric, "scale": 100 if metric in ("accuracy", "balanced_accuracy") else 1, **axes, "figures": [curves]}
+    return {
+        "metric": metric,
+        "scale": 100 if metric in ("accuracy", "balanced_accuracy") else 1,
+        **axes,
+        "figures": [curves],
+    }
 
 
 def axis_of(key: str) -> dict[str, Any]:
@@ -106,7 +134,9 @@ def _settings(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, Any]:
         settings.setdefault(tuple(ranks[key][comparable(value)] for key, value in values.items()), (run, values))
     ordered = [pair for _, pair in sorted(settings.items(), key=lambda item: item[0])]
     words: Callable[[Run, Iterable[str]], str] = paper_label
-    if len({paper_label(run, keys) for run, _ in ordered}) < len(ordered):  # two groups may have options of the same name
+    if len({paper_label(run, keys) for run, _ in ordered}) < len(
+        ordered
+    ):  # two groups may have options of the same name
         words = named_by
     return {"label": "setting", "values": {words(run, keys) or "all runs": values for run, values in ordered}}
 
@@ -118,7 +148,8 @@ def keys_of(axis: Mapping[str, Any]) -> list[str]:
 
 
 def telling(runs: Sequence[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
-    """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none to be ignored."""
+    """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none
+    to be ignored."""
     keys: list[str] = []
     distinct = 1
     differing = varying(runs, ignore)
@@ -142,7 +173,10 @@ def paper_label(run: Run, keys: Iterable[str]) -> str:
     names = {key: sign if list(signs.values()).count(sign) == 1 else key for key, sign in signs.items()}
     choices = run.config.get("choices")
     groups = choices if isinstance(choices, Mapping) else {}
-    return ", ".join(_option(key, label(value)) if key in groups else f"{names[key]} = {label_at(key, value)}" for key, value in given.items())
+    return ", ".join(
+        _option(key, label(value)) if key in groups else f"{names[key]} = {label_at(key, value)}"
+        for key, value in given.items()
+    )
 
 
 def _option(group: str, name: str) -> str:
@@ -158,7 +192,8 @@ def _given(run: Run, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def usual_metric(runs: Iterable[Run]) -> str:
-    """Accuracy; balanced accuracy where training classes are unequal; where runs measure neither, the first figure that is no loss."""
+    """Accuracy; balanced accuracy where training classes are unequal; where runs measure neither, the first figure that
+    is no loss."""
     runs = list(runs)
     columns = dict.fromkeys(name for run in runs for name in run.metrics)
     others = [name for name in columns if name not in ("step", "epoch", "lr", "seconds") and not name.endswith("loss")]
@@ -168,7 +203,8 @@ def usual_metric(runs: Iterable[Run]) -> str:
 
 
 def value_ranks(runs: Iterable[Run], key: str) -> dict[Any, int]:
-    """The places of a setting's values, as they are compared: numbers by size, layers from input to output, others as the grid has them."""
+    """The places of a setting's values, as they are compared: numbers by size, layers from input to output, others as
+    the grid has them."""
     values = [comparable(lookup(run.config, key)) for run in by_grid(runs)]
     first = {value: place for place, value in reversed(list(enumerate(values)))}
     order = sorted(first, key=lambda value: sort_key(value, key.startswith("mix_layer"), first[value]))
@@ -176,7 +212,8 @@ def value_ranks(runs: Iterable[Run], key: str) -> dict[Any, int]:
 
 
 def sort_key(value: Any, layer: bool = False, place: int = 0) -> tuple[int, float, tuple[Any, ...], int]:
-    """What values of a setting, as they are compared, are sorted by: numbers, then words, then none; place: where the grid has it."""
+    """What values of a setting, as they are compared, are sorted by: numbers, then words, then none; place: where the
+    grid has it."""
     if value is None:
         return 2, 0.0, (), 0
     if isinstance(value, float):
@@ -195,4 +232,10 @@ def by_grid(runs: Iterable[Run]) -> list[Run]:
     """The runs in the order of the sweeps that planned them; others after those, as they were started."""
     runs = list(runs)
     places = {folder: planned_places(folder) for folder in {run.folder.parent for run in runs}}
-    return sorted(runs, key=lambda run: (places[run.folder.parent].get(run.folder.name, math.inf), str(run.environment.get("started") or "")))
+    return sorted(
+        runs,
+        key=lambda run: (
+            places[run.folder.parent].get(run.folder.name, math.inf),
+            str(run.environment.get("started") or ""),
+        ),
+    )

@@ -20,12 +20,17 @@ MOST_NAMED = 5
 
 
 def findings(table: Table, rule: str | None = None) -> str:
-    """The sentence on the table's comparisons by a rule; of one without any, that a single seed says nothing of others, or nothing."""
+    """The sentence on the table's comparisons by a rule; of one without any, that a single seed says nothing of others,
+    or nothing."""
     comparisons = contrasts(table, rule)
     tested = [contrast for contrast in comparisons if contrast.adjusted is not None]
     if not comparisons:
         single = bool(table.cells) and all(len(members) == 1 for members in table.cells.values())
-        return f"One seed: nothing says what another one would give. {_more_seeds(table, 'an interval')}." if single else ""
+        return (
+            f"One seed: nothing says what another one would give. {_more_seeds(table, 'an interval')}."
+            if single
+            else ""
+        )
     if not tested:
         return _untested(table, rule, max(contrast.result.n for contrast in comparisons))
     shown = [contrast for contrast in tested if contrast.significant]
@@ -39,17 +44,25 @@ def findings(table: Table, rule: str | None = None) -> str:
     several = len({contrast.place for contrast in comparisons}) > 1
     told = [_told(table, contrast, baseline, place == 0, several) for place, contrast in enumerate(named)]
     more = f"; and {len(shown) - len(named)} more" if len(shown) > len(named) else ""
-    of = f"Of {len(tested)} comparisons{f' with {baseline}' if baseline else ''}, {len(shown)} {'is' if len(shown) == 1 else 'are'}"
+    of = (
+        f"Of {len(tested)} comparisons{f' with {baseline}' if baseline else ''}, {len(shown)}"
+        f" {'is' if len(shown) == 1 else 'are'}"
+    )
     if len(tested) == 1:
         of = "The difference is"
-    return f"{of} more than the seeds' noise (p < {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)}): {'; '.join(told)}{more}.{rest}"
+    return (
+        f"{of} more than the seeds' noise (p < {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)}):"
+        f" {'; '.join(told)}{more}.{rest}"
+    )
 
 
 def _untested(table: Table, rule: str | None, most: int) -> str:
     if most >= table.statistic.least:
         return sheets.untested(table, rule)
     single = max(len(members) for members in table.cells.values()) == 1
-    counted = "One seed each" if single else f"{most or 'No'} seed{'s' * (most != 1)} in common{' at most' * bool(most)}"
+    counted = (
+        "One seed each" if single else f"{most or 'No'} seed{'s' * (most != 1)} in common{' at most' * bool(most)}"
+    )
     return f"{counted}: nothing can be compared. {_more_seeds(table, 'it')}."
 
 
@@ -68,13 +81,18 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
     ends = list(dict.fromkeys(sheets.number(end, spec) for end in (min(reaches), max(reaches))))
     points = _points(spec, " to ".join(ends))
     depending = ", depending on the comparison" * (len(ends) > 1)
-    return f"{what}: the smallest difference that these seeds would have shown with probability {POWER:g} is {points}{depending}."
+    return (
+        f"{what}: the smallest difference that these seeds would have shown with probability {POWER:g} is"
+        f" {points}{depending}."
+    )
 
 
 def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several: bool) -> str:
-    """A difference in words: by how much which is better, with its interval in the same direction, and the runs that it leaves out.
+    """A difference in words: by how much which is better, with its interval in the same direction, and the runs that it
+    leaves out.
 
-    Without a baseline, the better one comes first. named: whether the interval is called one. several: whether the place is named.
+    Without a baseline, the better one comes first. named: whether the interval is called one. several: whether the
+    place is named.
     """
     measure = table.measures.get(contrast.place)
     spec = table.spec if measure is None else spec_of(table.spec, measure)
@@ -95,14 +113,22 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several:
 def _diverged(table: Table, contrast: Contrast) -> str:
     """The diverged runs that a difference leaves out, which would favour what made them diverge."""
     group = next(group for group in compared_groups(table) if group.place == contrast.place)
-    lost = {label: table.lost.get(group.cells[label].place, {}).get("diverged", 0) for label in (contrast.ours, contrast.theirs)}
+    lost = {
+        label: table.lost.get(group.cells[label].place, {}).get("diverged", 0)
+        for label in (contrast.ours, contrast.theirs)
+    }
     return "".join(f", {count} diverged of {label} left out" for label, count in lost.items() if count)
 
 
 def _size(value: float, spec: Mapping[str, Any]) -> str:
-    """A number with the table's decimals, or with two figures where these show nothing of it, or more than anybody reads."""
+    """A number with the table's decimals, or with two figures where these show nothing of it, or more than anybody
+    reads."""
     shown = sheets.number(value, spec)
-    return f"{value:.2g}".replace("-", "−") if value and (not float(shown.replace("−", "-")) or abs(value) >= MOST_SHOWN) else shown
+    return (
+        f"{value:.2g}".replace("-", "−")
+        if value and (not float(shown.replace("−", "-")) or abs(value) >= MOST_SHOWN)
+        else shown
+    )
 
 
 def _at(table: Table, place: str) -> str:

@@ -20,28 +20,70 @@ LONGEST, WIDEST = 2000, 300
 LATIN = 0x17F
 """The last letter of those that pdfLaTeX's T1 fonts have, but for FOREIGN."""
 FOREIGN = "ĦħĸĿŀŉŦŧſ"
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega".split()
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
+    " omega".split()
+)
 """Letters that have a command."""
-_COMMANDS = str.maketrans({
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&", "_": r"\_", "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "\"": r"\textquotedbl{}",
-    "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "†": r"$^\dagger$", "*": r"$^{*}$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
-    "≠": r"$\neq$", "…": r"\ldots{}", "°": r"$^\circ$", "½": r"$\frac12$", "²": "$^2$", "³": "$^3$", "·": r"$\cdot$",
-    **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK, strict=True)},
-})  # fmt: skip
+_COMMANDS = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "#": r"\#",
+        "$": r"\$",
+        "%": r"\%",
+        "&": r"\&",
+        "_": r"\_",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "[": "{[}",
+        "]": "{]}",
+        '"': r"\textquotedbl{}",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "–": "--",
+        "—": "---",
+        "†": r"$^\dagger$",
+        "*": r"$^{*}$",
+        "×": r"$\times$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "≠": r"$\neq$",
+        "…": r"\ldots{}",
+        "°": r"$^\circ$",
+        "½": r"$\frac12$",
+        "²": "$^2$",
+        "³": "$^3$",
+        "·": r"$\cdot$",
+        **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK, strict=True)},
+    }
+)
 
 
 def latex(table: Table, name: str, rule: str | None = None) -> str:
     """The headline table with its caption; name: what \\label ends in.
 
-    The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as comments, since
-    which of them a paper needs is for its author to say.
+    The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as
+    comments, since which of them a paper needs is for its author to say.
     """
     spec, sheet = table.spec, sheets.headline(table, rule)
     reduced = table.reduced
     compared = f"Compared with: {spec['source']}." if spec["source"] else ""
-    caption = [f"{spec['title']}: {heading(table, rule)}.", compared, f"Reduced: {reduced}." if reduced else "", sheet.legend]
-    notes = [*(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result), *spec["notes"], *table.remarks]
+    caption = [
+        f"{spec['title']}: {heading(table, rule)}.",
+        compared,
+        f"Reduced: {reduced}." if reduced else "",
+        sheet.legend,
+    ]
+    notes = [
+        *(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result),
+        *spec["notes"],
+        *table.remarks,
+    ]
     return _float(sheet, caption, f"tab:{name}", [sheets.census(table), *notes])
 
 
@@ -50,7 +92,10 @@ def latex_differences(table: Table, name: str) -> str:
     sheet = sheets.differences(table)
     if sheet is None:
         return ""
-    caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.", sheet.legend]
+    caption = [
+        f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.",
+        sheet.legend,
+    ]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 
 
@@ -103,7 +148,9 @@ def _head(sheet: Sheet) -> list[str]:
 
 def _row(cells: Sequence[str], bold: Collection[int] = ()) -> str:
     """A line of cells; bold: the columns whose number is."""
-    return " & ".join(_bold(cell) if place in bold else escaped(cell, WIDEST) for place, cell in enumerate(cells)) + r" \\"
+    return (
+        " & ".join(_bold(cell) if place in bold else escaped(cell, WIDEST) for place, cell in enumerate(cells)) + r" \\"
+    )
 
 
 def _bold(cell: str) -> str:

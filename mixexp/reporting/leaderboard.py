@@ -33,7 +33,19 @@ from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import of_metric, unit
 from mixexp.training.reader import Run
 
-PROTOCOL = ("dataset", "subset", "imbalance", "label_noise", "augment", "model", "optimizer", "schedule", "epochs", "steps", "batch_size")
+PROTOCOL = (
+    "dataset",
+    "subset",
+    "imbalance",
+    "label_noise",
+    "augment",
+    "model",
+    "optimizer",
+    "schedule",
+    "epochs",
+    "steps",
+    "batch_size",
+)
 """What a protocol can be called by."""
 NAMED = ("dataset", "model", "epochs", "steps", "batch_size")
 """Of these, what every protocol's name says, also where all have the same."""
@@ -43,7 +55,8 @@ NAMED = ("dataset", "model", "epochs", "steps", "batch_size")
 class Row:
     """A method under a protocol: its numbers, one a run, in displayed units; rank 1 is the best of the protocol.
 
-    behind: p of its being another than the first, on the seeds they share, times the number of pairs of methods; None where untested.
+    behind: p of its being another than the first, on the seeds they share, times the number of pairs of methods; None
+    where untested.
     """
 
     protocol: str
@@ -74,7 +87,9 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     facts = {run.folder: _facts(run, contents, edited) for run in finished}
     groups = grouped((run for run in finished if run.folder in scores), lambda run: _protocol(run, facts[run.folder]))
     words = _words(groups, facts)
-    ranked = [_ranked(digest, words[digest], members, scores, spec["better"], edited) for digest, members in groups.items()]
+    ranked = [
+        _ranked(digest, words[digest], members, scores, spec["better"], edited) for digest, members in groups.items()
+    ]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
 
 
@@ -83,14 +98,37 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
     spec, by_protocol = of_metric(metric), grouped(rows, lambda row: row.protocol)
     runs = sum(len(row.runs) for row in rows)
     parts = [f"# Leaderboard: {plain(unit(spec, metric))}, {RULES[rule]}"]
-    parts.append(f"{runs} runs of {len(rows)} methods under {len(by_protocol)} protocols. Methods are ranked only where all but the method and the seeds is equal.")
-    parts.append("Ranks are by the mean over seeds. A first place is chosen by the numbers it is shown with, which flatters it; p, paired by seed and "
-                 "times the number of pairs of methods under the protocol, says where a method is another than the first by more than noise.")  # fmt: skip
-    counts = Counter(run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}" for run in lost)
-    parts += [f"Not ranked: {', '.join(f'{count} {plain(outcome)}' for outcome, count in counts.items())}."] if lost else []
-    head = ["rank", "method", "protocol", f"{unit(spec, metric)}, {RULES[rule]}", "n", "95 % interval", "p beside the first", "seconds a run"]
+    parts.append(
+        f"{runs} runs of {len(rows)} methods under {len(by_protocol)} protocols. Methods are ranked only where all but"
+        " the method and the seeds is equal."
+    )
+    parts.append(
+        "Ranks are by the mean over seeds. A first place is chosen by the numbers it is shown with, which flatters it;"
+        " p, paired by seed and times the number of pairs of methods under the protocol, says where a method is another"
+        " than the first by more than noise."
+    )
+    counts = Counter(
+        run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}"
+        for run in lost
+    )
+    parts += (
+        [f"Not ranked: {', '.join(f'{count} {plain(outcome)}' for outcome, count in counts.items())}."] if lost else []
+    )
+    head = [
+        "rank",
+        "method",
+        "protocol",
+        f"{unit(spec, metric)}, {RULES[rule]}",
+        "n",
+        "95 % interval",
+        "p beside the first",
+        "seconds a run",
+    ]
     for protocol, members in by_protocol.items():
-        parts += [f"## {plain(members[0].words)} (protocol {protocol})", *grid(Sheet(head, [_cells(row, spec) for row in members], 3))]
+        parts += [
+            f"## {plain(members[0].words)} (protocol {protocol})",
+            *grid(Sheet(head, [_cells(row, spec) for row in members], 3)),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -98,22 +136,35 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
     """A record for each row, for a CSV."""
     return [
         {
-            "protocol": row.protocol, "protocol_in_words": row.words, "rank": row.rank, "method": row.method, "metric": metric, "rule": rule,
-            "mean": MEAN.centre(row.values), "n": len(row.values), "interval_low": row.interval and row.interval.low,
-            "interval_high": row.interval and row.interval.high, "p_beside_the_first": row.behind, "seconds": row.seconds,
+            "protocol": row.protocol,
+            "protocol_in_words": row.words,
+            "rank": row.rank,
+            "method": row.method,
+            "metric": metric,
+            "rule": rule,
+            "mean": MEAN.centre(row.values),
+            "n": len(row.values),
+            "interval_low": row.interval and row.interval.low,
+            "interval_high": row.interval and row.interval.high,
+            "p_beside_the_first": row.behind,
+            "seconds": row.seconds,
             "folders": " ".join(run.folder.as_posix() for run in row.runs),
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]], edited: Collection[str]) -> dict[str, Any]:
-    """Facts of a protocol that no setting has: the precision and, where the records have several, the data's contents and own modules.
+    """Facts of a protocol that no setting has: the precision and, where the records have several, the data's contents
+    and own modules.
 
     edited: the modules of the user's own with several versions.
     """
     several = len(contents.get(data_settings(run), ())) > 1
-    recorded = {"contents": run.environment.get("data_contents") if several else None, "bfloat16": run.environment.get("bfloat16") or None}
+    recorded = {
+        "contents": run.environment.get("data_contents") if several else None,
+        "bfloat16": run.environment.get("bfloat16") or None,
+    }
     of_protocol, _ = _versions(run, edited)
     return {name: str(value) for name, value in (recorded | of_protocol).items() if value is not None}
 
@@ -134,7 +185,8 @@ def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
-    """The name of each protocol: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one name apart."""
+    """The name of each protocol: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one
+    name apart."""
     one_each = {digest: members[0] for digest, members in groups.items()}
     differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
@@ -166,7 +218,8 @@ def _ranked(
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
 
     def method(run: Run) -> frozenset:
-        # by all that it computes by, since two of the same name may differ in an option's own settings, or in their code
+        # by all that it computes by, since two of the same name may differ in an option's own settings, or in their
+        # code
         settings = [(key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None]
         return frozenset([*settings, *_versions(run, edited)[1].items()])
 
@@ -184,10 +237,26 @@ def _ranked(
         values = [scores[run.folder] for run in runs]
         seconds = [run.result["seconds"] for run in runs if isinstance(run.result.get("seconds"), int | float)]
         options = {key: lookup(runs[0].config, key) for key in keys}
-        shown = [label(value) if key in METHOD[:2] else f"{key} {label(value)}" for key, value in options.items() if value is not None]
+        shown = [
+            label(value) if key in METHOD[:2] else f"{key} {label(value)}"
+            for key, value in options.items()
+            if value is not None
+        ]
         versions = [f"{module} {version}" for module, version in _versions(runs[0], edited)[1].items()]
         name = ", ".join([label(lookup(runs[0].config, "mix")), *shown, *versions])
-        rows.append(Row(digest, words, rank, name, values, MEAN.interval(values), p, MEAN.centre(seconds) if seconds else None, runs))
+        rows.append(
+            Row(
+                digest,
+                words,
+                rank,
+                name,
+                values,
+                MEAN.interval(values),
+                p,
+                MEAN.centre(seconds) if seconds else None,
+                runs,
+            )
+        )
     return rows
 
 
@@ -200,4 +269,13 @@ def _beside(first: list[Run], other: list[Run], scores: Mapping[Any, float]) -> 
 def _cells(row: Row, spec: Mapping[str, Any]) -> list[str]:
     between = span(row.interval.low, row.interval.high, spec) if row.interval else ""
     seconds = "" if row.seconds is None else f"{row.seconds:,.1f}"
-    return [str(row.rank), row.method, row.protocol, number(MEAN.centre(row.values), spec), str(len(row.values)), between, chance(row.behind), seconds]
+    return [
+        str(row.rank),
+        row.method,
+        row.protocol,
+        number(MEAN.centre(row.values), spec),
+        str(len(row.values)),
+        between,
+        chance(row.behind),
+        seconds,
+    ]

@@ -17,9 +17,11 @@ from mixexp.reporting.trained import trained
 from mixexp.text import sanitize
 
 BY = {
-    "last": " at the last evaluation", "median_last_10": ", median of the last 10 evaluations", "best": ", best on test",
+    "last": " at the last evaluation",
+    "median_last_10": ", median of the last 10 evaluations",
+    "best": ", best on test",
     "best_validation": " at the best validation accuracy",
-}  # fmt: skip
+}
 """A selection rule behind the quantity that it selects."""
 PARTS = {"val ": "validation ", "train ": "training "}
 """What a metric's name says of the images, in full."""
@@ -28,8 +30,8 @@ PARTS = {"val ": "validation ", "train ": "training "}
 def markdown(table: Table, claims: Decided | None = None) -> str:
     """The report as Markdown, for somebody who was not there.
 
-    What was trained, reduced or missing parts, the headline table with what it shows, all selection rules, comparisons by seed, claims, and
-    notes.
+    What was trained, reduced or missing parts, the headline table with what it shows, all selection rules, comparisons
+    by seed, claims, and notes.
     """
     spec = table.spec
     parts = [f"# {plain(spec['title'])}", *([plain(sentence)] if (sentence := trained(table)) else [])]
@@ -49,9 +51,19 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
         parts += [f"## The selection rules side by side: {table.unit}, {table.statistic.heading}", *grid(rules)]
     parts += [f"## {shots.heading(table)}", *grid(by_group)] if (by_group := shots.sheet(table)) is not None else []
     if (differences := sheets.differences(table)) is not None:
-        parts += [f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}", *grid(differences)]
+        parts += [
+            f"## Differences between runs of the same seed: {table.unit}, {RULES[table.rule]}",
+            *grid(differences),
+        ]
     if claims is not None and claims.answers:
-        parts += ["## Claims", *(part for _, premises, sheet in claim_sheets.sections(claims) for part in (*_premises(premises), *grid(sheet)))]
+        parts += [
+            "## Claims",
+            *(
+                part
+                for _, premises, sheet in claim_sheets.sections(claims)
+                for part in (*_premises(premises), *grid(sheet))
+            ),
+        ]
         parts += map(plain, claim_sheets.legend(claims))
     if notes := [*spec["notes"], *table.remarks]:
         parts += ["## Notes", _list(notes)]
@@ -78,24 +90,40 @@ def heading(table: Table, rule: str | None = None) -> str:
 def headline(table: Table, rule: str | None = None) -> list[str]:
     """The headline table by a rule, its legend, what it shows, and the intervals.
 
-    These are a column of a table that has one of numbers. Beside several columns they would make each row too wide to be read or printed,
-    so they are a table of their own there.
+    These are a column of a table that has one of numbers. Beside several columns they would make each row too wide to
+    be read or printed, so they are a table of their own there.
     """
     sheet = sheets.headline(table, rule)
     parts = grid(sheets.with_intervals(sheet))
     parts += [plain(words)] if (words := findings(table, rule)) else []
     apart = sheets.intervals(sheet)
-    return [*parts, *([f"95 % intervals of the {table.statistic.centres} ({table.statistic.method}):", *grid(apart)] if apart else [])]
+    return [
+        *parts,
+        *(
+            [f"95 % intervals of the {table.statistic.centres} ({table.statistic.method}):", *grid(apart)]
+            if apart
+            else []
+        ),
+    ]
 
 
 def grid(sheet: Sheet) -> list[str]:
     """A sheet as a Markdown table, and its legend where it has one."""
     names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
-    head = [column if not name else name if column == "ours" else f"{name}, {column}" for name, column in zip(names, sheet.head, strict=True)]
+    head = [
+        column if not name else name if column == "ours" else f"{name}, {column}"
+        for name, column in zip(names, sheet.head, strict=True)
+    ]
     rule = ["---"] * sheet.left + ["---:"] * (len(head) - sheet.left)
-    rows = ([_cell(cell, (place, column) in sheet.bold) for column, cell in enumerate(row)] for place, row in enumerate(sheet.rows))
+    rows = (
+        [_cell(cell, (place, column) in sheet.bold) for column, cell in enumerate(row)]
+        for place, row in enumerate(sheet.rows)
+    )
     lines = [map(plain, head), rule, *rows]
-    return ["\n".join("| " + " | ".join(cells) + " |" for cells in lines), *([plain(sheet.legend)] if sheet.legend else [])]
+    return [
+        "\n".join("| " + " | ".join(cells) + " |" for cells in lines),
+        *([plain(sheet.legend)] if sheet.legend else []),
+    ]
 
 
 def _cell(cell: str, bold: bool) -> str:

@@ -26,23 +26,31 @@ BESIDE_SETTINGS = {
 
 
 def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder without runs.
+    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder
+    without runs.
 
-    options: folders with the files of experiments, whose tables of today take the place of those that runs have recorded.
+    options: folders with the files of experiments, whose tables of today take the place of those that runs have
+    recorded.
     """
-    runs = [run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)]
+    runs = [
+        run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)
+    ]
     runs = described(runs, options)
     unique = once(runs, CIRCUMSTANCES, of_table=lambda run: run.table.get("title"))
     copies = len(runs) - len(unique)
-    remark = f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on the same data; each counts once."
+    remark = (
+        f"{copies} run{'s are copies' if copies > 1 else ' is a copy'} of another one, the same settings and seeds on"
+        " the same data; each counts once."
+    )
     return unique, [remark] * bool(copies)
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
-    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of several that started last.
+    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of
+    several that started last.
 
-    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A run whose
-    configuration cannot be read is no copy.
+    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A
+    run whose configuration cannot be read is no copy.
     """
     unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))
@@ -63,7 +71,9 @@ def _standing(run: Run) -> tuple[bool, str]:
 def unlike(runs: Sequence[Run]) -> list[str]:
     """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
     plain = [fact for fact in BESIDE_SETTINGS if fact != "own_code"]
-    values = {fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain}
+    values = {
+        fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain
+    }
     several = {fact: len(values[fact]) > 1 for fact in plain} | {"own_code": bool(edited_modules(runs))}
     return [words for fact, words in BESIDE_SETTINGS.items() if several[fact]]
 
@@ -79,17 +89,23 @@ def parts_of_test(runs: Sequence[Run]) -> list[str]:
 
 
 def _part_of_test(run: Run) -> str:
-    """The part of the test set that a run was evaluated on, in words; empty for the whole, and where its record does not say it."""
+    """The part of the test set that a run was evaluated on, in words; empty for the whole, and where its record does
+    not say it."""
     counts, whole = run.environment.get("test_counts"), run.environment.get("test_of")
     if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts) or not quantity(whole):
         return ""
     there = [count for count in counts if count]
     used, balanced = sum(there), max(there, default=0) - min(there, default=0) <= 1
-    return f"a class-balanced {used:,} of {whole:,.0f}" if balanced else f"{used:,} of {whole:,.0f}, with classes in proportion"
+    return (
+        f"a class-balanced {used:,} of {whole:,.0f}"
+        if balanced
+        else f"{used:,} of {whole:,.0f}, with classes in proportion"
+    )
 
 
 def own_code(run: Run) -> dict[str, str]:
-    """The hashes of the user's own modules that a run was made with, by their names; empty where its record has none."""
+    """The hashes of the user's own modules that a run was made with, by their names; empty where its record has
+    none."""
     recorded = run.environment.get("own_code")
     return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, Mapping) else {}
 
@@ -106,7 +122,9 @@ def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
 def other_data(first: Run, second: Run) -> bool:
     """True for two runs with the same data set that were made on different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]
-    return None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+    return (
+        None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
+    )
 
 
 def other_test_images(first: Run, second: Run) -> bool:
@@ -116,22 +134,28 @@ def other_test_images(first: Run, second: Run) -> bool:
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """True for two runs whose numbers are not compared seed by seed: made otherwise, or evaluated on different test images."""
+    """True for two runs whose numbers are not compared seed by seed: made otherwise, or evaluated on different test
+    images."""
     return made_otherwise(first, second) or other_test_images(first, second)
 
 
 def made_otherwise(first: Run, second: Run) -> bool:
-    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's version, the precision."""
+    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's
+    version, the precision."""
     if edited_modules((first, second)):
         return True
     precisions = [run.environment.get("bfloat16") for run in (first, second)]
     same_setting = first.setting("precision") == second.setting("precision")
-    return other_data(first, second) or (same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1]))
+    return other_data(first, second) or (
+        same_setting and None not in precisions and bool(precisions[0]) != bool(precisions[1])
+    )
 
 
 def data_settings(run: Run) -> frozenset:
     """A run's settings of its data set, without those that change no image."""
-    return frozenset((key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES)
+    return frozenset(
+        (key, value) for key, value in run.settings.items() if under(key, ("dataset",)) and key not in CIRCUMSTANCES
+    )
 
 
 def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
@@ -153,8 +177,12 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     first = known[0].settings.items() if known else {}.items()
     # a key that is missing is as good as one without a value
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
-    groups = {str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]}
-    return sorted((key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups)
+    groups = {
+        str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]
+    }
+    return sorted(
+        (key for key in keys if key in differing and not under(key, ignore)), key=lambda key: key not in groups
+    )
 
 
 def uneven(run: Run) -> bool:
@@ -181,7 +209,8 @@ def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[
 
 
 def settings_without(run: Run, ignored: Collection[str]) -> dict[str, Any]:
-    """A run's settings but for some keys and all that is under them; one without a value is as good as none, as older versions lack some."""
+    """A run's settings but for some keys and all that is under them; one without a value is as good as none, as older
+    versions lack some."""
     return {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
 
 

@@ -1,4 +1,5 @@
-"""A run's number of a metric by each selection rule: of a table's own, and of others at the evaluation that was chosen by it."""
+"""A run's number of a metric by each selection rule: of a table's own, and of others at the evaluation that was chosen
+by it."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
 
 
 def scored_beside(run: Run, spec: Mapping[str, Any], rule: str, table: Mapping[str, Any]) -> float | None:
-    """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units; None where it has none.
+    """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units; None
+    where it has none.
 
     table: the description with that metric. A median is of the last evaluations of each.
     """

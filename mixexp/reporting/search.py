@@ -1,4 +1,5 @@
-"""The report of a search: trials.csv, and figures of its course, of the settings it drew and of what made a difference."""
+"""The report of a search: trials.csv, and figures of its course, of the settings it drew and of what made a
+difference."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ from mixexp.spec.table import of_part
 
 
 def write_search(
-    folder: Path, trials: Sequence[Trial], importances: Mapping[str, float], settings: Settings, space: Mapping[str, Range | Choices]
+    folder: Path,
+    trials: Sequence[Trial],
+    importances: Mapping[str, float],
+    settings: Settings,
+    space: Mapping[str, Range | Choices],
 ) -> list[Path]:
     """Write trials.csv and the figures that there is something to draw for; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +46,12 @@ def write_search(
 
 def _record(trial: Trial, space: Mapping[str, Range | Choices]) -> dict[str, Any]:
     """A trial's row of trials.csv."""
-    record = {"number": trial.number, "state": trial.state, "value": trial.value, **{key: trial.values.get(key) for key in space}}
+    record = {
+        "number": trial.number,
+        "state": trial.state,
+        "value": trial.value,
+        **{key: trial.values.get(key) for key in space},
+    }
     ending = {"seconds": trial.seconds, "folder": trial.folder, "problem": "".join(trial.problem.splitlines()[-1:])}
     return {**record, "evaluations": trial.evaluations, **ending}
 
@@ -108,7 +118,9 @@ def _points(panel: Axes, trials: Sequence[Trial], places: Mapping[int, float]) -
     """Complete and pruned trials, those with a value; places: each trial's number → its x."""
     looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
     for state, look in looks.items():
-        points = [(places[trial.number], trial.value) for trial in trials if trial.state == state and trial.value is not None]
+        points = [
+            (places[trial.number], trial.value) for trial in trials if trial.state == state and trial.value is not None
+        ]
         if points:
             name = "pruned, at its last evaluation" if state == "pruned" else state
             panel.plot(*zip(*points, strict=True), linestyle="none", markersize=4.5, label=name, gid=state, **look)

@@ -28,8 +28,8 @@ class Sheet:
     """Rows of text under a heading a column; the first `left` columns are words and the others numbers.
 
     groups: headings that several columns share, with the number of columns each; empty where none is.
-    legend: sentences on what signs, brackets and bold mean. bold: the cells whose number is bold, as indices of row and column.
-    intervals: the confidence intervals of cells that have one, by the same indices.
+    legend: sentences on what signs, brackets and bold mean. bold: the cells whose number is bold, as indices of row and
+    column. intervals: the confidence intervals of cells that have one, by the same indices.
     """
 
     head: list[str]
@@ -42,12 +42,15 @@ class Sheet:
 
 
 def headline(table: Table, rule: str | None = None) -> Sheet:
-    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the difference.
+    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the
+    difference.
 
     Bold are the best numbers of ours and those that are not told apart from them; a published one never is.
     """
     spec, bold = table.spec, best(table, rule)
-    compared = [any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns]
+    compared = [
+        any(table.published(row.label, column.label) is not None for row in table.rows) for column in table.columns
+    ]
     head, groups = [label(spec["rows"].get("label") or "")], [("", 1)]
     for column, has in zip(table.columns, compared, strict=True):
         head += ["ours", "published"] if has else [column.label]
@@ -70,20 +73,34 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
 
 def with_intervals(sheet: Sheet) -> Sheet:
     """A headline of a single column of ours with the intervals as its last column; any other one as it is."""
-    if not sheet.intervals or len({column for _, column in sheet.intervals}) > 1 or len(sheet.head) > 2 + bool(sheet.groups):
+    if (
+        not sheet.intervals
+        or len({column for _, column in sheet.intervals}) > 1
+        or len(sheet.head) > 2 + bool(sheet.groups)
+    ):
         return sheet
     rows = [[*cells, sheet.intervals.get((place, 1), "")] for place, cells in enumerate(sheet.rows)]
-    return replace(sheet, head=[*sheet.head, "95 % interval"], rows=rows, groups=[*sheet.groups, ("", 1)] if sheet.groups else [])
+    return replace(
+        sheet, head=[*sheet.head, "95 % interval"], rows=rows, groups=[*sheet.groups, ("", 1)] if sheet.groups else []
+    )
 
 
 def intervals(sheet: Sheet) -> Sheet | None:
-    """The confidence intervals of a headline with several columns of ours as a table of their own; None where there are none to show."""
+    """The confidence intervals of a headline with several columns of ours as a table of their own; None where there are
+    none to show."""
     if not sheet.intervals or with_intervals(sheet) is not sheet:
         return None
     names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
     columns = sorted({column for _, column in sheet.intervals})
-    rows = [[cells[0], *(sheet.intervals.get((place, column), "") for column in columns)] for place, cells in enumerate(sheet.rows)]
-    return Sheet([sheet.head[0], *(names[column] or sheet.head[column] for column in columns)], [row for row in rows if any(row[1:])], 1)
+    rows = [
+        [cells[0], *(sheet.intervals.get((place, column), "") for column in columns)]
+        for place, cells in enumerate(sheet.rows)
+    ]
+    return Sheet(
+        [sheet.head[0], *(names[column] or sheet.head[column] for column in columns)],
+        [row for row in rows if any(row[1:])],
+        1,
+    )
 
 
 def rules(table: Table) -> Sheet | None:
@@ -98,7 +115,8 @@ def rules(table: Table) -> Sheet | None:
 
 
 def other_metrics(table: Table) -> Sheet | None:
-    """Every cell's other metrics, as metrics.csv has them, where the rule chooses the table's metric; None where there are none.
+    """Every cell's other metrics, as metrics.csv has them, where the rule chooses the table's metric; None where there
+    are none.
 
     The legend says which evaluation that is.
     """
@@ -115,13 +133,18 @@ def other_metrics(table: Table) -> Sheet | None:
         values = [value for value in found if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
-    where = f"at the evaluation with the best {of_part(table.spec['metric'])}" if table.rule == "best" else RULES[table.rule]
+    where = (
+        f"at the evaluation with the best {of_part(table.spec['metric'])}"
+        if table.rule == "best"
+        else RULES[table.rule]
+    )
     sheet = _by_cell(table, {name: unit(specs[name], name) for name in names}, cell)
     return replace(sheet, legend=f"Columns of metrics.csv, {where}, {table.statistic.heading}")
 
 
 def _by_cell(table: Table, columns: Mapping[str, str], cell: Callable[[tuple[str, str], str], str]) -> Sheet:
-    """A row for each place with a number, and a column for each name, with its heading; an axis of one entry has no column."""
+    """A row for each place with a number, and a column for each name, with its heading; an axis of one entry has no
+    column."""
     axes = [place for place, axis in enumerate(("rows", "columns")) if len(getattr(table, axis)) > 1] or [0]
     names = [label(table.spec[("rows", "columns")[axis]].get("label") or "") for axis in axes]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
@@ -138,14 +161,26 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
         return None
     other = "rows" if any(contrast.place == row.label for contrast in comparisons for row in table.rows) else "columns"
     several = len(getattr(table, other)) > 1
-    head = [*[label(spec[other].get("label") or "at")] * several, "compared", "pairs", "difference", "95 % interval", "p", "p (Holm)"]
+    head = [
+        *[label(spec[other].get("label") or "at")] * several,
+        "compared",
+        "pairs",
+        "difference",
+        "95 % interval",
+        "p",
+        "p (Holm)",
+    ]
     detectable = any(contrast.detectable is not None for contrast in measured)
     rows = [
         [
             *[contrast.place] * several,
             f"{contrast.ours} − {contrast.theirs}",
             str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
-            "" if contrast.result.difference is None else signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant,
+            (
+                ""
+                if contrast.result.difference is None
+                else signed(contrast.result.difference, spec) + f" {STAR}" * contrast.significant
+            ),
             span(contrast.result.interval.low, contrast.result.interval.high, spec) if contrast.result.interval else "",
             *(chance(p) for p in (contrast.result.p, contrast.adjusted)),
             *(["" if contrast.detectable is None else number(contrast.detectable, spec)] if detectable else []),
@@ -153,8 +188,15 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
         for contrast in comparisons
     ]
     counted = f"{len(measured)} test{'s' * (len(measured) != 1)}"
-    words = f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) < 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
-    seen = " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests." if detectable else ""
+    words = (
+        f"Two-sided {table.statistic.test}, Holm's correction over the {counted} of this table; {STAR}: p (Holm) <"
+        f" 0.05. Intervals ({table.statistic.method}) are each difference's own, not corrected."
+    )
+    seen = (
+        " Detectable: the smallest difference that so many pairs would have shown with probability 0.8 in these tests."
+        if detectable
+        else ""
+    )
     return Sheet([*head, *(["detectable"] if detectable else [])], rows, 1 + several, words + seen)
 
 
@@ -178,8 +220,14 @@ def missing(table: Table) -> Sheet:
 def warnings(table: Table, rule: str) -> list[str]:
     """The warnings about numbers by a rule: the source selects by another one, or the best on test flatters."""
     table_rule = table.spec["rule"]
-    other = [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."] if rule != table_rule else []
-    best = ["Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."]
+    other = (
+        [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."]
+        if rule != table_rule
+        else []
+    )
+    best = [
+        "Best on test chooses the evaluation by the test set itself and so flatters every run; compare the rules below."
+    ]
     return other + best * (rule == "best")
 
 
@@ -231,7 +279,10 @@ def census(table: Table) -> str:
 def stray(table: Table) -> list[str]:
     """The runs with a result that are in no row or column, with what they have in the axes' place."""
     keys = sorted({key for axis in (table.rows, table.columns) for entry in axis for key in entry.conditions})
-    return [f"{run.folder.name} ({', '.join(f'{key}={label(lookup(run.config, key))}' for key in keys)})" for run in table.unmatched]
+    return [
+        f"{run.folder.name} ({', '.join(f'{key}={label(lookup(run.config, key))}' for key in keys)})"
+        for run in table.unmatched
+    ]
 
 
 def number(value: float, spec: Mapping[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Recall of the classes with many, medium and few training images: of each cell of a table, as a sheet and as records."""
+"""Recall of the classes with many, medium and few training images: of each cell of a table, as a sheet and as
+records."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from mixexp.training.reader import Run
 
 GROUPS = ("many", "medium", "few")
 MANY, FEW = 100, 20
-"""Training images of a class: more than these are many, fewer than those are few. Liu et al. 2019 and Kang et al. 2020 cut so."""
+"""Training images of a class: more than these are many, fewer than those are few. Liu et al. 2019 and Kang et al. 2020
+cut so."""
 DECIMALS = 2
 """Of per cent, in tables of another unit."""
 
@@ -31,7 +33,8 @@ DECIMALS = 2
 class Shots:
     """The recall of each group of classes in per cent, by the labels of a row and a column: of measures, an empty one.
 
-    thirds: whether groups are thirds of the classes, and not by the limits. classes: how many a group has, for each run of a cell.
+    thirds: whether groups are thirds of the classes, and not by the limits. classes: how many a group has, for each run
+    of a cell.
     """
 
     thirds: bool
@@ -41,8 +44,16 @@ class Shots:
     @property
     def limits(self) -> dict[str, str]:
         """The limits of the groups in words, those alone that have classes."""
-        words = ("largest third", "middle third", "smallest third") if self.thirds else (f"> {MANY}", f"{FEW}–{MANY}", f"< {FEW}")
-        return {group: each for group, each in zip(GROUPS, words, strict=True) if any(cell[group].values for cell in self.cells.values())}
+        words = (
+            ("largest third", "middle third", "smallest third")
+            if self.thirds
+            else (f"> {MANY}", f"{FEW}–{MANY}", f"< {FEW}")
+        )
+        return {
+            group: each
+            for group, each in zip(GROUPS, words, strict=True)
+            if any(cell[group].values for cell in self.cells.values())
+        }
 
     @property
     def words(self) -> str:
@@ -84,7 +95,8 @@ def by_thirds(counts: Sequence[int]) -> list[str]:
 
 
 def shots(table: Table) -> Shots | None:
-    """The recall by group of the cells whose runs have classes of unequal sizes; None where no cell has. Computed once for a table."""
+    """The recall by group of the cells whose runs have classes of unequal sizes; None where no cell has. Computed once
+    for a table."""
     if "shots" not in table.statistics:
         table.statistics["shots"] = _shots(table)
     return table.statistics["shots"]
@@ -100,8 +112,12 @@ def _shots(table: Table) -> Shots | None:
     cells, classes = {}, {}
     for place, runs in measured.items():
         grouped = [(np.array(by_thirds(counts) if thirds else by_limits(counts)), recall) for counts, recall in runs]
-        members = {group: [recall[(groups == group) & np.isfinite(recall)] for groups, recall in grouped] for group in GROUPS}
-        cells[place] = {group: _summary(table, [float(each.mean()) for each in members[group] if len(each)]) for group in GROUPS}
+        members = {
+            group: [recall[(groups == group) & np.isfinite(recall)] for groups, recall in grouped] for group in GROUPS
+        }
+        cells[place] = {
+            group: _summary(table, [float(each.mean()) for each in members[group] if len(each)]) for group in GROUPS
+        }
         classes[place] = {group: [len(each) for each in members[group]] for group in GROUPS}
     return Shots(thirds, cells, classes)
 
@@ -130,12 +146,16 @@ def _summary(table: Table, values: list[float]) -> CellSummary:
     if not values:
         return CellSummary(values, None, None, None, None, None, None)
     spread = table.statistic.spread(values) if len(values) > 1 else None
-    return CellSummary(values, table.statistic.centre(values), spread, table.statistic.interval(values), None, None, None)
+    return CellSummary(
+        values, table.statistic.centre(values), spread, table.statistic.interval(values), None, None, None
+    )
 
 
 def heading(table: Table) -> str:
     """The heading of the sheet."""
-    return f"Recall of classes with many, medium and few training images (%), last evaluation, {table.statistic.heading}"
+    return (
+        f"Recall of classes with many, medium and few training images (%), last evaluation, {table.statistic.heading}"
+    )
 
 
 def sheet(table: Table) -> Sheet | None:
@@ -148,7 +168,9 @@ def sheet(table: Table) -> Sheet | None:
     rows = []
     for place, groups in found.cells.items():
         names = [name for axis, name in zip(("rows", "columns"), place, strict=True) if axis in axes]
-        rows.append([*(name or "all runs" for name in names), *(ours(shown, *place, groups[group]) for group in found.limits)])
+        rows.append(
+            [*(name or "all runs" for name in names), *(ours(shown, *place, groups[group]) for group in found.limits)]
+        )
     head = [label(table.spec[axis].get("label") or "") for axis in axes]
     counted = {group: {count for cell in found.classes.values() for count in cell[group]} for group in found.limits}
     names = [f"{group} ({limits}{_classes(counted[group])})" for group, limits in found.limits.items()]
@@ -167,7 +189,8 @@ def _whole(number: float) -> float:
 
 
 def records(table: Table) -> list[dict[str, Any]]:
-    """One record for each cell and group with classes, recall in per cent; ``spread`` is the sd, or max − min beside a median."""
+    """One record for each cell and group with classes, recall in per cent; ``spread`` is the sd, or max − min beside a
+    median."""
     found = shots(table)
     if found is None:
         return []
@@ -177,10 +200,20 @@ def records(table: Table) -> list[dict[str, Any]]:
             summary, interval = groups[group], groups[group].interval
             if summary.values:
                 record = {
-                    "row": row, "column": column, "group": group, "limits": limits, "classes": _whole(fmean(found.classes[row, column][group])),
-                    "recall": summary.ours, "spread": summary.spread, "n": len(summary.values), "statistic": table.spec["statistic"],
-                    "min": min(summary.values), "max": max(summary.values), "interval_low": interval and interval.low,
-                    "interval_high": interval and interval.high, "interval_method": interval and interval.method,
-                }  # fmt: skip
+                    "row": row,
+                    "column": column,
+                    "group": group,
+                    "limits": limits,
+                    "classes": _whole(fmean(found.classes[row, column][group])),
+                    "recall": summary.ours,
+                    "spread": summary.spread,
+                    "n": len(summary.values),
+                    "statistic": table.spec["statistic"],
+                    "min": min(summary.values),
+                    "max": max(summary.values),
+                    "interval_low": interval and interval.low,
+                    "interval_high": interval and interval.high,
+                    "interval_method": interval and interval.method,
+                }
                 rows.append(rounded(record, {"decimals": DECIMALS}))
     return rows

@@ -1,4 +1,5 @@
-"""Statistics of runs with different seeds: means and medians, their intervals and tests, Holm's correction, the detectable difference."""
+"""Statistics of runs with different seeds: means and medians, their intervals and tests, Holm's correction, the
+detectable difference."""
 
 from __future__ import annotations
 
@@ -36,9 +37,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of pairs.
+    """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of
+    pairs.
 
-    difference: None of no pairs. interval: of means, that which the test inverts, so that it holds 0 where p > 1 − LEVEL. error: of means, the standard error.
+    difference: None of no pairs. interval: of means, that which the test inverts, so that it holds 0 where p > 1 −
+    LEVEL. error: of means, the standard error.
     """
 
     n: int
@@ -50,7 +53,8 @@ class Paired:
     def detectable(self, tests: int) -> float | None:
         """The smallest difference of means that as many pairs with this spread would have shown with probability POWER.
 
-        tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL) / tests.
+        tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL)
+        / tests.
         """
         return None if self.error is None else detectable(self.n, self.error, tests)
 
@@ -59,8 +63,8 @@ class Paired:
 class Statistic:
     """The statistic of a cell's runs, with the words for it.
 
-    least: values without which there is no interval and no test. band: how far the spread reaches below and above the centre. The
-    functions but centre and band take at least two values; error is of means alone.
+    least: values without which there is no interval and no test. band: how far the spread reaches below and above the
+    centre. The functions but centre and band take at least two values; error is of means alone.
     """
 
     name: str
@@ -78,7 +82,8 @@ class Statistic:
     error: Callable[[Sequence[float]], float | None]
 
     def interval(self, values: Sequence[float]) -> Interval | None:
-        """The confidence interval of the centre of independent values; None where there are too few or they are all alike."""
+        """The confidence interval of the centre of independent values; None where there are too few or they are all
+        alike."""
         return None if len(values) < self.least or alike(values, values) else self.bounds(values)
 
     def paired(self, ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -96,7 +101,8 @@ class Statistic:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten times as long."""
+    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten
+    times as long."""
     centre = statistics.fmean(values)
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
@@ -142,21 +148,43 @@ def _wilcoxon(differences: Sequence[float]) -> float:
 
 
 MEAN = Statistic(
-    "mean", "mean ± sd over seeds (number of runs)", "means over seeds", "± the sample standard deviation",
-    "paired t-test", "Student's t", MIN_SEEDS, statistics.fmean, _deviations, deviation,
-    lambda values: students(values, standard_error(values)), _t_test, standard_error,
-)  # fmt: skip
-# of fewer than six values no interval covers LEVEL, and no p is below 1 − LEVEL: n differences of one sign have the smallest, 2 / 2ⁿ
+    "mean",
+    "mean ± sd over seeds (number of runs)",
+    "means over seeds",
+    "± the sample standard deviation",
+    "paired t-test",
+    "Student's t",
+    MIN_SEEDS,
+    statistics.fmean,
+    _deviations,
+    deviation,
+    lambda values: students(values, standard_error(values)),
+    _t_test,
+    standard_error,
+)
+# of fewer than six values no interval covers LEVEL, and no p is below 1 − LEVEL: n differences of one sign have the
+# smallest, 2 / 2ⁿ
 MEDIAN = Statistic(
-    "median", "median [min–max] over seeds (number of runs)", "medians over seeds", "from the smallest to the largest run",
-    "Wilcoxon's signed-rank test", "order statistics", 6, statistics.median, _extremes, lambda values: max(values) - min(values),
-    _between_order_statistics, _wilcoxon, lambda values: None,
-)  # fmt: skip
+    "median",
+    "median [min–max] over seeds (number of runs)",
+    "medians over seeds",
+    "from the smallest to the largest run",
+    "Wilcoxon's signed-rank test",
+    "order statistics",
+    6,
+    statistics.median,
+    _extremes,
+    lambda values: max(values) - min(values),
+    _between_order_statistics,
+    _wilcoxon,
+    lambda values: None,
+)
 STATISTICS = {statistic.name: statistic for statistic in (MEAN, MEDIAN)}
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
-    """Compare the means of values that have no pairs, by Welch's t-test; n is the smaller number, without a detectable difference.
+    """Compare the means of values that have no pairs, by Welch's t-test; n is the smaller number, without a detectable
+    difference.
 
     Raises statistics.StatisticsError where either is empty.
     """
@@ -166,14 +194,17 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     from scipy import stats
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that values of one side are all the same, which Welch's test allows
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # that values of one side are all the same, which Welch's test allows
         result = stats.ttest_ind(ours, theirs, equal_var=False)
     bounds = result.confidence_interval(LEVEL)
     return Paired(n, centre, Interval(float(bounds.low), float(bounds.high), "Welch's t"), float(result.pvalue))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p adjusted for being several, in the order given (Holm 1979): max over the smaller ones of (m − rank) p, at most 1."""
+    """p adjusted for being several, in the order given (Holm 1979): max over the smaller ones of (m − rank) p, at most
+    1."""
     adjusted, largest = [0.0] * len(ps), 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
@@ -193,6 +224,7 @@ def ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
 
 
 def detectable(n: int, error: float, tests: int, power: float = POWER) -> float:
-    """The difference at which the paired t-test has the power, where the standard error is the one seen; of the noncentral t."""
+    """The difference at which the paired t-test has the power, where the standard error is the one seen; of the
+    noncentral t."""
     threshold = float(special.stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * tests)))
     return float(special.nctdtrinc(n - 1, 1 - power, threshold)) * error

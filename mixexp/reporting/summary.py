@@ -1,4 +1,5 @@
-"""A table's statistics, each computed once: its cells beside what was published, and its settings compared run by run of the same seed."""
+"""A table's statistics, each computed once: its cells beside what was published, and its settings compared run by run
+of the same seed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from mixexp.text import in_shell, listed
 from mixexp.training.reader import Run
 
 MAX_PAIRWISE = 6
-"""Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can bear."""
+"""Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can
+bear."""
 ALL_PAIRS = "all"
 """The baseline that is none: all pairs are compared."""
 MARK = "†"
@@ -27,7 +29,8 @@ STAR = "*"
 
 @dataclass(frozen=True)
 class CellSummary:
-    """The summary of a cell by a selection rule, in displayed units; outside is None where there is no interval or nothing published.
+    """The summary of a cell by a selection rule, in displayed units; outside is None where there is no interval or
+    nothing published.
 
     spread: the standard deviation, or largest − smallest beside a median; None for fewer than two runs.
     """
@@ -43,7 +46,8 @@ class CellSummary:
 
 @dataclass(frozen=True)
 class Contrast:
-    """`ours` − `theirs`, two labels of one axis, at `place`, a label of the other; unpaired counts the runs without a partner."""
+    """`ours` − `theirs`, two labels of one axis, at `place`, a label of the other; unpaired counts the runs without a
+    partner."""
 
     place: str
     ours: str
@@ -73,14 +77,16 @@ class ComparedCell:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that are compared with one another, by their labels along the axis of comparison; place: the label that they share."""
+    """Cells that are compared with one another, by their labels along the axis of comparison; place: the label that
+    they share."""
 
     place: str
     cells: Mapping[str, ComparedCell]
 
 
 def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
-    """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common number."""
+    """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common
+    number."""
     key = ("cell", row, column, rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _cell_summary(table, row, column, rule)
@@ -105,9 +111,15 @@ def legend(cells: list[CellSummary], statistic: Statistic) -> str:
     if not compared:
         return ""
     methods = list(dict.fromkeys(cell.interval.method for cell in compared if cell.interval))
-    words = f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our {statistic.name}"
+    words = (
+        f"In brackets: ours − published. {MARK}: the published value lies outside the 95 % interval of our"
+        f" {statistic.name}"
+    )
     if not methods:
-        return f"In brackets: ours − published. No cell beside a published value has the {statistic.least} seeds that an interval needs."
+        return (
+            f"In brackets: ours − published. No cell beside a published value has the {statistic.least} seeds that an"
+            " interval needs."
+        )
     few = sum(cell.interval is None for cell in compared if cell.values)
     run = sum(bool(cell.values) for cell in compared)
     lacking = f"; {few} of {run} cells have no interval, for want of seeds or of spread" if few else ""
@@ -117,10 +129,10 @@ def legend(cells: list[CellSummary], statistic: Statistic) -> str:
 def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
     """Every comparison the table calls for, with p adjusted over all of them that could be tested.
 
-    With table.baseline, each entry of its axis against it; without one, each of runs with mixing against that without which is else alike;
-    without that, and with ALL_PAIRS, all pairs, where there are at most MAX_PAIRWISE.
-    A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by seed and data_seed;
-    a cell of unlike runs is left out.
+    With table.baseline, each entry of its axis against it; without one, each of runs with mixing against that without
+    which is else alike; without that, and with ALL_PAIRS, all pairs, where there are at most MAX_PAIRWISE.
+    A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by
+    seed and data_seed; a cell of unlike runs is left out.
     """
     key = ("contrasts", rule or table.rule)
     if key not in table.statistics:
@@ -139,12 +151,16 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
                 raw.append(Contrast(group.place, ours.label, theirs.label, result, sum(map(len, sides)) - 2 * result.n))
     tested = [contrast for contrast in raw if contrast.result.p is not None]
     adjusted = iter(holm([contrast.result.p for contrast in tested]))
-    corrected = (replace(contrast, detectable=contrast.result.detectable(len(tested)), adjusted=next(adjusted)) for contrast in tested)
+    corrected = (
+        replace(contrast, detectable=contrast.result.detectable(len(tested)), adjusted=next(adjusted))
+        for contrast in tested
+    )
     return [contrast if contrast.result.p is None else next(corrected) for contrast in raw]
 
 
 def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
-    """The cells that are compared with one another by a rule: those of a row where columns are compared, of a column where rows are.
+    """The cells that are compared with one another by a rule: those of a row where columns are compared, of a column
+    where rows are.
 
     Measures that are only shown make no group.
     """
@@ -154,7 +170,10 @@ def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
         idle = _idle(table, axis)
         others = table.columns if axis == "rows" else table.rows
         table.statistics[key] = [
-            Group(other.label, {entry.label: _compared_cell(table, axis, idle, entry, other, rule) for entry in getattr(table, axis)})
+            Group(
+                other.label,
+                {entry.label: _compared_cell(table, axis, idle, entry, other, rule) for entry in getattr(table, axis)},
+            )
             for other in others
             if other.measure is None or other.measure.get("compared", True)
         ]
@@ -164,25 +183,37 @@ def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
 def compared(table: Table, ours: Scores, theirs: Scores) -> Paired:
     """Two cells on the seeds that both have; of no pairs and without a difference where they share none."""
     shared = [seeds for seeds in ours if seeds in theirs and not unlike_pair(ours[seeds][0], theirs[seeds][0])]
-    return table.statistic.paired(*([scores[seeds][1] for seeds in shared] for scores in (ours, theirs))) if shared else Paired(0, None)
+    return (
+        table.statistic.paired(*([scores[seeds][1] for seeds in shared] for scores in (ours, theirs)))
+        if shared
+        else Paired(0, None)
+    )
 
 
 def baseline_problem(table: Table) -> str:
-    """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is well."""
+    """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is
+    well."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in (*labels, ALL_PAIRS):
         there = listed(map(in_shell, labels), name)
-        return f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with it.{closest(name, labels)} There are {there}."
+        return (
+            f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with"
+            f" it.{closest(name, labels)} There are {there}."
+        )
     axis = compared_axis(table)
     testable = any(len(members) >= MIN_SEEDS for members in table.cells.values())
     if name in (None, "", ALL_PAIRS) and testable and len(getattr(table, axis)) > MAX_PAIRWISE and not _pairs(table):
-        return f"With more than {MAX_PAIRWISE} {axis}, they are compared only with one of them: --baseline LABEL, or table.baseline."
+        return (
+            f"With more than {MAX_PAIRWISE} {axis}, they are compared only with one of them: --baseline LABEL, or"
+            " table.baseline."
+        )
     return ""
 
 
 def compared_axis(table: Table) -> str:
-    """The axis along which runs are compared: that of the baseline; never measures, which are different quantities of the same runs."""
+    """The axis along which runs are compared: that of the baseline; never measures, which are different quantities of
+    the same runs."""
     for axis in ("columns", "rows"):
         if _comparable(table, axis) and table.spec["baseline"] in [entry.label for entry in getattr(table, axis)]:
             return axis
@@ -200,11 +231,14 @@ def _pairs(table: Table) -> list[tuple[Entry, Entry]]:
     if name and name != ALL_PAIRS or name in [entry.label for entry in entries]:
         return [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
     matching = [] if name == ALL_PAIRS else with_no_mixing(entries)
-    return matching or ([(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else [])
+    return matching or (
+        [(later, earlier) for earlier, later in combinations(entries, 2)] if len(entries) <= MAX_PAIRWISE else []
+    )
 
 
 def _compared_cell(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> ComparedCell:
-    """The cell of a row or column and one of the other axis; of a baseline that this does not apply to, its only one."""
+    """The cell of a row or column and one of the other axis; of a baseline that this does not apply to, its only
+    one."""
     place = _place(axis, entry.label, other.label)
     if place not in table.cells and idle and entry.label == table.spec["baseline"]:
         place = _place(axis, entry.label, UNSET)
@@ -214,9 +248,16 @@ def _compared_cell(table: Table, axis: str, idle: bool, entry: Entry, other: Ent
 
 
 def _idle(table: Table, axis: str) -> bool:
-    """True where the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a value of it."""
+    """True where the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a
+    value of it."""
     baseline_axis, other_axis = (0, 1) if axis == "rows" else (1, 0)
-    places = [place for run in table.runs if run.config for place in table.places(run) if place[baseline_axis] == table.spec["baseline"]]
+    places = [
+        place
+        for run in table.runs
+        if run.config
+        for place in table.places(run)
+        if place[baseline_axis] == table.spec["baseline"]
+    ]
     return bool(places) and all(place[other_axis] == UNSET for place in places)
 
 

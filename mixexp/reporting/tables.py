@@ -13,7 +13,17 @@ from typing import Any
 from mixexp.errors import UserError, closest
 from mixexp.files import stamp
 from mixexp.metrics import RULES
-from mixexp.reporting.entries import UNSET, WITHOUT, among, described_by_differences, label, label_at, sort_key, value_ranks, written
+from mixexp.reporting.entries import (
+    UNSET,
+    WITHOUT,
+    among,
+    described_by_differences,
+    label,
+    label_at,
+    sort_key,
+    value_ranks,
+    written,
+)
 from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, uneven, unlike, varying
 from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import STATISTICS, Statistic
@@ -45,7 +55,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """Runs sorted into rows × columns; ``cells`` holds only runs with a result, ``scores`` their numbers in displayed units."""
+    """Runs sorted into rows × columns; ``cells`` holds only runs with a result, ``scores`` their numbers in displayed
+    units."""
 
     spec: dict[str, Any]
     rule: str
@@ -72,14 +83,19 @@ class Table:
         return [score for score in scores if score is not None]
 
     def score(self, run: Run, row: str, column: str, rule: str | None = None) -> float | None:
-        """A run's number in a cell, in displayed units, by a rule or by the table's own; a measure with a rule of its own has only that."""
+        """A run's number in a cell, in displayed units, by a rule or by the table's own; a measure with a rule of its
+        own has only that."""
         return self.number(run, self.measure_of(row, column), rule)
 
     def number(self, run: Run, measure: str | None, rule: str | None = None) -> float | None:
         """The same of one of the measures, or of the table's metric."""
         if measure is None:
             return self.scores.get(run.folder, {}).get(rule or self.rule)
-        return self.measured.get(run.folder, {}).get(measure, {}).get(self.measures[measure].get("rule") or rule or self.rule)
+        return (
+            self.measured.get(run.folder, {})
+            .get(measure, {})
+            .get(self.measures[measure].get("rule") or rule or self.rule)
+        )
 
     def measure_of(self, row: str, column: str) -> str | None:
         """The row or column, by its label, that says what this cell shows where that is not the table's metric."""
@@ -99,7 +115,8 @@ class Table:
         return _finder(self.rows), _finder(self.columns)
 
     def members_of(self, entry: Entry) -> dict[Path, Run]:
-        """The runs in the cells of a row or a column, by their folders; of any other entry, those in cells that meet its conditions."""
+        """The runs in the cells of a row or a column, by their folders; of any other entry, those in cells that meet
+        its conditions."""
         if id(entry) in self._members:
             return self._members[id(entry)]
         return {run.folder: run for members in self.cells.values() for run in members if entry.holds(run)}
@@ -110,23 +127,35 @@ class Table:
         for (row, column), members in self.cells.items():
             for place in (("rows", row), ("columns", column)):
                 by_entry.setdefault(place, {}).update({run.folder: run for run in members})
-        return {id(entry): by_entry.get((axis, entry.label), {}) for axis in ("rows", "columns") for entry in getattr(self, axis)}
+        return {
+            id(entry): by_entry.get((axis, entry.label), {})
+            for axis in ("rows", "columns")
+            for entry in getattr(self, axis)
+        }
 
     @cached_property
     def rules(self) -> list[str]:
         """The selection rules that say something of these runs, and the table's own.
 
-        best_validation needs a part that was held out, best a second evaluation, and the median of the last ten evaluations ten.
+        best_validation needs a part that was held out, best a second evaluation, and the median of the last ten
+        evaluations ten.
         """
         counts = [len(run.metrics.get("step", ())) for run in self.runs if run.folder in self.scores]
         there = {rule for scores in self.scores.values() for rule in scores}
-        meaning = {"best_validation": "best_validation" in there, "best": max(counts, default=2) > 1, "median_last_10": min(counts, default=10) >= 10}
+        meaning = {
+            "best_validation": "best_validation" in there,
+            "best": max(counts, default=2) > 1,
+            "median_last_10": min(counts, default=10) >= 10,
+        }
         return [rule for rule in RULES if rule == self.rule or meaning.get(rule, True)]
 
     @cached_property
     def unlike(self) -> dict[tuple[str, str], list[str]]:
         """The cells whose runs differ in more than their seed, and in what."""
-        differing = {place: [*varying(members, (*CIRCUMSTANCES, *REPEATS)), *unlike(members)] for place, members in self.cells.items()}
+        differing = {
+            place: [*varying(members, (*CIRCUMSTANCES, *REPEATS)), *unlike(members)]
+            for place, members in self.cells.items()
+        }
         return {place: words for place, words in differing.items() if words}
 
     @cached_property
@@ -153,11 +182,15 @@ class Table:
         return "as labelled" if self.measures else unit(self.spec, self.spec["metric"])
 
 
-def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", baseline: str | None = None) -> list[Table]:
-    """One table for each title and protocol among the runs; runs without a table form one of their own for each data set, headed ``name``.
+def build_tables(
+    runs: list[Run], rule: str | None = None, name: str = "runs", baseline: str | None = None
+) -> list[Table]:
+    """One table for each title and protocol among the runs; runs without a table form one of their own for each data
+    set, headed ``name``.
 
-    Runs that departed from their experiment in different ways are unlike, so each protocol has its own table, the full-size one
-    first. Runs whose configuration or environment cannot be read may belong to any table and are listed in all of them.
+    Runs that departed from their experiment in different ways are unlike, so each protocol has its own table, the
+    full-size one first. Runs whose configuration or environment cannot be read may belong to any table and are listed
+    in all of them.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
@@ -166,7 +199,10 @@ def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", b
         title = str(run.table.get("title") or "")
         titled.setdefault((title, "" if title else label(lookup(run.config, "dataset"))), []).append(run)
     without = sum(not title for title, _ in titled)
-    groups = {title or (f"{name}, {data}" if without > 1 else name): _protocols(members) for (title, data), members in titled.items()}
+    groups = {
+        title or (f"{name}, {data}" if without > 1 else name): _protocols(members)
+        for (title, data), members in titled.items()
+    }
     lost = [run for run in runs if not (run.config and run.environment)]
     if not groups:
         return [build_table(lost, rule, name, baseline)]
@@ -181,7 +217,8 @@ def build_tables(runs: list[Run], rule: str | None = None, name: str = "runs", b
 def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """The runs by what they used instead of their experiment's values.
 
-    A setting that a run does not have at all (an option of another mix or model) does not part it from those that have it.
+    A setting that a run does not have at all (an option of another mix or model) does not part it from those that have
+    it.
     """
     groups: list[tuple[dict[str, str | None], list[Run]]] = []
     departing = [(run, _departures(run)) for run in runs]
@@ -197,14 +234,18 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
             groups.append((differing, [run]))
     named: dict[str, list[Run]] = {}
     for together, members in groups:
-        named.setdefault(", ".join(f"{key} {value}" for key, value in sorted(together.items()) if value is not None), []).extend(members)
+        named.setdefault(
+            ", ".join(f"{key} {value}" for key, value in sorted(together.items()) if value is not None), []
+        ).extend(members)
     return named
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """The departures of a run from its experiment's values, without the keys that the table's rows and columns show, and those under them.
+    """The departures of a run from its experiment's values, without the keys that the table's rows and columns show,
+    and those under them.
 
-    For a run of an edition, its edition and its departures from the edition's values: these differ from cell to cell as a grid's do.
+    For a run of an edition, its edition and its departures from the edition's values: these differ from cell to cell as
+    a grid's do.
     """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -215,8 +256,15 @@ def _departures(run: Run) -> dict[str, str]:
             shown |= {str(key) for settings in conditions if isinstance(settings, Mapping) for key in settings}
     of_edition = "differs_from_edition" in run.environment
     differences = run.environment.get("differs_from_edition" if of_edition else "differs_from_experiment")
-    pairs = [*([("edition", run.config.get("edition"))] if of_edition else []), *(differences.items() if isinstance(differences, Mapping) else ())]
-    return {str(key): label(pair[0] if isinstance(pair, list) and pair else pair) for key, pair in pairs if not under(str(key), shown)}
+    pairs = [
+        *([("edition", run.config.get("edition"))] if of_edition else []),
+        *(differences.items() if isinstance(differences, Mapping) else ()),
+    ]
+    return {
+        str(key): label(pair[0] if isinstance(pair, list) and pair else pair)
+        for key, pair in pairs
+        if not under(str(key), shown)
+    }
 
 
 def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", baseline: str | None = None) -> Table:
@@ -236,7 +284,9 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     for run in runs:
         numbers, problem = scored(run, spec) if run.outcome == "finished" else ({}, run.problem)
         if numbers and measures:
-            pairs = {name: scored(run, spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()}
+            pairs = {
+                name: scored(run, spec_of(spec, measure), measure.get("where")) for name, measure in measures.items()
+            }
             measured[run.folder] = {name: figures for name, (figures, _) in pairs.items()}
             if not any(measured[run.folder].values()):
                 problem = next(text for _, text in pairs.values())
@@ -262,7 +312,8 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
 
 
 def _no_mixing(entries: Sequence[Entry]) -> str | None:
-    """The row or column without mixing that all with mixing are compared with, where a table names no baseline; None without just one."""
+    """The row or column without mixing that all with mixing are compared with, where a table names no baseline; None
+    without just one."""
     mixing = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
     bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
     alike = len(bases) == 1 and len(with_no_mixing(entries)) == len(mixing)
@@ -270,16 +321,25 @@ def _no_mixing(entries: Sequence[Entry]) -> str | None:
 
 
 def with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
-    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has; empty without any."""
+    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has;
+    empty without any."""
     bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
     others = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
-    settings = [{key: value for key, value in base.compared.items() if key != "mix" and value is not None} for base in bases]
+    settings = [
+        {key: value for key, value in base.compared.items() if key != "mix" and value is not None} for base in bases
+    ]
     alike = zip(bases, settings, strict=True)
-    return [(entry, base) for base, same in alike for entry in others if all(entry.compared.get(key) == value for key, value in same.items())]
+    return [
+        (entry, base)
+        for base, same in alike
+        for entry in others
+        if all(entry.compared.get(key) == value for key, value in same.items())
+    ]
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
-    """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of entries."""
+    """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of
+    entries."""
     by_keys: dict[tuple[str, ...], dict[tuple, list[int]]] = {}
     for index, entry in enumerate(entries):
         keys = tuple(sorted(entry.compared))
@@ -300,7 +360,8 @@ def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, An
 
 
 def reductions(runs: Iterable[Run]) -> str:
-    """The values that the runs used instead of their experiment's own; empty when all are full size; for an edition with its name."""
+    """The values that the runs used instead of their experiment's own; empty when all are full size; for an edition
+    with its name."""
     known = [run for run in runs if run.environment]
     text = _differing(known, "differs_from_experiment")
     of_edition = [run for run in known if "differs_from_edition" in run.environment]
@@ -309,7 +370,10 @@ def reductions(runs: Iterable[Run]) -> str:
     names = " or ".join(dict.fromkeys(label(run.config.get("edition")) for run in of_edition))
     part = "" if len(of_edition) == len(known) else f" (in {len(of_edition)} of {len(known)} runs)"
     by_hand = _differing(of_edition, "differs_from_edition")
-    return f"edition {names}{part}{f': {text}' if text else ''}{f'; not as the edition has it: {by_hand}' if by_hand else ''}"
+    return (
+        "edition"
+        f" {names}{part}{f': {text}' if text else ''}{f'; not as the edition has it: {by_hand}' if by_hand else ''}"
+    )
 
 
 def _differing(runs: Sequence[Run], record: str) -> str:
@@ -320,9 +384,16 @@ def _differing(runs: Sequence[Run], record: str) -> str:
         differences = differences if isinstance(differences, Mapping) else {}
         for key, pair in differences.items():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
-            # of another option, the experiment has no setting, and what the option itself would have is none of its values
+            # of another option, the experiment has no setting, and what the option itself would have is none of its
+            # values
             group = str(key).partition(".")[0]
-            instead = "" if group in differences and group != key else ", which the experiment leaves open" if full is None else f" instead of {label(full)}"
+            instead = (
+                ""
+                if group in differences and group != key
+                else ", which the experiment leaves open"
+                if full is None
+                else f" instead of {label(full)}"
+            )
             used.setdefault((key, instead), Counter())[label(value)] += 1
     texts = []
     for (key, instead), counts in used.items():
@@ -342,10 +413,17 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
     problems = table_problems(newest.table)
-    remarks = [f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}" for key, problem in problems.items()]
+    remarks = [
+        f"{problem} {'The default stands in.' if key in DEFAULTS else 'It is ignored.'}"
+        for key, problem in problems.items()
+    ]
     if any(run.table != newest.table for run in described):
         remarks.append("The runs carry different versions of this table's description; the newest is used.")
-    sound = {key: value for key, value in newest.table.items() if key not in problems and value is not None and (value or key not in AXES)}
+    sound = {
+        key: value
+        for key, value in newest.table.items()
+        if key not in problems and value is not None and (value or key not in AXES)
+    }
     fallback = {} if all(axis in sound for axis in AXES) else described_by_differences(runs, sound)
     spec = {**DEFAULTS, **fallback, **sound, "title": title}
     for axis in AXES:
@@ -363,7 +441,8 @@ def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]
 
 
 def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
-    """The labels of rows or columns in the order that a table asks for, the last one where it has several; empty where it asks for none."""
+    """The labels of rows or columns in the order that a table asks for, the last one where it has several; empty where
+    it asks for none."""
     names = (axis, spec[axis].get("key"), spec[axis].get("label"))
     return next((labels for name, labels in reversed(spec["order"].items()) if name in names), [])
 
@@ -376,8 +455,11 @@ def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entr
     key = spec[axis]["key"]
     published = spec["published"]
     named = list(published) if axis == "columns" else [row for column in published.values() for row in column]
-    # What the source reports and no run has yet is a gap to be seen; runs come first, so that their spelling is the label.
-    values = [lookup(run.config, key) for run in runs if run.config] + [None if name in (UNSET, WITHOUT.get(key)) else name for name in named]
+    # What the source reports and no run has yet is a gap to be seen; runs come first, so that their spelling is the
+    # label.
+    values = [lookup(run.config, key) for run in runs if run.config] + [
+        None if name in (UNSET, WITHOUT.get(key)) else name for name in named
+    ]
     distinct: dict[Any, Any] = {}
     for value in values:
         distinct.setdefault(comparable(value), value)
@@ -409,16 +491,30 @@ def why_no_number(runs: Sequence[Run], spec: Mapping[str, Any], rule: str) -> st
         counts = Counter(run.outcome for run in runs)
         ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         first = next(run for run in runs)
-        reason = f"the run is {ended.partition(' ')[2]}" if len(runs) == 1 else f"none of the {len(runs)} runs is finished: {ended}"
+        reason = (
+            f"the run is {ended.partition(' ')[2]}"
+            if len(runs) == 1
+            else f"none of the {len(runs)} runs is finished: {ended}"
+        )
         return f"{reason}; {first.folder.name}: {first.problem}" if first.problem else reason
     results = [scored(run, spec) for run in finished]
     metric = spec["metric"]
     if any(scores for scores, _ in results):
-        return f"no finished run has a number for {metric!r} by {RULES[rule]}, since none held a part of its training set out (validation=0.1)"
-    known = dict.fromkeys(name for run in finished for name in run.metrics if name not in ("step", "epoch", "lr", "seconds"))
+        return (
+            f"no finished run has a number for {metric!r} by {RULES[rule]}, since none held a part of its training set"
+            " out (validation=0.1)"
+        )
+    known = dict.fromkeys(
+        name for run in finished for name in run.metrics if name not in ("step", "epoch", "lr", "seconds")
+    )
     if metric in known or metric == "error" or metric.startswith("probe."):
-        return f"no finished run has a number for {metric!r} by {RULES[rule]}; {finished[0].folder.name}: {results[0][1]}"
-    return f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)} There are {', '.join(known)}."
+        return (
+            f"no finished run has a number for {metric!r} by {RULES[rule]}; {finished[0].folder.name}: {results[0][1]}"
+        )
+    return (
+        f"no finished run has a number for {metric!r} by {RULES[rule]}.{closest(metric, known)} There are"
+        f" {', '.join(known)}."
+    )
 
 
 def smallest_seed(runs: Iterable[Run]) -> Run | None:
@@ -429,21 +525,34 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]  # of which there are other warnings
+    of_their_own = [
+        BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")
+    ]  # of which there are other warnings
     for (row, column), differing in table.unlike.items():
-        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(f"{row} / {column}")
-    return [f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})." for keys, where in mixed.items() if keys]
+        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(
+            f"{row} / {column}"
+        )
+    return [
+        f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})."
+        for keys, where in mixed.items()
+        if keys
+    ]
 
 
 def _edited(runs: Sequence[Run]) -> list[str]:
-    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting tells."""
+    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting
+    tells."""
     several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
     data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
-    return [*data, *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items())]
+    return [
+        *data,
+        *(f"The runs were made with {count} versions of {name}." for name, count in edited_modules(runs).items()),
+    ]
 
 
 def _without_matrix(runs: Sequence[Run]) -> list[str]:
-    """The remark on runs with classes of unequal sizes whose recall by group cannot be computed, as their confusion.csv is missing."""
+    """The remark on runs with classes of unequal sizes whose recall by group cannot be computed, as their confusion.csv
+    is missing."""
     unequal = [run for run in runs if uneven(run)]
     without = sum(not (run.folder / "confusion.csv").exists() for run in unequal)
     if not without:
@@ -451,7 +560,10 @@ def _without_matrix(runs: Sequence[Run]) -> list[str]:
     if without == len(unequal):
         return [f"The recall by group is missing: {without} run{'s have' if without > 1 else ' has'} no confusion.csv."]
     which = "which have" if without > 1 else "which has"
-    return [f"The recall by group is missing in {without} of {len(unequal)} runs with unequal classes, {which} no confusion.csv."]
+    return [
+        f"The recall by group is missing in {without} of {len(unequal)} runs with unequal classes, {which} no"
+        " confusion.csv."
+    ]
 
 
 def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
@@ -461,11 +573,12 @@ def _short(runs: list[Run], scores: Mapping[Path, Any]) -> list[str]:
     if not few:
         return []
     there = f"{min(few)}" if min(few) == max(few) else f"{min(few)} to {max(few)}"
-    return [f"The median of the last 10 evaluations is of all there are in {len(few)} of {len(counts)} runs, which have {there}."]
+    return [
+        f"The median of the last 10 evaluations is of all there are in {len(few)} of {len(counts)} runs, which have"
+        f" {there}."
+    ]
 
 
 def _find(mapping: Mapping[Any, Any], name: str, default: Any = None) -> Any:
     comparable_name = comparable(name)
     return next((value for key, value in mapping.items() if comparable(label(key)) == comparable_name), default)
-
-

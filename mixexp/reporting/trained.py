@@ -1,4 +1,5 @@
-"""What the runs of a table trained, in one sentence, from their configurations and the facts in their environment.json."""
+"""What the runs of a table trained, in one sentence, from their configurations and the facts in their
+environment.json."""
 
 from __future__ import annotations
 
@@ -15,24 +16,55 @@ from mixexp.spec.table import AXES
 from mixexp.training.reader import Run
 
 NAMES = {
-    "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN",
-    "speech_commands": "Speech Commands", "sgd": "SGD", "adam": "Adam",
-}  # fmt: skip
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "speech_commands": "Speech Commands",
+    "sgd": "SGD",
+    "adam": "Adam",
+}
 """Options and settings by their names in a paper, where these are others."""
 ITEMS = {
-    "sounds": "recordings", "planes": "points", "toy2d": "points", "gaussians": "points", "tables": "rows", "csv_table": "rows",
-    "image": "images", "sound": "recordings", "spectrogram": "recordings", "table": "rows",
-}  # fmt: skip
+    "sounds": "recordings",
+    "planes": "points",
+    "toy2d": "points",
+    "gaussians": "points",
+    "tables": "rows",
+    "csv_table": "rows",
+    "image": "images",
+    "sound": "recordings",
+    "spectrogram": "recordings",
+    "table": "rows",
+}
 """What a data set's items are called, by the module of its class, or else by the kind of its inputs."""
-USUAL = {"label_noise": "none", "sampling": "natural", "augment": "none", "mix": "none", "mix_layer": "input", "loss": "cross_entropy"}
+USUAL = {
+    "label_noise": "none",
+    "sampling": "natural",
+    "augment": "none",
+    "mix": "none",
+    "mix_layer": "input",
+    "loss": "cross_entropy",
+}
 """Options that are not worth a word."""
 LOOPS = ("gan",)
 """Groups whose options train networks of their own, with nothing of the groups of a classification."""
-METHODS = {"mix": "{}", "mix_layer": "mixed at {}", "loss": "{} loss", "augment": "{} augmentation", "sampling": "{} sampling"}
+METHODS = {
+    "mix": "{}",
+    "mix_layer": "mixed at {}",
+    "loss": "{} loss",
+    "augment": "{} augmentation",
+    "sampling": "{} sampling",
+}
 """Groups of the method, and the words for an option."""
 CURVES = {"Constant": "constant rate", "Cosine": "cosine schedule"}
 """Schedules that have no settings but a warm-up, by their classes."""
-MILESTONES = {"budget": (100, "at {} % of the budget"), "epochs": (1, "after {} epochs"), "steps": (1, "after {} steps")}
+MILESTONES = {
+    "budget": (100, "at {} % of the budget"),
+    "epochs": (1, "after {} epochs"),
+    "steps": (1, "after {} steps"),
+}
 """What milestones of a schedule are in: a factor for display, and the words around them."""
 OF_MIX = ("mix_layer", "alpha")
 """Root settings that are null without mixing."""
@@ -70,7 +102,8 @@ class _Values:
 
 
 def trained(table: Table) -> str:
-    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, what the cells differ in; empty without records.
+    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, what the cells differ in;
+    empty without records.
 
     Of what the runs have in common, the value; of what they differ in, their values or from which to which.
     """
@@ -114,7 +147,12 @@ def _with_count(name: str, parameters: Iterable[Any]) -> str:
 
 def _data(values: _Values, game: bool) -> str:
     """The training set, what became of it, and the size of the test set."""
-    items, names, total, tested = _items(values), _data_names(values), _total(values, "train_counts"), _total(values, "test_counts")
+    items, names, total, tested = (
+        _items(values),
+        _data_names(values),
+        _total(values, "train_counts"),
+        _total(values, "test_counts"),
+    )
     if game:
         return f"{total or 'the'} training {items} of {names}"
     cut = _words([option for option in values.of("imbalance") if option != "none"])
@@ -132,7 +170,8 @@ def _data(values: _Values, game: bool) -> str:
 
 
 def _chosen(values: _Values, items: str, total: str) -> str:
-    """The training set that the subset's option chooses; total: how many there are, where nothing takes of them afterwards."""
+    """The training set that the subset's option chooses; total: how many there are, where nothing takes of them
+    afterwards."""
     subset, n = values.classes("subset"), _words(values.of("subset.n"))
     number = total or "the"
     texts = {
@@ -149,7 +188,11 @@ def _items(values: _Values) -> str:
     if targets and all(target.startswith("mixexp.dataset.") for target in targets):
         words = {ITEMS.get(target.split(".")[2], "images") for target in targets}
     else:
-        words = {ITEMS.get(str(inputs.get("kind")), "samples") for inputs in values.facts("inputs") if isinstance(inputs, Mapping)}
+        words = {
+            ITEMS.get(str(inputs.get("kind")), "samples")
+            for inputs in values.facts("inputs")
+            if isinstance(inputs, Mapping)
+        }
     return words.pop() if len(words) == 1 else "samples"
 
 
@@ -173,7 +216,8 @@ def _cut_to(values: _Values, items: str) -> str:
 
 
 def _methods(values: _Values) -> list[str]:
-    """The options of the method that all runs have in common, without the usual ones; the others are named as differing."""
+    """The options of the method that all runs have in common, without the usual ones; the others are named as
+    differing."""
     # a group that a run has no option of, as those without a mix have no layer, makes no difference
     texts = [_unusual(values, group, words) for group, words in METHODS.items() if len(values.of(group)) == 1]
     return [text for text in texts if text]
@@ -192,7 +236,9 @@ def _training(values: _Values) -> list[str]:
     if epochs and not steps:
         budget = _many(epochs, "epoch") + (f" ({_many_text(taken, 'step')})" if taken else "")
     else:
-        budget = " or ".join([*([_many(epochs, "epoch")] if epochs else []), *([_many(steps, "step")] if steps else [])])
+        budget = " or ".join(
+            [*([_many(epochs, "epoch")] if epochs else []), *([_many(steps, "step")] if steps else [])]
+        )
     batches = f"batches of {_words(values.of('batch_size'))}" if values.of("batch_size") else ""
     data_seeds = values.of("data_seed") if len(values.of("data_seed")) > 1 else []
     seeds = [_seeds(values.of("seed"), "seed"), _seeds(data_seeds, "data seed")]
@@ -223,11 +269,16 @@ def _seeds(values: Sequence[Any], name: str) -> str:
     if len(values) == len(numbers) > 3 and numbers == [numbers[0] + place for place in range(len(numbers))]:
         return f"{name}s {numbers[0]:g} to {numbers[-1]:g}"
     ordered = [f"{number:g}" for number in numbers] if len(numbers) == len(values) else list(map(label, values))
-    return f"{name}{'s' * (len(ordered) > 1)} {', '.join(ordered)}" if len(ordered) <= 2 * LISTED else f"{len(ordered)} {name}s"
+    return (
+        f"{name}{'s' * (len(ordered) > 1)} {', '.join(ordered)}"
+        if len(ordered) <= 2 * LISTED
+        else f"{len(ordered)} {name}s"
+    )
 
 
 def _option(values: _Values, group: str, settings: bool = True, words: str = "{}") -> str:
-    """A group's options by their names, in these words, an own class beside its option's; of a single option with its settings."""
+    """A group's options by their names, in these words, an own class beside its option's; of a single option with its
+    settings."""
     names = [NAMES.get(str(option), label(option)) for option in values.of(group)]
     targets = [str(target) for target in values.of(f"{group}._target_")]
     own = [target.rpartition(".")[2] for target in targets if not target.startswith("mixexp.")]
@@ -270,12 +321,16 @@ def _differing(table: Table, runs: Sequence[Run]) -> str:
 
 
 def _implied(key: str, differing: Sequence[str], runs: Sequence[Run]) -> bool:
-    """True for a setting that says nothing beside others: an option's own, one set to a root setting, or a mix's that others do not have."""
+    """True for a setting that says nothing beside others: an option's own, one set to a root setting, or a mix's that
+    others do not have."""
     if implied_by_group(key, runs):
         return True
     if key in OF_MIX and "mix" in differing:
         there = {(run.setting("mix"), run.setting(key)) for run in runs}
-        return len(there) == len({mix for mix, _ in there}) and len({value for _, value in there if value is not None}) == 1
+        return (
+            len(there) == len({mix for mix, _ in there})
+            and len({value for _, value in there if value is not None}) == 1
+        )
     copied = [other for other in differing if "." in key and "." not in other]
     return any(all(run.setting(key) in (None, run.setting(other)) for run in runs) for other in copied)
 
@@ -296,7 +351,13 @@ def _is_count(value: Any) -> bool:
 def _counts(recorded: Iterable[Any]) -> str:
     """Whole numbers, with commas; of several, the smallest and the largest."""
     counts = [value for value in recorded if _is_count(value)]
-    return "" if not counts else f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+    return (
+        ""
+        if not counts
+        else f"{min(counts):,}"
+        if min(counts) == max(counts)
+        else f"{min(counts):,} to {max(counts):,}"
+    )
 
 
 def _words(values: Sequence[Any]) -> str:

@@ -19,8 +19,9 @@ SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 class Evidence:
     """The evidence of n seeds: the effect with its interval, and p for and against the claim, each one-sided.
 
-    error: the standard error of the effect; 0 where all seeds give the same number and nothing tells its step, and the test is the sign test.
-    noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items: of an order, how many.
+    error: the standard error of the effect; 0 where all seeds give the same number and nothing tells its step, and the
+    test is the sign test. noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items:
+    of an order, how many.
     """
 
     n: int
@@ -49,55 +50,72 @@ class Evidence:
         return SUPPORTED if self.supporting < self.opposing else CONTRADICTED
 
     def detectable(self, tests: int) -> float | None:
-        """The smallest effect that this number of seeds shows with probability POWER at the first of Holm's steps over all tests.
+        """The smallest effect that this number of seeds shows with probability POWER at the first of Holm's steps over
+        all tests.
 
-        Of a contrast, its distance from the boundary; of an equivalence, the smallest margin within which two equal cells would have been
-        shown to be; of an order, the mean rank correlation, by the normal approximation of its distribution without an order (mean 0,
-        variance 1 / (n (items − 1)); Page 1963). None where nothing could have been shown.
+        Of a contrast, its distance from the boundary; of an equivalence, the smallest margin within which two equal
+        cells would have been shown to be; of an order, the mean rank correlation, by the normal approximation of its
+        distribution without an order (mean 0, variance 1 / (n (items − 1)); Page 1963). None where nothing could have
+        been shown.
         """
         if self.noticed == "order":
             normal = special.ndtri(1 - (1 - LEVEL) / (2 * tests)) + special.ndtri(POWER)
             perfect = 2 / float(math.factorial(self.items)) ** self.n
-            return min(1.0, float(normal) / math.sqrt(self.n * (self.items - 1))) if perfect < (1 - LEVEL) / tests else None
+            return (
+                min(1.0, float(normal) / math.sqrt(self.n * (self.items - 1)))
+                if perfect < (1 - LEVEL) / tests
+                else None
+            )
         if not self.spread:
             return None
         both = self.noticed == "equivalence"  # has to pass at both ends
         return detectable(self.n, self.error, tests, power=(1 + POWER) / 2 if both else POWER)
 
 
-def contrast(values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0) -> Evidence:
-    """The evidence that sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both ways.
+def contrast(
+    values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0
+) -> Evidence:
+    """The evidence that sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both
+    ways.
 
-    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where the values are
-    counted in steps, at least the standard deviation that is reckoned with, as values that are all rounded to one multiple of it may spread
-    by as much (less, with a confidence of 94 % from three values on). Where there is neither step nor spread, a t-test would call the
-    smallest difference certain, and the sign test stands in, whose p is 2⁻ⁿ. Raises ValueError for fewer than MIN_SEEDS values.
+    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where
+    the values are counted in steps, at least the standard deviation that is reckoned with, as values that are all
+    rounded to one multiple of it may spread by as much (less, with a confidence of 94 % from three values on). Where
+    there is neither step nor spread, a t-test would call the smallest difference certain, and the sign test stands in,
+    whose p is 2⁻ⁿ. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
     above, below = _sides(values, scale, boundary, error)
     supporting, opposing = (above, below) if sign > 0 else (below, above)
-    return Evidence(len(values), statistics.fmean(values), students(values, error) if error else None, supporting, opposing, error)
+    return Evidence(
+        len(values), statistics.fmean(values), students(values, error) if error else None, supporting, opposing, error
+    )
 
 
 def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
-    """Evidence that the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987); beyond it: either of the others.
+    """Evidence that the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987); beyond it:
+    either of the others.
 
     step: as for ``contrast``. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
-    (above_low, below_low), (above_high, below_high) = (_sides(values, scale, boundary, error) for boundary in (-margin, margin))
+    (above_low, below_low), (above_high, below_high) = (
+        _sides(values, scale, boundary, error) for boundary in (-margin, margin)
+    )
     inside, outside = max(above_low, below_high), min(below_low, above_high)
     interval = students(values, error) if error else None
     return Evidence(len(values), statistics.fmean(values), interval, inside, outside, error, "equivalence")
 
 
 def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """Evidence that sign × a seed's numbers, a row, rise from item to item: Page's trend test (1963) with rows as blocks, run both ways.
+    """Evidence that sign × a seed's numbers, a row, rise from item to item: Page's trend test (1963) with rows as
+    blocks, run both ways.
 
-    The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose numbers are all the same.
-    Where all rows have the same numbers, seeds change nothing, and the sign test stands in. Raises ValueError for fewer than MIN_SEEDS rows.
+    The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose
+    numbers are all the same. Where all rows have the same numbers, seeds change nothing, and the sign test stands in.
+    Raises ValueError for fewer than MIN_SEEDS rows.
     """
     from scipy import stats  # a second of importing, which only orders have to pay
 
@@ -109,15 +127,19 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
     if all(alike(column, [value for row in rows for value in row]) for column in zip(*rows, strict=True)):
         supporting, opposing = (_same_sign(len(rows), sign * effect > 0) for sign in (1, -1))
         return Evidence(len(rows), effect, None, supporting, opposing, 0.0, "order", len(places))
-    supporting, opposing = (float(stats.page_trend_test([row[::step] for row in signed_rows]).pvalue) for step in (1, -1))
+    supporting, opposing = (
+        float(stats.page_trend_test([row[::step] for row in signed_rows]).pvalue) for step in (1, -1)
+    )
     return Evidence(len(rows), effect, None, supporting, opposing, math.inf, "order", len(places))
 
 
 def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """The evidence that sign × values are above sign × each of the rivals', seed by seed: an intersection-union test (Berger 1982).
+    """The evidence that sign × values are above sign × each of the rivals', seed by seed: an intersection-union test
+    (Berger 1982).
 
-    p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by Bonferroni's correction.
-    The effect is the difference to the nearest rival. Raises ValueError for fewer than MIN_SEEDS values.
+    p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by
+    Bonferroni's correction. The effect is the difference to the nearest rival. Raises ValueError for fewer than
+    MIN_SEEDS values.
     """
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]

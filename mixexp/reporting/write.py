@@ -31,7 +31,16 @@ from mixexp.spec.experiments import experiments, of_runs
 from mixexp.spec.figures import figure_problem
 from mixexp.training.reader import Run, run_folders
 
-TABLE_FILES = ("table.md", "table.tex", "table.csv", "by_group.csv", "runs.csv", "differences.csv", "differences.tex", "claims.csv")
+TABLE_FILES = (
+    "table.md",
+    "table.tex",
+    "table.csv",
+    "by_group.csv",
+    "runs.csv",
+    "differences.csv",
+    "differences.tex",
+    "claims.csv",
+)
 PAGE = "report.html"
 LOCK, WAIT_SECONDS = ".lock", 600
 
@@ -46,34 +55,46 @@ def write_report(
     changes: Changes = NOTHING,
     only: Collection[Path] | None = None,
 ) -> list[Path]:
-    """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables first, the page last.
+    """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables
+    first, the page last.
 
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
-    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects, ``baseline`` its
-    baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure, which takes longer. ``options``: the
-    folders with the files of experiments, which describe their tables and state their claims; None for the program's. ``changes``: what the
-    reader has otherwise in the tables. ``only``: the folders, resolved, of the runs to take; None for all.
-    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that no run allows, and
-    for folders in different places without ``out``.
+    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects,
+    ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
+    which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
+    their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
+    folders, resolved, of the runs to take; None for all. Raises UserError for a folder without runs, for an unknown
+    rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
+    ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
-    directories = [path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")] or directories
+    directories = [
+        path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")
+    ] or directories
     parents = {path.resolve().parent for path in directories}
     if out is None and len(parents) > 1:
-        raise UserError(f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER")
+        raise UserError(
+            f"the folders lie in {len(parents)} different places; say where their report goes, --out FOLDER"
+        )
     options = options or [CONF]
     all_runs, remarks = gather(directories, options)
     if only is not None:
         all_runs = [run for run in all_runs if run.folder.resolve() in only]
     runs, selection = changes.selected(all_runs)
     runs = [changes.over(run) for run in runs]
-    home, name_of_all = out or common(directories) / "report", changes.table.get("title") or common(directories).resolve().name
+    home, name_of_all = (
+        out or common(directories) / "report",
+        changes.table.get("title") or common(directories).resolve().name,
+    )
     tables = build_tables(runs, rule, name_of_all, baseline)
     changes.check(tables)
     rule, baseline = rule or changes.table.get("rule"), baseline or changes.table.get("baseline")
     scores = [numbers for table in tables for numbers in table.scores.values()]
     if rule is not None and scores and not any(rule in numbers for numbers in scores):
-        raise UserError(f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out (validation=0.1)")
+        raise UserError(
+            f"rule {rule}: no run has a number {RULES[rule]}, since none held a part of its training set out"
+            " (validation=0.1)"
+        )
     problems = [baseline_problem(table) for table in tables]
     if baseline is not None and all(problems):
         raise UserError(problems[0])
@@ -106,8 +127,11 @@ def write_report(
     return list(written)
 
 
-def claims_of(tables: Sequence[Table], options: Sequence[Path] = (CONF,), runs: Sequence[Run] | None = None) -> list[Decided]:
-    """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several are at its first.
+def claims_of(
+    tables: Sequence[Table], options: Sequence[Path] = (CONF,), runs: Sequence[Run] | None = None
+) -> list[Decided]:
+    """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several
+    are at its first.
 
     options: the folders that experiments' files are in. runs: those that decide, where the tables have a part of them.
     What is wrong with claims becomes a remark of the table that they would be at.
@@ -128,7 +152,8 @@ def claims_of(tables: Sequence[Table], options: Sequence[Path] = (CONF,), runs: 
 
 @contextlib.contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Inside, no other process writes a report into the folder, whose figures it would take away; one that does is waited for."""
+    """Inside, no other process writes a report into the folder, whose figures it would take away; one that does is
+    waited for."""
     home.mkdir(parents=True, exist_ok=True)
     put_aside(home / LOCK, note, links=False)
     lock = FileLock(home / LOCK)
@@ -140,7 +165,9 @@ def _alone(home: Path) -> Iterator[None]:
             lock.acquire(timeout=WAIT_SECONDS)
         except Timeout:
             waited = f"{WAIT_SECONDS / 60:.0f} min"
-            raise UserError(f"{home}: another process has been writing a report there for {waited}; --out FOLDER writes elsewhere") from None
+            raise UserError(
+                f"{home}: another process has been writing a report there for {waited}; --out FOLDER writes elsewhere"
+            ) from None
     try:
         yield
     finally:
@@ -151,17 +178,24 @@ def _alone(home: Path) -> Iterator[None]:
 
 def common(directories: Sequence[Path]) -> Path:
     """The folder itself, or the one that holds all of several."""
-    return directories[0] if len(directories) == 1 else Path(os.path.commonpath([directory.resolve() for directory in directories]))
+    return (
+        directories[0]
+        if len(directories) == 1
+        else Path(os.path.commonpath([directory.resolve() for directory in directories]))
+    )
 
 
 def write_table(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
     """Write one table into ``folder``, with the figure of its result, the figures that it asks for and no others."""
     texts = write_texts(table, folder, claims)
-    return list(dict.fromkeys([*texts, *_with_figures(table, folder, claims, *_figures(table, folder, others=("scores",)))]))
+    return list(
+        dict.fromkeys([*texts, *_with_figures(table, folder, claims, *_figures(table, folder, others=("scores",)))])
+    )
 
 
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
-    """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and this one has not goes."""
+    """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and
+    this one has not goes."""
     _clear_figures(folder)
     name = _name(table)
     texts = {
@@ -180,7 +214,8 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
 
 
 def _clear_figures(folder: Path) -> None:
-    """Remove the figures that an earlier report's Markdown shows: a table drawn now may have fewer, or be another one."""
+    """Remove the figures that an earlier report's Markdown shows: a table drawn now may have fewer, or be another
+    one."""
     try:
         text = read_text(folder / "table.md")
     except (OSError, ValueError):
@@ -191,14 +226,21 @@ def _clear_figures(folder: Path) -> None:
 
 
 def _name(table: Table) -> str:
-    """The end of a table's \\label: its title, and a digest of that where it has letters or signs that no label can have."""
+    """The end of a table's \\label: its title, and a digest of that where it has letters or signs that no label can
+    have."""
     title = str(table.spec["title"])
     lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
-    return distinct_names([title])[0] + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
+    return (
+        distinct_names([title])[0]
+        + f"-{hashlib.sha256(title.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}" * lossy
+    )
 
 
-def _with_figures(table: Table, folder: Path, claims: Decided | None, pictures: Sequence[Picture], remarks: Sequence[str]) -> list[Path]:
-    """Put figures that were drawn, and why others were not, at the end of the table's Markdown; the figures' paths and its own."""
+def _with_figures(
+    table: Table, folder: Path, claims: Decided | None, pictures: Sequence[Picture], remarks: Sequence[str]
+) -> list[Path]:
+    """Put figures that were drawn, and why others were not, at the end of the table's Markdown; the figures' paths and
+    its own."""
     paths = [path for picture in pictures for path in picture.paths]
     shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
     text = "\n\n".join([markdown(table, claims).rstrip("\n"), *remarks, *shown]) + "\n"
@@ -217,7 +259,8 @@ def distinct_names(titles: list[str]) -> list[str]:
 
 
 def _figures(table: Table, folder: Path, others: Collection[str] | None = None) -> tuple[list[Picture], list[str]]:
-    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn becomes a remark.
+    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn
+    becomes a remark.
 
     others: the kinds of those others; None for all.
     """
@@ -234,7 +277,9 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
     named = enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True))
     pictures: list[Picture] = []
     # the result comes first, but for an entry of the table, which has its place
-    for place, (spec, name) in sorted(named, key=lambda entry: entry[0] < len(asked) or entry[1][0]["kind"] != "scores"):
+    for place, (spec, name) in sorted(
+        named, key=lambda entry: entry[0] < len(asked) or entry[1][0]["kind"] != "scores"
+    ):
         try:
             reduced = " Reduced runs: see the table." if table.reduced else ""
             figure, words = figures.draw(table, spec)
@@ -251,5 +296,7 @@ def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> Path:
-    write_atomically(path, text, errors="backslashreplace")  # a folder's name can hold bytes that are no text, a JSON file half a letter
+    write_atomically(
+        path, text, errors="backslashreplace"
+    )  # a folder's name can hold bytes that are no text, a JSON file half a letter
     return path

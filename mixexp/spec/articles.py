@@ -9,24 +9,35 @@ ARTICLES = {
     "small_data_mixup": "mixup with little data",
     "suool_mixup_notes": "The mixup paper",
 }
-"""What each of the five articles is about; with the papers behind it, it is the family that Holm's correction is over."""
+"""What each of the five articles is about; with the papers behind it, it is the family that Holm's correction is
+over."""
 
 REFERENCES = {
     "akira_final_layer": ("akira_final_layer", "AkiraTOSEI, an article on mixup before the last layer."),
     "verma2019_manifold": (
         "akira_final_layer",
-        "Verma, Lamb, Beckham, Najafi, Mitliagkas, Lopez-Paz, Bengio: Manifold Mixup: Better Representations by Interpolating "
-        "Hidden States. ICML 2019, arXiv:1806.05236.",
+        (
+            "Verma, Lamb, Beckham, Najafi, Mitliagkas, Lopez-Paz, Bengio: Manifold Mixup: Better Representations by"
+            " Interpolating Hidden States. ICML 2019, arXiv:1806.05236."
+        ),
     ),
     "frosst2019_snnl": (
         "akira_final_layer",
-        "Frosst, Papernot, Hinton: Analyzing and Improving Representations with the Soft Nearest Neighbor Loss. ICML 2019, "
-        "arXiv:1902.01889.",
+        (
+            "Frosst, Papernot, Hinton: Analyzing and Improving Representations with the Soft Nearest Neighbor Loss."
+            " ICML 2019, arXiv:1902.01889."
+        ),
     ),
-    "koshian2_affinity": ("koshian2_affinity", "koshian2, an article on the affinity loss; code: koshian2/affinity-loss at c678c3c."),
+    "koshian2_affinity": (
+        "koshian2_affinity",
+        "koshian2, an article on the affinity loss; code: koshian2/affinity-loss at c678c3c.",
+    ),
     "hayat2019_affinity": (
         "koshian2_affinity",
-        "Hayat, Khan, Zamir, Shen, Shao: Gaussian Affinity for Max-margin Class Imbalanced Learning. ICCV 2019, arXiv:1901.07711.",
+        (
+            "Hayat, Khan, Zamir, Shen, Shao: Gaussian Affinity for Max-margin Class Imbalanced Learning. ICCV 2019,"
+            " arXiv:1901.07711."
+        ),
     ),
     "koshian2_bc": ("koshian2_bc", "koshian2, an article on between-class learning."),
     "tokozume2018_bc": (
@@ -35,7 +46,10 @@ REFERENCES = {
     ),
     "tokozume2018_bc_sounds": (
         "koshian2_bc",
-        "Tokozume, Ushiku, Harada: Learning from Between-class Examples for Deep Sound Recognition. ICLR 2018, arXiv:1711.10282.",
+        (
+            "Tokozume, Ushiku, Harada: Learning from Between-class Examples for Deep Sound Recognition. ICLR 2018,"
+            " arXiv:1711.10282."
+        ),
     ),
     "small_data_mixup": ("small_data_mixup", "An article on mixup with 100 to 50,000 images of CIFAR-10."),
     "suool_mixup_notes": ("suool_mixup_notes", "suool, an article of notes on the mixup paper."),
@@ -49,7 +63,8 @@ REFERENCES = {
 
 
 def article_of(source: str) -> str:
-    """The article that a source belongs to, which is a citation key and perhaps a comma and the place in it; empty for none."""
+    """The article that a source belongs to, which is a citation key and perhaps a comma and the place in it; empty for
+    none."""
     return REFERENCES.get(key_of(source), ("",))[0]
 
 

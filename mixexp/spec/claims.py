@@ -1,4 +1,5 @@
-"""The `claims:` block of a configuration: what it may hold, what is wrong with one, and each test as cells and weights."""
+"""The `claims:` block of a configuration: what it may hold, what is wrong with one, and each test as cells and
+weights."""
 
 from __future__ import annotations
 
@@ -31,10 +32,12 @@ FORMS: dict[str, dict[str, str]] = {
     "highest": {"highest": "cell", "among": "cells"},
     "lowest": {"lowest": "cell", "among": "cells"},
 }
-"""The forms of a test by the key that names each: every key of the form and what it holds; those with a question mark may be left out."""
+"""The forms of a test by the key that names each: every key of the form and what it holds; those with a question mark
+may be left out."""
 SCALES = ("linear", "log")
 RESERVED = ("full", "source", "says", "test", "cannot", *LIKE_THE_TABLE)
-"""What no edition can be called: `full` is the experiment as it is, and the others are keys of a claim, beside which an edition's name stands."""
+"""What no edition can be called: `full` is the experiment as it is, and the others are keys of a claim, beside which an
+edition's name stands."""
 _NAME = re.compile(r"\w[\w-]*")
 _FEWEST = {"pair": 2, "row": 3, "cells": 1}
 _NO_AXES = ("name", "experiment", "edition", "output_dir")
@@ -42,7 +45,8 @@ _NO_AXES = ("name", "experiment", "edition", "output_dir")
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs by their settings, dotted key → value, and the quantity of them where it is not the claim's: metric, rule, where, scale."""
+    """Runs by their settings, dotted key → value, and the quantity of them where it is not the claim's: metric, rule,
+    where, scale."""
 
     conditions: Mapping[str, Any]
     measure: Mapping[str, Any] | None = None
@@ -59,9 +63,10 @@ class Cell:
 class Test:
     """A claim's test: cells in which each seed gives a number, and the claim about these numbers.
 
-    kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order (sign × the numbers
-    rise from cell to cell) or best (sign × the first number is above sign × each other). level: a contrast of one cell with a number.
-    per: of a slope, what of the setting its numbers are for. step: what one image or one mode more makes of a cell's number, 0 where nothing says it.
+    kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order
+    (sign × the numbers rise from cell to cell) or best (sign × the first number is above sign × each other). level: a
+    contrast of one cell with a number. per: of a slope, what of the setting its numbers are for. step: what one image
+    or one mode more makes of a cell's number, 0 where nothing says it.
     """
 
     kind: str
@@ -83,7 +88,12 @@ def edition_problems(editions: Any) -> dict[str, str]:
     if editions is None or isinstance(editions, Mapping):
         problems = {str(name): _of_edition(str(name), block) for name, block in (editions or {}).items()}
         return {name: problem for name, problem in problems.items() if problem}
-    return {"": f"editions is {shown(editions)}; it needs a mapping of names and what each has instead of the experiment, or null."}
+    return {
+        "": (
+            f"editions is {shown(editions)}; it needs a mapping of names and what each has instead of the experiment,"
+            " or null."
+        )
+    }
 
 
 def _of_edition(name: str, block: Any) -> str:
@@ -91,8 +101,17 @@ def _of_edition(name: str, block: Any) -> str:
         return f"editions.{name}: a claim has the key {name!r} for something else; the edition needs another name."
     if not isinstance(block, Mapping):
         return f"editions.{name} is {shown(block)}; it needs a mapping with why and params."
-    sweeps = [key for key in (block.get("params") if isinstance(block.get("params"), Mapping) else {}) if str(key).lstrip("+") in _NO_AXES]
-    return f"editions.{name}.params has {sweeps[0]}, which says where a sweep lies or what it is of; an edition cannot change it." if sweeps else ""
+    sweeps = [
+        key
+        for key in (block.get("params") if isinstance(block.get("params"), Mapping) else {})
+        if str(key).lstrip("+") in _NO_AXES
+    ]
+    return (
+        f"editions.{name}.params has {sweeps[0]}, which says where a sweep lies or what it is of; an edition cannot"
+        " change it."
+        if sweeps
+        else ""
+    )
 
 
 def check_problems(checks: Any, known: Mapping[str, Collection[str] | None] | None = None) -> dict[str, str]:
@@ -105,41 +124,63 @@ def claim_problems(
 ) -> dict[str, str]:
     """The errors of a ``claims:`` block, a sentence for each claim with one.
 
-    editions: those of the experiment; None for an edition's checks. known: every setting that a cell may name, and the options where it
-    is a group; None where these are not looked up.
+    editions: those of the experiment; None for an edition's checks. known: every setting that a cell may name, and the
+    options where it is a group; None where these are not looked up.
     """
     if claims is None:
         return {}
     block = "checks" if editions is None else "claims"
     if not isinstance(claims, Mapping):
         return {"": f"{block} is {shown(claims)}; it needs a mapping of names and what is said under each, or null."}
-    problems = {str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "") for name, claim in claims.items()}
+    problems = {
+        str(name): next(_of_claim(f"{block}.{name}", name, claim, editions, known), "")
+        for name, claim in claims.items()
+    }
     return {name: problem for name, problem in problems.items() if problem}
 
 
-def _of_claim(place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None) -> Iterator[str]:
+def _of_claim(
+    place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None
+) -> Iterator[str]:
     """The errors of a claim, or of a check where editions are None; only the first is reported."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         yield f"{place}: the name of a claim is a text of letters, digits and underscores."
     if not isinstance(claim, Mapping):
-        yield f"{place} is {shown(claim)}; it needs {'source, ' if editions is not None else ''}says, and test or cannot."
+        yield (
+            f"{place} is {shown(claim)}; it needs {'source, ' if editions is not None else ''}says, and test or cannot."
+        )
         return
     allowed_keys = ("says", *LIKE_THE_TABLE, "test", *(("source", "cannot", *editions) if editions is not None else ()))
     for key in claim:
         if key not in allowed_keys:
-            of = f" ({key!r} is no edition of the experiment)" if isinstance(claim[key], Mapping | None) and editions is not None else ""
-            yield f"{place} has no key {key!r}{of}.{closest(key, allowed_keys)} There are {listed(dict.fromkeys(allowed_keys))}."
+            of = (
+                f" ({key!r} is no edition of the experiment)"
+                if isinstance(claim[key], Mapping | None) and editions is not None
+                else ""
+            )
+            yield (
+                f"{place} has no key {key!r}{of}.{closest(key, allowed_keys)} There are"
+                f" {listed(dict.fromkeys(allowed_keys))}."
+            )
     for key in ("source", "says", "cannot"):
-        if (key in claim or (key in allowed_keys and key != "cannot")) and not (isinstance(claim.get(key), str) and claim[key].strip()):
+        if (key in claim or (key in allowed_keys and key != "cannot")) and not (
+            isinstance(claim.get(key), str) and claim[key].strip()
+        ):
             yield f"{place}.{key} is {shown(claim.get(key))}; it needs a text."
     if editions is not None:
         cited = key_of(claim["source"])
         if cited not in REFERENCES:
-            yield f"{place}.source: {cited!r} is no citation key.{closest(cited, REFERENCES)} There are {listed(REFERENCES, cited)}."
+            yield (
+                f"{place}.source: {cited!r} is no citation key.{closest(cited, REFERENCES)} There are"
+                f" {listed(REFERENCES, cited)}."
+            )
     like = {key: claim[key] for key in LIKE_THE_TABLE if key in claim}
     yield from (f"{place}: {problem.replace('table.', '', 1)}" for problem in table_problems(like).values())
     if editions is not None and ("test" in claim) == ("cannot" in claim):
-        yield f"{place} needs either test or cannot, the reason why no run here can decide it{', and has both' if 'test' in claim else ''}."
+        yield (
+            f"{place} needs either test or cannot, the reason why no run here can decide"
+            f" it{', and has both' if 'test' in claim else ''}."
+        )
     elif "test" not in claim and "cannot" not in claim:
         yield f"{place} needs a test."
     for key in ("test", *(editions or ())):
@@ -183,7 +224,9 @@ def _of_value(place: str, kind: str, value: Any, known: Mapping[str, Any] | None
     elif kind in _FEWEST:
         few = _FEWEST[kind]
         if not isinstance(value, list) or len(value) < few or (kind == "pair" and len(value) > few):
-            yield f"{place} is {shown(value)}; it needs a list of {'two' if kind == 'pair' else f'{few} or more'} cells."
+            yield (
+                f"{place} is {shown(value)}; it needs a list of {'two' if kind == 'pair' else f'{few} or more'} cells."
+            )
             return
         for count, cell in enumerate(value, start=1):
             yield from _of_cell(f"{place}, its cell {count},", cell, known)
@@ -211,13 +254,19 @@ def _of_cell(place: str, cell: Any, known: Mapping[str, Any] | None) -> Iterator
             if not isinstance(value, Mapping):
                 yield f"{place}.measure is {shown(value)}; it needs a mapping with a metric."
             elif not isinstance(value.get("where", {}), Mapping):
-                yield f"{place}.measure.where is {shown(value['where'])}; it needs a mapping of a probe's columns and their values."
+                yield (
+                    f"{place}.measure.where is {shown(value['where'])}; it needs a mapping of a probe's columns and"
+                    " their values."
+                )
             elif problem := measure_problem(value):
                 yield f"{place}.measure: {problem}"
         elif not isinstance(key, str) or not key:
             yield f"{place} has the key {key!r}; a cell has dotted keys."
         elif isinstance(value, Mapping):
-            yield f"{place}: {key} is {shown(value)}; a condition has one value, and a setting below another one a dotted key."
+            yield (
+                f"{place}: {key} is {shown(value)}; a condition has one value, and a setting below another one a dotted"
+                " key."
+            )
         else:
             yield from _of_condition(place, key, value, known)
 
@@ -228,11 +277,15 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
     if key not in known:
         yield f"{place}: there is no setting {key!r}.{closest(key, known)}"
     elif known[key] is not None and value is not None and str(value) not in known[key]:
-        yield f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are {listed(known[key], value)}."
+        yield (
+            f"{place}: {key} has no option {str(value)!r}.{closest(value, known[key])} There are"
+            f" {listed(known[key], value)}."
+        )
 
 
 def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[str]:
-    """A cell that is compared with itself, or a difference with the same one: in each list of cells, or among all that stand alone."""
+    """A cell that is compared with itself, or a difference with the same one: in each list of cells, or among all that
+    stand alone."""
     single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
     compared = [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
     spelled = [[_spelled(cell) for cell in cells] for cells in compared]
@@ -260,14 +313,19 @@ def groups_in(block: Any) -> set[str]:
     """The first parts of all dotted keys in a block: the groups whose own settings it names."""
     if isinstance(block, Mapping):
         keys = [*block, *(value for key, value in block.items() if key == "with")]
-        return {key.partition(".")[0] for key in keys if isinstance(key, str) and "." in key}.union(*map(groups_in, block.values()))
+        return {key.partition(".")[0] for key in keys if isinstance(key, str) and "." in key}.union(
+            *map(groups_in, block.values())
+        )
     return set().union(*map(groups_in, block)) if isinstance(block, list) else set()
 
 
 def measures_in(test: Any) -> list[Mapping[str, Any]]:
     """The measures that the cells of a sound test have of their own."""
     if isinstance(test, Mapping):
-        return [*([test["measure"]] if "measure" in test else []), *(found for value in test.values() for found in measures_in(value))]
+        return [
+            *([test["measure"]] if "measure" in test else []),
+            *(found for value in test.values() for found in measures_in(value)),
+        ]
     return [found for value in test for found in measures_in(value)] if isinstance(test, list) else []
 
 
@@ -319,7 +377,9 @@ def _slope(form: str, cell: Cell, test: Mapping[str, Any], sign: int) -> Test:
         cells += [Cell({**beside.conditions, key: value}, beside.measure) for value in test["over"]]
         weights += [-weight for weight in weights]
         words = f"({cell}) − ({beside}){words.removeprefix(str(cell))}"
-    return Test("contrast", tuple(cells), words, sign, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}")
+    return Test(
+        "contrast", tuple(cells), words, sign, tuple(weights), per=f"per {'tenfold' if log else 'unit of'} {key}"
+    )
 
 
 def _cell(cell: Mapping[str, Any]) -> Cell:

@@ -1,4 +1,5 @@
-"""Experiments as their YAML files describe them, read without composing anything: table, claims, editions, and the runs they ask for."""
+"""Experiments as their YAML files describe them, read without composing anything: table, claims, editions, and the runs
+they ask for."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ Repeats = frozenset[tuple]
 
 @dataclass(frozen=True)
 class Experiment:
-    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: its citation key, or none.
+    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: its citation
+    key, or none.
 
     editions: name → its block. settings: all that the file says, empty where there is none.
     """
@@ -49,7 +51,8 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def description(self, name: str) -> dict[str, Any]:
-        """The table of an edition's runs, or the experiment's own where no edition has the name: the block, with what params set in it."""
+        """The table of an edition's runs, or the experiment's own where no edition has the name: the block, with what
+        params set in it."""
         sweeper = _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(self.editions.get(name, {}), "params")}
         table = dict(self.table)
@@ -64,22 +67,28 @@ class Experiment:
         return table
 
     def stated(self, name: str) -> Stated:
-        """The settings that the runs of an edition have to have, or those of the experiment itself where no edition has the name.
+        """The settings that the runs of an edition have to have, or those of the experiment itself where no edition has
+        the name.
 
-        Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace them, as in a sweep.
+        Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace
+        them, as in a sweep.
         """
         edition, sweeper = self.editions.get(name, {}), _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(edition, "params")}
         own_grid = edition.get("grid")
         grid = sweeper.get("grid") if own_grid is None else own_grid
         given = [block for block in grid or () if isinstance(block, Mapping)]
-        blocks: list[Block] = [{str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in given] or [{}]
+        blocks: list[Block] = [
+            {str(key).lstrip("+"): _listed(value) for key, value in block.items()} for block in given
+        ] or [{}]
         for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
             there = [block[key] for block in blocks if key in block]
             if not there:
                 blocks = [{key: values, **block} for block in blocks]
             elif ANYTHING not in (values, *there) and values <= frozenset().union(*there):
-                blocks = [{**block, key: block[key] & values} for block in blocks if key in block and block[key] & values]
+                blocks = [
+                    {**block, key: block[key] & values} for block in blocks if key in block and block[key] & values
+                ]
             else:  # a setting of a group's option belongs to the blocks that have it; any other one to all
                 blocks = [{**block, key: values} if key in block or "." not in key else block for block in blocks]
         common = dict(_settings(self.settings))
@@ -88,11 +97,14 @@ class Experiment:
 
 def experiments(folders: Sequence[Path]) -> dict[str, Experiment]:
     """Every experiment of some folders of options, by name; raises UserError for a file that cannot be read."""
-    return {path.stem: experiment(path, folders) for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))}
+    return {
+        path.stem: experiment(path, folders) for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))
+    }
 
 
 def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
-    """The experiments that runs are of: as a file in one of the folders of options has them, else as the newest run does."""
+    """The experiments that runs are of: as a file in one of the folders of options has them, else as the newest run
+    does."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         name = lookup(run.config, "experiment")
@@ -111,9 +123,11 @@ def found(name: str, folders: Sequence[Path]) -> Experiment | None:
 
 
 def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
-    """The runs with the table that their experiment's file describes today; with their own where there is no file, or one was typed.
+    """The runs with the table that their experiment's file describes today; with their own where there is no file, or
+    one was typed.
 
-    A reference such as ${epochs} is to the run's own setting; with one that cannot be followed, the run keeps its table.
+    A reference such as ${epochs} is to the run's own setting; with one that cannot be followed, the run keeps its
+    table.
     """
     of_today = functools.cache(lambda name, edition: _description(found(name, folders), edition))
     changed = []
@@ -150,25 +164,38 @@ def _followed(value: Any, run: Run) -> Any:
     whole = _REFERENCE.fullmatch(value)
     if whole and lookup(run.config, whole[1]) is not None:
         return lookup(run.config, whole[1])
-    return _REFERENCE.sub(lambda match: match[0] if lookup(run.config, match[1]) is None else str(lookup(run.config, match[1])), value)
+    return _REFERENCE.sub(
+        lambda match: match[0] if lookup(run.config, match[1]) is None else str(lookup(run.config, match[1])), value
+    )
 
 
 def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
     """An experiment without a file, as far as its runs' configurations have it; the claims are the newest run's."""
     runs = sorted(runs, key=lambda run: str(run.environment.get("started")))
-    editions = {str(run.config["edition"]): {"checks": run.config.get("checks")} for run in runs if run.config.get("edition") is not None}
-    return Experiment(name, str(runs[-1].config.get("name")), "", runs[-1].table, runs[-1].config.get("claims"), editions)
+    editions = {
+        str(run.config["edition"]): {"checks": run.config.get("checks")}
+        for run in runs
+        if run.config.get("edition") is not None
+    }
+    return Experiment(
+        name, str(runs[-1].config.get("name")), "", runs[-1].table, runs[-1].config.get("claims"), editions
+    )
 
 
 def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
     """The folders that are there of the sweeps of some experiments and their editions, kept ones among them."""
-    names = [name for item in chosen for name in (item.sweep, *(f"{item.sweep}_{edition}" for edition in item.editions))]
-    candidates = [path for name in names for path in (outputs / name, *sorted((outputs / "published").glob(f"*/{name}")))]
+    names = [
+        name for item in chosen for name in (item.sweep, *(f"{item.sweep}_{edition}" for edition in item.editions))
+    ]
+    candidates = [
+        path for name in names for path in (outputs / name, *sorted((outputs / "published").glob(f"*/{name}")))
+    ]
     return [path for path in candidates if path.is_dir()]
 
 
 def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
-    """The experiment in a file, with what it takes from those in `folders` that its defaults name; raises UserError where one cannot be read."""
+    """The experiment in a file, with what it takes from those in `folders` that its defaults name; raises UserError
+    where one cannot be read."""
     settings, letter = _read(path, folders, ())
     editions = {str(name): block for name, block in _inner(settings, "editions").items() if isinstance(block, Mapping)}
     name, table = str(settings.get("name") or path.stem), _inner(settings, "table")
@@ -176,7 +203,8 @@ def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
 
 
 def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple[Mapping[str, Any], str]:
-    """The settings of a file over those of the experiments that it builds on, and its article's citation key; above: files that led here."""
+    """The settings of a file over those of the experiments that it builds on, and its article's citation key; above:
+    files that led here."""
     try:
         text = read_text(path)
         parsed = parse_yaml(text)
@@ -188,7 +216,14 @@ def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple
     article = article_of(first[1]) if first else ""
     for entry in reversed(parsed.get("defaults") or () if isinstance(parsed.get("defaults"), list) else ()):
         name = entry.removeprefix("/experiment/") if isinstance(entry, str) else ""
-        base = next((place for folder in (path.parent.parent, *folders) if (place := folder / "experiment" / f"{name}.yaml").is_file()), None)
+        base = next(
+            (
+                place
+                for folder in (path.parent.parent, *folders)
+                if (place := folder / "experiment" / f"{name}.yaml").is_file()
+            ),
+            None,
+        )
         if name and base is not None and base not in (*above, path):
             below, its_article = _read(base, folders, (*above, path))
             parsed, article = _over(below, parsed), article or its_article
@@ -213,19 +248,23 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stated:
-    """The runs that a file states for an experiment or an edition: blocks of settings; every run has the settings of one block."""
+    """The runs that a file states for an experiment or an edition: blocks of settings; every run has the settings of
+    one block."""
 
     blocks: tuple[Block, ...]
 
     def has(self, run: Run) -> bool:
-        """True for a run with the settings of one of the blocks; its seeds count where the file states enough of them for a test."""
+        """True for a run with the settings of one of the blocks; its seeds count where the file states enough of them
+        for a test."""
         return any(all(self._agrees(run, key, values) for key, values in block.items()) for block in self.blocks)
 
     def repeats(self, conditions: Mapping[str, Any]) -> Repeats | None:
         """The seeds of the blocks that a cell with these conditions lies in; None where any seed counts."""
         if not self._counts_seeds:
             return None
-        lain_in = [block for block in self.blocks if all(_admits(block, key, value) for key, value in conditions.items())]
+        lain_in = [
+            block for block in self.blocks if all(_admits(block, key, value) for key, value in conditions.items())
+        ]
         return frozenset().union(*map(_repeats, lain_in))
 
     @property
@@ -239,7 +278,11 @@ class Stated:
         if values is ANYTHING or (key in REPEATS and not self._counts_seeds):
             return True
         value = run.setting(key)
-        return value in values or (value is None and key in SETTLED) or (key.startswith("mix_layer.") and run.setting("mix_layer") is None)
+        return (
+            value in values
+            or (value is None and key in SETTLED)
+            or (key.startswith("mix_layer.") and run.setting("mix_layer") is None)
+        )
 
 
 def states(repeats: Repeats, repeat: tuple) -> bool:
@@ -255,7 +298,11 @@ def missing(repeats: Repeats, there: frozenset[tuple]) -> int:
 def _whole(block: Block) -> Block:
     """A block without what makes no other result, and with one budget: beside steps, epochs says nothing."""
     unread = [f"{key}." for key, values in block.items() if values is ANYTHING]
-    settings = {key: values for key, values in block.items() if not under(key, SAME_RESULT) and not key.startswith(tuple(unread))}
+    settings = {
+        key: values
+        for key, values in block.items()
+        if not under(key, SAME_RESULT) and not key.startswith(tuple(unread))
+    }
     if settings.get("steps", frozenset({None})) != {None}:
         settings.pop("epochs", None)
     elif "epochs" in settings:
@@ -289,11 +336,14 @@ def _listed(value: Any, whole: bool = False) -> frozenset | None:
     if any("${" in str(item) for item in values):
         return ANYTHING
     # in a grid a text such as "[2,3]" stands for a list, which would be an axis
-    return frozenset(comparable(parse_yaml(item) if isinstance(item, str) and item.startswith("[") else item) for item in values)
+    return frozenset(
+        comparable(parse_yaml(item) if isinstance(item, str) and item.startswith("[") else item) for item in values
+    )
 
 
 def _typed(value: Any) -> frozenset | None:
-    """The values of a sweep's parameter as Hydra reads it: commas part them, choice, shuffle and sort stand around them, and range counts."""
+    """The values of a sweep's parameter as Hydra reads it: commas part them, choice, shuffle and sort stand around
+    them, and range counts."""
     if not isinstance(value, str):
         return _listed(value, whole=True)
     text = value.strip()
@@ -301,10 +351,17 @@ def _typed(value: Any) -> frozenset | None:
         text = inside[1].strip()
     if (counted := _RANGE.fullmatch(text)) is not None:
         first, last, step = counted.groups()
-        return frozenset(map(comparable, range(0 if last is None else int(first), int(first if last is None else last), int(step or 1))))
+        return frozenset(
+            map(
+                comparable,
+                range(0 if last is None else int(first), int(first if last is None else last), int(step or 1)),
+            )
+        )
     if re.search(r"[(\[{'\"$\\=]", text):
         return ANYTHING
-    words = [word.lower() if word.lower() in ("null", "true", "false") else word for word in map(str.strip, text.split(","))]
+    words = [
+        word.lower() if word.lower() in ("null", "true", "false") else word for word in map(str.strip, text.split(","))
+    ]
     return frozenset(comparable(None if word == "null" else word) for word in words)
 
 

@@ -1,4 +1,5 @@
-"""The entries of `table.figures`: the kinds of figures there are, the options of each, and what is wrong with a description of one."""
+"""The entries of `table.figures`: the kinds of figures there are, the options of each, and what is wrong with a
+description of one."""
 
 from __future__ import annotations
 
@@ -65,7 +66,11 @@ _POINTS = {
     "limits": Key(None, _LIMITS, "the ends of both axes; without them, those of the points"),
 }
 
-_BESIDE = Key(None, _AXIS, "the axis whose entries are beside each other, in colours; without it, that of the baseline where there is room")
+_BESIDE = Key(
+    None,
+    _AXIS,
+    "the axis whose entries are beside each other, in colours; without it, that of the baseline where there is room",
+)
 _SOME = Key(None, LIST, "labels of the rows and columns that are drawn; without it all are")
 
 KINDS = {
@@ -107,7 +112,8 @@ KINDS = {
         {"by": _BY, "each": _EACH, "only": _ONLY},
     ),
     "by_group": FigureKind(
-        "the recall of the classes with many, medium and few training images, by setting", {"by": _BESIDE, "only": _SOME}
+        "the recall of the classes with many, medium and few training images, by setting",
+        {"by": _BESIDE, "only": _SOME},
     ),
     "cost": FigureKind("each run's wall time against its score", {"by": _BY}),
     "images": FigureKind(
@@ -126,7 +132,11 @@ KINDS = {
             "probe": Key("", PROBE, "where the numbers are", needed=True),
             "x": Key("step", COLUMN, "the x axis"),
             "y": Key("", COLUMN, "the y axis", needed=True),
-            "lines": Key(None, COLUMN, "a column that has a line for each of its values; without it, the other axis of the table has"),
+            "lines": Key(
+                None,
+                COLUMN,
+                "a column that has a line for each of its values; without it, the other axis of the table has",
+            ),
             "steps": Key([], LIST, "those of the lines that are drawn as a histogram's outline"),
             "each": _PANELS_EACH,
             "where": _WHERE,
@@ -153,18 +163,28 @@ def figure_problem(spec: Any) -> str:
     if not isinstance(spec, Mapping) or not spec.get("file"):
         return f"table.figures has {spec!r}; each figure needs a file and a kind."
     if not plain_name(spec["file"]):
-        return f"table.figures has the file {shown(spec['file'])}; a name without a folder, / and : is needed, and no point in front."
+        return (
+            f"table.figures has the file {shown(spec['file'])}; a name without a folder, / and : is needed, and no"
+            " point in front."
+        )
     if spec["file"] in RESERVED:
-        return f"table.figures has the file {spec['file']}, which a report has for something else; another name is needed."
+        return (
+            f"table.figures has the file {spec['file']}, which a report has for something else; another name is needed."
+        )
     name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
     if kind is None:
-        return f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are known.{closest(str(spec.get('kind')), KINDS)}"
+        return (
+            f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are"
+            f" known.{closest(str(spec.get('kind')), KINDS)}"
+        )
     for key, value in spec.items():
         if key in COMMON:
             continue
         if key not in kind.options:
             near = closest(key, kind.options)
-            return f"{name}: there is no key {key!r} for kind {spec['kind']}.{near} There are {', '.join(kind.options)}."
+            return (
+                f"{name}: there is no key {key!r} for kind {spec['kind']}.{near} There are {', '.join(kind.options)}."
+            )
         if problem := kind.options[key].values.problem(value):
             return f"{name}: {key} is {value!r}{problem}"
     missing = [key for key, option in kind.options.items() if option.needed and not spec.get(key)]

@@ -1,4 +1,5 @@
-"""The cells of a sweep: an experiment's grid is a list of blocks, each the product of its own axes; the command line narrows it."""
+"""The cells of a sweep: an experiment's grid is a list of blocks, each the product of its own axes; the command line
+narrows it."""
 
 from __future__ import annotations
 
@@ -43,10 +44,14 @@ def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """
     cells: list[Cell] = []
     if not isinstance(blocks, list | tuple) or not all(isinstance(block, Mapping) for block in blocks):
-        raise UserError(f"hydra.sweeper.grid = {blocks}: a grid is a list of blocks, such as [{{mix: [none, mixup], seed: 0}}]")
+        raise UserError(
+            f"hydra.sweeper.grid = {blocks}: a grid is a list of blocks, such as [{{mix: [none, mixup], seed: 0}}]"
+        )
     for block in blocks:
         if empty := [key for key, value in block.items() if value == []]:
-            raise UserError(f"hydra.sweeper.grid: {empty[0]}: [] is empty, so its block has no cells; give it values or take it out")
+            raise UserError(
+                f"hydra.sweeper.grid: {empty[0]}: [] is empty, so its block has no cells; give it values or take it out"
+            )
         axes = [value if isinstance(value, list) else [value] for value in block.values()]
         cells += [dict(zip(block, map(as_override, values), strict=True)) for values in itertools.product(*axes)]
     return cells
@@ -62,7 +67,8 @@ def value_of(text: str) -> Any:
 
 
 def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool) -> list[Cell]:
-    """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones are one."""
+    """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones
+    are one."""
     replaced: dict[tuple[tuple[str, str], ...], Cell] = {}
     for cell in cells:
         options = [{**cell, key: value} for value in texts] if key in cell or everywhere else [cell]
@@ -70,24 +76,32 @@ def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool)
     return list(replaced.values())
 
 
-def cells(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[list[str]]:
-    """Every cell's overrides: the product of the grid's cells with the axes (command line, common axes) that it does not set.
+def cells(
+    blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]
+) -> list[list[str]]:
+    """Every cell's overrides: the product of the grid's cells with the axes (command line, common axes) that it does
+    not set.
 
-    An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the key instead:
-    in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError when no cell is left.
+    An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the
+    key instead: in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError
+    when no cell is left.
     """
     mappings = combined(blocks, axes, root)
     return [[override_of(key, value) for key, value in cell.items()] for cell in mappings]
 
 
-def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]) -> list[Cell]:
+def combined(
+    blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]
+) -> list[Cell]:
     """The same cells as mappings; raises what `cells` raises."""
     if len(axes.get("experiment", ())) > 1:
         names = " ".join(axes["experiment"])
         raise UserError(f"one experiment at a time, each has its own grid; for several: mixexp reproduce {names}")
     for key in ("name", "output_dir"):
         if len(axes.get(key, ())) > 1:
-            raise UserError(f"{key}={','.join(axes[key])}: a sweep has one folder, and its runs have names of their own in it")
+            raise UserError(
+                f"{key}={','.join(axes[key])}: a sweep has one folder, and its runs have names of their own in it"
+            )
     full = block_cells(blocks) or [{}]
     # "++steps=5" means the grid's steps as much as "steps=5" does
     bare = {key: key.lstrip("+") for key in axes}
@@ -101,7 +115,9 @@ def combined(blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[st
         else:
             new.append(key)
     if not grid:
-        words = " ".join(f"{key}={','.join(values)}" for key, values in axes.items() if any(key in cell for cell in full))
+        words = " ".join(
+            f"{key}={','.join(values)}" for key, values in axes.items() if any(key in cell for cell in full)
+        )
         raise UserError(f"{words}: no cell of the experiment's grid has all of these values")
     for key in new:
         grid = replace(grid, key, axes[key], everywhere=key in root)

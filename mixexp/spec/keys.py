@@ -1,4 +1,5 @@
-"""A key of a description: its default, the values that it may have, and its meaning, from which checks and references are made."""
+"""A key of a description: its default, the values that it may have, and its meaning, from which checks and references
+are made."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ LARGEST = 1e12
 
 @dataclass(frozen=True)
 class Values:
-    """The values that a key may have, in words; problem: what follows "KEY is VALUE" in the error of any other, else an empty text."""
+    """The values that a key may have, in words; problem: what follows "KEY is VALUE" in the error of any other, else an
+    empty text."""
 
     words: str
     problem: Callable[[Any], str]
@@ -36,7 +38,9 @@ def one_of(*names: str) -> Values:
 
     def problem(value: Any) -> str:
         known = isinstance(value, str) and value in names
-        return "" if known else f"; {words} {'was expected' if len(names) == 2 else 'are known'}.{closest(value, names)}"
+        return (
+            "" if known else f"; {words} {'was expected' if len(names) == 2 else 'are known'}.{closest(value, names)}"
+        )
 
     return Values(words, problem)
 
@@ -45,7 +49,9 @@ def of_type(words: str, *types: type, among: Callable[[Any], bool] = lambda valu
     """Values of some types, or null; among: whether a value of a type is one of them."""
 
     def problem(value: Any) -> str:
-        fits = value is None or (isinstance(value, types) and (bool in types or not isinstance(value, bool)) and among(value))
+        fits = value is None or (
+            isinstance(value, types) and (bool in types or not isinstance(value, bool)) and among(value)
+        )
         return "" if fits else f"; {words} was expected."
 
     return Values(words, problem)
@@ -70,7 +76,9 @@ def _no_metric(value: Any) -> str:
 def _no_metrics(value: Any) -> str:
     if not isinstance(value, list):
         return _no_metric(value)
-    return next(filter(None, map(_no_metric, value)), "") or ("" if None not in value else "; a list of texts was expected.")
+    return next(filter(None, map(_no_metric, value)), "") or (
+        "" if None not in value else "; a list of texts was expected."
+    )
 
 
 def mapping_of_mappings(value: Any) -> bool:
@@ -84,7 +92,9 @@ FACTOR = of_type("a number other than 0", int, float, among=lambda value: number
 FLAG = of_type("true or false", bool)
 LIST = of_type("a list", list)
 MAPPING = of_type("a mapping", dict)
-LISTS = of_type("a mapping of names to lists", dict, among=lambda value: all(isinstance(inner, list) for inner in value.values()))
+LISTS = of_type(
+    "a mapping of names to lists", dict, among=lambda value: all(isinstance(inner, list) for inner in value.values())
+)
 ENTRIES = of_type("a mapping of labels to mappings", dict, among=mapping_of_mappings)
 
 # Names of what runs have, which are compared with theirs as well.

@@ -32,7 +32,9 @@ class Measured:
     def names(self) -> list[str]:
         """The metrics that a table can be of."""
         error = ["error"] if "accuracy" in self.metrics else []
-        probes = [f"probe.{file}.{column}" for file, columns in self.probes.items() for column in columns if column != "step"]
+        probes = [
+            f"probe.{file}.{column}" for file, columns in self.probes.items() for column in columns if column != "step"
+        ]
         return [*(name for name in self.metrics if name not in NO_METRICS), *error, *probes]
 
     def metric_problem(self, metric: str, where: Iterable[str] = (), curve: bool = False) -> str:
@@ -61,11 +63,16 @@ class Measured:
         return f"probe_{file}.csv has no column {strange!r}; there are {', '.join(there)}.{closest(strange, there)}"
 
     def figure_problem(self, spec: Mapping[str, Any], labels: Iterable[str] = ()) -> str:
-        """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a metric."""
+        """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a
+        metric."""
         options, values = KINDS[spec["kind"]].options, complete(spec)
-        asked = [(name, option.values is METRICS) for name, option in options.items() if option.values in (METRIC, METRICS)]
+        asked = [
+            (name, option.values is METRICS) for name, option in options.items() if option.values in (METRIC, METRICS)
+        ]
         metrics = [(metric, curve) for name, curve in asked for metric in _listed(values[name]) if metric not in labels]
-        problems = [f"{metric}: {problem}" for metric, curve in metrics if (problem := self.metric_problem(metric, curve=curve))]
+        problems = [
+            f"{metric}: {problem}" for metric, curve in metrics if (problem := self.metric_problem(metric, curve=curve))
+        ]
         if "probe" in options:
             columns = [values[name] for name, option in options.items() if option.values is COLUMN and values[name]]
             problems.append(self.probe_problem(values["probe"], [*columns, *values.get("where", {})]))

@@ -25,7 +25,11 @@ class Section(NamedTuple):
 def table() -> list[Section]:
     """The keys of a `table:` block and of what is in it."""
     return [
-        _section("table", "what a report shows: in an experiment's file under `table:`, or in a file for mixexp report --table", KEYS),
+        _section(
+            "table",
+            "what a report shows: in an experiment's file under `table:`, or in a file for mixexp report --table",
+            KEYS,
+        ),
         _section("table.rows, table.columns", "one of key, values and measures, and perhaps a label", AXIS),
         _section("a measure", "one of measures: what an entry shows in place of the table's metric", MEASURE),
     ]
@@ -34,7 +38,10 @@ def table() -> list[Section]:
 def figures() -> list[Section]:
     """The kinds of figures with their options."""
     where = "a list, each with file, kind and the options of its kind; or mixexp report --figure KIND:OPTION=VALUE,..."
-    return [_section("table.figures", where, COMMON), *(_section(name, kind.meaning, kind.options) for name, kind in KINDS.items())]
+    return [
+        _section("table.figures", where, COMMON),
+        *(_section(name, kind.meaning, kind.options) for name, kind in KINDS.items()),
+    ]
 
 
 def as_text(sections: list[Section]) -> str:
@@ -51,5 +58,8 @@ def as_text(sections: list[Section]) -> str:
 
 
 def _section(name: str, meaning: str, keys: Mapping[str, Key]) -> Section:
-    rows = [(name, NEEDED if key.needed else in_hydra(key.default), key.values.words, key.meaning) for name, key in keys.items()]
+    rows = [
+        (name, NEEDED if key.needed else in_hydra(key.default), key.values.words, key.meaning)
+        for name, key in keys.items()
+    ]
     return Section(name, meaning, rows)

@@ -21,7 +21,8 @@ class _Strict(BaseModel):
 
 
 class Range(_Strict):
-    """Numbers from low to high, both included, even or even in their logarithm; with a step, whole numbers from low on."""
+    """Numbers from low to high, both included, even or even in their logarithm; with a step, whole numbers from low
+    on."""
 
     low: int | float
     high: int | float
@@ -68,7 +69,11 @@ class Choices(_Strict):
 
     def problem(self) -> str:
         """The error of it as a whole; empty when there is none."""
-        return f"{self.choices} has a choice twice" if len({repr(choice) for choice in self.choices}) < len(self.choices) else ""
+        return (
+            f"{self.choices} has a choice twice"
+            if len({repr(choice) for choice in self.choices}) < len(self.choices)
+            else ""
+        )
 
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
@@ -126,7 +131,8 @@ Natural = Annotated[int, Field(ge=0)]
 
 
 class Pruner(_Strict):
-    """When a trial is given up: below the median of those before at the same evaluation, but for the first so many of each."""
+    """When a trial is given up: below the median of those before at the same evaluation, but for the first so many of
+    each."""
 
     startup_trials: Natural
     warmup_evaluations: Natural

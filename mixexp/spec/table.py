@@ -37,21 +37,45 @@ KEYS = {
     "decimals": Key(2, whole(0, 12), "the digits behind the point"),
     "better": Key("higher", HIGHER, "the direction of a better number"),
     "rule": Key("last", one_of(*RULES), f"the evaluation that counts for a run: {', '.join(RULES.values())}"),
-    "statistic": Key("mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"),
+    "statistic": Key(
+        "mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"
+    ),
     "rows": Key({}, MAPPING, "the rows: a key, values or measures"),
     "columns": Key({}, MAPPING, "the columns, in the same way"),
-    "order": Key({}, LISTS, "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others follow"),
-    "published": Key({}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"),
-    "baseline": Key(None, TEXT, "the label of the row or column that the others are compared with, or all for all pairs; without one, the setting without mixing that is else alike, and without that all pairs"),
+    "order": Key(
+        {},
+        LISTS,
+        "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others"
+        " follow",
+    ),
+    "published": Key(
+        {}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"
+    ),
+    "baseline": Key(
+        None,
+        TEXT,
+        "the label of the row or column that the others are compared with, or all for all pairs; without one, the"
+        " setting without mixing that is else alike, and without that all pairs",
+    ),
     "notes": Key([], LIST, "sentences below the table"),
     "figures": Key([], LIST, "figures beside those of every report; mixexp list figures names their kinds"),
 }
 """The keys of a `table:` block."""
 AXIS = {
     "label": Key("", TEXT, "what the entries are values of, as headings and axes print it"),
-    "key": Key(None, SETTING, "a setting, such as mix or subset.n: an entry for each of its values among the runs, in their order"),
-    "values": Key(None, ENTRIES, "an entry's label to the settings that its runs have, such as {label-mix: {mix: mixup, alpha: 1}}"),
-    "measures": Key(None, ENTRIES, "an entry's label to what it shows of the same runs, such as {error: {metric: error}}"),
+    "key": Key(
+        None,
+        SETTING,
+        "a setting, such as mix or subset.n: an entry for each of its values among the runs, in their order",
+    ),
+    "values": Key(
+        None,
+        ENTRIES,
+        "an entry's label to the settings that its runs have, such as {label-mix: {mix: mixup, alpha: 1}}",
+    ),
+    "measures": Key(
+        None, ENTRIES, "an entry's label to what it shows of the same runs, such as {error: {metric: error}}"
+    ),
 }
 """The keys of rows and of columns, which have either key, values or measures."""
 MEASURE = {
@@ -59,8 +83,12 @@ MEASURE = {
     "rule": Key(None, one_of(*RULES), "as of the table, whose rule stands without it"),
     "where": Key(None, CONDITIONS, "the rows of the probe's file that count, such as {layer: final}"),
     "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
-    "scale": Key(None, FACTOR, "the factor for display; that of the table for its own metric and for probes' measures without it"),
-    "compared": Key(True, FLAG, "whether settings are compared by it; one that is only shown takes no part in the tests"),
+    "scale": Key(
+        None, FACTOR, "the factor for display; that of the table for its own metric and for probes' measures without it"
+    ),
+    "compared": Key(
+        True, FLAG, "whether settings are compared by it; one that is only shown takes no part in the tests"
+    ),
 }
 """The keys of one of an axis's measures."""
 DEFAULTS: dict[str, Any] = {name: key.default for name, key in KEYS.items()}
@@ -69,20 +97,29 @@ AXES = ("rows", "columns")
 
 
 def of_metric(metric: str) -> dict[str, Any]:
-    """The description of a table of one metric and nothing else: fractions in per cent, losses and errors the lower the better."""
+    """The description of a table of one metric and nothing else: fractions in per cent, losses and errors the lower the
+    better."""
     fraction = metric in FRACTIONS
     lower = metric.endswith(("loss", "error"))
     scale, decimals = (100, 2) if fraction else (1, 4)
-    return {**DEFAULTS, "metric": metric, "scale": scale, "decimals": decimals, "better": "lower" if lower else "higher"}
+    return {
+        **DEFAULTS,
+        "metric": metric,
+        "scale": scale,
+        "decimals": decimals,
+        "better": "lower" if lower else "higher",
+    }
 
 
 def unit(spec: Mapping[str, Any], metric: str) -> str:
-    """The metric with its unit, as headings of tables have it: fractions are shown in per cent where the table's scale is 100."""
+    """The metric with its unit, as headings of tables have it: fractions are shown in per cent where the table's scale
+    is 100."""
     return _scaled(_words(metric), scale(spec, metric))
 
 
 def quantity(spec: Mapping[str, Any], metric: str) -> str:
-    """The same as axes of figures and their captions have it, which stand alone: with the part of the data that it is of."""
+    """The same as axes of figures and their captions have it, which stand alone: with the part of the data that it is
+    of."""
     return _scaled(of_part(metric), scale(spec, metric))
 
 
@@ -104,7 +141,8 @@ def _scaled(words: str, factor: float) -> str:
 
 
 def scale(spec: Mapping[str, Any], metric: str) -> float:
-    """The factor for display: the table's for its own metric and for probes' measures, per cent for fractions, none for losses."""
+    """The factor for display: the table's for its own metric and for probes' measures, per cent for fractions, none for
+    losses."""
     if metric == spec["metric"] or metric.startswith("probe."):
         return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
     return 100 if metric in FRACTIONS else 1 if metric.endswith("loss") else spec["scale"]
@@ -118,7 +156,8 @@ def better(spec: Mapping[str, Any], metric: str) -> str:
 
 
 def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The errors of a ``table:`` block, a sentence for each key with one; rows and columns that it lacks come from the runs."""
+    """The errors of a ``table:`` block, a sentence for each key with one; rows and columns that it lacks come from the
+    runs."""
     problems = {str(key): f"table {unknown(key, KEYS)}" for key in spec if key not in KEYS}
     for name, key in KEYS.items():
         if name in spec and (problem := key.values.problem(spec[name])):
@@ -143,8 +182,8 @@ def _axis_problem(axis: str, given: Mapping[str, Any]) -> str:
             return f"table.{axis}.{name} is {value!r}{problem}"
     if sum(given.get(name) is not None for name in ("key", "values", "measures")) != 1:
         return (
-            f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a label and "
-            "its metric each)."
+            f"table.{axis} needs either a key (a dotted key), values (a label and its conditions each) or measures (a"
+            " label and its metric each)."
         )
     return next(filter(None, map(measure_problem, (given.get("measures") or {}).values())), "")
 
@@ -159,5 +198,8 @@ def measure_problem(measure: Mapping[str, Any]) -> str:
     if not measure.get("metric"):
         return f"a measure needs a metric: {METRIC.words}."
     if measure.get("where") and not measure["metric"].startswith("probe."):
-        return f"a measure's where chooses among a probe's rows, and {measure['metric']} is a column of metrics.csv, which has none to choose."
+        return (
+            f"a measure's where chooses among a probe's rows, and {measure['metric']} is a column of metrics.csv, which"
+            " has none to choose."
+        )
     return ""

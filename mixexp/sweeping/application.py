@@ -56,8 +56,11 @@ def application(words: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
-def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool) -> list[str]:
-    """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises UserError."""
+def _checked(
+    overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool
+) -> list[str]:
+    """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises
+    UserError."""
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
         return list(overrides)
     groups = options([CONF, *folders])
@@ -67,7 +70,9 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
     refuse(parsed, groups, typed)
     if place := [override.input_line for override in parsed if override.key_or_group.startswith("hydra.run.")]:
         # Hydra would make the folder before anything is checked
-        raise UserError(f"{place[0]}: a run's folder is RUN_ID in OUTPUT_DIR/NAME; output_dir=... and name=... say where that is")
+        raise UserError(
+            f"{place[0]}: a run's folder is RUN_ID in OUTPUT_DIR/NAME; output_dir=... and name=... say where that is"
+        )
     modes = {_mode(override) for override in parsed if override.key_or_group == "hydra.mode"}
     if sweep and "RUN" in modes:
         raise UserError("hydra.mode=RUN: -m makes it a sweep; leave one of them out")
@@ -79,11 +84,16 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
         return [word for override in parsed for word in of_each_cell(override, groups)]
     idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
-        raise UserError(f"{' '.join(idle)}: of a sweep or search, and this is one run: {command(typed, {}, multirun=True)}")
+        raise UserError(
+            f"{' '.join(idle)}: of a sweep or search, and this is one run: {command(typed, {}, multirun=True)}"
+        )
     if shown:
         first = {each.get_key_element(): values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
         if first:
-            raise UserError(f"{' '.join(first)}: several values, and --cfg and --info show one configuration: {command(typed, first)}")
+            raise UserError(
+                f"{' '.join(first)}: several values, and --cfg and --info show one configuration:"
+                f" {command(typed, first)}"
+            )
     refuse_several(parsed, groups, typed)
     return [override.input_line for override in parsed]
 
@@ -91,9 +101,14 @@ def _checked(overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[
 def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone: Sequence[str] | None) -> list[str]:
     """The override for the name of an edition's sweep, none where no edition is chosen or a name is typed.
 
-    alone: the words of the command line of a single run. Raises UserError for an edition that is not there, and for one of a single run.
+    alone: the words of the command line of a single run. Raises UserError for an edition that is not there, and for one
+    of a single run.
     """
-    words = {override.key_or_group: override for override in parsed if override.key_or_group in ("edition", "experiment", "name")}
+    words = {
+        override.key_or_group: override
+        for override in parsed
+        if override.key_or_group in ("edition", "experiment", "name")
+    }
     chosen = words.get("edition")
     if chosen is None or chosen.is_delete() or (not chosen.is_sweep_override() and not isinstance(chosen.value(), str)):
         return []
@@ -105,7 +120,9 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
 
     name = compose([override.input_line for key, override in words.items() if key != "name"], folders)["name"]
     if alone is not None:
-        raise UserError(f"{chosen.input_line}: an edition is a sweep, and this is one run: {command(alone, {}, multirun=True)}")
+        raise UserError(
+            f"{chosen.input_line}: an edition is a sweep, and this is one run: {command(alone, {}, multirun=True)}"
+        )
     return [] if "name" in words else [f"name={name}"]
 
 
@@ -124,7 +141,8 @@ class _Flags(argparse.ArgumentParser):
 
 
 def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """The options of a command line, in Hydra's meaning, and its overrides; raises UserError for options that do not go together."""
+    """The options of a command line, in Hydra's meaning, and its overrides; raises UserError for options that do not go
+    together."""
     parser = get_args_parser()
     parser.__class__ = _Flags  # Hydra makes it
     known = [name for action in parser._actions for name in action.option_strings]
@@ -140,7 +158,9 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
         long = [option for option in known if option.startswith("--")]
         if "=" in unknown[0] and not closest(name.lower(), long):
             raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
-        raise UserError(f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}")
+        raise UserError(
+            f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}"
+        )
     flags, left = [], list(arguments.overrides)
     for word in reversed(words):  # an option's value may read like an override before it
         if left and word == left[-1]:
@@ -169,15 +189,26 @@ def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags
             raise UserError(f"--{name} goes with --cfg: {command(['--cfg', 'job', *flags, *overrides], {})}")
     if arguments.shell_completion:
         ways = [f"{way}={shell}" for way in ("install", "uninstall", "query") for shell in ("bash", "fish", "zsh")]
-        if len(overrides) != 1 or overrides[0] not in ways or (overrides[0].startswith("query") and "COMP_LINE" not in os.environ):
-            raise UserError(f"--shell-completion takes one of {', '.join(ways[:6])}, in eval \"$(mixexp --shell-completion install=bash)\"")
-    for name, instead in (("experimental_rerun", "the same command again goes on with what is missing"), ("config_path", _OWN)):
+        if (
+            len(overrides) != 1
+            or overrides[0] not in ways
+            or (overrides[0].startswith("query") and "COMP_LINE" not in os.environ)
+        ):
+            raise UserError(
+                f'--shell-completion takes one of {", ".join(ways[:6])}, in eval "$(mixexp --shell-completion'
+                ' install=bash)"'
+            )
+    for name, instead in (
+        ("experimental_rerun", "the same command again goes on with what is missing"),
+        ("config_path", _OWN),
+    ):
         if getattr(arguments, name) is not None:
             raise UserError(f"--{name.replace('_', '-')}: not for mixexp; {instead}")
 
 
 _OWN = (
-    "options and experiments of your own lie in a folder that --config-dir or mixexp.yaml names, as DIR/experiment/NAME.yaml for experiment=NAME"
+    "options and experiments of your own lie in a folder that --config-dir or mixexp.yaml names, as"
+    " DIR/experiment/NAME.yaml for experiment=NAME"
 )
 
 
@@ -205,10 +236,13 @@ def _own_words(shown: bool) -> Iterator[None]:
         raise UserError(f"--package {name[1]}: the configuration has no such part.{near}" if name else text) from None
 
 
-def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]) -> dict[str, Any] | None:
+def _job(
+    config: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]
+) -> dict[str, Any] | None:
     """One run in this process, and its result, None where another process has the run.
 
-    Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in `explained`.
+    Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in
+    `explained`.
     """
     from mixexp.plan.compose import explained, own_options
     from mixexp.plan.composer import composed
@@ -229,5 +263,3 @@ def _job(config: DictConfig, words: Sequence[str], folders: Sequence[Path], type
             raise
         # an exception of the user's own may not survive the way back to the sweep's process; error.txt has all of it
         raise RunsFailed(f"{type(error).__name__}: {error}") from None
-
-

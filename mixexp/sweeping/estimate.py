@@ -16,19 +16,22 @@ MOST_SECONDS = 1e10
 
 
 RATE, STEP, FACTOR = 15e9, 0.01, 3.0
-"""Of a guess: operations a second on a thread of a processor, seconds of a step beside them, and how far either may be off.
+"""Of a guess: operations a second on a thread of a processor, seconds of a step beside them, and how far either may be
+off.
 
-Of 872 runs on processors, kept or of ours, 73 % took a time in that range: 86 % of those on pictures and sounds, 53 % of the others, on
-points and tables.
+Of 872 runs on processors, kept or of ours, 73 % took a time in that range: 86 % of those on pictures and sounds, 53 %
+of the others, on points and tables.
 """
 GUESS = (
-    f"the time is a guess from operations, at {RATE / FACTOR / 1e9:.0f} to {RATE * FACTOR / 1e9:.0f} billion a second on a thread "
-    f"and {1e3 * STEP / FACTOR:.0f} to {1e3 * STEP * FACTOR:.0f} ms a step beside; finished runs will say better"
+    f"the time is a guess from operations, at {RATE / FACTOR / 1e9:.0f} to {RATE * FACTOR / 1e9:.0f} billion a second"
+    f" on a thread and {1e3 * STEP / FACTOR:.0f} to {1e3 * STEP * FACTOR:.0f} ms a step beside; finished runs will say"
+    " better"
 )
 
 
 class DurationModel:
-    """Seconds per operation, learnt from finished runs: from those of the same cost class, else from all on the same device."""
+    """Seconds per operation, learnt from finished runs: from those of the same cost class, else from all on the same
+    device."""
 
     def __init__(self, guessed: bool = False) -> None:
         """guessed: whether it learns from no finished run, but from guesses of those to come."""
@@ -67,7 +70,8 @@ class DurationModel:
         return " to ".join(ends)
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
-        """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is known."""
+        """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is
+        known."""
         left = [(self.expect(task), fraction) for task, fraction in parts]
         if any(seconds is None for seconds, _ in left):
             return None
@@ -81,7 +85,8 @@ def guessed_seconds(work: Work, threads: int) -> float:
 
 
 def evaluation_remark(works: Iterable[Work], rule: str) -> str:
-    """The remark on runs of which evaluations are more than half of the work, with what would make that less; empty for any others.
+    """The remark on runs of which evaluations are more than half of the work, with what would make that less; empty for
+    any others.
 
     rule: the selection rule of their table.
     """
@@ -98,13 +103,20 @@ def evaluation_remark(works: Iterable[Work], rule: str) -> str:
     least = 10 if rule == "median_last_10" else 1
     fewer = max(least, round(most / 5))
     images = 1000 if tested >= 2000 else tested // 50 * 10
-    ways = [f"evaluations={fewer} would make that {share(lambda work: min(1, fewer / work.evaluations))}"] * (fewer < most)
+    ways = [f"evaluations={fewer} would make that {share(lambda work: min(1, fewer / work.evaluations))}"] * (
+        fewer < most
+    )
     if images:
         of_part = share(lambda work: (min(images, work.tested) + work.held_out) / (work.tested + work.held_out))
         ways.append(f"test.n={images} {'would make that ' * (not ways)}{of_part}")
     counted = {name: _range(getattr(work, name) for work in works) for name in ("evaluations", "tested", "trained")}
-    what = f"{counted['evaluations']} evaluations a run of {counted['tested']} test images, {counted['trained']} training images"
-    return "; ".join([f"evaluation is {100 * part / total:.0f} % of the work: {what}", *([" and ".join(ways)] if ways else [])])
+    what = (
+        f"{counted['evaluations']} evaluations a run of {counted['tested']} test images, {counted['trained']} training"
+        " images"
+    )
+    return "; ".join(
+        [f"evaluation is {100 * part / total:.0f} % of the work: {what}", *([" and ".join(ways)] if ways else [])]
+    )
 
 
 def _range(numbers: Iterable[int]) -> str:

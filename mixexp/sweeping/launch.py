@@ -65,13 +65,16 @@ def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
 
 
 def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
-    """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it returns."""
+    """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it
+    returns."""
     for cell in cells:  # a device that only the machine which trains needs to have, where the job looks for it
         if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
             OmegaConf.update(cell.config, "device", "auto")
     unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
     if unused:
-        raise UserError(f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any")
+        raise UserError(
+            f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any"
+        )
     returns: list[JobReturn] = []
 
     def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
@@ -79,7 +82,10 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
         try:
             returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
         except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
-            gave_up = f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}: {error}"
+            gave_up = (
+                f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}:"
+                f" {error}"
+            )
         for run, job in itertools.zip_longest(waiting, returns):
             _enter(run, job, outcomes)
         return gave_up
@@ -113,9 +119,12 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
 
 
 def _durations(folder: Path, to_do: Sequence[RunSpec]) -> DurationModel:
-    """The durations of the runs finished in a folder or, where these tell nothing of the runs to do, guesses for a processor."""
+    """The durations of the runs finished in a folder or, where these tell nothing of the runs to do, guesses for a
+    processor."""
     durations = DurationModel.from_finished_runs(folder)
-    if durations.total(((run.task, 1.0) for run in to_do), 1) is not None or any(run.task.device != "cpu" for run in to_do):
+    if durations.total(((run.task, 1.0) for run in to_do), 1) is not None or any(
+        run.task.device != "cpu" for run in to_do
+    ):
         return durations
     guesses = DurationModel(guessed=True)
     for run in to_do:
@@ -124,12 +133,17 @@ def _durations(folder: Path, to_do: Sequence[RunSpec]) -> DurationModel:
 
 
 def _run_sweep(
-    cells: Sequence[Composed], words: Sequence[Sequence[str]], train: Train, slots: int | None = None, queue: str = "", here: bool = True
+    cells: Sequence[Composed],
+    words: Sequence[Sequence[str]],
+    train: Train,
+    slots: int | None = None,
+    queue: str = "",
+    here: bool = True,
 ) -> None:
     """Plan a sweep, write its plan down for others, train the runs that are to do, and print the summary.
 
-    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether this
-    machine is to train the runs.
+    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether
+    this machine is to train the runs.
     """
     sweep = plan(cells, words, here)
     sweep.check()
@@ -148,7 +162,8 @@ def _run_sweep(
 
 
 def report_command(folder: Path, cell: Composed) -> str:
-    """The command that reports a sweep of such cells, with the folder of their experiment unless the program or mixexp.yaml has it."""
+    """The command that reports a sweep of such cells, with the folder of their experiment unless the program or
+    mixexp.yaml has it."""
     experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
     places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
     own = [path for path in places[:1] if path not in known]
@@ -174,7 +189,8 @@ def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
 
 
 def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> None:
-    """Print a sweep's closing line; raises RunsFailed with the table of failures where runs failed or the sweep was stopped."""
+    """Print a sweep's closing line; raises RunsFailed with the table of failures where runs failed or the sweep was
+    stopped."""
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
     show(
@@ -184,13 +200,20 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     lines = [f"left out: {line}" for line in sweep.left_out()]
     if outcomes.failures:
         failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
-        lines += failures_of("runs", len(sweep.runs), [(name, label, outcomes.failures[name].rstrip()) for name, label in failed])
-        before = f"{outcomes.failed_before} of them had failed before and were left so; " if outcomes.failed_before else ""
+        lines += failures_of(
+            "runs", len(sweep.runs), [(name, label, outcomes.failures[name].rstrip()) for name, label in failed]
+        )
+        before = (
+            f"{outcomes.failed_before} of them had failed before and were left so; " if outcomes.failed_before else ""
+        )
         lines.append(f"{before}retry=failed tries them again")
     if why_stopped is not None:
         lines.append(why_stopped)
     elif missing:
-        lines.append(f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same command looks again")
+        lines.append(
+            f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same"
+            " command looks again"
+        )
     if lines:
         raise RunsFailed("\n".join(lines))
 
@@ -198,9 +221,13 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
 def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:
     """Enter how a job ended: what it returned or raised, else, without a word from it, what its folder says."""
     name = run.folder.name
-    returned = job._return_value if job is not None else None  # its property would print a line of Hydra's before raising
+    returned = (
+        job._return_value if job is not None else None
+    )  # its property would print a line of Hydra's before raising
     if job is not None and job.status == JobStatus.FAILED:
-        outcomes.failures[name] = next(iter(str(returned).splitlines()), "")  # what kind of error it is; error.txt has all of it
+        outcomes.failures[name] = next(
+            iter(str(returned).splitlines()), ""
+        )  # what kind of error it is; error.txt has all of it
     elif returned is not None:
         outcomes.results[name] = returned
     else:

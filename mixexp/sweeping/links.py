@@ -18,8 +18,8 @@ LONGEST = 180
 def link_by_label(folder: Path, labels: Mapping[str, str]) -> bool:
     """Make `folder/by-label/LABEL` a relative link to each run that is there; whether the file system has links.
 
-    labels: each run's by the name of its folder. What led to one of these runs before, or leads nowhere, goes; nothing else is touched.
-    Where labels are equal or a name is taken, the run's own name stands behind.
+    labels: each run's by the name of its folder. What led to one of these runs before, or leads nowhere, goes; nothing
+    else is touched. Where labels are equal or a name is taken, the run's own name stands behind.
     """
     place = folder / BY_LABEL
     if place.is_symlink():  # somebody's own, perhaps to another folder
@@ -31,7 +31,9 @@ def link_by_label(folder: Path, labels: Mapping[str, str]) -> bool:
         taken = {name.casefold() for name in {*os.listdir(place)} - {*stale}} | {*MARKERS}
         wanted = {name: file_name(label) for name, label in labels.items() if (folder / name).is_dir()}
         times = Counter(label.casefold() for label in wanted.values())
-        alone = {name for name, label in wanted.items() if times[label.casefold()] == 1 and label.casefold() not in taken}
+        alone = {
+            name for name, label in wanted.items() if times[label.casefold()] == 1 and label.casefold() not in taken
+        }
         links = {label if name in alone else f"{label}_{name}": name for name, label in wanted.items()}
         for name in stale:
             if links.get(name) != before[name]:
@@ -48,7 +50,8 @@ def link_by_label(folder: Path, labels: Mapping[str, str]) -> bool:
 
 
 def file_name(label: str) -> str:
-    """A label as the name of a file that needs no quotes in a shell: a comma for each blank, a low line for each other sign."""
+    """A label as the name of a file that needs no quotes in a shell: a comma for each blank, a low line for each other
+    sign."""
     safe = re.sub(r"[^\w=.,+-]+", "_", label.replace(" ", ",")).strip("_").lstrip(".-")
     return safe.encode()[:LONGEST].decode(errors="ignore") or "run"
 

@@ -1,4 +1,5 @@
-"""One run in this process: what a command without -m does, every job of Hydra's own launchers, and every slot of a sweep."""
+"""One run in this process: what a command without -m does, every job of Hydra's own launchers, and every slot of a
+sweep."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] 
 def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
     """Train a run, unless it is over, say how it ended and return its result, None where another process is at it.
 
-    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises UserError.
+    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises
+    UserError.
     """
     if alone:
         print_notes([run], alone)
@@ -76,7 +78,8 @@ def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
         return None
     already, scores = "already " if before is not None else "", headline(result, ("accuracy", "macro_f1"))
     show(
-        f"{run.label}: {already}{result['outcome']}, {scores} at the last of {result['steps']} steps, {result['seconds']:.1f} s\n{run.folder}"
+        f"{run.label}: {already}{result['outcome']}, {scores} at the last of {result['steps']} steps,"
+        f" {result['seconds']:.1f} s\n{run.folder}"
     )
     return result
 
@@ -107,7 +110,10 @@ def earlier_end(run: RunSpec, again: Container[Path], retry: bool = False) -> St
 def failures_of(kind: str, count: int, failed: Sequence[tuple[str, str, str]]) -> list[str]:
     """Lines on those of so many runs or trials (the kind) that failed: each one's folder, label and reason."""
     width = max(len(label) for _, label, _ in failed)
-    lines = [f"  {folder:<12}  {label:<{width}}  {one_line((reason.splitlines() or ['?'])[-1])}" for folder, label, reason in failed]
+    lines = [
+        f"  {folder:<12}  {label:<{width}}  {one_line((reason.splitlines() or ['?'])[-1])}"
+        for folder, label, reason in failed
+    ]
     return [f"{len(failed)} of {count} {kind} failed; error.txt in a run's folder says more:", *lines]
 
 
@@ -125,14 +131,13 @@ def execute_with_bar(
             if on_progress is not None:
                 on_progress(progress)
 
-        return execute(run, advance, stop, note=lambda text: bar.write(escaped(f"{run.label}: {text}"), file=sys.stdout))
+        return execute(
+            run, advance, stop, note=lambda text: bar.write(escaped(f"{run.label}: {text}"), file=sys.stdout)
+        )
 
 
 def execute(
-    run: RunSpec,
-    on_progress: Callable[[Progress], None],
-    stop: threading.Event,
-    note: Callable[[str], None] = print,
+    run: RunSpec, on_progress: Callable[[Progress], None], stop: threading.Event, note: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Train a run unless its folder says it is over, and return its result; raises what `iterate` raises."""
     stream, steps = DeviceStream(execution(run.config).device), iterate(run, stop, note)
@@ -150,15 +155,17 @@ def iterate(
 ) -> Generator[Progress, None, dict[str, Any]]:
     """A run's training, step by step, whoever advances it; returns its result, and raises what the training raised.
 
-    The traceback is kept in the folder's error.txt. Raises Busy where another live process has claimed the folder; the claim is a
-    lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the step it is in, with a
-    checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
+    The traceback is kept in the folder's error.txt. Raises Busy where another live process has claimed the folder; the
+    claim is a lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the
+    step it is in, with a checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
     """
     warnings_as_notes()  # also where another launcher's process begins here
     run.folder.mkdir(parents=True, exist_ok=True)
     put_aside(run.folder / LOCK, note, links=False)
     try:
-        claim = FileLock(run.folder / LOCK).acquire(timeout=CLAIM_SECONDS)  # what it returns lets go at the end, whoever keeps the error
+        claim = FileLock(run.folder / LOCK).acquire(
+            timeout=CLAIM_SECONDS
+        )  # what it returns lets go at the end, whoever keeps the error
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
     with claim, contextlib.ExitStack() as after:
@@ -170,7 +177,11 @@ def iterate(
             state = load_state(run.folder)
         for name in FILES:
             put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
-        outside = after.enter_context(output_to_file(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists())) if log else None
+        outside = (
+            after.enter_context(output_to_file(run.folder / "log.txt", (run.folder / "checkpoint.pt").exists()))
+            if log
+            else None
+        )
         if state.outcome == "damaged":
             quarantine(run.folder, state.problem, note)
         folder = after.enter_context(logged(run.folder, run.config, note))
@@ -205,7 +216,8 @@ def iterate(
 
 
 def warm_starts(run: RunSpec) -> list[Path]:
-    """Folders of finished runs with their final state that differ from this one in their budget alone, the longest first."""
+    """Folders of finished runs with their final state that differ from this one in their budget alone, the longest
+    first."""
     budgets = []
     with os.scandir(run.folder.parent) as entries:
         folders = [entry.path for entry in entries if entry.path != str(run.folder)]
@@ -222,7 +234,8 @@ _FAMILIES: dict[str, str] = {}
 
 
 def _family(folder: str) -> str:
-    """The family of the run in a folder, which its identity fixes; empty where it has kept no state or its record has no family."""
+    """The family of the run in a folder, which its identity fixes; empty where it has kept no state or its record has
+    no family."""
     if folder not in _FAMILIES:
         if not os.path.exists(f"{folder}/checkpoint.pt") or not (record := read_environment(Path(folder))):
             return ""  # it may be there later
@@ -241,7 +254,10 @@ def set_aside(folder: Path, note: Callable[[str], None]) -> None:
     # without metrics.csv a run is damaged, with result.json it is not to be gone on with
     for path in sorted(files, key=lambda path: (path.name == "result.json", path.name != "metrics.csv")):
         path.rename(aside / path.name)
-    note(f"made with other data or code than there is now; what it left is kept in {aside.relative_to(folder)}, and the run is made again")
+    note(
+        f"made with other data or code than there is now; what it left is kept in {aside.relative_to(folder)}, and the"
+        " run is made again"
+    )
 
 
 def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:
@@ -254,7 +270,8 @@ def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def output_to_file(path: Path, append: bool) -> Iterator[list[int]]:
-    """Inside, this process's output goes to a file, which is removed where it stays empty; gives what `output_to` gives."""
+    """Inside, this process's output goes to a file, which is removed where it stays empty; gives what `output_to`
+    gives."""
     try:
         with path.open("ab" if append else "wb") as file, output_to(file.fileno(), file.fileno()) as before:
             yield before
@@ -266,7 +283,8 @@ def output_to_file(path: Path, append: bool) -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def output_to(*files: int) -> Iterator[list[int]]:
-    """Inside, this process's output and errors, and those of the libraries in it, go to two files, given by their numbers.
+    """Inside, this process's output and errors, and those of the libraries in it, go to two files, given by their
+    numbers.
 
     Gives the numbers of those that they went to before.
     """

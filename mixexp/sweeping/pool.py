@@ -1,4 +1,5 @@
-"""Many runs on this machine: a process per slot, the longest first, each failure one row; sweeps beside this one share the work."""
+"""Many runs on this machine: a process per slot, the longest first, each failure one row; sweeps beside this one share
+the work."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Outcomes:
 
 
 class SweepProgress:
-    """The status of a sweep of `total` runs on the slots: a line at the bottom of a terminal, or one a minute in a log."""
+    """The status of a sweep of `total` runs on the slots: a line at the bottom of a terminal, or one a minute in a
+    log."""
 
     def __init__(self, total: int, slots: Sequence[Slot], durations: DurationModel) -> None:
         self.total = total
@@ -69,7 +71,11 @@ class SweepProgress:
         parts = [f"{done} done"]
         if running:
             parts.append(f"{len(running)} running ({', '.join(f'{1 - fraction:.0%}' for _, fraction in running)})")
-        parts += [f"{count} {name}" for count, name in ((elsewhere, "elsewhere"), (failed, "failed"), (waits, "waiting")) if count]
+        parts += [
+            f"{count} {name}"
+            for count, name in ((elsewhere, "elsewhere"), (failed, "failed"), (waits, "waiting"))
+            if count
+        ]
         text = ", ".join(parts) + (f"; about {duration(left)} left" if left is not None else "")
         self._bar.n = done + failed + sum(1 - fraction for _, fraction in running)
         self._bar.set_description_str(text)
@@ -79,7 +85,8 @@ class SweepProgress:
 
 
 def slots_for(configs: Sequence[RunConfig]) -> list[str]:
-    """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on the CPU.
+    """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on
+    the CPU.
 
     No more than there are runs; where they want different numbers of threads, the most counts.
     """
@@ -98,21 +105,27 @@ def _slots(configs: Sequence[RunConfig]) -> list[Slot]:
     """The slots; those of one GPU begin in one process, where their runs fill each other's gaps."""
     slots = [Slot(device) for device in slots_for(configs)]
     for slot in slots:
-        slot.together = [other for other in slots if other.device == slot.device] if slot.device.startswith("cuda") else ()
+        slot.together = (
+            [other for other in slots if other.device == slot.device] if slot.device.startswith("cuda") else ()
+        )
     return slots
 
 
 def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationModel) -> bool:
-    """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast stopped it.
+    """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast
+    stopped it.
 
-    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless fail_fast. A run
-    that another process works on is waited for, and taken over when that process dies. Ctrl-C, SIGTERM and SIGHUP leave checkpoints
-    and raise KeyboardInterrupt.
+    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless
+    fail_fast. A run that another process works on is waited for, and taken over when that process dies. Ctrl-C, SIGTERM
+    and SIGHUP leave checkpoints and raise KeyboardInterrupt.
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = _slots([run.config for run in waiting])
     # a batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too
-    with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"), contextlib.closing(SweepProgress(total, slots, durations)) as progress:
+    with (
+        handled(signal.default_int_handler, "SIGTERM", "SIGHUP"),
+        contextlib.closing(SweepProgress(total, slots, durations)) as progress,
+    ):
         try:
             return _share_out(_Queue(waiting), slots, outcomes, progress)
         finally:
@@ -122,7 +135,8 @@ def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationM
 
 
 class _Queue:
-    """The runs not begun here: those nobody works on, and those found busy elsewhere, which are looked at again later."""
+    """The runs not begun here: those nobody works on, and those found busy elsewhere, which are looked at again
+    later."""
 
     def __init__(self, runs: Sequence[RunSpec]) -> None:
         self._free = deque(runs)
@@ -154,7 +168,8 @@ class _Queue:
         self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
 
     def again(self, run: RunSpec) -> None:
-        """Take back a run that did not end well among others in one process; last, when there may be more room for it."""
+        """Take back a run that did not end well among others in one process; last, when there may be more room for
+        it."""
         self.alone.add(run.folder)
         (run.folder / "error.txt").unlink(missing_ok=True)  # what it has left so far is no verdict
         self._errors[run.folder] = ()
@@ -168,7 +183,8 @@ class _Queue:
 
 
 def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progress: SweepProgress) -> bool:
-    """Give every free slot the next run until all are over, or one has failed that has fail_fast; returns whether that was it."""
+    """Give every free slot the next run until all are over, or one has failed that has fail_fast; returns whether that
+    was it."""
     while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
         for slot in slots:
             while slot.run is None and (run := queue.next()) is not None:
@@ -196,7 +212,9 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
                     queue.is_elsewhere(run)
                 elif kind == "again":
                     queue.again(run)
-                    progress.say(f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}")
+                    progress.say(
+                        f"{run.label}: {content.splitlines()[-1]}; again in a process of its own  {run.folder.name}"
+                    )
                 else:
                     _end_run(run, kind, content, outcomes, progress)
                     stop |= kind == "failed" and run.config.fail_fast
@@ -223,7 +241,9 @@ def _end_run(run: RunSpec, kind: str, content: Any, outcomes: Outcomes, progress
     else:
         outcomes.failures[run.folder.name] = content
         text = f"FAILED\n{content.rstrip()}\n   "
-    progress.say(f"[{len(outcomes.results) + len(outcomes.failures)}/{progress.total}] {run.label}: {text}  {run.folder.name}")
+    progress.say(
+        f"[{len(outcomes.results) + len(outcomes.failures)}/{progress.total}] {run.label}: {text}  {run.folder.name}"
+    )
 
 
 def _close(slots: Sequence[Slot]) -> None:

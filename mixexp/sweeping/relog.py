@@ -18,10 +18,11 @@ SETTABLE = ("logger", "trusted_modules")
 
 
 def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[str]:
-    """Log the runs in folders, or those that are named themselves, and say of each what was done; a second time changes nothing.
+    """Log the runs in folders, or those that are named themselves, and say of each what was done; a second time changes
+    nothing.
 
-    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed at
-    the end with the runs at which the logger raised.
+    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed
+    at the end with the runs at which the logger raised.
     """
     if errors := check(node, "logger", Logger, trusted):
         raise UserError("\n".join(errors))
@@ -34,7 +35,10 @@ def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]
             continue
         try:
             evaluations = zip(*run.metrics.values(), strict=True)
-            rows = [{name: value for name, value in zip(run.metrics, values, strict=True) if value is not None} for values in evaluations]
+            rows = [
+                {name: value for name, value in zip(run.metrics, values, strict=True) if value is not None}
+                for values in evaluations
+            ]
             logger = build(node, trusted)
             logger.start(run_info(run.folder, flatten(run.config), run.environment, rows, print), rows)
             logger.end(run.outcome)
@@ -52,5 +56,8 @@ def _runs(folder: Path) -> list[Run]:
     if not runs:
         raise UserError(nothing_there(folder))
     if not any(run.over for run in runs):
-        raise UserError(f"{folder}: no run in it is over; {len(runs)} {runs[0].outcome if len(runs) == 1 else 'unfinished or failed'}")
+        raise UserError(
+            f"{folder}: no run in it is over; {len(runs)}"
+            f" {runs[0].outcome if len(runs) == 1 else 'unfinished or failed'}"
+        )
     return runs

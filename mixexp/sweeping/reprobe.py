@@ -26,7 +26,8 @@ SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What shall be measured in a run's folder: the run's configuration with the probe, and the files that it will write."""
+    """What shall be measured in a run's folder: the run's configuration with the probe, and the files that it will
+    write."""
 
     folder: Path
     config: RunConfig
@@ -36,10 +37,12 @@ class Measurement:
 
 
 def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> list[Measurement]:
-    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong before any starts.
+    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong
+    before any starts.
 
-    chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run. What a folder
-    has already with the same settings is not measured again; what it has with others is only replaced if `again`.
+    chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run.
+    What a folder has already with the same settings is not measured again; what it has with others is only replaced if
+    `again`.
     """
     measurements, wrong = [], []
     for folder in _runs(folders):
@@ -53,7 +56,8 @@ def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | Non
 
 
 def measure(measurement: Measurement) -> list[Path]:
-    """Measure, and write probe_<name>.csv with its settings in probe_<name>.yaml for each of the missing files; gives the CSVs."""
+    """Measure, and write probe_<name>.csv with its settings in probe_<name>.yaml for each of the missing files; gives
+    the CSVs."""
     if not measurement.missing:
         return []
     folder, config = measurement.folder, measurement.config
@@ -89,13 +93,19 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
         raise UserError("\n".join(f"{folder}: {line}" for line in refused.lines)) from None
     for source in config.build("probe").others:
         if Path(source).resolve() == folder.resolve():
-            raise UserError(f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's folder, or probe.source=null")
+            raise UserError(
+                f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's"
+                " folder, or probe.source=null"
+            )
     settings = dict(_settings(config.probe, config.trusted))
     there = {name for name in settings if (folder / f"probe_{name}.csv").exists()}
     made = {name: _made_with(folder, name, run, config.trusted) for name in there}
     others = [name for name in there if made[name] != settings[name]]
     if others and not again:
-        lines = (f"probe_{name}.csv is there, made with {_changes(made[name], settings[name])}; --again replaces it" for name in sorted(others))
+        lines = (
+            f"probe_{name}.csv is there, made with {_changes(made[name], settings[name])}; --again replaces it"
+            for name in sorted(others)
+        )
         raise UserError("\n".join(f"{folder}: {line}" for line in lines))
     return Measurement(folder, config, settings, tuple(name for name in settings if again or name not in there))
 
@@ -110,12 +120,15 @@ def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple
 
 
 def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequence[str]) -> Mapping[str, Any]:
-    """The settings that a file in a run's folder was made with, as far as they are known: beside it, or the run's own."""
+    """The settings that a file in a run's folder was made with, as far as they are known: beside it, or the run's
+    own."""
     beside = folder / f"probe_{name}.yaml"
     try:
         if beside.exists():
             return up_to_date(read_yaml(beside))
-        sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)  # a record may name anything
+        sound = run["probe"] is not None and not check(
+            run["probe"], "probe", Probe, trusted
+        )  # a record may name anything
         return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
     except (OSError, ValueError, UserError):
         return {}

@@ -13,7 +13,8 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 @contextlib.contextmanager
 def handled(handler: Handler, *names: str) -> Iterator[None]:
-    """Inside, the named signals go to a handler; where the system lacks one, or this is no main thread, nothing changes."""
+    """Inside, the named signals go to a handler; where the system lacks one, or this is no main thread, nothing
+    changes."""
     main = threading.current_thread() is threading.main_thread()
     numbers = [getattr(signal, name) for name in names if main and hasattr(signal, name)]
     before = {number: signal.signal(number, handler) for number in numbers}
@@ -26,7 +27,8 @@ def handled(handler: Handler, *names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. A thread beside the main one gets none."""
+    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. A thread beside the main one gets
+    none."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:

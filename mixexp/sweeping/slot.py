@@ -23,11 +23,14 @@ from mixexp.training.folder import LOCK, RunFolder
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunSpec
 
-FORK_SERVER_GONE = 255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
+FORK_SERVER_GONE = (
+    255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
+)
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
 LOG_LINES = 40  # of a killed run's output, kept with the reason: a crash leaves its stack, the innermost call first
 
-# A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be torn by it.
+# A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be
+# torn by it.
 # Elsewhere than on Linux the system's libraries may not survive a fork, and a slot imports torch for itself.
 _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
@@ -40,7 +43,8 @@ def warm_up(threads: int) -> None:
         from multiprocessing import forkserver
 
         _CONTEXT.set_forkserver_preload(["mixexp.sweeping.preload"])
-        # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has slots to end
+        # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has
+        # slots to end
         with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
             forkserver.ensure_running()
 
@@ -117,11 +121,13 @@ class Slot:
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
 
     def ended(self) -> bool:
-        """Whether the process has ended though nothing says so on the pipe, whose other end one that it began may hold open."""
+        """Whether the process has ended though nothing says so on the pipe, whose other end one that it began may hold
+        open."""
         return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
-        """Kill the process and keep the reason as its run's failure; where others shared it, nobody knows whose it was."""
+        """Kill the process and keep the reason as its run's failure; where others shared it, nobody knows whose it
+        was."""
         self._kill()
         return self._lost(reason)
 
@@ -145,7 +151,8 @@ class Slot:
         self._leave()
 
     def _has_ended(self, seconds: float) -> bool:
-        """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit code."""
+        """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit
+        code."""
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while time.monotonic() < deadline:
@@ -182,7 +189,9 @@ class Slot:
             printed = read_ends(self.run.folder / "log.txt", 0, 20_000).splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])
         try:
-            with FileLock(self.run.folder / LOCK, timeout=2):  # its process, at its end, lets go of it a moment after the pipe
+            with FileLock(
+                self.run.folder / LOCK, timeout=2
+            ):  # its process, at its end, lets go of it a moment after the pipe
                 RunFolder(self.run.folder).fail(f"{reason}\n")
         except Timeout:  # another sweep has taken the run over
             return "busy", reason

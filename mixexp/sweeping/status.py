@@ -1,4 +1,5 @@
-"""The status of the runs of a sweep or of a folder, seen from outside at any moment; without torch, so that it is shown at once."""
+"""The status of the runs of a sweep or of a folder, seen from outside at any moment; without torch, so that it is shown
+at once."""
 
 from __future__ import annotations
 
@@ -80,12 +81,15 @@ class RunStatus:
 
 @contextlib.contextmanager
 def at_work(folder: Path, name: str) -> Iterator[None]:
-    """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with the process.
+    """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with
+    the process.
 
     Each process has a lock of its own, since several may make the runs of one plan.
     """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
-    for left in (folder / SWEEPS).glob("*.lock"):  # by a process that was killed; a lock made just now may not be held yet
+    for left in (folder / SWEEPS).glob(
+        "*.lock"
+    ):  # by a process that was killed; a lock made just now may not be held yet
         with contextlib.suppress(OSError):
             if time.time() - left.lstat().st_mtime > 60 and not held(left):
                 left.unlink()
@@ -135,7 +139,9 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     about = read_environment(folder)
     if state.over:
         ended = State.DONE if state.outcome == "finished" else State.DIVERGED
-        return RunStatus(run, ended, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"]))
+        return RunStatus(
+            run, ended, headline(state.result), 1.0, state.result["last"], quantity(state.result["seconds"])
+        )
     steps, continued = quantity(about.get("steps")), quantity(about.get("continued_at_step"))
     evaluated = max(map(quantity, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
@@ -163,7 +169,13 @@ def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
     return PlannedRun(name, shorten(one_line(label), LONGEST), task)
 
 
-def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | None = None, durations: DurationModel | None = None) -> str:
+def describe(
+    folder: Path,
+    runs: Sequence[RunStatus],
+    slots: int,
+    cells: int | None = None,
+    durations: DurationModel | None = None,
+) -> str:
     """A line a run, and the counts with the time that the rest will take.
 
     durations: by which it is judged, those of the runs finished in the folder where there are none given.
@@ -175,7 +187,9 @@ def describe(folder: Path, runs: Sequence[RunStatus], slots: int, cells: int | N
     for status, words in zip(runs, columns, strict=True):
         expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
         detail = f"about {durations.words(expected)}" if expected is not None else status.detail
-        lines.append("  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip())
+        lines.append(
+            "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip()
+        )
     if cells is not None and cells > len(runs):
         lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
     lines.append(totals(folder, runs, durations, slots))
@@ -188,7 +202,11 @@ def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, sl
     """One line: the folder, how many runs are in which state, and how long the rest will take."""
     to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
     seconds = durations.total(to_do, slots)
-    left = "; no finished run to judge the time by" if seconds is None else f"; about {durations.words(seconds)} left with {slots} at once"
+    left = (
+        "; no finished run to judge the time by"
+        if seconds is None
+        else f"; about {durations.words(seconds)} left with {slots} at once"
+    )
     return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{left if to_do else ''}"
 
 
@@ -199,7 +217,8 @@ def counts(runs: Iterable[RunStatus]) -> str:
 
 
 def status(folder: Path) -> str:
-    """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError without any."""
+    """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError
+    without any."""
     plans = read_plans(folder)
     runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
@@ -209,7 +228,9 @@ def status(folder: Path) -> str:
 
 def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
     """The runs that the plans which count name, and then those in the folder besides."""
-    besides = sorted(path for path in folder.iterdir() if path.name not in plans.runs and path.is_dir() and is_run(path))
+    besides = sorted(
+        path for path in folder.iterdir() if path.name not in plans.runs and path.is_dir() and is_run(path)
+    )
     return [*plans.runs.values(), *(_begun(path, stamp(path / "environment.json")) for path in besides)]
 
 
@@ -221,7 +242,8 @@ def _begun(folder: Path, version: Stamp) -> PlannedRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its plan tells it; name: of the plan's file; queue: the launcher whose jobs may wait somewhere else."""
+    """A sweep as its plan tells it; name: of the plan's file; queue: the launcher whose jobs may wait somewhere
+    else."""
 
     name: str
     runs: Mapping[str, PlannedRun]
@@ -235,8 +257,8 @@ class Sweep:
 class Plans:
     """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
 
-    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its launcher's name.
-    abandoned: the sweeps that have ended and do not count.
+    working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its
+    launcher's name. abandoned: the sweeps that have ended and do not count.
     """
 
     runs: Mapping[str, PlannedRun]
@@ -258,7 +280,10 @@ class Plans:
             were = "run was" if count == 1 else "runs were"
             lines.append(f"not counted: {count} {were} planned by {by} and never begun{again}")
         if self.queued:
-            lines.append(f"{len(self.queued)} of the runs may wait in the queue of {', '.join(dict.fromkeys(self.queued.values()))}")
+            lines.append(
+                f"{len(self.queued)} of the runs may wait in the queue of"
+                f" {', '.join(dict.fromkeys(self.queued.values()))}"
+            )
         return lines
 
 
@@ -273,7 +298,9 @@ def _read_sweep(path: Path, version: Stamp) -> Sweep:
         path.stem,
         {run.name: run for run in planned if run is not None},
         int(quantity(about.get("slots"), MOST_SLOTS)),
-        written if started is None else min(started + written % 1, written),  # to the second; and no plan is of a later time than its file
+        (
+            written if started is None else min(started + written % 1, written)
+        ),  # to the second; and no plan is of a later time than its file
         shorten(one_line(texts["command"]), LONGEST),
         shorten(one_line(texts["queue"]), 60),
     )
@@ -291,7 +318,9 @@ def read_plans(folder: Path) -> Plans:
     queues: dict[str, str] = {}
     for sweep in counting:
         runs |= sweep.runs
-        queues |= dict.fromkeys(sweep.runs, sweep.queue if sweep in in_queue else "")  # what it has planned again is its own
+        queues |= dict.fromkeys(
+            sweep.runs, sweep.queue if sweep in in_queue else ""
+        )  # what it has planned again is its own
     queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
     return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])

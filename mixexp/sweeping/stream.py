@@ -1,4 +1,5 @@
-"""Streams for runs that share a device and a process: on CUDA each has one of its own, so that one fills what others leave idle."""
+"""Streams for runs that share a device and a process: on CUDA each has one of its own, so that one fills what others
+leave idle."""
 
 from __future__ import annotations
 
@@ -50,5 +51,7 @@ class DeviceStream:
         self._behind.clear()
         if self._stream is not None:
             gc.collect()  # compiled code and its network refer to each other
-            torch.cuda.synchronize(self._stream.device)  # an error of the device is to show here, and not in another's run
+            torch.cuda.synchronize(
+                self._stream.device
+            )  # an error of the device is to show here, and not in another's run
             torch.cuda.empty_cache()

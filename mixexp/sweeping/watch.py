@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 Block = tuple[str, Sequence[RunStatus]]
 """What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
 
-URGENCY = (State.RUNNING, State.FAILED, State.DAMAGED, State.INTERRUPTED, State.DIVERGED, State.DONE, State.CHANGED, State.MISSING)
+URGENCY = (
+    State.RUNNING,
+    State.FAILED,
+    State.DAMAGED,
+    State.INTERRUPTED,
+    State.DIVERGED,
+    State.DONE,
+    State.CHANGED,
+    State.MISSING,
+)
 """The order in which a screen too small for all shows them."""
 SECONDS = 2
 BAR, LABEL = 16, 10
@@ -37,7 +46,8 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
 
 
 class Watched:
-    """A folder looked at again and again; what is over or has failed is read once, and again only when it has changed."""
+    """A folder looked at again and again; what is over or has failed is read once, and again only when it has
+    changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.durations, self.plans = folder, DurationModel(), Plans({})
@@ -71,25 +81,35 @@ class Watched:
     def is_over(self) -> bool:
         """Whether nobody works on any of its runs, and something has been there."""
         queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
-        return bool(self.runs) and not (self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs))
+        return bool(self.runs) and not (
+            self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs)
+        )
 
     def total(self) -> str:
         """One line on all of its runs."""
         if self.runs:
             return totals(self.folder, self.runs, self.durations, self.plans.slots)
-        beside = [path.name for path in self.folder.absolute().parent.glob("*") if path.is_dir() and path != self.folder.absolute()]
+        beside = [
+            path.name
+            for path in self.folder.absolute().parent.glob("*")
+            if path.is_dir() and path != self.folder.absolute()
+        ]
         return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
 
     def remarks(self) -> list[str]:
         """What is left undone in the folder, where nobody works any more."""
         left = sum(status.state.to_do for status in self.runs)
         them = "it" if left == 1 else "them"
-        idle = [f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on with {them}"]
+        idle = [
+            f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on"
+            f" with {them}"
+        ]
         return idle * bool(left) + self.plans.remarks({status.run.name for status in self.runs})
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
-    """What follows --watch among words, SECONDS where nothing does, None without it; and the other words. Raises UserError."""
+    """What follows --watch among words, SECONDS where nothing does, None without it; and the other words. Raises
+    UserError."""
     text, rest, waiting = None, [], list(words)
     while waiting:
         word = waiting.pop(0)
@@ -117,7 +137,8 @@ def _no_folder(word: str) -> bool:
 def watch(folders: Sequence[Path], seconds: float) -> None:
     """Show how far the runs are, every so many seconds, until nobody works on any, or Ctrl-C.
 
-    A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there is waited for.
+    A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there
+    is waited for.
     """
     watched = [Watched(folder) for folder in folders]
     terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
@@ -142,7 +163,9 @@ def _screen() -> Iterator[Callable[[Sequence[Watched]], None]]:
 
     console, blocks = Console(), []
 
-    def picture() -> Group:  # also asked for every second in a thread of Live's, since the terminal may have another size
+    def picture() -> (
+        Group
+    ):  # also asked for every second in a thread of Live's, since the terminal may have another size
         return frame(blocks, console.height)
 
     def show(watched: Sequence[Watched]) -> None:
@@ -174,7 +197,9 @@ def _log() -> Callable[[Sequence[Watched]], None]:
 def block(folder: Watched) -> Block:
     """What there is to draw of a folder, the running and failed runs first."""
     runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
-    return folder.total(), [replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs]
+    return folder.total(), [
+        replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs
+    ]
 
 
 def frame(blocks: Sequence[Block], height: int) -> Group:
@@ -191,7 +216,9 @@ def frame(blocks: Sequence[Block], height: int) -> Group:
         shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
         # a long label gives way to what is said of the run
         label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
-        table = Table.grid(Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0))
+        table = Table.grid(
+            Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0)
+        )
         for one in shown:
             table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
         parts = [words(total), table] if shown else [words(total)]
@@ -208,12 +235,17 @@ def _progress(folder: Path, status: RunStatus) -> str:
     written = stamp(folder / status.run.name / "metrics.csv")
     if not status.last or not written:
         return f"{bar}  no evaluation yet"
-    names = ("accuracy",) if "accuracy" in status.last else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
+    names = (
+        ("accuracy",)
+        if "accuracy" in status.last
+        else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
+    )
     return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written[0] / 1e9, 0))} ago"
 
 
 def _shared(needed: Sequence[int], height: int) -> list[int]:
-    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others leave."""
+    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others
+    leave."""
     given = [0] * len(needed)
     order = sorted(range(len(needed)), key=lambda place: needed[place])
     for done, place in enumerate(order):

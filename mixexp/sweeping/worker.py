@@ -34,9 +34,9 @@ DEVICE_LOST = 70  # exit code of a process whose device answers no more
 def serve(pipes: Sequence[connection.Connection]) -> None:
     """The process: trains the runs it is sent, one at a time for each pipe, until the pipes close or a run fails.
 
-    To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy", reason),
-    ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and one whose device is
-    past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
+    To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy",
+    reason), ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and
+    one whose device is past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
     """
     stop, workers = threading.Event(), []
 
@@ -74,7 +74,8 @@ def _die_with_parent() -> None:
 
 
 class Worker:
-    """The worker for one run at a time, sent through a pipe; shared: others train in this process, and a failure must not touch them."""
+    """The worker for one run at a time, sent through a pipe; shared: others train in this process, and a failure must
+    not touch them."""
 
     def __init__(self, pipe: connection.Connection, stop: threading.Event, shared: bool) -> None:
         self.pipe, self._stop, self._shared = pipe, stop, shared
@@ -117,9 +118,12 @@ class Worker:
             self.pipe.close()
 
     def _advance(self) -> tuple[str, Any, bool] | None:
-        """How the run has ended with this step, None where it has not, and whether the process is past use for others."""
+        """How the run has ended with this step, None where it has not, and whether the process is past use for
+        others."""
         try:
-            self._stream = self._stream or DeviceStream(execution(self._run.config).device)  # a slot's device is always the same
+            self._stream = self._stream or DeviceStream(
+                execution(self._run.config).device
+            )  # a slot's device is always the same
             progress = self._stream.advance(self.steps)
         except StopIteration as end:
             return "done", end.value, False

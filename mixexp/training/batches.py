@@ -17,13 +17,16 @@ from mixexp.sampling import Sampling
 from mixexp.training.budget import Budget
 
 BLOCK_STEPS = 64
-"""Steps that a block of epochs has at least: with a few images an epoch is a step or two, and each drawing has its cost."""
+"""Steps that a block of epochs has at least: with a few images an epoch is a step or two, and each drawing has its
+cost."""
 
 
 class Epoch(NamedTuple):
-    """What is drawn for an epoch: its order, int64 [rows], the draws of augmentation and mix, [rows, …] each, a layer per step.
+    """What is drawn for an epoch: its order, int64 [rows], the draws of augmentation and mix, [rows, …] each, a layer
+    per step.
 
-    external: where the mix has partners from outside the batch, the draws for their augmentation, and as "chosen" who they are.
+    external: where the mix has partners from outside the batch, the draws for their augmentation, and as "chosen" who
+    they are.
     """
 
     order: np.ndarray
@@ -36,7 +39,8 @@ class Epoch(NamedTuple):
     def batch(self) -> Batch:
         """All rows as one batch, on the host."""
         augment, mix, external = (
-            {name: torch.from_numpy(values) for name, values in draws.items()} for draws in (self.augment, self.mix, self.external)
+            {name: torch.from_numpy(values) for name, values in draws.items()}
+            for draws in (self.augment, self.mix, self.external)
         )
         return Batch(torch.from_numpy(self.order), augment, mix, external)
 
@@ -61,7 +65,10 @@ def draw_epoch(
     mixing = mix.draw(seed, epoch, order, images, batch_size)
     external = {}
     if mix.external:
-        external = {**augment.draw(streams.generator(seed, "augment guests", epoch), rows), "chosen": mixing["external"]}
+        external = {
+            **augment.draw(streams.generator(seed, "augment guests", epoch), rows),
+            "chosen": mixing["external"],
+        }
     augmenting = augment.draw(streams.generator(seed, "augment", epoch), rows)
     layers = mix_layer.draw(streams.generator(seed, "mix_layer", epoch), -(-rows // images) if steps is None else steps)
     return Epoch(order, augmenting, mixing, layers, external)
@@ -79,9 +86,13 @@ class Batch(NamedTuple):
         """The batch of change(tensor, the others' tensors of the same name)."""
 
         def each(part: int) -> dict[str, Tensor]:
-            return {name: change(values, *(other[part][name] for other in others)) for name, values in self[part].items()}
+            return {
+                name: change(values, *(other[part][name] for other in others)) for name, values in self[part].items()
+            }
 
-        return Batch(change(self.chosen, *(other.chosen for other in others)), *(each(part) for part in range(1, len(self))))
+        return Batch(
+            change(self.chosen, *(other.chosen for other in others)), *(each(part) for part in range(1, len(self)))
+        )
 
     def with_external(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The rows of the images and, behind them, of the external partners, with the draws for their augmentation."""
@@ -94,10 +105,11 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """A run's batches, drawn on the host so that every device sees the same, and moved over a block of whole epochs at a time.
+    """A run's batches, drawn on the host so that every device sees the same, and moved over a block of whole epochs at
+    a time.
 
-    draw: an epoch, by its number. `table` is the present block's batches one after another; once made, its tensors stay where they
-    are, for graphs to read.
+    draw: an epoch, by its number. `table` is the present block's batches one after another; once made, its tensors stay
+    where they are, for graphs to read.
     """
 
     def __init__(self, draw: Callable[[int], Epoch], budget: Budget, device: torch.device) -> None:
@@ -138,7 +150,8 @@ class Batches:
         return min(self._batch, self._used)
 
     def kind(self, step: int) -> tuple[str, int]:
-        """The layer that a step of the present block mixes at and its number of images: all that steps differ in beside their rows."""
+        """The layer that a step of the present block mixes at and its number of images: all that steps differ in beside
+        their rows."""
         rows = self.rows(step)
         return self._layers[step % self._steps], rows.stop - rows.start
 

@@ -47,7 +47,8 @@ class Budget:
         return min(step - step % self.interval + self.interval, self.steps)
 
     def same_so_far(self, schedule: Schedule, other_steps: int, step: int) -> bool:
-        """Whether a run of other_steps has done in its first `step` steps what this one does: learning rates, evaluations."""
+        """Whether a run of other_steps has done in its first `step` steps what this one does: learning rates,
+        evaluations."""
 
         def course(budget: Budget) -> list[tuple[float, bool]]:
             return [
@@ -62,7 +63,8 @@ class Budget:
 def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:
     """Batches in an epoch of `rows` images, `batch` at a time.
 
-    The last, partial batch is used unless drop_last; one of a single image never is, since BatchNorm has no variance of one value.
+    The last, partial batch is used unless drop_last; one of a single image never is, since BatchNorm has no variance of
+    one value.
     """
     whole, rest = divmod(rows, batch)
     return whole + (not drop_last and rest > 0 and not (rest == 1 and whole > 0))

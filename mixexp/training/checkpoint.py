@@ -22,7 +22,20 @@ ZIP, ZIP_END, ZIP_END_BYTES = b"PK\x03\x04", b"PK\x05\x06", 22
 """How the archive that torch writes begins, and how its last record begins."""
 
 COMPUTES = (
-    *("train", "evaluate", "training", "gan", "probe", "build", "metrics", "labels", "streams", "optimizer", "schedule", "speed"),
+    *(
+        "train",
+        "evaluate",
+        "training",
+        "gan",
+        "probe",
+        "build",
+        "metrics",
+        "labels",
+        "streams",
+        "optimizer",
+        "schedule",
+        "speed",
+    ),
     *("dataset", "subset", "imbalance", "label_noise", "sampling", "augment", "model", "mix", "mix_layer", "loss"),
 )
 """The modules and packages of mixexp that a run's numbers come from; the others compose, plan, write, draw or say."""
@@ -33,8 +46,8 @@ RECORDS = ("training/folder.py", "training/logging.py", "training/reader.py", "t
 class Checkpoint:
     """One run's checkpoint.pt: written now and then by atomic rename, read with weights_only=True.
 
-    made_by: what must be the same for the continued run to give the numbers of an uninterrupted one; a checkpoint made by anything
-    else is not used. seconds: the least time between two periodic ones, so that their cost stays small.
+    made_by: what must be the same for the continued run to give the numbers of an uninterrupted one; a checkpoint made
+    by anything else is not used. seconds: the least time between two periodic ones, so that their cost stays small.
     """
 
     def __init__(self, path: Path, made_by: Mapping[str, Any], seconds: float) -> None:
@@ -53,7 +66,8 @@ class Checkpoint:
         started = time.monotonic()
         self.write(self.path, state)
         self._last = time.monotonic()
-        # On a slow disk rather fewer checkpoints than more than a twentieth of the run's time; a disk that was slow once is not a slow one.
+        # On a slow disk rather fewer checkpoints than more than a twentieth of the run's time; a disk that was slow
+        # once is not a slow one.
         cost, before = self._last - started, self._cost
         self._cost = cost
         self._seconds = max(self._least, 20 * (cost if before is None else min(cost, before))) if self._least else 0
@@ -64,10 +78,13 @@ class Checkpoint:
         torch.save({"made_by": self._made_by, **state}, content)
         with atomically(path) as partial, partial.open("wb") as file:
             file.write(content.getbuffer())
-            file.write(hashlib.sha256(content.getbuffer()).digest())  # torch's reader neither checks a sum nor minds what follows
+            file.write(
+                hashlib.sha256(content.getbuffer()).digest()
+            )  # torch's reader neither checks a sum nor minds what follows
 
     def load(self, path: Path, note: Callable[[str], None]) -> State | None:
-        """The state in a file, its own or another run's, on the CPU; None where none can be used, and note is told why one cannot."""
+        """The state in a file, its own or another run's, on the CPU; None where none can be used, and note is told why
+        one cannot."""
         if not path.exists():
             return None
         try:
@@ -84,7 +101,8 @@ class Checkpoint:
 
 
 def read(path: Path) -> tuple[dict[str, Any], State]:
-    """What made a checkpoint, and its state on the CPU; raises OSError, MemoryError or ValueError for a cut, damaged or foreign file."""
+    """What made a checkpoint, and its state on the CPU; raises OSError, MemoryError or ValueError for a cut, damaged or
+    foreign file."""
     with opened(path) as file:
         begins = file.read(len(ZIP))
         size = os.fstat(file.fileno()).st_size
@@ -109,7 +127,8 @@ def reason_of(error: Exception) -> str:
 
 
 def code_hash(own_code: Mapping[str, str]) -> str:
-    """Hash of the source that a run's numbers come from: COMPUTES, and the user's own modules, by name with their hashes."""
+    """Hash of the source that a run's numbers come from: COMPUTES, and the user's own modules, by name with their
+    hashes."""
     digest = hashlib.sha256(_program())
     for name, own in sorted(own_code.items()):
         digest.update(f"{name} {own}\n".encode())
@@ -119,8 +138,12 @@ def code_hash(own_code: Mapping[str, str]) -> str:
 @functools.cache
 def _program() -> bytes:
     package = Path(__file__).parent.parent
-    files = [path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))]
-    return b"".join(path.read_bytes() for path in files if path.is_file() and str(path.relative_to(package)) not in RECORDS)
+    files = [
+        path for name in sorted(COMPUTES) for path in (package / f"{name}.py", *sorted((package / name).rglob("*.py")))
+    ]
+    return b"".join(
+        path.read_bytes() for path in files if path.is_file() and str(path.relative_to(package)) not in RECORDS
+    )
 
 
 _program()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later

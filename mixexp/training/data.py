@@ -1,4 +1,5 @@
-"""From a data set to what the loop reads: chosen images as they are on the device, their labels, and the normalisation."""
+"""From a data set to what the loop reads: chosen images as they are on the device, their labels, and the
+normalisation."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ ADVICE = {
 }
 """What helps where a setting leaves one class."""
 TEST_PART_SEED = 0
-"""The seed of the part of the test set that test.n names: none of a run's, so that all runs are evaluated on the same images."""
+"""The seed of the part of the test set that test.n names: none of a run's, so that all runs are evaluated on the same
+images."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class SelectedData:
     def digest(self) -> str:
         """Hash of the indices and labels, recorded with a run: equal hashes mean the same data."""
         parts = (self.train, self.validation, self.test, self.train_labels)
-        return hashlib.sha256(b"".join(np.ascontiguousarray(p, dtype=np.int64).tobytes() + b"|" for p in parts)).hexdigest()[:16]
+        return hashlib.sha256(
+            b"".join(np.ascontiguousarray(p, dtype=np.int64).tobytes() + b"|" for p in parts)
+        ).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,11 @@ class DataSplit:
 
 
 class Normalize:
-    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32 in channels_last, without the 255 from float32; with
-    zero_mean each image is first centred on its own mean.
+    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32 in channels_last, without the 255 from
+    float32; with zero_mean each image is first centred on its own mean.
 
-    Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred training images.
+    Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred
+    training images.
     """
 
     def __init__(self, mean: list[float], std: list[float], unit: int, width: int, zero_mean: bool) -> None:
@@ -86,11 +91,15 @@ class Normalize:
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
         # repeated along a row of pixels: a broadcast over the three values of a pixel would run at a third of the speed
-        self._scale, self._shift = (1 / (unit * self.std)).flatten().repeat(width), (-self.mean / self.std).flatten().repeat(width)
+        self._scale, self._shift = (
+            (1 / (unit * self.std)).flatten().repeat(width),
+            (-self.mean / self.std).flatten().repeat(width),
+        )
 
     @classmethod
     def of(cls, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> Normalize:
-        """The normalisation of a data set; mean and std: those that it states, None for those of its training images."""
+        """The normalisation of a data set; mean and std: those that it states, None for those of its training
+        images."""
         if zero_mean or mean is None or std is None:
             data_mean, data_std = _statistics(images, zero_mean)
             mean = data_mean if zero_mean or mean is None else mean
@@ -117,7 +126,8 @@ def _unit(images: Tensor) -> int:
 
 
 def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every channel, of uint8 in 0..1 units, summed in float64 chunk by chunk; a constant channel gets std 1."""
+    """Mean and standard deviation of every channel, of uint8 in 0..1 units, summed in float64 chunk by chunk; a
+    constant channel gets std 1."""
     total, squares, count = 0.0, 0.0, images[:, 0].numel()
     for chunk in images.split(5000):
         x = chunk.cpu().double() / _unit(images)
@@ -134,17 +144,21 @@ def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[floa
 def _load(key: str, trusted: tuple[str, ...]) -> tuple[Dataset, Splits]:
     dataset = build(json.loads(key), trusted)
     splits = dataset.load()
-    train, test = (images.contiguous(memory_format=torch.channels_last) for images in (splits.train_images, splits.test_images))
+    train, test = (
+        images.contiguous(memory_format=torch.channels_last) for images in (splits.train_images, splits.test_images)
+    )
     return dataset, dataclasses.replace(splits, train_images=train, test_images=test)
 
 
 def load(node: Mapping[str, Any], trusted: tuple[str, ...] = ()) -> tuple[Dataset, Splits]:
-    """The data set a node describes and its images, in channels_last; the last one stays in memory for a sweep's next run."""
+    """The data set a node describes and its images, in channels_last; the last one stays in memory for a sweep's next
+    run."""
     return _load(json.dumps(node, sort_keys=True), trusted)
 
 
 def placed(node: Any, trusted: Any) -> Any:
-    """The node with the user's own file or folder named for good, where it names one that lies where the command is typed."""
+    """The node with the user's own file or folder named for good, where it names one that lies where the command is
+    typed."""
     if not isinstance(node, Mapping) or not isinstance(node.get("root"), str):
         return node
     try:
@@ -165,10 +179,12 @@ def select_data(
     data_seed: int,
     test_n: int | None = None,
 ) -> SelectedData:
-    """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training labels.
+    """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training
+    labels.
 
-    Every draw comes from data_seed, but for the part of the test set that evaluations are of: its test_n images are the same in all
-    runs whose imbalance leaves the same. Raises ValueError when the data cannot give what is asked for, or a setting leaves one class.
+    Every draw comes from data_seed, but for the part of the test set that evaluations are of: its test_n images are the
+    same in all runs whose imbalance leaves the same. Raises ValueError when the data cannot give what is asked for, or
+    a setting leaves one class.
     """
     num_classes = len(splits.classes)
     train_labels, test_labels = splits.train_labels.numpy(), splits.test_labels.numpy()
@@ -179,7 +195,9 @@ def select_data(
     counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
     keep_train, keep_test = imbalance.keep_counts(*counts, len(train_labels) / len(test_labels))
     purposes = ("imbalance", "imbalance of the test set")
-    train_rng, test_rng = (None if imbalance.in_order else streams.generator(data_seed, purpose) for purpose in purposes)
+    train_rng, test_rng = (
+        None if imbalance.in_order else streams.generator(data_seed, purpose) for purpose in purposes
+    )
     train, test = train[cut(train_labels[train], keep_train, train_rng)], cut(test_labels, keep_test, test_rng)
     _refuse_one_class(splits, "imbalance", "training", train_labels[train])
     _refuse_one_class(splits, "imbalance", "test", test_labels[test])
@@ -198,9 +216,12 @@ def select_data(
 
 
 def _part_of_test(rows: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
-    """Some of the test rows, int64 [size], with classes in proportion; labels: of the whole test set, whose order of drawing is fixed."""
+    """Some of the test rows, int64 [size], with classes in proportion; labels: of the whole test set, whose order of
+    drawing is fixed."""
     if size > len(rows):
-        raise ValueError(f"test.n = {size}: the test set has {len(rows)} images; give {len(rows)} at most, or null for all of them")
+        raise ValueError(
+            f"test.n = {size}: the test set has {len(rows)} images; give {len(rows)} at most, or null for all of them"
+        )
     order = shuffled(len(labels), streams.generator(TEST_PART_SEED, "test part").bit_generator)
     return rows[stratified_part(labels[rows], size, order[rows])]
 
@@ -210,11 +231,14 @@ def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarra
     if len(present := np.unique(labels)) == 1:
         name, advice = sanitize(splits.classes[present[0]]), ADVICE.get(setting, "")
         verb = "has" if setting == "dataset" else "leaves"
-        raise ValueError(f"{setting}: it {verb} {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}")
+        raise ValueError(
+            f"{setting}: it {verb} {len(labels)} {part} images, all of the class {name}; two classes are needed{advice}"
+        )
 
 
 def missing_classes(splits: Splits, choice: SelectedData) -> list[str]:
-    """The classes that a run cannot measure, in words: those without an image in one of its parts, though another part has some."""
+    """The classes that a run cannot measure, in words: those without an image in one of its parts, though another part
+    has some."""
     parts = {"training": choice.train_labels, "validation": splits.train_labels.numpy()[choice.validation]}
     parts["test"] = splits.test_labels.numpy()[choice.test]
     present = {name: set(np.unique(labels).tolist()) for name, labels in parts.items() if len(labels)}

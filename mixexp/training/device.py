@@ -53,15 +53,25 @@ def unknown_device(name: str) -> str:
     near = [f"cuda:{number}" if number else "cuda", "cuda"] if maker in ("gpu", "cuda", "nvidia", "") else ["mps"]
     near += ["mps"] * (maker == "gpu")
     there = [meant for meant in near if meant in devices] if wish else resembling(name, ["auto", *devices])
-    hint = f" Did you mean {typed('device', there[0])}?" if there else " 'device=auto' takes the fastest there is." if wish else ""
+    hint = (
+        f" Did you mean {typed('device', there[0])}?"
+        if there
+        else " 'device=auto' takes the fastest there is."
+        if wish
+        else ""
+    )
     gpu = " (a GPU is cuda)" if maker in ("gpu", "nvidia") else ""
-    return f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(devices)}.{hint}"
+    return (
+        f"{head('device', name)}needs auto, cpu, cuda{gpu}, cuda:N or mps; this machine has {', '.join(devices)}.{hint}"
+    )
 
 
 def execution(config: RunConfig) -> Execution:
-    """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not there.
+    """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not
+    there.
 
-    "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on MPS.
+    "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on
+    MPS.
     """
     devices = available()
     name = devices[0] if config.device == "auto" else config.device
@@ -78,22 +88,30 @@ def precision_note(config: RunConfig) -> str | None:
     run = execution(config)
     if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():
         return None
-    return "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with precision=float32"
+    return (
+        "precision = bfloat16: this processor has no bfloat16 instructions, and trains slower in it than with"
+        " precision=float32"
+    )
 
 
 def has_bfloat16() -> bool:
-    """True if oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use them.
+    """True if oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use
+    them.
 
-    On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the processor itself
-    is asked too. Whatever a build of torch cannot say counts as no.
+    On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the
+    processor itself is asked too. Whatever a build of torch cannot say counts as no.
     """
-    cap = next((os.environ[name].upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") if os.environ.get(name)), "ALL")
+    cap = next(
+        (os.environ[name].upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") if os.environ.get(name)), "ALL"
+    )
     if not any(word in cap for word in ("ALL", "DEFAULT", "BF16", "FP16", "AMX", "AVX10")):
         return False
     onednn = _says(getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None))
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return onednn
-    return onednn and any(_says(getattr(torch.cpu, name, None)) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return onednn and any(
+        _says(getattr(torch.cpu, name, None)) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 def _says(question: Any) -> bool:
@@ -116,8 +134,11 @@ def describe(run: Execution) -> dict[str, Any]:
 
 
 def compatibility_key(run: Execution, own_code: Mapping[str, str]) -> dict[str, Any]:
-    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one; own_code: hashes by module."""
-    computer = processor() if run.device.type == "cpu" else run.device.type  # another CPU model may add up in another order
+    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one; own_code: hashes
+    by module."""
+    computer = (
+        processor() if run.device.type == "cpu" else run.device.type
+    )  # another CPU model may add up in another order
     versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(own_code)}
     return {**versions, "device": computer, "bfloat16": run.bfloat16}
 
@@ -126,6 +147,10 @@ def make_deterministic(device: torch.device) -> None:
     """Let nothing be chosen by timing, nor added up in the order that threads come by."""
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # fixed workspaces, read when the first product is formed
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # fixed workspaces, read when the first product is formed
         torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
+        torch.utils.deterministic.fill_uninitialized_memory = (
+            False  # a check for errors that costs a pass over all memory
+        )

@@ -38,7 +38,18 @@ VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 _PROGRAM = Path(__file__).parent
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
-FILES = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json", "error.txt", "log.txt", "checkpoint.pt", "weights.pt", LOCK)
+FILES = (
+    "config.yaml",
+    "environment.json",
+    "metrics.csv",
+    "confusion.csv",
+    "result.json",
+    "error.txt",
+    "log.txt",
+    "checkpoint.pt",
+    "weights.pt",
+    LOCK,
+)
 """The files of a run beside those of its probes."""
 
 
@@ -72,12 +83,17 @@ class RunFolder:
         rows: Iterable[Mapping[str, float]] = (),
         probed: Mapping[str, str] | None = None,
     ) -> None:
-        """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt left goes.
+        """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt
+        left goes.
 
         columns: of metrics.csv, before `seconds`; rows: of it, so far; probed: the text of each probe's file so far.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (*self.path.glob("*.part"), *self.path.glob("probe_*"), *(self.path / n for n in ("result.json", "error.txt", "confusion.csv"))):
+        for leftover in (
+            *self.path.glob("*.part"),
+            *self.path.glob("probe_*"),
+            *(self.path / n for n in ("result.json", "error.txt", "confusion.csv")),
+        ):
             put_aside(leftover, self.note)
             leftover.unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
@@ -94,7 +110,8 @@ class RunFolder:
             write_atomically(self.path / f"probe_{name}.csv", lines)
 
     def append_probe_rows(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Append what a probe measured after a step: rows for each of its files, all of a file with the same columns."""
+        """Append what a probe measured after a step: rows for each of its files, all of a file with the same
+        columns."""
         for name, rows in tables.items():
             text = csv_rows(step, rows, header=name not in self.probed)
             self.probed[name] = self.probed.get(name, "") + text
@@ -144,8 +161,8 @@ def _without_nan(value: Any) -> Any:
 def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Every figure the ways in use: the last one, the median of the last 10 evaluations, the best on the test set.
 
-    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing. Where a part is held out,
-    "best_validation" is the first evaluation with the highest accuracy on it, which is an honest choice.
+    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing. Where a part is
+    held out, "best_validation" is the first evaluation with the highest accuracy on it, which is an honest choice.
     """
     names = [name for name in rows[-1] if name not in ("step", "epoch", "lr", "seconds")] if rows else []
 
@@ -182,7 +199,8 @@ def _figure(value: float) -> str:
 
 
 def environment(**facts: Any) -> dict[str, Any]:
-    """Where a run happens: commit, versions, machine, process, command line and start time, with facts of the caller's."""
+    """Where a run happens: commit, versions, machine, process, command line and start time, with facts of the
+    caller's."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join([_program(), *sys.argv[1:]]),
@@ -224,7 +242,8 @@ def processor() -> str:
 
 
 def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    """Commit and state of the checkouts of the user's own, by the names of the modules in them; the program's is not among them.
+    """Commit and state of the checkouts of the user's own, by the names of the modules in them; the program's is not
+    among them.
 
     files: of each module, its own first.
     """
@@ -235,8 +254,12 @@ def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
 
 @functools.cache  # a worker asks once, not once a run
 def _git(folder: Path, files: Sequence[Path] = ()) -> dict[str, Any] | None:
-    """Commit of a folder's checkout and whether it has uncommitted changes, files that it lacks among them; None outside a checkout."""
-    commit, changes = _ask_git(folder, "rev-parse", "HEAD"), _ask_git(folder, "status", "--porcelain", "--untracked-files=no")
+    """Commit of a folder's checkout and whether it has uncommitted changes, files that it lacks among them; None
+    outside a checkout."""
+    commit, changes = (
+        _ask_git(folder, "rev-parse", "HEAD"),
+        _ask_git(folder, "status", "--porcelain", "--untracked-files=no"),
+    )
     unknown = _ask_git(folder, "ls-files", "--others", "--", *map(str, files)) if files else ""
     return None if commit is None or changes is None else {"commit": commit, "dirty": bool(changes or unknown)}
 
@@ -250,7 +273,9 @@ def _top(folder: Path) -> str | None:
 def _ask_git(folder: Path, *arguments: str) -> str | None:
     """What git says in a folder; None where it has nothing to say."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

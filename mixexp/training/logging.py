@@ -1,4 +1,5 @@
-"""A run's folder that passes its rows to a logger as well, once they are on disk; the loop writes to it as to any other."""
+"""A run's folder that passes its rows to a logger as well, once they are on disk; the loop writes to it as to any
+other."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from mixexp.training.spec import RunConfig
 
 @contextlib.contextmanager
 def logged(path: Path, config: RunConfig, note: Callable[[str], None]) -> Iterator[RunFolder]:
-    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an interruption."""
+    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an
+    interruption."""
     if config.logger is None:
         yield RunFolder(path, note)
         return
@@ -29,9 +31,14 @@ def logged(path: Path, config: RunConfig, note: Callable[[str], None]) -> Iterat
 
 
 def run_info(
-    folder: Path, settings: Mapping[str, Any], environment: Mapping[str, Any], rows: Sequence[Row], note: Callable[[str], None]
+    folder: Path,
+    settings: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    rows: Sequence[Row],
+    note: Callable[[str], None],
 ) -> RunInfo:
-    """The facts that a logger gets about a run with these rows; not the logger's own settings, such as a server's address."""
+    """The facts that a logger gets about a run with these rows; not the logger's own settings, such as a server's
+    address."""
     logged_settings = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
     started = datetime.strptime(environment["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     before = [row["seconds"] for row in rows if row["step"] <= environment.get("continued_at_step", 0)]
@@ -46,7 +53,9 @@ class _LoggedFolder(RunFolder):
         self._logger, self._settings = logger, settings
         self._open = False
 
-    def start(self, config: Mapping[str, Any], environment: Mapping[str, Any], *arguments: Any, **keywords: Any) -> None:
+    def start(
+        self, config: Mapping[str, Any], environment: Mapping[str, Any], *arguments: Any, **keywords: Any
+    ) -> None:
         super().start(config, environment, *arguments, **keywords)
         self._open = True
         self._logger.start(run_info(self.path, self._settings, environment, self.rows, self.note), list(self.rows))

@@ -16,10 +16,11 @@ from mixexp.training.task import Work
 class Loop:
     """A way to train a run.
 
-    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong with a
-    configuration, behind the errors found so far; here: whether this machine is to train it. work(config): what a run of a
-    configuration without errors does. run(config, folder, metadata, warm_starts, flops): the training, step by step. writes(config): what
-    its runs measure, of which a table can be. fixed: settings that it leaves no choice of.
+    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong
+    with a configuration, behind the errors found so far; here: whether this machine is to train it. work(config): what
+    a run of a configuration without errors does. run(config, folder, metadata, warm_starts, flops): the training, step
+    by step. writes(config): what its runs measure, of which a table can be. fixed: settings that it leaves no choice
+    of.
     """
 
     network: str

@@ -35,8 +35,8 @@ class _Blending:
 class Network(nn.Module):
     """head(body(x)): outputs, float [B, C], from images, float32 [B, C_in, H, W].
 
-    Its stages carry hooks from the start, which the compiler can follow, unlike hooks that come and go; they hold no reference to
-    the network, so that its memory is free as soon as nobody uses it.
+    Its stages carry hooks from the start, which the compiler can follow, unlike hooks that come and go; they hold no
+    reference to the network, so that its memory is free as soon as nobody uses it.
     """
 
     def __init__(self, body: Body, head: nn.Module) -> None:

@@ -1,4 +1,5 @@
-"""A run's folder read back, whatever it holds: what the run was, how far it came and what it measured. Without torch."""
+"""A run's folder read back, whatever it holds: what the run was, how far it came and what it measured. Without
+torch."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ SWEEPS = "sweeps"
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is: ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one line."""
+    """How far a run is: ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one
+    line."""
 
     outcome: str
     problem: str = ""
@@ -71,13 +73,16 @@ class Run(State):
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What its configuration says, as dotted keys with values that are equal where they mean the same."""
-        return {sys.intern(key): comparable(value) for key, value in flatten(self.config).items()}  # thousands of runs have the same keys
+        return {
+            sys.intern(key): comparable(value) for key, value in flatten(self.config).items()
+        }  # thousands of runs have the same keys
 
     def series(self, metric: str, where: Mapping[str, Any] | None = None) -> Sequence[float | None]:
-        """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or `probe.<file>.<column>`.
+        """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or
+        `probe.<file>.<column>`.
 
-        error is 1 − accuracy. A probe's value at a step is the mean of its file's rows that fulfil `where`, a column's name → value.
-        Raises UserError where there is no such metric.
+        error is 1 − accuracy. A probe's value at a step is the mean of its file's rows that fulfil `where`, a column's
+        name → value. Raises UserError where there is no such metric.
         """
         if metric.startswith("probe."):
             if metric.count(".") < 2:
@@ -88,7 +93,9 @@ class Run(State):
                 try:
                     steps.setdefault(row["step"], []).append(float(row[column]))
                 except ValueError:
-                    raise UserError(f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number") from None
+                    raise UserError(
+                        f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number"
+                    ) from None
             return [statistics.fmean(values) for values in steps.values()]
         source = "accuracy" if metric == "error" else metric
         if source not in self.metrics:
@@ -97,7 +104,8 @@ class Run(State):
         return [value if value is None else 1 - value for value in values] if metric == "error" else values
 
     def probe(self, file: str, columns: Iterable[str], where: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
-        """The rows of probe_<file>.csv that fulfil `where`, a column's name → value, and have these columns; raises UserError without any."""
+        """The rows of probe_<file>.csv that fulfil `where`, a column's name → value, and have these columns; raises
+        UserError without any."""
         path, where = self.folder / f"probe_{file}.csv", where or {}
         try:
             rows = _probe_rows(path, path.stat().st_mtime_ns)
@@ -112,7 +120,9 @@ class Run(State):
         wanted = {name: comparable(value) for name, value in where.items()}
         matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
         if not matching:
-            raise UserError(f"{path.name} has no row with {', '.join(f'{name} {value}' for name, value in where.items())}")
+            raise UserError(
+                f"{path.name} has no row with {', '.join(f'{name} {value}' for name, value in where.items())}"
+            )
         return matching
 
     @property
@@ -123,7 +133,9 @@ class Run(State):
 
     def code(self, digits: int) -> str:
         """The commit's first digits, and whether there were uncommitted changes."""
-        return self.commit and self.commit[:digits] + " with uncommitted changes" * bool(self.environment["git"].get("dirty"))
+        return self.commit and self.commit[:digits] + " with uncommitted changes" * bool(
+            self.environment["git"].get("dirty")
+        )
 
     def setting(self, key: str) -> Any:
         """The value at a dotted key as it is compared, or the chosen option where the key names a group."""
@@ -131,7 +143,8 @@ class Run(State):
 
 
 def planned_places(folder: Path) -> dict[str, int]:
-    """The places of the runs in a folder, by their names, in the order in which its sweeps planned them; a plan that is damaged has none."""
+    """The places of the runs in a folder, by their names, in the order in which its sweeps planned them; a plan that is
+    damaged has none."""
     plans = [read_json_or_nothing(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
     plans.sort(key=lambda plan: str(plan.get("started") or ""))
     listed = [plan["runs"] for plan in plans if isinstance(plan.get("runs"), list)]
@@ -166,7 +179,9 @@ def load_state(folder: Path) -> State:
     reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
     if not ended:
         error = folder / "error.txt"
-        outcome, problem = ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+        outcome, problem = (
+            ("failed", _last_line(error)) if error.exists() else ("unfinished", f"no result.json; {reached}")
+        )
         return State(outcome, problem, {}, metrics)
     result = _attempt(read_json, folder / "result.json", damage)
     rows = len(next(iter(metrics.values()), ()))
@@ -202,9 +217,18 @@ def trained_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
     holders = ("weights.pt",) if config.get("keep") == "best" else ("weights.pt", "checkpoint.pt")
     if not any((folder / name).is_file() for name in holders):
-        raise UserError(f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this folder")
+        raise UserError(
+            f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this"
+            " folder"
+        )
     # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
-    return {**dict.fromkeys(OPTIONAL_KEYS), **ADDED, "keep": "none", **config, "alpha": 1.0 if config["alpha"] is None else config["alpha"]}
+    return {
+        **dict.fromkeys(OPTIONAL_KEYS),
+        **ADDED,
+        "keep": "none",
+        **config,
+        "alpha": 1.0 if config["alpha"] is None else config["alpha"],
+    }
 
 
 def load_runs(directory: Path) -> list[Run]:
@@ -219,7 +243,8 @@ def load_runs(directory: Path) -> list[Run]:
 
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
-    """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to again counts once."""
+    """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to
+    again counts once."""
     runs, seen = [], set()
 
     def unreadable(error: OSError) -> None:  # it may be a run, and is listed
@@ -233,7 +258,9 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
                 continue
             seen.add(real)
             # links by label last: a run is found where it lies
-            folders[:] = sorted((name for name in folders if not name.startswith(".")), key=lambda name: (name == BY_LABEL, name))
+            folders[:] = sorted(
+                (name for name in folders if not name.startswith(".")), key=lambda name: (name == BY_LABEL, name)
+            )
             if any(marker in files for marker in MARKERS):
                 folders.clear()  # what lies in a run is the run's
                 runs.append(load_run(Path(place)))
@@ -241,7 +268,8 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
 
 
 def run_folders(directory: Path) -> list[Path]:
-    """The run folders directly under a directory, in the order of their names; none where there is no such directory."""
+    """The run folders directly under a directory, in the order of their names; none where there is no such
+    directory."""
     if not directory.is_dir():
         return []
     return sorted(child for child in directory.iterdir() if child.is_dir() and is_run(child))
@@ -272,7 +300,11 @@ def nothing_there(directory: Path) -> str:
 
 def _with_runs(directory: Path) -> list[str]:
     """The names of the folders in a directory that hold runs; none where there is no such directory."""
-    return sorted(child.name for child in directory.iterdir() if child.name != BY_LABEL and run_folders(child)) if directory.is_dir() else []
+    return (
+        sorted(child.name for child in directory.iterdir() if child.name != BY_LABEL and run_folders(child))
+        if directory.is_dir()
+        else []
+    )
 
 
 def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:
@@ -294,7 +326,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     except ValueError:  # one refers to another, perhaps
         parsed = []
     # what is not one entry after another, each with its own key, is read as the whole it is
-    if not parsed or entries[0] or any(len(entry) != 1 for entry in parsed) or len({*itertools.chain(*parsed)}) < len(parsed):
+    if (
+        not parsed
+        or entries[0]
+        or any(len(entry) != 1 for entry in parsed)
+        or len({*itertools.chain(*parsed)}) < len(parsed)
+    ):
         return up_to_date(read_yaml(path))
     return {key: value for entry in parsed for key, value in entry.items()}
 
@@ -322,10 +359,16 @@ def _read_csv(path: Path) -> Metrics:
 
 
 def _columns_of_numbers(text: str) -> Metrics | None:
-    """The columns of a CSV of numbers without a gap or a quote, eight bytes each, since thousands of runs are read; None for any other text."""
+    """The columns of a CSV of numbers without a gap or a quote, eight bytes each, since thousands of runs are read;
+    None for any other text."""
     header, *lines = text.removesuffix("\n").split("\n")
     names = header.split(",")
-    if not text.endswith("\n") or '"' in header or "\r" in header or any(line.count(",") != len(names) - 1 for line in lines):
+    if (
+        not text.endswith("\n")
+        or '"' in header
+        or "\r" in header
+        or any(line.count(",") != len(names) - 1 for line in lines)
+    ):
         return None
     try:
         values = array("d", map(float, ",".join(lines).split(",")))
@@ -338,7 +381,13 @@ def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
     outcome, last, seconds = (result.get(key) for key in ("outcome", "last", "seconds"))
     if outcome not in ("finished", "diverged"):
         return "damaged", f"result.json has the outcome {outcome!r}; finished or diverged was expected"
-    if not (isinstance(last, Mapping) and last and "steps" in result and isinstance(seconds, int | float) and 0 <= seconds < 1e12):
+    if not (
+        isinstance(last, Mapping)
+        and last
+        and "steps" in result
+        and isinstance(seconds, int | float)
+        and 0 <= seconds < 1e12
+    ):
         return "damaged", "result.json lacks figures of its run"  # that are told of a run that is over
     return outcome, "" if outcome == "finished" else str(result.get("reason") or reached)
 

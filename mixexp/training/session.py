@@ -29,9 +29,9 @@ class Progress(NamedTuple):
 class Session:
     """One run's record and progress, from the checkpoint that it goes on from to its result.
 
-    steps: of the whole run. made_by: what must be the same for a checkpoint to be used. stateful: by name, what a step changes, which a
-    checkpoint holds and resuming sets. step: how many are done; diverged: whether a loss is no number, after which no state is kept;
-    the loop sets both.
+    steps: of the whole run. made_by: what must be the same for a checkpoint to be used. stateful: by name, what a step
+    changes, which a checkpoint holds and resuming sets. step: how many are done; diverged: whether a loss is no number,
+    after which no state is kept; the loop sets both.
     """
 
     def __init__(
@@ -57,13 +57,18 @@ class Session:
     ) -> None:
         """Go on from where an earlier attempt stopped or a shorter run ended, if there is such a state.
 
-        same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says, what this one
-        does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run are this one's too.
+        same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says,
+        what this one does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run
+        are this one's too.
         """
         home = self.folder.path
         for path in (home, *warm_starts):
             saved = self._checkpoint.load(path / "checkpoint.pt", self.folder.note if path == home else lambda _: None)
-            if saved is not None and same_so_far(saved["steps"], saved["step"]) and self._has_best_of(path, saved["rows"]):
+            if (
+                saved is not None
+                and same_so_far(saved["steps"], saved["step"])
+                and self._has_best_of(path, saved["rows"])
+            ):
                 self.step, self._seconds, self._rows = saved["step"], saved["seconds"], saved["rows"]
                 if path == home or probed:
                     self._probed = saved["probed"]
@@ -89,13 +94,16 @@ class Session:
             except UserError:  # cut or damaged
                 kept = None
             # one that is later than the checkpoint will be reached again
-            if kept is not None and (kept == rows[accuracies.index(max(accuracies))]["step"] or kept > rows[-1]["step"]):
+            if kept is not None and (
+                kept == rows[accuracies.index(max(accuracies))]["step"] or kept > rows[-1]["step"]
+            ):
                 return True
             self.folder.note("the best weights so far are not kept here (keep=best); the run starts afresh")
         return False
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
-        """Write what the run is and start its clock; facts: what environment.json says beside the machine and the steps."""
+        """Write what the run is and start its clock; facts: what environment.json says beside the machine and the
+        steps."""
         self._described = {key: facts[key] for key in DESCRIBED if key in facts}
         if self.step == 0:
             (self.folder.path / WEIGHTS).unlink(missing_ok=True)
@@ -130,7 +138,8 @@ class Session:
             raise
 
     def finish(self, **facts: Any) -> None:
-        """Write the result, and keep the final state and weights where that is asked for; a diverged run keeps neither."""
+        """Write the result, and keep the final state and weights where that is asked for; a diverged run keeps
+        neither."""
         keeps = self._config.keep_checkpoint and not self.diverged
         if keeps:
             self._save()

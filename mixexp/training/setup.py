@@ -1,4 +1,5 @@
-"""From a resolved configuration to the objects of a run: its data on the device, its network as it starts, its groups' parts."""
+"""From a resolved configuration to the objects of a run: its data on the device, its network as it starts, its groups'
+parts."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ from mixexp.training.weights import Inputs, read_weights
 class RunParts(Subject):
     """The parts of a run: what a probe sees of it, and what its loop needs besides.
 
-    counts: training images of each class, int64 [C]; contents: hash of the data set's files; size_rule: how a file becomes an image of
-    the data set's size, in words.
+    counts: training images of each class, int64 [C]; contents: hash of the data set's files; size_rule: how a file
+    becomes an image of the data set's size, in words.
     """
 
     selected: SelectedData
@@ -72,7 +73,9 @@ def setup(config: RunConfig) -> RunParts:
     groups = {group: config.build(group) for group in ("sampling", "augment", "mix", "mix_layer")}
     sampling, mix = groups["sampling"], groups["mix"]
     subset, imbalance, label_noise = (config.build(group) for group in ("subset", "imbalance", "label_noise"))
-    selected = data.select_data(splits, subset, imbalance, label_noise, config.validation, config.data_seed, config.test_n)
+    selected = data.select_data(
+        splits, subset, imbalance, label_noise, config.validation, config.data_seed, config.test_n
+    )
     num_classes = len(splits.classes)
     train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
     counts = np.bincount(selected.train_labels, minlength=num_classes)
@@ -94,7 +97,9 @@ def setup(config: RunConfig) -> RunParts:
         other=lambda source: restored(Path(source), another(source, config)),
         selected=selected,
         counts=counts,
-        held_out=data.part(splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device),
+        held_out=data.part(
+            splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device
+        ),
         budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size)),
         probe=None if config.probe is None else config.build("probe"),
         contents=splits.digest,
@@ -103,7 +108,8 @@ def setup(config: RunConfig) -> RunParts:
 
 
 def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> tuple[Network, Loss]:
-    """The network of a run as it starts, and its loss, on the CPU; shape: of an image, counts: training images of each class."""
+    """The network of a run as it starts, and its loss, on the CPU; shape: of an image, counts: training images of each
+    class."""
     with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
         body = config.build("model", in_channels=shape[0], image_size=tuple(shape[1:]))
         loss = config.build("loss", class_counts=counts)
@@ -115,26 +121,34 @@ def restored(folder: Path, config: RunConfig) -> Subject:
     state, parts = read_weights(folder), setup(config)
     about = read_environment(folder)
     if (trained_on := about.get("data_contents", parts.contents)) != parts.contents:
-        raise UserError(f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then, {parts.contents} now)")
+        raise UserError(
+            f"{folder}: the data set's files have changed since it was trained (contents {trained_on} then,"
+            f" {parts.contents} now)"
+        )
     if about.get("own_code", config.own_code) != config.own_code:
         note(f"{folder}: code of your own has changed since it was trained; its weights are put into what there is now")
     try:
         parts.network.load_state_dict(state["network"])
         parts.loss.load_state_dict(state["loss"])
     except RuntimeError as error:
-        raise UserError(f"{folder}: its weights are not those of the network that its config.yaml describes ({error})") from error
+        raise UserError(
+            f"{folder}: its weights are not those of the network that its config.yaml describes ({error})"
+        ) from error
     parts.network.eval()
     return replace(parts, step=state["step"])
 
 
 def another(source: str, config: RunConfig) -> RunConfig:
-    """The configuration of a finished run, to compute where a run of `config` does; raises UserError unless both share a data set.
+    """The configuration of a finished run, to compute where a run of `config` does; raises UserError unless both share
+    a data set.
 
     Where the files of a data set lie does not count, as far as its class says so.
     """
     other = trained_config(Path(source))
     ours, theirs = (telling(node, config.trusted) for node in (config.dataset, other["dataset"]))
     if ours != theirs:
-        raise UserError(f"{source}: its network is for another data set, {other['choices'].get('dataset')} with {theirs}")
+        raise UserError(
+            f"{source}: its network is for another data set, {other['choices'].get('dataset')} with {theirs}"
+        )
     here = ("dataset", "device", "precision", "channels_last", "threads", "trusted_modules")
     return RunConfig.of({**other, **{key: config.values[key] for key in here}, "probe": None, "logger": None})

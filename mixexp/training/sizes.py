@@ -25,7 +25,9 @@ CGROUP_QUOTAS = (
 """Linux's files with the processor time of a container, and its period, in both versions."""
 LARGE = 10_000
 """The least number that can be why something is too large."""
-_OVERFLOW = re.compile("overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE)
+_OVERFLOW = re.compile(
+    "overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE
+)
 """How Python, numpy and torch speak of a size that they cannot have."""
 
 
@@ -57,18 +59,23 @@ def processors() -> int:
 
 
 def usable_processors() -> int:
-    """Processors that this process may use, which a container or a batch system can make fewer than there are; at least 1."""
+    """Processors that this process may use, which a container or a batch system can make fewer than there are; at least
+    1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processors()
     for quota, period in CGROUP_QUOTAS:
         with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # "max" and -1 are no limits
-            words = [*quota.read_text(encoding="ascii").split(), *(period.read_text(encoding="ascii").split() if period else ())]
+            words = [
+                *quota.read_text(encoding="ascii").split(),
+                *(period.read_text(encoding="ascii").split() if period else ()),
+            ]
             if int(words[0]) > 0:
                 allowed = min(allowed, -(-int(words[0]) // int(words[1])))
     return max(1, allowed)
 
 
 def memory(device: torch.device | None = None) -> int:
-    """Bytes of memory that this process can have at most: a GPU's, or the machine's within the limits set for the process."""
+    """Bytes of memory that this process can have at most: a GPU's, or the machine's within the limits set for the
+    process."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     sizes = [2**63]
@@ -88,7 +95,9 @@ def require_memory(what: str, needed: float, device: torch.device | None = None)
     there = memory(device)
     if needed > there:
         where = "this machine" if device is None or device.type != "cuda" else "the GPU"
-        raise TooLarge(f"{what}: too large; it needs {in_words(needed)} of memory at least, and {where} has {in_words(there)}")
+        raise TooLarge(
+            f"{what}: too large; it needs {in_words(needed)} of memory at least, and {where} has {in_words(there)}"
+        )
 
 
 def in_words(size: float) -> str:
@@ -96,11 +105,18 @@ def in_words(size: float) -> str:
     units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     power = next((i for i in range(len(units)) if size < 1024 ** (i + 1)), len(units) - 1)
     number = size / 1024**power
-    return f"{number:.0f} {units[power]}" if power == 0 else f"{number:,.1f} {units[power]}" if number < 1e6 else f"{number:.1e} {units[power]}"
+    return (
+        f"{number:.0f} {units[power]}"
+        if power == 0
+        else f"{number:,.1f} {units[power]}"
+        if number < 1e6
+        else f"{number:.1e} {units[power]}"
+    )
 
 
 def largest(settings: Mapping[str, Any], path: str) -> str:
-    """The setting that holds the largest whole number, as `path.key = number`: the cause of a size; empty where none is large."""
+    """The setting that holds the largest whole number, as `path.key = number`: the cause of a size; empty where none is
+    large."""
     numbers: list[tuple[int, str]] = []
 
     def look(value: Any, name: str) -> None:
@@ -120,7 +136,8 @@ def largest(settings: Mapping[str, Any], path: str) -> str:
 
 @contextlib.contextmanager
 def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
-    """Inside, what fails for a large number raises TooLarge with the setting that holds it, instead of the library's error."""
+    """Inside, what fails for a large number raises TooLarge with the setting that holds it, instead of the library's
+    error."""
     setting = largest(settings, path)
     try:
         yield
@@ -133,7 +150,8 @@ def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
 
 
 class SavedTensors:
-    """Counts the bytes that a pass keeps for its gradient, without the parameters; the tensors may lie on the meta device."""
+    """Counts the bytes that a pass keeps for its gradient, without the parameters; the tensors may lie on the meta
+    device."""
 
     def __init__(self, parameters: Iterator[torch.nn.Parameter]) -> None:
         self._seen = {parameter.untyped_storage()._cdata for parameter in parameters}

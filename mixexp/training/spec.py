@@ -1,4 +1,5 @@
-"""What a run is, typed and frozen: its settings with their ranges, the options of its groups, and its place in a plan."""
+"""What a run is, typed and frozen: its settings with their ranges, the options of its groups, and its place in a
+plan."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ Auto = Literal["auto"]
 Text = Annotated[str, Field(min_length=1)]
 Module = Annotated[
     str,
-    Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets"),
+    Field(
+        pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$", description="the name of a module as an import has it, such as own.nets"
+    ),
 ]
 
 
@@ -46,7 +49,9 @@ class Settings(BaseModel):
         Field(
             pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$",
             max_length=100,
-            description="the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point",
+            description=(
+                "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
+            ),
         ),
     ]
     alpha: Annotated[float, Field(gt=0)]
@@ -145,7 +150,8 @@ class RunConfig(Settings):
 
     @property
     def own_sources(self) -> dict[str, Source]:
-        """The source of every module of the user's own that one of its classes comes from, as this process has imported it."""
+        """The source of every module of the user's own that one of its classes comes from, as this process has imported
+        it."""
         return sources(self._values, self.trusted)
 
     @property
@@ -181,14 +187,16 @@ class RunConfig(Settings):
 
 
 def _sorted(value: Any) -> Any:
-    """The value with its mappings in the order of their keys' texts; a table's published numbers may have numbers beside texts for keys."""
+    """The value with its mappings in the order of their keys' texts; a table's published numbers may have numbers
+    beside texts for keys."""
     if isinstance(value, Mapping):
         return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function of a RunConfig see these of its values alone, and keep its results; further arguments have to be hashable."""
+    """Make a function of a RunConfig see these of its values alone, and keep its results; further arguments have to be
+    hashable."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         kept = functools.lru_cache(maxsize=1024)(function)
@@ -199,10 +207,11 @@ def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class RunSpec:
-    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it costs.
+    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it
+    costs.
 
-    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in their budget
-    alone. words: the overrides of the first of its cells.
+    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in
+    their budget alone. words: the overrides of the first of its cells.
     """
 
     config: RunConfig

@@ -20,10 +20,12 @@ from mixexp.speed import Mode
 from mixexp.training.batches import Batch, Batches
 
 STEPS_A_GRAPH = 8
-"""Steps replayed by one call where nothing but their rows differs: a small network's steps are shorter than a call of the host."""
+"""Steps replayed by one call where nothing but their rows differs: a small network's steps are shorter than a call of
+the host."""
 
 Forward = Callable[[Tensor, Tensor, dict[str, Tensor], str], tuple[Tensor, Tensor]]
-"""From a batch's images, labels and mix draws, and the layer to mix at, to what the step minimises and the samples' losses."""
+"""From a batch's images, labels and mix draws, and the layer to mix at, to what the step minimises and the samples'
+losses."""
 
 _serial = itertools.count()
 
@@ -35,8 +37,9 @@ class CaptureFailed(UserError):
 class Stepper:
     """Takes a run's steps in a mode.
 
-    step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it is.
-    capturable: whether the optimizer does all on the device. modules: whose code takes part in a step. note: takes a line for the user.
+    step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it
+    is. capturable: whether the optimizer does all on the device. modules: whose code takes part in a step. note: takes
+    a line for the user.
     """
 
     def __init__(
@@ -50,7 +53,14 @@ class Stepper:
         seed: int,
         note: Callable[[str], None],
     ) -> None:
-        self._mode, self._step, self._forward, self._device, self._seed, self._note = mode, step, forward, device, seed, note
+        self._mode, self._step, self._forward, self._device, self._seed, self._note = (
+            mode,
+            step,
+            forward,
+            device,
+            seed,
+            note,
+        )
         self._modules = modules
         self._compiles = mode.compiled
         self._graphs_left = mode.graph
@@ -74,7 +84,8 @@ class Stepper:
         return STEPS_A_GRAPH if self._graphs_left else 1
 
     def __call__(self, step: int, batches: Batches, until: int) -> int:
-        """Take the step, or several of its kind before `until`, where something else changes, and return the one that follows."""
+        """Take the step, or several of its kind before `until`, where something else changes, and return the one that
+        follows."""
         batches.turn_to(step)
         rows, kind = batches.rows(step), batches.kind(step)
         if self._graphs_left and kind in self._asks_nothing:
@@ -103,7 +114,9 @@ class Stepper:
                 if not drawn():
                     self._draws_nothing.add(kind)
         except TorchDynamoException as error:  # of the gradient, when the forward pass has left its traces already
-            raise UserError(f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it") from error
+            raise UserError(
+                f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it"
+            ) from error
         if host_state(self._modules) != before:
             why = "it keeps state in Python from step to step"
             if self._graphs_left:
@@ -145,7 +158,9 @@ class Stepper:
             except RuntimeError as error:
                 # the end of a failed capture raises an error of its own, which says nothing of the first
                 cause = error.__context__ if isinstance(error.__context__, Exception) else error
-                raise CaptureFailed(f"speed = graph: cannot be captured, {_first_line(cause)}; speed=compiled runs it") from cause
+                raise CaptureFailed(
+                    f"speed = graph: cannot be captured, {_first_line(cause)}; speed=compiled runs it"
+                ) from cause
         self._position.fill_(start)
         self._replays[(*kind, count)]()
         return count
@@ -167,12 +182,19 @@ class Stepper:
         import torch._inductor.config as inductor
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
-        # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit on kinds
+        # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit
+        # on kinds
         own_code = types.FunctionType(
-            forward.__code__.replace(co_name=f"forward_{next(_serial)}"), forward.__globals__, None, None, forward.__closure__
+            forward.__code__.replace(co_name=f"forward_{next(_serial)}"),
+            forward.__globals__,
+            None,
+            None,
+            forward.__closure__,
         )
         options: dict[str, Any] = {"fallback_random": True}
-        if self._device.type == "cuda":  # nothing is to be chosen by timing: what else keeps the device busy would choose
+        if (
+            self._device.type == "cuda"
+        ):  # nothing is to be chosen by timing: what else keeps the device busy would choose
             options |= {"triton.autotune_pointwise": False, "shape_padding": False}
             options |= {"deterministic": True} if hasattr(inductor, "deterministic") else {}
         compiled = torch.compile(own_code, fullgraph=True, dynamic=False, options=options)

@@ -11,7 +11,8 @@ MOST_FLOPS = 1e30
 
 
 class Work(NamedTuple):
-    """What a run does: its operations in training and in evaluations, how many steps and evaluations, and of how many images these are.
+    """What a run does: its operations in training and in evaluations, how many steps and evaluations, and of how many
+    images these are.
 
     tested, held_out: images of an evaluation, none where it is of no images; trained: training images.
     """
@@ -31,7 +32,8 @@ class Work(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in proportion to flops."""
+    """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in
+    proportion to flops."""
 
     cost_class: str
     device: str

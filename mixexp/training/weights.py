@@ -1,4 +1,5 @@
-"""The weights that a finished run keeps, with all that its network's inputs need: weights.pt, which plain torch.load reads too."""
+"""The weights that a finished run keeps, with all that its network's inputs need: weights.pt, which plain torch.load
+reads too."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ DESCRIBED = ("inputs", "classes", "train_counts")
 class Inputs:
     """How a data set's images become a network's inputs: (x / unit − mean) / std per channel, float32 [B, *shape].
 
-    kind: image, sound, spectrogram or table. shape: of one image, [C, H, W]. unit: 255 for images of 8 bits, else 1. centred: whether
-    each image is centred on its own mean before. size: how a file becomes an image of that shape, in words.
+    kind: image, sound, spectrogram or table. shape: of one image, [C, H, W]. unit: 255 for images of 8 bits, else 1.
+    centred: whether each image is centred on its own mean before. size: how a file becomes an image of that shape, in
+    words.
     """
 
     kind: str
@@ -43,11 +45,14 @@ class Inputs:
         try:
             return cls(**record)
         except TypeError as error:
-            raise UserError(f"{WEIGHTS}: it describes its inputs in another way than this version of mixexp ({error})") from error
+            raise UserError(
+                f"{WEIGHTS}: it describes its inputs in another way than this version of mixexp ({error})"
+            ) from error
 
 
 def read_weights(folder: Path) -> State:
-    """What a run's folder keeps of its weights, on the CPU, whatever version made it; raises UserError where it is damaged or not there."""
+    """What a run's folder keeps of its weights, on the CPU, whatever version made it; raises UserError where it is
+    damaged or not there."""
     path = next((folder / name for name in FILES if (folder / name).is_file()), folder / WEIGHTS)
     try:
         return read(path)[1]

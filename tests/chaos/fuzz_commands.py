@@ -1,8 +1,10 @@
-"""Random command lines through the real entry point, each judged: refused in one message, or the run that was asked for.
+"""Random command lines through the real entry point, each judged: refused in one message, or the run that was asked
+for.
 
-A command may be refused (exit code 2, one message, nothing written), may train (exit code 0, and every config.yaml says what was
-typed, by a composition of the options' files that shares nothing with Hydra's), or may have runs that fail (exit code 1, with their
-table). A traceback, a silence, a hang, or another configuration than the one asked for is a fault.
+A command may be refused (exit code 2, one message, nothing written), may train (exit code 0, and every config.yaml says
+what was typed, by a composition of the options' files that shares nothing with Hydra's), or may have runs that fail
+(exit code 1, with their table). A traceback, a silence, a hang, or another configuration than the one asked for is a
+fault.
 
     python tests/chaos/fuzz_commands.py                      2,000 commands, half an hour on one core
     python tests/chaos/fuzz_commands.py --seed 7 --count 150
@@ -49,7 +51,27 @@ DATASETS = {"digits": "small_cnn", "iris": "mlp", "wine": "mlp", "two_moons": "m
 SMALL = ("small_cnn", "mlp", "lenet", "sound_cnn", "mnist_cnn_2d")
 """Models that a command may train; the others are only planned."""
 BORDERS = (0, -1, 1, 2, 3, 17, 10**5, 10**9, 10**18, 10**30, 0.5, 0.99, 1.0, -0.5, 1e-300, 1e300)
-ODD = ("null", "[]", "{}", "''", "' '", "abc", "true", "[1,2]", "{a: 1}", "1e400", "nan", "inf", "-inf", "0x10", "1_000", "'1'", "ü", "*", "\\,")
+ODD = (
+    "null",
+    "[]",
+    "{}",
+    "''",
+    "' '",
+    "abc",
+    "true",
+    "[1,2]",
+    "{a: 1}",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "0x10",
+    "1_000",
+    "'1'",
+    "ü",
+    "*",
+    "\\,",
+)
 """Values of another type than a setting has, as typed: what YAML or Hydra makes of them is not predicted."""
 BUDGETS = ("steps", "epochs", "evaluations")
 
@@ -58,8 +80,8 @@ BUDGETS = ("steps", "epochs", "evaluations")
 class Word:
     """A word of a command line, and what it asks for.
 
-    does: "choose" (an option), "set" (a value), "axis" (several values or options), "remove", or "unclear" where the result is not
-    predicted.
+    does: "choose" (an option), "set" (a value), "axis" (several values or options), "remove", or "unclear" where the
+    result is not predicted.
     """
 
     text: str
@@ -70,7 +92,8 @@ class Word:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line; expected: the configurations that it asks for where they can be said, None where it need only answer well."""
+    """A command line; expected: the configurations that it asks for where they can be said, None where it need only
+    answer well."""
 
     words: tuple[str, ...]
     expected: list[dict[str, Any]] | None = None
@@ -109,7 +132,9 @@ def asked_for(words: Sequence[Word], folder: Path) -> dict[str, Any] | None:
     if any(word.does in ("unclear", "remove") for word in words):
         return None
     root = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"))
-    choices = {group: name for entry in root.pop("defaults") if isinstance(entry, dict) for group, name in entry.items()}
+    choices = {
+        group: name for entry in root.pop("defaults") if isinstance(entry, dict) for group, name in entry.items()
+    }
     choices = {group: name for group, name in choices.items() if not group.startswith("override ")}
     chosen = {word.key: word.value for word in words if word.does == "choose"}
     over = {}
@@ -142,7 +167,11 @@ def _with(config: Any, path: Sequence[str], value: Any) -> Any:
 def _settled(config: dict[str, Any], choices: dict[str, Any], folder: Path) -> dict[str, Any]:
     """References resolved, and one spelling for what acts alike."""
     refers = "${alpha}" in json.dumps(config)
-    config["data_dir"] = str(folder / "data") if config["data_dir"] == "${oc.env:MIXEXP_DATA,data}" else str(folder / str(config["data_dir"]))
+    config["data_dir"] = (
+        str(folder / "data")
+        if config["data_dir"] == "${oc.env:MIXEXP_DATA,data}"
+        else str(folder / str(config["data_dir"]))
+    )
     config = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     config["choices"] = dict(choices)
     if config["steps"] is not None:
@@ -159,13 +188,23 @@ def _settled(config: dict[str, Any], choices: dict[str, Any], folder: Path) -> d
 def differing(expected: Any, found: Any, path: str = "") -> list[str]:
     """Where two configurations differ, as `key: asked for …, is …`."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        return [line for key in {**expected, **found} for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)]
+        return [
+            line
+            for key in {**expected, **found}
+            for line in differing(expected.get(key), found.get(key), f"{path}.{key}" if path else key)
+        ]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        return [line for i, (a, b) in enumerate(zip(expected, found, strict=True)) for line in differing(a, b, f"{path}[{i}]")]
+        return [
+            line
+            for i, (a, b) in enumerate(zip(expected, found, strict=True))
+            for line in differing(a, b, f"{path}[{i}]")
+        ]
     alike = expected == found and isinstance(expected, bool) == isinstance(found, bool)
     if path == "device" and expected == "auto":  # a sweep gives each run a device of its own
         return []
-    digits = isinstance(found, str) and isinstance(expected, int | float) and found == str(expected)  # a text given as a number
+    digits = (
+        isinstance(found, str) and isinstance(expected, int | float) and found == str(expected)
+    )  # a text given as a number
     return [] if alike or digits else [f"{path}: asked for {expected!r}, is {found!r}"]
 
 
@@ -224,7 +263,17 @@ class Maker:
                 Command(("data", choose([*DATASETS, *self.groups["dataset"], "mnits"]), "dataset.download=false")),
                 Command(("data", choose(list(DATASETS)), word)),
                 Command((choose(["data", "reproduce", "plan", "probe", "log", "report", "status"]),)),
-                Command(("reproduce", choose(["toy_mixup", "toy_mixpu"]), "alpha=1", "steps=1", "evaluations=1", "output_dir=out", word)),
+                Command(
+                    (
+                        "reproduce",
+                        choose(["toy_mixup", "toy_mixpu"]),
+                        "alpha=1",
+                        "steps=1",
+                        "evaluations=1",
+                        "output_dir=out",
+                        word,
+                    )
+                ),
                 Command(("probe", choose(["out", "nowhere", "."]), f"probe={choose([*self.groups['probe'], 'tsn'])}")),
                 Command(("log", choose(["out", "nowhere"]), f"logger={choose(['tensorboard', 'tensorbord', 'null'])}")),
                 Command((choose(["lst", "repor", "plans", "runs", "help", "Status", "mixup", ""]),)),
@@ -242,7 +291,15 @@ class Maker:
     def flags(self) -> Command:
         """Hydra's own options, and words of no command."""
         words = [word.text for word in self.words(1)]
-        ways = (["--cfg", "job"], ["-m", "--cfg", "job"], ["--help"], ["--help-hydra"], ["--version"], ["--config-dir", "nowhere"], ["--info"])
+        ways = (
+            ["--cfg", "job"],
+            ["-m", "--cfg", "job"],
+            ["--help"],
+            ["--help-hydra"],
+            ["--version"],
+            ["--config-dir", "nowhere"],
+            ["--info"],
+        )
         return Command((*self.rng.choice(ways), *words))
 
     def words(self, count: int, huge: bool = False, experiments: bool = True) -> list[Word]:
@@ -250,7 +307,11 @@ class Maker:
         rng = self.rng
         dataset = rng.choice(list(DATASETS))
         chosen = {"dataset": dataset, "model": DATASETS[dataset]}
-        few = {"dataset": tuple(DATASETS), "experiment": EXPERIMENTS, **({} if huge else {"model": SMALL, "logger": ("tensorboard",)})}
+        few = {
+            "dataset": tuple(DATASETS),
+            "experiment": EXPERIMENTS,
+            **({} if huge else {"model": SMALL, "logger": ("tensorboard",)}),
+        }
         for group in rng.sample([group for group in self.groups if group != "speed"], rng.choice((0, 1, 1, 2))):
             chosen[group] = rng.choice(few.get(group, self.groups[group]))
         if not experiments:
@@ -261,7 +322,11 @@ class Maker:
         settings = {key: value for key, value in of_options.items() if not key.endswith("_target_")}
         words = [Word(f"{group}={name}", "choose", group, name) for group, name in chosen.items()]
         if not huge:
-            words += [self._set(key, size) for key, size in {"model.width": 2, "dataset.train_points": 60}.items() if key in settings]
+            words += [
+                self._set(key, size)
+                for key, size in {"model.width": 2, "dataset.train_points": 60}.items()
+                if key in settings
+            ]
         odd = []
         for _ in range(count):
             kind = rng.random()
@@ -271,7 +336,10 @@ class Maker:
                 odd.append(self.change(*rng.choice(list(self.root.items())), huge=huge))
             else:
                 odd.append(self.strange(settings))
-        words += [self._set(key, value) for key, value in {"steps": 2, "evaluations": 1, "output_dir": "out", "batch_size": 8}.items()]
+        words += [
+            self._set(key, value)
+            for key, value in {"steps": 2, "evaluations": 1, "output_dir": "out", "batch_size": 8}.items()
+        ]
         rng.shuffle(words)
         return [*words, *odd]
 
@@ -279,7 +347,11 @@ class Maker:
         """A setting with another value: near its own, at a border, or of another type."""
         rng, kind = self.rng, self.rng.random()
         if key in ("output_dir", "name", "data_dir"):
-            new = rng.choice(["out", "a b", "out/x", "ü"]) if key != "name" else rng.choice(["runs", "a b", "ä", "x=1", "..", "a/b"])
+            new = (
+                rng.choice(["out", "a b", "out/x", "ü"])
+                if key != "name"
+                else rng.choice(["runs", "a b", "ä", "x=1", "..", "a/b"])
+            )
             return Word(f"{key}={json.dumps(new, ensure_ascii=False)}", "set", key, new)
         if kind < 0.12:
             return Word(f"{key}={rng.choice(ODD)}", "unclear")
@@ -334,7 +406,10 @@ class Maker:
 
 # -- judging what a command did
 
-LIBRARY = re.compile(r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\.py\"|\.py:\d|<class |object at 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b")
+LIBRARY = re.compile(
+    r"Traceback|\b(?!User)[A-Z]\w+(?:Error|Exception|Warning)\b|\.py\"|\.py:\d|<class |object at"
+    r" 0x|site-packages|HYDRA_FULL_ERROR|\bpydantic\b"
+)
 """Python's, or a library's, way of speaking."""
 
 
@@ -368,8 +443,13 @@ def files(folder: Path) -> set[str]:
 
 
 def configurations(expected: Sequence[dict[str, Any]], folder: Path) -> list[str]:
-    """How the configurations of the runs in a folder are others than those expected; every run is finished or diverged."""
-    found = {path: OmegaConf.to_container(OmegaConf.load(path)) for path in folder.rglob("config.yaml") if "kept" not in path.parts}
+    """How the configurations of the runs in a folder are others than those expected; every run is finished or
+    diverged."""
+    found = {
+        path: OmegaConf.to_container(OmegaConf.load(path))
+        for path in folder.rglob("config.yaml")
+        if "kept" not in path.parts
+    }
     faults = [f"{path.parent.name}: not over" for path in found if not (path.parent / "result.json").exists()]
     if not found:
         return ["exit code 0 and no run"]
@@ -377,11 +457,15 @@ def configurations(expected: Sequence[dict[str, Any]], folder: Path) -> list[str
         nearest = min((differing(config, other) for other in found.values()), key=len)
         faults += nearest[:3]
     for path, config in found.items():
-        faults += [f"{path.parent.name}: {line}" for line in min((differing(other, config) for other in expected), key=len)[:3]]
+        faults += [
+            f"{path.parent.name}: {line}" for line in min((differing(other, config) for other in expected), key=len)[:3]
+        ]
     return faults
 
 
-def fuzz(seed: int, count: int, folder: Path, only: int | None = None) -> Iterator[tuple[int, Command, subprocess.CompletedProcess[str], Verdict]]:
+def fuzz(
+    seed: int, count: int, folder: Path, only: int | None = None
+) -> Iterator[tuple[int, Command, subprocess.CompletedProcess[str], Verdict]]:
     """So many random commands, each judged; each has a folder of its own, and one that keeps runs of earlier ones."""
     commands.SECONDS, commands.MEMORY = SECONDS, MEMORY
     kept = folder / "kept"
@@ -422,7 +506,9 @@ def main() -> None:
             outcomes[verdict.outcome] += 1
             if verdict.faults:
                 faulty += 1
-                print(f"{number}: {line_of(command)}\n    {verdict.outcome}; " + "\n    ".join(verdict.faults), flush=True)
+                print(
+                    f"{number}: {line_of(command)}\n    {verdict.outcome}; " + "\n    ".join(verdict.faults), flush=True
+                )
             if arguments.only is not None:
                 print(line_of(command), ended.stdout, ended.stderr, yaml.safe_dump(command.expected), sep="\n")
     print(f"seed {arguments.seed}: {sum(outcomes.values())} commands, {faulty} with a fault; {dict(outcomes)}")

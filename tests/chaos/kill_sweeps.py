@@ -1,13 +1,15 @@
-"""Sweeps killed with SIGKILL at random moments, rerun until they are finished, and compared with one that nothing disturbed.
+"""Sweeps killed with SIGKILL at random moments, rerun until they are finished, and compared with one that nothing
+disturbed.
 
-A round is one sweep in a folder of its own, started again and again. Every attempt is killed at moments drawn over its whole life,
-by the measure of the undisturbed sweep: while it starts, while runs load, and while they train, keep checkpoints and finish. The
-victim is the parent, one of its descendants (a slot, the fork server, multiprocessing's resource tracker), or all of them at once. A
-sweep survives its descendants, so one attempt can be hit several times; what failed so is tried again with retry=failed. A round that
-is finished before the kills are used up is followed by another.
+A round is one sweep in a folder of its own, started again and again. Every attempt is killed at moments drawn over its
+whole life, by the measure of the undisturbed sweep: while it starts, while runs load, and while they train, keep
+checkpoints and finish. The victim is the parent, one of its descendants (a slot, the fork server, multiprocessing's
+resource tracker), or all of them at once. A sweep survives its descendants, so one attempt can be hit several times;
+what failed so is tried again with retry=failed. A round that is finished before the kills are used up is followed by
+another.
 
-In the end every run must be there once and equal that of the undisturbed sweep in all that is not a clock: every figure of its CSVs
-and its result, bit for bit, and its weights. A run that has finished must never change again.
+In the end every run must be there once and equal that of the undisturbed sweep in all that is not a clock: every figure
+of its CSVs and its result, bit for bit, and its weights. A run that has finished must never change again.
 
     python tests/chaos/kill_sweeps.py                      100 kills, about a quarter of an hour on two busy cores
     python tests/chaos/kill_sweeps.py --kills 10 --seed 1 --keep kills
@@ -39,20 +41,33 @@ import torch
 
 from mixexp.training.reader import load_state, read_environment, run_folders
 
-SWEEP = ("mix=none,mixup,bc", "seed=0,1", "epochs=15,30")  # of two lengths: a longer run may start where a shorter one ended
+SWEEP = (
+    "mix=none,mixup,bc",
+    "seed=0,1",
+    "epochs=15,30",
+)  # of two lengths: a longer run may start where a shorter one ended
 SETTING = (
     *("dataset=digits", "augment=standard", "validation=0.1", "model=small_cnn", "model.width=4"),
     *("device=cpu", "runs_per_device=2", "keep_checkpoint=true"),
 )
 NAME = "runs"
 CHECKPOINT_SECONDS = (0, 0.2, 60)  # after every step, now and then, never: it is no part of what a run is
-FINAL = ("result.json", "metrics.csv", "confusion.csv", "checkpoint.pt", "environment.json")  # all there when result.json is
+FINAL = (
+    "result.json",
+    "metrics.csv",
+    "confusion.csv",
+    "checkpoint.pt",
+    "environment.json",
+)  # all there when result.json is
 
 # weights to draw by; an attempt costs seconds, and the death of a descendant does not end it
 VICTIMS = {"parent": 1, "descendant": 6, "whole tree": 1}
 DESCENDANTS = {"slot": 4, "fork server": 1, "resource tracker": 1}
 PHASES = {"start-up": 2, "loading": 2, "training": 9, "finishing": 3}  # of an attempt, that its first kill waits for
-LATER = {"training": 3, "finishing": 1}  # that a further one waits for, while slots that take the place of dead ones load
+LATER = {
+    "training": 3,
+    "finishing": 1,
+}  # that a further one waits for, while slots that take the place of dead ones load
 
 LIMIT_SECONDS = 300.0  # a sweep of seconds that lasts so long hangs
 LEAVING_SECONDS = 30.0  # for processes to notice that their parent is dead
@@ -82,9 +97,18 @@ class Attempt:
 
 
 @contextlib.contextmanager
-def started(folder: Path, sweep: Sequence[str], log: Path, checkpoint_seconds: float = 60, again: bool = False) -> Iterator[Attempt]:
-    """Start a sweep whose runs go to `folder`; what is left of it in the end is killed. again: what failed before is tried again."""
-    words = [*SETTING, *sweep, f"output_dir={folder.parent}", f"name={folder.name}", f"checkpoint_seconds={checkpoint_seconds}"]
+def started(
+    folder: Path, sweep: Sequence[str], log: Path, checkpoint_seconds: float = 60, again: bool = False
+) -> Iterator[Attempt]:
+    """Start a sweep whose runs go to `folder`; what is left of it in the end is killed. again: what failed before is
+    tried again."""
+    words = [
+        *SETTING,
+        *sweep,
+        f"output_dir={folder.parent}",
+        f"name={folder.name}",
+        f"checkpoint_seconds={checkpoint_seconds}",
+    ]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -110,7 +134,9 @@ def alive(session: int) -> dict[int, str]:
         with contextlib.suppress(OSError):  # it has just ended
             state, parent, _, its_session, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(its_session) == session and state not in "ZX":
-                found[int(folder.name)] = _kind(int(folder.name), int(parent), session, (folder / "cmdline").read_text())
+                found[int(folder.name)] = _kind(
+                    int(folder.name), int(parent), session, (folder / "cmdline").read_text()
+                )
     return found
 
 
@@ -185,7 +211,9 @@ class Watch:
         for name, before in self.finished.items():
             now = _stamps(self.folder / name)
             for changed in [file for file in FINAL if before[file] != now[file]]:
-                self.problems.append(f"{name}: {changed} of the finished run {'has changed' if now[changed] else 'is gone'}")
+                self.problems.append(
+                    f"{name}: {changed} of the finished run {'has changed' if now[changed] else 'is gone'}"
+                )
             before.update(now)
         for run in run_folders(self.folder):
             environment = read_environment(run)
@@ -242,7 +270,12 @@ class Clock:
 
     def span(self, phase: str) -> float:
         """The seconds after a phase has been reached in which a kill may fall."""
-        spans = {"start-up": self.start_up, "loading": self.loading, "training": self.run, "finishing": FINISHING_SECONDS}
+        spans = {
+            "start-up": self.start_up,
+            "loading": self.loading,
+            "training": self.run,
+            "finishing": FINISHING_SECONDS,
+        }
         return spans[phase]
 
 
@@ -316,7 +349,8 @@ def undisturbed(folder: Path, sweep: Sequence[str]) -> tuple[Clock, list[str]]:
 
 
 def one_round(folder: Path, sweep: Sequence[str], rng: random.Random, clock: Clock, wanted: int) -> Round:
-    """Start a sweep and kill it, again and again, until it is finished; when it has been killed so often, leave it in peace."""
+    """Start a sweep and kill it, again and again, until it is finished; when it has been killed so often, leave it in
+    peace."""
     found = Round(Watch(folder))
     for number in range(wanted + 1):  # every attempt but the last is hit at least once
         log = folder.with_name(f"{folder.name}.attempt_{number:03d}.log")
@@ -337,7 +371,8 @@ def one_round(folder: Path, sweep: Sequence[str], rng: random.Random, clock: Clo
 
 
 def compare(reference: Path, folder: Path) -> list[str]:
-    """All in which a sweep differs from the undisturbed one, clocks apart, and what should not have been left behind."""
+    """All in which a sweep differs from the undisturbed one, clocks apart, and what should not have been left
+    behind."""
     expected, there = ({run.name for run in run_folders(each)} for each in (reference, folder))
     problems = [f"{name}: the run is lost" for name in sorted(expected - there)]
     problems += [f"{name}: no such run in the undisturbed sweep" for name in sorted(there - expected)]
@@ -390,7 +425,9 @@ def _differences(expected: Any, found: Any, where: str = "") -> Iterator[str]:
         if expected.dtype != found.dtype or not torch.equal(expected, found):
             yield where
     elif isinstance(expected, (Mapping, list)):
-        keys = expected.keys() | found.keys() if isinstance(expected, Mapping) else range(max(len(expected), len(found)))
+        keys = (
+            expected.keys() | found.keys() if isinstance(expected, Mapping) else range(max(len(expected), len(found)))
+        )
         for key in sorted(keys, key=str):
             try:
                 pair = expected[key], found[key]
@@ -414,7 +451,9 @@ def as_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def kills_table(kills: Sequence[Kill]) -> str:
     """Who was killed how often, and in which state the runs were that died of it."""
-    found = {victim: [kill for kill in kills if kill.victim == victim] for victim in ("parent", *DESCENDANTS, "whole tree")}
+    found = {
+        victim: [kill for kill in kills if kill.victim == victim] for victim in ("parent", *DESCENDANTS, "whole tree")
+    }
     rows = []
     for victim, its in {**found, "all": kills}.items():
         states = Counter(state for kill in its for state in kill.states)
@@ -439,7 +478,8 @@ def rounds_table(rounds: Sequence[Round]) -> str:
 def kill_sweeps(
     folder: Path, sweep: Sequence[str], kills: int, seed: int, say: Callable[[str], object] = print
 ) -> tuple[list[Round], list[str]]:
-    """The whole test in an empty folder: rounds until there have been so many kills or one has gone wrong, and all that is wrong."""
+    """The whole test in an empty folder: rounds until there have been so many kills or one has gone wrong, and all that
+    is wrong."""
     rng = random.Random(seed)
     clock, problems = undisturbed(folder / "undisturbed" / NAME, sweep)
     say(f"undisturbed: {clock.start_up:.1f} s start-up, {clock.loading:.1f} s loading, {clock.run:.1f} s a run")
@@ -467,9 +507,14 @@ def main(words: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        rounds, problems = kill_sweeps(folder.absolute(), SWEEP, arguments.kills, arguments.seed, lambda text: print(text, flush=True))
+        rounds, problems = kill_sweeps(
+            folder.absolute(), SWEEP, arguments.kills, arguments.seed, lambda text: print(text, flush=True)
+        )
     kills = [kill for one in rounds for kill in one.kills]
-    print(f"\n{len(kills)} kills in {(time.monotonic() - began) / 60:.1f} min; the columns count the runs that a kill cut short\n")
+    print(
+        f"\n{len(kills)} kills in {(time.monotonic() - began) / 60:.1f} min; the columns count the runs that a kill cut"
+        " short\n"
+    )
     print(f"{kills_table(kills)}\n\n{rounds_table(rounds)}\n")
     print("\n".join(problems) or f"no difference from the undisturbed sweep in {len(rounds)} rounds")
     return 1 if problems else 0

@@ -32,31 +32,46 @@ MOST_STANDARD = 6
 """Rows or columns with panels in a figure that the table does not ask for."""
 
 KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]] = {
-    "scores": scores.scores, "against": lines.against, "curves": lines.curves, "confusion": classes.confusion,
-    "per_class": classes.per_class, "by_group": scores.by_group, "cost": cost.cost, "images": probes.images, "probe": probes.lines,
-    "scatter": probes.scatter, "animation": probes.animation,
-}  # fmt: skip
-"""What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection rule, what its
-bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
+    "scores": scores.scores,
+    "against": lines.against,
+    "curves": lines.curves,
+    "confusion": classes.confusion,
+    "per_class": classes.per_class,
+    "by_group": scores.by_group,
+    "cost": cost.cost,
+    "images": probes.images,
+    "probe": probes.lines,
+    "scatter": probes.scatter,
+    "animation": probes.animation,
+}
+"""What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection
+rule, what its bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
 
 
 def draw(table: Table, spec: Mapping[str, Any]) -> tuple[Figure | Animation, str]:
-    """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is nothing to show."""
+    """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is
+    nothing to show."""
     with _styled():
         return KINDS[spec["kind"]](table, complete(spec))
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
-    """A figure as SVG, PDF and PNG beside each other, an animation as GIF, whole or not at all; the same figure gives the same bytes.
+    """A figure as SVG, PDF and PNG beside each other, an animation as GIF, whole or not at all; the same figure gives
+    the same bytes.
 
     caption: a sentence on what is drawn, which SVG and PDF carry as their title.
     """
     with _styled():
         if isinstance(figure, Animation):
-            return [_whole(path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100))]
+            return [
+                _whole(
+                    path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100)
+                )
+            ]
         freeze(figure)
         title = {"Title": sanitize(caption)} if caption else {}
-        # savefig would draw everything once more for each format, to find what is laid out already; the fields would tell when and by what
+        # savefig would draw everything once more for each format, to find what is laid out already; the fields would
+        # tell when and by what
         formats: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
             ".svg": (FigureCanvasSVG(figure).print_svg, ("Date", "Creator")),
             ".pdf": (FigureCanvasPdf(figure).print_pdf, ("CreationDate", "Creator", "Producer")),
@@ -85,17 +100,20 @@ def _styled() -> Iterator[None]:
 
 
 def standard(table: Table) -> list[dict[str, Any]]:
-    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs have data for.
+    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs
+    have data for.
 
-    The scores by setting, learning curves, confusion matrices, where classes differ in size the accuracy by class and by group of
-    classes, wall time against the score, and the images that a network was shown.
+    The scores by setting, learning curves, confusion matrices, where classes differ in size the accuracy by class and
+    by group of classes, wall time against the score, and the images that a network was shown.
     """
     asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
     by, each = ("columns", "rows") if 1 < len(entries_of(table, "columns")) <= MOST_LINES else ("rows", "columns")
     panels = [entry.label for entry in entries_of(table, each) if entry.label and runs_of(table, entry)]
     only = {"only": classes.spread(panels, MOST_STANDARD)} if len(panels) > MOST_STANDARD else {}
-    quantities = [name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)]
+    quantities = [
+        name for name in ("train_loss", "test_loss", table.spec["metric"]) if any(name in run.metrics for run in runs)
+    ]
     matrices = any((run.folder / "confusion.csv").exists() for run in runs)
     evaluated_again = any(len(next(iter(run.metrics.values()), ())) > 1 for run in runs)
     kinds = {
@@ -105,6 +123,12 @@ def standard(table: Table) -> list[dict[str, Any]]:
         "per_class": {"by": by, "each": each, **only} if matrices and any(map(uneven, runs)) else None,
         "by_group": scores.only_what_fits(table, len(GROUPS)) if shots(table) is not None else None,
         "cost": {"by": by} if len(runs) > 1 else None,
-        "images": {"by": by, "each": each, **only} if any((run.folder / "probe_mixed_images.csv").exists() for run in runs) else None,
+        "images": (
+            {"by": by, "each": each, **only}
+            if any((run.folder / "probe_mixed_images.csv").exists() for run in runs)
+            else None
+        ),
     }
-    return [{"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked]
+    return [
+        {"file": kind, "kind": kind, **spec} for kind, spec in kinds.items() if spec is not None and kind not in asked
+    ]

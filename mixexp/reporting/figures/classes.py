@@ -15,7 +15,15 @@ from mixexp.errors import UserError, closest
 from mixexp.reporting.cells import entries_of
 from mixexp.reporting.confusion import Confusion, confusion_of, pooled, readable, training_counts
 from mixexp.reporting.entries import among, label
-from mixexp.reporting.figures.lines import axis_words, draw_line, each_words, number_words, outer_of, some_words, spread_words
+from mixexp.reporting.figures.lines import (
+    axis_words,
+    draw_line,
+    each_words,
+    number_words,
+    outer_of,
+    some_words,
+    spread_words,
+)
 from mixexp.reporting.figures.style import (
     LETTERS_AN_INCH,
     SMALL,
@@ -47,7 +55,8 @@ Cell = tuple[Entry, Entry, list[Run]]
 
 
 def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which (column)."""
+    """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which
+    (column)."""
     cells = chosen(table, spec)
     matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
@@ -68,9 +77,13 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         else:
             panel.set_xticklabels([])
     if any(len(matrix.classes) > MOST_NUMBERED for *_, matrix in matrices):
-        bar = figure.colorbar(panels[0].collections[0], ax=panels, orientation="horizontal", location="top", aspect=50, shrink=0.6)
+        bar = figure.colorbar(
+            panels[0].collections[0], ax=panels, orientation="horizontal", location="top", aspect=50, shrink=0.6
+        )
         bar.set_label("% of the true class")
-    everywhere = [1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)]
+    everywhere = [
+        1 for row in entries_of(table, "rows") for column in entries_of(table, "columns") if runs_of(table, row, column)
+    ]
     some = f" in {len(cells)} of the {len(everywhere)} cells with runs" if len(cells) < len(everywhere) else ""
     what = "the per cent of each true class (row) that was predicted as each class (column), blank below a half"
     counts = number_words(matrix.runs for *_, matrix in matrices)
@@ -78,8 +91,8 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
-    """The cells that have a matrix: those of the rows and columns in `only`; without it, of as many rows from the first to the last as
-    give no more than `most`.
+    """The cells that have a matrix: those of the rows and columns in `only`; without it, of as many rows from the first
+    to the last as give no more than `most`.
     """
     axes = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     if spec["only"] is not None:
@@ -88,8 +101,15 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
         for name in labels:
             if name not in known:
                 raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")
-        axes = {axis: [entry for entry in entries if entry.label in labels] or entries for axis, entries in axes.items()}
-    cells = [(row, column, runs) for row in axes["rows"] for column in axes["columns"] if (runs := runs_of(table, row, column))]
+        axes = {
+            axis: [entry for entry in entries if entry.label in labels] or entries for axis, entries in axes.items()
+        }
+    cells = [
+        (row, column, runs)
+        for row in axes["rows"]
+        for column in axes["columns"]
+        if (runs := runs_of(table, row, column))
+    ]
     if spec["only"] is None and len(cells) > spec["most"]:
         rows = list(dict.fromkeys(row.label for row, _, _ in cells))
         row_labels = spread(rows, max(1, spec["most"] * len(rows) // len(cells)))
@@ -97,7 +117,10 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
     if not cells:
         raise UserError("there are no runs")
     if len(cells) > MOST_MATRICES:
-        raise UserError(f"it would have {len(cells)} matrices; {MOST_MATRICES} are the most, so name some rows or columns with `only`")
+        raise UserError(
+            f"it would have {len(cells)} matrices; {MOST_MATRICES} are the most, so name some rows or columns with"
+            " `only`"
+        )
     return cells
 
 
@@ -129,11 +152,16 @@ def _matrix(panel: Axes, matrix: Confusion) -> None:
 def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The accuracy on each class against its number of training images; by class where all have the same.
 
-    A panel for each row (or column) of the table, in it a line for each column through the means of the classes of about a size, with
-    its spread over seeds, and a dot for each class. The groups of classes with many, medium and few images are marked.
+    A panel for each row (or column) of the table, in it a line for each column through the means of the classes of
+    about a size, with its spread over seeds, and a dot for each class. The groups of classes with many, medium and few
+    images are marked.
     """
     inner = entries_of(table, spec["by"])
-    groups = [(outer, lines) for outer in outer_of(table, spec) if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])]
+    groups = [
+        (outer, lines)
+        for outer in outer_of(table, spec)
+        if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])
+    ]
     if not groups:
         readable(runs_of(table, Entry("", {})), confusion_of)  # says why
         raise UserError("there are no runs")
@@ -160,18 +188,31 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
             if min(counts) > 0 and max(counts) > 10 * min(counts):
                 plain_log(panel, "x")
     same_limits(panels)
-    marked = [_mark_groups(panel, table, runs_of(table, outer)) for (outer, _), panel in zip(groups, panels, strict=True) if not even]
+    marked = [
+        _mark_groups(panel, table, runs_of(table, outer))
+        for (outer, _), panel in zip(groups, panels, strict=True)
+        if not even
+    ]
     legend(figure, panels, [named(table, spec["by"], line) for line in inner])
-    dealt = f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}" if len(entries_of(table, spec["each"])) > 1 else ""
+    dealt = (
+        f"; panels by {axis_words(table, spec['each'])}{some_words(table, spec)}"
+        if len(entries_of(table, spec["each"])) > 1
+        else ""
+    )
     marks = f"; {shots(table).words}" if any(marked) else ""
-    return figure, (
-        f"Accuracy on each class at the last evaluation against its number of training images{each_words(axis_words(table, spec['by']))} through the "
-        f"means of the classes of about a size (dots: the classes); {spread_words(table, 'bands')}{marks}{dealt}."
+    return (
+        figure,
+        (
+            "Accuracy on each class at the last evaluation against its number of training"
+            f" images{each_words(axis_words(table, spec['by']))} through the means of the classes of about a size"
+            f" (dots: the classes); {spread_words(table, 'bands')}{marks}{dealt}."
+        ),
     )
 
 
 def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
-    """Lines between the classes with many, medium and few training images, and names above; nothing where groups overlap in size."""
+    """Lines between the classes with many, medium and few training images, and names above; nothing where groups
+    overlap in size."""
     found, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
     if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
         return False
@@ -188,7 +229,9 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     places = [inside.transform((x, low))[0] for x in (ends[1], *between, ends[0])]
     inches = panel.figure.get_figwidth() / panel.get_subplotspec().get_gridspec().ncols - 0.55
     sides = zip(groups, pairwise(places), strict=True)
-    regions = [(group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides]
+    regions = [
+        (group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides
+    ]
     ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
     for index, (group, middle, letters) in enumerate(regions):
         look = {"transform": panel.transAxes, "va": "top", "fontsize": SMALL, "color": "#555555"}
@@ -203,7 +246,8 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
 
 
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
-    """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where no run tells them."""
+    """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where
+    no run tells them."""
     try:
         matrices = readable(runs, confusion_of)
     except UserError:
@@ -217,22 +261,31 @@ def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
 
 
-def _sizes(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], name: str, statistic: Statistic) -> None:
+def _sizes(
+    panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], name: str, statistic: Statistic
+) -> None:
     ordered = sorted(recalls.values(), key=lambda pair: pair[0])
     groups: list[list[tuple[float, list[float]]]] = []
     for size, values in ordered:
         if not groups or size > ABOUT_ALIKE * groups[-1][0][0]:
             groups.append([])
         groups[-1].append((size, values))
-    at = {float(np.mean([size for size, _ in group])): np.mean([values for _, values in group], axis=0).tolist() for group in groups}
+    at = {
+        float(np.mean([size for size, _ in group])): np.mean([values for _, values in group], axis=0).tolist()
+        for group in groups
+    }
     draw_line(panel, index, name, at, statistic)
     dots = [(size, np.mean(values)) for group in groups if len(group) > 1 for size, values in group]
     if dots:
         look = series(index)
-        panel.scatter(*zip(*dots, strict=True), s=6, marker=look["marker"], color=look["color"], alpha=0.6, linewidths=0)
+        panel.scatter(
+            *zip(*dots, strict=True), s=6, marker=look["marker"], color=look["color"], alpha=0.6, linewidths=0
+        )
 
 
-def _dots(panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], names: list[str], name: str, lines: int) -> None:
+def _dots(
+    panel: Axes, index: int, recalls: Mapping[str, tuple[float, list[float]]], names: list[str], name: str, lines: int
+) -> None:
     if not recalls:
         return
     aside = 0.5 * ((index + 0.5) / lines - 0.5)  # points of one class lie beside each other

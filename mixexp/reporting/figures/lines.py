@@ -1,4 +1,5 @@
-"""Figures of runs' metrics: scores against a setting, and learning curves; each function returns a matplotlib Figure."""
+"""Figures of runs' metrics: scores against a setting, and learning curves; each function returns a matplotlib
+Figure."""
 
 from __future__ import annotations
 
@@ -30,11 +31,14 @@ Points = dict[Any, list[float]]
 def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
 
-    `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to several panels.
+    `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to
+    several panels.
     """
     lines = [(entry, _points(table, entry, spec)) for entry in entries_of(table, spec["by"])]
     words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
-    source = {entry.label: _published_points(table, entry, spec, words) if spec["published"] else {} for entry, _ in lines}
+    source = {
+        entry.label: _published_points(table, entry, spec, words) if spec["published"] else {} for entry, _ in lines
+    }
     lines = [(entry, points) for entry, points in lines if points or source[entry.label]]
     if not any(points for _, points in lines):
         raise UserError(f"no run has a value of {spec['y'] or table.spec['metric']} at a value of {spec['x']}")
@@ -43,17 +47,28 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     measured = spec["y"] if spec["y"] in table.measures else quantity(table.spec, spec["y"] or table.spec["metric"])
     rule = (table.measures.get(spec["y"]) or {}).get("rule") or table.rule
     figure, axes = style.canvas(len(groups), 1, 2.6, keys=len(groups) > 1)
-    shown = [x for entry, points in lines for x in (*points, *(() if words else source[entry.label])) if isinstance(x, float) and _in(x, spec)]
+    shown = [
+        x
+        for entry, points in lines
+        for x in (*points, *(() if words else source[entry.label]))
+        if isinstance(x, float) and _in(x, spec)
+    ]
     for group, (panel, *place) in zip(groups, axes, strict=True):
         for index, (entry, points) in enumerate(group):
             name = style.named(table, spec["by"], entry)
             # a level beside a single nameless line is of other entries, and needs another look
             _level(panel, index if name else len(group), points.get(None, []), table.statistic, name or without)
-            placed = {words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None}
+            placed = {
+                words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None
+            }
             _line(panel, index, _within(placed, spec), table.statistic, "" if None in points else name)
             _published(panel, index, _within(source[entry.label], spec))
         if words:
-            panel.set_xticks(range(len(words)), [style.text(word, 20) for word in words], rotation=0 if sum(map(len, words)) < 45 else 30)
+            panel.set_xticks(
+                range(len(words)),
+                [style.text(word, 20) for word in words],
+                rotation=0 if sum(map(len, words)) < 45 else 30,
+            )
         else:
             _x_axis(panel, spec, shown)
         panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
@@ -88,7 +103,9 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     rows = math.ceil(len(blocks) / abreast)
     height = 1.75 if abreast * len(metrics) > 1 else 2.4
     if split:
-        height = max(height, *(style.key_height([style.named(table, spec["by"], line) for line in group]) for group in groups))
+        height = max(
+            height, *(style.key_height([style.named(table, spec["by"], line) for line in group]) for group in groups)
+        )
     figure, axes = style.canvas(rows, abreast * len(metrics), height, keys=split)
     by_metric: dict[str, list[Axes]] = {metric: [] for metric in metrics}
     of_blocks = axes[:, : abreast * len(metrics)].reshape(-1, len(metrics))
@@ -98,7 +115,14 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         ruler = ruler_of(runs_of(table, entry))
         for metric, panel in zip(metrics, panels, strict=True):
             for index, line in enumerate(group):
-                _curve(panel, index, runs_of(table, entry, line), (ruler, metric), table, style.named(table, spec["by"], line))
+                _curve(
+                    panel,
+                    index,
+                    runs_of(table, entry, line),
+                    (ruler, metric),
+                    table,
+                    style.named(table, spec["by"], line),
+                )
             if panel.get_lines():
                 by_metric[metric].append(panel)
             panel.set_xlabel(ruler)
@@ -119,7 +143,11 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         panels = [panel for panels in by_metric.values() for panel in panels]
         style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
     what = joined(quantity(table.spec, metric) for metric in metrics)
-    dealt = f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; " if len(entries_of(table, spec["each"])) > 1 else ""
+    dealt = (
+        f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; "
+        if len(entries_of(table, spec["each"])) > 1
+        else ""
+    )
     each = each_words(axis_words(table, spec["by"]))
     return figure, f"{capitalised(what)} at every evaluation{each}; {dealt}{spread_words(table, 'bands')}."
 
@@ -143,7 +171,9 @@ def _abreast(blocks: int, quantities: int) -> int:
 def _without(table: Table, spec: Mapping[str, Any]) -> str:
     """The entries of the axis that lines are not by whose runs have no value of the setting."""
     others = [entry for entry in entries_of(table, "rows" if spec["by"] == "columns" else "columns") if entry.label]
-    without = [entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))]
+    without = [
+        entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))
+    ]
     return style.text(", ".join(without))
 
 
@@ -201,7 +231,9 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
         return
     reach = list(zip(*(statistic.band(values) for _, values in points), strict=True))
     x, y = [x for x, _ in points], [statistic.centre(values) for _, values in points]
-    panel.errorbar(x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **style.series(index))
+    panel.errorbar(
+        x, y, yerr=reach if any(map(any, reach)) else None, capsize=2.5, label=name or None, **style.series(index)
+    )
 
 
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
@@ -226,7 +258,8 @@ def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], tabl
 def draw_line(
     panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: Statistic, outline: bool = False
 ) -> None:
-    """A line through the centres of the values at each x, with a band over their spread and a marker every now and then.
+    """A line through the centres of the values at each x, with a band over their spread and a marker every now and
+    then.
 
     outline: the x are the middles of a histogram's bins, and the line is its outline.
     """

@@ -1,4 +1,5 @@
-"""Figures of what probes left: lines, clouds of points, clouds that move with training, and the images that a network was given."""
+"""Figures of what probes left: lines, clouds of points, clouds that move with training, and the images that a network
+was given."""
 
 from __future__ import annotations
 
@@ -21,7 +22,16 @@ from mixexp.reporting.cells import entries_of
 from mixexp.reporting.confusion import readable
 from mixexp.reporting.figures import style
 from mixexp.reporting.figures.classes import spread
-from mixexp.reporting.figures.lines import axis_words, capitalised, draw_line, each_words, joined, outer_of, ruler_of, spread_words
+from mixexp.reporting.figures.lines import (
+    axis_words,
+    capitalised,
+    draw_line,
+    each_words,
+    joined,
+    outer_of,
+    ruler_of,
+    spread_words,
+)
 from mixexp.reporting.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.training.reader import Run
 
@@ -42,7 +52,8 @@ Row = Mapping[str, str]
 def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A panel for each row (or column) of the table, and in it a line for each value of the column `lines`, over seeds.
 
-    Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a histogram's outline.
+    Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a
+    histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
     figure, panels = style.panels_of(len(entries), *style.grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
@@ -51,7 +62,9 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         for name, runs, where in _lines_of(table, spec, entry):
             names += [name] * (name not in names)
             points = _points(runs, {**spec, "where": where})
-            draw_line(panel, names.index(name), style.text(name), points, table.statistic, outline=name in spec["steps"])
+            draw_line(
+                panel, names.index(name), style.text(name), points, table.statistic, outline=name in spec["steps"]
+            )
         if len(entries) > 1:
             style.title(panel, style.of(table, spec["each"], entry))
         panel.set_xlabel(style.text(spec["x_label"] or spec["x"]))
@@ -67,12 +80,16 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     dealt = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
     steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
     y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
-    words = f"{capitalised(y)} against {x}{each_words(each)} (probe {spec['probe']}){dealt}{steps}; {spread_words(table, 'bands')}."
+    words = (
+        f"{capitalised(y)} against {x}{each_words(each)} (probe {spec['probe']}){dealt}{steps};"
+        f" {spread_words(table, 'bands')}."
+    )
     return figure, words
 
 
 def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
+    """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of
+    `panels`."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
     figure, blocks = _blocks(len(clouds), len(values) + (spec["beside"] is not None))
@@ -98,7 +115,9 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     figure, blocks = _blocks(len(clouds), len(values))
     paint = _painter(clouds, spec)
     when = moments([run for _, run, _ in clouds], steps)
-    frames = {step: [[row for row in rows if int(float(row["step"])) == step] for _, _, rows in clouds] for step in steps}
+    frames = {
+        step: [[row for row in rows if int(float(row["step"])) == step] for _, _, rows in clouds] for step in steps
+    }
 
     def show(step: int) -> list[Any]:
         for (entry, _, all_rows), rows, panels in zip(clouds, frames[step], blocks, strict=True):
@@ -113,11 +132,14 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
     show(steps[-1])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
     style.freeze(figure)  # a frame's panels stay where they are
-    return FuncAnimation(figure, show, frames=steps), points_words(table, spec, " over training, a frame for each evaluation")
+    return FuncAnimation(figure, show, frames=steps), points_words(
+        table, spec, " over training, a frame for each evaluation"
+    )
 
 
 def moments(runs: Sequence[Run], steps: Sequence[int]) -> dict[int, str]:
-    """Steps in words: as epochs where these are what the runs are counted in, the same for all runs, and whole at each of the steps."""
+    """Steps in words: as epochs where these are what the runs are counted in, the same for all runs, and whole at each
+    of the steps."""
     epochs: dict[int, set[float]] = {0: {0.0}}
     for run in runs:
         for step, epoch in zip(run.metrics.get("step", ()), run.metrics.get("epoch", ()), strict=False):
@@ -137,7 +159,10 @@ def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
     outside = ", points beyond the limits counted in the corner" if spec["limits"] is not None else ""
     panels = " and ".join(filter(None, (axis_words(table, spec["each"]), spec["panels"])))
     dealt = f"; panels by {panels}" if panels else ""
-    return f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the smallest seed{beside}{outside}."
+    return (
+        f"Points ({spec['x']}, {spec['y']}) of the probe {spec['probe']}{when}{coloured}{dealt}; one run each, of the"
+        f" smallest seed{beside}{outside}."
+    )
 
 
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
@@ -150,7 +175,8 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
-    """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for each."""
+    """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for
+    each."""
     number = _float(value)
     what = f"{spec['panels']} {f'{number:,.0f}' if number.is_integer() else value}" if math.isfinite(number) else value
     return ", ".join(word for word in (style.of(table, spec["each"], entry) if first else "", what) if word)
@@ -162,7 +188,9 @@ def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
     runs = runs_of(table, entry)
-    values = dict.fromkeys(row[spec["lines"]] for run in runs for row in run.probe(spec["probe"], [spec["lines"]], spec["where"]))
+    values = dict.fromkeys(
+        row[spec["lines"]] for run in runs for row in run.probe(spec["probe"], [spec["lines"]], spec["where"])
+    )
     return [(value, runs, {**spec["where"], spec["lines"]: value}) for value in values]
 
 
@@ -181,10 +209,18 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
 
 
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
-    """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have any."""
+    """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have
+    any."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
-    firsts = [(entry, run) for entry in entries_of(table, spec["each"]) if (run := smallest_seed(runs_of(table, entry))) is not None]
-    return [(*first, rows) for first, rows in readable(firsts, lambda first: first[1].probe(spec["probe"], needed, spec["where"]))]
+    firsts = [
+        (entry, run)
+        for entry in entries_of(table, spec["each"])
+        if (run := smallest_seed(runs_of(table, entry))) is not None
+    ]
+    return [
+        (*first, rows)
+        for first, rows in readable(firsts, lambda first: first[1].probe(spec["probe"], needed, spec["where"]))
+    ]
 
 
 def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
@@ -192,7 +228,9 @@ def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[s
     if spec["panels"] is None:
         return [None]
     values = dict.fromkeys(row[spec["panels"]] for _, _, rows in clouds for row in rows)
-    ordered = sorted(values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value))
+    ordered = sorted(
+        values, key=lambda value: (_float(value), value) if math.isfinite(_float(value)) else (math.inf, value)
+    )
     return spread(ordered, MOST_VALUES)
 
 
@@ -201,8 +239,11 @@ def _at_the_end(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if _float(row["step"]) == last]
 
 
-def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> Callable[[Axes, Sequence[Row]], None]:
-    """A function that draws rows as points: by class where the colour column names few, else on a scale from blue to yellow."""
+def _painter(
+    clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]
+) -> Callable[[Axes, Sequence[Row]], None]:
+    """A function that draws rows as points: by class where the colour column names few, else on a scale from blue to
+    yellow."""
     column = spec["colour"]
     values = dict.fromkeys(row[column] for _, _, rows in clouds for row in rows) if column else {None: None}
     numbers = [_float(value) for value in values] if column else []
@@ -218,11 +259,23 @@ def _painter(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, 
         for index, value in enumerate(sorted(values, key=str)):
             part = [row for row in rows if column is None or row[column] == value]
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
-            name = None if column is None else style.text(f"{column} {value}" if math.isfinite(_float(value)) else value)
-            look = {"color": style.CLOUDS[index % len(style.CLOUDS)], "marker": style.MARKERS[index % len(style.MARKERS)]}
+            name = (
+                None if column is None else style.text(f"{column} {value}" if math.isfinite(_float(value)) else value)
+            )
+            look = {
+                "color": style.CLOUDS[index % len(style.CLOUDS)],
+                "marker": style.MARKERS[index % len(style.MARKERS)],
+            }
             panel.scatter(x, y, label=name, **look, **points)
-            if part and 2 < len(values) <= MOST_NAMED:  # a class's name amid its points, for whoever cannot go by the colours
-                look = {"ha": "center", "va": "center", "path_effects": [withStroke(linewidth=2, foreground="white")], "clip_on": True}
+            if (
+                part and 2 < len(values) <= MOST_NAMED
+            ):  # a class's name amid its points, for whoever cannot go by the colours
+                look = {
+                    "ha": "center",
+                    "va": "center",
+                    "path_effects": [withStroke(linewidth=2, foreground="white")],
+                    "clip_on": True,
+                }
                 panel.text(np.nanmedian(x), np.nanmedian(y), style.text(value, 10), fontsize=style.SMALL, **look)
 
     return paint
@@ -265,7 +318,9 @@ def _key(figure: Figure, panels: Sequence[Axes], spec: Mapping[str, Any]) -> Non
     clouds = [cloud for panel in panels for cloud in panel.collections if cloud.get_array() is not None]
     if clouds:
         where = [panel for panel in panels if panel.collections]
-        bar = figure.colorbar(clouds[0], ax=where, orientation="horizontal", location="top", aspect=50, shrink=0.6, pad=0.02)
+        bar = figure.colorbar(
+            clouds[0], ax=where, orientation="horizontal", location="top", aspect=50, shrink=0.6, pad=0.02
+        )
         bar.set_label(style.text(spec["colour"]))
 
 
@@ -280,7 +335,8 @@ def _float(value: Any) -> float:
 
 
 def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """A row of images for each cell of the table whose first run kept them: as the network saw them, with their labels."""
+    """A row of images for each cell of the table whose first run kept them: as the network saw them, with their
+    labels."""
     cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
     figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
@@ -302,21 +358,32 @@ def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
             labels = style.folded(style.text(row["labels"], 44), max(8, int(size * style.LETTERS_AN_INCH)))
             panel.set_title(labels, fontsize=style.SMALL, y=-0.06, va="top")
     layers = {row["layer"] for *_, rows in cells for row in rows} - {"", "input"}
-    hidden = "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended" if layers else ""
+    hidden = (
+        "; where they are blended at a hidden layer they are shown as they enter the network, not yet blended"
+        if layers
+        else ""
+    )
     given = "Training samples as the network was given them, augmented and blended, with their label weights"
     return figure, f"{given}, from one run a row{hidden}."
 
 
 def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
     """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
-    places = [(outer, inner) for outer in outer_of(table, spec) for inner in entries_of(table, spec["by"]) if runs_of(table, outer, inner)]
+    places = [
+        (outer, inner)
+        for outer in outer_of(table, spec)
+        for inner in entries_of(table, spec["by"])
+        if runs_of(table, outer, inner)
+    ]
 
     def read(place: tuple[Entry, Entry]) -> list[Row]:
         return smallest_seed(runs_of(table, *place)).probe(spec["probe"], ("image", "labels", "layer"))[: spec["count"]]
 
     cells = [(*place, rows) for place, rows in readable(places, read)]
     if len(cells) > MOST_ROWS:
-        raise UserError(f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`")
+        raise UserError(
+            f"it would have {len(cells)} rows of images; {MOST_ROWS} are the most, so name some entries with `only`"
+        )
     return cells
 
 

@@ -1,4 +1,5 @@
-"""Figures of results by setting, as points with intervals: the table's own number, and the recall of classes by their size."""
+"""Figures of results by setting, as points with intervals: the table's own number, and the recall of classes by their
+size."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ Pairs = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Shown:
-    """What a panel shows: its title, the words at its axis, and of a row and a column the number, and whether runs have none.
+    """What a panel shows: its title, the words at its axis, and of a row and a column the number, and whether runs have
+    none.
 
     fraction: whether it is a part of all in per cent.
     """
@@ -69,9 +71,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Layout:
-    """Entries along an axis (main) and those beside each other at each of them; axes: which of the two are rows, which columns.
+    """Entries along an axis (main) and those beside each other at each of them; axes: which of the two are rows, which
+    columns.
 
-    upright: whether the axis is x; with y there is room for long labels. abreast: panels beside each other. labels: of the main entries.
+    upright: whether the axis is x; with y there is room for long labels. abreast: panels beside each other. labels: of
+    the main entries.
     """
 
     table: Table
@@ -92,7 +96,9 @@ class Layout:
     def pitch(self) -> float:
         """Inches from one of the main entries to the next."""
         if self.upright:
-            return ((self.inches - style.KEY * (len(self.beside) > MOST_LINES)) / self.abreast - MARGIN) / len(self.main)
+            return ((self.inches - style.KEY * (len(self.beside) > MOST_LINES)) / self.abreast - MARGIN) / len(
+                self.main
+            )
         lines = max((1 + name.count("\n") for name in self.labels), default=1)
         return max(ROOM * self.deep / SPREAD, LINE * lines + 0.03, 0.24 if len(self.main) < 10 else 0.0)
 
@@ -113,7 +119,10 @@ class Layout:
 def scores(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The number of each cell with its interval and its runs, by setting; a panel for each of the table's measures."""
     if not table.measures:
-        words, fraction = quantity(table.spec, table.spec["metric"]), table.spec["metric"] in FRACTIONS and table.spec["scale"] == 100
+        words, fraction = (
+            quantity(table.spec, table.spec["metric"]),
+            table.spec["metric"] in FRACTIONS and table.spec["scale"] == 100,
+        )
         shown = [_shown(table, "", selected(words, table.rule), fraction, lambda row, column: (row, column))]
         return _drawn(table, spec, shown, f"{words}, {RULES[table.rule]}")
     rules = {measure.get("rule") or table.rule for measure in table.measures.values()}
@@ -142,9 +151,13 @@ def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def only_what_fits(table: Table, panels: int = 1) -> dict[str, Any]:
-    """The option ``only`` for as many rows and columns as a figure has room for, from the first to the last; empty where all have."""
+    """The option ``only`` for as many rows and columns as a figure has room for, from the first to the last; empty
+    where all have."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
-    labels = {axis: [entry.label for entry in members if not entry.label or table.members_of(entry)] for axis, members in entries.items()}
+    labels = {
+        axis: [entry.label for entry in members if not entry.label or table.members_of(entry)]
+        for axis, members in entries.items()
+    }
     longest, other = sorted(labels, key=lambda axis: -len(labels[axis]))
     room = MOST_POINTS // panels - 1  # the baseline is drawn, too
     kept = {longest: spread(labels[longest], max(1, min(STANDARD_ENTRIES, room)))}
@@ -184,7 +197,9 @@ def _drawn(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown], what: 
     main = "columns" if beside == "rows" else "rows"
     count = len(entries[main]) * len(entries[beside]) * len(shown)
     if count > MOST_POINTS:
-        raise UserError(f"it would have {count} points; {MOST_POINTS} are the most, so name some entries of the table with `only`")
+        raise UserError(
+            f"it would have {count} points; {MOST_POINTS} are the most, so name some entries of the table with `only`"
+        )
     layout = _layout(Layout(table, (main, beside), entries[main], entries[beside]), len(shown))
     parts = style.parts(layout.beside)
     rows, keys = math.ceil(len(shown) / layout.abreast), len(parts) > 1
@@ -203,7 +218,9 @@ def _drawn(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown], what: 
         if keys:
             style.key(row[-1], list(of_part[: len(shown)]), [*map(layout.name, part), *extra])
     for words, fraction in {each.axis: each.fraction for each in shown}.items():
-        same = [panel for of_part in of_parts for each, panel in zip(shown, of_part, strict=False) if each.axis == words]
+        same = [
+            panel for of_part in of_parts for each, panel in zip(shown, of_part, strict=False) if each.axis == words
+        ]
         _same_range(same, layout, fraction)
     if not keys:
         style.legend(figure, list(of_parts[0][: len(shown)]), [*map(layout.name, layout.beside), *extra])
@@ -221,7 +238,9 @@ def _entries(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown]) -> d
     for name in only:
         if name not in known:
             raise UserError(f"the table has no row or column {name!r}.{closest(name, known)}")
-    entries = {axis: [entry for entry in members if entry.label in only] or members for axis, members in entries.items()}
+    entries = {
+        axis: [entry for entry in members if entry.label in only] or members for axis, members in entries.items()
+    }
     places = [(row.label, column.label) for row in entries["rows"] for column in entries["columns"]]
     numbers = {place for place in places if any(each.cell(*place).values for each in shown)}
     if not numbers:
@@ -246,11 +265,15 @@ def _beside(table: Table, entries: Mapping[str, Sequence[Entry]]) -> str:
 def _baseline_axis(table: Table) -> str:
     """The axis that has the table's baseline; empty where none has."""
     name = table.spec["baseline"]
-    return next((axis for axis in ("columns", "rows") if name and name in [entry.label for entry in entries_of(table, axis)]), "")
+    return next(
+        (axis for axis in ("columns", "rows") if name and name in [entry.label for entry in entries_of(table, axis)]),
+        "",
+    )
 
 
 def _layout(layout: Layout, panels: int) -> Layout:
-    """The size and the way that fit: along x where no two labels touch and points have room, in one column of a paper before two.
+    """The size and the way that fit: along x where no two labels touch and points have room, in one column of a paper
+    before two.
 
     Otherwise along y.
     """
@@ -268,7 +291,8 @@ def _layout(layout: Layout, panels: int) -> Layout:
 
 
 def _on_lines(names: Sequence[str], inches: float) -> tuple[str, ...]:
-    """The labels on at most two lines within the room that each has, broken between words alone; none where one does not fit."""
+    """The labels on at most two lines within the room that each has, broken between words alone; none where one does
+    not fit."""
     letters = int((inches - GAP) * (LETTERS_AN_INCH + 1))  # of ticks, whose type is smaller
     if any(width(word) > letters for name in names for word in name.split(" ")):
         return ()
@@ -291,28 +315,64 @@ def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, pub
         for at, summary in known:
             if summary.interval is not None:
                 ends = [(at, summary.interval.low), (at, summary.interval.high)]
-                panel.plot(*layout.turned(ends), color=look["color"], linewidth=1.1, solid_capstyle="butt", gid="interval")
-        dotted = [(at + min(0.35 * room, DOT / layout.pitch), summary.values) for at, summary in known if 1 < len(summary.values) <= MOST_DOTS]
+                panel.plot(
+                    *layout.turned(ends), color=look["color"], linewidth=1.1, solid_capstyle="butt", gid="interval"
+                )
+        dotted = [
+            (at + min(0.35 * room, DOT / layout.pitch), summary.values)
+            for at, summary in known
+            if 1 < len(summary.values) <= MOST_DOTS
+        ]
         if dotted:
             dots = layout.turned([(at, value) for at, values in dotted for value in values])
-            panel.plot(*dots, color=look["color"], linestyle="none", marker="o", markersize=2.4, markeredgewidth=0, alpha=0.45, gid="run")
+            panel.plot(
+                *dots,
+                color=look["color"],
+                linestyle="none",
+                marker="o",
+                markersize=2.4,
+                markeredgewidth=0,
+                alpha=0.45,
+                gid="run",
+            )
         source = [(at, summary.published) for at, summary in known if published and summary.published is not None]
         if source:  # under the own results, so that a hollow marker never hides a filled one
-            panel.plot(*layout.turned(source), **{**look, "markerfacecolor": "none", "markersize": 5.5}, zorder=1.5, gid="published")
+            panel.plot(
+                *layout.turned(source),
+                **{**look, "markerfacecolor": "none", "markersize": 5.5},
+                zorder=1.5,
+                gid="published",
+            )
         if known:
             points = [(at, summary.ours) for at, summary in known]
-            panel.plot(*layout.turned(points), **look, markersize=4.5, zorder=2.5, label=layout.name(beside) or None, gid="score")
+            panel.plot(
+                *layout.turned(points),
+                **look,
+                markersize=4.5,
+                zorder=2.5,
+                label=layout.name(beside) or None,
+                gid="score",
+            )
         lost = [(at, 0.02) for at, place in cells if shown.cell(*place).ours is None and shown.lost(*place)]
         if lost:
             edge = panel.get_xaxis_transform() if layout.upright else panel.get_yaxis_transform()
-            panel.plot(*layout.turned(lost), linestyle="none", marker="x", markersize=4, color=GREY, transform=edge, label=LOST, gid="lost")
+            panel.plot(
+                *layout.turned(lost),
+                linestyle="none",
+                marker="x",
+                markersize=4,
+                color=GREY,
+                transform=edge,
+                label=LOST,
+                gid="lost",
+            )
 
 
 def _baseline(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown) -> None:
     """The baseline's interval as a band behind the points compared with it, a line where it has none.
 
-    Of an entry beside others it is as wide as these are, but where it has no value of the other axis's setting; of one along the axis
-    it is as wide as the panel.
+    Of an entry beside others it is as wide as these are, but where it has no value of the other axis's setting; of one
+    along the axis it is as wide as the panel.
     """
     axis, name = _baseline_axis(layout.table), layout.table.spec["baseline"]
     if not axis or len(layout.main) * len(layout.beside) < 2:
@@ -320,12 +380,18 @@ def _baseline(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown) 
     everywhere = (-0.5, len(layout.main) - 0.5)
     if axis == layout.axes[0]:
         bases = [entry for entry in layout.main if entry.label == name]
-        bands = [(layout.place(base, layout.beside[k]), everywhere, turn) for base in bases for turn, k in enumerate(within)]
+        bands = [
+            (layout.place(base, layout.beside[k]), everywhere, turn) for base in bases for turn, k in enumerate(within)
+        ]
     else:
         bases = [entry for entry in layout.beside if entry.label == name]
-        bands = [(layout.place(main, base), (k - 0.5, k + 0.5), 0) for base in bases for k, main in enumerate(layout.main)]
+        bands = [
+            (layout.place(main, base), (k - 0.5, k + 0.5), 0) for base in bases for k, main in enumerate(layout.main)
+        ]
         bands = [band for band in bands if shown.cell(*band[0]).ours is not None]
-        if [main.label for main in layout.main for base in bases if shown.cell(*layout.place(main, base)).values] == [UNSET]:
+        if [main.label for main in layout.main for base in bases if shown.cell(*layout.place(main, base)).values] == [
+            UNSET
+        ]:
             bands = [(place, everywhere, turn) for place, _, turn in bands]
     coloured = axis == layout.axes[0] and len(within) > 1
     for place, reach, turn in bands:
@@ -335,12 +401,18 @@ def _baseline(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown) 
             _band(panel, layout, summary, reach, style.colour(turn) if coloured else GREY, banded)
 
 
-def _band(panel: Axes, layout: Layout, summary: CellSummary, reach: tuple[float, float], colour: str, banded: bool) -> None:
+def _band(
+    panel: Axes, layout: Layout, summary: CellSummary, reach: tuple[float, float], colour: str, banded: bool
+) -> None:
     interval = summary.interval if banded else None
     if interval is not None:
         x, y = layout.turned([(reach[0], interval.low), (reach[1], interval.high)])
         look = {"color": colour, "alpha": 0.18, "linewidth": 0, "zorder": 0.9}
-        panel.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], label=_baseline_name(layout.table, True), gid="band", **look))
+        panel.add_patch(
+            Rectangle(
+                (x[0], y[0]), x[1] - x[0], y[1] - y[0], label=_baseline_name(layout.table, True), gid="band", **look
+            )
+        )
     name = None if interval is not None else _baseline_name(layout.table, False)
     ends = layout.turned([(place, summary.ours) for place in reach])
     panel.plot(*ends, color=colour, linewidth=0.9, zorder=1, label=name, gid="baseline")
@@ -351,7 +423,9 @@ def _baseline_name(table: Table, band: bool) -> str:
     axis = _baseline_axis(table)
     if not axis:
         return ""
-    name = style.named(table, axis, next(entry for entry in entries_of(table, axis) if entry.label == table.spec["baseline"]))
+    name = style.named(
+        table, axis, next(entry for entry in entries_of(table, axis) if entry.label == table.spec["baseline"])
+    )
     return f"95 % interval of {name}" if band else f"{table.statistic.name} of {name}"
 
 
@@ -363,7 +437,9 @@ def _label(panel: Axes, layout: Layout, shown: Shown, first: bool) -> None:
     panel.tick_params(axis="x" if layout.upright else "y", length=0)
     along.grid(len(layout.beside) == 1)
     for place in range(1, len(layout.labels)) if len(layout.beside) > 1 else ():
-        (panel.axvline if layout.upright else panel.axhline)(place - 0.5, color="#e4e4e4", linewidth=0.5, zorder=0.5, gid="between")
+        (panel.axvline if layout.upright else panel.axhline)(
+            place - 0.5, color="#e4e4e4", linewidth=0.5, zorder=0.5, gid="between"
+        )
     if layout.upright:
         panel.set_xlim(-0.5, len(layout.labels) - 0.5)
     else:
@@ -377,7 +453,8 @@ def _label(panel: Axes, layout: Layout, shown: Shown, first: bool) -> None:
 
 
 def _same_range(panels: Sequence[Axes], layout: Layout, fraction: bool) -> None:
-    """Give panels of the same quantity one range of numbers, to be compared at a glance; a part of all is within 0 and 100 per cent.
+    """Give panels of the same quantity one range of numbers, to be compared at a glance; a part of all is within 0 and
+    100 per cent.
 
     Intervals of few seeds go on beyond what can be.
     """
@@ -405,18 +482,26 @@ def _words(table: Table, spec: Mapping[str, Any], layout: Layout, shown: Sequenc
     drawn = len({place for place in places if any(each.cell(*place).values for each in shown)})
     every = len(table.cells) if not table.measures else drawn
     some = f" ({drawn} of {every} cells)" if spec["only"] is not None and drawn < every else ""
-    sizes, intervals = [len(cell.values) for cell in cells], [cell.interval for cell in cells if cell.interval is not None]
+    sizes, intervals = (
+        [len(cell.values) for cell in cells],
+        [cell.interval for cell in cells if cell.interval is not None],
+    )
     statistic = table.statistic
     if max(sizes) < 2:
         points = "single runs (n = 1)"
     elif not intervals:
-        points = f"{statistic.centres} ({number_words(sizes)}), without intervals, which need {statistic.least} seeds that differ"
+        points = (
+            f"{statistic.centres} ({number_words(sizes)}), without intervals, which need {statistic.least} seeds that"
+            " differ"
+        )
     else:
         lacking = f", where {statistic.least} seeds differ" if len(intervals) < len(cells) else ""
         points = f"{statistic.centres} with 95 % intervals ({intervals[0].method}{lacking}; {number_words(sizes)})"
     dots = "small dots: runs" if any(1 < size <= MOST_DOTS for size in sizes) else ""
     base = f"band or line: the baseline, {table.spec['baseline']}" if _baseline_axis(table) and len(places) > 1 else ""
-    hollow = "hollow: published values" if spec["published"] and any(cell.published is not None for cell in cells) else ""
+    hollow = (
+        "hollow: published values" if spec["published"] and any(cell.published is not None for cell in cells) else ""
+    )
     crossed = any(each.lost(*place) and each.cell(*place).ours is None for each in shown for place in places)
     lost = "×: no run has a result" if crossed else ""
     return f"{by}{some}: " + "; ".join(filter(None, (points, dots, base, hollow, lost)))

@@ -32,23 +32,51 @@ KEY = 2.0
 MOST_LINES = 10
 """Maximum lines per panel; more are unreadable."""
 MOST_PANELS = 60
-# Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in black and white.
+# Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in
+# black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
 # Of points, whose markers are too small to go by: neighbours differ in lightness.
 CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
 # matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
-_CJK = ("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "WenQuanYi Zen Hei")
+_CJK = (
+    "Noto Sans CJK JP",
+    "Noto Sans JP",
+    "IPAexGothic",
+    "IPAGothic",
+    "Hiragino Sans",
+    "Yu Gothic",
+    "MS Gothic",
+    "WenQuanYi Zen Hei",
+)
 SMALL, MEDIUM = 7.0, 8.0
 """Points of type: of ticks, legends and numbers in cells, and of the rest."""
 STYLE = {
-    "font.size": MEDIUM, "axes.labelsize": MEDIUM, "axes.titlesize": MEDIUM, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL + 0.5, "axes.titlepad": 4, "axes.labelpad": 2, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5, "legend.frameon": False, "lines.linewidth": 1.2, "lines.markersize": 4, "axes.axisbelow": True,
-    "svg.fonttype": "path", "svg.hashsalt": "mixexp", "pdf.fonttype": 42,
-}  # fmt: skip
+    "font.size": MEDIUM,
+    "axes.labelsize": MEDIUM,
+    "axes.titlesize": MEDIUM,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL + 0.5,
+    "axes.titlepad": 4,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.axisbelow": True,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mixexp",
+    "pdf.fonttype": 42,
+}
 LETTERS_AN_INCH = 17
 """Of the legend's type."""
 
@@ -56,15 +84,21 @@ LETTERS_AN_INCH = 17
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
     """A figure with panels of that height in inches, [rows, columns]: one column wide with one panel abreast, else two.
 
-    keys: a last column of empty panels, for a legend of every row. Raises UserError where nobody would look at so many panels.
+    keys: a last column of empty panels, for a legend of every row. Raises UserError where nobody would look at so many
+    panels.
     """
     if rows * columns > MOST_PANELS:
-        raise UserError(f"it would have {rows * columns} panels; {MOST_PANELS} are the most, so name some entries of the table with `only`")
+        raise UserError(
+            f"it would have {rows * columns} panels; {MOST_PANELS} are the most, so name some entries of the table with"
+            " `only`"
+        )
     inches = TWO_COLUMNS if columns > 1 or keys else ONE_COLUMN
     # Not pyplot, which keeps every figure alive until it is closed.
     figure = Figure(figsize=(inches, rows * height + 0.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
-    panels = figure.subplots(rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (inches - KEY) * columns] * keys)
+    panels = figure.subplots(
+        rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (inches - KEY) * columns] * keys
+    )
     for panel in panels[:, columns:].flat:
         panel.set_axis_off()
     return figure, panels
@@ -92,7 +126,8 @@ def parts(things: Sequence[Any]) -> list[Sequence[Any]]:
 
 
 def series(index: int) -> dict[str, Any]:
-    """Colour, marker and line of a line by its place among its like: the first seventy are all different, ten of them in each."""
+    """Colour, marker and line of a line by its place among its like: the first seventy are all different, ten of them
+    in each."""
     return {"color": colour(index), "marker": MARKERS[index % len(MARKERS)], "linestyle": LINES[index % len(LINES)]}
 
 
@@ -102,7 +137,8 @@ def colour(index: int) -> str:
 
 
 def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None:
-    """One legend above the panels, where it covers no data, of the names printed, in this order; hollow markers are explained once."""
+    """One legend above the panels, where it covers no data, of the names printed, in this order; hollow markers are
+    explained once."""
     entries = _explained(panels, order)
     if not entries:
         return
@@ -130,7 +166,9 @@ def key(place: Axes, panels: Sequence[Axes], order: Sequence[str]) -> None:
     """A legend of some panels in an empty one beside them."""
     entries = _explained(panels, order)
     if entries:
-        place.legend(list(entries.values()), list(map(_in_key, entries)), loc="center left", borderaxespad=0, **_size(entries))
+        place.legend(
+            list(entries.values()), list(map(_in_key, entries)), loc="center left", borderaxespad=0, **_size(entries)
+        )
 
 
 def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
@@ -138,7 +176,13 @@ def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
     entries: dict[str, Any] = {name: drawn[name] for name in order if name in drawn}
     published = next((line for panel in panels for line in panel.get_lines() if line.get_gid() == "published"), None)
     if published is not None:
-        hollow = {"marker": "o", "markerfacecolor": "none", "markersize": 5.5, "linestyle": published.get_linestyle(), "linewidth": 1}
+        hollow = {
+            "marker": "o",
+            "markerfacecolor": "none",
+            "markersize": 5.5,
+            "linestyle": published.get_linestyle(),
+            "linewidth": 1,
+        }
         entries["published (hollow)"] = mpl.lines.Line2D([], [], color="#555555", **hollow)
     return entries
 
@@ -199,7 +243,8 @@ def place(table: Table, row: Entry, column: Entry) -> str:
 
 
 def named(table: Table, axis: str, entry: Entry) -> str:
-    """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for all has none."""
+    """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for
+    all has none."""
     words = of(table, axis, entry) if _needs_words(entry) else entry.label
     return text(words) if words else ""
 
@@ -209,7 +254,10 @@ def same_limits(panels: Sequence[Axes]) -> None:
     lows, highs = zip(*(panel.get_ylim() for panel in panels), strict=True)
     low, high = min(lows), max(highs)
     if len(panels) > 1 and panels[0].get_yscale() == "linear":
-        low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)  # a panel's own margin is none where its range is small
+        low, high = (
+            low - 0.02 * (high - low),
+            high + 0.02 * (high - low),
+        )  # a panel's own margin is none where its range is small
     for panel in panels:
         panel.set_ylim(low, high)
 
@@ -226,7 +274,8 @@ def plain_log(panel: Axes, which: str) -> None:
 
 
 def whole_epochs(panel: Axes) -> None:
-    """Ticks of x at whole numbers, but where all that is drawn is within the first epoch, of which there are parts alone."""
+    """Ticks of x at whole numbers, but where all that is drawn is within the first epoch, of which there are parts
+    alone."""
     low, high = panel.dataLim.intervalx
     if high < 1:
         return
@@ -236,13 +285,21 @@ def whole_epochs(panel: Axes) -> None:
 
 
 def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
-    """Ticks of x at the places themselves, written in full, in thousands where that is too long, and less often where that is too."""
+    """Ticks of x at the places themselves, written in full, in thousands where that is too long, and less often where
+    that is too."""
     names = [f"{place:,g}" for place in places]
     panel.get_xlim()  # they are found when they are asked for
-    x = panel.transData.transform([(place, 1) for place in places])[:, 0] / panel.bbox.width * inches if len(places) else []
+    x = (
+        panel.transData.transform([(place, 1) for place in places])[:, 0] / panel.bbox.width * inches
+        if len(places)
+        else []
+    )
 
     def clear(names: Sequence[str], x: Sequence[float]) -> bool:
-        return all(right - left > (len(a) + len(b)) / 2 / LETTERS_AN_INCH + 0.05 for (left, right), (a, b) in zip(pairwise(x), pairwise(names), strict=True))
+        return all(
+            right - left > (len(a) + len(b)) / 2 / LETTERS_AN_INCH + 0.05
+            for (left, right), (a, b) in zip(pairwise(x), pairwise(names), strict=True)
+        )
 
     if not clear(names, x):
         names = [f"{place / 1000:g}k" if place >= 1000 and place % 100 == 0 else f"{place:g}" for place in places]
@@ -274,5 +331,6 @@ def fonts() -> list[str]:
 
 
 def _needs_words(entry: Entry) -> bool:
-    """Whether a row or column is called by a number, a dash or "all", which says nothing without what it is a value of."""
+    """Whether a row or column is called by a number, a dash or "all", which says nothing without what it is a value
+    of."""
     return entry.label in (UNSET, *WITHOUT.values()) or isinstance(comparable(entry.label.replace(",", "")), float)

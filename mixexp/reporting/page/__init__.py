@@ -63,7 +63,11 @@ class _View:
         self.warnings, self.findings = sheets.warnings(table, rule), findings(table, rule)
         self.differences, self.untested = sheets.differences(table, rule), sheets.untested(table, rule)
         statistic = table.statistic
-        below = f"Below a number: the 95 % interval of the {statistic.name} ({statistic.method})." if self.sheet.intervals else ""
+        below = (
+            f"Below a number: the 95 % interval of the {statistic.name} ({statistic.method})."
+            if self.sheet.intervals
+            else ""
+        )
         self.legend = " ".join(filter(None, [below, self.sheet.legend]))
         self.copies: dict[str, str] = {}
         if len(self.sheet.rows) <= COPIED:
@@ -75,8 +79,8 @@ class _View:
 def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part], notes: Sequence[str] = ()) -> str:
     """The page, to be written into `home`; the same runs and figures give the same text.
 
-    name: what the report is called where it has several tables. directories: the folders the runs were found in. notes: sentences below
-    the title.
+    name: what the report is called where it has several tables. directories: the folders the runs were found in. notes:
+    sentences below the title.
     """
     import jinja2  # what only somebody who writes a page has to wait for
 
@@ -86,9 +90,13 @@ def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Par
     data = {**run_list(tables, runs, home), "copies": [{view.rule: view.copies for view in each} for each in views]}
     style, script = (ASSETS.joinpath(file).read_text(encoding="utf-8") for file in ("page.css", "page.js"))
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
         finalize=lambda value: sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-    )  # fmt: skip
+    )
     return environment.get_template("page.html").render(
         title=tables[0].spec["title"] if len(tables) == 1 else name,
         style=Markup(style),
@@ -132,7 +140,8 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
 
 
 def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
-    """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of any of several."""
+    """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of
+    any of several."""
     missing: dict[Path, tuple[list[str], str, int | None]] = {}
     for place, table in enumerate(tables):
         for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
@@ -144,9 +153,15 @@ def _figure(picture: Picture, home: Path) -> dict[str, Any]:
     """The image as data, its size on the page in pixels where it is known, its caption and the links to its files."""
     files = {path.suffix: path for path in picture.paths}
     drawn = files.get(".svg")
-    image = drawn if drawn and drawn.stat().st_size <= LARGEST_SVG else files.get(".png") or files.get(".gif") or picture.paths[0]
+    image = (
+        drawn
+        if drawn and drawn.stat().st_size <= LARGEST_SVG
+        else files.get(".png") or files.get(".gif") or picture.paths[0]
+    )
     kind = {".svg": "svg+xml"}.get(image.suffix, image.suffix[1:])
-    sizes = re.findall(r'\b(?:width|height)="([\d.]+)pt"', drawn.read_text(encoding="utf-8")[:2000])[:2] if drawn else []
+    sizes = (
+        re.findall(r'\b(?:width|height)="([\d.]+)pt"', drawn.read_text(encoding="utf-8")[:2000])[:2] if drawn else []
+    )
     return {
         "name": image.stem,
         "source": Markup(f"data:image/{kind};base64,{base64.b64encode(image.read_bytes()).decode()}"),

@@ -1,4 +1,5 @@
-"""The runs of a report for its page: how many, on what machines, and of each how it ended, its scores, its curve and its error."""
+"""The runs of a report for its page: how many, on what machines, and of each how it ended, its scores, its curve and
+its error."""
 
 from __future__ import annotations
 
@@ -70,10 +71,11 @@ def seconds(run: Run) -> float | None:
 def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dict[str, Any]:
     """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
 
-    keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own, others: those in
-    the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule, changes, curve, metrics,
-    error]; changes are key and text indices in turn, null where its configuration cannot be read; table is null for a run that could be of any;
-    metrics are those of the last evaluation, in the order of the names in `metrics`, empty of a run that is not over.
+    keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own,
+    others: those in the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by
+    rule, changes, curve, metrics, error]; changes are key and text indices in turn, null where its configuration cannot
+    be read; table is null for a run that could be of any; metrics are those of the last evaluation, in the order of the
+    names in `metrics`, empty of a run that is not over.
     """
     known = [entry.run for entry in runs if entry.run.config]
     columns, others = _columns(tables, known)
@@ -97,15 +99,29 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
-        started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]  # to the minute, in its machine's time zone
-        changes = [(keys[key], place_of(label(run.settings.get(key)))) for key in different if run.settings.get(key) != usual[key]]
+        started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[
+            :16
+        ]  # to the minute, in its machine's time zone
+        changes = [
+            (keys[key], place_of(label(run.settings.get(key))))
+            for key in different
+            if run.settings.get(key) != usual[key]
+        ]
         row = [
-            sanitize(run.folder.name), parents[run.folder.parent] + encoded(f"{run.folder.name}/"), entry.table, place_of(entry.outcome),
-            place_of(entry.problem), seconds(run), place_of(label(run.environment.get("device_name", ""))), started,
+            sanitize(run.folder.name),
+            parents[run.folder.parent] + encoded(f"{run.folder.name}/"),
+            entry.table,
+            place_of(entry.outcome),
+            place_of(entry.problem),
+            seconds(run),
+            place_of(label(run.environment.get("device_name", ""))),
+            started,
             [sheets.number(scores[rule], table.spec) if rule in scores else "" for rule in rules],
-            [index for pair in changes for index in pair] if run.config else None, _curve(run, table), _metrics(run, metrics),
+            [index for pair in changes for index in pair] if run.config else None,
+            _curve(run, table),
+            _metrics(run, metrics),
             place_of(error if room >= 0 else ""),
-        ]  # fmt: skip
+        ]
         rows.append(row)
     return {
         "keys": [sanitize(key) for key in keys],
@@ -117,7 +133,11 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         "words": {rule: RULES[rule] for rule in rules},
         "levels": LEVELS,
         "tables": [
-            {"title": sanitize(label(table.spec["title"])), "unit": sanitize(unit(table.spec, table.spec["metric"])), "rule": table.rule}
+            {
+                "title": sanitize(label(table.spec["title"])),
+                "unit": sanitize(unit(table.spec, table.spec["metric"])),
+                "rule": table.rule,
+            }
             for table in tables
         ],
         "runs": rows,
@@ -128,7 +148,9 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
 def _metrics(run: Run, specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A run's metrics at its last evaluation, in displayed units."""
     values = [(run.last.get(name), spec) for name, spec in specs.items()] if run.last else []
-    return [sheets.number(scale(spec, spec["metric"]) * value, spec) if _finite(value) else "" for value, spec in values]
+    return [
+        sheets.number(scale(spec, spec["metric"]) * value, spec) if _finite(value) else "" for value, spec in values
+    ]
 
 
 def _finite(value: Any) -> bool:
@@ -136,12 +158,18 @@ def _finite(value: Any) -> bool:
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to OWN_COLUMNS."""
-    axes = list(dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions))
+    """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to
+    OWN_COLUMNS."""
+    axes = list(
+        dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions)
+    )
     keys = [key for key in varying(known, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, known)]
     repeats = [key for key in REPEATS if len({run.settings.get(key) for run in known}) > 1]
     repeats = repeats or [key for key in REPEATS[:1] if any(key in run.settings for run in known)]
-    ranked = [*(key for key in axes if key in keys), *sorted((key for key in keys if key not in axes), key=lambda key: key.count("."))]
+    ranked = [
+        *(key for key in axes if key in keys),
+        *sorted((key for key in keys if key not in axes), key=lambda key: key.count(".")),
+    ]
     # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
@@ -150,7 +178,8 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:
-    """The table's metric by evaluation, at most POINTS of them, as letters of LEVELS, and its lowest and highest value."""
+    """The table's metric by evaluation, at most POINTS of them, as letters of LEVELS, and its lowest and highest
+    value."""
     metric = table.spec["metric"]
     try:
         values = [] if metric.startswith("probe.") else run.series(metric)
@@ -163,7 +192,9 @@ def _curve(run: Run, table: Table) -> list[str] | None:
     picked = [values[round(place * step)] for place in range(min(len(values), POINTS))]
     low, high = min(finite), max(finite)
     reach = (len(LEVELS) - 1) / (high - low) if high > low else 0
-    levels = "".join(" " if value is None or not math.isfinite(value) else LEVELS[round((value - low) * reach)] for value in picked)
+    levels = "".join(
+        " " if value is None or not math.isfinite(value) else LEVELS[round((value - low) * reach)] for value in picked
+    )
     return [levels, *(sheets.number(scale(table.spec, metric) * value, table.spec) for value in (low, high))]
 
 
@@ -204,7 +235,9 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     """
     times = [time for time in map(seconds, runs) if time is not None]
     moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
-    started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)  # of machines in several time zones
+    started = sorted(
+        (text for text, moment in moments.items() if moment is not None), key=moments.get
+    )  # of machines in several time zones
     named = {
         "Training time": [f"{duration(sum(times))} in {len(times)} run{'s' * (len(times) != 1)}"] if times else [],
         "Started": [_span(started[0], started[-1])] if started else [],

@@ -1,7 +1,9 @@
-"""A search: Optuna draws the runs one after the other from a space of settings; its study is a file beside the runs' folders.
+"""A search: Optuna draws the runs one after the other from a space of settings; its study is a file beside the runs'
+folders.
 
-Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial whose process has died is
-begun again with the same values, and its run goes on from its checkpoint; a run that is over is told to the study, not trained.
+Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial whose process has
+died is begun again with the same values, and its run goes on from its checkpoint; a run that is over is told to the
+study, not trained.
 """
 
 from __future__ import annotations
@@ -43,13 +45,17 @@ from mixexp.training.spec import RunConfig, RunSpec
 ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
 
 Compose = Callable[[Sequence[str]], Composed]
-WriteReport = Callable[[Path, Sequence[Trial], Mapping[str, float], Settings, Mapping[str, Range | Choices]], list[Path]]
-"""Writes a report of trials, the settings' importances, the search's settings and its space into a folder; the files' paths."""
+WriteReport = Callable[
+    [Path, Sequence[Trial], Mapping[str, float], Settings, Mapping[str, Range | Choices]], list[Path]
+]
+"""Writes a report of trials, the settings' importances, the search's settings and its space into a folder; the files'
+paths."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched: the space without what the command line fixes, the overrides of every trial, and a run at its lower end."""
+    """What is searched: the space without what the command line fixes, the overrides of every trial, and a run at its
+    lower end."""
 
     settings: Settings
     space: Mapping[str, Range | Choices]
@@ -94,7 +100,8 @@ class Search:
 
 
 def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> Search:
-    """A search from the command line's overrides and what hydra.sweeper holds; raises UserError for all that cannot run."""
+    """A search from the command line's overrides and what hydra.sweeper holds; raises UserError for all that cannot
+    run."""
     if given["space"] == {}:
         example = in_shell("hydra.sweeper.space.optimizer.lr={low:0.001,high:0.1,log:true}")
         raise UserError(f"hydra.sweeper.space: it is empty, so there is nothing to search for; such as {example}")
@@ -107,7 +114,9 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
     fixed = {word.lstrip("+~").partition("=")[0] for word in words}
     space = {key: held for key, held in space_of(settings.space).items() if key not in fixed}
     if not space:
-        raise UserError(f"{', '.join(settings.space)}: given, so there is nothing to search for; without -m, it is one run")
+        raise UserError(
+            f"{', '.join(settings.space)}: given, so there is nothing to search for; without -m, it is one run"
+        )
     first = {key: held.ends()[0] for key, held in space.items()}
     tries = [first, {key: held.ends()[-1] for key, held in space.items()}]
     tries += [{**first, key: end} for key, held in space.items() for end in held.ends()[1:-1]]
@@ -123,8 +132,8 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
 def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any], write: WriteReport) -> None:
     """Make a search's trials until there are as many as wanted, and write its report.
 
-    write: what writes the report, given by the command, so that the search knows nothing of figures. Raises UserError, and RunsFailed
-    where trials failed.
+    write: what writes the report, given by the command, so that the search knows nothing of figures. Raises UserError,
+    and RunsFailed where trials failed.
     """
     import_options()
     search = begin(compose, words, given)
@@ -148,7 +157,8 @@ def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any],
 
 
 def show_plan(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Print what a search would do and how far it is, without starting any trial; raises UserError where it would be refused."""
+    """Print what a search would do and how far it is, without starting any trial; raises UserError where it would be
+    refused."""
     search = begin(compose, words, given)
     trials = Study(search.folder, search.about(), search.settings).trials() if (search.folder / FILE).exists() else []
     print(f"{search.describe()}\n{_standing(search, trials)}")
@@ -171,11 +181,19 @@ def _misfits(settings: Settings, config: RunConfig) -> list[str]:
         errors.append(f"hydra.sweeper.direction = {settings.direction}: {settings.metric} is better the {better} it is")
     if settings.rule == "best_validation" and not held_out:
         errors.append("hydra.sweeper.rule = best_validation: no part is held out; it needs validation above 0")
-    unused = [name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset]
+    unused = [
+        name for name, unset in (("hang_minutes", None), ("runs_per_device", "auto")) if getattr(config, name) != unset
+    ]
     if config.retry == "changed":
-        errors.append("retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=... makes them anew")
+        errors.append(
+            "retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=..."
+            " makes them anew"
+        )
     if unused:
-        errors.append(f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works on it")
+        errors.append(
+            f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works"
+            " on it"
+        )
     return errors
 
 
@@ -200,7 +218,9 @@ def _standing(search: Search, trials: Sequence[Trial]) -> str:
     left = max(search.settings.trials - len(over), 0)
     seconds = DurationModel.from_finished_runs(search.folder).expect(search.lower.task)
     parts = [f"{count} {name}" for name, count in counts.items() if count]
-    text = f"{search.folder}: {len(over)} of {search.settings.trials} trials over" + (f" ({', '.join(parts)})" if parts else "")
+    text = f"{search.folder}: {len(over)} of {search.settings.trials} trials over" + (
+        f" ({', '.join(parts)})" if parts else ""
+    )
     if left and seconds is not None:
         text += f"; at most about {duration(seconds * left)} left in one process"
     return text
@@ -218,7 +238,8 @@ class _TrialRunner:
         self._busy: list[Claim] = []
 
     def work(self) -> str | None:
-        """Make trials until there are as many as the search has and all are over, those of other processes too; why it stopped before."""
+        """Make trials until there are as many as the search has and all are over, those of other processes too; why it
+        stopped before."""
         try:
             while True:
                 if self._stop.is_set():
@@ -254,7 +275,9 @@ class _TrialRunner:
         except optuna.TrialPruned:
             at = len(claim.reported)
             claim.tell(TrialState.PRUNED)
-            return self._say(run.label, f"pruned at evaluation {at}, {self._search.settings.metric} {claim.reported[-1]:.4f}", run)
+            return self._say(
+                run.label, f"pruned at evaluation {at}, {self._search.settings.metric} {claim.reported[-1]:.4f}", run
+            )
         except KeyboardInterrupt:
             claim.let_go()
             raise
@@ -269,7 +292,11 @@ class _TrialRunner:
             return self._say(run.label, "diverged", run)
         claim.tell(TrialState.COMPLETE, value, seconds=result["seconds"])
         best = best_of(self._study.trials(), self._search.settings.direction)
-        return self._say(run.label, f"{self._search.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s", run)
+        return self._say(
+            run.label,
+            f"{self._search.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s",
+            run,
+        )
 
     def _fail(self, claim: Claim, label: str, problem: str, run: RunSpec | None = None) -> None:
         claim.tell(TrialState.FAIL, problem=problem)
@@ -278,7 +305,8 @@ class _TrialRunner:
             raise _Stopped("the search stopped at the first failure (fail_fast)")
 
     def _train(self, claim: Claim, run: RunSpec, over: bool) -> dict[str, Any]:
-        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint. over: it is over already."""
+        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint. over: it is
+        over already."""
         metrics, size = run.folder / "metrics.csv", -1
 
         def look(last: bool) -> None:
@@ -299,4 +327,5 @@ class _TrialRunner:
 
     def _say(self, label: str, text: str, run: RunSpec | None) -> None:
         over = sum(trial.over for trial in self._study.trials())
-        show(f"[{over}/{self._search.settings.trials}] {label}: {text}  {run.folder.name if run is not None else ''}".rstrip())
+        name = "" if run is None else run.folder.name
+        show(f"[{over}/{self._search.settings.trials}] {label}: {text}  {name}".rstrip())

@@ -1,4 +1,5 @@
-"""Optuna's study of a search, in a file that several processes may write to: who makes which trial, and what came of it."""
+"""Optuna's study of a search, in a file that several processes may write to: who makes which trial, and what came of
+it."""
 
 from __future__ import annotations
 
@@ -32,17 +33,22 @@ _STATES = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL
 
 
 class Sampler(optuna.samplers.TPESampler):
-    """The tree-structured Parzen estimator over all settings together, its numbers rounded to what a command line can show."""
+    """The tree-structured Parzen estimator over all settings together, its numbers rounded to what a command line can
+    show."""
 
     def __init__(self, seed: int, startup_trials: int) -> None:
         super().__init__(n_startup_trials=startup_trials, seed=seed, multivariate=True, constant_liar=True)
 
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
         """Values for the settings that trials before have had."""
         values = super().sample_relative(study, trial, search_space)
         return {name: _rounded(value, search_space[name]) for name, value in values.items()}
 
-    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
         """A value for one setting, at random to begin with."""
         return _rounded(super().sample_independent(study, trial, param_name, param_distribution), param_distribution)
 
@@ -84,10 +90,11 @@ class Claim:
 
 
 class Study:
-    """The study in a sweep's folder; raises UserError where the folder holds another search, or a file that cannot be read.
+    """The study in a sweep's folder; raises UserError where the folder holds another search, or a file that cannot be
+    read.
 
-    about: what makes two searches the same one. Which values come next depends on the seed, on how many trials there are and on what
-    came of them alone, so that a search that was interrupted goes on as it would have.
+    about: what makes two searches the same one. Which values come next depends on the seed, on how many trials there
+    are and on what came of them alone, so that a search that was interrupted goes on as it would have.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], settings: Settings) -> None:
@@ -95,7 +102,9 @@ class Study:
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self._settings, pruner = settings, optuna.pruners.NopPruner()
         if settings.pruner is not None:
-            pruner = optuna.pruners.MedianPruner(settings.pruner["startup_trials"], settings.pruner["warmup_evaluations"])
+            pruner = optuna.pruners.MedianPruner(
+                settings.pruner["startup_trials"], settings.pruner["warmup_evaluations"]
+            )
         self._locks = folder / LOCKS
         self._locks.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self._locks / "study.lock")
@@ -111,14 +120,16 @@ class Study:
                 self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=pruner)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"{folder / FILE}: cannot be read ({error}); without it, the same command makes the same trials, from the runs "
-                    "that are there"
+                    f"{folder / FILE}: cannot be read ({error}); without it, the same command makes the same trials,"
+                    " from the runs that are there"
                 ) from error
             theirs = self._study.user_attrs.get("about")
             if theirs is None:
                 self._study.set_user_attr("about", dict(about))
             elif other := _departures(about, theirs):
-                raise UserError(f"{folder}: holds another search ({'; '.join(other)}); give this one a folder of its own, name=...")
+                raise UserError(
+                    f"{folder}: holds another search ({'; '.join(other)}); give this one a folder of its own, name=..."
+                )
 
     def trials(self) -> list[Trial]:
         """The trials so far, without those that others have taken the place of."""
@@ -130,7 +141,8 @@ class Study:
         return [trial for trial in trials if trial.number not in replaced]
 
     def claim(self, count: int, space: Mapping[str, Range | Choices]) -> Claim | None:
-        """The next trial to make: one whose process has died, or a new one while there are fewer than `count`; None without any."""
+        """The next trial to make: one whose process has died, or a new one while there are fewer than `count`; None
+        without any."""
         with self.lock:
             self._requeue_the_dead()
             trials = self._counted()
@@ -171,7 +183,8 @@ class Study:
         return any(trial.state == TrialState.RUNNING for trial in self._counted())
 
     def importances(self) -> dict[str, float]:
-        """The share of each setting, and of its interplay with the others, in the variance of the complete trials' values (fANOVA).
+        """The share of each setting, and of its interplay with the others, in the variance of the complete trials'
+        values (fANOVA).
 
         The largest first; empty where there are fewer than two complete trials, or all have the same value.
         """
@@ -215,7 +228,9 @@ def _cut_unfinished_line(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would be waited for, and a link written through
-        raise UserError(f"{path}: is not a file; without it, the same command makes the same trials, from the runs that are there")
+        raise UserError(
+            f"{path}: is not a file; without it, the same command makes the same trials, from the runs that are there"
+        )
     with path.open("rb+") as file:
         text = file.read()
         whole = text.rfind(b"\n") + 1

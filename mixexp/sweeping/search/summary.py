@@ -14,9 +14,15 @@ from mixexp.sweeping.one import failures_of
 
 
 def print_summary(
-    folder: Path, trials: Sequence[Trial], before: Sequence[Trial], settings: Settings, command: Sequence[str], why_stopped: str | None
+    folder: Path,
+    trials: Sequence[Trial],
+    before: Sequence[Trial],
+    settings: Settings,
+    command: Sequence[str],
+    why_stopped: str | None,
 ) -> None:
-    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where trials failed."""
+    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where
+    trials failed."""
     counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
     print(
         f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
@@ -26,11 +32,15 @@ def print_summary(
     if best is not None:
         folders, _ = user_folders(sys.argv[1:])
         show(
-            f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this number, so it\n"
-            "flatters, and another seed=... is a fair look at the same settings. The command that trains it:\n"
-            f"  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
+            f"best {settings.target}: {best.value:.4f}, trial {best.number}, {best.folder}; the search chose by this"
+            " number, so it\nflatters, and another seed=... is a fair look at the same settings. The command that"
+            f" trains it:\n  {shlex.join(['mixexp', *(f'--config-dir={path}' for path in folders), *command])}"
         )
-    failed = [(trial.folder or "-", " ".join(overrides(trial.values)), trial.problem) for trial in trials if trial.state == "failed"]
+    failed = [
+        (trial.folder or "-", " ".join(overrides(trial.values)), trial.problem)
+        for trial in trials
+        if trial.state == "failed"
+    ]
     lines = []
     if failed:
         lines += [*failures_of("trials", len(trials), failed), "retry=failed tries them again"]
