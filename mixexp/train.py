@@ -1,13 +1,10 @@
-"""The single loop: one run, read top to bottom. A step gathers images, augments, mixes on the way through the network
-and updates it.
+"""The single loop: one run, read top to bottom. A step gathers, augments and mixes images and updates the network.
 
-Elsewhere: how a configuration becomes data and objects (mixexp.training.setup), a run's folder, clock and checkpoints
-(mixexp.training.session), an epoch's random numbers (mixexp.training.batches), the layer where the blend happens
-(mixexp.training.network; the blend is mixexp.mix.Plan's), and the compiled or captured step (mixexp.training.stepper).
+Elsewhere: mixexp.training.setup (a configuration becomes data and objects), .session (folder, clock, checkpoints),
+.batches (an epoch's random numbers), .network (the layer where mixexp.mix.Plan blends), .stepper (compiled steps).
 
-`mixexp -m experiment=quickstart`, 27 runs of 30 epochs on scikit-learn's digits, takes 80 and 94 s on two shared cores
-of an Intel Xeon with AVX-512 (2026-11-29, n = 2); the test accuracy is 99.5 % without mixing (3 runs), 99.6 % with it
-(24 runs).
+`mixexp -m experiment=quickstart`, 27 runs of 30 epochs on digits, takes 80 and 94 s on two shared cores of an Intel
+Xeon with AVX-512 (2026-11-29, n = 2); test accuracy: 99.5 % without mixing (3 runs), 99.6 % with (24 runs).
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ from mixexp.probe import columns_of, measuring
 from mixexp.spec.measured import Measured
 from mixexp.training.batches import Batch, Batches, draw_epoch
 from mixexp.training.device import compatibility_key, describe
-from mixexp.training.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder
+from mixexp.training.folder import RunFolder, metric_columns
 from mixexp.training.network import forward_blended
 from mixexp.training.session import Progress, Session
 from mixexp.training.setup import setup
@@ -40,12 +37,7 @@ from mixexp.training.stepper import Forward, Stepper
 def measured(config: RunConfig) -> Measured:
     """What a run leaves that a table can be of; weights that it keeps can be measured by other probes later."""
     probes = {} if config.probe is None else columns_of(config.build("probe"))
-    return Measured((*_columns(config), "seconds"), probes, open=config.keep_checkpoint)
-
-
-def _columns(config: RunConfig) -> tuple[str, ...]:
-    """The columns of metrics.csv before `seconds`."""
-    return (*COLUMNS, *VALIDATION_COLUMNS) if config.validation else COLUMNS
+    return Measured((*metric_columns(config.validation > 0), "seconds"), probes, open=config.keep_checkpoint)
 
 
 def train(
@@ -55,19 +47,16 @@ def train(
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts, so that runs can be
-    dealt turns.
+    """Train one run to its end and leave its record; yields after steps, outside all contexts.
 
-    config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders
-    of runs that differ in their budget alone, to start from where one has done the same so far. flops: of the whole
-    run, where known, which decides whether compiling pays. Nothing outside the folder is written, and no global
-    generator is touched. Closed after a step, it leaves a checkpoint, from which the next call goes on: every random
-    stream is keyed by seed, purpose and step.
+    config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders of runs
+    that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where
+    known, which decides whether compiling pays. Only the folder is written, and no global generator is touched. Closed
+    after a step, it leaves a checkpoint for the next call: random streams are keyed by seed, purpose and step.
     """
     parts = setup(config)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
-    parameters = list(network.parameters())
-    optimizer = config.build_optimizer(parameters)
+    optimizer = config.build_optimizer(list(network.parameters()))
     schedule, speed = config.build("schedule"), config.build("speed")
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
@@ -101,13 +90,12 @@ def train(
     while_training = probe is not None and probe.while_training
     session.resume(functools.partial(budget.same_so_far, schedule), warm_starts, while_training)
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
-    session.start(facts, _columns(config))
+    session.start(facts, metric_columns(config.validation > 0))
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
     draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
     batches = Batches(draw, budget, run.device)
-    stepper = Stepper(
-        mode, update, forward, capturable(optimizer), (network, loss), run.device, config.seed, folder.note
-    )
+    modules = (network, loss)
+    stepper = Stepper(mode, update, forward, capturable(optimizer), modules, run.device, config.seed, folder.note)
     network.train()
     lr = None
     while session.step < budget.steps:
@@ -123,7 +111,7 @@ def train(
             seen = (parts.test, parts.held_out, parts.normalize, len(parts.classes), run)
             figures, confusion = evaluate_all(network, loss, *seen)
             samples = (budget.images(step) - budget.images(session.evaluated)) * (parts.batch_size // budget.batch)
-            train_loss = loss_sum.item() / samples  # read when the host has waited anyway
+            train_loss = loss_sum.item() / samples
             loss_sum.zero_()
             session.diverged = not (math.isfinite(train_loss) and math.isfinite(figures["test_loss"]))
             if probe is not None and not session.diverged and (while_training or step == budget.steps):

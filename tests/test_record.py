@@ -22,7 +22,7 @@ from running import result_of
 
 from mixexp.files import write_atomically
 from mixexp.training import folder as record
-from mixexp.training.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, select
+from mixexp.training.folder import COLUMNS, VALIDATION_COLUMNS, RunFolder, environment, metric_columns, select
 
 CONFIG = {"seed": 3, "optimizer": {"lr": 0.1}, "choices": {"mix": "none", "experiment": None}, "name": "größe"}
 
@@ -35,7 +35,7 @@ def row(step: int, **changed: float) -> dict[str, float]:
 
 def started(folder: Path, validation: bool = False) -> RunFolder:
     run = RunFolder(folder)
-    run.start(CONFIG, {"device": "cpu"}, (*COLUMNS, *VALIDATION_COLUMNS) if validation else COLUMNS)
+    run.start(CONFIG, {"device": "cpu"}, metric_columns(validation))
     return run
 
 

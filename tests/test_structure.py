@@ -197,3 +197,9 @@ def test_no_path_of_a_machine_and_no_unfinished_mark_in_the_text():
     for path in texts or MODULES:
         if path.is_file() and path != Path(__file__).resolve():
             assert not re.search(rf"\bTODO\b|\bFIXME\b|{re.escape(str(Path.home()))}/", path.read_text()), path
+
+
+def test_the_loop_is_short_enough_to_be_read_at_once() -> None:
+    source = (PACKAGE / "train.py").read_text()
+    (loop,) = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "train")
+    assert source.count("\n") <= 130 and loop.end_lineno - loop.lineno < 85

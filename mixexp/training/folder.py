@@ -34,7 +34,6 @@ MOST_FIGURES = 8
 """Figures of a run that one line shows."""
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
 """Between the test columns and `seconds`, when a part of the training set is held out."""
-
 _PROGRAM = Path(__file__).parent
 LOCK = ".lock"
 """File in a run's folder that its process holds locked while it trains."""
@@ -51,6 +50,11 @@ FILES = (
     LOCK,
 )
 """The files of a run beside those of its probes."""
+
+
+def metric_columns(validation: bool) -> tuple[str, ...]:
+    """The columns of metrics.csv before `seconds`; validation: a part of the training set is held out."""
+    return (*COLUMNS, *VALIDATION_COLUMNS) if validation else COLUMNS
 
 
 def csv_rows(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
