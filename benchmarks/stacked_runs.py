@@ -1,7 +1,7 @@
 """Whether runs in lockstep gain from being stacked in one network, a grouped convolution for each of theirs, and
 whether their bits stay.
 
-The answer decides that mixexp has no such form; see "Speed" in the README. Four runs stacked against the same four one
+The answer decides that mixexp has no such form; see docs/speed.md. Four runs stacked against the same four one
 after another, eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it would pay, if the numbers
 did not depend on the others.
 

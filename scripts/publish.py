@@ -46,8 +46,10 @@ from mixexp.spec.experiments import experiment, experiments
 from mixexp.training.reader import Run, everywhere, load_run, load_runs, run_folders
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED, DOCS, README = ROOT / "outputs" / "published", ROOT / "docs", ROOT / "README.md"
+PUBLISHED, DOCS = ROOT / "outputs" / "published", ROOT / "docs"
+RESULTS, CITED = DOCS / "results.md", DOCS / "references.md"
 MARKS = "<!-- verdicts: written by scripts/publish.py -->", "<!-- end of verdicts -->"
+CITED_MARKS = "<!-- references of claims: written by scripts/publish.py -->", "<!-- end of references of claims -->"
 REDUCED = "reduced"
 KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
 PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
@@ -236,18 +238,27 @@ def claims_page(answers: Decided) -> str:
         "Written by `python scripts/publish.py` from the claims in `conf/experiment` and the runs in"
         " `outputs/published`."
     )
-    references = "\n".join(f"- `{key}`: {reference}" for key, (_, reference) in REFERENCES.items())
-    return f"{heading}\n\n{made}\n\n{rest}\n## References\n\n{references}\n"
+    return f"{heading}\n\n{made} [References](references.md) explains the citation keys.\n\n{rest}"
 
 
-def with_counts(readme: str, answers: Decided) -> str:
-    """The README with its table of verdicts, between two marks, as these claims have it."""
-    if [readme.count(mark) for mark in MARKS] != [1, 1] or readme.index(MARKS[0]) > readme.index(MARKS[1]):
-        raise UserError(
-            f"{README}: it needs {MARKS[0]} and, behind it, {MARKS[1]}, once each; the table of verdicts comes between"
-        )
-    before, _, rest = readme.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
+def between(path: Path, text: str, marks: tuple[str, str], lines: Sequence[str], what: str) -> str:
+    """The text of a page with these lines between its two marks; what: the lines, in words."""
+    first, last = marks
+    if [text.count(mark) for mark in marks] != [1, 1] or text.index(first) > text.index(last):
+        raise UserError(f"{path}: it needs {first} and, behind it, {last}, once each; {what} comes between")
+    before, _, rest = text.partition(first)
+    inside = "\n".join(lines)
+    return f"{before}{first}\n{inside}\n{last}{rest.partition(last)[2]}"
+
+
+def with_references(text: str) -> str:
+    """The page of references with those that claims cite."""
+    lines = [f'- <a id="{key}"></a>`{key}`: {reference}' for key, (_, reference) in REFERENCES.items()]
+    return between(CITED, text, CITED_MARKS, ["", *lines, ""], "the list of references")
+
+
+def with_counts(text: str, answers: Decided) -> str:
+    """The page of results with its table of verdicts as these claims have it."""
     shown = (SUPPORTED, CONTRADICTED, UNDECIDED, UNCLEAR, NOT_RUN)
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
     for article, about in ARTICLES.items():
@@ -256,7 +267,7 @@ def with_counts(readme: str, answers: Decided) -> str:
         ).items():
             size = "full size" if edition == FULL else f"{edition} edition"
             lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")
-    return f"{before}{MARKS[0]}\n{chr(10).join(lines)}\n{MARKS[1]}{after}"
+    return between(RESULTS, text, MARKS, ["", *lines, ""], "the table of verdicts")
 
 
 if __name__ == "__main__":
@@ -272,7 +283,8 @@ if __name__ == "__main__":
         write_atomically(PUBLISHED / "README.md", page())
         answers = decided()
         write_atomically(DOCS / "claims.md", claims_page(answers))
-        write_atomically(README, with_counts(README.read_text(encoding="utf-8"), answers))
+        write_atomically(RESULTS, with_counts(RESULTS.read_text(encoding="utf-8"), answers))
+        write_atomically(CITED, with_references(CITED.read_text(encoding="utf-8")))
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    print(f"{PUBLISHED / 'README.md'}\n{DOCS / 'claims.md'}\n{README}")
+    print(*(PUBLISHED / "README.md", DOCS / "claims.md", RESULTS, CITED), sep="\n")

@@ -129,15 +129,19 @@ def test_every_kept_experiment_is_on_the_page_as_its_runs_say():
     assert (module.PUBLISHED / "README.md").read_text(encoding="utf-8") == module.page()
     found = module.decided()
     assert (module.DOCS / "claims.md").read_text(encoding="utf-8") == module.claims_page(found)
-    readme = module.README.read_text(encoding="utf-8")
-    assert readme == module.with_counts(readme, found) and readme.count("| full size |") == 5
+    results = module.RESULTS.read_text(encoding="utf-8")
+    assert results == module.with_counts(results, found) and results.count("| full size |") == 5
+    references = module.CITED.read_text(encoding="utf-8")
+    assert references == module.with_references(references) and '<a id="zhang2018_mixup"></a>' in references
 
 
-def test_a_readme_without_its_marks_is_left_alone(script):
+def test_a_page_without_its_marks_is_left_alone(script):
     found = script.decided()
-    for readme in ("", script.MARKS[0], script.MARKS[1] + script.MARKS[0], script.MARKS[0] * 2 + script.MARKS[1]):
+    for page in ("", script.MARKS[0], script.MARKS[1] + script.MARKS[0], script.MARKS[0] * 2 + script.MARKS[1]):
         with pytest.raises(UserError, match="once each; the table of verdicts comes between"):
-            script.with_counts(readme, found)
+            script.with_counts(page, found)
+    with pytest.raises(UserError, match="once each; the list of references comes between"):
+        script.with_references("")
     assert script.with_counts(f"a{script.MARKS[0]}x{script.MARKS[1]}b", found).startswith(
-        f"a{script.MARKS[0]}\n| article |"
+        f"a{script.MARKS[0]}\n\n| article |"
     )
