@@ -15,7 +15,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,8 @@ class Site:
     claims: Decided
     numbers: Mapping[str, list[Number]]
     used: Mapping[str, Mapping[str, set[str]]]
+    parts: Mapping[str, Mapping[str, list[Part]]]
+    """Group → option → its classes with their settings."""
     anchors: Collection[str]
     """The citation keys that the page of references has an anchor for."""
 
@@ -138,13 +140,35 @@ def read() -> Site:
     numbers = {name: _numbers(one, kept[name]) for name, one in stated.items()}
     page = ROOT / "docs" / REFERENCE_PAGE
     listed = page.read_text(encoding="utf-8") if page.is_file() else ""
-    anchors = {
-        key for key in REFERENCES if re.search(rf"^#+ `?{key}`?\s*$|#{key}\b|id=\"{key}\"", listed, re.MULTILINE)
-    }
+    anchors = set(re.findall(r'id="(\w+)"', listed))
     groups = options([CONF])
-    return Site(
-        groups, stated, kept, claims, numbers, {name: used(one, groups) for name, one in stated.items()}, anchors
-    )
+    chosen = {name: used(one, groups) for name, one in stated.items()}
+    return Site(groups, stated, kept, claims, numbers, chosen, _parts(groups), anchors)
+
+
+def _parts(groups: Mapping[str, Iterable[str]]) -> dict[str, dict[str, list[Part]]]:
+    """The classes of all options; what an option's file does not say of a setting, that of another one with the same
+    class does."""
+    found = {
+        group: {option: parts([CONF], group, option) for option in members}
+        for group, members in groups.items()
+        if group != "experiment"
+    }
+    meanings: dict[tuple[str, str], str] = {}
+    every = [part for members in found.values() for made_of in members.values() for part in made_of]
+    for part in every:
+        for setting in part.settings:
+            if setting.meaning:
+                meanings.setdefault((part.target, setting.key.removeprefix(part.place)), setting.meaning)
+    for part in every:
+        part.settings[:] = [
+            replace(
+                setting,
+                meaning=setting.meaning or meanings.get((part.target, setting.key.removeprefix(part.place)), ""),
+            )
+            for setting in part.settings
+        ]
+    return found
 
 
 def _kept(one: Experiment, runs: Sequence[Run]) -> Iterator[Kept]:
@@ -319,7 +343,7 @@ def card(site: Site, group: str, option: str) -> str:
     lines = _sentences(site.groups[group][option])
     advice = [line for line in lines if line.startswith(ADVICE)]
     trial = [line.removeprefix(TRIAL) for line in lines if line.startswith(TRIAL)]
-    made_of = parts([CONF], group, option)
+    made_of = site.parts[group][option]
     about = [line for line in lines[1:] if line not in advice and not line.startswith(TRIAL)]
     using = [name for name, chosen in site.used.items() if option in chosen.get(group, ())]
     return page(
@@ -489,8 +513,9 @@ def _messages(made: Callable[..., Any]) -> list[str]:
             words = _message(node.exc.args[0])
             if isinstance(node.exc.func, ast.Name) and node.exc.func.id == "ValueError" and ":" in words:
                 found.append(words)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and hasattr(Facts, node.func.attr):
-            found += _messages(getattr(Facts, node.func.attr))
+        called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        if called.startswith("require_") and called in vars(Facts):
+            found += _messages(vars(Facts)[called])
     return found
 
 

@@ -263,7 +263,7 @@ def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
         _, *parts = re.split(
-            rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split())
+            rf"(?:^|(?<=[.;:] ))({known}) ?: ", " ".join(paragraph.split())
         )  # each name, what is said of it
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
