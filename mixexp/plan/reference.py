@@ -41,7 +41,9 @@ class Setting:
 def settings_reference(folders: Sequence[Path]) -> str:
     """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of
     options."""
-    chosen = [f"{group}={option}" for group, option in _chosen(CONF / "config.yaml") if group in options(folders)]
+    chosen = [
+        f"{group}={option}" for group, option in chosen_options(CONF / "config.yaml") if group in options(folders)
+    ]
     closing = [
         f"Options by default: {' '.join(chosen)}",
         "mixexp list shows the others, mixexp list GROUP=OPTION the settings of one.",
@@ -67,6 +69,21 @@ def root_settings() -> Mapping[str, Setting]:
     }
 
 
+@dataclass(frozen=True)
+class Part:
+    """A class of an option and its settings, those of the file first, then those that the signature alone has.
+
+    place: dotted, such as mix.ratio. target: the path of the class. made: the class, None where it cannot be imported.
+    docstring: of the class, or why it cannot be imported.
+    """
+
+    place: str
+    target: str
+    made: Callable[..., Any] | None
+    docstring: str
+    settings: list[Setting]
+
+
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
     """What an option is, the classes that it is made of, and their settings, a line each.
 
@@ -82,52 +99,65 @@ def option_reference(folders: Sequence[Path], group: str, option: str, trusted: 
             else f"group; there are {', '.join(groups)}"
         )
         raise UserError(f"list {group}={option}: no such {missing}.{closest(f'{group}={option}', there)}")
-    files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
     head = "\n  ".join([f"{group}={option}", *groups[group][option]])
     if group == "experiment":
-        return "\n\n".join([head, *_of_experiment(files[option])])
-    found = _merged(files, option)
+        return "\n\n".join([head, *_of_experiment(_files(folders, group)[option])])
+    blocks = (
+        "\n  ".join(
+            [f"{part.place}: {part.target}", one_line(part.docstring.partition("\n")[0]), *_lines(part.settings)]
+        )
+        for part in parts(folders, group, option, trusted)
+    )
+    return "\n\n".join([head, *blocks])
+
+
+def parts(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> list[Part]:
+    """The classes that an option, which is there, is made of; arguments as of ``option_reference``."""
+    found = _merged(_files(folders, group), option)
     targets = {
         key.removesuffix("_target_"): setting.value for key, setting in found.items() if _last(key) == "_target_"
     }
-    return "\n\n".join([head, *(_of_class(group, place, targets, found, trusted) for place in targets)])
+    return [_part(group, place, targets, found, trusted) for place in targets]
+
+
+def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
+    return {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
 
 
 def _of_experiment(path: Path) -> Iterator[str]:
     """The options and the settings that an experiment has in place of the defaults; its grid is what `plan` shows."""
-    if chosen := " ".join(f"{group}={option}" for group, option in _chosen(path)):
+    if chosen := " ".join(f"{group}={option}" for group, option in chosen_options(path)):
         yield f"Options: {chosen}"
+    yield "\n".join(_lines(experiment_settings(path)))
+
+
+def experiment_settings(path: Path) -> list[Setting]:
+    """The settings that an experiment's file has in place of the defaults, with its own comments before the usual
+    meanings."""
     root = root_settings()
     own = {key: setting for key, setting in _written(path).items() if not under(key, ("hydra", *DESCRIPTIONS))}
     known = {key: root.get(key, setting) for key, setting in own.items()}
-    yield "\n".join(
-        _lines(
-            Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed)
-            for key, there in known.items()
-        )
-    )
+    return [
+        Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed) for key, there in known.items()
+    ]
 
 
-def _of_class(
+def _part(
     group: str, place: str, targets: Mapping[str, str], found: Mapping[str, Setting], trusted: Sequence[str]
-) -> str:
-    """The class at a place of an option and its settings, those of the file first, then those that the signature alone
-    has.
-
-    place: what stands before the names of the settings, as in "ratio.".
-    """
+) -> Part:
+    """The class at a place of an option; place: what stands before the names of its settings, as in "ratio."."""
     path = f"{group}.{place}"
     made: Callable[..., Any] | None = None
     hints: Mapping[str, Any] = {}
     try:
         made = locate(targets[place], trusted)
-        hints, said = hints_of(made), (inspect.getdoc(made) or "").partition("\n")[0]
+        hints, docstring = hints_of(made), inspect.getdoc(made) or ""
     except (
         UserError
     ) as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
-        said = str(error)
+        docstring = str(error)
     parameters = {} if made is None else inspect.signature(made).parameters
-    meanings, root = _meanings(inspect.getdoc(made) or "", parameters), root_settings()
+    meanings, root = _meanings("" if made is None else docstring, parameters), root_settings()
     rows = []
     for key, setting in found.items():
         if _last(key) != "_target_" and max((other for other in targets if key.startswith(other)), key=len) == place:
@@ -147,7 +177,7 @@ def _of_class(
         if name in hints and name not in elsewhere and not several:
             value = "???" if parameter.default is parameter.empty else in_hydra(parameter.default)
             rows.append(Setting(f"{path}{name}", value, meanings.get(name, ""), allowed(hints[name])))
-    return "\n  ".join([f"{path.rstrip('.')}: {targets[place]}", one_line(said), *_lines(rows)])
+    return Part(path.rstrip("."), targets[place], made, docstring, rows)
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
@@ -205,7 +235,7 @@ def _defaults(path: Path) -> list[yaml.Node]:
     return lists.get("defaults", [])
 
 
-def _chosen(path: Path) -> list[tuple[str, str]]:
+def chosen_options(path: Path) -> list[tuple[str, str]]:
     """(group, option) of each entry of a file's defaults list that chooses one."""
     choices = [choice for entry in _defaults(path) if isinstance(entry, yaml.MappingNode) for choice in entry.value]
     pairs = [(key.value.split()[-1].lstrip("/"), node.value) for key, node in choices]
@@ -233,7 +263,7 @@ def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
         _, *parts = re.split(
-            rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split())
+            rf"(?:^|(?<=[.;:] ))({known}) ?: ", " ".join(paragraph.split())
         )  # each name, what is said of it
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
