@@ -1,5 +1,4 @@
-"""Runs that are over and were made with other data or other code of the user's own than there is now: which, and what
-is said of them."""
+"""Finished runs whose data or own code has changed since, and the notes about them."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ FACTS = {
     "data_contents": "other contents of the data set's files than they have now",
     "own_code": "other code of your own than there is now",
 }
-"""Facts of environment.json that can be others by now, and what a run was made with then."""
+"""Facts of environment.json that may have changed, and the description of a run made with the old ones."""
 LISTED = 5
-"""As many runs as a note names."""
+"""The most runs that a note names."""
 
 
 def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
-    """The facts of FACTS that are others now than in the record of a run that has ended, by the run's folder.
+    """The facts of FACTS that have changed since the record of an ended run, by the run's folder.
 
-    A record that lacks a fact differs in none. A run that has failed counts, as other code may be what it needs.
+    A fact that a record lacks does not count. A failed run counts, since the new code may be its remedy.
     """
     found, digests = {}, {}
 
@@ -45,12 +44,12 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
 
 
 def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
-    """The folders of the runs that ``retry=changed`` makes again."""
+    """The folders of the runs that ``retry=changed`` repeats."""
     return set(changes([run for run in runs if run.config.retry == "changed"]))
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or makes again."""
+    """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or repeats."""
     found = changes([run for run in runs if (run.folder / "result.json").exists()])
     again = any(run.config.retry == "changed" for run in runs)
     notes = []

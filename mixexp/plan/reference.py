@@ -1,5 +1,4 @@
-"""Settings with their defaults, their meaning and the values that they may have: `mixexp list settings` and `mixexp
-list GROUP=OPTION`."""
+"""Settings with default, meaning and allowed values: `mixexp list settings` and `mixexp list GROUP=OPTION`."""
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ from mixexp.text import in_hydra, one_line
 from mixexp.training.spec import hints_of_settings
 
 WIDEST = 40
-"""Columns of settings whose meanings stand below each other."""
+"""The width up to which settings are padded, so that their meanings align."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting: its dotted key, its value as a YAML file has it, what it means, and which values it may have."""
+    """A setting: its dotted key, its value as in a YAML file, its meaning, and its allowed values."""
 
     key: str
     value: str
@@ -35,12 +34,11 @@ class Setting:
     allowed: str = ""
 
 
-# --- what is printed ---
+# --- printed text ---
 
 
 def settings_reference(folders: Sequence[Path]) -> str:
-    """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of
-    options."""
+    """Every setting of a run outside the groups, a line each, and the default options; folders: of options."""
     chosen = [f"{group}={option}" for group, option in _chosen(CONF / "config.yaml") if group in options(folders)]
     closing = [
         f"Options by default: {' '.join(chosen)}",
@@ -51,8 +49,7 @@ def settings_reference(folders: Sequence[Path]) -> str:
 
 @functools.cache
 def root_settings() -> Mapping[str, Setting]:
-    """The settings of config.yaml that are no group's options, and the groups that a run can be without, by their
-    keys."""
+    """The settings of config.yaml outside the groups, and the optional groups, by their keys."""
     hints = hints_of_settings()
     found = _written(CONF / "config.yaml")
     return {
@@ -68,10 +65,10 @@ def root_settings() -> Mapping[str, Setting]:
 
 
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
-    """What an option is, the classes that it is made of, and their settings, a line each.
+    """The header of an option, its classes and their settings, a line each.
 
-    folders: of options; trusted: modules of the user's own that a `_target_` may name. Raises UserError where there is
-    no such option.
+    folders: of options; trusted: the user's own modules that a `_target_` may name. Raises UserError where there is no
+    such option.
     """
     groups = options(folders)
     if option not in groups.get(group, ()):
@@ -94,7 +91,7 @@ def option_reference(folders: Sequence[Path], group: str, option: str, trusted: 
 
 
 def _of_experiment(path: Path) -> Iterator[str]:
-    """The options and the settings that an experiment has in place of the defaults; its grid is what `plan` shows."""
+    """The options and settings that an experiment has in place of the defaults; `plan` shows its grid."""
     if chosen := " ".join(f"{group}={option}" for group, option in _chosen(path)):
         yield f"Options: {chosen}"
     root = root_settings()
@@ -111,10 +108,9 @@ def _of_experiment(path: Path) -> Iterator[str]:
 def _of_class(
     group: str, place: str, targets: Mapping[str, str], found: Mapping[str, Setting], trusted: Sequence[str]
 ) -> str:
-    """The class at a place of an option and its settings, those of the file first, then those that the signature alone
-    has.
+    """The class at a place of an option and its settings: first those of the file, then those of the signature alone.
 
-    place: what stands before the names of the settings, as in "ratio.".
+    place: the prefix of the settings' names, such as "ratio.".
     """
     path = f"{group}.{place}"
     made: Callable[..., Any] | None = None
@@ -122,9 +118,8 @@ def _of_class(
     try:
         made = locate(targets[place], trusted)
         hints, said = hints_of(made), (inspect.getdoc(made) or "").partition("\n")[0]
-    except (
-        UserError
-    ) as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
+    # the module is not trusted or cannot be imported; its file still has settings
+    except UserError as error:
         said = str(error)
     parameters = {} if made is None else inspect.signature(made).parameters
     meanings, root = _meanings(inspect.getdoc(made) or "", parameters), root_settings()
@@ -151,8 +146,7 @@ def _of_class(
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
-    """A line for each setting: the override that gives its default, its meaning, and in brackets which values it may
-    have."""
+    """A line for each setting: the override that gives its default, its meaning, and its allowed values in brackets."""
     rows = [
         (f"{setting.key}={setting.value}", setting.meaning, f"[{setting.allowed}]" * bool(setting.allowed))
         for setting in settings
@@ -161,7 +155,7 @@ def _lines(settings: Iterable[Setting]) -> list[str]:
     return ["  ".join([first.ljust(width), *filter(None, rest)]).rstrip() for first, *rest in rows]
 
 
-# --- what files and docstrings say ---
+# --- settings in files and docstrings ---
 
 
 def _written(path: Path) -> dict[str, Setting]:
@@ -175,7 +169,7 @@ def _written(path: Path) -> dict[str, Setting]:
 def _root(text: str) -> yaml.MappingNode | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:  # which a run that uses the file says
+    except yaml.YAMLError:  # a run that uses the file reports the error
         return None
     return root if isinstance(root, yaml.MappingNode) else None
 
@@ -189,7 +183,7 @@ def _leaves(root: yaml.MappingNode | None, prefix: str = "") -> Iterator[tuple[s
 
 
 def _comment(text: str, node: yaml.Node) -> str:
-    """The comment at the end of a value's line, unless another value follows there."""
+    """The comment at the end of a value's line, unless another value follows it."""
     behind = re.match(r"[\]}\s]*\s#\s*(.*)", text[node.end_mark.index :].partition("\n")[0])
     return behind[1].strip() if behind else ""
 
@@ -228,13 +222,15 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
 
 
 def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
-    """What a docstring says of arguments, as in "k: how many neighbours; same_class: of the sample's class alone"."""
+    """The descriptions of arguments in a docstring: "k: how many neighbours.
+
+    same_class: of the sample's class alone".
+    """
     known = "|".join(map(re.escape, names))
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
-        _, *parts = re.split(
-            rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split())
-        )  # each name, what is said of it
+        # each name, its description
+        _, *parts = re.split(rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split()))
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
     return found
