@@ -55,7 +55,8 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
         extend_path()
     module = _imported(target, module_name)
     if not within(module_name, PROGRAM):
-        source_of(module)  # now: what is read later may have been edited meanwhile
+        # hashed now: the file may be edited later
+        source_of(module)
     factory = getattr(module, name, None)
     if not callable(factory):
         raise UserError(f"_target_ {target}: {_not_there(module, name)}")
@@ -131,7 +132,8 @@ def _where(error: Exception, file: str | None = None) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in frames if frame.filename == file] or frames
     if isinstance(error, SyntaxError) or not frames:
-        return ""  # Python's own words name the line
+        # Python's own message names the line
+        return ""
     return f" ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
@@ -182,7 +184,8 @@ def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, A
     of existing runs stay.
     """
     target = None
-    with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
+    # validate reports a class that is not found
+    with contextlib.suppress(UserError):
         target = locate(node["_target_"], trusted)
     idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
     settings = {key: value for key, value in node.items() if key not in idle}

@@ -66,7 +66,8 @@ def signature(kind: type, name: str) -> str:
     method = inspect.getattr_static(kind, name)
     if isinstance(method, property):
         return f"{name} (a property)"
-    return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")  # annotations are texts
+    # annotations are texts
+    return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")
 
 
 @functools.cache

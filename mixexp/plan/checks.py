@@ -43,7 +43,8 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
     if config.logger is not None:
         errors += sizes.problems(lambda: config.build("logger").check())
     errors += sizes.problems(lambda: _writable(f"{config.output_dir}/{config.name}"))
-    if here and config.threads > sizes.processors():  # far too many end the process without a message
+    # a far too large number ends the process without a message
+    if here and config.threads > sizes.processors():
         errors.append(
             sizes.TooLargeLine(
                 f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"

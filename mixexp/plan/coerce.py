@@ -47,7 +47,8 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         hint = hints[parent].get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
         settled = settle(hint, value, typed)
-        if settled is not value and (key in typed_here or _reads(typed, value)):  # else another file has the last word
+        # else another file decides
+        if settled is not value and (key in typed_here or _reads(typed, value)):
             OmegaConf.update(config, key, settled, merge=False)
 
 

@@ -33,7 +33,8 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
     with composing(overrides, folders) as cell:
         config = resolve(cell, overrides)[0]
     if config.get("edition") is not None and not any(re.match(r"\+*name=", word) for word in overrides):
-        config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
+        # not in the folder of the experiment's own runs
+        config["name"] = f"{config['name']}_{config['edition']}"
     return config
 
 

@@ -63,7 +63,8 @@ def composed(hydra_config: DictConfig) -> Composed:
             )
         edition = named.cells(blocks, params or {}, set(config), loaded_groups())
         config.checks = named.checks
-    if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
+    # a run belongs to one edition, so the others are left out
+    if isinstance(config.get("editions"), DictConfig):
         config.editions = None
     searched = OmegaConf.to_container(space) if space is not None else {}
     return Composed(config, choices, blocks, searched, _folders(hydra_config), edition, dict(params or {}))

@@ -80,6 +80,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*departures, *silent}:
             pair = [ours.get(key), theirs.get(key)]
-            if pair != departures.get(ALIAS):  # where the alias is referred to, it says the same again
+            # where a setting refers to the alias, it differs in the same way
+            if pair != departures.get(ALIAS):
                 departures[key] = pair
     return departures

@@ -93,7 +93,8 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
     uses_alpha = _refers(config, ALIAS)
     settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    if "dataset" in settings:  # it can be taken away on the command line, which the check says
+    # the group can be removed on the command line, which the check reports
+    if "dataset" in settings:
         settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
     return {**settings, "choices": dict(cell.choices)}, uses_alpha
 
@@ -101,10 +102,12 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
 def _refers(config: DictConfig, name: str) -> bool:
     """True if the value of any other setting depends on a root setting, in any spelling of the reference."""
     raw = json.dumps(OmegaConf.to_container(config, resolve=False))
-    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
+    # the usual spelling, or no reference at all
+    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):
         return f"${{{name}}}" in raw
     resolved = []
-    for value in (0.25, 0.75):  # two that are never both what is set
+    # two values, of which at least one differs from the present one
+    for value in (0.25, 0.75):
         tried = copy.deepcopy(config)
         tried[name] = value
         resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})

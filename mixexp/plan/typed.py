@@ -57,7 +57,8 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:
-        tree = yaml.load(text, Loader=yaml.BaseLoader)  # every value is its characters
+        # every value stays text
+        tree = yaml.load(text, Loader=yaml.BaseLoader)
         return root, (leaves(tree if root else {path.parent.name: tree}) if isinstance(tree, dict) else {})
     except (yaml.YAMLError, RecursionError):
         return root, {}
@@ -83,7 +84,8 @@ def typed_values(override: Override) -> list[str]:
     if len(elements) != len(as_hydra_writes) or any(
         "(" in _source(element, word) for element in elements if element.primitive() is None
     ):
-        return as_hydra_writes  # what a function makes
+        # values of a function
+        return as_hydra_writes
     return [_source(element, word) for element in elements]
 
 

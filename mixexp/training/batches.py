@@ -131,7 +131,8 @@ class Batches:
         self._layers = [layer for epoch in epochs for layer in epoch.layers]
         first, *others = [epoch.batch for epoch in epochs]
         drawn = first.map(lambda *parts: torch.cat([part[: self._used] for part in parts]), *others)
-        if self._device.type == "cuda":  # memory that the device can read while the host goes on
+        # pinned memory: the device reads it while the host goes on
+        if self._device.type == "cuda":
             drawn = drawn.map(lambda values: values.pin_memory())
         if self.table is None:
             self.table = drawn.map(lambda values: values.to(self._device, non_blocking=True))

@@ -111,7 +111,8 @@ def read(path: Path) -> tuple[dict[str, Any], State]:
         begins = file.read(len(ZIP))
         size = os.fstat(file.fileno()).st_size
         file.seek(max(size - 32 - ZIP_END_BYTES, 0))
-        if begins != ZIP or file.read(len(ZIP_END)) != ZIP_END:  # before all of a file is read that may be anything
+        # checked first, since a foreign file may be of any size
+        if begins != ZIP or file.read(len(ZIP_END)) != ZIP_END:
             raise ValueError("it is cut or damaged")
     content = memoryview(read_bytes(path, most=sys.maxsize))
     if hashlib.sha256(content[:-32]).digest() != content[-32:]:
@@ -152,4 +153,5 @@ def _program() -> bytes:
     )
 
 
-_program()  # as it is imported: the fork server does so when a sweep begins, and its last slot may start days later
+# Read at import: the fork server imports this when a sweep begins, and its last slot may start days later.
+_program()

@@ -138,7 +138,8 @@ def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[floa
         squares = squares + x.square().sum((0, 2, 3))
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return mean.tolist(), torch.where(std > 1e-6, std, 1.0).tolist()  # less is rounding
+    # a smaller deviation is rounding error
+    return mean.tolist(), torch.where(std > 1e-6, std, 1.0).tolist()
 
 
 @functools.lru_cache(maxsize=1)

@@ -136,7 +136,8 @@ class RunFolder:
 
     def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
         """Write result.json: the outcome, the figures selected in three ways, and facts about the run."""
-        evaluations = {"evaluations": len(self.rows)}  # a metrics.csv with fewer rows has been cut
+        # a metrics.csv with fewer rows is cut short
+        evaluations = {"evaluations": len(self.rows)}
         result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **evaluations, **select(self.rows)}
         write_atomically(self.path / "result.json", json.dumps(_without_nan(result), indent=1))
         return result
@@ -188,7 +189,8 @@ def headline(result: Mapping[str, Any], names: Sequence[str] = ("accuracy",)) ->
     """A result's last figures in words: the named ones where it has them, else all of its figures."""
     last = result["last"]
     shown = names if set(names) <= last.keys() else list(last)[:MOST_FIGURES]
-    numbers = {name: last[name] for name in shown if isinstance(last[name], int | float)}  # a diverged run may lack one
+    # a diverged run may lack a figure
+    numbers = {name: last[name] for name in shown if isinstance(last[name], int | float)}
     return ", ".join(f"{shorten(one_line(_in_words(name)), 40)} {_figure(value)}" for name, value in numbers.items())
 
 

@@ -157,7 +157,8 @@ def load_run(folder: Path) -> Run:
     state = load_state(folder)
     damage: list[str] = []
     config = _attempt(_read_config, folder / "config.yaml", damage)
-    if not damage and not isinstance(config.get("choices"), Mapping):  # which a run writes last
+    # a run writes `choices` last
+    if not damage and not isinstance(config.get("choices"), Mapping):
         damage.append("config.yaml is no configuration of a run")
     environment = read_environment(folder, damage if state.over else [])
     if damage and state.outcome != "failed":
@@ -246,7 +247,8 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
     """The runs in some folders and all their subfolders, in the order of their paths; links give no duplicates."""
     runs, seen = [], set()
 
-    def unreadable(error: OSError) -> None:  # it may be a run, and is listed
+    # it may be a run, so it is listed
+    def unreadable(error: OSError) -> None:
         runs.append(Run("damaged", f"the folder cannot be read: {error.strerror}", folder=Path(error.filename)))
 
     for directory in directories:
@@ -391,7 +393,8 @@ def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
         and isinstance(seconds, int | float)
         and 0 <= seconds < 1e12
     ):
-        return "damaged", "result.json lacks figures of its run"  # that are told of a run that is over
+        # a table shows these of a run that is over
+        return "damaged", "result.json lacks figures of its run"
     return outcome, "" if outcome == "finished" else str(result.get("reason") or reached)
 
 
@@ -404,7 +407,8 @@ def _last_line(path: Path) -> str:
     return one_line(lines[-1])[:300] if lines else "error.txt is empty, which is all that a full disk takes"
 
 
-@functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time
+# a table reads the same file once a cell; a changed file has another time
+@functools.lru_cache(maxsize=256)
 def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
     rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     if not rows:

@@ -134,7 +134,8 @@ class Session:
             if self.step < self.steps:
                 try:
                     self._save()
-                except OSError as error:  # a full disk makes no failure of a stop: the checkpoint before stays
+                # a full disk does not make a stop a failure: the checkpoint before stays
+                except OSError as error:
                     self.folder.note(f"no checkpoint at step {self.step:,}: {error}")
             raise
 

@@ -153,7 +153,8 @@ class SavedTensors:
 
     def __init__(self, parameters: Iterator[torch.nn.Parameter]) -> None:
         self._seen = {parameter.untyped_storage()._cdata for parameter in parameters}
-        self._alive: list[torch.Tensor] = []  # so that no other tensor gets the place of one that was counted
+        # kept alive so that no other tensor gets the address of a counted one
+        self._alive: list[torch.Tensor] = []
 
     @property
     def bytes(self) -> int:

@@ -93,7 +93,8 @@ class Stepper:
         batch = batches.table.map(lambda values: values[rows])
         if kind not in self._known:
             self._first(kind, step, batch, batches.whole)
-        elif self._graphs_left:  # the second of its kind, since at the first much is made that waits for the device
+        # at the second of its kind: the first one allocates much that waits for the device
+        elif self._graphs_left:
             if kind not in self._draws_nothing:
                 self._without_graphs("it draws random numbers in the network")
             self._seeded(kind, step, lambda: self._watched(kind, batch))
@@ -121,7 +122,8 @@ class Stepper:
             why = "it keeps state in Python from step to step"
             if self._graphs_left:
                 self._without_graphs(why)
-            if self._compiles:  # to be compiled again at every step
+            # it would be compiled again at every step
+            if self._compiles:
                 self._without_compiling(why)
                 self._known[kind] = self._forward
 
@@ -230,7 +232,8 @@ def capture(steps: Callable[[], None], pool: Any, device: torch.device) -> Calla
     """A function that repeats the work of `steps` on the device; `steps` itself is recorded and has no effect."""
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream(device)
-    side_stream = None if stream == torch.cuda.default_stream(device) else stream  # the default one cannot be captured
+    # the default stream cannot be captured
+    side_stream = None if stream == torch.cuda.default_stream(device) else stream
     with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, stream=side_stream):
         steps()
     return graph.replay
