@@ -2,7 +2,7 @@
 
     python scripts/plot.py outputs/small_data --rule last --out figures
 
-``mixexp report`` writes the full report; this script shows how to get at the numbers. It reads files only and needs no
+``mixexp report`` writes the full report; this script shows how to access the numbers. It reads files only and needs no
 GPU.
 """
 
