@@ -1,4 +1,4 @@
-"""Decided claims as tables of text and as records; markdown, the page and claim_text only set them."""
+"""Decided claims as tables of text and as records; markdown, the page and claim_text only format them."""
 
 from __future__ import annotations
 

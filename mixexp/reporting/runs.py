@@ -1,4 +1,4 @@
-"""Runs beside each other: copies of one another, and what differs between them."""
+"""Runs side by side: copies, and the differences between runs."""
 
 from __future__ import annotations
 

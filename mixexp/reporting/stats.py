@@ -1,5 +1,4 @@
-"""Statistics of runs with different seeds: means and medians, their intervals and tests, Holm's correction, the
-detectable difference."""
+"""Statistics of runs with different seeds: means, medians, intervals, tests, and the detectable difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: tables, figures and every run, to be read, sorted and filtered."""
+"""A report as one self-contained HTML file: tables, figures and every run, to read, sort and filter."""
 
 from __future__ import annotations
 
