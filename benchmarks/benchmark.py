@@ -521,10 +521,7 @@ def memory_used(device: str) -> Iterator[list[int]]:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """Part (g): the report of many runs: seconds until its tables are printed and in all, with figures and page.
-
-    Memory.
-    """
+    """Part (g): the report of many runs: seconds until its tables are printed and in all, and memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
@@ -572,7 +569,7 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 
 
 def start_up(rounds: int) -> dict[str, Any]:
-    """Part (e): the cost of commands and of a sweep's runs, beside training.
+    """Part (e): the cost of commands and of a sweep's runs, apart from training.
 
     The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool
     cancels.

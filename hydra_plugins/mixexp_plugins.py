@@ -88,7 +88,7 @@ class PlanLauncher(PoolLauncher):
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's basic sweeper, with a grid of blocks in an experiment's file beside the common axes of `params`."""
+    """Hydra's basic sweeper, with a grid of blocks in an experiment's file and the common axes of `params`."""
 
     def __init__(self, params: dict[str, str] | None, grid: list[Any]) -> None:
         super().__init__(max_batch_size=None, params=params)

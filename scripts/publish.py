@@ -8,7 +8,7 @@
         draws all reports again, and writes the pages
 
 The configuration, the environment, the CSVs and the result of a run are kept, without names of this machine; weights
-never are. An interpretation of a table is written by hand into reading.md beside it; the page quotes it.
+never are. An interpretation of a table is written by hand into reading.md next to it; the page quotes it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def report(
     table: Mapping[str, Any] | str | Path | None = None,
     config_dir: str | Path | None = None,
 ) -> Path:
-    """The page of a report, report.html, with its tables and figures beside it, as `mixexp report DIR...` writes them.
+    """The page of a report, report.html, with its tables and figures next to it, as `mixexp report DIR...` writes them.
 
     folders: a folder of runs, several, or runs themselves (Runs); then only these are included. rule: last,
     median_last_10, best or best_validation. baseline: the row or column that the others are compared with. out: the

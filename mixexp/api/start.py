@@ -68,7 +68,7 @@ def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) ->
     """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; finished runs are not repeated.
 
     overrides and settings: as those of `run`, but a list, tuple or range is an axis with a run for each of its values,
-    as is "mix=none,mixup"; a list that is one value stands in a list. experiment="small_data" is that experiment's
+    as is "mix=none,mixup"; a list as one value is put in a list. experiment="small_data" is that experiment's
     grid. The sweep's lines are printed as they come. It works in a notebook, from standard input and in a script, which
     needs no ``if __name__ == "__main__"``. Raises UserError for cells that cannot run, before anything starts, and
     RunsFailed where runs failed; the others are finished and `runs` reads them. Ctrl-C stops it with checkpoints, from

@@ -40,7 +40,7 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
     """The class or function that a `_target_` names, in current or older records.
 
     Admitted are the modules of mixexp, torch and torchvision and those that the user trusts explicitly
-    (trusted_modules), which may also lie in the working directory and next to the user's options. `check` admits only
+    (trusted_modules), which may also be in the working directory and next to the user's options. `check` admits only
     those that make an object of the kind that their place needs, so that a foreign configuration cannot run code that
     its user has not named. Raises UserError where the target is not admitted, missing or not callable.
     """
@@ -97,7 +97,7 @@ def _modules_beside() -> list[str]:
 def _has(module_name: str, rest: str) -> bool:
     """True if a module of mixexp has the attribute in a dotted rest.
 
-    True for any other module, which is not imported.
+    Any other module counts as having it, since it is not imported for this.
     """
     if module_name.partition(".")[0] != "mixexp":
         return True

@@ -51,7 +51,7 @@ def extend_path() -> None:
 
 
 def within(module: str, packages: Iterable[str]) -> bool:
-    """True if a module, by its dotted name, is one of some packages or lies in one."""
+    """True if a module, by its dotted name, is one of some packages or in one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 

@@ -24,7 +24,7 @@ TOLERANCE = 1e-5
 
 
 class Format(NamedTuple):
-    """A format: its file's suffix, the packages it needs beside torch, and its writer and reader.
+    """A format: its file's suffix, the packages it needs besides torch, and its writer and reader.
 
     write: writes a network to a path, with example inputs and a description as text. run: the scores that the file
     gives for inputs.

@@ -108,7 +108,7 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
     """The configuration with the options that overrides choose, without their values.
 
-    The default one if one is wrong.
+    With a wrong option, it is the default configuration.
     """
     groups = options([CONF, *folders])
     chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]

@@ -27,7 +27,7 @@ class Composed:
     """A cell's configuration without Hydra's own part, references unresolved, with the choices that made it.
 
     grid, space: those of the chosen experiment. folders: of options, in the order of the search. edition: the cells of
-    the chosen edition, empty without one. params: the axes beside the grid.
+    the chosen edition, empty without one. params: the axes outside the grid.
     """
 
     config: DictConfig

@@ -354,7 +354,7 @@ class _References:
     def measuring(self) -> list[RunConfig]:
         """Runs of the experiment and its edition, one for each choice of options and of measures.
 
-        Empty without experiment.
+        Empty without an experiment.
         """
         experiment = self._cell.choices.get("experiment")
         if experiment is None:

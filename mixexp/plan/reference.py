@@ -222,10 +222,7 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
 
 
 def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
-    """The descriptions of arguments in a docstring: "k: how many neighbours.
-
-    same_class: of the sample's class alone".
-    """
+    """The descriptions of arguments in a docstring, as in "k: how many neighbours; same_class: of the class alone"."""
     known = "|".join(map(re.escape, names))
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():

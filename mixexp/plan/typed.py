@@ -52,7 +52,7 @@ def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, A
 def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
     """True if a file's settings begin at the root of the configuration, and their characters.
 
-    Empty for a broken file.
+    A broken file has none.
     """
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]

@@ -199,7 +199,7 @@ def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:
     """The options that have a setting of this or a similar name, with the command that chooses one.
 
-    Empty where none has.
+    The text is empty where no option has it.
     """
     if any(word.startswith(f"~{key}") for word in typed):  # an option is not chosen only to remove a setting from it
         return ""

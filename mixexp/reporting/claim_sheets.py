@@ -184,7 +184,7 @@ def _shown(answer: Answer) -> Mapping[str, Any]:
 
 
 def reason_of(answer: Answer) -> str:
-    """The remark beside a verdict."""
+    """The remark on a verdict."""
     same = answer.verdict == UNDECIDED and answer.evidence is not None and not answer.evidence.spread
     return "; ".join(filter(None, [answer.problem, "all seeds give the same number" * same]))
 

@@ -27,7 +27,7 @@ class Confusion:
     def shares(self) -> np.ndarray:
         """The share of each class that is predicted as each, float64 [C, C] with rows that sum to 1.
 
-        Nan without test images.
+        A class without test images has nan.
         """
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)

@@ -89,7 +89,7 @@ def parts_of_test(runs: Sequence[Run]) -> list[str]:
 def _part_of_test(run: Run) -> str:
     """The part of the test set on which a run was evaluated, in words.
 
-    Empty for the whole, and without a record of it.
+    It is empty for the whole test set, and without a record of it.
     """
     counts, whole = run.environment.get("test_counts"), run.environment.get("test_of")
     if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts) or not quantity(whole):

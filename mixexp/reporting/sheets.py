@@ -90,7 +90,7 @@ def with_intervals(sheet: Sheet) -> Sheet:
 def intervals(sheet: Sheet) -> Sheet | None:
     """The confidence intervals of a headline with several columns as a table of their own.
 
-    None where there are none.
+    It is None where there are none.
     """
     if not sheet.intervals or with_intervals(sheet) is not sheet:
         return None

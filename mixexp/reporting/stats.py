@@ -162,8 +162,8 @@ MEAN = Statistic(
     _t_test,
     standard_error,
 )
-# fewer than six values give no interval with coverage LEVEL and no p below 1 − LEVEL: the smallest p of n differences,
-# all of one sign, is 2 / 2ⁿ
+# Fewer than six values give no interval with coverage LEVEL and no p below 1 − LEVEL:
+# the smallest p of n differences, all of one sign, is 2 / 2ⁿ.
 MEDIAN = Statistic(
     "median",
     "median [min–max] over seeds (number of runs)",

@@ -118,7 +118,7 @@ class Table:
     def members_of(self, entry: Entry) -> dict[Path, Run]:
         """The runs in the cells of a row or a column, by folder.
 
-        For any other entry, those that meet its conditions.
+        For any other entry, they are the runs in cells that meet its conditions.
         """
         if id(entry) in self._members:
             return self._members[id(entry)]
@@ -385,8 +385,7 @@ def _differing(runs: Sequence[Run], record: str) -> str:
         differences = differences if isinstance(differences, Mapping) else {}
         for key, pair in differences.items():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
-            # for another option, the experiment has no such setting, and the option's own default is not the
-            # experiment's
+            # for another option, the experiment has no such setting; the option's default is not the experiment's
             group = str(key).partition(".")[0]
             instead = (
                 ""
@@ -444,7 +443,7 @@ def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]
 def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
     """The labels of rows or columns in the order that a table states, the last one where it has several.
 
-    Empty without.
+    It is empty where the table states no order.
     """
     names = (axis, spec[axis].get("key"), spec[axis].get("label"))
     return next((labels for name, labels in reversed(spec["order"].items()) if name in names), [])

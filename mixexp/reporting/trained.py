@@ -275,7 +275,7 @@ def _seeds(values: Sequence[Any], name: str) -> str:
 def _option(values: _Values, group: str, settings: bool = True, words: str = "{}") -> str:
     """A group's options by their names, in these words.
 
-    A single option with its settings, an own class with its name.
+    A single option has its settings in brackets, and an own class its name.
     """
     names = [NAMES.get(str(option), label(option)) for option in values.of(group)]
     targets = [str(target) for target in values.of(f"{group}._target_")]

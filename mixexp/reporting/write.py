@@ -65,7 +65,7 @@ def write_report(
     None for all. Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for
     changes that no run allows, and for folders in different places without ``out``.
     """
-    # an earlier report lies next to the folders in `mixexp report outputs/*`
+    # an earlier report is next to the folders in `mixexp report outputs/*`
     directories = [
         path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")
     ] or directories

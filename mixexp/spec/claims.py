@@ -291,7 +291,7 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
 def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[str]:
     """The error of a cell compared with itself, or of a difference with the same one.
 
-    Compared are the cells of each list, and all single cells.
+    It checks the cells of each list, and all single cells.
     """
     single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
     compared = [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]

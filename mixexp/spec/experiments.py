@@ -52,7 +52,7 @@ class Experiment:
     def description(self, name: str) -> dict[str, Any]:
         """The table of an edition's runs, with its params applied.
 
-        That of the experiment where no edition has the name.
+        It is the experiment's own table where no edition has the name.
         """
         sweeper = _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(self.editions.get(name, {}), "params")}

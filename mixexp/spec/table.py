@@ -140,7 +140,7 @@ def _scaled(words: str, factor: float) -> str:
 def scale(spec: Mapping[str, Any], metric: str) -> float:
     """The factor for display: the table's for its own metric and for probes' measures, else by the kind of metric.
 
-    Fractions have 100 and losses 1; so have a probe's losses.
+    Fractions have the factor 100; losses, including those of probes, have 1.
     """
     if metric == spec["metric"] or metric.startswith("probe."):
         return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1

@@ -67,7 +67,7 @@ def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
 def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
     """Plan a sweep and train its runs with a launcher of Hydra, a job for each distinct run.
 
-    Returns the job returns.
+    Returns Hydra's job returns.
     """
     for cell in cells:  # only the training machine needs the device, and the job looks for it there
         if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):

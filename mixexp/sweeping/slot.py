@@ -42,8 +42,8 @@ def warm_up(threads: int) -> None:
         from multiprocessing import forkserver
 
         _CONTEXT.set_forkserver_preload(["mixexp.sweeping.preload"])
-        # the server inherits these: a signal to the process group is handled by the parent alone, and the server still
-        # has slots to end
+        # The server inherits these: a signal to the process group is handled by the parent alone,
+        # and the server still has slots to end.
         with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
             forkserver.ensure_running()
 

@@ -131,7 +131,7 @@ class Batches:
         self._layers = [layer for epoch in epochs for layer in epoch.layers]
         first, *others = [epoch.batch for epoch in epochs]
         drawn = first.map(lambda *parts: torch.cat([part[: self._used] for part in parts]), *others)
-        # pinned memory: the device reads it while the host goes on
+        # pinned memory: the device reads it while the host continues
         if self._device.type == "cuda":
             drawn = drawn.map(lambda values: values.pin_memory())
         if self.table is None:
@@ -153,7 +153,7 @@ class Batches:
     def kind(self, step: int) -> tuple[str, int]:
         """The layer at which a step of the current block mixes, and its number of images.
 
-        Beside their rows, steps differ in nothing else.
+        Steps differ in nothing else, apart from their rows.
         """
         rows = self.rows(step)
         return self._layers[step % self._steps], rows.stop - rows.start

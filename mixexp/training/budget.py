@@ -49,7 +49,7 @@ class Budget:
     def same_so_far(self, schedule: Schedule, other_steps: int, step: int) -> bool:
         """True if a run of other_steps has done the same as this one in its first `step` steps.
 
-        The same are the learning rates and the evaluations.
+        The comparison is of learning rates and evaluations.
         """
 
         def course(budget: Budget) -> list[tuple[float, bool]]:

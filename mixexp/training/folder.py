@@ -121,7 +121,7 @@ class RunFolder:
                 file.write(text)
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Append one evaluation's row, on disk before training goes on."""
+        """Append one evaluation's row, on disk before training continues."""
         self.rows.append(dict(row))
         with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)

@@ -35,7 +35,7 @@ class _Blending:
 class Network(nn.Module):
     """head(body(x)): outputs, float [B, C], from images, float32 [B, C_in, H, W].
 
-    Its stages carry hooks from the start, which the compiler can follow, unlike hooks that come and go. The hooks hold
+    Its stages carry hooks from the start, which the compiler can follow, unlike temporary hooks. The hooks hold
     no reference to the network, so that its memory is freed as soon as the last user is gone.
     """
 

@@ -28,9 +28,9 @@ Metrics = dict[str, Sequence[float | None]]
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
 """The files of a run's folder; it has one of them at least."""
 BY_LABEL = "by-label"
-"""The folder of links to the runs beside it."""
+"""The folder of links to the runs next to it."""
 SWEEPS = "sweeps"
-"""The folder of the sweeps' plans, beside the runs."""
+"""The folder of the sweeps' plans, next to the runs."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Session:
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Write the run's configuration and environment and start its clock.
 
-        facts: for environment.json, beside the machine and the steps.
+        facts: for environment.json, in addition to the machine and the steps.
         """
         self._described = {key: facts[key] for key in DESCRIBED if key in facts}
         if self.step == 0:

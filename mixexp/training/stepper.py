@@ -184,8 +184,7 @@ class Stepper:
         import torch._inductor.config as inductor
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
-        # Compiled code belongs to a code object: with its own, a run shares neither compiled code nor the recompile
-        # limit.
+        # Compiled code belongs to a code object: with its own, a run shares neither this code nor the recompile limit.
         own_code = types.FunctionType(
             forward.__code__.replace(co_name=f"forward_{next(_serial)}"),
             forward.__globals__,

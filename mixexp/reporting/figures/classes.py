@@ -213,7 +213,7 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     """Lines between the classes with many, medium and few training images, and names above.
 
-    None where groups overlap.
+    Nothing is drawn where the groups overlap in size.
     """
     found, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
     if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):

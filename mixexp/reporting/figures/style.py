@@ -32,8 +32,7 @@ KEY = 2.0
 MOST_LINES = 10
 """Maximum lines per panel; more are unreadable."""
 MOST_PANELS = 60
-# Colours that colour-blind readers can distinguish (Okabe and Ito, then three of Tol's); markers and lines serve black
-# and white.
+# Colours for colour-blind readers (Okabe and Ito, then three of Tol's); markers and lines serve black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
 # For points, whose markers are too small to distinguish: neighbours differ in lightness.
 CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))

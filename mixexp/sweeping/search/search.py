@@ -1,4 +1,4 @@
-"""A search: Optuna draws runs one after the other from a space of settings; its study is a file beside the runs.
+"""A search: Optuna draws runs one after the other from a space of settings; its study is a file next to the runs.
 
 Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial of a dead process
 starts again with the same values, and its run continues from its checkpoint. A run that is over is reported to the
