@@ -322,23 +322,23 @@ def ceilings(device: str, threads: int) -> dict[str, float]:
     A copy counts reading and writing.
     """
     torch.set_num_threads(threads)
-    side, found = (8192 if device == "cuda" else 1024), {}
+    side, rates = (8192 if device == "cuda" else 1024), {}
     for name in ("float32", "bfloat16"):
         a, b = (torch.randn(side, side, device=device).to(getattr(torch, name)) for _ in range(2))
-        found[name] = 2 * side**3 / best_of(lambda a=a, b=b: a @ b)
+        rates[name] = 2 * side**3 / best_of(lambda a=a, b=b: a @ b)
     source = torch.randn(2**30 if device == "cuda" else 2**25, device=device)
     target = torch.empty_like(source)
-    found["copy"] = 2 * source.nbytes / best_of(lambda: target.copy_(source))
-    return found
+    rates["copy"] = 2 * source.nbytes / best_of(lambda: target.copy_(source))
+    return rates
 
 
 def alternate(measure: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """The results of every measurement, taken once a round; a disturbance of the machine then affects all of them."""
-    found: dict[str, list[float]] = {name: [] for name in measure}
+    results: dict[str, list[float]] = {name: [] for name in measure}
     for _ in range(rounds):
         for name, once in measure.items():
-            found[name].append(once())
-    return found
+            results[name].append(once())
+    return results
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -346,15 +346,15 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+def versus_peer(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
     """Each of mixexp's rates over that of the peer as its authors run it, and of its best variant, round by round."""
-    peers = {name: statistics.median(values) for name, values in found.items() if name.startswith("peer")}
-    best, own = max(peers, key=peers.__getitem__), PEER if PEER in peers else min(peers, key=peers.__getitem__)
+    peers = {name: statistics.median(values) for name, values in rates.items() if name.startswith("peer")}
+    best, usual = max(peers, key=peers.__getitem__), PEER if PEER in peers else min(peers, key=peers.__getitem__)
 
     def over(name: str, peer: str) -> dict[str, Any]:
-        return {"peer": peer, **spread([ours / theirs for ours, theirs in zip(found[name], found[peer], strict=True)])}
+        return {"peer": peer, **spread([ours / theirs for ours, theirs in zip(rates[name], rates[peer], strict=True)])}
 
-    return {name: {"own": over(name, own), "best": over(name, best)} for name in found if name not in peers}
+    return {name: {"own": over(name, usual), "best": over(name, best)} for name in rates if name not in peers}
 
 
 def compare(
@@ -368,9 +368,9 @@ def compare(
     torch.set_num_threads(threads)
     loops = {**ours, **{f"peer, {workers} workers": peer(workers) for workers in WORKERS}}
     measure = {name: lambda steps=steps: rate(steps, arguments.seconds) for name, steps in loops.items()}
-    found = alternate(measure, arguments.rounds)
-    rates = {name: spread(values) for name, values in found.items()}
-    return {"what": what, "threads": threads, "images_per_second": rates, "ratio": versus_peer(found)}
+    results = alternate(measure, arguments.rounds)
+    rates = {name: spread(values) for name, values in results.items()}
+    return {"what": what, "threads": threads, "images_per_second": rates, "ratio": versus_peer(results)}
 
 
 def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -385,7 +385,7 @@ def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (b): one run's training without evaluation; its operations as a fraction of the measured matmul rate."""
-    found = []
+    rows = []
     models = {name: [f"model={name}"] for name in arguments.models} or MODELS
     for (label, overrides), threads in itertools.product(models.items(), arguments.threads):
         torch.set_num_threads(threads)  # the compiler generates code for this number of threads
@@ -393,10 +393,10 @@ def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             loops = {}
             for precision, mode in itertools.product(PRECISIONS, modes(arguments.device)):
-                own = configuration(
+                settings = configuration(
                     [*overrides, f"speed={mode}", f"precision={precision}"], arguments.node, arguments.device
                 )
-                loops[f"mixexp {mode}, {precision}"] = mixexp_training(own, Path(folder, f"{mode} {precision}"))
+                loops[f"mixexp {mode}, {precision}"] = mixexp_training(settings, Path(folder, f"{mode} {precision}"))
             for ours in loops.values():  # compiled and captured before any measurement
                 for _ in islice(ours, 3):
                     pass
@@ -415,8 +415,8 @@ def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 row["memory_of_all_loops"] = torch.cuda.max_memory_allocated()
             for ours in loops.values():
                 ours.close()  # it leaves a checkpoint, which needs the folder
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def operations(config: Mapping[str, Any]) -> float:
@@ -430,7 +430,7 @@ def operations(config: Mapping[str, Any]) -> float:
 
 def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (c): an update alone, mixexp's fused one against torch's foreach."""
-    found = []
+    rows = []
     for model, kind, threads in itertools.product(("cnn10", "preact_resnet18"), FOREACH, arguments.threads):
         torch.set_num_threads(threads)
         node = compose([f"optimizer={kind}"])["optimizer"]
@@ -445,7 +445,7 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             made[name] = make(list(body.parameters()))
         times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
         ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
-        found.append(
+        rows.append(
             {
                 "what": f"{model}, {kind}",
                 "threads": threads,
@@ -453,12 +453,12 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "ratio": ratio,
             }
         )
-    return found
+    return rows
 
 
 def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Part (d): several runs at once in a sweep: images per second of all, between their first and last evaluation."""
-    found = []
+    measurements = []
     dataset = "cifar10" if arguments.data == "CIFAR-10" else "digits"
     images = min(50_000, 32 * arguments.steps)  # at least four epochs, and so evaluations
     shared = [
@@ -487,8 +487,10 @@ def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         spans = [rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs]
         rates = [128 * span["step"] / span["seconds"] for span in spans]
         assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
-        found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)})
-    return found
+        measurements.append(
+            {"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)}
+        )
+    return measurements
 
 
 @contextlib.contextmanager
@@ -548,11 +550,11 @@ def aggregate(runs: int, rows: int) -> dict[str, Any]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as report:
             report.stdout.readline()  # a table is written to the terminal at once
             printed = time.perf_counter() - started
-            told = report.communicate()[1]
+            errors = report.communicate()[1]
         if report.returncode:
-            raise subprocess.CalledProcessError(report.returncode, command, stderr=told)
+            raise subprocess.CalledProcessError(report.returncode, command, stderr=errors)
         seconds = time.perf_counter() - started
-    return {"runs": runs, "rows": rows, "tables": printed, "seconds": seconds, "memory": 1024 * int(told.split()[-2])}
+    return {"runs": runs, "rows": rows, "tables": printed, "seconds": seconds, "memory": 1024 * int(errors.split()[-2])}
 
 
 def mixexp_seconds(*words: str) -> float:
@@ -577,7 +579,7 @@ def start_up(rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         few, many = Path(temporary, "few"), Path(temporary, "many")
         tiny_sweep(many, MANY_RUNS)  # for the report
-        found = alternate(
+        times = alternate(
             {
                 "mixexp --help": lambda: mixexp_seconds("--help"),
                 "mixexp list": lambda: mixexp_seconds("list"),
@@ -590,10 +592,10 @@ def start_up(rounds: int) -> dict[str, Any]:
         )
         trained = [json.loads(path.read_text())["seconds"] for path in many.glob("tiny/*/result.json")]
     slots = len(slots_for([RunConfig.of(compose(list(TINY_SWEEP)))] * MANY_RUNS))
-    *_, short, long = found.values()
+    *_, short, long = times.values()
     each = [slots * (b - a) / (MANY_RUNS - FEW_RUNS) for a, b in zip(short, long, strict=True)]
     return {
-        "wall_seconds": {name: spread(values) for name, values in found.items()},
+        "wall_seconds": {name: spread(values) for name, values in times.items()},
         "pool": {"slots": slots, "seconds_per_run": spread(each), "of_these_training": statistics.mean(trained)},
     }
 
@@ -604,17 +606,17 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
     It is a slot's time per run minus the run's own seconds: planning, loading data, building the network, writing the
     folder.
     """
-    found = []
+    rows = []
     for slots in SWEEP_SLOTS:
         walls, costs, trained = [], [], []
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 walls.append(tiny_sweep(Path(folder, "sweep"), runs, f"runs_per_device={slots}"))
-                own = [
+                run_seconds = [
                     json.loads(path.read_text())["seconds"] for path in Path(folder).glob("sweep/tiny/*/result.json")
                 ]
-            assert len(own) == runs, f"{len(own)} of {runs} runs finished"
-            trained.append(statistics.mean(own))
+            assert len(run_seconds) == runs, f"{len(run_seconds)} of {runs} runs finished"
+            trained.append(statistics.mean(run_seconds))
             costs.append(slots * walls[-1] / runs - trained[-1])
         per_hour = [3600 * runs / wall for wall in walls]
         figures = {
@@ -623,8 +625,8 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
             "overhead_seconds": costs,
             "training_seconds": trained,
         }
-        found.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
-    return found
+        rows.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
+    return rows
 
 
 # -- reporting
@@ -632,16 +634,16 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
 
 def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
     """The parts that cannot be measured on this machine, with the reasons."""
-    found = {}
+    reasons = {}
     if device == "cpu" and "compiled" not in modes(device):
-        found["compiled"] = "no C++ compiler (g++, or what CXX names)"
+        reasons["compiled"] = "no C++ compiler (g++, or what CXX names)"
     if not STATUS.exists():
-        found |= {
+        reasons |= {
             part: "only Linux's /proc says how much memory it uses"
             for part in ("throughput", "aggregate")
             if part in parts
         }
-    return found
+    return reasons
 
 
 def machine() -> dict[str, Any]:
@@ -711,20 +713,20 @@ def training_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     return f"{rates_table(comparisons)}\n\n{as_table(rows)}"
 
 
-def optimizer_table(found: Sequence[Mapping[str, Any]]) -> str:
+def optimizer_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     """Milliseconds of an update, and the ratio."""
     rows = []
-    for row in found:
+    for row in comparisons:
         times = {f"{name}, ms": 1e3 * row["seconds"][name]["median"] for name in ("mixexp", "foreach")}
         rows.append({"": row["what"], "threads": row["threads"], **times, "ratio": row["ratio"]})
     return as_table(rows)
 
 
-def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
+def throughput_table(measurements: Sequence[Mapping[str, Any]]) -> str:
     """Images per second of all runs together, and memory, per number of runs at once."""
-    alone = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
+    alone = {row["what"]: row["images_per_second"] for row in measurements if row["at_once"] == AT_ONCE[0]}
     rows = []
-    for row in found:
+    for row in measurements:
         rates = {
             "images/s together": row["images_per_second"],
             "x one alone": row["images_per_second"] / alone[row["what"]],
@@ -734,10 +736,13 @@ def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
     return as_table(rows)
 
 
-def start_up_table(found: Mapping[str, Any]) -> str:
+def start_up_table(measurement: Mapping[str, Any]) -> str:
     """Wall times of commands, and the pool's cost of a run."""
-    pool = found["pool"]
-    seconds = {**found["wall_seconds"], f"one more tiny run, in one of {pool['slots']} slots": pool["seconds_per_run"]}
+    pool = measurement["pool"]
+    seconds = {
+        **measurement["wall_seconds"],
+        f"one more tiny run, in one of {pool['slots']} slots": pool["seconds_per_run"],
+    }
     seconds["    of these the run's own seconds"] = pool["of_these_training"]
     return as_table([{"": name, "seconds": figure} for name, figure in seconds.items()])
 
@@ -786,20 +791,20 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments.data, arguments.node = dataset_node()
     settings = {"data": arguments.data, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
     without = left_out(arguments.device, arguments.parts)
-    found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
+    results: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
     print(
         "\n".join(
-            f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()
+            f"{key}: {value}" for key, value in {**results["machine"], **settings, "threads": arguments.threads}.items()
         )
     )
     for part, (heading, measure, table) in PARTS.items():
         if part in arguments.parts and part not in without:
-            found[part] = measure(arguments)
-            print(f"\n{heading.format(**vars(arguments))}\n\n{table(found[part])}", flush=True)
-    found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
-    print(f"\nload average afterwards: {found['machine']['load_average_after']}")
+            results[part] = measure(arguments)
+            print(f"\n{heading.format(**vars(arguments))}\n\n{table(results[part])}", flush=True)
+    results["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
+    print(f"\nload average afterwards: {results['machine']['load_average_after']}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -102,9 +102,9 @@ def main(words: list[str] | None = None) -> None:
                 step()
             alone, stacked = (best_of(step, arguments.seconds) for step in steps)
             print(f"{name}, {'compiled' if compiled else 'eager'}: {RUNS * alone / stacked:.2f}", flush=True)
-    for one, other in ((2, RUNS), (1, RUNS)):
-        same = torch.equal(gradient(one, device), gradient(other, device))
-        print(f"a run's gradient among {one} and among {other}: {'the same bits' if same else 'other bits'}")
+    for few, many in ((2, RUNS), (1, RUNS)):
+        same = torch.equal(gradient(few, device), gradient(many, device))
+        print(f"a run's gradient among {few} and among {many}: {'the same bits' if same else 'other bits'}")
 
 
 if __name__ == "__main__":

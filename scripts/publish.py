@@ -62,8 +62,8 @@ def without_machine(value: Any) -> Any:
     """A configuration with the defaults in place of this machine's folders."""
     if isinstance(value, dict):
         # a probe's source is another run's folder
-        own = {"source": Path(str(value["source"])).name} if value.get("source") else {}
-        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | own
+        source = {"source": Path(str(value["source"])).name} if value.get("source") else {}
+        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | source
     return [without_machine(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -210,9 +210,9 @@ def page() -> str:
         if kind == FULL:
             parts.append("At full size there are those that need no GPU; no other has been run so yet.")
         for article in (*ARTICLES.values(), "Others"):
-            own = [home for home in homes(kind) if article_of(home) == article]
-            parts += [f"## {article}: {words}"] * bool(own)
-            parts += [section(home) for home in own]
+            of_article = [home for home in homes(kind) if article_of(home) == article]
+            parts += [f"## {article}: {words}"] * bool(of_article)
+            parts += [section(home) for home in of_article]
     earlier = PUBLISHED / "earlier.md"
     parts += [earlier.read_text(encoding="utf-8").strip()] if earlier.exists() else []
     return "\n\n".join(parts) + "\n"
@@ -220,7 +220,7 @@ def page() -> str:
 
 def decided() -> Decided:
     """All claims, as the kept runs decide them."""
-    stated = [one for one in experiments([CONF]).values() if one.claims is not None]
+    stated = [each for each in experiments([CONF]).values() if each.claims is not None]
     return decide(stated, everywhere([PUBLISHED]))
 
 
@@ -248,7 +248,7 @@ def with_counts(readme: str, answers: Decided) -> str:
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
     for article, about in ARTICLES.items():
         for edition, verdicts in counts(
-            one for one in answers.answers if one.article == article and one.edition
+            answer for answer in answers.answers if answer.article == article and answer.edition
         ).items():
             size = "full size" if edition == FULL else f"{edition} edition"
             lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")

@@ -33,8 +33,8 @@ class Runs(Sequence[Run]):
     ['mixup', 'none']
     """
 
-    def __init__(self, found: Iterable[Run]) -> None:
-        self._runs = tuple(found)
+    def __init__(self, members: Iterable[Run]) -> None:
+        self._runs = tuple(members)
 
     @overload
     def __getitem__(self, place: int) -> Run: ...
@@ -82,8 +82,8 @@ class Runs(Sequence[Run]):
         for key in settings:
             if self and key not in known:
                 raise UserError(f"where({key}=...): no run has such a setting.{closest(key, known)}")
-        wanted = {key: list(value) if isinstance(value, list | tuple) else [value] for key, value in settings.items()}
-        for key, values in wanted.items():
+        admitted = {key: list(value) if isinstance(value, list | tuple) else [value] for key, value in settings.items()}
+        for key, values in admitted.items():
             there = {comparable(value): value for value in (lookup(run.config, key) for run in self)}
             for value in values:
                 if there and comparable(value) not in there:
@@ -94,7 +94,7 @@ class Runs(Sequence[Run]):
         def fulfils(run: Run) -> bool:
             return all(
                 comparable(lookup(run.config, key)) in {comparable(value) for value in values}
-                for key, values in wanted.items()
+                for key, values in admitted.items()
             )
 
         return Runs(run for run in self if fulfils(run) and (condition is None or condition(run)))

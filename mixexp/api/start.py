@@ -219,5 +219,5 @@ def _of_last_plan(folder: Path, began: float) -> Runs:
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
     about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}
     names = {entry.get("name") for entry in about.get("runs", ()) if isinstance(entry, Mapping)}
-    found = runs(folder)
-    return found.where(lambda each: each.folder.name in names) if names else found
+    all_runs = runs(folder)
+    return all_runs.where(lambda each: each.folder.name in names) if names else all_runs

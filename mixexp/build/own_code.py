@@ -65,8 +65,8 @@ def sources(config: Mapping[str, Any], trusted: Iterable[str]) -> dict[str, Sour
     """
     counting = {key: value for key, value in config.items() if key not in NOT_SCIENTIFIC}
     modules = {target.rpartition(".")[0] for target in _targets(counting)}
-    own = sorted(name for name in modules if within(name, trusted) and not within(name, PROGRAM))
-    return {name: source_of(sys.modules[name]) for name in own if name in sys.modules}
+    names = sorted(name for name in modules if within(name, trusted) and not within(name, PROGRAM))
+    return {name: source_of(sys.modules[name]) for name in names if name in sys.modules}
 
 
 def _targets(value: Any) -> Iterator[str]:
@@ -150,9 +150,9 @@ def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).absolute()
-    own = (
+    is_own = (
         path.suffix == ".py"
         and not _INSTALLED & set(path.parts)
         and any(path.is_relative_to(folder) for folder in folders)
     )
-    return path if own else None
+    return path if is_own else None

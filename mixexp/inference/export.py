@@ -86,8 +86,8 @@ def _run_safetensors(trained: Trained, path: Path, images: Tensor) -> Tensor:
     from safetensors.torch import load
 
     states = load(path.read_bytes())
-    own = trained.model.network.state_dict()
-    if own.keys() != states.keys() or not all(torch.equal(own[name], states[name]) for name in own):
+    weights = trained.model.network.state_dict()
+    if weights.keys() != states.keys() or not all(torch.equal(weights[name], states[name]) for name in weights):
         raise UserError("export --to safetensors: the file holds other weights than the network")
     return trained.model(images)
 

@@ -87,10 +87,10 @@ class Preprocess:
         if not isinstance(item, Tensor):
             raise UserError(f"preprocess: takes a path, a PIL image, an array or a tensor, not {type(item).__name__}")
         batch = item if item.ndim == 4 else item[None]
-        wanted = torch.uint8 if self.inputs.unit == 255 else torch.float32
-        if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != wanted:
+        dtype = torch.uint8 if self.inputs.unit == 255 else torch.float32
+        if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != dtype:
             raise UserError(
-                f"preprocess: takes {wanted} of the shape {self.inputs.shape}, channels first (an array of a picture:"
+                f"preprocess: takes {dtype} of the shape {self.inputs.shape}, channels first (an array of a picture:"
                 f" last), not, channels first, {item.dtype} {list(item.shape)}"
             )
         normalised = self._normalize(batch)

@@ -24,7 +24,7 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
 
     A fact that a record lacks does not count. A failed run counts, since the new code may be its remedy.
     """
-    found, digests = {}, {}
+    changed, digests = {}, {}
 
     def now(fact: str, config: RunConfig) -> Any:
         if fact == "own_code":
@@ -39,8 +39,8 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
         record = read_environment(run.folder) if ended else {}
         differing = [fact for fact in FACTS if record.get(fact) is not None and record[fact] != now(fact, run.config)]
         if differing:
-            found[run.folder] = differing
-    return found
+            changed[run.folder] = differing
+    return changed
 
 
 def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
@@ -50,11 +50,11 @@ def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
     """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or repeats."""
-    found = changes([run for run in runs if (run.folder / "result.json").exists()])
+    changed = changes([run for run in runs if (run.folder / "result.json").exists()])
     again = any(run.config.retry == "changed" for run in runs)
     notes = []
     for fact, words in FACTS.items():
-        names = [folder.name for folder, differing in found.items() if fact in differing]
+        names = [folder.name for folder, differing in changed.items() if fact in differing]
         many, listed = len(names) > 1, ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
         they, made = ("they are", "runs were made") if many else ("it is", "run was made")
         advice = f"; {they} made again" if again else f"; with retry=changed {they} made again, and nothing is lost"

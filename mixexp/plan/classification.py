@@ -68,7 +68,7 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
 
 
 def _holds(config: RunConfig, data: DataSummary) -> None:
-    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and a step.
+    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and saved tensors.
 
     The estimate is a lower bound, so that a run that fits is never refused.
     """

@@ -44,12 +44,12 @@ def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterato
 
     Within the context, Hydra can compose others, and its errors become UserErrors.
     """
-    with own_options(folders) as own:
-        groups = options([CONF, *own])
+    with own_options(folders) as own_folders:
+        groups = options([CONF, *own_folders])
         parsed = parse(overrides, groups)
         refuse(parsed, groups)
         refuse_several(parsed, groups, ())
-        with explained(overrides, own), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        with explained(overrides, own_folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             yield composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
 
 

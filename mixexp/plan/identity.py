@@ -58,7 +58,10 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """The first twelve digits of the SHA-256 of a canonical configuration's scientific part, as sorted JSON."""
+    """The first twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part.
+
+    The part is hashed as JSON with sorted keys.
+    """
     return hashlib.sha256(json.dumps(scientific(config), sort_keys=True).encode()).hexdigest()[:12]
 
 

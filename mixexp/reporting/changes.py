@@ -60,8 +60,8 @@ class Changes:
             for value in values:
                 if all(run.setting(key) != comparable(value) for run in runs):
                     raise UserError(_no_value(key, value, runs))
-            wanted = set(map(comparable, values))
-            chosen = [run for run in left if run.setting(key) in wanted]
+            admitted = set(map(comparable, values))
+            chosen = [run for run in left if run.setting(key) in admitted]
             if not chosen:
                 raise UserError(self._contradiction(key, values, left))
             left = chosen
@@ -217,12 +217,12 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     problems = [f"{file}: {problem}" for problem in table_problems(table).values()]
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
-    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
-    own |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
-    said |= {key: f"--{key} {words[key]}" for key in own}
+    typed_keys: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
+    typed_keys |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
+    said |= {key: f"--{key} {words[key]}" for key in typed_keys}
     problems += _empty(words)
-    own = {key: value for key, value in own.items() if words[key].strip()}
-    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own).values()]
+    typed_keys = {key: value for key, value in typed_keys.items() if words[key].strip()}
+    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(typed_keys).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
         for text in words.get(flag, ()):
@@ -233,13 +233,13 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     if problems:
         raise UserError("\n".join(problems))
     if order:
-        own["order"] = {**(table.get("order") or {}), **dict(order)}
+        typed_keys["order"] = {**(table.get("order") or {}), **dict(order)}
         said["order"] = f"--order {' --order '.join(words['order'])}"
     parts = [f"{file} ({', '.join(table)})"] if table else []
-    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words.get(name)))]
+    flags = [f"--{key}" for key in (*typed_keys, *(name for name in ("figure", "note") if words.get(name)))]
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
-    return Changes({**table, **own}, figures, words.get("note", ()), where, said, remark)
+    return Changes({**table, **typed_keys}, figures, words.get("note", ()), where, said, remark)
 
 
 def _empty(words: Mapping[str, Any]) -> Iterator[str]:

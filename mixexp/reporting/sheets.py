@@ -132,8 +132,8 @@ def other_metrics(table: Table) -> Sheet | None:
     def cell(place: tuple[str, str], name: str) -> str:
         if place in table.unlike:
             return f"unlike runs ({len(table.cells[place])})"
-        found = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
-        values = [value for value in found if value is not None]
+        scores = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
+        values = [value for value in scores if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
     where = (
@@ -312,5 +312,5 @@ def chance(p: float | None) -> str:
 
 def split(cell: str) -> tuple[str, str]:
     """A cell's number and the rest; an empty text and the cell where it does not begin with a number."""
-    found = _NUMBER.fullmatch(cell)
-    return (found[1], found[2]) if found else ("", cell)
+    match = _NUMBER.fullmatch(cell)
+    return (match[1], match[2]) if match else ("", cell)

@@ -243,8 +243,8 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 def _departures(run: Run) -> dict[str, str]:
     """The departures of a run from its experiment's values, without the keys of the table's rows and columns.
 
-    For a run of an edition, these are its edition and its departures from the edition's values: from the experiment's,
-    they differ from cell to cell as a grid's do.
+    For a run of an edition, they are the edition and the departures from the edition's values, which differ from cell
+    to cell as a grid's do.
     """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -354,8 +354,8 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
 def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
     """The table's description for one of its measures: each has its own metric, and losses are not scaled."""
     metric = measure["metric"]
-    own = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
-    return {**spec, **own, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
+    choices = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
+    return {**spec, **choices, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
 
 
 def reductions(runs: Iterable[Run]) -> str:

@@ -331,9 +331,9 @@ def measures_in(test: Any) -> list[Mapping[str, Any]]:
     if isinstance(test, Mapping):
         return [
             *([test["measure"]] if "measure" in test else []),
-            *(found for value in test.values() for found in measures_in(value)),
+            *(measure for value in test.values() for measure in measures_in(value)),
         ]
-    return [found for value in test for found in measures_in(value)] if isinstance(test, list) else []
+    return [measure for value in test for measure in measures_in(value)] if isinstance(test, list) else []
 
 
 # --- a valid test, as cells and weights ---

@@ -135,8 +135,8 @@ def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
         table, refers = of_today(name, str(run.config.get("edition"))) if known else (None, False)
         if refers:
             table = _followed(table, run)
-        own = table is None or (refers and "${" in str(table))
-        changed.append(run if own else replace(run, config={**run.config, "table": table}))
+        keeps_own = table is None or (refers and "${" in str(table))
+        changed.append(run if keeps_own else replace(run, config={**run.config, "table": table}))
     return changed
 
 

@@ -109,9 +109,9 @@ def combined(
     grid, new = full, []
     for key in (key for key in axes if any(key in cell for cell in full)):
         have = [value_of(cell[key]) for cell in full if key in cell]
-        wanted = [value_of(text) for text in axes[key]]
-        if all(value in have for value in wanted):
-            grid = [cell for cell in grid if key in cell and value_of(cell[key]) in wanted]
+        values_given = [value_of(text) for text in axes[key]]
+        if all(value in have for value in values_given):
+            grid = [cell for cell in grid if key in cell and value_of(cell[key]) in values_given]
         else:
             new.append(key)
     if not grid:

@@ -50,7 +50,7 @@ class Range(_Strict):
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def ends(self) -> tuple[Any, ...]:
-        """Values for a trial whether runs accept the range."""
+        """The values that test whether runs accept the range."""
         return (self.low, self.high) if self.step is not None else (float(self.low), float(self.high))
 
     def holds(self, value: Any) -> bool:
@@ -84,7 +84,7 @@ class Choices(_Strict):
         return CategoricalDistribution(self.choices)
 
     def ends(self) -> tuple[Any, ...]:
-        """Values for a trial whether runs accept them: all."""
+        """The values that test whether runs accept them: all."""
         return tuple(self.choices)
 
     def holds(self, value: Any) -> bool:

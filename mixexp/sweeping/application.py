@@ -33,12 +33,12 @@ from mixexp.text import command, in_shell
 def application(words: Sequence[str]) -> None:
     """Hand a command line to Hydra, which runs one job or a sweep; raises UserError."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be put in mixexp's words
-    own, words = user_folders(words)
-    folders = config_dirs(own)
+    own_folders, words = user_folders(words)
+    folders = config_dirs(own_folders)
     flags, overrides = _flags(words, folders)
     sweep = [flag for flag in flags if _is_multirun(flag)]
     # options first: Hydra's parser needs the overrides in one piece
-    given = [f"--config-dir={folder}" for folder in own]
+    given = [f"--config-dir={folder}" for folder in own_folders]
     typed = [*(["-m"] if sweep else []), *given, *(flag for flag in flags if flag not in sweep), *overrides]
     command_line = [sys.argv[0], *typed]
     shown = any(flag.startswith("--cfg") or flag == "-c" for flag in flags)

@@ -18,8 +18,8 @@ MOST_SECONDS = 1e10
 RATE, STEP, FACTOR = 15e9, 0.01, 3.0
 """A guess: operations a second on a processor thread, seconds a step in addition, and the factor of uncertainty.
 
-Of 872 runs on processors, kept or of ours, 73 % took a time in that range: 86 % of those on pictures and sounds, 53 %
-of the others, on points and tables.
+Of 872 runs on processors, published ones or others of this project, 73 % took a time in that range: 86 % of those on
+pictures and sounds, 53 % of the others, on points and tables.
 """
 GUESS = (
     f"the time is a guess from operations, at {RATE / FACTOR / 1e9:.0f} to {RATE * FACTOR / 1e9:.0f} billion a second"

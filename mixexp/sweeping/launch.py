@@ -169,9 +169,9 @@ def report_command(folder: Path, cell: Composed) -> str:
     """
     experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
     places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
-    own = [path for path in places[:1] if path not in known]
+    own_folders = [path for path in places[:1] if path not in known]
     here = Path.cwd()
-    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own)]
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own_folders)]
     return " ".join(map(in_shell, ["mixexp", "report", names[0], *(f"--config-dir={name}" for name in names[1:])]))
 
 

@@ -29,12 +29,12 @@ def link_by_label(folder: Path, labels: Mapping[str, str]) -> bool:
         before = {name: target for name in os.listdir(place) if (target := _run_at(place / name)) is not None}
         stale = [name for name, target in before.items() if target in labels or not (folder / target).exists()]
         taken = {name.casefold() for name in {*os.listdir(place)} - {*stale}} | {*MARKERS}
-        wanted = {name: file_name(label) for name, label in labels.items() if (folder / name).is_dir()}
-        times = Counter(label.casefold() for label in wanted.values())
+        names = {name: file_name(label) for name, label in labels.items() if (folder / name).is_dir()}
+        times = Counter(label.casefold() for label in names.values())
         alone = {
-            name for name, label in wanted.items() if times[label.casefold()] == 1 and label.casefold() not in taken
+            name for name, label in names.items() if times[label.casefold()] == 1 and label.casefold() not in taken
         }
-        links = {label if name in alone else f"{label}_{name}": name for name, label in wanted.items()}
+        links = {label if name in alone else f"{label}_{name}": name for name, label in names.items()}
         for name in stale:
             if links.get(name) != before[name]:
                 (place / name).unlink(missing_ok=True)

@@ -185,7 +185,10 @@ def _log() -> Callable[[Sequence[Watched]], None]:
 
     def show(watched: Sequence[Watched]) -> None:
         for folder in watched:
-            lines = ["  ".join([one.run.name, one.state, one.run.label, one.detail]).rstrip() for one in folder.runs]
+            lines = [
+                "  ".join([status.run.name, status.state, status.run.label, status.detail]).rstrip()
+                for status in folder.runs
+            ]
             lines.append(folder.total())
             if new := [line for line in lines if line not in printed.get(folder, ())]:
                 print("\n".join(map(printable, dict.fromkeys([*new, lines[-1]]))), flush=True)
@@ -198,7 +201,7 @@ def block(folder: Watched) -> Block:
     """The display of a folder, with running and failed runs first."""
     runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
     return folder.total(), [
-        replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs
+        replace(run, detail=_progress(folder.folder, run)) if run.state is State.RUNNING else run for run in runs
     ]
 
 
@@ -215,12 +218,12 @@ def frame(blocks: Sequence[Block], height: int) -> Group:
     for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
         shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
         # a long label gives way to the run's detail
-        label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
+        label = Column(min_width=min(LABEL, max((len(status.run.label) for status in shown), default=0)))
         table = Table.grid(
             Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0)
         )
-        for one in shown:
-            table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
+        for status in shown:
+            table.add_row(*map(words, (status.run.name, status.state, one_line(status.run.label), status.detail)))
         parts = [words(total), table] if shown else [words(total)]
         if len(shown) < len(runs):
             parts.append(words(f"... and {counts(runs[len(shown) :])}"))

@@ -137,8 +137,8 @@ def code_hash(own_code: Mapping[str, str]) -> str:
     own_code: the modules' hashes by name.
     """
     digest = hashlib.sha256(_program())
-    for name, own in sorted(own_code.items()):
-        digest.update(f"{name} {own}\n".encode())
+    for name, module_hash in sorted(own_code.items()):
+        digest.update(f"{name} {module_hash}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -58,7 +58,7 @@ def metric_columns(validation: bool) -> tuple[str, ...]:
 
 
 def csv_rows(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
-    """Lines of a probe's CSV: rows with the same columns, each after the step at which they were measured."""
+    """Lines of a probe's CSV: rows with the same columns; the first column is the step of the measurement."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
     if header:
@@ -252,8 +252,10 @@ def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
 
     files: of each module, its own first.
     """
-    own = {name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)}
-    states = {name: _git(paths[0].parent, paths) for name, paths in own.items()}
+    own_files = {
+        name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)
+    }
+    states = {name: _git(paths[0].parent, paths) for name, paths in own_files.items()}
     return {name: state for name, state in states.items() if state is not None}
 
 

@@ -118,8 +118,8 @@ class Run(State):
         for name in (*columns, *where):
             if name not in rows[0]:
                 raise UserError(f"{path.name} has no column {name!r}.{closest(name, rows[0])}")
-        wanted = {name: comparable(value) for name, value in where.items()}
-        matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+        conditions = {name: comparable(value) for name, value in where.items()}
+        matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
         if not matching:
             raise UserError(
                 f"{path.name} has no row with {', '.join(f'{name} {value}' for name, value in where.items())}"

@@ -89,12 +89,12 @@ class Session:
             return True
         if path == self.folder.path:
             try:
-                kept = read_weights(path)["step"] if (path / WEIGHTS).is_file() else None
+                saved_step = read_weights(path)["step"] if (path / WEIGHTS).is_file() else None
             except UserError:  # truncated or damaged
-                kept = None
+                saved_step = None
             # a step later than the checkpoint will be reached again
-            if kept is not None and (
-                kept == rows[accuracies.index(max(accuracies))]["step"] or kept > rows[-1]["step"]
+            if saved_step is not None and (
+                saved_step == rows[accuracies.index(max(accuracies))]["step"] or saved_step > rows[-1]["step"]
             ):
                 return True
             self.folder.note("the best weights so far are not kept here (keep=best); the run starts afresh")

@@ -87,14 +87,14 @@ class Settings(BaseModel):
 
 def hints_of_settings(schema: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Any]:
     """The type, with its limits, of every setting of a run outside the groups, by its dotted key."""
-    found: dict[str, Any] = {}
+    hints: dict[str, Any] = {}
     for name, hint in get_type_hints(schema, include_extras=True).items():
         inner = schema.model_fields[name].annotation if name in schema.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= hints_of_settings(inner, f"{prefix}{name}.")
+            hints |= hints_of_settings(inner, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = hint
-    return found
+            hints[f"{prefix}{name}"] = hint
+    return hints
 
 
 Node = Mapping[str, Any]
@@ -201,8 +201,8 @@ def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        kept = functools.lru_cache(maxsize=1024)(function)
-        return functools.wraps(function)(lambda config, *arguments: kept(config.part(*names), *arguments))
+        cached = functools.lru_cache(maxsize=1024)(function)
+        return functools.wraps(function)(lambda config, *arguments: cached(config.part(*names), *arguments))
 
     return decorate
 

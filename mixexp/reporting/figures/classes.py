@@ -215,12 +215,14 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
 
     Nothing is drawn where the groups overlap in size.
     """
-    found, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
+    grouping, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
     if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
         return False
     limits = {("many", "medium"): MANY, ("medium", "few"): FEW}
     between = [
-        math.sqrt(max(fewer[-1], 1) * more[0]) if found.thirds or (above, below) not in limits else limits[above, below]
+        math.sqrt(max(fewer[-1], 1) * more[0])
+        if grouping.thirds or (above, below) not in limits
+        else limits[above, below]
         for (above, more), (below, fewer) in pairwise(groups)
     ]
     low, high = panel.get_ylim()
@@ -234,10 +236,10 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     regions = [
         (group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides
     ]
-    ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
+    ruled = all(len(grouping.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
     for index, (group, middle, letters) in enumerate(regions):
         look = {"transform": panel.transAxes, "va": "top", "fontsize": SMALL, "color": "#555555"}
-        words = f"{group}\n({found.limits[group]})" if ruled and group in found.limits else group
+        words = f"{group}\n({grouping.limits[group]})" if ruled and group in grouping.limits else group
         if len(group) < letters:
             panel.text(middle, 0.985, words, ha="center", **look)
         # beyond the frame there is room

@@ -55,7 +55,7 @@ Arguments: folder, trials, the settings' importances, the search's settings, its
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """A search: its space without settings that the command line fixes, its trials' overrides, a lower-end run."""
+    """A search: its space without fixed settings, the overrides of all trials, and a run at the space's lower end."""
 
     settings: Settings
     space: Mapping[str, Range | Choices]

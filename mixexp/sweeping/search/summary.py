@@ -21,7 +21,7 @@ def print_summary(
     command: Sequence[str],
     why_stopped: str | None,
 ) -> None:
-    """Print the end of a search, its best trial and the command to train that again.
+    """Print the outcome of a search, its best trial and the command to train that again.
 
     Raises RunsFailed where trials failed.
     """
