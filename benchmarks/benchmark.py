@@ -1,12 +1,11 @@
-"""How fast mixexp is beside a plain DataLoader + PIL + mixup loop and beside the hardware, and what its command and its
-sweeps cost.
+"""The speed of mixexp against a plain DataLoader + PIL + mixup loop and the hardware, and the cost of its command.
 
-Everything is measured side by side, in alternating rounds: on a shared machine the absolute figures move, the ratios
-hold. The peer is the usual loop (as in facebookresearch/mixup-cifar10's train.py: 8 loader workers, PIL transforms,
-mixup in the step, the loss and the number of correct predictions fetched every step), written here for today's torch,
-also with fewer workers. "mixexp" is the loop that runs train with, in each of its speed modes, on the same network,
-images, batch size and optimizer; the peer computes in float32. Where others use the cores, loops of several threads
-collapse to a fraction, ours and the peer's: believe a row of narrow range.
+All loops are measured in alternating rounds: on a shared machine the absolute figures vary, but the ratios hold. The
+peer is the usual loop (as in facebookresearch/mixup-cifar10's train.py: 8 loader workers, PIL transforms, mixup in the
+step, the loss and the number of correct predictions fetched every step), written here for today's torch, also with
+fewer workers. "mixexp" is the training loop of runs, in each of its speed modes, on the same network, images, batch
+size and optimizer; the peer computes in float32. Where other programs use the cores, loops with several threads
+collapse to a fraction, mixexp's and the peer's: trust rows with a narrow range.
 
     python benchmarks/benchmark.py                                   20 minutes on two idle cores
     python benchmarks/benchmark.py --parts training --models cnn10,preact_resnet18 --seconds 3 --rounds 2 --threads 2
@@ -69,8 +68,10 @@ SETTING = (
     "alpha=1",
     "batch_size=128",
     "optimizer=sgd",
-    "drop_last=true",  # a partial batch is another shape, to be compiled or captured in the midst of a measurement
-    "steps=1000000000",  # the measurement stops the run, and no evaluation comes before
+    # a partial batch has another shape, which would be compiled or captured during the measurement
+    "drop_last=true",
+    # the measurement stops the run, before any evaluation
+    "steps=1000000000",
     "evaluations=1",
     "checkpoint_seconds=1000000000",
 )
@@ -78,9 +79,10 @@ MODELS = {f"small_cnn, width {width}": ["model=small_cnn", f"model.width={width}
 BIGGER = ("mnist_cnn", "cnn10", "cnn11", "preact_resnet18", "resnet18")
 WORKERS = (0, 2, 8)
 PEER = "peer, 8 workers"
-"""The peer as its authors have it."""
+"""The peer as its authors run it."""
 WARM_UP_STEPS = (
-    20  # of every round: more than the batches that loader workers have prefetched while others were measured
+    # of every round: more than the batches that loader workers have prefetched during the other measurements
+    20
 )
 AT_ONCE = (1, 2, 4, 8)
 THROUGHPUT_STEPS = {"cpu": 160, "cuda": 4000}
@@ -94,26 +96,26 @@ THOUSAND_CELLS = (
 FEW_RUNS, MANY_RUNS = 2, 12
 SWEEP_RUNS, SWEEP_SLOTS, SWEEP_ROUNDS = 200, (1, 2, 4), 3
 AGGREGATED = ((100, 100), (10_000, 100))
-# getrusage would count the memory of this process, of which the other one begins as a copy
+# getrusage would include the memory of this process, since a child begins as its copy
 REPORTING = (
     "import sys; from mixexp.cli import main; main(); sys.stderr.write(next(x for x in open('/proc/self/status') if"
     " x.startswith('VmHWM')))"
 )
 STATUS = Path("/proc/self/status")
-"""Where Linux alone says how much memory a process has used."""
+"""The file with a process's peak memory, on Linux alone."""
 PRECISIONS = ("float32", "bfloat16")
 FOREACH = {
     "sgd": functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-4, foreach=True),
     "adam": functools.partial(torch.optim.Adam, lr=1e-3, foreach=True),
 }
-"""torch's optimizers that mixexp's updates are timed beside."""
+"""torch's optimizers, as a reference for mixexp's updates."""
 
 
-# -- what is trained on
+# -- the training data
 
 
 class Synthetic(Dataset):
-    """Random images of CIFAR-10's shape, for machines without it; speed does not depend on what they show."""
+    """Random images of CIFAR-10's shape, for machines without it; speed does not depend on their content."""
 
     mean, std = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25]
 
@@ -132,7 +134,7 @@ class Synthetic(Dataset):
 
 
 def dataset_node() -> tuple[str, dict[str, Any]]:
-    """The data's name and its node of a configuration: CIFAR-10 where it lies in MIXEXP_DATA, else synthetic images."""
+    """The data's name and its node of a configuration: CIFAR-10 where MIXEXP_DATA has it, else synthetic images."""
     node = compose(["dataset=cifar10", "dataset.download=false"])["dataset"]
     try:
         data.load(node)
@@ -154,7 +156,7 @@ def configuration(overrides: Sequence[str], node: Mapping[str, Any], device: str
 
 
 class PilImages(torch.utils.data.Dataset):
-    """One PIL image at a time through the usual transforms, as torchvision's data sets hand them out."""
+    """One PIL image at a time through the usual transforms, as torchvision's data sets return them."""
 
     def __init__(self, dataset: Dataset, splits: Splits) -> None:
         self.images = splits.train_images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -176,12 +178,11 @@ class PilImages(torch.utils.data.Dataset):
 
 
 def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
-    """The peer's loader; its workers persist from epoch to epoch, which favours it."""
+    """The peer's loader; its workers persist from epoch to epoch, which favours the peer."""
     images = PilImages(*data.load(config["dataset"], tuple(config["trusted_modules"])))
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="This DataLoader will create"
-        )  # more workers than cores, as the peer has it
+        # more workers than cores, as in the peer's own code
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
         return DataLoader(
             images,
             config["batch_size"],
@@ -193,7 +194,7 @@ def loader(config: Mapping[str, Any], workers: int) -> DataLoader:
 
 
 def peer_input(config: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """The peer's batches without a network, for ever; yields images."""
+    """The peer's batches without a network, endless; yields numbers of images."""
     batches = loader(config, workers)
     while True:
         for images, _ in batches:
@@ -201,7 +202,7 @@ def peer_input(config: Mapping[str, Any], workers: int) -> Iterator[int]:
 
 
 class Peer:
-    """The peer's training loop: iterating it trains and yields the images of every step, for ever."""
+    """The peer's training loop: an endless iterator that trains and yields the number of images of every step."""
 
     def __init__(self, config: Mapping[str, Any], workers: int) -> None:
         self.loader = loader(config, workers)
@@ -237,7 +238,10 @@ class Peer:
 
 
 def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
-    """mixexp's batches without a network, drawn, gathered, augmented and normalised as in train; yields images."""
+    """mixexp's batches without a network, drawn, gathered, augmented and normalised as in train.
+
+    Yields image counts.
+    """
     dataset, splits = data.load(config["dataset"], tuple(config["trusted_modules"]))
     device, batch = torch.device(config["device"]), config["batch_size"]
     augment = build(config["augment"])
@@ -258,7 +262,7 @@ def mixexp_input(config: Mapping[str, Any]) -> Iterator[int]:
 
 
 def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
-    """mixexp's own loop; yields the images of every step, or of several taken in one call."""
+    """mixexp's own loop; yields the number of images of every step, or of several taken in one call."""
     make_deterministic(torch.device(config["device"]))
     stream, steps, before = (
         DeviceStream(torch.device(config["device"])),
@@ -275,7 +279,7 @@ def mixexp_training(config: Mapping[str, Any], folder: Path) -> Iterator[int]:
 
 
 def modes(device: str) -> list[str]:
-    """The speed modes there are on a device."""
+    """The speed modes of a device."""
     return [
         "eager",
         *(["compiled"] if device == "cuda" or shutil.which(os.environ.get("CXX", "g++")) else []),
@@ -287,13 +291,13 @@ def modes(device: str) -> list[str]:
 
 
 def settled() -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def rate(steps: Iterator[int], seconds: float) -> float:
-    """Images per second of at least `seconds`, after a warm-up that is no longer."""
+    """Images per second over at least `seconds`, after a warm-up of at most the same time."""
     started = time.perf_counter()
     for _ in islice(steps, WARM_UP_STEPS):
         if time.perf_counter() - started > seconds:
@@ -307,32 +311,34 @@ def rate(steps: Iterator[int], seconds: float) -> float:
 
 
 def best_of(action: Callable[[], Any], seconds: float = 0.5) -> float:
-    """The shortest of an action's times, in seconds, on as many threads as torch has now."""
+    """The shortest of an action's times, in seconds, on torch's present number of threads."""
     timer = Timer("action()", globals={"action": action}, num_threads=torch.get_num_threads())
     return min(timer.blocked_autorange(min_run_time=seconds).times)
 
 
 def ceilings(device: str, threads: int) -> dict[str, float]:
-    """What the device does at best: products of large matrices in FLOP/s, by precision, and a copy in bytes/s, read and
-    written."""
+    """The peak rates of the device: products of large matrices in FLOP/s, by precision, and a copy in bytes/s.
+
+    A copy counts reading and writing.
+    """
     torch.set_num_threads(threads)
-    side, found = (8192 if device == "cuda" else 1024), {}
+    side, rates = (8192 if device == "cuda" else 1024), {}
     for name in ("float32", "bfloat16"):
         a, b = (torch.randn(side, side, device=device).to(getattr(torch, name)) for _ in range(2))
-        found[name] = 2 * side**3 / best_of(lambda a=a, b=b: a @ b)
+        rates[name] = 2 * side**3 / best_of(lambda a=a, b=b: a @ b)
     source = torch.randn(2**30 if device == "cuda" else 2**25, device=device)
     target = torch.empty_like(source)
-    found["copy"] = 2 * source.nbytes / best_of(lambda: target.copy_(source))
-    return found
+    rates["copy"] = 2 * source.nbytes / best_of(lambda: target.copy_(source))
+    return rates
 
 
 def alternate(measure: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Every measurement once a round; what disturbs the machine for a while disturbs all of them."""
-    found: dict[str, list[float]] = {name: [] for name in measure}
+    """The results of every measurement, taken once a round; a disturbance of the machine then affects all of them."""
+    results: dict[str, list[float]] = {name: [] for name in measure}
     for _ in range(rounds):
         for name, once in measure.items():
-            found[name].append(once())
-    return found
+            results[name].append(once())
+    return results
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -340,15 +346,15 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def versus_peer(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """Each of mixexp's rates over that of the peer as its authors have it, and of its best variant, round by round."""
-    peers = {name: statistics.median(values) for name, values in found.items() if name.startswith("peer")}
-    best, own = max(peers, key=peers.__getitem__), PEER if PEER in peers else min(peers, key=peers.__getitem__)
+def versus_peer(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Each of mixexp's rates over that of the peer as its authors run it, and of its best variant, round by round."""
+    peers = {name: statistics.median(values) for name, values in rates.items() if name.startswith("peer")}
+    best, usual = max(peers, key=peers.__getitem__), PEER if PEER in peers else min(peers, key=peers.__getitem__)
 
     def over(name: str, peer: str) -> dict[str, Any]:
-        return {"peer": peer, **spread([ours / theirs for ours, theirs in zip(found[name], found[peer], strict=True)])}
+        return {"peer": peer, **spread([ours / theirs for ours, theirs in zip(rates[name], rates[peer], strict=True)])}
 
-    return {name: {"own": over(name, own), "best": over(name, best)} for name in found if name not in peers}
+    return {name: {"own": over(name, usual), "best": over(name, best)} for name in rates if name not in peers}
 
 
 def compare(
@@ -358,14 +364,13 @@ def compare(
     threads: int,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """One comparison: the rates of our loops and of the peer with each number of workers, taken in turns, and the
-    ratios."""
+    """One comparison: the rates of mixexp's loops and of the peer, by number of workers, in turns, and the ratios."""
     torch.set_num_threads(threads)
     loops = {**ours, **{f"peer, {workers} workers": peer(workers) for workers in WORKERS}}
     measure = {name: lambda steps=steps: rate(steps, arguments.seconds) for name, steps in loops.items()}
-    found = alternate(measure, arguments.rounds)
-    rates = {name: spread(values) for name, values in found.items()}
-    return {"what": what, "threads": threads, "images_per_second": rates, "ratio": versus_peer(found)}
+    results = alternate(measure, arguments.rounds)
+    rates = {name: spread(values) for name, values in results.items()}
+    return {"what": what, "threads": threads, "images_per_second": rates, "ratio": versus_peer(results)}
 
 
 def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -379,21 +384,20 @@ def input_path(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (b): one run's training, evaluation left out, and which part of the measured matmul rate its operations come
-    to."""
-    found = []
+    """Part (b): one run's training without evaluation; its operations as a fraction of the measured matmul rate."""
+    rows = []
     models = {name: [f"model={name}"] for name in arguments.models} or MODELS
     for (label, overrides), threads in itertools.product(models.items(), arguments.threads):
-        torch.set_num_threads(threads)  # the compiler makes code for as many as there are
+        torch.set_num_threads(threads)  # the compiler generates code for this number of threads
         config = configuration(overrides, arguments.node, arguments.device)
         with tempfile.TemporaryDirectory() as folder:
             loops = {}
             for precision, mode in itertools.product(PRECISIONS, modes(arguments.device)):
-                own = configuration(
+                settings = configuration(
                     [*overrides, f"speed={mode}", f"precision={precision}"], arguments.node, arguments.device
                 )
-                loops[f"mixexp {mode}, {precision}"] = mixexp_training(own, Path(folder, f"{mode} {precision}"))
-            for ours in loops.values():  # compiled, and captured, before anything is measured
+                loops[f"mixexp {mode}, {precision}"] = mixexp_training(settings, Path(folder, f"{mode} {precision}"))
+            for ours in loops.values():  # compiled and captured before any measurement
                 for _ in islice(ours, 3):
                     pass
             row = compare(label, loops, lambda workers, config=config: iter(Peer(config, workers)), threads, arguments)
@@ -410,13 +414,13 @@ def training(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             if arguments.device == "cuda":
                 row["memory_of_all_loops"] = torch.cuda.max_memory_allocated()
             for ours in loops.values():
-                ours.close()  # it leaves a checkpoint, for which the folder has to be there
-        found.append(row)
-    return found
+                ours.close()  # it leaves a checkpoint, which needs the folder
+        rows.append(row)
+    return rows
 
 
 def operations(config: Mapping[str, Any]) -> float:
-    """Floating-point operations of an image's forward and backward pass, the gradient of the image itself left out."""
+    """Floating-point operations of an image's forward and backward pass, without the gradient of the image itself."""
     body = build(config["model"], in_channels=3, image_size=(32, 32))
     network = Network(body, torch.nn.Linear(body.num_features, 10))
     with FlopCounterMode(display=False) as counter:
@@ -425,8 +429,8 @@ def operations(config: Mapping[str, Any]) -> float:
 
 
 def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (c): an update alone, mixexp's fused one beside torch's foreach."""
-    found = []
+    """Part (c): an update alone, mixexp's fused one against torch's foreach."""
+    rows = []
     for model, kind, threads in itertools.product(("cnn10", "preact_resnet18"), FOREACH, arguments.threads):
         torch.set_num_threads(threads)
         node = compose([f"optimizer={kind}"])["optimizer"]
@@ -441,7 +445,7 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             made[name] = make(list(body.parameters()))
         times = alternate({name: lambda o=o: best_of(o.step, 0.3) for name, o in made.items()}, arguments.rounds)
         ratio = spread([b / a for a, b in zip(times["mixexp"], times["foreach"], strict=True)])
-        found.append(
+        rows.append(
             {
                 "what": f"{model}, {kind}",
                 "threads": threads,
@@ -449,15 +453,14 @@ def optimizer_step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "ratio": ratio,
             }
         )
-    return found
+    return rows
 
 
 def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Part (d): several runs at once, through the sweep: images a second of all together between their first and last
-    evaluation."""
-    found = []
+    """Part (d): several runs at once in a sweep: images per second of all, between their first and last evaluation."""
+    measurements = []
     dataset = "cifar10" if arguments.data == "CIFAR-10" else "digits"
-    images = min(50_000, 32 * arguments.steps)  # four epochs at least, and so evaluations
+    images = min(50_000, 32 * arguments.steps)  # at least four epochs, and so evaluations
     shared = [
         f"dataset={dataset}",
         "subset=head",
@@ -480,19 +483,22 @@ def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "-m", model, *shared, f"seed=range({at_once})", f"runs_per_device={at_once}", f"output_dir={folder}"
             )
             runs = [pd.read_csv(path) for path in sorted(Path(folder, "throughput").glob("*/metrics.csv"))]
-        spans = [
-            rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs
-        ]  # evaluations included
+        # evaluations included
+        spans = [rows[["step", "seconds"]].iloc[-1] - rows[["step", "seconds"]].iloc[0] for rows in runs]
         rates = [128 * span["step"] / span["seconds"] for span in spans]
         assert len(rates) == at_once, f"{len(rates)} of {at_once} runs finished"
-        found.append({"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)})
-    return found
+        measurements.append(
+            {"what": label, "at_once": at_once, "images_per_second": sum(rates), "memory": max(samples)}
+        )
+    return measurements
 
 
 @contextlib.contextmanager
 def memory_used(device: str) -> Iterator[list[int]]:
-    """Samples, twice a second, of the memory that commands begun inside use, all their processes together: a GPU's, or
-    the machine's."""
+    """Samples, twice a second, of the memory used by commands begun inside, all processes together.
+
+    It is a GPU's memory, or the machine's.
+    """
 
     def used() -> int:
         if device == "cuda":
@@ -517,8 +523,7 @@ def memory_used(device: str) -> Iterator[list[int]]:
 
 
 def aggregate(runs: int, rows: int) -> dict[str, Any]:
-    """Part (g): the report of many runs: seconds until its tables are printed, and in all with figures and page;
-    memory."""
+    """Part (g): the report of many runs: seconds until its tables are printed and in all, and memory."""
     with tempfile.TemporaryDirectory() as temporary:
         tiny_sweep(Path(temporary, "one"), 1)
         (model,) = Path(temporary, "one", "tiny").glob("*/result.json")
@@ -545,15 +550,15 @@ def aggregate(runs: int, rows: int) -> dict[str, Any]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as report:
             report.stdout.readline()  # a table is written to the terminal at once
             printed = time.perf_counter() - started
-            told = report.communicate()[1]
+            errors = report.communicate()[1]
         if report.returncode:
-            raise subprocess.CalledProcessError(report.returncode, command, stderr=told)
+            raise subprocess.CalledProcessError(report.returncode, command, stderr=errors)
         seconds = time.perf_counter() - started
-    return {"runs": runs, "rows": rows, "tables": printed, "seconds": seconds, "memory": 1024 * int(told.split()[-2])}
+    return {"runs": runs, "rows": rows, "tables": printed, "seconds": seconds, "memory": 1024 * int(errors.split()[-2])}
 
 
 def mixexp_seconds(*words: str) -> float:
-    """Wall time of a mixexp command, from its start to its end; raises CalledProcessError when it fails."""
+    """Wall time of a mixexp command, from start to end; raises CalledProcessError when it fails."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "mixexp", *words], check=True, capture_output=True)
     return time.perf_counter() - started
@@ -566,15 +571,15 @@ def tiny_sweep(folder: Path, runs: int, *more: str) -> float:
 
 
 def start_up(rounds: int) -> dict[str, Any]:
-    """Part (e): what commands and a sweep's runs cost beside training.
+    """Part (e): the cost of commands and of a sweep's runs, apart from training.
 
     The cost of one more run is the difference of two sweeps, times the slots that share the runs: the start of the pool
     cancels.
     """
     with tempfile.TemporaryDirectory() as temporary:
         few, many = Path(temporary, "few"), Path(temporary, "many")
-        tiny_sweep(many, MANY_RUNS)  # for the report to read
-        found = alternate(
+        tiny_sweep(many, MANY_RUNS)  # for the report
+        times = alternate(
             {
                 "mixexp --help": lambda: mixexp_seconds("--help"),
                 "mixexp list": lambda: mixexp_seconds("list"),
@@ -587,31 +592,31 @@ def start_up(rounds: int) -> dict[str, Any]:
         )
         trained = [json.loads(path.read_text())["seconds"] for path in many.glob("tiny/*/result.json")]
     slots = len(slots_for([RunConfig.of(compose(list(TINY_SWEEP)))] * MANY_RUNS))
-    *_, short, long = found.values()
+    *_, short, long = times.values()
     each = [slots * (b - a) / (MANY_RUNS - FEW_RUNS) for a, b in zip(short, long, strict=True)]
     return {
-        "wall_seconds": {name: spread(values) for name, values in found.items()},
+        "wall_seconds": {name: spread(values) for name, values in times.items()},
         "pool": {"slots": slots, "seconds_per_run": spread(each), "of_these_training": statistics.mean(trained)},
     }
 
 
 def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
-    """Part (f): what a sweep of many tiny runs costs beside their training, with 1, 2 and 4 slots; its start is shared
-    by the runs.
+    """Part (f): the overhead of a sweep of many tiny runs, with 1, 2 and 4 slots; the runs share the sweep's start.
 
-    A slot's time of a run less the run's own seconds: planning, loading data, building the network, writing the folder.
+    It is a slot's time per run minus the run's own seconds: planning, loading data, building the network, writing the
+    folder.
     """
-    found = []
+    rows = []
     for slots in SWEEP_SLOTS:
         walls, costs, trained = [], [], []
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 walls.append(tiny_sweep(Path(folder, "sweep"), runs, f"runs_per_device={slots}"))
-                own = [
+                run_seconds = [
                     json.loads(path.read_text())["seconds"] for path in Path(folder).glob("sweep/tiny/*/result.json")
                 ]
-            assert len(own) == runs, f"{len(own)} of {runs} runs finished"
-            trained.append(statistics.mean(own))
+            assert len(run_seconds) == runs, f"{len(run_seconds)} of {runs} runs finished"
+            trained.append(statistics.mean(run_seconds))
             costs.append(slots * walls[-1] / runs - trained[-1])
         per_hour = [3600 * runs / wall for wall in walls]
         figures = {
@@ -620,29 +625,29 @@ def sweep(runs: int, rounds: int) -> list[dict[str, Any]]:
             "overhead_seconds": costs,
             "training_seconds": trained,
         }
-        found.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
-    return found
+        rows.append({"slots": slots, "runs": runs, **{name: spread(values) for name, values in figures.items()}})
+    return rows
 
 
-# -- telling
+# -- reporting
 
 
 def left_out(device: str, parts: Sequence[str]) -> dict[str, str]:
-    """What of the parts cannot be measured on this machine, and why."""
-    found = {}
+    """The parts that cannot be measured on this machine, with the reasons."""
+    reasons = {}
     if device == "cpu" and "compiled" not in modes(device):
-        found["compiled"] = "no C++ compiler (g++, or what CXX names)"
+        reasons["compiled"] = "no C++ compiler (g++, or what CXX names)"
     if not STATUS.exists():
-        found |= {
+        reasons |= {
             part: "only Linux's /proc says how much memory it uses"
             for part in ("throughput", "aggregate")
             if part in parts
         }
-    return found
+    return reasons
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was."""
+    """The machine of the measurement, and its load."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %z"),
         "cpu": processor(),
@@ -659,7 +664,7 @@ def machine() -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A figure to three digits or, of several rounds, their median with its range."""
+    """A figure to three digits or, for several rounds, their median with its range."""
     if isinstance(value, Mapping):
         return f"{shown(value['median'])}  ({shown(value['min'])} – {shown(value['max'])})"
     if isinstance(value, float) and abs(value) < 100:
@@ -698,7 +703,7 @@ def rates_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
 
 
 def training_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """The same, and what the device did at best beside each comparison, with the operations of an image."""
+    """Rates and ratios, the device's peak rates for each comparison, and the operations of an image."""
     rows = []
     for comparison in comparisons:
         row = {"": comparison["what"], "threads": comparison["threads"]}
@@ -708,20 +713,20 @@ def training_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     return f"{rates_table(comparisons)}\n\n{as_table(rows)}"
 
 
-def optimizer_table(found: Sequence[Mapping[str, Any]]) -> str:
+def optimizer_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
     """Milliseconds of an update, and the ratio."""
     rows = []
-    for row in found:
+    for row in comparisons:
         times = {f"{name}, ms": 1e3 * row["seconds"][name]["median"] for name in ("mixexp", "foreach")}
         rows.append({"": row["what"], "threads": row["threads"], **times, "ratio": row["ratio"]})
     return as_table(rows)
 
 
-def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
+def throughput_table(measurements: Sequence[Mapping[str, Any]]) -> str:
     """Images per second of all runs together, and memory, per number of runs at once."""
-    alone = {row["what"]: row["images_per_second"] for row in found if row["at_once"] == AT_ONCE[0]}
+    alone = {row["what"]: row["images_per_second"] for row in measurements if row["at_once"] == AT_ONCE[0]}
     rows = []
-    for row in found:
+    for row in measurements:
         rates = {
             "images/s together": row["images_per_second"],
             "x one alone": row["images_per_second"] / alone[row["what"]],
@@ -731,10 +736,13 @@ def throughput_table(found: Sequence[Mapping[str, Any]]) -> str:
     return as_table(rows)
 
 
-def start_up_table(found: Mapping[str, Any]) -> str:
+def start_up_table(measurement: Mapping[str, Any]) -> str:
     """Wall times of commands, and the pool's cost of a run."""
-    pool = found["pool"]
-    seconds = {**found["wall_seconds"], f"one more tiny run, in one of {pool['slots']} slots": pool["seconds_per_run"]}
+    pool = measurement["pool"]
+    seconds = {
+        **measurement["wall_seconds"],
+        f"one more tiny run, in one of {pool['slots']} slots": pool["seconds_per_run"],
+    }
     seconds["    of these the run's own seconds"] = pool["of_these_training"]
     return as_table([{"": name, "seconds": figure} for name, figure in seconds.items()])
 
@@ -752,11 +760,11 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any], Callable[[Any],
     ),
     "aggregate": ("(g) mixexp report of many runs", lambda _: list(itertools.starmap(aggregate, AGGREGATED)), as_table),
 }
-"""What is measured: its heading, how it is measured, and its table."""
+"""The parts: heading, measurement and table of each."""
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """The parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (default 1)")
     parser.add_argument(
@@ -778,25 +786,25 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure, print and, where asked for, write."""
+    """Measure, print and, where requested, write."""
     arguments = parse(words)
     arguments.data, arguments.node = dataset_node()
     settings = {"data": arguments.data, "setting": SETTING, "seconds": arguments.seconds, "rounds": arguments.rounds}
     without = left_out(arguments.device, arguments.parts)
-    found: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
+    results: dict[str, Any] = {"machine": {**machine(), "left_out": without}, "settings": settings}
     print(
         "\n".join(
-            f"{key}: {value}" for key, value in {**found["machine"], **settings, "threads": arguments.threads}.items()
+            f"{key}: {value}" for key, value in {**results["machine"], **settings, "threads": arguments.threads}.items()
         )
     )
     for part, (heading, measure, table) in PARTS.items():
         if part in arguments.parts and part not in without:
-            found[part] = measure(arguments)
-            print(f"\n{heading.format(**vars(arguments))}\n\n{table(found[part])}", flush=True)
-    found["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
-    print(f"\nload average afterwards: {found['machine']['load_average_after']}")
+            results[part] = measure(arguments)
+            print(f"\n{heading.format(**vars(arguments))}\n\n{table(results[part])}", flush=True)
+    results["machine"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
+    print(f"\nload average afterwards: {results['machine']['load_average_after']}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

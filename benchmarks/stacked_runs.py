@@ -1,5 +1,4 @@
-"""Whether runs in lockstep gain from being stacked in one network, a grouped convolution for each of theirs, and
-whether their bits stay.
+"""The gain from stacking runs in lockstep in one network of grouped convolutions, and its effect on their bits.
 
 The answer decides that mixexp has no such form; see docs/speed.md. Four runs stacked against the same four one
 after another, eager and compiled, one CPU thread (or a GPU where there is one): above 1.5 it would pay, if the numbers
@@ -24,12 +23,14 @@ CASES = {
     "small_cnn, width 16": (3, 16, 32, 128),
     "width 4, batch 32, 8x8": (1, 4, 8, 32),
 }
-"""Channels, width, side and batch of each network: three 3x3 convolutions with BatchNorm, as mnist_cnn and small_cnn
-have them."""
+"""Channels, width, side and batch of each network.
+
+It has three 3x3 convolutions with BatchNorm, as mnist_cnn and small_cnn.
+"""
 
 
 class Stacked(nn.Module):
-    """So many runs' networks in one: [B, runs * channels, H, W] to logits, [B, runs, 10]."""
+    """The networks of several runs in one: [B, runs * channels, H, W] to logits, [B, runs, 10]."""
 
     def __init__(self, channels: int, width: int, runs: int) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class Stacked(nn.Module):
 
 
 def stepper(case: tuple[int, int, int, int], runs: int, compiled: bool, device: str) -> Callable[[], None]:
-    """A training step of so many runs in one network."""
+    """A training step of several runs in one network."""
     channels, width, side, batch = case
     network = Stacked(channels, width, runs).to(device, memory_format=torch.channels_last)
     images = torch.randn(batch, runs * channels, side, side, device=device).contiguous(
@@ -76,7 +77,7 @@ def stepper(case: tuple[int, int, int, int], runs: int, compiled: bool, device: 
 
 
 def gradient(runs: int, device: str) -> Tensor:
-    """The first run's gradient of a convolution that so many runs share."""
+    """The first run's gradient of a convolution that several runs share."""
     torch.manual_seed(0)
     weight, images = torch.randn(16, 3, 3, 3, device=device), torch.randn(128, 3, 32, 32, device=device)
     weights = weight.repeat(runs, 1, 1, 1).requires_grad_()
@@ -97,13 +98,13 @@ def main(words: list[str] | None = None) -> None:
     for name, case in CASES.items():
         for compiled in (False,) if arguments.eager else (False, True):
             steps = [stepper(case, runs, compiled, device) for runs in (1, RUNS)]
-            for step in steps:  # compiled before anything is measured
+            for step in steps:  # compiled before any measurement
                 step()
             alone, stacked = (best_of(step, arguments.seconds) for step in steps)
             print(f"{name}, {'compiled' if compiled else 'eager'}: {RUNS * alone / stacked:.2f}", flush=True)
-    for one, other in ((2, RUNS), (1, RUNS)):
-        same = torch.equal(gradient(one, device), gradient(other, device))
-        print(f"a run's gradient among {one} and among {other}: {'the same bits' if same else 'other bits'}")
+    for few, many in ((2, RUNS), (1, RUNS)):
+        same = torch.equal(gradient(few, device), gradient(many, device))
+        print(f"a run's gradient among {few} and among {many}: {'the same bits' if same else 'other bits'}")
 
 
 if __name__ == "__main__":

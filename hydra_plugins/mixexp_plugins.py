@@ -1,8 +1,7 @@
-"""Hydra's doors to mixexp: `hydra/launcher=pool` and `plan`, `hydra/sweeper=grid` and `search`, and the user's folders
-of options.
+"""The plugins through which Hydra reaches mixexp: launchers pool and plan, sweepers grid and search, own options.
 
-Hydra imports this in every application, so it stays light. No postponed annotations here: Hydra executes the module
-before it is in sys.modules, where a dataclass would look them up.
+Hydra imports this in every application, so it stays light. Annotations are not postponed here: Hydra executes the
+module before it is in sys.modules, where a dataclass would look them up.
 """
 
 from collections.abc import Sequence
@@ -45,13 +44,12 @@ for launcher in ("Pool", "Plan"):
     store.store(group="hydra/launcher", name=launcher.lower(), node=node, provider="mixexp")
 store.store(group="hydra/sweeper", name="grid", node=GridConf, provider="mixexp")
 store.store(group="hydra/sweeper", name="search", node=SearchConf, provider="mixexp")
-store.store(
-    name="mixexp_project", node={}, package="_global_", provider="mixexp"
-)  # config.yaml takes the settings of mixexp.yaml from it
+# config.yaml takes the settings of mixexp.yaml from this entry
+store.store(name="mixexp_project", node={}, package="_global_", provider="mixexp")
 
 
 class OwnFolders(SearchPathPlugin):
-    """Options from the user's folders, behind the program's own."""
+    """Options from the user's folders, after the program's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from mixexp.plan.options import SEARCHED
@@ -81,7 +79,7 @@ class PoolLauncher(Launcher):
 
 
 class PlanLauncher(PoolLauncher):
-    """Says what the pool would do, and starts nothing."""
+    """Prints the pool's plan, and starts nothing."""
 
     def _sweep(self, job_overrides: Sequence[Sequence[str]]) -> None:
         from mixexp.sweeping.launch import show_plan
@@ -90,7 +88,7 @@ class PlanLauncher(PoolLauncher):
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's basic sweeper, with a grid of blocks in an experiment's file beside the common axes of `params`."""
+    """Hydra's basic sweeper, with a grid of blocks in an experiment's file and the common axes of `params`."""
 
     def __init__(self, params: dict[str, str] | None, grid: list[Any]) -> None:
         super().__init__(max_batch_size=None, params=params)
@@ -105,9 +103,10 @@ class GridSweeper(BasicSweeper):
         blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
         root = {key for key in self.config if key != "hydra"}
         axes = axes_of(self.params, groups)
-        if edition := chosen(self.config):  # its cells are the grid, in which the experiment's params are settled
+        # the edition's cells are the grid; they include the experiment's params
+        if edition := chosen(self.config):
             blocks, axes = edition.cells(blocks, self.params, root, groups), {}
-        # what comes later wins: an axis on the command line replaces the experiment's
+        # the later wins: an axis on the command line replaces the experiment's
         axes |= {override.get_key_element(): values(override, groups) for override in parse(arguments, groups)}
         jobs = cells(blocks, axes, root)
         if isinstance(self.launcher, PoolLauncher):
@@ -127,8 +126,7 @@ def _composed(plugin: Launcher | BasicSweeper, jobs: Sequence[Sequence[str]]) ->
 
 
 class SearchSweeper(BasicSweeper):
-    """Optuna chooses the runs, one after the other, from a space of settings; Hydra's basic sweeper is set up in the
-    same way."""
+    """A search, in which Optuna chooses the runs from a space of settings; set up like Hydra's basic sweeper."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(max_batch_size=None)

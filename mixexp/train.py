@@ -35,7 +35,7 @@ from mixexp.training.stepper import Forward, Stepper
 
 @depends_on("validation", "probe", "keep_checkpoint")
 def measured(config: RunConfig) -> Measured:
-    """What a run leaves that a table can be of; weights that it keeps can be measured by other probes later."""
+    """The measures of a run, for tables; a run that keeps its weights can be measured by further probes later."""
     probes = {} if config.probe is None else columns_of(config.build("probe"))
     return Measured((*metric_columns(config.validation > 0), "seconds"), probes, open=config.keep_checkpoint)
 
@@ -47,12 +47,12 @@ def train(
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts.
+    """Train one run to its end and write its record; yields after steps, outside all contexts.
 
-    config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders of runs
-    that differ in their budget alone, to start from where one has done the same so far. flops: of the whole run, where
-    known, which decides whether compiling pays. Only the folder is written, and no global generator is touched. Closed
-    after a step, it leaves a checkpoint for the next call: random streams are keyed by seed, purpose and step.
+    config: one that validate has passed. metadata: further facts for environment.json. warm_starts: folders of runs
+    that differ in their budget alone; training starts from one that has done the same so far. flops: of the whole run,
+    where known; they decide whether compiling pays. Only the folder is written, and no global generator is touched.
+    Closed after a step, it leaves a checkpoint for the next call: random streams are keyed by seed, purpose and step.
     """
     parts = setup(config)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
@@ -61,7 +61,7 @@ def train(
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
-        """What a step minimises, and its samples' losses."""
+        """The value that a step minimises, and its samples' losses."""
         plan = mix.plan(labels, mix_draws)
         with run.autocast():
             outputs = forward_blended(network, images, layer, plan.apply)
@@ -69,7 +69,7 @@ def train(
         return losses.mean() + loss.penalty(network.head), losses.detach()
 
     def update(batch: Batch, layer: str, forward: Forward) -> None:
-        """A step: gather, augment, mix on the way through the network, update."""
+        """One step: gather, augment, mix on the way through the network, update."""
         rows, augment_draws = batch.with_external()
         images = parts.augment(parts.train.gather(rows), augment_draws, parts.normalize)
         images = images.contiguous(memory_format=run.memory_format)
@@ -82,7 +82,7 @@ def train(
     def rate(step: int) -> float:
         return config.optimizer["lr"] * schedule.factor(step, budget.steps_per_epoch, budget.steps)
 
-    # -- from where an earlier attempt stopped, or a shorter run ended
+    # -- resume where an earlier attempt stopped or a shorter run ended
     mode = speed.mode(run.device, config.threads, flops)
     made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
@@ -99,7 +99,7 @@ def train(
     network.train()
     lr = None
     while session.step < budget.steps:
-        # -- one step, or several that differ in nothing but their rows
+        # -- one step, or several that differ in their rows alone
         if rate(session.step) != lr:
             set_rate(optimizer, lr := rate(session.step))
         most = min(budget.next_evaluation(session.step), session.step + stepper.max_steps)

@@ -1,4 +1,4 @@
-"""Compile LaTeX tables of reports as a paper with two columns would, to see that they do and how they look.
+"""Compile LaTeX tables of reports as a two-column paper would, to check that they compile and how they look.
 
     python scripts/compile_latex.py outputs/small_data/report/*.tex --out /tmp/tables.pdf
 
@@ -26,10 +26,10 @@ FONTS = {"pdflatex": r"\usepackage[T1]{fontenc}", "lualatex": r"\usepackage{font
 
 
 def compile_tables(tables: list[Path], target: Path) -> str:
-    """Make a PDF of some tables and return LaTeX's log; raises ValueError with the log's errors where one does not
-    compile.
+    """Make a PDF of some tables and return LaTeX's log.
 
-    A table that says it needs LuaLaTeX is compiled with it.
+    A table that needs LuaLaTeX, by its own comment, is compiled with it. Raises ValueError with the log's errors where
+    a table does not compile.
     """
     texts = [table.read_text(encoding="utf-8") for table in tables]
     engine = "lualatex" if any("compile with LuaLaTeX" in text for text in texts) else "pdflatex"

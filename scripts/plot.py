@@ -2,7 +2,7 @@
 
     python scripts/plot.py outputs/small_data --rule last --out figures
 
-``mixexp report`` writes the full report; this script shows how to get at the numbers. It reads files only and needs no
+``mixexp report`` writes the full report; this script shows how to access the numbers. It reads files only and needs no
 GPU.
 """
 
@@ -30,8 +30,7 @@ def plot(table: Table, path: Path) -> None:
     for column, style in zip(
         table.columns, ("o-", "s--", "^-.", "D:", "v-", "P--", "X-.", "*:") * len(table.columns), strict=False
     ):
-        # values() has one number a run; table.cells[row, column] has the runs themselves: .config, .metrics, .result,
-        # .folder
+        # values() has one number a run; table.cells[row, column] has the runs: .config, .metrics, .result, .folder
         cells = [(place, table.values(row.label, column.label)) for place, row in enumerate(table.rows)]
         cells = [(place, values) for place, values in cells if values]
         below, above = zip(*(table.statistic.band(values) for _, values in cells), strict=True) if cells else ((), ())

@@ -1,13 +1,14 @@
-"""Keep sweeps' finished runs under outputs/published, and write the pages that show all that is kept there and what it
-says of the claims.
+"""Keep sweeps' finished runs under outputs/published, and write the pages with their results and the claims' verdicts.
 
-    python scripts/publish.py outputs/small_data             keeps it as outputs/published/reduced/small_data, or full/
-    where nothing is reduced python scripts/publish.py outputs/small_data_laptop      keeps an edition as
-    outputs/published/laptop/small_data_laptop python scripts/publish.py                                draws all
-    reports again, and writes the pages
+    python scripts/publish.py outputs/small_data
+        keeps it as outputs/published/reduced/small_data, or full/ where nothing is reduced
+    python scripts/publish.py outputs/small_data_laptop
+        keeps an edition as outputs/published/laptop/small_data_laptop
+    python scripts/publish.py
+        draws all reports again, and writes the pages
 
-Of a run, the configuration, the environment, the CSVs and the result are kept, never weights, and without what names
-this machine. What somebody reads from a table is written by hand into reading.md beside it; the page quotes it.
+The configuration, the environment, the CSVs and the result of a run are kept, without names of this machine; weights
+never are. An interpretation of a table is written by hand into reading.md next to it; the page quotes it.
 """
 
 from __future__ import annotations
@@ -53,19 +54,18 @@ CITED_MARKS = "<!-- references of claims: written by scripts/publish.py -->", "<
 REDUCED = "reduced"
 KEPT = ("config.yaml", "environment.json", "metrics.csv", "confusion.csv", "result.json")
 PLACES = {"data_dir": "data", "output_dir": "outputs", "root": "data"}
-"""Settings that name folders of a machine, and what stands for them."""
+"""Settings that name folders of a machine, and their replacements."""
 BESIDE, SEARCH = ("reading.md", "trials.csv"), "search_"
-"""What no table of runs makes: a search leaves its trials and its figures in its report."""
+"""Files that no table of runs produces: a search leaves its trials and its figures in its report."""
 HERE = ("host", "process", "platform")
 
 
 def without_machine(value: Any) -> Any:
-    """A configuration in which folders of this machine are the defaults."""
+    """A configuration with the defaults in place of this machine's folders."""
     if isinstance(value, dict):
-        own = (
-            {"source": Path(str(value["source"])).name} if value.get("source") else {}
-        )  # a probe's, another run's folder
-        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | own
+        # a probe's source is another run's folder
+        source = {"source": Path(str(value["source"])).name} if value.get("source") else {}
+        return {key: PLACES[key] if key in PLACES else without_machine(inner) for key, inner in value.items()} | source
     return [without_machine(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -78,12 +78,12 @@ def anywhere(words: str) -> str:
 
 
 def command_of(run: Run) -> str:
-    """The command that made a run, without the folders of its machine; python -m mixexp is mixexp too."""
+    """The command that made a run, without the folders of its machine; python -m mixexp becomes mixexp."""
     return anywhere(str(run.environment.get("command", "")).replace("__main__.py", "mixexp", 1))
 
 
 def keep(source: Path, target: Path) -> None:
-    """Copy what is kept of a finished run."""
+    """Copy the files of a finished run that are kept."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in (*KEPT, *(path.name for path in sorted(source.glob("probe_*")))):
@@ -101,8 +101,7 @@ def keep(source: Path, target: Path) -> None:
 
 
 def publish(folder: Path) -> Path:
-    """Keep a sweep's finished runs with their report; what was kept of the same experiment before and is not there now
-    goes."""
+    """Keep a sweep's finished runs with their report, in place of the runs kept of the same experiment before."""
     runs = load_runs(folder)
     finished = [run for run in runs if run.over]
     if not finished:
@@ -119,7 +118,7 @@ def publish(folder: Path) -> Path:
 
 
 def kind_of(runs: Sequence[Run]) -> str:
-    """Full size, an edition, or reduced by hand: runs that are no evidence for a claim are of the last kind."""
+    """Full size, an edition, or reduced by hand; runs that are no evidence for a claim are reduced."""
     path = CONF / "experiment" / f"{lookup(runs[0].config, 'experiment')}.yaml"
     if not path.is_file():
         return REDUCED
@@ -137,27 +136,24 @@ def draw(home: Path) -> None:
     tables = build_tables(load_runs(home / "runs"))
     for number, (table, claims) in enumerate(zip(tables, claims_of(tables), strict=True)):
         for path in write_table(table, home if number == 0 else home / f"protocol{number + 1}", claims):
-            if path.suffix in (
-                ".svg",
-                ".pdf",
-            ):  # as large as all CSVs together where they draw points; a report has them
+            # with many points, these are as large as all CSVs together; a report has them
+            if path.suffix in (".svg", ".pdf"):
                 path.unlink()
 
 
 def kinds() -> list[str]:
-    """Full size first, editions then, reduced ones last."""
+    """The kinds in order: full size, editions, reduced."""
     editions = sorted(path.name for path in PUBLISHED.iterdir() if path.is_dir() and path.name not in (FULL, REDUCED))
     return [FULL, *editions, REDUCED]
 
 
 def homes(kind: str) -> list[Path]:
-    """The sweeps that are kept of a kind."""
+    """The kept sweeps of a kind."""
     return sorted(path for path in (PUBLISHED / kind).glob("*") if (path / "runs").is_dir())
 
 
 def section(home: Path) -> str:
-    """The page's part on one kept sweep: command, hardware, what is reduced, the headline table, figures, the
-    reading."""
+    """The page's section on one kept sweep: command, hardware, reductions, the main table, figures, the reading."""
     tables = build_tables(load_runs(home / "runs"))
     parts = []
     for folder in (home, *sorted(home.glob("protocol*"))):
@@ -200,7 +196,7 @@ def section(home: Path) -> str:
 
 @functools.cache
 def article_of(home: Path) -> str:
-    """What the article is about that a kept sweep's experiment is of."""
+    """The topic of the article behind a kept sweep's experiment."""
     name = lookup(load_run(run_folders(home / "runs")[0]).config, "experiment")
     return ARTICLES.get(experiment(CONF / "experiment" / f"{name}.yaml").article, "Others")
 
@@ -216,17 +212,17 @@ def page() -> str:
         if kind == FULL:
             parts.append("At full size there are those that need no GPU; no other has been run so yet.")
         for article in (*ARTICLES.values(), "Others"):
-            own = [home for home in homes(kind) if article_of(home) == article]
-            parts += [f"## {article}: {words}"] * bool(own)
-            parts += [section(home) for home in own]
+            of_article = [home for home in homes(kind) if article_of(home) == article]
+            parts += [f"## {article}: {words}"] * bool(of_article)
+            parts += [section(home) for home in of_article]
     earlier = PUBLISHED / "earlier.md"
     parts += [earlier.read_text(encoding="utf-8").strip()] if earlier.exists() else []
     return "\n\n".join(parts) + "\n"
 
 
 def decided() -> Decided:
-    """All claims, as the runs that are kept decide them."""
-    stated = [one for one in experiments([CONF]).values() if one.claims is not None]
+    """All claims, as the kept runs decide them."""
+    stated = [each for each in experiments([CONF]).values() if each.claims is not None]
     return decide(stated, everywhere([PUBLISHED]))
 
 
@@ -263,7 +259,7 @@ def with_counts(text: str, answers: Decided) -> str:
     lines = [f"| article | at | {' | '.join(shown)} |", f"|---|---|{'---:|' * len(shown)}"]
     for article, about in ARTICLES.items():
         for edition, verdicts in counts(
-            one for one in answers.answers if one.article == article and one.edition
+            answer for answer in answers.answers if answer.article == article and answer.edition
         ).items():
             size = "full size" if edition == FULL else f"{edition} edition"
             lines.append(f"| {article}: {about} | {size} | {' | '.join(str(verdicts[verdict]) for verdict in shown)} |")

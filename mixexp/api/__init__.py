@@ -1,1 +1,1 @@
-"""mixexp from Python: what `import mixexp` offers. Runs are the same as those of the command, in the same folders."""
+"""mixexp from Python: the functions of `import mixexp`. Runs are the same as the command's, in the same folders."""

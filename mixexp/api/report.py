@@ -24,13 +24,13 @@ def report(
     table: Mapping[str, Any] | str | Path | None = None,
     config_dir: str | Path | None = None,
 ) -> Path:
-    """The page of a report, report.html, with its tables and figures beside it, as `mixexp report DIR...` writes them.
+    """The page of a report, report.html, with its tables and figures next to it, as `mixexp report DIR...` writes them.
 
-    folders: a folder of runs, several, or runs themselves (Runs), of which these alone are taken. rule: last,
-    median_last_10, best or best_validation. baseline: the row or column that the others are compared with. out: where
-    it goes, else `report` in the folder of the runs. table: keys of a table (docs/tables.md) over those that the
-    experiment has, or a YAML file with them. config_dir: the folder with experiments of one's own. Raises UserError as
-    the command does.
+    folders: a folder of runs, several, or runs themselves (Runs); then only these are included. rule: last,
+    median_last_10, best or best_validation. baseline: the row or column that the others are compared with. out: the
+    report's folder, by default `report` in the folder of the runs. table: keys of a table (docs/tables.md) that replace
+    those of the experiment, or a YAML file with them. config_dir: the folder with the user's own experiments. Raises
+    UserError as the command does.
 
     >>> import mixexp
     >>> page = mixexp.report(mixexp.sweep(mix=["none", "mixup"], epochs=1, name="example"))

@@ -23,7 +23,7 @@ FACTS = ("steps_done", "seconds", "started", "device", "device_name", "commit", 
 
 
 class Runs(Sequence[Run]):
-    """Some runs, in the order of their folders; a slice of it, and what `where` leaves of it, is one too.
+    """Some runs, in the order of their folders; a slice, and the result of `where`, are Runs too.
 
     >>> import mixexp
     >>> found = mixexp.sweep(mix=["none", "mixup"], epochs=1, name="example")
@@ -33,8 +33,8 @@ class Runs(Sequence[Run]):
     ['mixup', 'none']
     """
 
-    def __init__(self, found: Iterable[Run]) -> None:
-        self._runs = tuple(found)
+    def __init__(self, members: Iterable[Run]) -> None:
+        self._runs = tuple(members)
 
     @overload
     def __getitem__(self, place: int) -> Run: ...
@@ -61,10 +61,9 @@ class Runs(Sequence[Run]):
         return frame[["outcome", *self.varying(), *dict.fromkeys(figures)]].to_html()
 
     def varying(self) -> list[str]:
-        """The dotted settings in which these runs differ, groups first, without those that a group's option brings with
-        it.
+        """The dotted settings in which these runs differ, groups first, without those that a group's option implies.
 
-        A setting that some runs lack, as those without a mix lack alpha, differs where the others have more than one
+        A setting that some runs lack, as runs without a mix lack alpha, differs where the others have more than one
         value.
         """
         keys = [key for key in varying(self, CIRCUMSTANCES) if not implied_by_group(key, self)]
@@ -72,7 +71,7 @@ class Runs(Sequence[Run]):
         return [key for key in keys if len(values[key]) > 1 or key in OPTIONAL]
 
     def where(self, condition: Callable[[Run], bool] | None = None, /, **settings: Any) -> Runs:
-        """The runs that have all of these settings, and for which the condition holds.
+        """The runs that have all of these settings and fulfil the condition.
 
         settings: a group's option or a setting, dotted ones as ``**{"loss.margin": 0.5}``; a list means any of its
         values. 1, 1.0 and "1" are the same. Raises UserError for a setting or a value that no run has.
@@ -83,8 +82,8 @@ class Runs(Sequence[Run]):
         for key in settings:
             if self and key not in known:
                 raise UserError(f"where({key}=...): no run has such a setting.{closest(key, known)}")
-        wanted = {key: list(value) if isinstance(value, list | tuple) else [value] for key, value in settings.items()}
-        for key, values in wanted.items():
+        admitted = {key: list(value) if isinstance(value, list | tuple) else [value] for key, value in settings.items()}
+        for key, values in admitted.items():
             there = {comparable(value): value for value in (lookup(run.config, key) for run in self)}
             for value in values:
                 if there and comparable(value) not in there:
@@ -95,18 +94,18 @@ class Runs(Sequence[Run]):
         def fulfils(run: Run) -> bool:
             return all(
                 comparable(lookup(run.config, key)) in {comparable(value) for value in values}
-                for key, values in wanted.items()
+                for key, values in admitted.items()
             )
 
         return Runs(run for run in self if fulfils(run) and (condition is None or condition(run)))
 
     def to_pandas(self) -> pd.DataFrame:
-        """A frame with a row for each run, whose index is the run_id.
+        """A frame with a row for each run, with the run_id as index.
 
         Columns: name, folder, outcome, problem; every setting that can change a result, as dotted keys, a group's
         option under the group's name, lists as tuples; the figures of the last evaluation, NaN where there are none;
-        and steps_done, seconds, started, device, device_name, commit and dirty (whether the code had changes that are
-        in no commit).
+        and steps_done, seconds, started, device, device_name, commit and dirty (whether the code had uncommitted
+        changes).
         """
         import pandas as pd
 
@@ -118,7 +117,7 @@ class Runs(Sequence[Run]):
         ]
         settings = [{key: _hashable(value) for key, value in flatten(run.config).items() if _told(key)} for run in self]
         index = pd.Index([run.folder.name for run in self], name="run")
-        # the columns' order is the first run's; one that a later run alone has comes after
+        # the first run's order of columns; columns of later runs alone come after
         parts = [
             pd.DataFrame(part, index=index)
             for part in (rows, settings, [dict(run.last) for run in self], [_facts(run) for run in self])
@@ -126,8 +125,10 @@ class Runs(Sequence[Run]):
         return pd.concat(parts, axis=1)
 
     def metrics(self) -> pd.DataFrame:
-        """A frame with a row for each evaluation of each run: run, the settings in which the runs differ, and the
-        columns of metrics.csv."""
+        """A frame with a row for each evaluation of each run.
+
+        Columns: run, the settings in which the runs differ, and the columns of metrics.csv.
+        """
         import pandas as pd
 
         differing = self.varying()
@@ -144,8 +145,7 @@ class Runs(Sequence[Run]):
 
 
 def _told(key: str) -> bool:
-    """Whether a setting is a column of a frame: not where a run was made, nor a class, which its group's option
-    names."""
+    """True if a setting is a column of a frame; places and devices are not, nor classes, which their options name."""
     return not under(key, CIRCUMSTANCES) and not key.endswith("._target_")
 
 
@@ -169,10 +169,9 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def runs(*folders: str | Path) -> Runs:
-    """The runs in some folders and in all folders in them, whatever their outcome; raises UserError for a folder that
-    is not there.
+    """The runs in some folders and all their subfolders, with any outcome; raises UserError for a missing folder.
 
-    folders: of runs, or a run's own; the project's output folder where none is named.
+    folders: of runs, or a run's own; by default the project's output folder.
 
     >>> import mixexp
     >>> mixexp.run(mix="mixup", epochs=1, name="one").outcome

@@ -23,11 +23,11 @@ from mixexp.training.reader import SWEEPS, Run, load_run
 Folder = str | Path
 F = TypeVar("F", bound=Callable[..., Any])
 STOP_SECONDS = 60
-"""How long a sweep that is stopped has for its checkpoints."""
+"""Seconds for the checkpoints of a stopped sweep."""
 
 
 def plain_errors(function: F) -> F:
-    """The function with its UserErrors alone, without the errors of libraries that they explain."""
+    """The function with its UserErrors alone, without the library errors that they explain."""
 
     @functools.wraps(function)
     def called(*arguments: Any, **keywords: Any) -> Any:
@@ -41,13 +41,12 @@ def plain_errors(function: F) -> F:
 
 @plain_errors
 def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Run:
-    """One run in this process, as `mixexp OVERRIDES` makes it: trained, or taken from its folder where it is over
-    already.
+    """One run in this process, as `mixexp OVERRIDES` makes it: trained, or read from its folder if it is over.
 
     overrides: as the command takes them, "mix=mixup". settings: the same as keywords, dotted ones as
-    ``**{"mix.ratio.alpha": 0.2}``; None is null, a list one value. config_dir: a folder of options of one's own.
-    Raises UserError for a configuration that cannot run, before anything starts; RunsFailed where another process is at
-    the run; and what training raises. Ctrl-C leaves a checkpoint, from which the same call goes on.
+    ``**{"mix.ratio.alpha": 0.2}``; None is null, a list one value. config_dir: a folder of the user's own options.
+    Raises UserError for a configuration that cannot run, before anything starts; RunsFailed where another process works
+    on the run; and the errors of training. Ctrl-C leaves a checkpoint, from which the same call continues.
 
     >>> import mixexp
     >>> done = mixexp.run(mix="mixup", alpha=0.2, epochs=2)
@@ -66,15 +65,14 @@ def run(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> R
 
 @plain_errors
 def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) -> Runs:
-    """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; what was finished before is not
-    made again.
+    """A sweep in processes of its own, as `mixexp -m OVERRIDES` makes it, and its runs; finished runs are not repeated.
 
     overrides and settings: as those of `run`, but a list, tuple or range is an axis with a run for each of its values,
-    as is "mix=none,mixup"; a list that is one value stands in a list. experiment="small_data" is that experiment's
-    grid. The sweep's lines are printed as they come. Works the same in a notebook, from standard input and in a script,
-    which needs no ``if __name__ == "__main__"``. Raises UserError for what cannot run, before anything starts, and
+    as is "mix=none,mixup"; a list as one value is put in a list. experiment="small_data" is that experiment's
+    grid. The sweep's lines are printed as they come. It works in a notebook, from standard input and in a script, which
+    needs no ``if __name__ == "__main__"``. Raises UserError for cells that cannot run, before anything starts, and
     RunsFailed where runs failed; the others are finished and `runs` reads them. Ctrl-C stops it with checkpoints, from
-    which the same call goes on.
+    which the same call continues.
 
     >>> import mixexp
     >>> mixexp.sweep(mix=["none", "mixup"], seed=range(2), epochs=1)
@@ -92,7 +90,7 @@ def sweep(*overrides: str, config_dir: Folder | None = None, **settings: Any) ->
 
 
 def _words(name: str, overrides: Sequence[Any]) -> Sequence[str]:
-    """The overrides; raises UserError for what is none."""
+    """The overrides; raises UserError for an item that is none."""
     for word in overrides:
         if not isinstance(word, str) or word.startswith("-"):
             raise UserError(
@@ -119,7 +117,10 @@ def _axis(value: Any) -> str:
 
 
 def folders_of(config_dir: Folder | None) -> list[Path]:
-    """The folder of options of one's own, where one is named; raises UserError where it is not there."""
+    """The folder of the user's own options, as a list; empty where none is named.
+
+    Raises UserError where it is missing.
+    """
     if config_dir is None:
         return []
     folder = Path(config_dir).expanduser()
@@ -129,7 +130,7 @@ def folders_of(config_dir: Folder | None) -> list[Path]:
 
 
 def folder_of(name: str, run: Any) -> Path:
-    """The folder of a run, or the one that is named; raises UserError for what is neither."""
+    """The folder of a run, or the named folder; raises UserError for anything else."""
     if isinstance(run, Run):
         return run.folder
     if not isinstance(run, str | Path):
@@ -139,7 +140,7 @@ def folder_of(name: str, run: Any) -> Path:
 
 @contextlib.contextmanager
 def _state_of_torch() -> Iterator[None]:
-    """Whatever a run sets in this process for itself is afterwards what it was."""
+    """Context that restores the settings of torch that a run changes in this process."""
     import torch
 
     threads, backend, shown = torch.get_num_threads(), torch.backends.cudnn.deterministic, warnings.showwarning
@@ -155,7 +156,7 @@ def _state_of_torch() -> Iterator[None]:
 
 
 def _command(words: Sequence[str]) -> None:
-    """Run the command in a process of its own, print what it prints, and raise its message where it fails."""
+    """Run the command in a process of its own, pass on its output, and raise its message where it fails."""
     package = str(Path(mixexp.__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     environment: Mapping[str, str] = {
@@ -183,12 +184,12 @@ def _command(words: Sequence[str]) -> None:
             sys.stdout.write(line)
         code = process.wait()
     except BaseException:
-        process.terminate()  # which stops it as Ctrl-C does, with checkpoints
+        process.terminate()  # stops it as Ctrl-C does, with checkpoints
         try:
             for line in process.stdout:
                 sys.stdout.write(line)
             process.wait(STOP_SECONDS)
-        except BaseException:  # a second Ctrl-C, or it hangs
+        except BaseException:  # a second Ctrl-C, or the process hangs
             process.kill()
         reading.join(1)
         sys.stderr.write("".join(errors))
@@ -209,12 +210,14 @@ def _pass_on(stream: IO[str], message: list[str]) -> None:
 
 
 def _of_last_plan(folder: Path, began: float) -> Runs:
-    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan, as a search
-    keeps none."""
+    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan.
+
+    A search keeps none.
+    """
     from mixexp.files import read_json_or_nothing
 
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
     about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}
     names = {entry.get("name") for entry in about.get("runs", ()) if isinstance(entry, Mapping)}
-    found = runs(folder)
-    return found.where(lambda each: each.folder.name in names) if names else found
+    all_runs = runs(folder)
+    return all_runs.where(lambda each: each.folder.name in names) if names else all_runs

@@ -14,9 +14,9 @@ def load(run: Run | str | Path, device: str = "cpu", config_dir: str | Path | No
     """The network of a finished run that kept its weights (keep=last or best): model, preprocess, classes.
 
     model: an ordinary nn.Module in evaluation mode on the device, from inputs, float32 [B, C, H, W], to scores, float32
-    [B, classes]. preprocess: what the run's test images had: from a path, a PIL image, an array or a tensor to float32
-    [C, H, W] (Preprocess). run: a Run or its folder. config_dir: the folder of options beside which a network of one's
-    own lies. Raises UserError where the run kept no weights or they are damaged.
+    [B, classes]. preprocess: the preprocessing of the run's test images, from a path, a PIL image, an array or a tensor
+    to float32 [C, H, W] (Preprocess). run: a Run or its folder. config_dir: the folder of options next to the user's
+    own network. Raises UserError where the run kept no weights or they are damaged.
 
     >>> import mixexp
     >>> model, preprocess, classes = mixexp.load(mixexp.run(mix="mixup", epochs=1, keep="last"))

@@ -1,5 +1,4 @@
-"""The one place where YAML becomes objects: `_target_` names a class or function, every other key one of its
-arguments."""
+"""The one place where YAML becomes objects: `_target_` names a class or function, the other keys its arguments."""
 
 from __future__ import annotations
 
@@ -34,17 +33,16 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "loss": ("class_counts",),
     "optimizer": ("parameters", "params"),
 }
-"""Arguments that the program supplies and no YAML may."""
+"""Arguments that the program supplies and YAML may not give."""
 
 
 def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
-    """The class or function a `_target_` names, today or in an older record; raises UserError where it is not admitted,
-    not there or not callable.
+    """The class or function that a `_target_` names, in current or older records.
 
-    Admitted are the project's, torch's and torchvision's modules and those the user trusts on purpose
-    (trusted_modules), which may also lie in the working directory and beside the user's options. `check` admits of
-    these what makes an object of the kind that its place needs, so that a configuration from elsewhere cannot run code
-    that its user has not named.
+    Admitted are the modules of mixexp, torch and torchvision and those that the user trusts explicitly
+    (trusted_modules), which may also be in the working directory and next to the user's options. `check` admits only
+    those that make an object of the kind that their place needs, so that a foreign configuration cannot run code that
+    its user has not named. Raises UserError where the target is not admitted, missing or not callable.
     """
     if not isinstance(target, str) or "." not in target or not is_module(target):
         raise UserError(f"_target_ = {shown(target)}: needs the dotted name of a class or function, as in module.Class")
@@ -57,7 +55,8 @@ def locate(target: Any, trusted: Iterable[str] = ()) -> Callable[..., Any]:
         extend_path()
     module = _imported(target, module_name)
     if not within(module_name, PROGRAM):
-        source_of(module)  # now: what is read later may have been edited meanwhile
+        # hashed now: the file may be edited later
+        source_of(module)
     factory = getattr(module, name, None)
     if not callable(factory):
         raise UserError(f"_target_ {target}: {_not_there(module, name)}")
@@ -72,7 +71,7 @@ def is_module(name: Any) -> bool:
 
 
 def _not_admitted(target: str, admitted: Sequence[str]) -> str:
-    """The message about a class whose module is not trusted; imports nothing of it."""
+    """The message about a class whose module is not trusted; the module is not imported."""
     top = target.partition(".")[0]
     beside = _modules_beside()
     if top not in beside and importlib.util.find_spec(top) is None:
@@ -89,15 +88,17 @@ def _places() -> str:
 
 
 def _modules_beside() -> list[str]:
-    """Modules that lie in the user's own folders."""
+    """Modules in the user's own folders."""
     return sorted(
         {module.name for module in pkgutil.iter_modules(list(map(str, own_folders()))) if is_module(module.name)}
     )
 
 
 def _has(module_name: str, rest: str) -> bool:
-    """True if a module of mixexp has what a dotted rest names, and for every other module, which is not imported for
-    this."""
+    """True if a module of mixexp has the attribute in a dotted rest.
+
+    Any other module counts as having it, since it is not imported for this.
+    """
     if module_name.partition(".")[0] != "mixexp":
         return True
     return hasattr(importlib.import_module(module_name), rest.strip(".").partition(".")[0])
@@ -119,7 +120,7 @@ def _imported(target: str, module_name: str) -> Any:
         known = "" if near else closest(error.name, there).replace("mean", "mean the module", 1)
         where = "" if parent else f" in {_places()}"
         raise UserError(f"_target_ {target}: {error}{where}.{closest(target, near) or known}") from error
-    except SystemExit as error:  # it would end the program as if all were well
+    except SystemExit as error:  # it would end the program with success
         raise UserError(f"_target_ {target}: importing it called sys.exit({error.code!r})") from error
     except Exception as error:
         reason = one_line(f"{type(error).__name__}: {error}")
@@ -127,16 +128,17 @@ def _imported(target: str, module_name: str) -> Any:
 
 
 def _where(error: Exception, file: str | None = None) -> str:
-    """The line that raised, or the one of a file that called what raised."""
+    """The line that raised the error, or the line of a given file that led to it."""
     frames = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in frames if frame.filename == file] or frames
     if isinstance(error, SyntaxError) or not frames:
-        return ""  # Python's own words name the line
+        # Python's own message names the line
+        return ""
     return f" ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _not_there(module: Any, name: str) -> str:
-    """The message about a class or function that a module does not have."""
+    """The message about a class or function that a module lacks."""
     names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     defined = [key for key in names if getattr(vars(module)[key], "__module__", None) == module.__name__]
     has = f"; it has {listed(defined, name)}" if defined else ""
@@ -151,10 +153,9 @@ def _not_there(module: Any, name: str) -> str:
 
 
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
-    """The object a configuration node describes, inner nodes first; of `given`, it gets what its signature asks for.
+    """The object that a configuration node describes, inner nodes first; of `given`, it gets what its signature names.
 
-    Raises UserError where a class of the user's own fails in another way than by the ValueError that refuses its
-    arguments.
+    Raises UserError where the user's own class fails with another error than the ValueError that refuses its arguments.
     """
     target = locate(node["_target_"], trusted)
     parameters = _parameters(target)
@@ -166,7 +167,7 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
     except SystemExit as error:
         raise UserError(f"_target_ {node['_target_']}: making it called sys.exit({error.code!r})") from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError) as error:
-        import torch  # what only reads types, as `mixexp list` does, starts without it
+        import torch  # imported here: commands that read types alone, such as `mixexp list`, start without torch
 
         if node["_target_"].partition(".")[0] in PROGRAM or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -176,14 +177,15 @@ def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) ->
 
 
 def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings of a configuration node that can change what its object does.
+    """The settings of a configuration node that can change the behaviour of its object.
 
-    A class names arguments that cannot, such as where the files of a data set with checksums lie, in its
-    `not_scientific`, and in `added` those that came when there were runs already: at their default they say nothing, so
-    such runs stay the runs they were.
+    A class lists arguments that cannot in `not_scientific`, such as the place of a data set's files with checksums. It
+    lists arguments that are newer than its first runs in `added`: at their default they are left out, so that the ids
+    of existing runs stay.
     """
     target = None
-    with contextlib.suppress(UserError):  # what cannot be found has nothing to say, and validate refuses it
+    # validate reports a class that is not found
+    with contextlib.suppress(UserError):
         target = locate(node["_target_"], trusted)
     idle, added = getattr(target, "not_scientific", ()), getattr(target, "added", ())
     settings = {key: value for key, value in node.items() if key not in idle}
@@ -193,10 +195,9 @@ def telling(node: Mapping[str, Any], trusted: Iterable[str] = ()) -> dict[str, A
 
 
 def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with a node, one line each: what it makes is no `kind`, or keys, types and ranges against its
-    signature.
+    """All errors of a node, one line each: it makes no `kind`, or its keys, types and ranges do not fit its signature.
 
-    kind: a class, or what a signature says of an argument.
+    kind: a class, or the annotation of an argument.
     """
     if not _is_node(node):
         return [f"{path} = {shown(node)}: needs {allowed(kind)}{_how_to_choose(node, path)}"]
@@ -215,7 +216,7 @@ def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[
     parameters = _parameters(target)
     for key in nodes & parameters.keys():
         errors += check(node[key], f"{path}.{key}", hints.get(key), trusted)
-    # whoever takes any number of objects of a kind, under names of their own, takes nothing else
+    # a target with **arguments of a kind takes any number of such objects by name and nothing else
     for part in (hints.get(name) for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD):
         for key in node.keys() - parameters.keys() - {"_target_"} if inspect.isabstract(part) else ():
             errors += check(node[key], f"{path}.{key}", part, trusted)
@@ -227,7 +228,7 @@ def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[
 
 
 def _how_to_choose(node: Any, path: str) -> str:
-    """The way to choose an option of a group, where its name stands in place of its settings."""
+    """Advice on choosing an option of a group, where the option's name stands in place of its settings."""
     if "." in path or not isinstance(node, str):
         return ""
     return (
@@ -236,7 +237,7 @@ def _how_to_choose(node: Any, path: str) -> str:
 
 
 def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path: str, kind: Any) -> str:
-    """The reason why what a target makes cannot be in its place; empty where it can."""
+    """The reason why the target's object does not fit its place; empty where it fits."""
     kinds = [
         arm_type
         for arm_type in (split(arm)[0] for arm in arms(kind))
@@ -256,8 +257,7 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
 
 
 def schema_errors(schema: type[pydantic.BaseModel], values: Mapping[str, Any], path: str) -> list[str]:
-    """The errors of values under a pydantic schema, a line per key: the key's path, its value, what is allowed, the
-    closest match."""
+    """The errors of values under a pydantic schema, a line per key: path, value, allowed values, closest match."""
     try:
         schema.model_validate(values)
     except pydantic.ValidationError as failure:
@@ -309,7 +309,7 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-@functools.lru_cache(maxsize=1024)  # a sweep's cells ask for the same signatures again and again
+@functools.lru_cache(maxsize=1024)  # a sweep's cells need the same signatures many times
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(target).parameters
 
@@ -319,18 +319,20 @@ def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The types of a class's or function's arguments, by name; raises UserError where they cannot be read."""
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except Exception as error:  # names that only a type checker sees, objects that are no functions
+    except Exception as error:  # names for type checkers alone, objects that are no functions
         raise UserError(f"its type hints cannot be read: {one_line(f'{type(error).__name__}: {error}')}") from error
 
 
 @functools.lru_cache(maxsize=1024)
 def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str, ...]) -> type[pydantic.BaseModel]:
-    """A pydantic model of a signature, without what the program gives; inner nodes are checked on their own and may be
-    anything."""
-    import torch  # as in build
+    """A pydantic model of a signature, without the arguments that the program supplies.
+
+    Inner nodes are checked on their own and may be anything here.
+    """
+    import torch  # imported here, as in build
 
     hints = hints_of(target)
-    # a class without an __init__ of its own shows that of object or nn.Module, whose **kwargs it would refuse
+    # a class without its own __init__ shows that of object or nn.Module, whose **kwargs would be refused
     bare = inspect.isclass(target) and target.__init__ in (object.__init__, torch.nn.Module.__init__)
     fields: dict[str, Any] = {}
     extra = "forbid"
@@ -339,11 +341,11 @@ def _schema(target: Callable[..., Any], nodes: frozenset[str], given: tuple[str,
             extra = "allow"
         elif name not in given and parameter.kind is not parameter.VAR_POSITIONAL:
             default = ... if parameter.default is parameter.empty else parameter.default
-            # by an alias, as a field may not be called _x, copy or json
+            # by an alias, since a field may not be called _x, copy or json
             fields[f"field{len(fields)}"] = (Any if name in nodes else hints.get(name, Any), Field(default, alias=name))
     try:
         return pydantic.create_model(
             getattr(target, "__name__", "target"), __config__={**STRICT, "extra": extra}, **fields
         )
-    except Exception as error:  # limits that its type cannot have
+    except Exception as error:  # limits that do not fit their type
         raise UserError(f"its type hints cannot be used: {one_line(str(error))}") from error

@@ -1,4 +1,4 @@
-"""The requirements on a class of the user's own: read off the contract's class, with a short class as an example."""
+"""The requirements on a class of the user's own, read from the contract's class, with a short class as an example."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from mixexp.settings import CONF
 
 
 def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
-    """The base class and the members to define, in sentences; path: the place; given: what the program gives to the
-    constructor."""
+    """The base class and the members to define, in sentences.
+
+    path: the place in a configuration; given: the arguments that the program passes to the constructor.
+    """
     parts = [
         *(f"{name}: {text}" for name, text in declared(kind).items()),
         *(signature(kind, name) for name in abstract(kind)),
@@ -28,28 +30,28 @@ def contract(kind: type, path: str, given: Sequence[str] = ()) -> str:
 
 
 def lacking(made: type) -> str:
-    """The methods that a class of some kind leaves undefined; empty where there are none."""
+    """The methods that a class leaves undefined, in words; empty where there are none."""
     return "; ".join(signature(made, name) for name in abstract(made))
 
 
 def undefined(made: Any, kind: type) -> list[str]:
-    """The attributes that the contract demands and an object of the kind lacks."""
+    """The attributes that the contract requires and an object lacks."""
     return [f"{name}: {text}" for name, text in declared(kind).items() if not hasattr(made, name)]
 
 
 def dotted(kind: type) -> str:
-    """The name of a class as an import has it."""
+    """The dotted name of a class, as in an import."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def abstract(kind: type) -> list[str]:
-    """The methods that have to be defined, in the order of the contract."""
+    """The methods to define, in the order of the contract."""
     names = getattr(kind, "__abstractmethods__", frozenset())
     return list(dict.fromkeys(name for base in kind.__mro__ for name in base.__dict__ if name in names))
 
 
 def declared(kind: type) -> dict[str, str]:
-    """The attributes that have to be there and have no value to begin with, and their types."""
+    """The required attributes without a default, and their types."""
     bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] == __name__.split(".")[0]]
     types = {
         name: text for base in bases for name, text in inspect.get_annotations(base).items() if not hasattr(kind, name)
@@ -60,11 +62,12 @@ def declared(kind: type) -> dict[str, str]:
 
 
 def signature(kind: type, name: str) -> str:
-    """A method as it has to be written."""
+    """A method's signature, as a class has to define it."""
     method = inspect.getattr_static(kind, name)
     if isinstance(method, property):
         return f"{name} (a property)"
-    return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")  # annotations are texts
+    # annotations are texts
+    return f"{name}{inspect.signature(getattr(kind, name))}".replace("'", "")
 
 
 @functools.cache
@@ -73,7 +76,7 @@ def example(kind: type, path: str) -> str:
     examples = [
         made for module in _modules(kind) for made in vars(module).values() if _is_example(made, kind, module.__name__)
     ]
-    if examples:  # the shortest that has settings, or has none where no such class has any
+    if examples:  # the shortest with settings, or without where no such class has any
         shortest = min(
             examples, key=lambda made: ("__init__" not in vars(made), len(inspect.getsource(made)), made.__name__)
         )
@@ -87,14 +90,14 @@ def example(kind: type, path: str) -> str:
 def _is_example(made: Any, kind: type, module: str) -> bool:
     if not (inspect.isclass(made) and issubclass(made, kind) and made.__module__ == module) or inspect.isabstract(made):
         return False
-    # who is made of others of its kind shows little of the kind
+    # a class composed of others of its kind is a poor example
     return not any(
         kind.__name__ in str(parameter.annotation) for parameter in inspect.signature(made).parameters.values()
     )
 
 
 def _modules(kind: type) -> Iterator[Any]:
-    """The module of a contract, and those of its package."""
+    """The module of a contract, and the modules of its package."""
     if kind.__module__.split(".")[0] != __name__.split(".")[0]:
         return
     module = sys.modules[kind.__module__]

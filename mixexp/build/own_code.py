@@ -1,4 +1,4 @@
-"""Code of the user's own: the folders where its modules are found, and which source a run's classes come from."""
+"""The user's own code: the folders where its modules are found, and the source of a run's own classes."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ _FOLDERS: list[Path] = []
 
 
 class Source(NamedTuple):
-    """The source of a module with what it imports of the user's own: its hash, and its files."""
+    """The source of a module and of its imports from the user's own folders: hash and files."""
 
     digest: str
     files: tuple[Path, ...]
 
 
-# --- where modules are found ---
+# --- folders of own modules ---
 
 
 def look_in(config_dirs: Iterable[Path], *others: Path) -> None:
-    """Find modules of the user's own beside and in these folders of options from now on, and in the other folders."""
+    """Find modules of the user's own next to and in these folders of options from now on, and in the other folders."""
     places = [Path(os.path.abspath(folder)) for folder in config_dirs]
     _FOLDERS[:] = dict.fromkeys([*others, *(folder for place in places for folder in (place.parent, place))])
 
 
 def own_folders() -> list[Path]:
-    """The folders where modules of the user's own are found, the working directory first."""
+    """The folders where the user's own modules are found, the working directory first."""
     return list(dict.fromkeys([Path.cwd(), *_FOLDERS]))
 
 
 def extend_path() -> None:
-    """Let Python find modules in these folders, behind all others."""
+    """Add these folders to the end of Python's search path."""
     sys.path.extend(str(folder) for folder in own_folders() if str(folder) not in sys.path)
 
 
 def within(module: str, packages: Iterable[str]) -> bool:
-    """Whether a module, by its dotted name, is one of some packages or lies in one."""
+    """True if a module, by its dotted name, is one of some packages or in one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-# --- what a run is made with ---
+# --- sources of a run ---
 
 
 def sources(config: Mapping[str, Any], trusted: Iterable[str]) -> dict[str, Source]:
-    """The source of every trusted module that a `_target_` names and that is imported, by the module's name.
+    """The source of every imported, trusted module that a `_target_` names, by the module's name.
 
-    A logger's does not count, nor does that of any other setting that changes no number.
+    A logger's module does not count, nor does one of any other setting that changes no numbers.
     """
     counting = {key: value for key, value in config.items() if key not in NOT_SCIENTIFIC}
     modules = {target.rpartition(".")[0] for target in _targets(counting)}
-    own = sorted(name for name in modules if within(name, trusted) and not within(name, PROGRAM))
-    return {name: source_of(sys.modules[name]) for name in own if name in sys.modules}
+    names = sorted(name for name in modules if within(name, trusted) and not within(name, PROGRAM))
+    return {name: source_of(sys.modules[name]) for name in names if name in sys.modules}
 
 
 def _targets(value: Any) -> Iterator[str]:
@@ -79,14 +79,14 @@ def _targets(value: Any) -> Iterator[str]:
         yield from _targets(inner)
 
 
-# What a process has imported does not change when the files do, which a sweep of days has to reckon with.
+# Cached: a process's imports do not change with the files, which matters in a sweep of days.
 @functools.cache
 def source_of(module: ModuleType) -> Source:
-    """The source of a module and of all that it imports, directly or not, from the user's own folders.
+    """The source of a module and of everything it imports, directly or not, from the user's own folders.
 
-    These are the folder that holds the module, or its topmost package, and those of ``own_folders``. What is installed
-    never belongs to it. The text counts, comments too. Imports are read off the text: one by a computed name is not
-    seen.
+    These are the folder of the module, or of its topmost package, and those of ``own_folders``. Installed packages
+    never count. The hash covers the text, comments included. Imports are read from the text: an import by a computed
+    name is missed.
     """
     files = _files(module)
     digest = hashlib.sha256()
@@ -96,7 +96,7 @@ def source_of(module: ModuleType) -> Source:
 
 
 def _files(module: ModuleType) -> dict[str, Path]:
-    """The files of a module and of what it imports, by the modules' names."""
+    """The files of a module and of its imports, by the modules' names."""
     file = Path(getattr(module, "__file__", None) or "")
     if not file.is_file():  # built in, or from an archive
         return {}
@@ -112,11 +112,10 @@ def _files(module: ModuleType) -> dict[str, Path]:
 
 
 def _imported(name: str, path: Path) -> Iterator[str]:
-    """The modules that a file imports anywhere in it, with the packages that they lie in; some names may be no
-    modules."""
+    """The modules that a file imports anywhere, with the packages around them; some names may be no modules."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # whoever imports it is told
+    except (SyntaxError, ValueError):  # its import reports the error
         return
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(tree):
@@ -131,19 +130,18 @@ def _imported(name: str, path: Path) -> Iterator[str]:
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """The packages that a module lies in, the topmost first, and the module."""
+    """The packages around a module, topmost first, and the module itself."""
     return itertools.accumulate(name.split("."), "{}.{}".format)
 
 
 def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file of a module, found without importing anything; None where it lies in none of the folders, or is
-    installed there."""
+    """The file of a module, found without any import; None where it is in none of the folders, or is installed."""
     top, *rest = name.split(".")
     if not top or top in _NEVER_OWN:
         return None
     try:
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):  # such as of a script that is running
+    except (ImportError, ValueError):  # such as that of a running script
         return None
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
@@ -152,9 +150,9 @@ def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).absolute()
-    own = (
+    is_own = (
         path.suffix == ".py"
         and not _INSTALLED & set(path.parts)
         and any(path.is_relative_to(folder) for folder in folders)
     )
-    return path if own else None
+    return path if is_own else None

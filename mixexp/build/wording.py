@@ -17,14 +17,13 @@ from mixexp.text import in_hydra, in_shell, listed, override, resembling, shown
 
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 LARGEST = 2**63 - 1
-"""The largest whole number of a setting, which messages write as this power."""
+"""The largest integer of a setting, which messages write as this power."""
 _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "description")
 TRUE, FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
 def split(hint: Any) -> tuple[Any, dict[str, Any]]:
-    """A type without what is annotated to it, and its limits: gt, ge, lt, le, multiple_of, min_length, max_length,
-    pattern, description."""
+    """A type without its annotations, and its limits by name (_LIMITS: gt, ge, lt, le, …)."""
     limits: dict[str, Any] = {}
     while typing.get_origin(hint) is Annotated:
         hint, *notes = typing.get_args(hint)
@@ -53,9 +52,8 @@ def allowed(hint: Any, many: bool = False) -> str:
     origin, inner = typing.get_origin(base), typing.get_args(base)
     if len(arms(hint)) > 1 or origin is Literal:
         words = list(_choices(hint))
-        comma = (
-            "," if any(" " in word for word in words) else ""
-        )  # "a number of 1 or more, or null", but "auto, true or false"
+        # "a number of 1 or more, or null", but "auto, true or false"
+        comma = "," if any(" " in word for word in words) else ""
         joined = f"{', '.join(words[:-1])}{comma} or {words[-1]}" if len(words) > 1 else words[0]
         return f"values, each {joined}" if many else joined
     plural = "s" if many else ""
@@ -68,7 +66,7 @@ def allowed(hint: Any, many: bool = False) -> str:
         return "values, each true or false" if many else "true or false"
     if base in (None, type(None)):
         return "null"
-    if (origin or base) in (tuple, set, frozenset):  # a constructor's own mistake
+    if (origin or base) in (tuple, set, frozenset):  # an error of the constructor itself
         return _one(
             f"{(origin or base).__name__}{plural}, which no configuration can give: its class has to ask for a list",
             many,
@@ -104,7 +102,7 @@ def _one(words: str, many: bool) -> str:
 
 
 def _range(base: type, limits: Mapping[str, Any]) -> str:
-    """The limits of a number."""
+    """The limits of a number, in words."""
     low, high = limits.get("ge"), limits.get("le")
     above, below = limits.get("gt"), limits.get("lt")
     if base is int:
@@ -125,7 +123,7 @@ def _range(base: type, limits: Mapping[str, Any]) -> str:
 
 
 def _length(limits: Mapping[str, Any]) -> str:
-    """The limits of a text."""
+    """The limits of a text, in words."""
     least, most = limits.get("min_length", 0), limits.get("max_length")
     if "pattern" in limits:
         return f" of the form {limits['pattern']}"
@@ -142,12 +140,12 @@ def head(name: str, value: Any) -> str:
 
 
 def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, Any]]) -> str:
-    """The error of a setting's value in a line: the value as it is typed, what is allowed, the likely meaning.
+    """The error of a setting's value in a line: the value as it is typed, the allowed values, the likely meaning.
 
     errors: those of pydantic.
     """
     reasons = [str(error["ctx"]["error"]) for error in errors if error["type"] in ("value_error", "assertion_error")]
-    if reasons:  # by a check of the class's own
+    if reasons:  # raised by a check of the class itself
         return head(name, value) + listed(dict.fromkeys(reasons))
     needs = f"needs {allowed(hint)}"
     if isinstance(value, float) and not math.isfinite(value):
@@ -158,7 +156,7 @@ def complaint(name: str, value: Any, hint: Any, errors: Sequence[Mapping[str, An
 
 
 def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
-    """The wrong value of a list or mapping; other parts of pydantic's place are names of types."""
+    """The wrong value in a list or mapping; the other parts of pydantic's location are names of types."""
     names = []
     for part in where:
         if isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
@@ -172,11 +170,10 @@ def _items(value: Any, where: Sequence[Any]) -> Iterator[str]:
 
 
 def _meant(name: str, value: Any, hint: Any) -> str:
-    """The likely meaning of a value, as it has to be typed; empty when nothing that is allowed resembles it."""
+    """The likely meaning of a value, as it has to be typed; empty where no allowed value resembles it."""
     base, _ = split(hint)
-    if isinstance(base, type) and issubclass(
-        base, pydantic.BaseModel
-    ):  # for a mapping of settings stands the value of one of them
+    # a mapping of settings is needed; the value of one of them is given
+    if isinstance(base, type) and issubclass(base, pydantic.BaseModel):
         fitting = [f"{name}.{key}" for key in base.model_fields if value is not None and _allows(base, {key: value})]
         return f". Did you mean {typed(fitting[0], value)}?" if fitting else ""
     for guess in _guesses(value, hint):
@@ -195,14 +192,16 @@ def _allows(schema: type[pydantic.BaseModel], values: Mapping[str, Any]) -> bool
 
 
 def typed(name: str, value: Any) -> str:
-    """An override in quotes, as it can be typed in a shell; the value alone where the name of the setting is none of an
-    override."""
+    """An override in quotes, as typed in a shell.
+
+    The value alone where the setting's name is not one of an override.
+    """
     word = override(name, value) if re.fullmatch(r"[\w./]+", name) else in_shell(in_hydra(value))
     return word if word.startswith("'") else f"'{word}'"
 
 
 def _guesses(value: Any, hint: Any) -> Iterator[Any]:
-    """Values of other types that are written much alike."""
+    """Values of other types with a similar spelling."""
     if isinstance(value, list):
         if len(value) == 1 and not isinstance(value[0], list | Mapping):
             yield value[0]

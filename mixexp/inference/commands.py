@@ -20,7 +20,7 @@ COMPARED = 64
 
 
 def predict_command(words: list[str]) -> None:
-    """Print what a run's network says of files."""
+    """Print a network's predictions on files."""
     parser = Parser(
         prog="mixexp predict",
         description=(
@@ -84,8 +84,7 @@ def export_command(words: list[str]) -> None:
 
 
 def _check_out(command: str, path: Path, suffix: str) -> None:
-    """Raise UserError where a file cannot be written, or would take the place of another kind of file or of one of a
-    run's own."""
+    """Raise UserError where a file cannot be written, or would replace another kind of file or a run's own."""
     if path.is_dir() or not path.parent.is_dir():
         raise UserError(f"{command} --out {path}: the name of a file in a folder that is there is needed")
     if path.exists() and (path.suffix != suffix or path.name in FILES):

@@ -1,5 +1,4 @@
-"""A trained network in formats that other programs read, each compared with the network's own outputs: what `mixexp
-export` does."""
+"""A trained network in formats for other programs, each compared with the network's outputs: `mixexp export`."""
 
 from __future__ import annotations
 
@@ -21,14 +20,13 @@ from mixexp.files import atomically
 from mixexp.inference.trained import Trained
 
 TOLERANCE = 1e-5
-"""The largest difference of a score that an export may have, as a fraction of the largest score where that is above
-1."""
+"""The largest error of a score in an export, relative to the largest score where that is above 1."""
 
 
 class Format(NamedTuple):
-    """A format: the ending of its file, the packages that it needs beside torch, and what writes and reads back.
+    """A format: its file's suffix, the packages it needs besides torch, and its writer and reader.
 
-    write: a network to a path, with examples of its inputs and a description as text. run: the scores that the file
+    write: writes a network to a path, with example inputs and a description as text. run: the scores that the file
     gives for inputs.
     """
 
@@ -39,11 +37,10 @@ class Format(NamedTuple):
 
 
 def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
-    """Write a network in a format and give the largest difference between what it says there and here, on inputs,
-    float32 [N, *shape].
+    """Write a network in a format; returns the largest error of its scores on inputs, float32 [N, *shape].
 
-    Raises UserError where a package is missing, where torch cannot express the network in the format, and where the
-    difference is above TOLERANCE; then no file is left.
+    The error is relative, as in TOLERANCE. Raises UserError where a package is missing, where torch cannot express the
+    network in the format, and where the error is above TOLERANCE; then no file is left.
     """
     chosen = FORMATS[name]
     if missing := [package for package in chosen.packages if importlib.util.find_spec(package) is None]:
@@ -55,7 +52,7 @@ def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
             chosen.write(trained, partial, images[:2], description(trained))
         except OSError:
             raise
-        except Exception as error:  # what torch's exporters raise is theirs
+        except Exception as error:  # torch's exporters raise errors of many kinds
             first = (str(error).splitlines() or [""])[0]
             raise UserError(
                 f"export --to {name}: torch cannot express this network in it ({type(error).__name__}: {first})"
@@ -72,7 +69,7 @@ def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
 
 
 def description(trained: Trained) -> str:
-    """What a file says of itself, as JSON: inputs, classes, and the step that the weights are of."""
+    """The description in an exported file, as JSON: inputs, classes, and the training step of the weights."""
     return json.dumps(
         {"inputs": trained.preprocess.inputs.record(), "classes": list(trained.classes), "step": trained.model.step}
     )
@@ -89,15 +86,15 @@ def _run_safetensors(trained: Trained, path: Path, images: Tensor) -> Tensor:
     from safetensors.torch import load
 
     states = load(path.read_bytes())
-    own = trained.model.network.state_dict()
-    if own.keys() != states.keys() or not all(torch.equal(own[name], states[name]) for name in own):
+    weights = trained.model.network.state_dict()
+    if weights.keys() != states.keys() or not all(torch.equal(weights[name], states[name]) for name in weights):
         raise UserError("export --to safetensors: the file holds other weights than the network")
     return trained.model(images)
 
 
 def _write_torchscript(trained: Trained, path: Path, example: Tensor, about: str) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit goes one day, and a trace has no use for checks of sizes
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and a trace needs no checks of sizes
         traced = torch.jit.trace(trained.model, example)
         content = io.BytesIO()
         torch.jit.save(traced, content, _extra_files={"mixexp.json": about})
@@ -111,7 +108,7 @@ def _run_torchscript(trained: Trained, path: Path, images: Tensor) -> Tensor:
 
 
 def _write_onnx(trained: Trained, path: Path, example: Tensor, about: str) -> None:
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter tells its progress
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter prints its progress
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             trained.model,
@@ -144,8 +141,7 @@ FORMATS: dict[str, Format] = {
 
 
 def inputs_to_compare(trained: Trained, images: Tensor | None) -> Tensor:
-    """Inputs, float32 [N, *shape], to compare outputs on: test images in the data set's units, or random numbers where
-    there are none."""
+    """Inputs, float32 [N, *shape], for the comparison: test images in the data set's units, else random numbers."""
     if images is not None:
         return trained.preprocess(images)
     shape: Any = (8, *trained.preprocess.inputs.shape)

@@ -1,4 +1,4 @@
-"""Predictions of a trained network on files, and how they are shown: what `mixexp predict` does."""
+"""Predictions of a trained network on files, and their display: the work of `mixexp predict`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ("file", "class", "probability", "second class", "its probability")
 
 @dataclass(frozen=True)
 class Prediction:
-    """The two likeliest classes of a file, with their probabilities, softmax of the network's scores."""
+    """The two most likely classes of a file, with their probabilities, the softmax of the network's scores."""
 
     path: Path
     classes: tuple[str, str]
@@ -27,10 +27,9 @@ class Prediction:
 
 
 def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
-    """The files that are named, and those with the endings at any depth in folders that are, in the order of their
-    names.
+    """The named files, and those with the suffixes at any depth in the named folders, in the order of their names.
 
-    Raises UserError for what is not there, and where a folder has none.
+    Raises UserError for a missing path, and for a folder without such files.
     """
     files: list[Path] = []
     for path in paths:
@@ -50,7 +49,7 @@ def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
 
 
 def _below(folder: Path, suffixes: frozenset[str], seen: set[Path]) -> Iterator[Path]:
-    """The files at any depth below a folder; a folder that links lead to again counts once."""
+    """The files at any depth below a folder; a folder reached again through links counts once."""
     if folder.resolve() in seen:
         return
     seen.add(folder.resolve())
@@ -63,7 +62,7 @@ def _below(folder: Path, suffixes: frozenset[str], seen: set[Path]) -> Iterator[
 
 @torch.inference_mode()
 def predict(trained: Trained, files: Sequence[Path]) -> Iterator[Prediction]:
-    """A prediction for each file, in their order; raises UserError naming those that cannot be read."""
+    """A prediction for each file, in order; raises UserError that names unreadable files."""
     for start in range(0, len(files), BATCH):
         part = files[start : start + BATCH]
         probabilities, classes = trained.model(trained.preprocess.files(part)).softmax(1).topk(2)

@@ -1,5 +1,7 @@
-"""A finished run's network with the weights it kept, as an ordinary module, and what makes its inputs. Without the
-training data."""
+"""A finished run's network with the weights it kept, as a plain module with its preprocessing.
+
+Needs no training data.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,14 @@ from mixexp.training.spec import RunConfig
 from mixexp.training.weights import DESCRIBED, Inputs, read_weights
 
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
-"""Modes of PIL images that have 8 bits a channel at most."""
+"""Modes of PIL images with at most 8 bits a channel."""
 
 
 class Classifier(nn.Module):
-    """A run's network as a plain module: scores, float32 [B, C], from inputs, float32 [B, *shape], as Preprocess makes
-    them.
+    """A run's network as a plain module: scores, float32 [B, C], from inputs of Preprocess, float32 [B, *shape].
 
     The largest score names the class; softmax of the scores gives probabilities. network: body and head, as the run
-    trained them; step: after which step of its training.
+    trained them; step: the training step of the weights.
     """
 
     def __init__(self, network: Network, loss: Loss, step: int) -> None:
@@ -49,13 +50,14 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a run's test images became before they entered its network.
+    """The preprocessing of a run's test images before they entered its network.
 
     Takes a path, a PIL image of 8 bits, an array of a picture, uint8 [H, W] or [H, W, C], or a tensor [C, H, W] or [N,
-    C, H, W] as the data set gives it: uint8, or float32 where the data are, of tables the columns as the data set has
-    standardised them. Gives float32 [C, H, W] or [N, C, H, W]. Files and pictures are resized by `inputs.size`; arrays
-    and tensors have to have the shape. Raises UserError for what is none of these.
-    inputs: shape, mean, std and unit, for those who write it out themselves. suffixes: endings of the files that it
+    C, H, W] as the data set returns it: uint8, or float32 where the data are; for a table, the columns as the data set
+    standardises them. Returns float32 [C, H, W] or [N, C, H, W]. Files and pictures are resized by `inputs.size`;
+    arrays and tensors must have the shape. Raises UserError for anything else.
+
+    inputs: shape, mean, std and unit, for code that reimplements the preprocessing. suffixes: of the files that it
     takes.
     """
 
@@ -85,17 +87,17 @@ class Preprocess:
         if not isinstance(item, Tensor):
             raise UserError(f"preprocess: takes a path, a PIL image, an array or a tensor, not {type(item).__name__}")
         batch = item if item.ndim == 4 else item[None]
-        wanted = torch.uint8 if self.inputs.unit == 255 else torch.float32
-        if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != wanted:
+        dtype = torch.uint8 if self.inputs.unit == 255 else torch.float32
+        if list(batch.shape[1:]) != self.inputs.shape or batch.dtype != dtype:
             raise UserError(
-                f"preprocess: takes {wanted} of the shape {self.inputs.shape}, channels first (an array of a picture:"
+                f"preprocess: takes {dtype} of the shape {self.inputs.shape}, channels first (an array of a picture:"
                 f" last), not, channels first, {item.dtype} {list(item.shape)}"
             )
         normalised = self._normalize(batch)
         return normalised if item.ndim == 4 else normalised[0]
 
     def files(self, paths: Sequence[Path]) -> Tensor:
-        """Inputs, float32 [N, *shape], from files; raises UserError naming those that cannot be read."""
+        """Inputs, float32 [N, *shape], from files; raises UserError that names unreadable files."""
         if not self.suffixes:
             raise UserError(
                 f"a network for data of the kind {self.inputs.kind} takes no files; give preprocess tensors of shape"
@@ -117,8 +119,7 @@ class Preprocess:
 
 
 class Trained(NamedTuple):
-    """A trained network in evaluation mode, the preprocessing of its inputs, and the classes in the order of its
-    scores."""
+    """A trained network in evaluation mode, its preprocessing, and the classes in the order of its scores."""
 
     model: Classifier
     preprocess: Preprocess
@@ -126,8 +127,7 @@ class Trained(NamedTuple):
 
 
 def load_trained(folder: Path, device: str = "cpu") -> Trained:
-    """The network of a finished run that kept its weights; raises UserError for any other folder, and for damaged
-    weights."""
+    """The network of a finished run that kept its weights; raises UserError for other folders and damaged weights."""
     if problem := unknown_device(device):
         raise UserError(problem)
     config = RunConfig.of({**trained_config(folder), "device": device, "probe": None, "logger": None})
@@ -139,7 +139,8 @@ def load_trained(folder: Path, device: str = "cpu") -> Trained:
         )
     if "network" not in state:
         raise UserError(f"{folder}: its run trained no classifier")
-    if any(name not in state for name in DESCRIBED):  # a checkpoint.pt, beside which the data set has to be asked
+    # a checkpoint.pt, whose description has to come from the data set
+    if any(name not in state for name in DESCRIBED):
         parts = restored(folder, config)
         state = {
             **state,

@@ -1,5 +1,4 @@
-"""Runs that are over and were made with other data or other code of the user's own than there is now: which, and what
-is said of them."""
+"""Finished runs whose data or own code has changed since, and the notes about them."""
 
 from __future__ import annotations
 
@@ -15,17 +14,17 @@ FACTS = {
     "data_contents": "other contents of the data set's files than they have now",
     "own_code": "other code of your own than there is now",
 }
-"""Facts of environment.json that can be others by now, and what a run was made with then."""
+"""Facts of environment.json that may have changed, and the description of a run made with the old ones."""
 LISTED = 5
-"""As many runs as a note names."""
+"""The most runs that a note names."""
 
 
 def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
-    """The facts of FACTS that are others now than in the record of a run that has ended, by the run's folder.
+    """The facts of FACTS that have changed since the record of an ended run, by the run's folder.
 
-    A record that lacks a fact differs in none. A run that has failed counts, as other code may be what it needs.
+    A fact that a record lacks does not count. A failed run counts, since the new code may be its remedy.
     """
-    found, digests = {}, {}
+    changed, digests = {}, {}
 
     def now(fact: str, config: RunConfig) -> Any:
         if fact == "own_code":
@@ -40,22 +39,22 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
         record = read_environment(run.folder) if ended else {}
         differing = [fact for fact in FACTS if record.get(fact) is not None and record[fact] != now(fact, run.config)]
         if differing:
-            found[run.folder] = differing
-    return found
+            changed[run.folder] = differing
+    return changed
 
 
 def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
-    """The folders of the runs that ``retry=changed`` makes again."""
+    """The folders of the runs that ``retry=changed`` repeats."""
     return set(changes([run for run in runs if run.config.retry == "changed"]))
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or makes again."""
-    found = changes([run for run in runs if (run.folder / "result.json").exists()])
+    """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or repeats."""
+    changed = changes([run for run in runs if (run.folder / "result.json").exists()])
     again = any(run.config.retry == "changed" for run in runs)
     notes = []
     for fact, words in FACTS.items():
-        names = [folder.name for folder, differing in found.items() if fact in differing]
+        names = [folder.name for folder, differing in changed.items() if fact in differing]
         many, listed = len(names) > 1, ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
         they, made = ("they are", "runs were made") if many else ("it is", "run was made")
         advice = f"; {they} made again" if again else f"; with retry=changed {they} made again, and nothing is lost"

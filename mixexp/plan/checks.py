@@ -33,8 +33,8 @@ class Refused(UserError):
 def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
     """The resolved configuration, typed; raises Refused with all its errors where it cannot run on this machine.
 
-    First what can be seen in the configuration alone; when that is well, what needs the data, the network's shape and
-    the device. here: whether this machine is to train it, and has to be large enough.
+    The first checks need the configuration alone; if it passes, further ones need the data, the network's shape and the
+    device. here: whether this machine is to train it, and has to be large enough.
     """
     if errors := _schema_errors(values):
         raise Refused(errors)
@@ -43,7 +43,8 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
     if config.logger is not None:
         errors += sizes.problems(lambda: config.build("logger").check())
     errors += sizes.problems(lambda: _writable(f"{config.output_dir}/{config.name}"))
-    if here and config.threads > sizes.processors():  # far too many end the process without a message
+    # a far too large number ends the process without a message
+    if here and config.threads > sizes.processors():
         errors.append(
             sizes.TooLargeLine(
                 f"threads = {config.threads}: too large; this machine has {sizes.processors()} processors"
@@ -55,7 +56,7 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
 
 
 def _schema_errors(values: Mapping[str, Any]) -> list[str]:
-    """The errors of settings and options, each by itself, and of what has to be given."""
+    """The errors of each setting and option, and of required settings that are missing."""
     scalars = {key: value for key, value in values.items() if key not in CONTRACTS and "." not in str(key)}
     errors = schema_errors(Settings, scalars, "")
     errors += [_dotted(key, value) for key, value in values.items() if "." in str(key)]
@@ -76,7 +77,7 @@ def _schema_errors(values: Mapping[str, Any]) -> list[str]:
 
 
 def _dotted(key: str, value: Any) -> str:
-    """The message about a dotted key at the root of a file, which Hydra takes for a name."""
+    """The message about a dotted key at the root of a file, which Hydra treats as a plain name."""
     first, *names = key.split(".")
     for name in reversed(names):
         value = {name: value}
@@ -89,7 +90,7 @@ def _dotted(key: str, value: Any) -> str:
 
 
 def _others(config: RunConfig) -> list[str]:
-    """The errors of the finished runs whose networks a probe needs beside the one it measures."""
+    """The errors of the finished runs whose networks a probe needs in addition to its own."""
     errors = []
     for source in () if config.probe is None else config.build("probe").others:
         try:
@@ -103,8 +104,7 @@ def _others(config: RunConfig) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def _writable(name: str) -> None:
-    """Raise UserError unless a file can be made there, or in the nearest folder above that exists; leaves no trace, at
-    no moment."""
+    """Raise UserError unless a file can be written there, or in the nearest existing folder above; leaves no trace."""
     folder = Path(name).absolute()
     try:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -1,4 +1,4 @@
-"""Classification as a kind of run: what it refuses, what it costs, and the loop that trains it."""
+"""Classification as a kind of run: its errors, its cost, and the loop that trains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mixexp.training.spec import RunConfig, depends_on
 from mixexp.training.task import Work
 
 FITS = tuple(group for group in CONTRACTS if group not in ("speed", "logger"))
-"""The groups whose options have to go together."""
+"""The groups whose options have to be compatible."""
 
 MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn", "table": "mlp"}
 """A small network for each kind of data."""
@@ -37,8 +37,7 @@ MODELS = {"image": "small_cnn", "spectrogram": "small_cnn", "sound": "sound_cnn"
 def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
     """The errors of the data, network and groups of a classification, after those already known.
 
-    Where there are none, notes classes that a part of the data lacks, a network that is made for other data, and a slow
-    precision.
+    Without errors, it notes classes that a part of the data lacks, a network made for other data, and a slow precision.
     """
     try:
         data = data_summary(config)
@@ -69,19 +68,17 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
 
 
 def _holds(config: RunConfig, data: DataSummary) -> None:
-    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and what a step
-    keeps.
+    """Raise TooLarge where the device cannot hold the network, its gradients, the optimizer's state and saved tensors.
 
-    The estimate is the least that a run needs, so that whatever can run is let run.
+    The estimate is a lower bound, so that a run that fits is never refused.
     """
     rows = config.build("sampling").epoch_size(np.array(data.counts))
     batch = config.build("mix").source_images(config.batch_size)
     shape = network_summary(config, data.counts, (min(rows, batch, 2), *data.shape))
     samples = min(rows, batch) * (config.batch_size // batch)
     run = execution(config)
-    sizes.require_memory(
-        f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2
-    )  # the table of confusions
+    # the confusion matrix
+    sizes.require_memory(f"dataset: its {len(data.counts)} classes", 8.0 * len(data.counts) ** 2)
     state = 4 * shape.parameters * (2 + optimizer_states(config))
     step = shape.penalty_bytes + samples * shape.saved_bytes / (2 if run.bfloat16 else 1)
     causes = [sizes.largest({"model": config.model, "loss": config.loss}, "")]
@@ -92,7 +89,7 @@ def _holds(config: RunConfig, data: DataSummary) -> None:
 
 @depends_on(*FITS, "batch_size", "drop_last", "epochs", "steps", "evaluations")
 def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
-    """The conflicts between the groups: objects that their constructors refuse, layers, losses and mixes, batches."""
+    """The conflicts between the groups: refused arguments, layers, losses and mixes, batches."""
     counts = data.counts
     errors: list[str] = []
     built: dict[str, Any] = {}
@@ -147,7 +144,7 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
 
 
 def _bounded(config: RunConfig, group: str, **given: Any) -> Any:
-    """The object that a group's node makes; raises TooLarge where one of its numbers is why it cannot be made."""
+    """The object that a group's node makes; raises TooLarge where the size of one of its numbers prevents that."""
     with sizes.bounded(getattr(config, group), group):
         return config.build(group, **given)
 
@@ -191,10 +188,10 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
 
 
 def work(config: RunConfig) -> Work:
-    """What a classification does; a backward pass counts as two forward ones.
+    """The work of a classification; a backward pass counts as two forward passes.
 
-    Batches are as large as the images of an epoch let them be. Up to the layer that is mixed at, images pass, and
-    partners from outside the batch; from there on, samples.
+    Batches are limited by the images of an epoch. Before the mixing layer, the images and any external partners pass;
+    after it, the samples pass.
     """
     data = data_summary(config)
     mix, mix_layer, sampling = (config.build(group) for group in ("mix", "mix_layer", "sampling"))

@@ -1,5 +1,4 @@
-"""Values as a setting has them: a number that was typed for a text is its characters, and 1e1 is 10 where it is a whole
-number."""
+"""Values in the type of their setting: for a text, a number becomes its typed characters; for an integer, 1e1 is 10."""
 
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ _SETTINGS = _types(Settings)
 
 
 def set_texts(cell: Composed, words: Sequence[str]) -> None:
-    """Give every setting of a cell that is a text and was typed without quotes the characters typed, in an override or
-    a file."""
+    """Give each text setting of a cell the characters typed, where an override or a file has no quotes around them."""
     config = cell.config
     trusted = OmegaConf.select(config, "trusted_modules")
     typed_here = characters(words)
@@ -41,21 +39,21 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         holder = OmegaConf.select(config, parent) if parent else config
         if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
-        if OmegaConf.is_interpolation(holder, name) or isinstance(
-            holder._get_node(name)._value(), str
-        ):  # a text already
+        # already a text
+        if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):
             continue
         if parent not in hints:
             hints[parent] = _hints(holder, trusted) if parent else _SETTINGS
         hint = hints[parent].get(name, Any)
         value = OmegaConf.to_container(holder[name]) if OmegaConf.is_config(holder[name]) else holder[name]
         settled = settle(hint, value, typed)
-        if settled is not value and (key in typed_here or _reads(typed, value)):  # else another file has the last word
+        # else another file decides
+        if settled is not value and (key in typed_here or _reads(typed, value)):
             OmegaConf.update(config, key, settled, merge=False)
 
 
 def _reads(text: Any, value: Any) -> bool:
-    """True if a file's characters are read as a value that is a number or a boolean, or a list with such."""
+    """True if YAML reads a file's characters as a value that is a number or a boolean, or a list with such."""
     if isinstance(text, list) and isinstance(value, list):
         return len(text) == len(value) and all(
             isinstance(item, str) or _reads(part, item) for part, item in zip(text, value, strict=True)
@@ -66,16 +64,14 @@ def _reads(text: Any, value: Any) -> bool:
 
 
 def settled(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved configuration whose numbers are texts where a setting is a text, and 1e1 is 10 where it is a whole
-    number."""
+    """A resolved configuration with each value in its setting's type: numbers as texts, 1e1 as the integer 10."""
     return _settle_all(config, _SETTINGS, config.get("trusted_modules"))
 
 
 def settle(hint: Any, value: Any, typed: Any = None) -> Any:
-    """A value as a type has it: itself unless it is a number and the type is a text, or another kind of number, in all
-    or in its items.
+    """A value converted to a type, in all or in its items: a number to a text, or to another kind of number.
 
-    typed: its characters, or those of its items, where they are known.
+    Any other value stays. typed: its characters, or those of its items, where they are known.
     """
     base, _ = split(hint)
     for arm in arms(hint):
@@ -100,7 +96,7 @@ def settle(hint: Any, value: Any, typed: Any = None) -> Any:
 
 
 def _is(hint: Any, value: Any) -> bool:
-    """True if a value is of a type, whatever the limits and items."""
+    """True if a value is of a type; limits and items are not checked."""
     base, _ = split(hint)
     origin = typing.get_origin(base) or base
     if origin is Literal:
@@ -115,7 +111,7 @@ def _is(hint: Any, value: Any) -> bool:
 
 
 def _text(value: Any, typed: Any) -> str | None:
-    """The characters of a number, a boolean or null; None where they are not known, or it is none of these."""
+    """The characters of a number, a boolean or null; None where they are unknown, or for another value."""
     if not isinstance(value, bool | int | float | None):
         return None
     if isinstance(typed, str):
@@ -124,7 +120,7 @@ def _text(value: Any, typed: Any) -> str | None:
 
 
 def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: Any) -> dict[str, Any]:
-    """Every value of a mapping; one with a _target_ by the types of its arguments, one of settings by theirs."""
+    """Every value of a mapping in its type: a node by its class's arguments, a schema by its fields."""
 
     def inner(key: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
         kind = hints.get(key)
@@ -141,7 +137,7 @@ def _settle_all(values: Mapping[str, Any], hints: Mapping[str, Any], trusted: An
 
 
 def _hints(node: Mapping[str, Any], trusted: Any) -> Mapping[str, Any]:
-    """The types of a node's settings; none are known where the class cannot be found, which validate says."""
+    """The types of a node's settings; empty where the class is not found, which validate reports."""
     with contextlib.suppress(UserError):
         if "_target_" in node:
             return hints_of(locate(node["_target_"], trusted if isinstance(trusted, list | tuple | ListConfig) else ()))

@@ -1,4 +1,4 @@
-"""A configuration composed by Hydra outside its application, and Hydra's errors in our words."""
+"""A configuration composed by Hydra outside its application, and Hydra's errors in mixexp's words."""
 
 from __future__ import annotations
 
@@ -33,33 +33,36 @@ def compose(overrides: Sequence[str], folders: Sequence[Path] = ()) -> dict[str,
     with composing(overrides, folders) as cell:
         config = resolve(cell, overrides)[0]
     if config.get("edition") is not None and not any(re.match(r"\+*name=", word) for word in overrides):
-        config["name"] = f"{config['name']}_{config['edition']}"  # beside the experiment's own runs
+        # not in the folder of the experiment's own runs
+        config["name"] = f"{config['name']}_{config['edition']}"
     return config
 
 
 @contextlib.contextmanager
 def composing(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Iterator[Composed]:
-    """The cell of some overrides outside a Hydra application; inside, Hydra can compose others, and its errors are
-    UserErrors."""
-    with own_options(folders) as own:
-        groups = options([CONF, *own])
+    """The cell of some overrides outside a Hydra application.
+
+    Within the context, Hydra can compose others, and its errors become UserErrors.
+    """
+    with own_options(folders) as own_folders:
+        groups = options([CONF, *own_folders])
         parsed = parse(overrides, groups)
         refuse(parsed, groups)
         refuse_several(parsed, groups, ())
-        with explained(overrides, own), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        with explained(overrides, own_folders), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             yield composed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
 
 
 @contextlib.contextmanager
 def own_options(typed: Sequence[Path]) -> Iterator[list[Path]]:
-    """Inside, Hydra finds options in all of the user's folders, those typed and those of mixexp.yaml, which it gives.
+    """Context in which Hydra finds the options in all of the user's folders; yields these, typed or of mixexp.yaml.
 
-    Its settings of mixexp.yaml are those of now, and modules of the user's own are found beside the folders from now on
-    in this process. Raises UserError where a folder or mixexp.yaml is wrong.
+    Within it, the settings of mixexp.yaml are read anew. Modules of the user's own are found next to the folders from
+    now on in this process. Raises UserError where a folder or mixexp.yaml is wrong.
     """
     folders, here, before = config_dirs(typed), project(), list(SEARCHED)
     look_in(folders, *([] if here.path is None else [here.path.parent]))
-    Plugins.instance()  # now: Hydra imports its plugins once, and ours stores settings of no file
+    Plugins.instance()  # now: Hydra imports its plugins once, and mixexp's plugin stores the settings without a file
     ConfigStore.instance().store("mixexp_project", here.settings, package="_global_", provider="mixexp")
     SEARCHED[:] = folders
     try:
@@ -103,8 +106,10 @@ def explained(words: Sequence[str], folders: Sequence[Path], typed: Sequence[str
 
 
 def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
-    """The configuration with the options that overrides choose, without their values; the default one where an option
-    is wrong."""
+    """The configuration with the options that overrides choose, without their values.
+
+    With a wrong option, it is the default configuration.
+    """
     groups = options([CONF, *folders])
     chosen = [word for word in words if word.partition("=")[0] in groups and not re.search(r"[,({\[]", word)]
     for tried in (chosen, []):
@@ -114,8 +119,10 @@ def _chosen(words: Sequence[str], folders: Sequence[Path]) -> list[Any]:
 
 
 def is_sweep(word: str) -> bool:
-    """True for an override with an axis of several values, which one configuration cannot take; raises UserError for an
-    empty one."""
+    """True for an override with several values, which one configuration cannot hold.
+
+    Raises UserError for an empty one.
+    """
     groups = options([CONF])
     (override,) = parse([word], groups)
     return override.is_sweep_override() and bool(spelled_out(override, groups))

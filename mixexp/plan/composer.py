@@ -1,5 +1,4 @@
-"""From a sweep's cells to configurations: Hydra composes each choice of options once, and sets a cell's values on a
-copy."""
+"""From a sweep's cells to configurations: Hydra composes each choice of options once; values are set on a copy."""
 
 from __future__ import annotations
 
@@ -25,11 +24,10 @@ from mixexp.spec.grid import Cell
 
 @dataclass(frozen=True)
 class Composed:
-    """A cell's configuration without Hydra's own part, references unresolved; the chosen options; its experiment's grid
-    or space.
+    """A cell's configuration without Hydra's own part, references unresolved, with the choices that made it.
 
-    folders: where options come from, the first first. edition: the cells of the chosen edition, empty without one.
-    params: the axes beside the grid.
+    grid, space: those of the chosen experiment. folders: of options, in the order of the search. edition: the cells of
+    the chosen edition, empty without one. params: the axes outside the grid.
     """
 
     config: DictConfig
@@ -42,8 +40,7 @@ class Composed:
 
 
 def composed(hydra_config: DictConfig) -> Composed:
-    """The parts of a configuration that Hydra composed; raises UserError where a group has no option of its own or
-    several."""
+    """The parts of a configuration that Hydra composed; raises UserError where a group has several options or none."""
     choices = {
         group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
@@ -66,15 +63,18 @@ def composed(hydra_config: DictConfig) -> Composed:
             )
         edition = named.cells(blocks, params or {}, set(config), loaded_groups())
         config.checks = named.checks
-    if isinstance(config.get("editions"), DictConfig):  # a run is of one, and what the others are is no part of it
+    # a run belongs to one edition, so the others are left out
+    if isinstance(config.get("editions"), DictConfig):
         config.editions = None
     searched = OmegaConf.to_container(space) if space is not None else {}
     return Composed(config, choices, blocks, searched, _folders(hydra_config), edition, dict(params or {}))
 
 
 def _one_option_each(choices: dict[str, Any], config: DictConfig, hydra_config: DictConfig) -> None:
-    """Make sure that the choices say which option each group has, null for one of the optional groups that was taken
-    away."""
+    """Complete the choices to one option per group, null for an optional group that was removed.
+
+    Raises UserError where a defaults list chooses several options of a group.
+    """
     experiment = choices.get("experiment")
     entries = _defaults(experiment, _folders(hydra_config)) if experiment is not None else []
     for group in chosen_groups():
@@ -102,7 +102,7 @@ def _folders(hydra_config: DictConfig) -> tuple[str, ...]:
 
 @functools.cache
 def _defaults(experiment: str, folders: Sequence[str]) -> list[tuple[str, Any]]:
-    """The groups, as written there, and their options in the defaults list of an experiment's file."""
+    """The (group, option) pairs in the defaults list of an experiment's file, groups as written there."""
     files = [Path(folder) / "experiment" / f"{experiment}.yaml" for folder in folders]
     loaded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
     entries = (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
@@ -127,10 +127,9 @@ def _several_in_a_file(group: str, experiment: str | None, entries: Sequence[tup
 
 
 class Composer:
-    """Composes cells, a hundred times faster than Hydra's own composition where they differ in values and not in
-    options.
+    """Composition of cells, a hundred times faster than Hydra's own where they differ in values and not in options.
 
-    load: Hydra's composition of overrides; groups: every group and its options. The result is the same, as Hydra too
+    load: Hydra's composition of overrides; groups: every group and its options. The result is the same, since Hydra too
     sets values only after it has merged the options.
     """
 
@@ -171,11 +170,10 @@ class Composer:
             or key.split(".")[0] in ("hydra", "edition")
         ):
             return True
-        return key in self._groups and not isinstance(
-            override.value(), dict
-        )  # a mapping sets values of the group's option
+        # a mapping sets values of the group's option
+        return key in self._groups and not isinstance(override.value(), dict)
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Composer:
-    """The composer of a sweep's cells, from what Hydra gives a launcher or sweeper."""
+    """The composer of a sweep's cells, from the objects that Hydra gives to a launcher or sweeper."""
     return Composer(lambda words: loader.load_sweep_config(config, words), loaded_groups())

@@ -1,4 +1,4 @@
-"""A summary of a run before it trains: its data's counts, and its network's shape and operations, without memory."""
+"""A summary of a run before it trains: counts of its data, and shape and operations of its network, without memory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mixexp.training.spec import RunConfig, depends_on
 
 
 def require_complete(group: str, part: Any) -> None:
-    """Raise ValueError where an object has not what its contract says that it has."""
+    """Raise ValueError where an object lacks attributes of its contract."""
     if missing := undefined(part, CONTRACTS[group]):
         raise ValueError(f"{group}: {type(part).__module__}.{type(part).__qualname__} has to set {'; '.join(missing)}")
 
 
 class DataSummary(NamedTuple):
-    """Training images per class, the shape of an image, how many are evaluated and of these tested on, and what they
-    are.
+    """The counts of a run's images: training images per class, their shape and kind, and images of an evaluation.
 
-    missing: what parts of the data have no image of some classes, in words.
+    evaluated: test and validation images; tested: test images. missing: classes without an image in some part, in
+    words.
     """
 
     counts: tuple[int, ...]
@@ -57,7 +57,7 @@ def data_summary(config: RunConfig) -> DataSummary:
 
 @depends_on("optimizer")
 def optimizer_states(config: RunConfig) -> int:
-    """The number of values that an optimizer keeps for each parameter."""
+    """The number of values that an optimizer stores for each parameter."""
     parameters = [torch.nn.Parameter(torch.zeros(7))]
     optimizer = config.build_optimizer(parameters)
     parameters[0].grad = torch.zeros(7)
@@ -69,10 +69,10 @@ def optimizer_states(config: RunConfig) -> int:
 
 
 class NetworkSummary(NamedTuple):
-    """A network without its numbers: the layers to mix at, the width of its last layer, a sample's forward operations.
+    """A network without its weights: layers to mix at, width of the last layer, a sample's forward operations.
 
-    flops_before: the operations up to each of the layers. saved_bytes: the bytes that the pass of a sample keeps for
-    its gradient; penalty_bytes: those that a step's penalty keeps.
+    flops_before: the operations before each of the layers. saved_bytes: the bytes that a sample's pass keeps for its
+    gradient; penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
@@ -86,8 +86,7 @@ class NetworkSummary(NamedTuple):
 
 @depends_on("model", "loss")
 def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
-    """The network without memory, after a batch of that shape has passed through it in training mode; raises
-    ValueError."""
+    """The network without memory, after a batch of that shape in training mode; raises ValueError where that fails."""
     loss = config.build("loss", class_counts=np.array(counts))
     nodes = {"model": config.model, "loss": config.loss}
     with torch.device("meta"):
@@ -107,7 +106,7 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
                 network(torch.zeros(shape))
             with sizes.bounded(nodes, ""), penalty.counting():
                 loss.penalty(network.head)
-        except Exception as error:  # whatever a model of the user's own may raise
+        except Exception as error:  # a model of the user's own may raise any error
             reason = str(error) if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
             raise ValueError(f"model: cannot be trained on batches of shape {shape}: {reason}") from error
     parameters = sum(parameter.numel() for parameter in network.parameters())

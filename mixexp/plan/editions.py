@@ -1,4 +1,4 @@
-"""Editions of an experiment: other sweeps that ask its questions, such as one that two cores train in half an hour."""
+"""Editions of an experiment: other sweeps for the same questions, such as one that two cores train in half an hour."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from mixexp.text import listed
 
 
 class Edition(BaseModel):
-    """An edition in an experiment's file: the axes and the grid in place of the experiment's own, and what its runs
-    have to show."""
+    """An edition in an experiment's file: its axes and grid, which replace the experiment's, and its checks."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -32,14 +31,15 @@ class Edition(BaseModel):
     def cells(
         self, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, str], root: Collection[str], groups: Groups
     ) -> list[Cell]:
-        """Its cells, from the experiment's blocks and params where it has none of its own; root: the settings that
-        every run has."""
+        """The cells of the edition, with the experiment's blocks and params where it has none of its own.
+
+        root: the settings that every run has.
+        """
         return combined(blocks if self.grid is None else self.grid, axes_of({**params, **self.params}, groups), root)
 
 
 def chosen(hydra_config: DictConfig) -> Edition | None:
-    """The edition that a configuration as Hydra composes it asks for, None where it asks for none; raises UserError for
-    one that is not there."""
+    """The edition that a configuration of Hydra names, None without one; raises UserError for an unknown edition."""
     name = hydra_config.get("edition")
     if not isinstance(name, str):
         return None
@@ -61,7 +61,7 @@ def chosen(hydra_config: DictConfig) -> Edition | None:
         raise UserError(
             f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}"
         )
-    # a reference such as ${seed} is an override's, to be resolved in its run
+    # a reference such as ${seed} belongs to an override and is resolved in its run
     block = OmegaConf.to_container(described, resolve=False)[name]
     problem = edition_problems({name: block}).get(name)
     errors = [problem] if problem else schema_errors(Edition, block, f"editions.{name}")

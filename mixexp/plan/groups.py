@@ -1,4 +1,4 @@
-"""The groups of a configuration, and what their options make."""
+"""The groups of a configuration, and the classes of their options' objects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GROUPS: dict[str, type] = {
     "schedule": Schedule,
     "speed": Speed,
 }
-"""Every group and what its options make."""
+"""Every required group and the class of its options' objects."""
 
 OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
 """Optional groups."""
@@ -52,13 +52,13 @@ CONTRACTS = {**GROUPS, **OPTIONAL_GROUPS}
 
 @functools.cache
 def import_options() -> None:
-    """Import every module of mixexp that a configuration may name, as its files are now.
+    """Import every module of mixexp that a configuration may name, in its current version.
 
-    A process may make runs for days, while somebody edits the files: without this, it would train with a mixture of
-    versions, under the code hash of the first.
+    A process may make runs for days while the files are edited. Without this, it would train with a mixture of versions
+    under the code hash of the first.
     """
     groups = sorted(f"mixexp.{folder.name}" for folder in CONF.iterdir() if folder.is_dir())
     for package in (importlib.import_module(group) for group in groups if importlib.util.find_spec(group) is not None):
         for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
-            with contextlib.suppress(Exception):  # whoever chooses it is told
+            with contextlib.suppress(Exception):  # choosing the module reports the error
                 importlib.import_module(module.name)

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in our words."""
+"""Hydra's and OmegaConf's errors in mixexp's words."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PLUGINS = {
     "submitit_slurm": "hydra-submitit-launcher",
     "ray": "hydra-ray-launcher",
 }
-"""Launchers that are not always there, and where each comes from."""
+"""Optional launchers, and the package of each."""
 
 _WORDS = {
     "int is not a ListConfig, list or tuple": "a list is needed",
     "Cannot merge DictConfig with ListConfig": "a mapping stands where a list is needed",
     "Cannot merge ListConfig with DictConfig": "a list stands where a mapping is needed",
 }
-"""OmegaConf's words, and ours."""
+"""OmegaConf's wording, and mixexp's."""
 
 _SENTENCES = {
     r"Cannot find primary config '([^']+)'": (
@@ -54,23 +54,23 @@ _SENTENCES = {
         "{0}: one value is needed, as a sweep has one launcher and one sweeper"
     ),
 }
-"""Hydra's sentences as patterns, and ours with what the patterns' groups match."""
+"""Patterns of Hydra's sentences, and mixexp's, with the matches of the patterns' groups."""
 
 _HYDRAS_OWN = ("hydra", "omegaconf", "antlr4", "yaml")
 
 
 def leaked(error: Exception) -> bool:
-    """True if an error of Python's comes out of Hydra itself, which lets many through, and not out of a run."""
+    """True if a Python error comes from Hydra itself, which passes many on, and not from a run."""
     modules = [
         frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    # the standard library's functions are called by all of them
+    # functions of the standard library are called by all of them
     callers = [module for module in modules if module in (*_HYDRAS_OWN, "mixexp", "hydra_plugins", "torch", "optuna")]
     return bool(callers) and callers[-1] in _HYDRAS_OWN
 
 
 def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """The message about a setting that is not there, in all cells or in some."""
+    """The message about a setting that all or some cells lack."""
     if missing.key.startswith("hydra."):
         return _hydras_setting(missing.key, typed)
     if missing.others and missing.cells:
@@ -82,7 +82,7 @@ def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequ
 
 
 def _hydras_setting(key: str, typed: Sequence[str]) -> str:
-    """The message about an unknown setting of Hydra's; one of a sweeper or launcher exists once that one is chosen."""
+    """The message about an unknown setting of Hydra; one of a sweeper or launcher exists only once that is chosen."""
     store = ConfigStore.instance()
     parent = key.rpartition(".")[0]
     _, group, *names = key.split(".")
@@ -108,7 +108,7 @@ def _hydras_setting(key: str, typed: Sequence[str]) -> str:
 
 
 def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
-    """One message for an error that is about no missing setting."""
+    """One message for an error that is not about a missing setting."""
     text = str(error)
     cause = error.__cause__
     groups = options(folders)
@@ -158,8 +158,7 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
 
 
 def _misshapen(text: str, groups: Mapping[str, Collection[str]], folders: Sequence[Path]) -> str:
-    """The message about lists and mappings of an experiment's file that stand for one another; empty for other
-    errors."""
+    """The message about lists in place of mappings in an experiment's file, or the reverse; empty for other errors."""
     place = re.match(r"In '(experiment/[^']+)': ", text)
     if place is None or "Cannot merge DictConfig with ListConfig" not in text:
         return ""
@@ -177,7 +176,7 @@ def _no_text(folders: Sequence[Path]) -> str:
 
 
 def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Sequence[Path]) -> str | None:
-    """The message about an option, or a file that a defaults list names, that is not there; None for other errors.
+    """The message about a missing option, or a missing file in a defaults list; None for other errors.
 
     own: the user's folders of options.
     """
@@ -208,7 +207,7 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Seque
 
 
 def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path]) -> str:
-    """Where an option of the user's own would lie, but for a group of Hydra's, and the nearest one of the known."""
+    """The place for an option of the user's own, unless the group is Hydra's, and the nearest known option."""
     near = closest(option, known)
     if "/" in group:
         return near
@@ -221,7 +220,7 @@ def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path
 
 
 def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | None:
-    """The message about what the options' lists of defaults do not admit; None for other errors."""
+    """The message about a faulty list of defaults; None for other errors."""
     place = re.match(r"In '?([^':]+)'?: ", text)
     where = f"{place[1]}.yaml: " if place else ""
     if match := re.search(r"Could not delete '(\w+)(?:=(\w+))?'\. No match", text):

@@ -1,4 +1,4 @@
-"""The identity of a run: its scientific configuration, resolved, without what cannot change its numbers."""
+"""The identity of a run: its resolved scientific configuration, without settings that cannot change its numbers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mixexp.settings import ADDED, NOT_SCIENTIFIC, OPTIONAL, REPEATS, flatten
 from mixexp.training.spec import RunConfig
 
 ALIAS = "alpha"
-"""The root setting that acts only through the places which refer to it, and is counted there."""
+"""The root setting that acts only where other settings refer to it, and is hashed there."""
 
 UNCOUNTED = (*REPEATS, "threads")
-"""Settings in which no run departs from its experiment."""
+"""Settings that never count as a departure from an experiment."""
 
 _AT_INPUT = {"_target_": "mixexp.mix_layer.RandomLayer", "layers": ["input"]}
 
 
 def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
-    """The configuration with one spelling for what acts alike, so that senseless repeats are one run.
+    """The configuration with one spelling for equivalent settings, so that runs with the same numbers are one run.
 
-    epochs is null where steps rules; alpha is null where nothing refers to it; the mix layer is the input, and its
-    choice null, where nothing is blended; what a loop leaves no choice of, as it has it. config has passed validate.
+    epochs is null where steps decides; alpha is null where nothing refers to it; the mix layer is the input, and its
+    choice null, where nothing is blended; settings that the loop fixes have its values. config has passed validate.
     """
     typed = RunConfig.of(config)
     config = {**config, **loop_of(typed).fixed}
@@ -41,8 +41,7 @@ def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that can change a run's numbers; 1.0 is written 1, as either may stand for the
-    other."""
+    """The part of a configuration that can change a run's numbers; 1.0 becomes 1, since either spelling may occur."""
     trusted = config["trusted_modules"]
 
     def prune(value: Any) -> Any:
@@ -59,17 +58,18 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part, as JSON with sorted
-    keys."""
+    """The first twelve hexadecimal digits of the SHA-256 of a canonical configuration's scientific part.
+
+    The part is hashed as JSON with sorted keys.
+    """
     return hashlib.sha256(json.dumps(scientific(config), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The departures of a run from its experiment: key → [value here, value there]; a group with another option counts
-    once.
+    """The departures of a run from its experiment: key → [value here, value there]; a changed option counts once.
 
-    Seeds do not count: they are repetitions, and a report states how many there are. Nor does threads, which changes
-    the last bits of sums alone. Where steps rules, epochs says nothing.
+    Seeds do not count: they are repetitions, and a report states their number. Nor does threads, which changes only the
+    last bits of sums, nor epochs where steps decides.
     """
     silent = {*UNCOUNTED, *(["epochs"] if config["steps"] is not None else [])}
     departures: dict[str, list[Any]] = {}
@@ -83,6 +83,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and key.split(".")[0] not in {*departures, *silent}:
             pair = [ours.get(key), theirs.get(key)]
-            if pair != departures.get(ALIAS):  # where the alias is referred to, it says the same again
+            # where a setting refers to the alias, it differs in the same way
+            if pair != departures.get(ALIAS):
                 departures[key] = pair
     return departures

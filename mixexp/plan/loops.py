@@ -1,4 +1,4 @@
-"""The loops that train runs, and what a run costs."""
+"""The loops that train runs, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixexp.training.spec import RunConfig
 from mixexp.training.task import Task
 
 LOOPS = {"gan": GAME}
-"""Groups whose options are trained by a loop of their own."""
+"""Groups whose options have a training loop of their own."""
 
 
 def loop_of(config: RunConfig) -> Loop:

@@ -15,15 +15,14 @@ from mixexp.settings import CONF, leaves
 from mixexp.text import in_hydra
 
 SEARCHED: list[Path] = []
-"""The user's folders in which Hydra finds options in this process; a plugin of ours tells it them."""
+"""The user's folders in which Hydra finds options in this process; mixexp's search-path plugin passes them on."""
 
 
 def header(path: Path) -> list[str]:
-    """The lines of a YAML file's opening comment, without their #; Hydra's own "@package" line is not part of it."""
+    """The lines of a YAML file's opening comment, without their #; Hydra's own "@package" line is left out."""
     lines = []
-    for line in path.read_text(
-        encoding="utf-8", errors="replace"
-    ).splitlines():  # only a run that uses the file refuses it
+    # an unreadable file is refused only by a run that uses it
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break
         if not line.startswith("# @package"):
@@ -32,7 +31,7 @@ def header(path: Path) -> list[str]:
 
 
 def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
-    """Group → option → header lines, over the program's folder and those a user adds; groups in alphabetical order."""
+    """Group → option → header lines, over the program's folder and the user's; groups in alphabetical order."""
     by_group: dict[str, dict[str, list[str]]] = {}
     for folder in folders:
         for path in sorted(folder.glob("*/*.yaml")):
@@ -41,10 +40,9 @@ def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
 
 
 def describe(folders: Iterable[Path], group: str | None) -> str:
-    """All groups with one line an option, or one group with its options' whole headers; raises UserError for an unknown
-    group.
+    """All groups with one line per option, or one group with its options' whole headers.
 
-    "table" and "figures" are the keys of a table and the kinds of figures.
+    "table" and "figures" are the keys of a table and the kinds of figures. Raises UserError for an unknown group.
     """
     groups = options(folders)
     if group is None:
@@ -76,13 +74,15 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
 
 
 def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
-    """Experiment → its editions → why there is each; experiments without any are left out, and so are files that cannot
-    be read."""
+    """Experiment → its editions → the reason for each.
+
+    Experiments without editions and unreadable files are left out.
+    """
     from mixexp.spec.experiments import experiment  # mixexp list starts without it
 
     reasons = {}
     for path in (path for folder in folders for path in sorted(folder.glob("experiment/*.yaml"))):
-        # most have none, and reading YAML takes time
+        # most have none, and parsing YAML is slow
         if re.search(r"^editions:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
             with contextlib.suppress(UserError):
                 reasons[path.stem] = {
@@ -92,8 +92,7 @@ def editions(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
 
 
 def expand_home(word: str) -> str:
-    """An override whose paths that begin with ~ are written in full, as a shell does in other words; Hydra cannot read
-    a ~."""
+    """An override with every path that begins with ~ written in full, since Hydra cannot read a ~."""
     key, equals, value = word.partition("=")
     return (
         key
@@ -103,8 +102,7 @@ def expand_home(word: str) -> str:
 
 
 def settings(folders: Iterable[Path], group: str) -> dict[str, list[str]]:
-    """Option → the dotted settings that its file has, those of the options that it builds on among them; for
-    suggestions."""
+    """Option → the dotted settings of its file and of the options that it builds on; for suggestions."""
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
     return {
         option: [name for name in leaves(_merged(files, option, ())) if not name.endswith("_target_")]
@@ -135,7 +133,7 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...]) -> d
 def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str, str]]:
     """(option, setting) of every setting of a group's files whose comment opens with the word."""
     pairs: list[tuple[str, str]] = []
-    for folder in folders if len(word) >= 3 else ():  # not for a word such as "a"
+    for folder in folders if len(word) >= 3 else ():  # not for a short word such as "a"
         for path in sorted(folder.glob(f"{group}/*.yaml")):
             text = path.read_text(encoding="utf-8", errors="replace")
             pairs += [
@@ -145,15 +143,16 @@ def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str,
 
 
 def user_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """The user's own folders of options, which --config-dir names, and the other words; raises UserError for what is no
-    such folder."""
+    """The user's own folders of options, named by --config-dir, and the other words.
+
+    Raises UserError for a folder that cannot hold options.
+    """
     folders, rest, waiting = [], [], list(words)
     while waiting:
         word = waiting.pop(0)
         name, equals, value = word.partition("=")
-        if name != "-cd" and not (
-            name.startswith("--config-d") and "--config-dir".startswith(name)
-        ):  # as Hydra reads it
+        # abbreviated as Hydra allows
+        if name != "-cd" and not (name.startswith("--config-d") and "--config-dir".startswith(name)):
             rest.append(word)
         elif equals or waiting:
             folders.append(_user_folder(value if equals else waiting.pop(0)))
@@ -169,9 +168,9 @@ def _user_folder(name: str) -> Path:
 
 
 def config_dirs(typed: Iterable[Path]) -> list[Path]:
-    """All folders of the user's options: those typed, then those that mixexp.yaml names, each once.
+    """All folders of the user's options, each once: first those typed, then those that mixexp.yaml names.
 
-    Raises UserError where two of them, or one and the program, have different options of one name.
+    Raises UserError where two of them, or one and the program, have different options of the same name.
     """
     folders: dict[Path, Path] = {}
     for folder in (*typed, *project().config_dirs):
@@ -187,8 +186,7 @@ def config_dirs(typed: Iterable[Path]) -> list[Path]:
 
 
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:
-    """The settings that a run can have by their dotted keys, with the options of a group and None for any other
-    setting.
+    """The settings that a run can have, by dotted key: a group's options, None for any other setting.
 
     of: the groups whose own settings are included.
     """

@@ -1,4 +1,4 @@
-"""The overrides of a command line or of a grid's cell: what their values are, and those that no run can mean."""
+"""The overrides of a command line or of a grid's cell: their values, and errors about those that no run can have."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ DRAWN = {"mix_layer": ("random", "layers")}
 """Groups with an option that draws one of several others: group → that option, and its setting that lists them."""
 
 TOGETHER = {"logger": "several", "probe": "robustness"}
-"""Groups with several options in one run: group → an option that shows how."""
+"""Groups with several options in one run: group → an example of an option that combines several."""
 
 
 def loaded_groups() -> dict[str, list[str]]:
-    """Every group and its options, as Hydra finds them while it is at work."""
+    """Every group and its options, as Hydra finds them while it runs."""
     return _groups_of(GlobalHydra.instance().config_loader().repository)
 
 
-@functools.lru_cache(maxsize=8)  # half a second of reading files; a repository is compared by identity
+@functools.lru_cache(maxsize=8)  # reading the files takes half a second; a repository is compared by identity
 def _groups_of(repository: IConfigRepository) -> dict[str, list[str]]:
     groups = repository.get_group_options("", ObjectType.GROUP)
     return {group: repository.get_group_options(group, ObjectType.CONFIG) for group in groups if group != "hydra"}
@@ -77,7 +77,7 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
 
 
 def values(override: Override, groups: Groups) -> list[str]:
-    """The values of an axis as they are typed, the only one of an override that is no axis.
+    """The values of an axis as they are typed, or the single value of an override that is no axis.
 
     Numbers of a range have the decimals of its start and step. Raises UserError for an axis without values.
     """
@@ -103,7 +103,10 @@ def values(override: Override, groups: Groups) -> list[str]:
 
 
 def axes_of(params: Mapping[str, Any], groups: Groups) -> dict[str, list[str]]:
-    """The axes of a sweep's `params`: key → its values as they are typed; raises UserError for what cannot be one."""
+    """The axes of a sweep's `params`: key → its values as they are typed.
+
+    Raises UserError for a value that is no axis.
+    """
     overrides = parse([f"{key}={as_override(value)}" for key, value in params.items()], groups)
     refuse(overrides, groups)
     return {override.get_key_element(): values(override, groups) for override in overrides}
@@ -126,12 +129,11 @@ def _matching(override: Override, groups: Groups) -> list[str]:
 
 
 def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
-    """The numbers of a range: whole ones where all of it is whole, else with the decimals of start and step and no
-    others."""
+    """The numbers of a range: integers where all of it is whole, else with the decimals of start and step alone."""
     ends = (sweep.start, sweep.stop, sweep.step)
     if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
         raise UserError(f"{word}: a range is from a number to a number by a number")
-    # 15 digits are what every float keeps of a decimal number; more would be the noise of its binary form
+    # a float keeps 15 digits of a decimal number; more would be noise of its binary form
     start, stop, step = (Decimal(end) if isinstance(end, int) else Decimal(f"{end:.15g}") for end in ends)
     if step == 0:
         raise UserError(f"{word}: a step of 0 never ends")
@@ -154,8 +156,7 @@ def _numbers(word: str, sweep: RangeSweep) -> Sequence[int | float]:
 
 
 def spelled_out(override: Override, groups: Groups) -> str:
-    """An override as every sweeper reads it alike: a range of fractions as its values, an axis of one value as that
-    one.
+    """An override that every sweeper reads alike: a range of fractions as its values, a single value as that value.
 
     Raises UserError for an axis without values.
     """
@@ -169,11 +170,10 @@ def spelled_out(override: Override, groups: Groups) -> str:
 
 
 def of_each_cell(override: Override, groups: Groups) -> list[str]:
-    """An override of a sweep as Hydra has to read it: what sets a value of a group's option is applied in the cells
-    alone.
+    """A sweep's override for Hydra: a value of a group's option becomes an axis, so that it is set in the cells alone.
 
-    Hydra composes a configuration before it sweeps, which has the groups' default options and may lack the setting. A
-    mapping for a group is a word for each of its settings, as it would take the place of an axis over the group's
+    Before it sweeps, Hydra composes a configuration with the groups' default options, which may lack the setting. A
+    mapping for a group becomes a word for each of its settings; otherwise it would replace an axis over the group's
     options.
     """
     group, _, rest = override.key_or_group.partition(".")
@@ -189,7 +189,7 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
 
 
 def _axis_of_one(key: str, text: str) -> str:
-    """A setting's only value as an axis; null as it is, since Hydra's choice takes none."""
+    """A setting's only value as an axis; null stays, since Hydra's choice does not accept it."""
     return f"{key}=null" if text == "null" else f"{key}=choice({text})"
 
 
@@ -210,14 +210,13 @@ def root_settings() -> dict[str, Any]:
     return {key: value for key, value in {**_config(), **chosen_groups()}.items() if key not in ("hydra", "defaults")}
 
 
-# --- what no run can mean, refused before anything is composed ---
+# --- overrides that no run can have, refused before composition ---
 
 
 def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] = (), grid: bool = False) -> None:
-    """Raise UserError for what no run can mean: an option that is no name, no option, a part that every run has taken
-    away.
+    """Raise UserError for overrides that no run can have: unknown or nameless options, removal of required parts.
 
-    typed: the words of the whole command line, for the commands that messages suggest; none where they are of another
+    typed: the words of the whole command line, for the commands that messages suggest; empty where they are of another
     kind. grid: the overrides come from the grid of a file.
     """
     for override in overrides:
@@ -225,12 +224,8 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
         if override.is_delete():
             _refuse_deletion(override, groups)
         elif override.package is not None and key in groups:
-            if override.package in (
-                *groups,
-                "",
-                "_global_",
-                "_group_",
-            ):  # such a place would leave no trace in the run's choices
+            # an option in such a place would leave no trace in the run's choices
+            if override.package in (*groups, "", "_global_", "_group_"):
                 raise UserError(
                     f"{override.input_line}: an option of {key} has its place at {key};"
                     f" {key}={override.get_value_string()}"
@@ -252,8 +247,7 @@ def _a_name(group: str, groups: Groups) -> str:
 
 
 def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str], grid: bool) -> None:
-    """One value given for a group: the name of an option passes, and a mapping, which sets values of the group's
-    option."""
+    """Check one value of a group: an option's name, or a mapping, which sets values of the group's option."""
     group, word = override.key_or_group, override.input_line
     if value is None and group == "experiment":
         raise UserError(f"{word}: leave it out for a run without an experiment")
@@ -277,7 +271,7 @@ def _meant(group: str, names: Sequence[Any], groups: Groups, typed: Sequence[str
         return f", and its name is one of {', '.join(groups[group])}"
     lines = []
     unknown = [name for name in names if name not in groups[group]]
-    if not unknown and group not in NOT_SCIENTIFIC:  # such runs would be one run
+    if not unknown and group not in NOT_SCIENTIFIC:  # these runs would be one
         several = len(names) > 1
         lines.append(
             ("a run of each: " if several else "this one: ") + command(typed, {group: ",".join(names)}, several)
@@ -320,14 +314,16 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
 
 
 def refuse_several(overrides: Sequence[Override], groups: Groups, typed: Sequence[str]) -> None:
-    """Raise UserError for an override with several values, where there is one run. typed: the words of the whole
-    command line."""
+    """Raise UserError for an override with several values where there is one run.
+
+    typed: the words of the whole command line.
+    """
     several = [override for override in overrides if override.is_sweep_override()]
     if not several:
         return
     word, key = several[0].input_line, several[0].get_key_element()
     if several[0].is_interval_sweep():
-        values(several[0], groups)  # says what an interval is for
+        values(several[0], groups)  # raises the message about intervals
     if not typed:
         raise UserError(f"{word}: one value is needed here")
     lines = [f"a run of each is a sweep: {command(typed, {}, multirun=True)}"]

@@ -42,12 +42,12 @@ from mixexp.training.sizes import TooLargeLine
 from mixexp.training.spec import RunConfig, RunSpec
 
 MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
-"""Settings that decide what a run measures."""
+"""Settings that decide the measures of a run."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something wrong, and the cells it is wrong with."""
+    """An error, and the cells that have it."""
 
     reason: str
     cells: list[str]
@@ -55,9 +55,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep before it starts: its folder, how many cells it has, their different runs, and why it may not start.
+    """A sweep before it starts: its folder, its number of cells, their distinct runs, and its errors.
 
-    too_large: cells that this machine cannot hold, which the others do not wait for.
+    too_large: cells that this machine cannot hold; the other cells run without them.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class Plan:
     too_large: list[Refusal] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise one UserError with all that is wrong with any cell, if anything is, or where no cell is left to run."""
+        """Raise one UserError with all errors of all cells, if there are any, or where no cell is left to run."""
         if self.refusals or not self.runs:
             raise UserError("\n".join(_words(refusal, self.cells) for refusal in [*self.refusals, *self.too_large]))
 
@@ -84,29 +84,30 @@ class Plan:
 def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
     """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
 
-    words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a
-    number.
+    words: the cell's overrides, as typed. A text setting keeps the typed characters, though Hydra has read a number.
     """
     config = cell.config
     set_texts(cell, words)
-    if (
-        isinstance(config.get("data_dir"), str) and config.data_dir
-    ):  # wherever it was started from, a run means the same folder
+    # absolute, so that a run uses the same folder wherever it is started
+    if isinstance(config.get("data_dir"), str) and config.data_dir:
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
     uses_alpha = _refers(config, ALIAS)
     settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    if "dataset" in settings:  # it can be taken away on the command line, which the check says
+    # the group can be removed on the command line, which the check reports
+    if "dataset" in settings:
         settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
     return {**settings, "choices": dict(cell.choices)}, uses_alpha
 
 
 def _refers(config: DictConfig, name: str) -> bool:
-    """True if the value of any other setting depends on a root setting, however the reference is written."""
+    """True if the value of any other setting depends on a root setting, in any spelling of the reference."""
     raw = json.dumps(OmegaConf.to_container(config, resolve=False))
-    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
+    # the usual spelling, or no reference at all
+    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):
         return f"${{{name}}}" in raw
     resolved = []
-    for value in (0.25, 0.75):  # two that are never both what is set
+    # two values, of which at least one differs from the present one
+    for value in (0.25, 0.75):
         tried = copy.deepcopy(config)
         tried[name] = value
         resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})
@@ -114,7 +115,7 @@ def _refers(config: DictConfig, name: str) -> bool:
 
 
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool = True) -> Plan:
-    """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them.
+    """The runs of a sweep's cells, equal ones collapsed, and all errors of any of them.
 
     words: each cell's overrides. here: whether this machine is to train them, and has to be large enough.
     """
@@ -168,7 +169,7 @@ def _folder(config: Mapping[str, Any]) -> Path:
 
 
 def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
-    """epochs asked for where steps rules: it would do nothing."""
+    """The message about an epochs override where steps decides, so that it would have no effect."""
     given = [word for word in cell if word.lstrip("+").startswith("epochs=") and word.partition("=")[2] != "null"]
     if not given or not isinstance(config["steps"], int):
         return []
@@ -181,11 +182,11 @@ def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:
 def _table(
     configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]
 ) -> list[str]:
-    """The errors of the table that a report is to make of the runs, before they are trained.
+    """The errors of the table that a report will make of the runs, before they are trained.
 
-    trainable: the same runs where nothing else is wrong with them; what they will measure is known only then. others:
-    the experiment's own runs, which are in the same table: what these runs lack, narrowed or changed on the command
-    line, those may have.
+    trainable: the same runs if they have no other errors; only then are their measures known. others: the experiment's
+    own runs, which are in the same table. A setting that these runs lack, narrowed or changed on the command line,
+    those may have.
     """
     table = configs[0].get("table")
     if not isinstance(table, dict):
@@ -204,7 +205,7 @@ def _table(
 def _lacking(
     table: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], trainable: Sequence[RunConfig]
 ) -> list[str]:
-    """The errors of what is sound of a table and names settings, metrics or probes that no run will have."""
+    """The errors about settings, metrics or probes that a table without other errors names and no run will have."""
     problems = []
     keys = {f"table.{axis}.key": (table.get(axis) or {}).get("key") for axis in AXES}
     for spec in table["figures"]:
@@ -217,7 +218,7 @@ def _lacking(
 
 
 def _not_measured(table: Mapping[str, Any], configs: Sequence[RunConfig]) -> list[str]:
-    """The errors of metrics and figures that no run will have."""
+    """The errors about metrics and figures that no run will have."""
     there = together(loop_of(config).writes(config) for config in configs)
     metric, measures = table.get("metric") or DEFAULTS["metric"], list(measures_of(table))
     problems = [f"table.metric = {metric}: {problem}" for problem in [there.metric_problem(metric)] if problem]
@@ -231,7 +232,7 @@ def _not_measured(table: Mapping[str, Any], configs: Sequence[RunConfig]) -> lis
 
 
 def _how(problem: str, there: Measured) -> str:
-    """The setting with which runs would have what they lack, in a sentence; empty where none is known."""
+    """The setting that would give runs the missing measure, in a sentence; empty where none is known."""
     if re.search(r"\bval_", problem) and not any(name.startswith("val_") for name in there.metrics):
         return f" validation=0.1 gives {', '.join(VALIDATION_COLUMNS)}."
     return (
@@ -244,8 +245,7 @@ def _how(problem: str, there: Measured) -> str:
 def _claims(
     cell: Composed, config: Mapping[str, Any], trainable: Sequence[RunConfig], others: Callable[[], list[RunConfig]]
 ) -> list[str]:
-    """The errors of the claims that the runs are to decide, and of their edition's checks; trainable, others: as for
-    the table."""
+    """The errors of the runs' claims and of their edition's checks; trainable, others: as for the table."""
     claims, checks = (block if isinstance(block := config.get(key), dict) else None for key in ("claims", "checks"))
     if not claims and not checks:
         return []
@@ -264,9 +264,9 @@ def _claims(
 def _claims_not_measured(
     blocks: Mapping[str, Mapping[str, Any]], edition: str | None, configs: Sequence[RunConfig]
 ) -> list[str]:
-    """The errors of metrics of sound claims and checks that no run will have.
+    """The errors about metrics, in valid claims and checks, that no run will have.
 
-    Of a claim's editions, the chosen one alone is to be decided.
+    Of a claim's editions, only the chosen one is checked.
     """
     there = together(loop_of(config).writes(config) for config in configs)
     asked: dict[str, Mapping[str, Any]] = {}
@@ -298,13 +298,12 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 
 def idle_words(run: RunSpec) -> list[str]:
-    """A note for each override of the user that changes nothing in a run."""
+    """A note for each override of the user that has no effect in a run."""
     return [f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it" for key in _idle(run)]
 
 
 def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
-    """A note for each key of a sweep that changes nothing with some of its mixes, whose cells collapse; of mix=none
-    nobody expects more."""
+    """A note for each key of a sweep that has no effect with some mixes, whose cells collapse; mix=none is left out."""
     mixes: dict[str, list[str]] = {}
     for run in runs:
         for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
@@ -328,7 +327,7 @@ def _words(refusal: Refusal, total: int) -> str:
 class _References:
     """A sweep's experiment as its file has it, and its edition, composed once for every cell of their grids.
 
-    cell: one of the sweep's, all of which have the same experiment and edition.
+    cell: one of the sweep's; all have the same experiment and edition.
     """
 
     def __init__(self, cell: Composed) -> None:
@@ -353,8 +352,10 @@ class _References:
         self._cell = cell
 
     def measuring(self) -> list[RunConfig]:
-        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none
-        without an experiment."""
+        """Runs of the experiment and its edition, one for each choice of options and of measures.
+
+        Empty without an experiment.
+        """
         experiment = self._cell.choices.get("experiment")
         if experiment is None:
             return []
@@ -373,8 +374,9 @@ class _References:
         return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
 
     def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an
-        experiment.
+        """The departures of a run from its cell of the experiment's grid, or the nearest one.
+
+        Empty without an experiment.
 
         edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is
         outside the space.
@@ -396,10 +398,9 @@ class _References:
         departures = differences(config, self._reference(*words))
         changed = {group for group in departures if group in config["choices"]}
         if changed:
-            # inside a group with another option, what departs from that option's own values counts too
-            with contextlib.suppress(
-                HydraException, OmegaConfBaseException
-            ):  # an option may lack what the experiment sets
+            # inside a group with another option, departures from that option's own values count too
+            # an option may lack a setting of the experiment
+            with contextlib.suppress(HydraException, OmegaConfBaseException):
                 beside = differences(
                     config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed)))
                 )
@@ -407,7 +408,7 @@ class _References:
         return departures
 
     def _near(self, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """A run's value of every axis beside the grid, the axis's first where it is none of the axis's."""
+        """A run's value of every axis outside the grid; the axis's first value where the run's is not one of them."""
         for key, texts in self._axes.items():
             has = lookup(config, key.lstrip("+"))
             yield key, next((text for text in texts if has in (text, value_of(text))), texts[0])

@@ -1,5 +1,4 @@
-"""Settings with their defaults, their meaning and the values that they may have: `mixexp list settings` and `mixexp
-list GROUP=OPTION`."""
+"""Settings with default, meaning and allowed values: `mixexp list settings` and `mixexp list GROUP=OPTION`."""
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ from mixexp.text import in_hydra, one_line
 from mixexp.training.spec import hints_of_settings
 
 WIDEST = 40
-"""Columns of settings whose meanings stand below each other."""
+"""The width up to which settings are padded, so that their meanings align."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting: its dotted key, its value as a YAML file has it, what it means, and which values it may have."""
+    """A setting: its dotted key, its value as in a YAML file, its meaning, and its allowed values."""
 
     key: str
     value: str
@@ -35,12 +34,11 @@ class Setting:
     allowed: str = ""
 
 
-# --- what is printed ---
+# --- printed text ---
 
 
 def settings_reference(folders: Sequence[Path]) -> str:
-    """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of
-    options."""
+    """Every setting of a run outside the groups, a line each, and the default options; folders: of options."""
     chosen = [
         f"{group}={option}" for group, option in chosen_options(CONF / "config.yaml") if group in options(folders)
     ]
@@ -53,8 +51,7 @@ def settings_reference(folders: Sequence[Path]) -> str:
 
 @functools.cache
 def root_settings() -> Mapping[str, Setting]:
-    """The settings of config.yaml that are no group's options, and the groups that a run can be without, by their
-    keys."""
+    """The settings of config.yaml outside the groups, and the optional groups, by their keys."""
     hints = hints_of_settings()
     found = _written(CONF / "config.yaml")
     return {
@@ -85,10 +82,10 @@ class Part:
 
 
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
-    """What an option is, the classes that it is made of, and their settings, a line each.
+    """The header of an option, its classes and their settings, a line each.
 
-    folders: of options; trusted: modules of the user's own that a `_target_` may name. Raises UserError where there is
-    no such option.
+    folders: of options; trusted: the user's own modules that a `_target_` may name. Raises UserError where there is no
+    such option.
     """
     groups = options(folders)
     if option not in groups.get(group, ()):
@@ -125,7 +122,7 @@ def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
 
 
 def _of_experiment(path: Path) -> Iterator[str]:
-    """The options and the settings that an experiment has in place of the defaults; its grid is what `plan` shows."""
+    """The options and settings that an experiment has in place of the defaults; `plan` shows its grid."""
     if chosen := " ".join(f"{group}={option}" for group, option in chosen_options(path)):
         yield f"Options: {chosen}"
     yield "\n".join(_lines(experiment_settings(path)))
@@ -152,9 +149,8 @@ def _part(
     try:
         made = locate(targets[place], trusted)
         hints, docstring = hints_of(made), inspect.getdoc(made) or ""
-    except (
-        UserError
-    ) as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
+    # the module is not trusted or cannot be imported; its file still has settings
+    except UserError as error:
         docstring = str(error)
     parameters = {} if made is None else inspect.signature(made).parameters
     meanings, root = _meanings("" if made is None else docstring, parameters), root_settings()
@@ -181,8 +177,7 @@ def _part(
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
-    """A line for each setting: the override that gives its default, its meaning, and in brackets which values it may
-    have."""
+    """A line for each setting: the override that gives its default, its meaning, and its allowed values in brackets."""
     rows = [
         (f"{setting.key}={setting.value}", setting.meaning, f"[{setting.allowed}]" * bool(setting.allowed))
         for setting in settings
@@ -191,7 +186,7 @@ def _lines(settings: Iterable[Setting]) -> list[str]:
     return ["  ".join([first.ljust(width), *filter(None, rest)]).rstrip() for first, *rest in rows]
 
 
-# --- what files and docstrings say ---
+# --- settings in files and docstrings ---
 
 
 def _written(path: Path) -> dict[str, Setting]:
@@ -205,7 +200,7 @@ def _written(path: Path) -> dict[str, Setting]:
 def _root(text: str) -> yaml.MappingNode | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:  # which a run that uses the file says
+    except yaml.YAMLError:  # a run that uses the file reports the error
         return None
     return root if isinstance(root, yaml.MappingNode) else None
 
@@ -219,7 +214,7 @@ def _leaves(root: yaml.MappingNode | None, prefix: str = "") -> Iterator[tuple[s
 
 
 def _comment(text: str, node: yaml.Node) -> str:
-    """The comment at the end of a value's line, unless another value follows there."""
+    """The comment at the end of a value's line, unless another value follows it."""
     behind = re.match(r"[\]}\s]*\s#\s*(.*)", text[node.end_mark.index :].partition("\n")[0])
     return behind[1].strip() if behind else ""
 
@@ -258,13 +253,12 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
 
 
 def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
-    """What a docstring says of arguments, as in "k: how many neighbours; same_class: of the sample's class alone"."""
+    """The descriptions of arguments in a docstring, as in "k: how many neighbours; same_class: of the class alone"."""
     known = "|".join(map(re.escape, names))
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
-        _, *parts = re.split(
-            rf"(?:^|(?<=[.;:] ))({known}) ?: ", " ".join(paragraph.split())
-        )  # each name, what is said of it
+        # each name, its description
+        _, *parts = re.split(rf"(?:^|(?<=[.;:] ))({known}) ?: ", " ".join(paragraph.split()))
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
     return found

@@ -1,5 +1,4 @@
-"""Lists in an experiment's file where mappings stand, and mappings where lists do: which keys these are, and what
-belongs there."""
+"""Lists in place of mappings, and mappings in place of lists, in an experiment's file: the keys and the fix."""
 
 from __future__ import annotations
 
@@ -18,12 +17,11 @@ _SWEEPER = {
     "params": (Mapping, "it has the values of each axis, as in {mix: 'none,mixup', seed: range(3)}"),
     "space": (Mapping, "it has the range of each setting, as in {optimizer.lr: {low: 0.01, high: 1, log: true}}"),
 }
-"""Keys of hydra.sweeper, the shape that each has, and what it is."""
+"""Keys of hydra.sweeper, the type of each, and its description."""
 
 
 def misshapen(file: Path, groups: Groups) -> list[str]:
-    """A message for each key of an experiment's file that is a list in place of a mapping, or a mapping in place of a
-    list."""
+    """A message for each key of an experiment's file with a list in place of a mapping, or the reverse."""
     try:
         settings = read_yaml(file)
     except (OSError, ValueError, UserError):
@@ -38,7 +36,7 @@ def _shape(value: Any) -> str:
 
 
 def _wrong(settings: Any, groups: Groups) -> Iterator[tuple[str, Any, str]]:
-    """Each such key, its value, and what belongs there."""
+    """Each such key, its value, and the right form."""
     defaults = root_settings()
     for key, value in settings.items() if isinstance(settings, Mapping) else ():
         if key in groups and isinstance(value, list):

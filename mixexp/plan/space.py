@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 PARTS = (*Range.model_fields, *Choices.model_fields)
-"""What a setting of a space has: a range these but the last, or choices the last."""
+"""The parts of a setting's space: a range has all but the last, choices only the last."""
 
 PREFIX = "hydra.sweeper.space."
 
 
 def rewritten(override: Override) -> str:
-    """An override of a space as Hydra can set it: a setting's name has dots, which are levels to Hydra.
+    """An override of a space in a form that Hydra can set: a setting's name has dots, which are levels to Hydra.
 
     `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any
     other override stays as it is. Raises UserError for a part that neither a range nor choices have.
@@ -52,15 +52,14 @@ def rewritten(override: Override) -> str:
 
 
 def _entry(setting: str, parts: str) -> str:
-    """The override of one setting; a range takes the place of choices that a file has, and choices that of a range."""
+    """The override of one setting; a range replaces a file's choices, and choices replace a file's range."""
     given = {part.partition(":")[0].strip() for part in parts.split(",")}
     gone = [part for part in PARTS if ("choices" in given) == (part != "choices")]
     return f"++hydra.sweeper.space={{{setting}:{{{','.join([parts, *(f'{part}:null' for part in gone)])}}}}}"
 
 
 def interval(override: Override) -> dict[str, Any]:
-    """The range that an interval of Hydra's means: `interval(0.1,1)`, `tag(log,interval(0.1,1))`,
-    `int(interval(1,10))`."""
+    """The range of a Hydra interval: `interval(0.1,1)`, `tag(log,interval(0.1,1))`, `int(interval(1,10))`."""
     ends = override.value()
     whole = (
         {"step": 1}
@@ -71,8 +70,7 @@ def interval(override: Override) -> dict[str, Any]:
 
 
 def space_of(spec: Mapping[str, Any]) -> dict[str, Range | Choices]:
-    """Each setting's range or choices, as an experiment's file has them; raises one UserError with all that is
-    wrong."""
+    """Each setting's range or choices, as in an experiment's file; raises one UserError with all errors."""
     space: dict[str, Range | Choices] = {}
     errors: list[str] = []
     for key, given in spec.items():

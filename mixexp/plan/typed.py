@@ -1,5 +1,4 @@
-"""Overrides as they were typed: Hydra reads 007, 1e3 and 1_000 as numbers, which in a setting that is a text are the
-characters."""
+"""The characters of typed overrides, for settings that are texts: Hydra reads 007, 1e3 and 1_000 as numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ from mixexp.settings import leaves
 
 
 def characters(words: Sequence[str]) -> dict[str, Any]:
-    """Dotted key → the characters of its value, a list of these for a list; later words win. What a function makes has
-    none: None."""
+    """Dotted key → the characters of its value, a list of these for a list, None for a function's value.
+
+    Later words win.
+    """
     return {key: text for word in words for key, text in _of_word(word).items()}
 
 
@@ -32,8 +33,10 @@ def _of_word(word: str) -> dict[str, Any]:
 
 
 def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
-    """The same for what the files of the chosen options have; an experiment's count more than an option's, an earlier
-    folder's too."""
+    """The characters of values in the files of the chosen options.
+
+    An experiment's file overrides an option's, and an earlier folder's overrides a later one's.
+    """
     paths = [folder / group / f"{option}.yaml" for group, option in choices.items() for folder in reversed(folders)]
     files = [_in_file(path, path.stat().st_mtime_ns) for path in paths if path.is_file()]
     return {
@@ -47,12 +50,15 @@ def in_files(choices: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, A
 
 @functools.lru_cache(maxsize=256)
 def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
-    """True if a file's settings begin at the root of the configuration, and the characters of all of them; none of a
-    broken file."""
+    """True if a file's settings begin at the root of the configuration, and their characters.
+
+    A broken file has none.
+    """
     text = path.read_text(encoding="utf-8")
     root = "@package _global_" in text.partition("\n")[0]
     try:
-        tree = yaml.load(text, Loader=yaml.BaseLoader)  # every value is its characters
+        # every value stays text
+        tree = yaml.load(text, Loader=yaml.BaseLoader)
         return root, (leaves(tree if root else {path.parent.name: tree}) if isinstance(tree, dict) else {})
     except (yaml.YAMLError, RecursionError):
         return root, {}
@@ -78,12 +84,13 @@ def typed_values(override: Override) -> list[str]:
     if len(elements) != len(as_hydra_writes) or any(
         "(" in _source(element, word) for element in elements if element.primitive() is None
     ):
-        return as_hydra_writes  # what a function makes
+        # values of a function
+        return as_hydra_writes
     return [_source(element, word) for element in elements]
 
 
 def _parsed(word: str) -> OverrideParser.OverrideContext:
-    """The parse tree of a word that Hydra has read before."""
+    """The parse tree of a word that Hydra has already accepted."""
     lexer = OverrideLexer(InputStream(word))
     lexer.removeErrorListeners()
     parser = OverrideParser(CommonTokenStream(lexer))

@@ -1,4 +1,4 @@
-"""Settings that a configuration does not have: what there is instead, the nearest match, and which option has it."""
+"""Messages about settings that a configuration lacks: its own settings, the nearest match, options that have it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ REPORT_WORDS = {
     "columns.key": "--columns",
     **{name: f"--{name}" for name in ("metric", "rule", "baseline", "title")},
 }
-"""Keys of a table that have a word of `mixexp report` each."""
+"""Keys of a table for which `mixexp report` has an option."""
 
 
 @dataclass
 class NoSuchSetting(Exception):
-    """Some of a sweep's cells have no such setting; cells: these, composed without it; others: those that have it."""
+    """Some of a sweep's cells lack a setting; cells: these, composed without it; others: those that have it."""
 
     key: str
     cells: list[Composed]
@@ -45,8 +45,7 @@ class NoSuchSettings(Exception):
 
 
 def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
-    """All cells of a sweep; raises NoSuchSetting with all the cells that do not have one of the settings, or
-    NoSuchSettings."""
+    """All cells of a sweep; raises NoSuchSetting or NoSuchSettings where some cells lack a setting."""
     cells = [_without_missing(compose, words) for words in jobs]
     whole = [cell for cell, missing in cells if not missing]
     first = [missing[0] for _, missing in cells if missing]
@@ -64,7 +63,7 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
 
 
 def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed, list[str]]:
-    """A cell without the settings that it does not have, and these."""
+    """A cell without the settings that it lacks, and those settings."""
     left, missing = list(words), []
     while True:
         try:
@@ -80,14 +79,13 @@ def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed,
 
 def _sets(parser: OverridesParser, word: str, key: str) -> bool:
     override = parser.parse_override(word)
-    above = key.startswith(f"{override.key_or_group}.") and isinstance(
-        override.value(), dict
-    )  # a mapping sets what is below its key
+    # a mapping sets the keys below its own
+    above = key.startswith(f"{override.key_or_group}.") and isinstance(override.value(), dict)
     return override.key_or_group == key or above
 
 
 def missing_key(error: BaseException) -> str | None:
-    """The setting that an override wanted to set and that is not there, where this is what the error says."""
+    """The unknown setting that an override addresses, where the error is about one."""
     text = str(error)
     named = re.search(
         r"Could not override '([^']+)'\.\nTo append|Could not delete from config\. '([^']+)' does not exist", text
@@ -101,8 +99,7 @@ def missing_key(error: BaseException) -> str | None:
 
 
 def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
-    """The message about a setting that some of a sweep's cells have: the cells that lack it, what these have, what to
-    type."""
+    """The message about a setting that only some of a sweep's cells have, with commands that split the sweep."""
     key, total = missing.key, len(missing.cells) + len(missing.others)
     group = key.partition(".")[0]
     lacking = _options(missing.cells, group)
@@ -138,7 +135,7 @@ def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
 
 
 def _names(cell: Composed) -> list[str]:
-    """Every setting of a cell, its groups and sections among them."""
+    """Every setting of a cell, including its groups and sections."""
     config = OmegaConf.to_container(cell.config, resolve=False)
     return list(dict.fromkeys([*config, *leaves(config)]))
 
@@ -149,7 +146,7 @@ def _siblings(cell: Composed, key: str) -> list[str]:
 
 
 def _have(cells: Sequence[Composed], key: str) -> str:
-    """The settings beside a key, for each option of its group."""
+    """The settings next to a key, for each option of its group."""
     group = key.partition(".")[0]
     by_option = {cell.choices.get(group): _siblings(cell, key) for cell in cells}
     if len(by_option) == 1:
@@ -159,8 +156,7 @@ def _have(cells: Sequence[Composed], key: str) -> str:
 
 
 def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """The message about a setting that none of the cells has, with the nearest match among theirs and those of other
-    options."""
+    """The message about a setting that no cell has, with the nearest match among their settings and other options'."""
     siblings = list(dict.fromkeys(name for cell in cells for name in _siblings(cell, key)))
     if key.startswith("table.") and not siblings and cells and all(cell.config.get("table") is None for cell in cells):
         return _no_table(key, cells[0], typed)
@@ -172,7 +168,7 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     same = [name for name in known if name.rpartition(".")[2] == last and not name.endswith("_target_") and name != key]
     if "." not in key and same:
         return f"{key}: no such setting{there}. Did you mean {' or '.join(map(repr, same))}?"
-    # a shared beginning would make every sibling look alike, so only the last part is compared among them
+    # a shared beginning would make every sibling look alike, so only the last parts are compared
     lasts = {name.rpartition(".")[2]: name for name in siblings}
     near = difflib.get_close_matches(last, lasts, n=1)
     if near:
@@ -184,7 +180,7 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
 
 
 def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
-    """The message about a key of the table of runs that have none, with the report's word for it."""
+    """The message about a key of the table for runs without a table, with the report's option for it."""
     name = key.removeprefix("table.")
     value = next((word.partition("=")[2] for word in typed if _key(word) == key), "...")
     flag = REPORT_WORDS.get(name)
@@ -201,9 +197,11 @@ def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
 
 
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:
-    """The options that have a setting of this name, or a near one, with the command that chooses one; empty where none
-    has."""
-    if any(word.startswith(f"~{key}") for word in typed):  # nobody chooses an option to take something out of it
+    """The options that have a setting of this or a similar name, with the command that chooses one.
+
+    The text is empty where no option has it.
+    """
+    if any(word.startswith(f"~{key}") for word in typed):  # an option is not chosen only to remove a setting from it
         return ""
     whole, _, rest = key.partition(".")
     groups = [group] if rest else list(options(folders))

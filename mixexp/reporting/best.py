@@ -1,5 +1,4 @@
-"""The cells that a table sets in bold: of those that are compared with one another, all that no other one is shown to
-be better than."""
+"""The cells that a table sets in bold: in each group, those that no other cell is shown to be better than."""
 
 from __future__ import annotations
 
@@ -12,28 +11,29 @@ from mixexp.reporting.summary import ComparedCell, Group, compared, compared_axi
 from mixexp.reporting.tables import Table, spec_of
 
 MOST_COMPARED = 16
-"""Cells of a group; among the pairs of more, no number of seeds that anybody has would tell two apart."""
+"""The most cells of a group; with more pairs, no realistic number of seeds would distinguish two of them."""
 Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Best:
-    """The places of the best cells, a row's and a column's label each, and the sentence that says what bold means, or
-    why nothing is."""
+    """The places of the best cells, a row's and a column's label each, and the sentence on the meaning of bold.
+
+    The sentence gives the reason where nothing is bold.
+    """
 
     places: frozenset[Place]
     legend: str
 
 
 def best(table: Table, rule: str | None = None) -> Best:
-    """The best cells by a rule: of each group that is compared, those that no other one of it is shown to be better
-    than.
+    """The best cells by a rule: in each compared group, those that no other cell is shown to be better than.
 
     All pairs of a group are tested as the table's differences are, on the seeds that both have, with Holm's correction
     over all pairs of the table, since the best is known only afterwards; a pair that is one of the table's differences
     has their p, so that bold and stars agree. Of settings without an effect, 5 to 8 % of tables have one that is not
     bold (3 to 9 settings, 3 to 10 seeds, simulated). A cell that shares too few seeds with any other, or has a diverged
-    run, is no candidate. A baseline that the group's setting does not apply to takes part in every group, and is best
+    run, is no candidate. A baseline to which the group's setting does not apply takes part in every group, and is best
     where it is in all.
     """
     key = ("best", rule or table.rule)
@@ -71,7 +71,7 @@ def _best(table: Table, rule: str | None) -> Best:
 
 
 def _legend(table: Table, axis: str, told: bool, most: int) -> str:
-    """The meaning of bold, or why nothing is; most: the most seeds that a cell has."""
+    """The meaning of bold, or the reason why nothing is; most: the largest number of seeds in a cell."""
     least, group = table.statistic.least, "column" if axis == "rows" else "row"
     if told:
         diverged = " and cells with diverged runs" * any("diverged" in endings for endings in table.lost.values())

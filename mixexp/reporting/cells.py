@@ -1,4 +1,4 @@
-"""A table's cells as different runs: where rows or columns are measures, they are of the same runs."""
+"""A table's cells as different runs; rows or columns that are measures share the same runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from mixexp.training.reader import Run
 
 
 def entries_of(table: Table, axis: str) -> list[Entry]:
-    """The rows or columns that are different runs; where they are different measures of the same runs, one for all."""
+    """The rows or columns that are different runs; a single entry where they are measures of the same runs."""
     entries = getattr(table, axis)
     return [Entry("", {})] if any(entry.measure is not None for entry in entries) else list(entries)
 
 
 def cells_of(table: Table) -> list[tuple[Entry, Entry, list[Run]]]:
-    """The cells that have runs: row, column, runs; none whose runs differ in more than their seed, of which there is no
-    common number."""
+    """The cells with runs: row, column, runs; cells of unlike runs are left out, since they have no common number."""
     unlike = {
         (row if row not in table.measures else "", column if column not in table.measures else "")
         for row, column in table.unlike

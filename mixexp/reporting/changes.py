@@ -1,5 +1,4 @@
-"""What a reader changes in the tables of a report: a file with the keys of a table, and words of the command line,
-which beat it."""
+"""A reader's changes to the tables of a report: a file with the keys of a table, overridden by the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
 from mixexp.text import in_shell, listed, resembling, shown
 from mixexp.training.reader import Run
 
-# Between commas: letters, and what brackets or quotes hold together.
+# Between commas: letters, and text in brackets or quotes.
 _OPTION = re.compile(r"""(?:[^,"\[{]|"[^"]*"|\[[^\]]*\]|\{[^}]*\})+""")
 _EXPECTED = {
     "metric": "a metric",
@@ -34,15 +33,15 @@ _EXPECTED = {
     "title": "a text",
     "note": "a sentence",
 }
-"""Words of the command line that hold a text, and what it is."""
+"""Options of the command line that hold a text, and a description of it."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Keys of a table that take the place of those that runs' tables have, and what is added to these.
+    """Keys of a table that replace those of the runs' tables, and additions to these.
 
-    where: settings, each with the values of which a run has to have one. said: how each was given, such as "--metric
-    f1". remark: where the description is from, for the report; empty where it is the experiment's or the runs' alone.
+    where: settings, each with its admitted values. said: the words that gave each key, such as "--metric f1". remark:
+    the origin of the description, for the report; empty where it is the experiment's or the runs' alone.
     """
 
     table: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class Changes:
     remark: str = ""
 
     def selected(self, runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-        """The runs that are asked for, and a remark where these are not all; raises UserError where none is."""
+        """The selected runs, and a remark where these are not all; raises UserError where none is left."""
         left = list(runs)
         for key, values in self.where:
             if all(run.setting(key) is None for run in runs):
@@ -61,8 +60,8 @@ class Changes:
             for value in values:
                 if all(run.setting(key) != comparable(value) for run in runs):
                     raise UserError(_no_value(key, value, runs))
-            wanted = set(map(comparable, values))
-            chosen = [run for run in left if run.setting(key) in wanted]
+            admitted = set(map(comparable, values))
+            chosen = [run for run in left if run.setting(key) in admitted]
             if not chosen:
                 raise UserError(self._contradiction(key, values, left))
             left = chosen
@@ -70,7 +69,7 @@ class Changes:
         return left, [f"Only runs with {conditions}: {len(left)} of {len(runs)}."] if conditions else []
 
     def _contradiction(self, key: str, values: Sequence[Any], left: Sequence[Run]) -> str:
-        """The error of a condition that none of the runs fulfils which the conditions before it have left."""
+        """The error of a condition that no run fulfils among those that the earlier conditions have left."""
         said = f"--where {key}={','.join(map(label, values))}"
         earlier = list(
             itertools.takewhile(lambda condition: condition[0] != key or condition[1] is not values, self.where)
@@ -89,13 +88,14 @@ class Changes:
         )
 
     def check(self, tables: Sequence[Table]) -> None:
-        """Raise UserError for settings, metrics, figures and orders that no run of some tables has, which were made
-        with these changes."""
-        if not self.said and not self.figures:  # nothing, or what the plan has checked
+        """Raise UserError for settings, metrics, figures and orders of these changes that no run of the tables has."""
+        # without changes, or after the plan's check
+        if not self.said and not self.figures:
             return
         runs = list({run.folder: run for table in tables for run in table.runs}.values())
         problems = [*self._no_setting(runs), *self._twice(tables), *self._no_order(tables)]
-        if any(run.metrics for run in runs):  # without, nothing tells what they measure
+        # without metrics, the runs' measures are unknown
+        if any(run.metrics for run in runs):
             problems += self._not_measured(_measured(runs), [name for table in tables for name in table.measures])
         if problems:
             raise UserError("\n".join(dict.fromkeys(problems)))
@@ -103,8 +103,8 @@ class Changes:
     def over(self, run: Run) -> Run:
         """The run with these changes in its table.
 
-        With another metric go its format and axes of measures; with another metric or setting of an axis, what the
-        source has published of the former.
+        Another metric removes the old one's format and axes of measures; another metric or axis setting removes the
+        source's published values.
         """
         if not run.config or not (self.table or self.figures or self.notes):
             return run
@@ -146,7 +146,7 @@ class Changes:
         yield from (_unknown(said, key, runs) for said, key in asked if all(run.setting(key) is None for run in runs))
 
     def _twice(self, tables: Sequence[Table]) -> Iterator[str]:
-        """The error of one setting as rows and columns, whose table has nothing beside its diagonal."""
+        """The error of one setting as both rows and columns: all cells off the diagonal would be empty."""
         given = [self.said[axis] for axis in AXES if axis in self.said]
         for table in tables if given else ():
             rows, columns = (table.spec[axis].get("key") for axis in AXES)
@@ -185,7 +185,7 @@ class Changes:
                 yield f"{self._named(spec)}: {problem}"
 
     def _named(self, spec: Mapping[str, Any]) -> str:
-        """How a figure was given."""
+        """The words that gave a figure."""
         return f"--figure {spec['kind']}" if spec in self.figures else f"{self.said['figures']}, {spec['file']}"
 
 
@@ -193,37 +193,36 @@ NOTHING = Changes()
 
 
 def typed(table: Any, words: Iterable[str]) -> Changes:
-    """A composed table as changes, where one of the overrides that it is composed of sets something in it; it passes
-    the plan's checks."""
+    """A composed table as changes, where an override sets something in it; it passes the plan's checks."""
     return Changes(table) if isinstance(table, Mapping) and any(map(types_table, words)) else NOTHING
 
 
 def given(table: Mapping[str, Any]) -> Changes:
-    """The changes of a mapping with the keys of a table; raises UserError with all that is wrong with it."""
+    """The changes of a mapping with the keys of a table; raises UserError with all its errors."""
     problems = [*table_problems(table).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
     if problems:
         raise UserError("\n".join(problems))
     return Changes(table, said={key: f"table.{key}" for key in table})
 
 
-def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never written to
-    """The changes of a file and of the command line's words, by their flags; raises UserError with all that is wrong
-    with them.
+# the default is never written to
+def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
+    """The changes of a file and of the command line's options; raises UserError with all their errors.
 
-    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; what is not there
-    says nothing.
+    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; a missing option
+    changes nothing.
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
     problems = [f"{file}: {problem}" for problem in table_problems(table).values()]
     if not problems:
         problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
-    own: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
-    own |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
-    said |= {key: f"--{key} {words[key]}" for key in own}
+    typed_keys: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
+    typed_keys |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
+    said |= {key: f"--{key} {words[key]}" for key in typed_keys}
     problems += _empty(words)
-    own = {key: value for key, value in own.items() if words[key].strip()}
-    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(own).values()]
+    typed_keys = {key: value for key, value in typed_keys.items() if words[key].strip()}
+    problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(typed_keys).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):
         for text in words.get(flag, ()):
@@ -234,17 +233,17 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:  # never 
     if problems:
         raise UserError("\n".join(problems))
     if order:
-        own["order"] = {**(table.get("order") or {}), **dict(order)}
+        typed_keys["order"] = {**(table.get("order") or {}), **dict(order)}
         said["order"] = f"--order {' --order '.join(words['order'])}"
     parts = [f"{file} ({', '.join(table)})"] if table else []
-    flags = [f"--{key}" for key in (*own, *(name for name in ("figure", "note") if words.get(name)))]
+    flags = [f"--{key}" for key in (*typed_keys, *(name for name in ("figure", "note") if words.get(name)))]
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
-    return Changes({**table, **own}, figures, words.get("note", ()), where, said, remark)
+    return Changes({**table, **typed_keys}, figures, words.get("note", ()), where, said, remark)
 
 
 def _empty(words: Mapping[str, Any]) -> Iterator[str]:
-    """The errors of words of the command line that hold nothing."""
+    """The errors of empty options of the command line."""
     for key, expected in _EXPECTED.items():
         given = words.get(key)
         for text in given if isinstance(given, list) else [given]:
@@ -253,7 +252,7 @@ def _empty(words: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table_of(file: Path) -> dict[str, Any]:
-    """The keys of a table that a YAML file has, below `table:` or at its root."""
+    """The keys of a table in a YAML file, below `table:` or at its root."""
     try:
         content = parse_yaml(text := read_text(file))
         if problem := repeated_key(text):
@@ -279,8 +278,10 @@ def _table_of(file: Path) -> dict[str, Any]:
 
 
 def _values(text: str) -> tuple[str, list[Any]]:
-    """A name and the values behind it, as in mix=none,mixup; quotes hold a value with commas together, and null is
-    none."""
+    """A name and its values, as in mix=none,mixup.
+
+    Quotes keep a value with commas together, and null is None.
+    """
     name, equals, values = text.partition("=")
     words = next(csv.reader([values], skipinitialspace=True), [])
     if not (name and equals and words):
@@ -289,8 +290,10 @@ def _values(text: str) -> tuple[str, list[Any]]:
 
 
 def _figure(text: str) -> dict[str, Any]:
-    """A figure as in curves:y=train_loss,by=rows; values are YAML, and a point leads into a mapping, as in
-    where.size=minority."""
+    """A figure as in curves:y=train_loss,by=rows; values are YAML.
+
+    A dot leads into a mapping, as in where.size=minority.
+    """
     kind, _, options = text.partition(":")
     spec: dict[str, Any] = {"file": kind, "kind": kind}
     parts = _OPTION.findall(options)
@@ -323,7 +326,7 @@ def _no_value(key: str, value: Any, runs: Iterable[Run]) -> str:
 
 
 def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:
-    """The error of a setting that no run has a value for, with those in which the runs differ."""
+    """The error of a setting that no run has a value for, with the settings in which the runs differ."""
     differing = [name for name in varying(runs, (*CIRCUMSTANCES, *REPEATS)) if not name.endswith("_target_")]
     known = dict.fromkeys([*differing, *(name for run in runs for name in run.settings)])
     there = f"The runs differ in {listed(differing, key)}." if differing else f"There are {listed(known, key)}."
@@ -331,7 +334,7 @@ def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:
 
 
 def _measured(runs: Iterable[Run]) -> Measured:
-    """What some runs have left."""
+    """The measures that some runs have left."""
     metrics: dict[str, None] = {}
     probes: dict[str, tuple[str, ...]] = {}
     matrices = False
@@ -340,6 +343,7 @@ def _measured(runs: Iterable[Run]) -> Measured:
         matrices = matrices or (run.folder / "confusion.csv").exists()
         for path in run.folder.glob("probe_*.csv"):
             if (file := path.stem.removeprefix("probe_")) not in probes:
-                with contextlib.suppress(UserError):  # a file that cannot be read; another run may have a whole one
+                # an unreadable file; another run may have a readable one
+                with contextlib.suppress(UserError):
                     probes[file] = tuple(run.probe(file, ())[0])
     return Measured(tuple(metrics), probes, matrices)

@@ -1,4 +1,4 @@
-"""Decided claims as tables of text and as records; markdown, the page and claim_text only set them."""
+"""Decided claims as tables of text and as records; markdown, the page and claim_text only format them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ IN_A_REPORT = (
     " p can be smaller."
 )
 ORDER = {"decimals": 2}
-"""How rank correlations are shown."""
+"""The format of rank correlations."""
 
 
 def sheet(answers: Sequence[Answer]) -> Sheet:
-    """A row for each claim and edition that has runs; of a claim without any, one row."""
+    """A row for each claim and edition with runs; a claim without any has one row."""
     head = [
         "claim",
         "what it says",
@@ -68,16 +68,15 @@ def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
 def totals(decided: Decided) -> list[str]:
     """The number of claims with each verdict in each edition, and the number of runs that are no evidence."""
     lines = []
-    for edition, verdicts in sorted(
-        counts(decided.answers).items(), key=lambda pair: not pair[0]
-    ):  # what no run can decide comes last
+    # claims that no run can decide come last
+    for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):
         counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
         lines.append(f"{edition}: {counted}" if edition else counted)
     return [*(lines or ["no claim"]), *no_evidence(decided)]
 
 
 def no_evidence(decided: Decided) -> list[str]:
-    """A sentence for each reason why runs are no evidence, nothing where all are."""
+    """A sentence for each reason why runs are no evidence; empty where all are."""
     return [
         f"{number} run{'s' * (number != 1)}, no evidence since each {reason}."
         for reason, number in sorted(decided.left_out.items())
@@ -85,7 +84,7 @@ def no_evidence(decided: Decided) -> list[str]:
 
 
 def legend(decided: Decided) -> list[str]:
-    """The sentences below a report's claims: which runs are no evidence, and how claims are tested."""
+    """The sentences below a report's claims: runs that are no evidence, and the tests of claims."""
     return [*no_evidence(decided), f"{METHOD} {IN_A_REPORT}"]
 
 
@@ -139,7 +138,7 @@ def check_records(outcomes: Iterable[Check]) -> list[dict[str, Any]]:
 
 
 def _shown_answers(answers: Sequence[Answer]) -> list[tuple[Answer, str]]:
-    """The answers that are shown, each with the names of its editions."""
+    """The displayed answers, each with the names of its editions."""
     pairs = []
     for name in dict.fromkeys(answer.name for answer in answers):
         of_claim = [answer for answer in answers if answer.name == name]
@@ -176,7 +175,7 @@ def effect_of(answer: Answer) -> str:
 
 
 def detectable_of(answer: Answer) -> str:
-    """The smallest effect that would have been shown, empty where there is none."""
+    """The smallest effect that would have been detected; empty where there is none."""
     return "" if answer.detectable is None else number(answer.detectable, _shown(answer))
 
 
@@ -185,7 +184,7 @@ def _shown(answer: Answer) -> Mapping[str, Any]:
 
 
 def reason_of(answer: Answer) -> str:
-    """The remark beside a verdict."""
+    """The remark on a verdict."""
     same = answer.verdict == UNDECIDED and answer.evidence is not None and not answer.evidence.spread
     return "; ".join(filter(None, [answer.problem, "all seeds give the same number" * same]))
 

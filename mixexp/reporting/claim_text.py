@@ -1,4 +1,4 @@
-"""Decided claims as text for a terminal: by article and verdict, what is not run folded to counts."""
+"""Decided claims as text for a terminal: by article and verdict, with claims without runs as counts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ ABOUT = (
 
 
 def as_text(decided: Decided, asked: Collection[str] = ()) -> str:
-    """The totals, then each article's premises that are not met and its claims by verdict; asked: names of claims to
-    write in full."""
+    """The totals, then each article's unmet premises and its claims by verdict; asked: claims to write in full."""
     width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size((100, 24)).columns))
     lines = [f"in all: {line}" if place == 0 else f"        {line}" for place, line in enumerate(totals(decided))]
     for article, answers, checks in by_article(decided):
@@ -68,7 +67,7 @@ def _group(verdict: str, edition: str, answers: Sequence[Answer], in_full: bool)
 
 
 def _wrapped(lines: Sequence[str], width: int) -> Iterator[str]:
-    """The lines, long ones continued four columns further in."""
+    """The lines, long ones continued with four more columns of indent."""
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()))
         yield from textwrap.wrap(

@@ -1,5 +1,4 @@
-"""Claims decided by runs: of each claim and edition the effect, its uncertainty, p after Holm's correction, and a
-verdict."""
+"""Claims decided by runs: for each claim and edition the effect, its uncertainty, p after Holm, and a verdict."""
 
 from __future__ import annotations
 
@@ -29,21 +28,23 @@ VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN, UNCLEAR, CANNOT)
 BY_HAND = "departs by hand from its experiment or edition, or has no record of it"
 NOT_STATED = "has settings or a seed that its experiment's file does not state today"
 FULL = "full"
-"""The edition of the runs that are as their experiment has them."""
+"""The edition of the runs that follow their experiment."""
 SAME = (*CIRCUMSTANCES, "dataset.root")
-"""Settings in which copies of a run may differ: a kept one has another folder of data, with contents that its record
-tells."""
+"""Settings in which copies of a run may differ.
+
+A published copy has another data folder, whose contents its record states.
+"""
 HUGE = 1e100
-"""Magnitude from which on a number counts as none, so that no square of a sum bursts."""
+"""The magnitude from which a number counts as none, so that no square of a sum overflows."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A claim in one edition, and what its runs say of it; numbers in displayed units.
+    """A claim in one edition, and its runs' evidence on it; numbers in displayed units.
 
-    name: the experiment and the claim's own name. edition: empty for a claim that no run can decide. spec: how its
-    numbers are shown. tests: over how many tested claims p was adjusted. problem: why there is no verdict. lost: runs
-    of its cells without a number.
+    name: the experiment and the claim's own name. edition: empty for a claim that no run can decide. spec: the format
+    of its numbers. tests: the number of tested claims in p's adjustment. problem: the reason why there is no verdict.
+    lost: runs of its cells without a number.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Answer:
 
     @property
     def detectable(self) -> float | None:
-        """The smallest effect that these runs would have shown; None where there is no test."""
+        """The smallest effect that these runs could have detected; None where there is no test."""
         return None if self.evidence is None else self.evidence.detectable(self.tests)
 
     @property
@@ -81,8 +82,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check:
-    """A premise that an edition's runs have to show before its claims count: met where each seed shows it, None where
-    there is no run."""
+    """A premise that an edition's runs have to meet before its claims count.
+
+    met: True where each seed shows it, None where there is no run.
+    """
 
     name: str
     says: str
@@ -98,8 +101,8 @@ class Check:
 class Decided:
     """All answers and the editions' checks.
 
-    wrong: experiment → what is wrong with claims of it that are left out. no_evidence: experiment → why runs of it are
-    no evidence → how many.
+    wrong: experiment → errors of its claims, which are left out. no_evidence: experiment → reason why runs of it are no
+    evidence → their number.
     """
 
     answers: list[Answer]
@@ -114,16 +117,16 @@ class Decided:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Reason why runs of any experiment are no evidence → how many."""
+        """Reason why runs of any experiment are no evidence → their number."""
         return dict(sum((Counter(reasons) for reasons in self.no_evidence.values()), Counter()))
 
 
 @dataclass(frozen=True)
 class _Seeds:
-    """The numbers of a test's cells in the seeds that all have, a list for each cell.
+    """The numbers of a test's cells in the seeds that all cells have, a list for each cell.
 
-    there: these seeds, each with its data_seed. lost: runs of seeds that all cells should have which are over and have
-    no number, and why_lost of the first. problem: why there is nothing to test.
+    there: these seeds, each with its data_seed. lost: finished or diverged runs without a number, of seeds that all
+    cells should have; why_lost: the reason of the first. problem: the reason why there is nothing to test.
     """
 
     numbers: list[list[float]]
@@ -138,10 +141,10 @@ class _Seeds:
 
 
 def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
-    """The claims of some experiments decided by the runs of theirs among these.
+    """The claims of some experiments, decided by these experiments' runs.
 
     Holm's correction is over all claims of an article that an edition is to decide, run or not, so that a verdict stays
-    as more is run. A claim with an error is left out, and the error is among the problems.
+    as more claims are run. A claim with an error is left out, and the error is among the problems.
     """
     of = grouped(runs, lambda run: str(lookup(run.config, "experiment")))
     answers: list[Answer] = []
@@ -162,12 +165,12 @@ def decide(experiments: Iterable[Experiment], runs: Iterable[Run]) -> Decided:
 
 
 def _sound(stated: Any, wrong: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The claims or checks of a block, with their names, that have nothing wrong."""
+    """The valid claims or checks of a block, with their names."""
     return [(name, item) for name, item in stated.items() if name not in wrong] if isinstance(stated, Mapping) else []
 
 
 def only(decided: Decided, names: Collection[str]) -> Decided:
-    """The part on some experiments, or on single claims, each called EXPERIMENT.CLAIM."""
+    """The part on some experiments, or on single claims, each named EXPERIMENT.CLAIM."""
     experiments = {name.partition(".")[0] for name in names}
     answers = [answer for answer in decided.answers if answer.name in names or answer.name.partition(".")[0] in names]
     checks = [check for check in decided.checks if check.name.partition(".")[0] in experiments]
@@ -178,8 +181,7 @@ def only(decided: Decided, names: Collection[str]) -> Decided:
 
 
 def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Experiment]:
-    """The experiments over whose claims those of some are corrected: these, and of all that are known those of the same
-    articles."""
+    """The experiments of one correction: the given ones, and all known ones of the same articles."""
     by_name = {experiment.name: experiment for experiment in some}
     articles = set().union(*map(_articles, by_name.values()))
     return [
@@ -189,7 +191,7 @@ def family(some: Iterable[Experiment], known: Iterable[Experiment]) -> list[Expe
 
 
 def _articles(experiment: Experiment) -> set[str]:
-    """The articles that an experiment's claims are counted to: its own, or of none those of its sources."""
+    """The articles of an experiment's claims: its own, or else those of its sources."""
     if experiment.article:
         return {experiment.article}
     claims = experiment.claims.values() if isinstance(experiment.claims, Mapping) else ()
@@ -213,8 +215,8 @@ def problems_of(experiment: Experiment, known: Mapping[str, Any] | None = None) 
 def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, list[Run]], Counter[str]]:
     """Edition → the runs of an experiment that are evidence in it, each once; and reason → the number of other runs.
 
-    A run's record has to say that it departs by hand in nothing, and it has to be as the experiment's file states its
-    runs today.
+    A run is evidence if its record states that nothing departs by hand, and if it has the settings that the
+    experiment's file states today.
     """
     by_edition: dict[str, list[Run]] = {}
     others: Counter[str] = Counter()
@@ -234,7 +236,7 @@ def evidence(experiment: Experiment, runs: Iterable[Run]) -> tuple[dict[str, lis
 
 
 def counts(answers: Iterable[Answer]) -> dict[str, Counter[str]]:
-    """Edition → verdict → how many claims; what no run can decide under an edition without a name."""
+    """Edition → verdict → number of claims; the edition is empty for claims that no run can decide."""
     verdicts: dict[str, Counter[str]] = {}
     for answer in answers:
         verdicts.setdefault(answer.edition, Counter())[answer.verdict] += 1
@@ -260,14 +262,13 @@ def _answers(
 
 
 def _required(experiment: Experiment, edition: str, test: Test) -> Repeats | None:
-    """The seeds that the file states for all cells of a test, each with its data_seed; None where any will do."""
+    """The seeds that the file states for all cells of a test, each with its data_seed; None where any seed counts."""
     repeats = [experiment.stated(edition).repeats(cell.conditions) for cell in test.cells]
     return None if None in repeats else frozenset.intersection(*repeats)
 
 
 def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Answer:
-    """The answer of some runs before the correction; required: the seeds that all have to be there, None where any will
-    do."""
+    """The answer of some runs before the correction; required: the seeds that all cells need, None where any counts."""
     test = empty.test
     if required is not None and len(required) < MIN_SEEDS:
         problem = (
@@ -279,7 +280,8 @@ def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Ans
     answer = dataclasses.replace(empty, seeds=by_seed.n, lost=by_seed.lost, problem=by_seed.problem)
     if by_seed.problem:
         return dataclasses.replace(answer, verdict=UNCLEAR)
-    if by_seed.lost:  # leaving out a run that diverged would favour what made it diverge
+    # leaving out a diverged run would favour the settings that made it diverge
+    if by_seed.lost:
         problem = f"{by_seed.lost} run{'s' * (by_seed.lost != 1)} without a number: {by_seed.why_lost}"
         return dataclasses.replace(answer, verdict=UNCLEAR, problem=problem)
     cells = [cell for cell in test.cells if not any(_in(cell, run) for run in runs)]
@@ -304,7 +306,7 @@ def _evidence(test: Test, numbers: Sequence[Sequence[float]]) -> Evidence:
 
 
 def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Of each seed the weighted sum of its cells' numbers, and all the terms of these sums."""
+    """The weighted sum of the cells' numbers for each seed, and all the terms of these sums."""
     terms = [
         [weight * value for weight, value in zip(test.weights, row, strict=True)] for row in zip(*numbers, strict=True)
     ]
@@ -312,8 +314,10 @@ def _combined(test: Test, numbers: Sequence[Sequence[float]]) -> tuple[list[floa
 
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with p adjusted over the claims of each article in each edition, and their verdicts; what is not run
-    counts as p = 1."""
+    """The answers with verdicts, and p adjusted over the claims of each article in each edition.
+
+    A claim without runs counts as p = 1.
+    """
     tested = [place for place, answer in enumerate(answers) if answer.test is not None]
     corrected = list(answers)
     for places in grouped(tested, lambda place: (answers[place].article, answers[place].edition)).values():
@@ -329,8 +333,10 @@ def _corrected(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, Any], runs: Sequence[Run]) -> Check:
-    """The outcome of a check, met where every seed shows it: no p, since a premise is about these runs and not about
-    others like them."""
+    """The outcome of a check, met where every seed shows it.
+
+    It has no p, since a premise is about these runs and not about others like them.
+    """
     test, spec = read_test(check["test"]), _spec(experiment, check)
     required = _required(experiment, edition, test)
     by_seed = _seeds(test, runs, spec, required)
@@ -363,8 +369,10 @@ def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, 
 
 
 def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: Repeats | None) -> _Seeds:
-    """The numbers of a test's cells, seed by seed; those of a seed whose runs were made on different contents of the
-    data are left out."""
+    """The numbers of a test's cells, seed by seed.
+
+    Seeds whose runs used different contents of the data are left out.
+    """
     sides: list[dict[tuple, tuple[Run, float | None, str]]] = []
     for cell in test.cells:
         members = [run for run in runs if _in(cell, run) and run.over]
@@ -384,10 +392,9 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
 
 
 def _unlike(first: Run, second: Run) -> bool:
-    """True for runs that no claim puts together: made otherwise, or with another part of the test set.
+    """True for runs that no claim compares: different data contents or code, or another part of the test set.
 
-    A trend over data sets, or over an imbalance that cuts the test set, is of different test images, and each of its
-    differences of one set.
+    A trend over data sets, or over an imbalance that cuts the test set, uses different test images, which do not count here.
     """
     parts = first.setting("test.n") != second.setting("test.n") and other_test_images(first, second)
     return made_otherwise(first, second) or parts
@@ -398,7 +405,7 @@ def _in(cell: Cell, run: Run) -> bool:
 
 
 def _mixed(cell: Cell, members: Sequence[Run]) -> str:
-    """The problem of a cell whose runs are not one a seed, or are unlike; empty when all is well."""
+    """The problem of a cell whose runs are not one per seed, or are unlike; empty when there is none."""
     several = len({seeds_of(run) for run in members}) < len(members)
     keys = varying(members, (*SAME_RESULT, *SAME, *REPEATS)) or (varying(members, (*SAME, *REPEATS)) if several else [])
     if not (several or keys or unlike(members)):
@@ -409,7 +416,7 @@ def _mixed(cell: Cell, members: Sequence[Run]) -> str:
 
 
 def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None, str]:
-    """A run's number in a cell, or None and why it has none."""
+    """A run's number in a cell, or None and the reason."""
     if run.outcome != "finished":
         return None, f"it {run.outcome}"
     measure = cell.measure or {}

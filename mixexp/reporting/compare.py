@@ -1,5 +1,4 @@
-"""Two sets of runs, of two folders or of two git commits, setting by setting: what changed, by how much, and whether it
-is more than noise."""
+"""Two sets of runs, of two folders or two git commits, setting by setting: changes, their size, and tests."""
 
 from __future__ import annotations
 
@@ -37,16 +36,16 @@ from mixexp.spec.table import DEFAULTS, unit
 from mixexp.training.reader import Run, everywhere, nothing_there
 
 VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread to judge by", "open", "unlike runs")
-"""Of a setting, as the summary counts them."""
+"""The verdicts on a setting, in the order of the summary's counts."""
 
 
 @dataclass(frozen=True)
 class Change:
     """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
 
-    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: what differs
-    between the sides, and mixed: what within each, though no setting says it; then there is no difference to find, and
-    no mean of a mixed side.
+    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: differences
+    between the sides that no setting records; mixed: whether a side itself has such differences. With them, there is no
+    difference to compute, and no mean of a mixed side.
     """
 
     setting: str
@@ -89,9 +88,9 @@ class Comparison:
 
 
 def sides(names: tuple[str, str], places: Sequence[Path]) -> tuple[list[Run], list[Run]]:
-    """The runs that two words mean: those in a folder, or those in `places` that a git commit's code has made.
+    """The runs of two names: those in a folder, or those in `places` made by the code of a git commit.
 
-    Raises UserError where a word is neither a folder nor the commit of a run, with the commits there are.
+    Raises UserError where a name is neither a folder nor the commit of a run, with the existing commits.
     """
     first, second = (everywhere([Path(name)]) if Path(name).is_dir() else _made_by(name, places) for name in names)
     for name, runs in zip(names, (first, second), strict=True):
@@ -119,8 +118,7 @@ def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
 def compare(
     names: tuple[str, str], runs: tuple[list[Run], list[Run]], spec: Mapping[str, Any], rule: str
 ) -> Comparison:
-    """Put runs of equal settings side by side, leaving out of these the keys whose values are different on both sides
-    throughout.
+    """Put runs of equal settings side by side, without the keys whose values differ between the sides throughout.
 
     Runs are paired by the seeds that both sides have; where they share none, means are compared by Welch's test. p is
     corrected by Holm. Copies of a run count once. Raises UserError where a side has no number.
@@ -131,11 +129,12 @@ def compare(
     for name, side, by_folder in zip(names, runs, scores, strict=True):
         if not by_folder:
             raise UserError(f"{name}: {why_no_number(side, spec, rule)}")
-    # with one value in all runs of one side and another one in all of the other, circumstances left out
+    # one value in all runs of one side and another in all of the other; circumstances are left out
     varied = varying([*sides[0], *sides[1]], (*SAME_RESULT, *REPEATS))
     changed = [key for key in varied if all(len({run.settings.get(key) for run in side}) == 1 for side in sides)]
 
-    def setting(run: Run) -> frozenset:  # without what has changed: an option, and not what it is set to
+    # without changed keys
+    def setting(run: Run) -> frozenset:
         return frozenset(
             item for item in settings_without(run, (*SAME_RESULT, *REPEATS)).items() if item[0] not in changed
         )
@@ -143,7 +142,7 @@ def compare(
     groups = [grouped(side, setting) for side in sides]
     common = [setting for setting in groups[0] if setting in groups[1]]
     one_each = [[members[0] for members in group.values()] for group in groups]
-    # within a side, what differs throughout is the same, and tells nothing apart
+    # within a side, a key that differs throughout has one value and distinguishes nothing
     keys = list(dict.fromkeys(key for side in one_each for key in telling(side, (*SAME_RESULT, *REPEATS), METHOD)))
     changes = [
         _change(named_by(groups[0][s][0], keys) or "all runs", groups[0][s], groups[1][s], scores) for s in common
@@ -169,7 +168,7 @@ def compare(
 
 
 def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
-    """The comparison as Markdown: what changed, then by how much, then what has nothing to be compared with."""
+    """The comparison as Markdown: the changed settings, the differences, and the settings of one side alone."""
     first, second = (plain(name) for name in comparison.names)
     parts = [f"# {second} beside {first}"]
     verdicts = Counter(change.verdict(spec["better"]).partition(":")[0] for change in comparison.changes)
@@ -213,7 +212,7 @@ def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
 
 
 def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
-    """The changes as a table, the largest beside their noise first."""
+    """The changes as a table, the largest relative to their noise first."""
     head = ["setting", *comparison.names, "pairs", "difference", "95 % interval", "p (Holm)", "second is"]
     order = sorted(comparison.changes, key=lambda change: (change.adjusted is None, change.adjusted or 0.0))
     rows = [
@@ -280,7 +279,7 @@ def metric_of(runs: Iterable[Run]) -> str:
 
 
 def _resolved(name: str) -> str:
-    """The commit a word means in the checkout we are in, or the word itself where it may be the beginning of one."""
+    """The commit of a name in the current checkout, or the name itself where it may be a commit's beginning."""
     if not re.fullmatch(r"[\w./~^@{}-]+", name) or name.startswith("-"):
         raise UserError(f"{name!r} is neither a folder nor the name of a git commit")
     try:

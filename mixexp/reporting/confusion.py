@@ -25,8 +25,10 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """The share of each class that is predicted as each, float64 [C, C] of rows that sum to 1; nan for a class
-        without test images."""
+        """The share of each class that is predicted as each, float64 [C, C] with rows that sum to 1.
+
+        A class without test images has nan.
+        """
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -37,7 +39,7 @@ class Confusion:
 
 
 def confusion_of(run: Run) -> Confusion:
-    """The confusion.csv of a run's last evaluation; raises UserError where there is none that can be read."""
+    """The confusion.csv of a run's last evaluation; raises UserError where it is missing or cannot be read."""
     try:
         (_, *classes), *rows = csv.reader(io.StringIO(read_text(run.folder / "confusion.csv"), newline=""))
         counts = np.array([[int(value) for value in values] for _, *values in rows], dtype=np.int64)
@@ -59,8 +61,7 @@ def pooled(runs: Iterable[Run]) -> Confusion:
 
 
 def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
-    """The things that can be read, each with what is read of it; raises UserError with the first reason where none
-    can."""
+    """The readable items, each with its content; raises UserError with the first reason where none is readable."""
     readings, problems = [], []
     for thing in things:
         try:
@@ -73,7 +74,7 @@ def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[An
 
 
 def training_counts(run: Run, classes: int) -> list[int]:
-    """Training images of each class, as the run's environment tells them; raises UserError where it does not."""
+    """Training images of each class, from the run's environment; raises UserError where it lacks them."""
     counts = run.environment.get("train_counts")
     if (
         not isinstance(counts, list)

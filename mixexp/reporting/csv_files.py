@@ -1,4 +1,4 @@
-"""A report's tables as records for CSV files: one a cell and rule, one a comparison and rule, one a run."""
+"""A report's tables as records for CSV files: one per cell and rule, one per comparison and rule, one per run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from mixexp.settings import CIRCUMSTANCES, REPEATS, lookup
 
 
 def as_csv(records: list[dict[str, Any]]) -> str:
-    """Records as CSV with a header, empty where there are none; None is an empty cell, and no text can be a
-    spreadsheet's formula."""
+    """Records as CSV with a header; empty where there are none.
+
+    None is an empty cell, and no text can be a spreadsheet's formula.
+    """
     if not records:
         return ""
     buffer = io.StringIO()
@@ -27,12 +29,12 @@ def as_csv(records: list[dict[str, Any]]) -> str:
 
 
 def _inert(value: Any) -> Any:
-    """The value, a text that a spreadsheet would run as a formula behind an apostrophe."""
+    """The value; a text that a spreadsheet would run as a formula gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def tidy(table: Table) -> list[dict[str, Any]]:
-    """One record for each cell and rule, in displayed units; ``spread`` is the sd, or max − min beside a median."""
+    """One record for each cell and rule, in displayed units; ``spread`` is the sd, or max − min with a median."""
     records = []
     for row, column in ((row.label, column.label) for row in table.rows for column in table.columns):
         measure = table.measures.get(table.measure_of(row, column) or "", {})
@@ -92,12 +94,10 @@ def contrast_records(table: Table) -> list[dict[str, Any]]:
 
 
 def run_records(table: Table) -> list[dict[str, Any]]:
-    """One record for each run: the keys that vary, how it ended, its score by each rule, its last metrics, its seconds
-    and its folder.
+    """One record for each run: varying keys, outcome, score by each rule, last metrics, seconds and folder.
 
-    The scores are in displayed units. The metrics are as metrics.csv has them at the last evaluation, under the names
-    that they have there and in `Runs.to_pandas()`; where a column has such a name already, the metric's is
-    metrics.NAME.
+    The scores are in displayed units. The metrics are those of metrics.csv at the last evaluation, under the names in
+    it and in `Runs.to_pandas()`; where a column already has such a name, the metric's is metrics.NAME.
     """
     keys = [
         key for key in varying(table.runs, (*CIRCUMSTANCES, *REPEATS)) if not implied_by_group(key, table.runs)
@@ -118,13 +118,12 @@ def run_records(table: Table) -> list[dict[str, Any]]:
 
 
 def six_figures(value: float | None) -> float | None:
-    """A number to six figures; the last ones depend on the library that computed it."""
+    """A number to six figures, since further ones depend on the library that computed it."""
     return None if value is None else float(f"{value:.6g}")
 
 
 def rounded(record: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with four digits beyond the displayed ones: binary fractions times 100 leave more, which mean
-    nothing."""
+    """A record with four digits beyond the displayed ones; further ones are rounding errors."""
     return {
         key: round(value, spec["decimals"] + 4) if isinstance(value, float) else value for key, value in record.items()
     }

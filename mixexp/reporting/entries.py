@@ -1,5 +1,7 @@
-"""The rows and columns of a table that nobody described: settings told apart by the fewest keys, named and ordered as a
-paper has them."""
+"""The rows and columns of a table without a description: settings by the fewest keys that distinguish them.
+
+They are named and ordered as in a paper.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from mixexp.training.reader import Run, planned_places
 
 UNSET = "–"
 MOST_COLUMNS = 8
-"""Methods that are columns beside each other; more are rows."""
+"""The most methods as columns; more are rows."""
 SYMBOLS = {
     **{
         "alpha": "α",
@@ -48,9 +50,9 @@ WORDS = {
 }
 """Settings as headings and axes name them; any other by its key."""
 WITHOUT = {"test.n": "all"}
-"""What settings are called that have a meaning where they are null; of any other, null is that it does not apply."""
+"""The labels of settings that have a meaning where they are null; for any other, null means that it does not apply."""
 NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise"}
-"""What the option none of a group is called beside the options of others; that of mix stays none."""
+"""The labels of the option none of a group, in labels of several settings; that of mix stays none."""
 
 
 def label(value: Any) -> str:
@@ -66,22 +68,21 @@ def label_at(key: str, value: Any) -> str:
 
 
 def written(name: Any) -> str:
-    """A label that a file gives, as it is there."""
+    """A label from a file, unchanged."""
     return label(str(name) if isinstance(name, float) else name)
 
 
 def among(name: str, labels: Iterable[str]) -> str:
-    """The one of some labels that a name means, numbers in any spelling; the name itself where none is."""
+    """The label that a name means, numbers in any spelling; the name itself where there is none."""
     labels = list(labels)
     return name if name in labels else next((each for each in labels if comparable(each) == comparable(name)), name)
 
 
 def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of every distinct setting, named by the fewest keys that tell them all apart, and of the usual metric.
+    """A table of every distinct setting, named by the fewest keys that distinguish all, and of the usual metric.
 
-    given: what a table says already; an axis that it has shows its settings, and the other one those that are left. A
-    method and one other setting, of which all pairs were run, are columns and rows; any others a row for each
-    combination.
+    given: the keys that a table already has; a given axis shows its settings, and the other one the remaining ones. A
+    method and one other setting, if all pairs were run, become columns and rows; any others a row for each combination.
     """
     known = [run for run in runs if run.config]
     metric = given.get("metric") or usual_metric(known)
@@ -148,8 +149,10 @@ def keys_of(axis: Mapping[str, Any]) -> list[str]:
 
 
 def telling(runs: Sequence[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
-    """The fewest keys that tell all settings apart: those preferred first, then in the order of the configuration, none
-    to be ignored."""
+    """The fewest keys that distinguish all settings: the preferred ones first, then in the order of the configuration.
+
+    ignore: keys that are left out.
+    """
     keys: list[str] = []
     distinct = 1
     differing = varying(runs, ignore)
@@ -167,7 +170,7 @@ def named_by(run: Run, keys: Iterable[str]) -> str:
 
 
 def paper_label(run: Run, keys: Iterable[str]) -> str:
-    """A run's settings at some keys as a paper has them: "mixup, α = 0.2", "none, n = 500", "mixup, at layer2"."""
+    """A run's settings at some keys as in a paper: "mixup, α = 0.2", "none, n = 500", "mixup, at layer2"."""
     given = _given(run, keys)
     signs = {key: SYMBOLS.get(key) or key.rpartition(".")[2].replace("_", " ") for key in given}
     names = {key: sign if list(signs.values()).count(sign) == 1 else key for key, sign in signs.items()}
@@ -192,8 +195,10 @@ def _given(run: Run, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def usual_metric(runs: Iterable[Run]) -> str:
-    """Accuracy; balanced accuracy where training classes are unequal; where runs measure neither, the first figure that
-    is no loss."""
+    """Accuracy, or balanced accuracy where training classes are unequal.
+
+    Without both, the first figure that is no loss.
+    """
     runs = list(runs)
     columns = dict.fromkeys(name for run in runs for name in run.metrics)
     others = [name for name in columns if name not in ("step", "epoch", "lr", "seconds") and not name.endswith("loss")]
@@ -203,8 +208,7 @@ def usual_metric(runs: Iterable[Run]) -> str:
 
 
 def value_ranks(runs: Iterable[Run], key: str) -> dict[Any, int]:
-    """The places of a setting's values, as they are compared: numbers by size, layers from input to output, others as
-    the grid has them."""
+    """The ranks of a setting's values in comparable form: numbers by size, layers by depth, others as in the grid."""
     values = [comparable(lookup(run.config, key)) for run in by_grid(runs)]
     first = {value: place for place, value in reversed(list(enumerate(values)))}
     order = sorted(first, key=lambda value: sort_key(value, key.startswith("mix_layer"), first[value]))
@@ -212,8 +216,10 @@ def value_ranks(runs: Iterable[Run], key: str) -> dict[Any, int]:
 
 
 def sort_key(value: Any, layer: bool = False, place: int = 0) -> tuple[int, float, tuple[Any, ...], int]:
-    """What values of a setting, as they are compared, are sorted by: numbers, then words, then none; place: where the
-    grid has it."""
+    """The sort key of a setting's value in comparable form: numbers, then words, then None.
+
+    place: its rank in the grid.
+    """
     if value is None:
         return 2, 0.0, (), 0
     if isinstance(value, float):
@@ -222,14 +228,14 @@ def sort_key(value: Any, layer: bool = False, place: int = 0) -> tuple[int, floa
 
 
 def _depth(layer: str) -> tuple[Any, ...]:
-    """What layers are sorted by from input to output, their numbers by size; a random or several layers come last."""
+    """The sort key of layers from input to output, their numbers by size; a random or several layers come last."""
     ends = {"input": -1.0, "stem": 0.0, "final": 2.0, "random": 3.0}
     digits = [float(number) for number in re.findall(r"\d+", layer)]
     return ends.get(layer, 1.0), len(re.findall(r"[A-Za-z]\w*", layer)), *digits, math.inf
 
 
 def by_grid(runs: Iterable[Run]) -> list[Run]:
-    """The runs in the order of the sweeps that planned them; others after those, as they were started."""
+    """The runs in the order of the sweeps that planned them, followed by others in the order of their start."""
     runs = list(runs)
     places = {folder: planned_places(folder) for folder in {run.folder.parent for run in runs}}
     return sorted(

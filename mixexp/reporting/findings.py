@@ -1,4 +1,4 @@
-"""What a table's comparisons show, in a sentence: which differences are more than the seeds' noise, or that none is."""
+"""The findings of a table's comparisons, in a sentence: the differences beyond the seeds' noise, or none."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from mixexp.settings import REPEATS
 from mixexp.spec.table import scale
 
 MOST_SHOWN = 1e7
-"""Numbers from which on two figures are shown."""
+"""The size from which numbers are shown with two figures."""
 MOST_NAMED = 5
-"""Differences that are named; of more, those with the smallest p."""
+"""The most differences that are named; of more, those with the smallest p."""
 
 
 def findings(table: Table, rule: str | None = None) -> str:
-    """The sentence on the table's comparisons by a rule; of one without any, that a single seed says nothing of others,
-    or nothing."""
+    """The sentence on the table's comparisons by a rule.
+
+    Without comparisons, it states that a single seed says nothing about others, or is empty.
+    """
     comparisons = contrasts(table, rule)
     tested = [contrast for contrast in comparisons if contrast.adjusted is not None]
     if not comparisons:
@@ -75,7 +77,8 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
     what = f"Nothing is shown to differ from {baseline}" if baseline else "No two settings are shown to differ"
     reaches = [contrast.detectable for contrast in tested if contrast.detectable is not None]
     measured = {contrast.place for contrast in tested if contrast.place in table.measures}
-    if not reaches or len(measured) > 1:  # quantities of several units have no common range
+    # quantities of several units have no common range
+    if not reaches or len(measured) > 1:
         return f"{what} (p ≥ {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)})."
     spec = spec_of(table.spec, table.measures[measured.pop()]) if measured else table.spec
     ends = list(dict.fromkeys(sheets.number(end, spec) for end in (min(reaches), max(reaches))))
@@ -88,10 +91,9 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
 
 
 def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several: bool) -> str:
-    """A difference in words: by how much which is better, with its interval in the same direction, and the runs that it
-    leaves out.
+    """A difference in words: its size and direction, its interval in the same direction, and the runs left out.
 
-    Without a baseline, the better one comes first. named: whether the interval is called one. several: whether the
+    Without a baseline, the better setting comes first. named: whether the interval is called one. several: whether the
     place is named.
     """
     measure = table.measures.get(contrast.place)
@@ -111,7 +113,7 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several:
 
 
 def _diverged(table: Table, contrast: Contrast) -> str:
-    """The diverged runs that a difference leaves out, which would favour what made them diverge."""
+    """The diverged runs that a difference leaves out, which favours the settings that made them diverge."""
     group = next(group for group in compared_groups(table) if group.place == contrast.place)
     lost = {
         label: table.lost.get(group.cells[label].place, {}).get("diverged", 0)
@@ -121,8 +123,7 @@ def _diverged(table: Table, contrast: Contrast) -> str:
 
 
 def _size(value: float, spec: Mapping[str, Any]) -> str:
-    """A number with the table's decimals, or with two figures where these show nothing of it, or more than anybody
-    reads."""
+    """A number with the table's decimals, or with two figures where these would show zero or too many digits."""
     shown = sheets.number(value, spec)
     return (
         f"{value:.2g}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""A table as LaTeX to be read with \\input: booktabs rules, shrunk to the column where it is wider."""
+"""A table as LaTeX for \input: booktabs rules, shrunk to the column where it is wider."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mixexp.reporting.tables import Table
 from mixexp.text import sanitize
 
 ONE_COLUMN = 56
-"""Letters abreast that a column of a paper has room for at a size one likes to read."""
+"""The letters on a line of a paper's column at a readable size."""
 LONGEST, WIDEST = 2000, 300
-"""Letters of a caption and of a cell that are set; TeX has no room for a line of thousands."""
+"""The most letters of a caption and of a cell; TeX has no room for a line of thousands."""
 LATIN = 0x17F
-"""The last letter of those that pdfLaTeX's T1 fonts have, but for FOREIGN."""
+"""The last letter that pdfLaTeX's T1 fonts have, apart from FOREIGN."""
 FOREIGN = "ĦħĸĿŀŉŦŧſ"
 _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
@@ -65,10 +65,10 @@ _COMMANDS = str.maketrans(
 
 
 def latex(table: Table, name: str, rule: str | None = None) -> str:
-    """The headline table with its caption; name: what \\label ends in.
+    """The headline table with its caption; name: the end of \label.
 
-    The caption holds what Markdown puts around the table: source, what is reduced, what signs mean. The notes follow as
-    comments, since which of them a paper needs is for its author to say.
+    The caption holds the text that Markdown puts around the table: source, reductions, meaning of signs. The notes
+    follow as comments, from which the author of a paper can choose.
     """
     spec, sheet = table.spec, sheets.headline(table, rule)
     reduced = table.reduced
@@ -100,7 +100,7 @@ def latex_differences(table: Table, name: str) -> str:
 
 
 def escaped(text: str, longest: int = LONGEST) -> str:
-    """Text that LaTeX prints as it is, Greek letters and signs as mathematics; what is longer is cut."""
+    """Text that LaTeX prints unchanged, Greek letters and signs as mathematics; cut where it is longer."""
     whole = sanitize(label(text))
     cut = whole if len(whole) <= longest else f"{whole[:longest]}…"
     return cut.translate(_COMMANDS)
@@ -108,7 +108,8 @@ def escaped(text: str, longest: int = LONGEST) -> str:
 
 def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
     lengths = [max(map(len, column)) + 2 for column in zip(sheet.head, *sheet.rows, strict=True)]
-    kind = "table" if sum(lengths) <= ONE_COLUMN else "table*"  # which spans both columns where a paper has two
+    # table* spans both columns of a paper that has two
+    kind = "table" if sum(lengths) <= ONE_COLUMN else "table*"
     lines = [
         rf"\begin{{{kind}}}",
         r"\centering",
@@ -134,7 +135,7 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
 
 
 def _head(sheet: Sheet) -> list[str]:
-    """The headings in one line, or two where columns share one, with a rule below what they share."""
+    """The headings in one line, or two where columns share one, with a rule below a shared heading."""
     if not sheet.groups:
         return [_row(sheet.head)]
     over, names, rules, place = [], [], [], 1
@@ -147,7 +148,7 @@ def _head(sheet: Sheet) -> list[str]:
 
 
 def _row(cells: Sequence[str], bold: Collection[int] = ()) -> str:
-    """A line of cells; bold: the columns whose number is."""
+    """A line of cells; bold: the columns with a bold number."""
     return (
         " & ".join(_bold(cell) if place in bold else escaped(cell, WIDEST) for place, cell in enumerate(cells)) + r" \\"
     )

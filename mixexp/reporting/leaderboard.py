@@ -46,17 +46,17 @@ PROTOCOL = (
     "steps",
     "batch_size",
 )
-"""What a protocol can be called by."""
+"""The settings that can name a protocol."""
 NAMED = ("dataset", "model", "epochs", "steps", "batch_size")
-"""Of these, what every protocol's name says, also where all have the same."""
+"""The settings that are in every protocol's name, even where all are the same."""
 
 
 @dataclass(frozen=True)
 class Row:
     """A method under a protocol: its numbers, one a run, in displayed units; rank 1 is the best of the protocol.
 
-    behind: p of its being another than the first, on the seeds they share, times the number of pairs of methods; None
-    where untested.
+    behind: p of a difference from the first, on the seeds they share, times the number of pairs of methods; None where
+    untested.
     """
 
     protocol: str
@@ -73,7 +73,7 @@ class Row:
 def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     """A row for each method of each protocol, protocols with the most methods first, methods from best to worst.
 
-    Two runs share a protocol if all they compute by is equal, apart from METHOD and seeds.
+    Two runs share a protocol if all their settings that can change a result are equal, apart from METHOD and seeds.
     Raises UserError for an unknown rule, and where no run has that metric.
     """
     if rule not in RULES:
@@ -94,7 +94,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
 
 
 def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -> str:
-    """The leaderboard as Markdown; lost: the runs that have no number, which are counted by their outcome."""
+    """The leaderboard as Markdown; lost: the runs without a number, which are counted by outcome."""
     spec, by_protocol = of_metric(metric), grouped(rows, lambda row: row.protocol)
     runs = sum(len(row.runs) for row in rows)
     parts = [f"# Leaderboard: {plain(unit(spec, metric))}, {RULES[rule]}"]
@@ -155,10 +155,9 @@ def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]
 
 
 def _facts(run: Run, contents: Mapping[frozenset, set[str]], edited: Collection[str]) -> dict[str, Any]:
-    """Facts of a protocol that no setting has: the precision and, where the records have several, the data's contents
-    and own modules.
+    """Facts of a protocol that no setting has: the precision, and varying data contents and own modules.
 
-    edited: the modules of the user's own with several versions.
+    edited: the user's own modules with several versions.
     """
     several = len(contents.get(data_settings(run), ())) > 1
     recorded = {
@@ -170,7 +169,7 @@ def _facts(run: Run, contents: Mapping[frozenset, set[str]], edited: Collection[
 
 
 def _versions(run: Run, edited: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The versions of edited modules that a run was made with: those of its protocol, and those of its method."""
+    """The versions of edited modules in a run: those of its protocol, and those of its method."""
     targets = {key: str(value) for key, value in run.settings.items() if key.endswith("._target_")}
     of_method = {target.rpartition(".")[0] for key, target in targets.items() if under(key, METHOD)}
     versions = {name: digest[:6] for name, digest in own_code(run).items() if name in edited}
@@ -179,14 +178,13 @@ def _versions(run: Run, edited: Collection[str]) -> tuple[dict[str, str], dict[s
 
 
 def _protocol(run: Run, facts: Mapping[str, Any]) -> str:
-    """A digest of all that a run computes by, apart from the method and what does not count."""
+    """A digest of all settings and facts that change a run's numbers, apart from the method."""
     settings = settings_without(run, (*METHOD, *SAME_RESULT, *REPEATS))
     return hashlib.sha256(json.dumps({**settings, **facts}, sort_keys=True, default=str).encode()).hexdigest()[:6]
 
 
 def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any]]) -> dict[str, str]:
-    """The name of each protocol: NAMED, what of PROTOCOL is not everywhere the same, and what else tells those of one
-    name apart."""
+    """The name of each protocol: NAMED, the settings of PROTOCOL that vary, and further ones for equal names."""
     one_each = {digest: members[0] for digest, members in groups.items()}
     differing = {key.partition(".")[0] for key in varying(one_each.values(), (*METHOD, *SAME_RESULT, *REPEATS))}
     keys = [key for key in PROTOCOL if key in differing or key in NAMED]
@@ -203,7 +201,8 @@ def _words(groups: Mapping[str, list[Run]], facts: Mapping[Any, Mapping[str, Any
 def _called(run: Run, keys: Iterable[str]) -> str:
     parts = []
     for key in keys:
-        value, amount = lookup(run.config, key), lookup(run.config, f"{key}.n")  # of a subset, or of a minority
+        # the n of a subset or of a minority
+        value, amount = lookup(run.config, key), lookup(run.config, f"{key}.n")
         if value is not None and not isinstance(value, Mapping):
             of = "" if amount is None else f" n={label(amount)}"
             parts.append(label(value) + of if key in ("dataset", "model") else f"{key} {label(value)}{of}")
@@ -218,8 +217,7 @@ def _ranked(
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
 
     def method(run: Run) -> frozenset:
-        # by all that it computes by, since two of the same name may differ in an option's own settings, or in their
-        # code
+        # by all of its settings, since two methods of one name may differ in an option's settings or in their code
         settings = [(key, value) for key, value in run.settings.items() if under(key, METHOD) and value is not None]
         return frozenset([*settings, *_versions(run, edited)[1].items()])
 
@@ -227,13 +225,14 @@ def _ranked(
     sign = 1 if direction == "lower" else -1
     order = sorted(methods.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
-    # which is first was chosen by these very numbers, so that any two of them could have been compared
+    # the first was chosen by these numbers, so that any two of them could have been compared
     pairs = len(order) * (len(order) - 1) // 2
     behind = [None, *(None if p is None else min(1.0, pairs * p) for p in against)]
     means = [MEAN.centre([scores[run.folder] for run in runs]) for runs in order]
     rows = []
     for runs, mean, p in zip(order, means, behind, strict=True):
-        rank = means.index(mean) + 1  # equal ones share it
+        # equal means share a rank
+        rank = means.index(mean) + 1
         values = [scores[run.folder] for run in runs]
         seconds = [run.result["seconds"] for run in runs if isinstance(run.result.get("seconds"), int | float)]
         options = {key: lookup(runs[0].config, key) for key in keys}

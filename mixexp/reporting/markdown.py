@@ -22,16 +22,16 @@ BY = {
     "best": ", best on test",
     "best_validation": " at the best validation accuracy",
 }
-"""A selection rule behind the quantity that it selects."""
+"""The words of a selection rule, after the quantity that it selects."""
 PARTS = {"val ": "validation ", "train ": "training "}
-"""What a metric's name says of the images, in full."""
+"""The parts of the data in metrics' names, in full."""
 
 
 def markdown(table: Table, claims: Decided | None = None) -> str:
-    """The report as Markdown, for somebody who was not there.
+    """The report as Markdown, readable on its own.
 
-    What was trained, reduced or missing parts, the headline table with what it shows, all selection rules, comparisons
-    by seed, claims, and notes.
+    It has the training, reduced or missing parts, the headline table with its findings, all selection rules,
+    comparisons by seed, claims, and notes.
     """
     spec = table.spec
     parts = [f"# {plain(spec['title'])}", *([plain(sentence)] if (sentence := trained(table)) else [])]
@@ -71,7 +71,7 @@ def markdown(table: Table, claims: Decided | None = None) -> str:
 
 
 def claims_document(decided: Decided, title: str) -> str:
-    """Decided claims by article, with how many there are of each verdict at the end."""
+    """Decided claims by article, with the number of claims by verdict at the end."""
     parts = [f"# {title}"]
     for article, premises, sheet in claim_sheets.sections(decided):
         parts += [f"## {plain(article)}", *_premises(premises), *grid(sheet)]
@@ -88,10 +88,10 @@ def heading(table: Table, rule: str | None = None) -> str:
 
 
 def headline(table: Table, rule: str | None = None) -> list[str]:
-    """The headline table by a rule, its legend, what it shows, and the intervals.
+    """The headline table by a rule, its legend, its findings, and the intervals.
 
-    These are a column of a table that has one of numbers. Beside several columns they would make each row too wide to
-    be read or printed, so they are a table of their own there.
+    The intervals are a column of a table with a single column of numbers. With several columns they would make rows too
+    wide to read or print, so they are a table of their own there.
     """
     sheet = sheets.headline(table, rule)
     parts = grid(sheets.with_intervals(sheet))
@@ -132,12 +132,12 @@ def _cell(cell: str, bold: bool) -> str:
 
 
 def plain_after(text: str) -> str:
-    """Text behind something, with the blank between the two."""
+    """Text after other text, with the blank between the two."""
     return f"{' ' * text.startswith(' ')}{plain(text)}"
 
 
 def plain(text: Any) -> str:
-    """Text that can be neither markup nor a column break."""
+    """Text without markup or column breaks."""
     return re.sub(r"([\\*|~$]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", escape(sanitize(label(text)), quote=False))
 
 

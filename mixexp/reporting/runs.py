@@ -1,4 +1,4 @@
-"""Runs beside each other: copies of one another, and what differs between them."""
+"""Runs side by side: copies, and the differences between runs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from mixexp.spec.experiments import described
 from mixexp.training.reader import Run, load_runs
 
 METHOD = ("mix", "mix_layer", "alpha", "loss", "sampling")
-"""What an experiment is about more often than not, and what settings are called by first."""
+"""The groups that most experiments are about, which name settings first."""
 ABOUT_ALIKE = 1.25
-"""Times that a class may have the training images of another one to count as one of its size."""
+"""The largest ratio between the training images of two classes of about the same size."""
 BESIDE_SETTINGS = {
     "data_contents": "the contents of the data set's files",
     "bfloat16": "precision",
     "own_code": "the code of one's own",
 }
-"""Facts of environment.json that change what a run measures without being a setting."""
+"""Facts of environment.json that change a run's measurements and are no settings."""
 
 
 def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
-    """The runs of several folders, each once, and a remark where there are copies; raises UserError for a folder
-    without runs.
+    """The runs of several folders, each once, and a remark where there are copies.
 
-    options: folders with the files of experiments, whose tables of today take the place of those that runs have
-    recorded.
+    options: folders with the files of experiments, whose present tables replace the recorded ones. Raises UserError for
+    a folder without runs.
     """
     runs = [
         run for directory in {path.resolve(): path for path in directories}.values() for run in load_runs(directory)
@@ -46,11 +45,10 @@ def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[l
 
 
 def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], Any] = lambda run: None) -> list[Run]:
-    """The runs without copies: of those with the same settings, seeds, data and precision a finished one, and of
-    several that started last.
+    """The runs without copies: of runs with the same settings, seeds, data and precision, one is kept.
 
-    ignore: keys that do not count, with all that is under them; of_table: what tells apart runs of several tables. A
-    run whose configuration cannot be read is no copy.
+    It is a finished one, and of several the last started. ignore: keys that do not count, with all below them.
+    of_table: a key that separates runs of several tables. A run whose configuration cannot be read is no copy.
     """
     unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))
@@ -69,7 +67,7 @@ def _standing(run: Run) -> tuple[bool, str]:
 
 
 def unlike(runs: Sequence[Run]) -> list[str]:
-    """The differences between runs that no setting has, in words; a record without such a fact differs from none."""
+    """The differences between runs that no setting records, in words; a record without a fact does not differ."""
     plain = [fact for fact in BESIDE_SETTINGS if fact != "own_code"]
     values = {
         fact: {str(run.environment[fact]) for run in runs if run.environment.get(fact) is not None} for fact in plain
@@ -79,7 +77,7 @@ def unlike(runs: Sequence[Run]) -> list[str]:
 
 
 def parts_of_test(runs: Sequence[Run]) -> list[str]:
-    """A remark on each part of the test set that runs were evaluated on in place of the whole."""
+    """A remark on each part of the test set on which runs were evaluated, in place of the whole."""
     parts = [(run, _part_of_test(run)) for run in runs if run.environment]
     remarks = []
     for text, members in grouped([pair for pair in parts if pair[1]], lambda pair: pair[1]).items():
@@ -89,8 +87,10 @@ def parts_of_test(runs: Sequence[Run]) -> list[str]:
 
 
 def _part_of_test(run: Run) -> str:
-    """The part of the test set that a run was evaluated on, in words; empty for the whole, and where its record does
-    not say it."""
+    """The part of the test set on which a run was evaluated, in words.
+
+    It is empty for the whole test set, and without a record of it.
+    """
     counts, whole = run.environment.get("test_counts"), run.environment.get("test_of")
     if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts) or not quantity(whole):
         return ""
@@ -104,14 +104,13 @@ def _part_of_test(run: Run) -> str:
 
 
 def own_code(run: Run) -> dict[str, str]:
-    """The hashes of the user's own modules that a run was made with, by their names; empty where its record has
-    none."""
+    """The hashes of the user's own modules in a run's record, by their names; empty where the record has none."""
     recorded = run.environment.get("own_code")
     return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, Mapping) else {}
 
 
 def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
-    """The user's own modules of which runs were made with several versions: how many of each."""
+    """The user's own modules with several versions among the runs: the number of versions."""
     versions: dict[str, set[str]] = {}
     for run in runs:
         for name, digest in own_code(run).items():
@@ -120,7 +119,7 @@ def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
 
 
 def other_data(first: Run, second: Run) -> bool:
-    """True for two runs with the same data set that were made on different contents of its files."""
+    """True for two runs with the same data set that used different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]
     return (
         None not in contents and str(contents[0]) != str(contents[1]) and data_settings(first) == data_settings(second)
@@ -128,20 +127,18 @@ def other_data(first: Run, second: Run) -> bool:
 
 
 def other_test_images(first: Run, second: Run) -> bool:
-    """True for two runs whose records tell that they were evaluated on different test images."""
+    """True for two runs whose records show that they were evaluated on different test images."""
     counts = [run.environment.get("test_counts") for run in (first, second)]
     return None not in counts and counts[0] != counts[1]
 
 
 def unlike_pair(first: Run, second: Run) -> bool:
-    """True for two runs whose numbers are not compared seed by seed: made otherwise, or evaluated on different test
-    images."""
+    """True for two runs that are not compared seed by seed: different data contents, code, precision or test images."""
     return made_otherwise(first, second) or other_test_images(first, second)
 
 
 def made_otherwise(first: Run, second: Run) -> bool:
-    """True for two runs that differ in what no setting has: the contents of the same data set's files, a module's
-    version, the precision."""
+    """True for two runs with different contents of the same data set's files, a module's version, or the precision."""
     if edited_modules((first, second)):
         return True
     precisions = [run.environment.get("bfloat16") for run in (first, second)]
@@ -159,7 +156,7 @@ def data_settings(run: Run) -> frozenset:
 
 
 def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
-    """The contents that a data set's files had, as far as the runs' records tell, by the settings of the data set."""
+    """The contents of data sets' files in the runs' records, by the settings of the data set."""
     contents: dict[frozenset, set[str]] = {}
     for run in runs:
         if run.environment.get("data_contents"):
@@ -170,12 +167,12 @@ def data_contents(runs: Iterable[Run]) -> dict[frozenset, set[str]]:
 def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values are not the same in all runs, groups first, in the order of the configuration.
 
-    ignore: keys that do not count, with all that is under them.
+    ignore: keys that do not count, with all below them.
     """
     known = [run for run in runs if run.config]
     keys = dict.fromkeys(key for run in known for key in run.settings)
     first = known[0].settings.items() if known else {}.items()
-    # a key that is missing is as good as one without a value
+    # a missing key counts as one without a value
     differing = {key for run in known[1:] for key, value in run.settings.items() ^ first if value is not None}
     groups = {
         str(group) for run in known if isinstance(run.config.get("choices"), Mapping) for group in run.config["choices"]
@@ -186,7 +183,7 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
 
 
 def uneven(run: Run) -> bool:
-    """True if classes differ in size by more than ABOUT_ALIKE, and than images drawn at random."""
+    """True if classes differ in size by more than ABOUT_ALIKE, and by more than images drawn at random would."""
     counts = run.environment.get("train_counts")
     whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
     # drawn at random, counts have a variance of about their mean
@@ -201,7 +198,7 @@ def implied_by_group(key: str, runs: Iterable[Run]) -> bool:
 
 
 def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
-    """The things by their keys, in the order in which they come."""
+    """The items by their keys, in their order."""
     groups: dict[Any, list[Any]] = {}
     for thing in things:
         groups.setdefault(key(thing), []).append(thing)
@@ -209,8 +206,10 @@ def grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[
 
 
 def settings_without(run: Run, ignored: Collection[str]) -> dict[str, Any]:
-    """A run's settings but for some keys and all that is under them; one without a value is as good as none, as older
-    versions lack some."""
+    """A run's settings without some keys and all below them.
+
+    Keys without a value are left out too, since older versions lack some.
+    """
     return {key: value for key, value in run.settings.items() if value is not None and not under(key, ignored)}
 
 

@@ -1,5 +1,4 @@
-"""A run's number of a metric by each selection rule: of a table's own, and of others at the evaluation that was chosen
-by it."""
+"""A run's number of a metric by each selection rule, by the table's metric or at the evaluation that this chose."""
 
 from __future__ import annotations
 
@@ -12,11 +11,14 @@ from mixexp.spec.table import scale
 from mixexp.training.reader import Run
 
 LARGEST = 1e150
-"""Magnitude from which on a figure is as good as infinite: squares of larger ones are."""
+"""The magnitude from which a figure counts as infinite, since its square would overflow."""
 
 
 def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> tuple[dict[str, float], str]:
-    """A run's number by each selection rule, in displayed units, or why it has none; where: as for ``Run.series``."""
+    """A run's number by each selection rule, in displayed units, or the reason for none.
+
+    where: as for ``Run.series``.
+    """
     metric = spec["metric"]
     series, problem = _sound(run, metric, where)
     if problem:
@@ -29,31 +31,32 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
 
 
 def scored_beside(run: Run, spec: Mapping[str, Any], rule: str, table: Mapping[str, Any]) -> float | None:
-    """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units; None
-    where it has none.
+    """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units.
 
-    table: the description with that metric. A median is of the last evaluations of each.
+    table: the description with that metric. A median is over the last evaluations of each metric. None without a
+    number.
     """
     if rule not in scored(run, table)[0]:
         return None
     if rule not in ("best", "best_validation"):
         return scored(run, spec)[0].get(rule)
     leading, (series, _) = run.series(table["metric"]), _sound(run, spec["metric"])
-    if len(series) != len(leading):  # a probe's metric, which is not measured at every evaluation
+    # a probe's metric may not be measured at every evaluation
+    if len(series) != len(leading):
         return None
     value = series[_chosen(run, leading, rule, table["better"])]
     return None if value is None else scale(spec, spec["metric"]) * value
 
 
 def _chosen(run: Run, series: Sequence[float | None], rule: str, better: str) -> int:
-    """The place of the evaluation that a rule chooses, the first of equal ones."""
+    """The index of the evaluation that a rule chooses, the first among equal ones."""
     places = [place for place, value in enumerate(series) if value is not None]
     by = [value for value in (series if rule == "best" else run.metrics["val_accuracy"]) if value is not None]
     return places[by.index(select(by, "best", better if rule == "best" else "higher"))]
 
 
 def _sound(run: Run, metric: str, where: Mapping[str, Any] | None = None) -> tuple[Sequence[float | None], str]:
-    """A metric's values by evaluation, or why they give no number."""
+    """A metric's values by evaluation, or the reason why they give no number."""
     try:
         series = run.series(metric, where)
     except UserError as error:

@@ -1,5 +1,4 @@
-"""The report of a search: trials.csv, and figures of its course, of the settings it drew and of what made a
-difference."""
+"""The report of a search: trials.csv, and figures of its course, its settings and their importance."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ def write_search(
     settings: Settings,
     space: Mapping[str, Range | Choices],
 ) -> list[Path]:
-    """Write trials.csv and the figures that there is something to draw for; their paths."""
+    """Write trials.csv and the figures that have data; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "trials.csv", as_csv([_record(trial, space) for trial in trials]))
     written = [folder / "trials.csv"]
@@ -57,7 +56,7 @@ def _record(trial: Trial, space: Mapping[str, Range | Choices]) -> dict[str, Any
 
 
 def history(trials: Sequence[Trial], settings: Settings) -> Figure:
-    """Each trial's value in their order, and the best so far."""
+    """Each trial's value in order, and the best so far."""
     figure, axes = canvas(1, 1, 2.4)
     panel = axes[0][0]
     _points(panel, trials, {trial.number: trial.number for trial in trials})
@@ -73,7 +72,7 @@ def history(trials: Sequence[Trial], settings: Settings) -> Figure:
 
 
 def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Range | Choices]) -> Figure:
-    """Each trial's value against each of its settings, the best ringed."""
+    """Each trial's value against each of its settings, with a ring around the best."""
     figure, axes = canvas(1, len(space), 2.4)
     best = best_of(trials, settings.direction)
     for panel, (key, held) in zip(axes[0], space.items(), strict=True):
@@ -98,7 +97,7 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
 
 
 def importance(importances: Mapping[str, float], complete: int) -> Figure:
-    """Each setting's share in what makes the trials' values differ."""
+    """Each setting's share in the variance of the trials' values."""
     figure, axes = canvas(1, 1, 0.9 + 0.4 * len(importances))
     panel = axes[0][0]
     bars = panel.barh([text(key) for key in importances], list(importances.values()), color=colour(0), height=0.6)

@@ -1,4 +1,4 @@
-"""The tables of a report, cell by cell as plain text; markdown, latex and the page only set it."""
+"""The tables of a report, cell by cell as plain text; markdown, latex and the page only format it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mixexp.spec.table import of_metric, of_part, unit
 from mixexp.training.reader import Run
 
 NO_METRICS = ("step", "epoch", "lr", "seconds")
-"""Columns of metrics.csv that are no quality of a network."""
+"""Columns of metrics.csv that do not measure a network."""
 _NUMBER = re.compile(r"([−+<]?\d[\d.]*(?:e[−+-]?\d+)?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text under a heading a column; the first `left` columns are words and the others numbers.
+    """Rows of text under one heading per column; the first `left` columns are words and the others numbers.
 
-    groups: headings that several columns share, with the number of columns each; empty where none is.
-    legend: sentences on what signs, brackets and bold mean. bold: the cells whose number is bold, as indices of row and
-    column. intervals: the confidence intervals of cells that have one, by the same indices.
+    groups: headings that several columns share, with the number of columns each; empty where none is shared. legend:
+    the meaning of signs, brackets and bold. bold: the cells with a bold number, as indices of row and column.
+    intervals: the confidence intervals of cells that have one, by the same indices.
     """
 
     head: list[str]
@@ -42,10 +42,9 @@ class Sheet:
 
 
 def headline(table: Table, rule: str | None = None) -> Sheet:
-    """The table itself by a rule: ours, and beside it, for the columns the source has numbers for, published and the
-    difference.
+    """The table itself by a rule: the runs' numbers, and in columns with published values these and the difference.
 
-    Bold are the best numbers of ours and those that are not told apart from them; a published one never is.
+    The best of the runs' numbers are bold, with those that do not differ significantly; a published value never is.
     """
     spec, bold = table.spec, best(table, rule)
     compared = [
@@ -72,7 +71,10 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
 
 
 def with_intervals(sheet: Sheet) -> Sheet:
-    """A headline of a single column of ours with the intervals as its last column; any other one as it is."""
+    """A headline with a single column of numbers gets the intervals as its last column.
+
+    Any other one stays as it is.
+    """
     if (
         not sheet.intervals
         or len({column for _, column in sheet.intervals}) > 1
@@ -86,8 +88,10 @@ def with_intervals(sheet: Sheet) -> Sheet:
 
 
 def intervals(sheet: Sheet) -> Sheet | None:
-    """The confidence intervals of a headline with several columns of ours as a table of their own; None where there are
-    none to show."""
+    """The confidence intervals of a headline with several columns as a table of their own.
+
+    It is None where there are none.
+    """
     if not sheet.intervals or with_intervals(sheet) is not sheet:
         return None
     names = [name for name, columns in sheet.groups for _ in range(columns)] or [""] * len(sheet.head)
@@ -104,7 +108,7 @@ def intervals(sheet: Sheet) -> Sheet | None:
 
 
 def rules(table: Table) -> Sheet | None:
-    """Every cell with a number by each of the selection rules, side by side; None where there is but one rule."""
+    """Every cell with a number by each of the selection rules, side by side; None where there is only one rule."""
     if len(table.rules) < 2:
         return None
 
@@ -115,10 +119,9 @@ def rules(table: Table) -> Sheet | None:
 
 
 def other_metrics(table: Table) -> Sheet | None:
-    """Every cell's other metrics, as metrics.csv has them, where the rule chooses the table's metric; None where there
-    are none.
+    """Every cell's other metrics from metrics.csv, at the evaluation that the rule chooses by the table's metric.
 
-    The legend says which evaluation that is.
+    The legend names the evaluation. None where there are no other metrics.
     """
     names = dict.fromkeys(name for run in table.runs if run.folder in table.scores for name in run.metrics)
     names = [name for name in names if name not in (*NO_METRICS, table.spec["metric"])]
@@ -129,8 +132,8 @@ def other_metrics(table: Table) -> Sheet | None:
     def cell(place: tuple[str, str], name: str) -> str:
         if place in table.unlike:
             return f"unlike runs ({len(table.cells[place])})"
-        found = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
-        values = [value for value in found if value is not None]
+        scores = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
+        values = [value for value in scores if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
     where = (
@@ -143,8 +146,7 @@ def other_metrics(table: Table) -> Sheet | None:
 
 
 def _by_cell(table: Table, columns: Mapping[str, str], cell: Callable[[tuple[str, str], str], str]) -> Sheet:
-    """A row for each place with a number, and a column for each name, with its heading; an axis of one entry has no
-    column."""
+    """A row for each place with a number, and a column for each name; an axis of one entry has no column."""
     axes = [place for place, axis in enumerate(("rows", "columns")) if len(getattr(table, axis)) > 1] or [0]
     names = [label(table.spec[("rows", "columns")[axis]].get("label") or "") for axis in axes]
     places = [(row.label, column.label) for row in table.rows for column in table.columns]
@@ -201,7 +203,7 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
 
 
 def untested(table: Table, rule: str | None = None) -> str:
-    """The reason why none of the comparisons by a rule has a p; empty where there is none to make."""
+    """The reason why none of the comparisons by a rule has a p; empty where there is no comparison."""
     comparisons, statistic = contrasts(table, rule), table.statistic
     if not comparisons:
         return ""
@@ -218,7 +220,7 @@ def missing(table: Table) -> Sheet:
 
 
 def warnings(table: Table, rule: str) -> list[str]:
-    """The warnings about numbers by a rule: the source selects by another one, or the best on test flatters."""
+    """The warnings about numbers by a rule: the source uses another rule, or the rule is optimistic (best on test)."""
     table_rule = table.spec["rule"]
     other = (
         [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."]
@@ -238,13 +240,13 @@ def ours(table: Table, row: str, column: str, summary: CellSummary) -> str:
     if summary.ours is None:
         return "; ".join(f"{count} {outcome}" for outcome, count in table.lost.get((row, column), {}).items())
     text = centre_and_spread(summary.values, table.statistic, table.spec)
-    # a mean of survivors alone favours what made the others diverge
+    # a mean without the diverged runs favours the settings that made them diverge
     diverged = table.lost.get((row, column), {}).get("diverged", 0)
     return f"{text[:-1]}; {diverged} diverged)" if diverged else text
 
 
 def centre_and_spread(values: Sequence[float], statistic: Statistic, spec: Mapping[str, Any]) -> str:
-    """Numbers as mean ± sd (n), or median [smallest–largest] (n); of one number nothing is spread."""
+    """Numbers as mean ± sd (n), or median [smallest–largest] (n); a single number has no spread."""
     middle, n = number(statistic.centre(values), spec), len(values)
     if n < 2:
         return f"{middle} ({n})"
@@ -254,7 +256,7 @@ def centre_and_spread(values: Sequence[float], statistic: Statistic, spec: Mappi
 
 
 def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
-    """The published value, how far ours is from it, and the mark."""
+    """The published value, its difference from the runs' number, and the mark."""
     if summary.published is None:
         return ""
     gap = f" ({signed(summary.difference, spec)})" if summary.difference is not None else ""
@@ -262,7 +264,7 @@ def beside(summary: CellSummary, spec: Mapping[str, Any]) -> str:
 
 
 def place_of(table: Table, run: Run) -> str:
-    """The cells that a run is for, and its seed."""
+    """The cells of a run, and its seed."""
     if not run.config:
         return ""
     places = [f"{row} / {column}" for row, column in table.places(run)]
@@ -270,14 +272,14 @@ def place_of(table: Table, run: Run) -> str:
 
 
 def census(table: Table) -> str:
-    """The number of runs with a result, and the devices that they ran on."""
+    """The number of runs with a result, and their devices."""
     devices = sorted({str(run.environment["device_name"]) for run in table.runs if run.environment.get("device_name")})
     on = f", on {', '.join(devices)}" if devices else ""
     return f"{len(table.scores)} of {len(table.runs)} runs have a result{on}."
 
 
 def stray(table: Table) -> list[str]:
-    """The runs with a result that are in no row or column, with what they have in the axes' place."""
+    """The runs with a result that are in no row or column, with their values for the axes' settings."""
     keys = sorted({key for axis in (table.rows, table.columns) for entry in axis for key in entry.conditions})
     return [
         f"{run.folder.name} ({', '.join(f'{key}={label(lookup(run.config, key))}' for key in keys)})"
@@ -286,7 +288,7 @@ def stray(table: Table) -> list[str]:
 
 
 def number(value: float, spec: Mapping[str, Any]) -> str:
-    """A number with the table's decimals and a minus that is none of a word's hyphens."""
+    """A number with the table's decimals and a true minus sign."""
     shown = f"{value:.{spec['decimals']}f}"
     return shown.replace("-", "−") if float(shown) else shown.removeprefix("-")
 
@@ -298,7 +300,7 @@ def signed(value: float, spec: Mapping[str, Any]) -> str:
 
 
 def span(low: float, high: float, spec: Mapping[str, Any]) -> str:
-    """From one number to another."""
+    """A range from one number to another."""
     between = " to " if low < 0 else "–"
     return f"[{number(low, spec)}{between}{number(high, spec)}]"
 
@@ -309,6 +311,6 @@ def chance(p: float | None) -> str:
 
 
 def split(cell: str) -> tuple[str, str]:
-    """A cell's number, and what follows it; nothing and the cell where it begins with none."""
-    found = _NUMBER.fullmatch(cell)
-    return (found[1], found[2]) if found else ("", cell)
+    """A cell's number and the rest; an empty text and the cell where it does not begin with a number."""
+    match = _NUMBER.fullmatch(cell)
+    return (match[1], match[2]) if match else ("", cell)

@@ -1,5 +1,4 @@
-"""Recall of the classes with many, medium and few training images: of each cell of a table, as a sheet and as
-records."""
+"""Recall of the classes with many, medium and few training images, for each cell of a table, as sheet and records."""
 
 from __future__ import annotations
 
@@ -23,18 +22,22 @@ from mixexp.training.reader import Run
 
 GROUPS = ("many", "medium", "few")
 MANY, FEW = 100, 20
-"""Training images of a class: more than these are many, fewer than those are few. Liu et al. 2019 and Kang et al. 2020
-cut so."""
+"""The training images of a class above which they are many, and below which they are few.
+
+Liu et al. 2019 and Kang et al. 2020 use these limits.
+"""
 DECIMALS = 2
-"""Of per cent, in tables of another unit."""
+"""The decimals of per cent, in tables of another unit."""
 
 
 @dataclass(frozen=True)
 class Shots:
-    """The recall of each group of classes in per cent, by the labels of a row and a column: of measures, an empty one.
+    """The recall of each group of classes in per cent, by the labels of a row and a column.
 
-    thirds: whether groups are thirds of the classes, and not by the limits. classes: how many a group has, for each run
-    of a cell.
+    Measures have an empty label.
+
+    thirds: whether groups are thirds of the classes, instead of the limits. classes: the sizes of the groups, for each
+    run of a cell.
     """
 
     thirds: bool
@@ -43,7 +46,7 @@ class Shots:
 
     @property
     def limits(self) -> dict[str, str]:
-        """The limits of the groups in words, those alone that have classes."""
+        """The limits of the groups in words, for groups with classes alone."""
         words = (
             ("largest third", "middle third", "smallest third")
             if self.thirds
@@ -57,14 +60,14 @@ class Shots:
 
     @property
     def words(self) -> str:
-        """The same in a caption."""
+        """The limits in a caption."""
         if self.thirds:
             return "groups: thirds of the classes by training images"
         return f"groups: many > {MANY}, medium {FEW}–{MANY}, few < {FEW} training images"
 
     @property
     def method(self) -> str:
-        """How the classes are grouped, as a sentence."""
+        """The grouping of the classes, as a sentence."""
         if self.thirds:
             usual = f"the usual limits (more than {MANY}, fewer than {FEW}) would leave some runs with one group"
             return f"The classes are in thirds by their training images, those of one size together, as {usual}."
@@ -78,9 +81,9 @@ def by_limits(counts: Sequence[int]) -> list[str]:
 
 
 def by_thirds(counts: Sequence[int]) -> list[str]:
-    """The group of each class by its place among all; those of one size are together, at their middle place.
+    """The group of each class by its rank among all; those of one size are together, at their middle rank.
 
-    The largest classes are many and the smallest few, however many of one size there are.
+    The largest classes are many and the smallest few, even if several have one size.
     """
     ordered = sorted(counts, reverse=True)
     middles = {count: ordered.index(count) + ordered.count(count) / 2 for count in counts}
@@ -95,8 +98,7 @@ def by_thirds(counts: Sequence[int]) -> list[str]:
 
 
 def shots(table: Table) -> Shots | None:
-    """The recall by group of the cells whose runs have classes of unequal sizes; None where no cell has. Computed once
-    for a table."""
+    """The recall by group of the cells whose runs have classes of unequal sizes; None without any; computed once."""
     if "shots" not in table.statistics:
         table.statistics["shots"] = _shots(table)
     return table.statistics["shots"]
@@ -107,7 +109,7 @@ def _shots(table: Table) -> Shots | None:
     measured = {place: runs for place, runs in measured.items() if runs}
     if not measured:
         return None
-    # of the whole table, so that a column has one meaning
+    # for the whole table, so that a column has one meaning
     thirds = any(len(set(by_limits(counts))) < 2 for runs in measured.values() for counts, _ in runs)
     cells, classes = {}, {}
     for place, runs in measured.items():
@@ -123,7 +125,7 @@ def _shots(table: Table) -> Shots | None:
 
 
 def _measured(runs: Iterable[Run]) -> Iterable[tuple[list[int], np.ndarray]]:
-    """Training images and recall in per cent of each class, of the runs with unequal classes that tell both."""
+    """Training images and recall in per cent of each class, of the runs with unequal classes that record both."""
     for run in runs:
         if uneven(run):
             try:
@@ -134,7 +136,7 @@ def _measured(runs: Iterable[Run]) -> Iterable[tuple[list[int], np.ndarray]]:
 
 
 def sizes(table: Table, runs: Iterable[Run]) -> dict[str, list[int]]:
-    """The training images of the classes of each group, in order, over those of the runs that have unequal classes."""
+    """The training images of the classes of each group, in order, over the runs with unequal classes."""
     found, members = shots(table), {group: set() for group in GROUPS}
     for counts, _ in _measured(runs) if found is not None else ():
         for group, count in zip(by_thirds(counts) if found.thirds else by_limits(counts), counts, strict=True):
@@ -179,18 +181,20 @@ def sheet(table: Table) -> Sheet | None:
 
 
 def _classes(counts: set[int]) -> str:
-    """The number of a group's classes, where all runs have as many."""
+    """The number of a group's classes, where all runs have the same."""
     return f"; {(count := next(iter(counts)))} class{'es' * (count != 1)}" if len(counts) == 1 else ""
 
 
 def _whole(number: float) -> float:
-    """The number, without a point where it is whole."""
+    """The number, without a decimal point where it is whole."""
     return int(number) if number.is_integer() else number
 
 
 def records(table: Table) -> list[dict[str, Any]]:
-    """One record for each cell and group with classes, recall in per cent; ``spread`` is the sd, or max − min beside a
-    median."""
+    """One record for each cell and group with classes, recall in per cent.
+
+    ``spread`` is the sd, or max − min with a median.
+    """
     found = shots(table)
     if found is None:
         return []

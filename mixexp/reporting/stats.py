@@ -1,5 +1,4 @@
-"""Statistics of runs with different seeds: means and medians, their intervals and tests, Holm's correction, the
-detectable difference."""
+"""Statistics of runs with different seeds: means, medians, intervals, tests, and the detectable difference."""
 
 from __future__ import annotations
 
@@ -14,34 +13,33 @@ from scipy import special
 from mixexp.settings import MIN_SEEDS
 
 LEVEL = 0.95
-"""Coverage of every interval; tests are at 1 − LEVEL."""
+"""The coverage of every interval; tests are at 1 − LEVEL."""
 POWER = 0.8
-"""Probability with which the smallest detectable difference would have been found."""
+"""The probability with which the smallest detectable difference would be found."""
 REL_TOL = 1e-12
-"""Of the numbers that a difference is of, the part that is rounding."""
+"""The relative rounding error of numbers in a difference."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval at LEVEL, and by which method."""
+    """A confidence interval at LEVEL, and its method."""
 
     low: float
     high: float
     method: str
 
     def holds(self, value: float) -> bool:
-        """True for a value that lies within, or at an end but for rounding."""
+        """True for a value within the interval or at an end, up to rounding."""
         rounding = REL_TOL * max(abs(self.low), abs(self.high), abs(value))
         return self.low - rounding <= value <= self.high + rounding
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two settings compared on the seeds they share: the centre of the differences, its interval, p, and the number of
-    pairs.
+    """Two settings compared on shared seeds: the centre of the differences, its interval, p, and the number of pairs.
 
-    difference: None of no pairs. interval: of means, that which the test inverts, so that it holds 0 where p > 1 −
-    LEVEL. error: of means, the standard error.
+    difference: None without pairs. interval: for means, the inverse of the test, so that it holds 0 where p > 1 −
+    LEVEL. error: for means, the standard error.
     """
 
     n: int
@@ -51,10 +49,10 @@ class Paired:
     error: float | None = None
 
     def detectable(self, tests: int) -> float | None:
-        """The smallest difference of means that as many pairs with this spread would have shown with probability POWER.
+        """The smallest difference of means that this number of pairs with this spread detects with probability POWER.
 
-        tests: how many there are in the table, since the smallest of their p has to pass Holm's first step, (1 − LEVEL)
-        / tests.
+        tests: the number of tests in the table, since the smallest p has to pass Holm's first step, (1 − LEVEL) /
+        tests.
         """
         return None if self.error is None else detectable(self.n, self.error, tests)
 
@@ -63,8 +61,8 @@ class Paired:
 class Statistic:
     """The statistic of a cell's runs, with the words for it.
 
-    least: values without which there is no interval and no test. band: how far the spread reaches below and above the
-    centre. The functions but centre and band take at least two values; error is of means alone.
+    least: the fewest values for an interval and a test. band: the reach of the spread below and above the centre. All
+    functions except centre and band need at least two values; error is for means alone.
     """
 
     name: str
@@ -82,8 +80,7 @@ class Statistic:
     error: Callable[[Sequence[float]], float | None]
 
     def interval(self, values: Sequence[float]) -> Interval | None:
-        """The confidence interval of the centre of independent values; None where there are too few or they are all
-        alike."""
+        """The confidence interval of the centre of independent values; None for too few values or equal ones."""
         return None if len(values) < self.least or alike(values, values) else self.bounds(values)
 
     def paired(self, ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -94,26 +91,28 @@ class Statistic:
         """
         differences = ties([a - b for a, b in zip(ours, theirs, strict=True)], (*ours, *theirs))
         n, centre = len(differences), self.centre(differences)
-        # differences that are all alike are a matter of arithmetic, such as no run having changed, and not of chance
+        # equal differences result from arithmetic, such as an unchanged run, and not from chance
         if n < self.least or alike(differences, (*ours, *theirs)):
             return Paired(n, centre)
         return Paired(n, centre, self.interval(differences), float(self.p_value(differences)), self.error(differences))
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The sample standard deviation of at least two values; the standard library's counts in fractions, which takes ten
-    times as long."""
+    """The sample standard deviation of at least two values.
+
+    The standard library computes in fractions, which takes ten times as long.
+    """
     centre = statistics.fmean(values)
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of at least two values."""
+    """The standard error of the mean of at least two values."""
     return deviation(values) / math.sqrt(len(values))
 
 
 def students(values: Sequence[float], error: float) -> Interval:
-    """Student's interval of the mean of values, whose standard error this is."""
+    """Student's interval of the mean of values with this standard error."""
     centre, reach = statistics.fmean(values), float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
     return Interval(centre - reach, centre + reach, "Student's t")
 
@@ -136,9 +135,10 @@ def _between_order_statistics(values: Sequence[float]) -> Interval:
 
 
 def _t_test(differences: Sequence[float]) -> float:
-    from scipy import stats  # a second of importing, which only comparisons have to pay
+    # importing it takes a second, which only comparisons need
+    from scipy import stats
 
-    return stats.ttest_1samp(differences, 0).pvalue  # of differences, it is the paired test
+    return stats.ttest_1samp(differences, 0).pvalue  # of differences, this is the paired test
 
 
 def _wilcoxon(differences: Sequence[float]) -> float:
@@ -162,8 +162,8 @@ MEAN = Statistic(
     _t_test,
     standard_error,
 )
-# of fewer than six values no interval covers LEVEL, and no p is below 1 − LEVEL: n differences of one sign have the
-# smallest, 2 / 2ⁿ
+# Fewer than six values give no interval with coverage LEVEL and no p below 1 − LEVEL:
+# the smallest p of n differences, all of one sign, is 2 / 2ⁿ.
 MEDIAN = Statistic(
     "median",
     "median [min–max] over seeds (number of runs)",
@@ -183,10 +183,9 @@ STATISTICS = {statistic.name: statistic for statistic in (MEAN, MEDIAN)}
 
 
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
-    """Compare the means of values that have no pairs, by Welch's t-test; n is the smaller number, without a detectable
-    difference.
+    """Compare the means of values without pairs by Welch's t-test; n is the smaller number.
 
-    Raises statistics.StatisticsError where either is empty.
+    There is no detectable difference. Raises statistics.StatisticsError where either is empty.
     """
     centre, n = statistics.fmean(ours) - statistics.fmean(theirs), min(len(ours), len(theirs))
     if n < MIN_SEEDS or (alike(ours, ours) and alike(theirs, theirs)):
@@ -194,17 +193,18 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     from scipy import stats
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # that values of one side are all the same, which Welch's test allows
+        # a warning that the values of one side are equal, which Welch's test allows
+        warnings.simplefilter("ignore", RuntimeWarning)
         result = stats.ttest_ind(ours, theirs, equal_var=False)
     bounds = result.confidence_interval(LEVEL)
     return Paired(n, centre, Interval(float(bounds.low), float(bounds.high), "Welch's t"), float(result.pvalue))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p adjusted for being several, in the order given (Holm 1979): max over the smaller ones of (m − rank) p, at most
-    1."""
+    """p adjusted for multiple tests, in the given order (Holm 1979).
+
+    It is the maximum over the smaller ones of (m − rank) p, at most 1.
+    """
     adjusted, largest = [0.0] * len(ps), 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
@@ -213,18 +213,17 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def alike(values: Sequence[float], scale: Sequence[float]) -> bool:
-    """True for values that differ by nothing but rounding, beside the numbers they come from."""
+    """True for values that differ only by rounding, relative to the numbers they come from."""
     return max(values) - min(values) <= REL_TOL * max(map(abs, scale))
 
 
 def ties(values: Sequence[float], scale: Sequence[float]) -> list[float]:
-    """The values with those that differ by nothing but rounding made equal, for a test that ranks them."""
+    """The values, with those that differ only by rounding made equal, for a test by ranks."""
     step = REL_TOL * max(map(abs, scale), default=0.0)
     return [round(value / step) * step for value in values] if step else list(values)
 
 
 def detectable(n: int, error: float, tests: int, power: float = POWER) -> float:
-    """The difference at which the paired t-test has the power, where the standard error is the one seen; of the
-    noncentral t."""
+    """The difference at which the paired t-test has the power, given this standard error, by the noncentral t."""
     threshold = float(special.stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * tests)))
     return float(special.nctdtrinc(n - 1, 1 - power, threshold)) * error

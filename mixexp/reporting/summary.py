@@ -1,5 +1,4 @@
-"""A table's statistics, each computed once: its cells beside what was published, and its settings compared run by run
-of the same seed."""
+"""A table's statistics, computed once: cells against published values, and settings compared by seed."""
 
 from __future__ import annotations
 
@@ -17,22 +16,21 @@ from mixexp.text import in_shell, listed
 from mixexp.training.reader import Run
 
 MAX_PAIRWISE = 6
-"""Entries of an axis that are all compared with one another; of more, there would be more tests than any seeds can
-bear."""
+"""The most entries of an axis that are all compared with one another; more would need too many tests."""
 ALL_PAIRS = "all"
-"""The baseline that is none: all pairs are compared."""
+"""The special baseline for a comparison of all pairs."""
 MARK = "†"
-"""Beside a published value that lies outside our interval."""
+"""The mark of a published value outside the runs' interval."""
 STAR = "*"
-"""Beside a difference whose p, adjusted for all tests of the table, is below 1 − LEVEL."""
+"""The mark of a difference whose p, adjusted for all tests of the table, is below 1 − LEVEL."""
 
 
 @dataclass(frozen=True)
 class CellSummary:
-    """The summary of a cell by a selection rule, in displayed units; outside is None where there is no interval or
-    nothing published.
+    """The summary of a cell by a selection rule, in displayed units.
 
-    spread: the standard deviation, or largest − smallest beside a median; None for fewer than two runs.
+    spread: the standard deviation, or largest − smallest with a median; None for fewer than two runs. outside: None
+    without an interval or a published value.
     """
 
     values: list[float]
@@ -46,8 +44,10 @@ class CellSummary:
 
 @dataclass(frozen=True)
 class Contrast:
-    """`ours` − `theirs`, two labels of one axis, at `place`, a label of the other; unpaired counts the runs without a
-    partner."""
+    """`ours` − `theirs`, two labels of one axis, at `place`, a label of the other.
+
+    unpaired: the number of runs without a partner.
+    """
 
     place: str
     ours: str
@@ -59,7 +59,7 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """True where the difference is more than the seeds' noise, after the correction for all tests of the table."""
+        """True where the difference is significant after the correction for all tests of the table."""
         return self.adjusted is not None and self.adjusted < 1 - LEVEL
 
 
@@ -69,7 +69,7 @@ Scores = Mapping[tuple, tuple[Run, float]]
 
 @dataclass(frozen=True)
 class ComparedCell:
-    """A cell among those it is compared with: the labels of its row and column, and its numbers."""
+    """A cell in a comparison: the labels of its row and column, and its numbers."""
 
     place: tuple[str, str]
     scores: Scores
@@ -77,16 +77,14 @@ class ComparedCell:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that are compared with one another, by their labels along the axis of comparison; place: the label that
-    they share."""
+    """Cells that are compared with one another, by their labels along that axis; place: the label that they share."""
 
     place: str
     cells: Mapping[str, ComparedCell]
 
 
 def cell_summary(table: Table, row: str, column: str, rule: str | None = None) -> CellSummary:
-    """A cell's summary by a rule, or by the table's own; runs that differ in more than their seed have no common
-    number."""
+    """A cell's summary by a rule, or by the table's own; unlike runs have no common number."""
     key = ("cell", row, column, rule or table.rule)
     if key not in table.statistics:
         table.statistics[key] = _cell_summary(table, row, column, rule)
@@ -127,12 +125,12 @@ def legend(cells: list[CellSummary], statistic: Statistic) -> str:
 
 
 def contrasts(table: Table, rule: str | None = None) -> list[Contrast]:
-    """Every comparison the table calls for, with p adjusted over all of them that could be tested.
+    """Every comparison of the table, with p adjusted over all of them that could be tested.
 
-    With table.baseline, each entry of its axis against it; without one, each of runs with mixing against that without
-    which is else alike; without that, and with ALL_PAIRS, all pairs, where there are at most MAX_PAIRWISE.
-    A baseline that a setting does not apply to (no mixing has no alpha) is the same in every row. Runs are paired by
-    seed and data_seed; a cell of unlike runs is left out.
+    With table.baseline, each entry of its axis is compared with it. Without one, each entry with mixing is compared
+    with the entry without mixing that is otherwise equal. Without that, and with ALL_PAIRS, all pairs are compared, if
+    there are at most MAX_PAIRWISE entries. A baseline to which a setting does not apply (no mixing has no alpha) is the
+    same in every row. Runs are paired by seed and data_seed; a cell of unlike runs is left out.
     """
     key = ("contrasts", rule or table.rule)
     if key not in table.statistics:
@@ -147,7 +145,8 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
         for ours, theirs in pairs:
             sides = [group.cells[entry.label].scores for entry in (ours, theirs)]
             result = compared(table, *sides)
-            if result.n or (all(sides) and not sides[0].keys() & sides[1].keys()):  # of one seed, runs may be unlike
+            # runs of one seed may be unlike
+            if result.n or (all(sides) and not sides[0].keys() & sides[1].keys()):
                 raw.append(Contrast(group.place, ours.label, theirs.label, result, sum(map(len, sides)) - 2 * result.n))
     tested = [contrast for contrast in raw if contrast.result.p is not None]
     adjusted = iter(holm([contrast.result.p for contrast in tested]))
@@ -159,10 +158,9 @@ def _contrasts(table: Table, rule: str | None) -> list[Contrast]:
 
 
 def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
-    """The cells that are compared with one another by a rule: those of a row where columns are compared, of a column
-    where rows are.
+    """The groups of cells compared by a rule: those of a row where columns are compared, of a column where rows are.
 
-    Measures that are only shown make no group.
+    Measures that are only shown form no group.
     """
     key = ("groups", rule or table.rule)
     if key not in table.statistics:
@@ -181,7 +179,7 @@ def compared_groups(table: Table, rule: str | None = None) -> list[Group]:
 
 
 def compared(table: Table, ours: Scores, theirs: Scores) -> Paired:
-    """Two cells on the seeds that both have; of no pairs and without a difference where they share none."""
+    """Two cells compared on the seeds that both have; without a difference where they share none."""
     shared = [seeds for seeds in ours if seeds in theirs and not unlike_pair(ours[seeds][0], theirs[seeds][0])]
     return (
         table.statistic.paired(*([scores[seeds][1] for seeds in shared] for scores in (ours, theirs)))
@@ -191,8 +189,7 @@ def compared(table: Table, ours: Scores, theirs: Scores) -> Paired:
 
 
 def baseline_problem(table: Table) -> str:
-    """The problem of a baseline that is no row and no column, or of a table too large for all pairs; empty when all is
-    well."""
+    """The error of a baseline that is no row or column, or of a table too large for all pairs; empty without one."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in (*labels, ALL_PAIRS):
@@ -212,8 +209,10 @@ def baseline_problem(table: Table) -> str:
 
 
 def compared_axis(table: Table) -> str:
-    """The axis along which runs are compared: that of the baseline; never measures, which are different quantities of
-    the same runs."""
+    """The axis along which runs are compared: that of the baseline, and never that of measures.
+
+    Measures are different quantities of the same runs.
+    """
     for axis in ("columns", "rows"):
         if _comparable(table, axis) and table.spec["baseline"] in [entry.label for entry in getattr(table, axis)]:
             return axis
@@ -225,7 +224,7 @@ def _comparable(table: Table, axis: str) -> bool:
 
 
 def _pairs(table: Table) -> list[tuple[Entry, Entry]]:
-    """The rows or columns that are compared, the baseline second."""
+    """The pairs of rows or columns to compare, the baseline second."""
     axis, name = compared_axis(table), table.spec["baseline"]
     entries = getattr(table, axis) if _comparable(table, axis) else []
     if (name and name != ALL_PAIRS) or name in [entry.label for entry in entries]:
@@ -237,8 +236,10 @@ def _pairs(table: Table) -> list[tuple[Entry, Entry]]:
 
 
 def _compared_cell(table: Table, axis: str, idle: bool, entry: Entry, other: Entry, rule: str | None) -> ComparedCell:
-    """The cell of a row or column and one of the other axis; of a baseline that this does not apply to, its only
-    one."""
+    """The cell of a row or column and an entry of the other axis.
+
+    A baseline without the latter's setting has only one.
+    """
     place = _place(axis, entry.label, other.label)
     if place not in table.cells and idle and entry.label == table.spec["baseline"]:
         place = _place(axis, entry.label, UNSET)
@@ -248,8 +249,7 @@ def _compared_cell(table: Table, axis: str, idle: bool, entry: Entry, other: Ent
 
 
 def _idle(table: Table, axis: str) -> bool:
-    """True where the other axis's setting does not apply to the baseline: none of its runs, however it ended, has a
-    value of it."""
+    """True where the other axis's setting does not apply to the baseline: none of its runs has a value of it."""
     baseline_axis, other_axis = (0, 1) if axis == "rows" else (1, 0)
     places = [
         place

@@ -1,4 +1,4 @@
-"""Runs to a table: which cell a run belongs to, and its score by each selection rule."""
+"""Runs to a table: the cell of each run, and its score by each selection rule."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from mixexp.training.reader import Run
 
 @dataclass(frozen=True)
 class Entry:
-    """One row or one column: its label and the conditions, dotted key to value, that a run meets to be in it.
+    """One row or one column: its label, and the conditions, dotted key to value, that its runs meet.
 
-    measure: what is shown of the runs where that is not the table's metric: metric, and perhaps rule, where and better.
+    measure: the quantity in place of the table's metric: metric, and perhaps rule, where and better.
     """
 
     label: str
@@ -49,14 +49,16 @@ class Entry:
 
     @cached_property
     def compared(self) -> dict[str, Any]:
-        """The conditions with values as they are compared."""
+        """The conditions with values in comparable form."""
         return {key: comparable(value) for key, value in self.conditions.items()}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Runs sorted into rows × columns; ``cells`` holds only runs with a result, ``scores`` their numbers in displayed
-    units."""
+    """Runs sorted into rows × columns.
+
+    ``cells`` holds only runs with a result, ``scores`` their numbers in displayed units.
+    """
 
     spec: dict[str, Any]
     rule: str
@@ -70,7 +72,7 @@ class Table:
     remarks: list[str]
     measured: dict[Path, dict[str, dict[str, float]]] = field(default_factory=dict)
     statistics: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What summary.py has computed of it, so that no writer computes it again."""
+    """Results of summary.py, so that every writer shares them."""
 
     @property
     def statistic(self) -> Statistic:
@@ -83,12 +85,11 @@ class Table:
         return [score for score in scores if score is not None]
 
     def score(self, run: Run, row: str, column: str, rule: str | None = None) -> float | None:
-        """A run's number in a cell, in displayed units, by a rule or by the table's own; a measure with a rule of its
-        own has only that."""
+        """A run's number in a cell, in displayed units, by a rule or the table's; a measure may have a fixed rule."""
         return self.number(run, self.measure_of(row, column), rule)
 
     def number(self, run: Run, measure: str | None, rule: str | None = None) -> float | None:
-        """The same of one of the measures, or of the table's metric."""
+        """A run's number by one of the measures, or by the table's metric."""
         if measure is None:
             return self.scores.get(run.folder, {}).get(rule or self.rule)
         return (
@@ -98,7 +99,7 @@ class Table:
         )
 
     def measure_of(self, row: str, column: str) -> str | None:
-        """The row or column, by its label, that says what this cell shows where that is not the table's metric."""
+        """The label of the row or column that replaces the table's metric in this cell; None where none does."""
         return next((name for name in (row, column) if name in self.measures), None)
 
     @cached_property
@@ -107,7 +108,7 @@ class Table:
         return {entry.label: entry.measure for entry in (*self.rows, *self.columns) if entry.measure is not None}
 
     def places(self, run: Run) -> list[tuple[str, str]]:
-        """The cells that a run is for, whether it has a number or not, as labels of a row and a column."""
+        """The cells of a run, with or without a number, as labels of a row and a column."""
         return [(row.label, column.label) for row, column in itertools.product(*(find(run) for find in self._finders))]
 
     @cached_property
@@ -115,8 +116,10 @@ class Table:
         return _finder(self.rows), _finder(self.columns)
 
     def members_of(self, entry: Entry) -> dict[Path, Run]:
-        """The runs in the cells of a row or a column, by their folders; of any other entry, those in cells that meet
-        its conditions."""
+        """The runs in the cells of a row or a column, by folder.
+
+        For any other entry, they are the runs in cells that meet its conditions.
+        """
         if id(entry) in self._members:
             return self._members[id(entry)]
         return {run.folder: run for members in self.cells.values() for run in members if entry.holds(run)}
@@ -135,10 +138,9 @@ class Table:
 
     @cached_property
     def rules(self) -> list[str]:
-        """The selection rules that say something of these runs, and the table's own.
+        """The selection rules that are meaningful for these runs, and the table's own.
 
-        best_validation needs a part that was held out, best a second evaluation, and the median of the last ten
-        evaluations ten.
+        best_validation needs a held-out part, best a second evaluation, and the median of the last ten evaluations ten.
         """
         counts = [len(run.metrics.get("step", ())) for run in self.runs if run.folder in self.scores]
         there = {rule for scores in self.scores.values() for rule in scores}
@@ -151,7 +153,7 @@ class Table:
 
     @cached_property
     def unlike(self) -> dict[tuple[str, str], list[str]]:
-        """The cells whose runs differ in more than their seed, and in what."""
+        """The cells whose runs differ in more than their seed, with the differences in words."""
         differing = {
             place: [*varying(members, (*CIRCUMSTANCES, *REPEATS)), *unlike(members)]
             for place, members in self.cells.items()
@@ -160,7 +162,7 @@ class Table:
 
     @cached_property
     def lost(self) -> dict[tuple[str, str], Counter[str]]:
-        """The runs of a cell that give no number: outcome → how many."""
+        """The runs of a cell that give no number: outcome → count."""
         endings: dict[tuple[str, str], Counter[str]] = {}
         for run, outcome, _ in self.without_result:
             for place in self.places(run) if run.config else ():
@@ -173,7 +175,7 @@ class Table:
         return reductions(self.runs)
 
     def published(self, row: str, column: str) -> float | None:
-        """The value the source gives for a cell, in displayed units."""
+        """The source's value for a cell, in displayed units."""
         return _find(_find(self.spec["published"], column, {}), row)
 
     @property
@@ -185,12 +187,11 @@ class Table:
 def build_tables(
     runs: list[Run], rule: str | None = None, name: str = "runs", baseline: str | None = None
 ) -> list[Table]:
-    """One table for each title and protocol among the runs; runs without a table form one of their own for each data
-    set, headed ``name``.
+    """One table for each title and protocol among the runs; runs without a table form one for each data set.
 
-    Runs that departed from their experiment in different ways are unlike, so each protocol has its own table, the
-    full-size one first. Runs whose configuration or environment cannot be read may belong to any table and are listed
-    in all of them.
+    name: the title of the latter. Runs with different departures from their experiment are unlike, so each protocol has
+    its own table, the full-size one first. Runs whose configuration or environment cannot be read may belong to any
+    table and are listed in all of them.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule is {rule!r}; {', '.join(RULES)} are known.{closest(rule, RULES)}")
@@ -215,10 +216,9 @@ def build_tables(
 
 
 def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The runs by what they used instead of their experiment's values.
+    """The runs by the values that replaced their experiment's own.
 
-    A setting that a run does not have at all (an option of another mix or model) does not part it from those that have
-    it.
+    A setting that a run lacks (an option of another mix or model) does not separate it from runs that have it.
     """
     groups: list[tuple[dict[str, str | None], list[Run]]] = []
     departing = [(run, _departures(run)) for run in runs]
@@ -241,11 +241,10 @@ def _protocols(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def _departures(run: Run) -> dict[str, str]:
-    """The departures of a run from its experiment's values, without the keys that the table's rows and columns show,
-    and those under them.
+    """The departures of a run from its experiment's values, without the keys of the table's rows and columns.
 
-    For a run of an edition, its edition and its departures from the edition's values: these differ from cell to cell as
-    a grid's do.
+    For a run of an edition, they are the edition and the departures from the edition's values, which differ from cell
+    to cell as a grid's do.
     """
     shown: set[str] = set()
     for axis in (run.table.get("rows"), run.table.get("columns")):
@@ -312,8 +311,10 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
 
 
 def _no_mixing(entries: Sequence[Entry]) -> str | None:
-    """The row or column without mixing that all with mixing are compared with, where a table names no baseline; None
-    without just one."""
+    """The row or column without mixing that all with mixing are compared with, where a table names no baseline.
+
+    None unless there is exactly one.
+    """
     mixing = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
     bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
     alike = len(bases) == 1 and len(with_no_mixing(entries)) == len(mixing)
@@ -321,8 +322,7 @@ def _no_mixing(entries: Sequence[Entry]) -> str | None:
 
 
 def with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
-    """Each row or column of runs with mixing beside that without, which is alike in all other settings that it has;
-    empty without any."""
+    """Each row or column with mixing and the one without mixing that has the same other settings; empty without any."""
     bases = [entry for entry in entries if entry.compared.get("mix") == "none"]
     others = [entry for entry in entries if entry.compared.get("mix") not in (None, "none")]
     settings = [
@@ -338,8 +338,7 @@ def with_no_mixing(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
 
 
 def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
-    """A function that finds the entries a run is in by looking up its values, not by asking each of thousands of
-    entries."""
+    """A function that finds a run's entries by looking up its values, which is fast with thousands of entries."""
     by_keys: dict[tuple[str, ...], dict[tuple, list[int]]] = {}
     for index, entry in enumerate(entries):
         keys = tuple(sorted(entry.compared))
@@ -353,15 +352,17 @@ def _finder(entries: list[Entry]) -> Callable[[Run], list[Entry]]:
 
 
 def spec_of(spec: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, Any]:
-    """The table's description for one of its measures: each has its own metric, and losses are shown as they are."""
+    """The table's description for one of its measures: each has its own metric, and losses are not scaled."""
     metric = measure["metric"]
-    own = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
-    return {**spec, **own, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
+    choices = {"rule": measure.get("rule", spec["rule"]), "better": measure.get("better") or better(spec, metric)}
+    return {**spec, **choices, "metric": metric, "scale": measure.get("scale", scale(spec, metric))}
 
 
 def reductions(runs: Iterable[Run]) -> str:
-    """The values that the runs used instead of their experiment's own; empty when all are full size; for an edition
-    with its name."""
+    """The values that the runs used instead of their experiment's own, with the name of an edition.
+
+    Empty when all runs are full size.
+    """
     known = [run for run in runs if run.environment]
     text = _differing(known, "differs_from_experiment")
     of_edition = [run for run in known if "differs_from_edition" in run.environment]
@@ -377,15 +378,14 @@ def reductions(runs: Iterable[Run]) -> str:
 
 
 def _differing(runs: Sequence[Run], record: str) -> str:
-    """The values that runs used instead of others, as one of the records in their environment.json has them."""
+    """The values that runs used instead of others, from one of the records in their environment.json."""
     used: dict[tuple[str, str], Counter[str]] = {}
     for run in runs:
         differences = run.environment.get(record)
         differences = differences if isinstance(differences, Mapping) else {}
         for key, pair in differences.items():
             value, full = pair if isinstance(pair, list) and len(pair) == 2 else (pair, "the experiment's")
-            # of another option, the experiment has no setting, and what the option itself would have is none of its
-            # values
+            # for another option, the experiment has no such setting; the option's default is not the experiment's
             group = str(key).partition(".")[0]
             instead = (
                 ""
@@ -403,9 +403,9 @@ def _differing(runs: Sequence[Run], record: str) -> str:
 
 
 def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
-    """The runs' table with defaults for what it leaves out or has wrong, and a remark for each such repair.
+    """The runs' table with defaults for missing or invalid keys, and a remark for each such repair.
 
-    Rows and columns that it leaves out are the settings in which the runs differ.
+    Missing rows and columns become the settings in which the runs differ.
     """
     described = [run for run in runs if run.table]
     if not described:
@@ -435,14 +435,16 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
-    """The rows or columns: those that the table orders, then the others."""
+    """The rows or columns: first those that the table orders, then the others."""
     order = {comparable(label(name)): place for place, name in enumerate(order_of(spec, axis))}
     return sorted(_unordered(spec, axis, runs), key=lambda entry: order.get(comparable(entry.label), len(order)))
 
 
 def order_of(spec: Mapping[str, Any], axis: str) -> list[Any]:
-    """The labels of rows or columns in the order that a table asks for, the last one where it has several; empty where
-    it asks for none."""
+    """The labels of rows or columns in the order that a table states, the last one where it has several.
+
+    It is empty where the table states no order.
+    """
     names = (axis, spec[axis].get("key"), spec[axis].get("label"))
     return next((labels for name, labels in reversed(spec["order"].items()) if name in names), [])
 
@@ -455,8 +457,7 @@ def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entr
     key = spec[axis]["key"]
     published = spec["published"]
     named = list(published) if axis == "columns" else [row for column in published.values() for row in column]
-    # What the source reports and no run has yet is a gap to be seen; runs come first, so that their spelling is the
-    # label.
+    # A source's value without a run is a visible gap; runs come first, so that their spelling is the label.
     values = [lookup(run.config, key) for run in runs if run.config] + [
         None if name in (UNSET, WITHOUT.get(key)) else name for name in named
     ]
@@ -479,7 +480,10 @@ def runs_of(table: Table, entry: Entry, other: Entry | None = None) -> list[Run]
 
 
 def numbers(runs: Iterable[Run], spec: Mapping[str, Any], rule: str) -> dict[Path, float]:
-    """The numbers by a rule of the finished runs that have one, by the runs' folders, in displayed units."""
+    """The numbers of finished runs by a rule, by the runs' folders, in displayed units.
+
+    Runs without one are left out.
+    """
     by_folder = {run.folder: scored(run, spec)[0].get(rule) for run in runs if run.outcome == "finished"}
     return {folder: number for folder, number in by_folder.items() if number is not None}
 
@@ -523,11 +527,10 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 
 
 def _pooled(table: Table) -> list[str]:
-    """A warning where runs that differ in more than their seed share a cell: their mean is of unlike things."""
+    """A warning where runs that differ in more than their seed share a cell: their mean mixes unlike runs."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    of_their_own = [
-        BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")
-    ]  # of which there are other warnings
+    # there are other warnings about these
+    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]
     for (row, column), differing in table.unlike.items():
         mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(
             f"{row} / {column}"
@@ -540,8 +543,10 @@ def _pooled(table: Table) -> list[str]:
 
 
 def _edited(runs: Sequence[Run]) -> list[str]:
-    """A warning where a data set's files, or modules of the user's own, have changed between the runs, which no setting
-    tells."""
+    """A warning where a data set's files, or the user's own modules, changed between the runs.
+
+    No setting records these.
+    """
     several = [len(digests) for digests in data_contents(runs).values() if len(digests) > 1]
     data = [f"The runs were made with {count} different contents of the same data set's files." for count in several]
     return [
@@ -551,8 +556,7 @@ def _edited(runs: Sequence[Run]) -> list[str]:
 
 
 def _without_matrix(runs: Sequence[Run]) -> list[str]:
-    """The remark on runs with classes of unequal sizes whose recall by group cannot be computed, as their confusion.csv
-    is missing."""
+    """The remark on runs with unequal classes whose recall by group is missing, since they have no confusion.csv."""
     unequal = [run for run in runs if uneven(run)]
     without = sum(not (run.folder / "confusion.csv").exists() for run in unequal)
     if not without:

@@ -1,5 +1,4 @@
-"""What the runs of a table trained, in one sentence, from their configurations and the facts in their
-environment.json."""
+"""The training of a table's runs in one sentence, from their configurations and environment.json."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ NAMES = {
     "sgd": "SGD",
     "adam": "Adam",
 }
-"""Options and settings by their names in a paper, where these are others."""
+"""Options and settings whose names in papers differ."""
 ITEMS = {
     "sounds": "recordings",
     "planes": "points",
@@ -38,7 +37,7 @@ ITEMS = {
     "spectrogram": "recordings",
     "table": "rows",
 }
-"""What a data set's items are called, by the module of its class, or else by the kind of its inputs."""
+"""The names of a data set's items, by the module of its class, or else by the kind of its inputs."""
 USUAL = {
     "label_noise": "none",
     "sampling": "natural",
@@ -47,9 +46,9 @@ USUAL = {
     "mix_layer": "input",
     "loss": "cross_entropy",
 }
-"""Options that are not worth a word."""
+"""Options that are not mentioned."""
 LOOPS = ("gan",)
-"""Groups whose options train networks of their own, with nothing of the groups of a classification."""
+"""Groups whose options train networks of their own, without the groups of a classification."""
 METHODS = {
     "mix": "{}",
     "mix_layer": "mixed at {}",
@@ -59,19 +58,19 @@ METHODS = {
 }
 """Groups of the method, and the words for an option."""
 CURVES = {"Constant": "constant rate", "Cosine": "cosine schedule"}
-"""Schedules that have no settings but a warm-up, by their classes."""
+"""Schedules without settings except a warm-up, by their classes."""
 MILESTONES = {
     "budget": (100, "at {} % of the budget"),
     "epochs": (1, "after {} epochs"),
     "steps": (1, "after {} steps"),
 }
-"""What milestones of a schedule are in: a factor for display, and the words around them."""
+"""The units of a schedule's milestones: a factor for display, and the words around them."""
 OF_MIX = ("mix_layer", "alpha")
 """Root settings that are null without mixing."""
 LISTED = 4
-"""Different values that are listed; of more numbers, the smallest and the largest are."""
+"""The most values that are listed; of more numbers, the smallest and the largest are."""
 NAMED = 6
-"""Differing settings that are named."""
+"""The most differing settings that are named."""
 
 
 class _Values:
@@ -85,7 +84,7 @@ class _Values:
                 self._settings.setdefault(key, {})[value] = None
 
     def of(self, key: str) -> list[Any]:
-        """The values of a setting, without that of runs that have none."""
+        """The values of a setting, without None."""
         return [value for value in self._settings.get(key, ()) if value is not None]
 
     def under(self, group: str) -> list[str]:
@@ -93,7 +92,7 @@ class _Values:
         return [key for key in self._settings if key.startswith(f"{group}.")]
 
     def facts(self, name: str) -> list[Any]:
-        """What each run's environment.json has under a name, without those that have nothing."""
+        """Each run's value of a name in environment.json, without empty ones."""
         return [run.environment[name] for run in self._runs if run.environment.get(name)]
 
     def classes(self, group: str) -> list[str]:
@@ -102,10 +101,9 @@ class _Values:
 
 
 def trained(table: Table) -> str:
-    """The sentence of a table's runs: network, data, optimiser, schedule, budget, seeds, what the cells differ in;
-    empty without records.
+    """The sentence on a table's runs: network, data, optimiser, schedule, budget, seeds, differences between cells.
 
-    Of what the runs have in common, the value; of what they differ in, their values or from which to which.
+    It has the values that all runs share, and lists or ranges of those that vary. Empty without records.
     """
     key = ("trained",)
     if key not in table.statistics:
@@ -146,7 +144,7 @@ def _with_count(name: str, parameters: Iterable[Any]) -> str:
 
 
 def _data(values: _Values, game: bool) -> str:
-    """The training set, what became of it, and the size of the test set."""
+    """The training set, the changes to it, and the size of the test set."""
     items, names, total, tested = (
         _items(values),
         _data_names(values),
@@ -170,8 +168,7 @@ def _data(values: _Values, game: bool) -> str:
 
 
 def _chosen(values: _Values, items: str, total: str) -> str:
-    """The training set that the subset's option chooses; total: how many there are, where nothing takes of them
-    afterwards."""
+    """The training set that the subset's option chooses; total: its size, unless it is reduced afterwards."""
     subset, n = values.classes("subset"), _words(values.of("subset.n"))
     number = total or "the"
     texts = {
@@ -183,7 +180,7 @@ def _chosen(values: _Values, items: str, total: str) -> str:
 
 
 def _items(values: _Values) -> str:
-    """What the data sets' items are called: by the modules of their classes, own ones by the kind of their inputs."""
+    """The names of the data sets' items: by the modules of their classes, for own ones by the kind of their inputs."""
     targets = [str(target) for target in values.of("dataset._target_")]
     if targets and all(target.startswith("mixexp.dataset.") for target in targets):
         words = {ITEMS.get(target.split(".")[2], "images") for target in targets}
@@ -197,7 +194,7 @@ def _items(values: _Values) -> str:
 
 
 def _total(values: _Values, fact: str) -> str:
-    """How many items the classes have together."""
+    """The number of items of all classes together."""
     return _counts(sum(counts) for counts in map(_class_counts, values.facts(fact)) if counts)
 
 
@@ -208,7 +205,7 @@ def _data_names(values: _Values) -> str:
 
 
 def _cut_to(values: _Values, items: str) -> str:
-    """The settings of the imbalance, and how many items the classes have left."""
+    """The settings of the imbalance, and the numbers of items left in the classes."""
     counts = [count for counts in map(_class_counts, values.facts("train_counts")) for count in counts]
     there = [f"{min(counts):,} to {max(counts):,} {items} a class"] if counts else []
     said = [part for part in (_settings(values, "imbalance"),) if part] if len(values.of("imbalance")) == 1 else []
@@ -216,9 +213,8 @@ def _cut_to(values: _Values, items: str) -> str:
 
 
 def _methods(values: _Values) -> list[str]:
-    """The options of the method that all runs have in common, without the usual ones; the others are named as
-    differing."""
-    # a group that a run has no option of, as those without a mix have no layer, makes no difference
+    """The method's options that all runs share, without the usual ones; the others are named as differing."""
+    # a group without an option in some runs, as the layer of runs without a mix, makes no difference
     texts = [_unusual(values, group, words) for group, words in METHODS.items() if len(values.of(group)) == 1]
     return [text for text in texts if text]
 
@@ -262,7 +258,7 @@ def _schedule(values: _Values) -> str:
 
 
 def _seeds(values: Sequence[Any], name: str) -> str:
-    """The seeds, those that follow one another as from which to which."""
+    """The seeds, consecutive ones as a range."""
     numbers = sorted(value for value in values if isinstance(value, float))
     if not values:
         return ""
@@ -277,8 +273,10 @@ def _seeds(values: Sequence[Any], name: str) -> str:
 
 
 def _option(values: _Values, group: str, settings: bool = True, words: str = "{}") -> str:
-    """A group's options by their names, in these words, an own class beside its option's; of a single option with its
-    settings."""
+    """A group's options by their names, in these words.
+
+    A single option has its settings in brackets, and an own class its name.
+    """
     names = [NAMES.get(str(option), label(option)) for option in values.of(group)]
     targets = [str(target) for target in values.of(f"{group}._target_")]
     own = [target.rpartition(".")[2] for target in targets if not target.startswith("mixexp.")]
@@ -294,7 +292,7 @@ def _bare(name: str) -> str:
 
 
 def _settings(values: _Values, group: str) -> str:
-    """The settings of a group's option, those that switch nothing on left out."""
+    """The settings of a group's option, without those that switch nothing on."""
     told = []
     for key in values.under(group):
         distinct = [value for value in values.of(key) if value not in ("false", "none", "[]", "{}", 0.0)]
@@ -321,8 +319,7 @@ def _differing(table: Table, runs: Sequence[Run]) -> str:
 
 
 def _implied(key: str, differing: Sequence[str], runs: Sequence[Run]) -> bool:
-    """True for a setting that says nothing beside others: an option's own, one set to a root setting, or a mix's that
-    others do not have."""
+    """True for a redundant setting: an option's own, one set to a root setting, or one that a single mix has."""
     if implied_by_group(key, runs):
         return True
     if key in OF_MIX and "mix" in differing:
@@ -340,7 +337,7 @@ def _called(key: str) -> str:
 
 
 def _class_counts(recorded: Any) -> list[int]:
-    """How many items each class has; empty for what is no such record."""
+    """The numbers of items of each class; empty for an invalid record."""
     return recorded if isinstance(recorded, list) and recorded and all(map(_is_count, recorded)) else []
 
 
@@ -349,7 +346,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _counts(recorded: Iterable[Any]) -> str:
-    """Whole numbers, with commas; of several, the smallest and the largest."""
+    """Integers, with commas; of several, the smallest and the largest."""
     counts = [value for value in recorded if _is_count(value)]
     return (
         ""
@@ -361,7 +358,7 @@ def _counts(recorded: Iterable[Any]) -> str:
 
 
 def _words(values: Sequence[Any]) -> str:
-    """Different values: up to LISTED of them, else from the smallest to the largest number, or how many there are."""
+    """Different values: up to LISTED of them, else the range of numbers, or the number of texts."""
     numbers = all(isinstance(value, float) for value in values)
     if numbers:
         values = sorted(values)

@@ -1,4 +1,4 @@
-"""The evidence of several seeds on a claim: its effect, the tests for it and against it, and what is left open."""
+"""The evidence of several seeds on a claim: its effect, the tests for it and against it, and the power."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 class Evidence:
     """The evidence of n seeds: the effect with its interval, and p for and against the claim, each one-sided.
 
-    error: the standard error of the effect; 0 where all seeds give the same number and nothing tells its step, and the
-    test is the sign test. noticed: the kind of effect that ``detectable`` is of: contrast, equivalence or order. items:
-    of an order, how many.
+    error: the standard error of the effect; 0 where all seeds give the same number and no step is given, so that the
+    test is the sign test. noticed: the kind of effect of ``detectable``: contrast, equivalence or order. items: the
+    length of an order.
     """
 
     n: int
@@ -35,7 +35,7 @@ class Evidence:
 
     @property
     def p(self) -> float:
-        """Two-sided: twice the smaller of both."""
+        """The two-sided p: twice the smaller of both."""
         return min(1.0, 2 * min(self.supporting, self.opposing))
 
     @property
@@ -50,13 +50,12 @@ class Evidence:
         return SUPPORTED if self.supporting < self.opposing else CONTRADICTED
 
     def detectable(self, tests: int) -> float | None:
-        """The smallest effect that this number of seeds shows with probability POWER at the first of Holm's steps over
-        all tests.
+        """The smallest effect that these seeds detect with probability POWER at Holm's first step over all tests.
 
-        Of a contrast, its distance from the boundary; of an equivalence, the smallest margin within which two equal
-        cells would have been shown to be; of an order, the mean rank correlation, by the normal approximation of its
-        distribution without an order (mean 0, variance 1 / (n (items − 1)); Page 1963). None where nothing could have
-        been shown.
+        For a contrast, it is the distance from the boundary; for an equivalence, the smallest margin that would be
+        shown for two equal cells; for an order, the mean rank correlation, by the normal approximation of its
+        distribution without an order (mean 0, variance 1 / (n (items − 1)); Page 1963). None where nothing could be
+        detected.
         """
         if self.noticed == "order":
             normal = special.ndtri(1 - (1 - LEVEL) / (2 * tests)) + special.ndtri(POWER)
@@ -68,21 +67,20 @@ class Evidence:
             )
         if not self.spread:
             return None
-        both = self.noticed == "equivalence"  # has to pass at both ends
+        both = self.noticed == "equivalence"  # it has to pass at both ends
         return detectable(self.n, self.error, tests, power=(1 + POWER) / 2 if both else POWER)
 
 
 def contrast(
     values: Sequence[float], scale: Sequence[float], sign: int = 1, boundary: float = 0.0, step: float = 0.0
 ) -> Evidence:
-    """The evidence that sign × (the mean of independent values − boundary) is above 0: the one-sample t-test, both
-    ways.
+    """The evidence that sign × (the mean of independent values − boundary) > 0: the one-sample t-test, both ways.
 
-    scale: the numbers that the values are made of, beside which a difference between seeds may be rounding. step: where
-    the values are counted in steps, at least the standard deviation that is reckoned with, as values that are all
-    rounded to one multiple of it may spread by as much (less, with a confidence of 94 % from three values on). Where
-    there is neither step nor spread, a t-test would call the smallest difference certain, and the sign test stands in,
-    whose p is 2⁻ⁿ. Raises ValueError for fewer than MIN_SEEDS values.
+    scale: the numbers from which the values are computed; relative to them, a difference between seeds may be rounding.
+    step: for values counted in steps, the least standard deviation in the test, since values that are all rounded to
+    one multiple of it may spread by that much (less, with a confidence of 94 % from three values on). Without a step or
+    a spread, a t-test would call the smallest difference certain, so the sign test is used, whose p is 2⁻ⁿ. Raises
+    ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
@@ -94,10 +92,10 @@ def contrast(
 
 
 def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, step: float = 0.0) -> Evidence:
-    """Evidence that the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987); beyond it:
-    either of the others.
+    """The evidence that the mean of differences is within ± margin: two one-sided t-tests (Schuirmann 1987).
 
-    step: as for ``contrast``. Raises ValueError for fewer than MIN_SEEDS values.
+    The evidence against it is the smaller p of the opposite tests. step: as for ``contrast``. Raises ValueError for
+    fewer than MIN_SEEDS values.
     """
     _require(values)
     error = _error(values, scale, step)
@@ -110,14 +108,14 @@ def equivalence(values: Sequence[float], scale: Sequence[float], margin: float, 
 
 
 def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """Evidence that sign × a seed's numbers, a row, rise from item to item: Page's trend test (1963) with rows as
-    blocks, run both ways.
+    """The evidence that sign × a seed's numbers, a row, rise from item to item: Page's trend test (1963), both ways.
 
-    The effect is the mean over the rows of Spearman's rank correlation with the claimed order, 0 for a row whose
-    numbers are all the same. Where all rows have the same numbers, seeds change nothing, and the sign test stands in.
-    Raises ValueError for fewer than MIN_SEEDS rows.
+    Rows are the blocks of the test. The effect is the mean over the rows of Spearman's rank correlation with the
+    claimed order, 0 for a row of equal numbers. Where all rows have the same numbers, the seeds change nothing, and the
+    sign test is used. Raises ValueError for fewer than MIN_SEEDS rows.
     """
-    from scipy import stats  # a second of importing, which only orders have to pay
+    # importing it takes a second, which only orders need
+    from scipy import stats
 
     _require(rows)
     signed_rows = [[sign * value for value in ties(row, row)] for row in rows]
@@ -134,12 +132,11 @@ def order(rows: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
 
 
 def best(values: Sequence[float], rivals: Sequence[Sequence[float]], sign: int = 1) -> Evidence:
-    """The evidence that sign × values are above sign × each of the rivals', seed by seed: an intersection-union test
-    (Berger 1982).
+    """The evidence that sign × values are above sign × each rival's, seed by seed: an intersection-union test.
 
-    p for is the largest of the paired t-tests' one-sided p; p against the smallest p of a rival's being ahead, by
-    Bonferroni's correction. The effect is the difference to the nearest rival. Raises ValueError for fewer than
-    MIN_SEEDS values.
+    The test is Berger's (1982). p for the claim is the largest of the paired t-tests' one-sided p; p against it is the
+    smallest p of a rival that is ahead, with Bonferroni's correction. The effect is the difference to the nearest
+    rival. Raises ValueError for fewer than MIN_SEEDS values.
     """
     _require(values)
     scale = [*values, *(value for rival in rivals for value in rival)]
@@ -156,7 +153,7 @@ def _require(values: Sequence) -> None:
 
 
 def _sides(values: Sequence[float], scale: Sequence[float], boundary: float, error: float) -> tuple[float, float]:
-    """One-sided p of the mean's being above the boundary, and of its being below."""
+    """The one-sided p of a mean above the boundary, and of one below it."""
     n, centre = len(values), statistics.fmean(values) - boundary
     if error:
         return float(special.stdtr(n - 1, -centre / error)), float(special.stdtr(n - 1, centre / error))

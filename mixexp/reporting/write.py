@@ -55,19 +55,17 @@ def write_report(
     changes: Changes = NOTHING,
     only: Collection[Path] | None = None,
 ) -> list[Path]:
-    """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables
-    first, the page last.
+    """Write the tables, CSV files, figures and page of all the runs in some folders; returns the paths, the page last.
 
-    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
-    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects,
-    ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
-    which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
-    their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
-    folders, resolved, of the runs to take; None for all. Raises UserError for a folder without runs, for an unknown
-    rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
-    ``out``.
+    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in their common parent. ``rule`` (last,
+    median_last_10, best or best_validation) replaces the table's selection rule, ``baseline`` its baseline. ``wrote``
+    receives each file once it is complete: all tables come before the first figure, which takes longer. ``options``:
+    the folders with the files of experiments, which describe their tables and state their claims; None for the
+    program's. ``changes``: the reader's changes to the tables. ``only``: the folders, resolved, of the runs to take;
+    None for all. Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for
+    changes that no run allows, and for folders in different places without ``out``.
     """
-    # an earlier report lies beside the folders that `mixexp report outputs/*` names
+    # an earlier report is next to the folders in `mixexp report outputs/*`
     directories = [
         path for path in directories if run_folders(path) or not ((path / PAGE).exists() or path.name == "report")
     ] or directories
@@ -130,11 +128,10 @@ def write_report(
 def claims_of(
     tables: Sequence[Table], options: Sequence[Path] = (CONF,), runs: Sequence[Run] | None = None
 ) -> list[Decided]:
-    """The claims of each table's experiments, decided by the runs of all tables; those of an experiment with several
-    are at its first.
+    """The claims of each table's experiments, decided by the runs of all tables.
 
-    options: the folders that experiments' files are in. runs: those that decide, where the tables have a part of them.
-    What is wrong with claims becomes a remark of the table that they would be at.
+    An experiment with several tables has its claims at the first. options: the folders with experiments' files. runs:
+    those that decide, where the tables hold only a part of them. Errors of claims become remarks of their table.
     """
     if runs is None:
         runs = list({run.folder: run for table in tables for run in table.runs}.values())
@@ -152,8 +149,10 @@ def claims_of(
 
 @contextlib.contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Inside, no other process writes a report into the folder, whose figures it would take away; one that does is
-    waited for."""
+    """Context in which no other process writes a report into the folder, which would remove its figures.
+
+    It waits for a process that already does.
+    """
     home.mkdir(parents=True, exist_ok=True)
     put_aside(home / LOCK, note, links=False)
     lock = FileLock(home / LOCK)
@@ -177,7 +176,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def common(directories: Sequence[Path]) -> Path:
-    """The folder itself, or the one that holds all of several."""
+    """The folder itself, or the common parent of several."""
     return (
         directories[0]
         if len(directories) == 1
@@ -186,7 +185,7 @@ def common(directories: Sequence[Path]) -> Path:
 
 
 def write_table(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
-    """Write one table into ``folder``, with the figure of its result, the figures that it asks for and no others."""
+    """Write one table into ``folder``, with the figure of its result and the figures that it lists."""
     texts = write_texts(table, folder, claims)
     return list(
         dict.fromkeys([*texts, *_with_figures(table, folder, claims, *_figures(table, folder, others=("scores",)))])
@@ -194,8 +193,7 @@ def write_table(table: Table, folder: Path, claims: Decided | None = None) -> li
 
 
 def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> list[Path]:
-    """Write one table as Markdown, LaTeX and CSV into ``folder``, its claims beside it; what an earlier report had and
-    this one has not goes."""
+    """Write one table as Markdown, LaTeX and CSV into ``folder``, with its claims; remove outdated files."""
     _clear_figures(folder)
     name = _name(table)
     texts = {
@@ -214,8 +212,7 @@ def write_texts(table: Table, folder: Path, claims: Decided | None = None) -> li
 
 
 def _clear_figures(folder: Path) -> None:
-    """Remove the figures that an earlier report's Markdown shows: a table drawn now may have fewer, or be another
-    one."""
+    """Remove the figures of an earlier report's Markdown: the present table may have fewer, or be another one."""
     try:
         text = read_text(folder / "table.md")
     except (OSError, ValueError):
@@ -226,8 +223,7 @@ def _clear_figures(folder: Path) -> None:
 
 
 def _name(table: Table) -> str:
-    """The end of a table's \\label: its title, and a digest of that where it has letters or signs that no label can
-    have."""
+    """The end of a table's \label: its title, and a digest of it where the title has characters unfit for a label."""
     title = str(table.spec["title"])
     lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
     return (
@@ -239,8 +235,7 @@ def _name(table: Table) -> str:
 def _with_figures(
     table: Table, folder: Path, claims: Decided | None, pictures: Sequence[Picture], remarks: Sequence[str]
 ) -> list[Path]:
-    """Put figures that were drawn, and why others were not, at the end of the table's Markdown; the figures' paths and
-    its own."""
+    """Append the figures, and the reasons for missing ones, to the table's Markdown; returns the paths."""
     paths = [path for picture in pictures for path in picture.paths]
     shown = [f"![{path.stem}]({path.name})" for path in paths if path.suffix in (".png", ".gif")]
     text = "\n\n".join([markdown(table, claims).rstrip("\n"), *remarks, *shown]) + "\n"
@@ -248,7 +243,7 @@ def _with_figures(
 
 
 def distinct_names(titles: list[str]) -> list[str]:
-    """A file name for each title, no two alike: letters of any script, digits, dots and hyphens stay."""
+    """A file name for each title, all different: letters of any script, digits, dots and hyphens stay."""
     names: list[str] = []
     for title in titles:
         # Some file systems count bytes (255 of them), so that a long Japanese title needs cutting too.
@@ -259,14 +254,14 @@ def distinct_names(titles: list[str]) -> list[str]:
 
 
 def _figures(table: Table, folder: Path, others: Collection[str] | None = None) -> tuple[list[Picture], list[str]]:
-    """Draw the table's figures, and the others of a report where it can; an entry of the table that cannot be drawn
-    becomes a remark.
+    """Draw the table's figures and a report's standard ones; a figure of the table that fails becomes a remark.
 
-    others: the kinds of those others; None for all.
+    others: the kinds of standard figures; None for all.
     """
     if not table.spec["figures"] and not table.cells:
         return [], []
-    from mixexp.reporting import figures  # matplotlib costs half a second that tables need not pay
+    # matplotlib takes half a second to import, which tables alone do not need
+    from mixexp.reporting import figures
 
     problems = [figure_problem(spec) for spec in table.spec["figures"]]
     asked = [spec for spec, problem in zip(table.spec["figures"], problems, strict=True) if not problem]
@@ -276,7 +271,7 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
     specs = [*asked, *(spec for spec in figures.standard(table) if others is None or spec["kind"] in others)]
     named = enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True))
     pictures: list[Picture] = []
-    # the result comes first, but for an entry of the table, which has its place
+    # the result comes first, unless the table lists it, which fixes its place
     for place, (spec, name) in sorted(
         named, key=lambda entry: entry[0] < len(asked) or entry[1][0]["kind"] != "scores"
     ):
@@ -296,7 +291,6 @@ def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> Path:
-    write_atomically(
-        path, text, errors="backslashreplace"
-    )  # a folder's name can hold bytes that are no text, a JSON file half a letter
+    # a folder's name can hold bytes that are no text, and a JSON file half a letter
+    write_atomically(path, text, errors="backslashreplace")
     return path

@@ -1,1 +1,1 @@
-"""The parts of an experiment's file beside its runs' settings: the grid, the table, the claims and the editions."""
+"""The parts of an experiment's file besides its runs' settings: the grid, the table, the claims and the editions."""

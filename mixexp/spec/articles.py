@@ -9,8 +9,7 @@ ARTICLES = {
     "small_data_mixup": "mixup with little data",
     "suool_mixup_notes": "The mixup paper",
 }
-"""What each of the five articles is about; with the papers behind it, it is the family that Holm's correction is
-over."""
+"""The topic of each of the five articles; an article with its papers is one family of Holm's correction."""
 
 REFERENCES = {
     "akira_final_layer": ("akira_final_layer", "AkiraTOSEI, an article on mixup before the last layer."),
@@ -59,15 +58,14 @@ REFERENCES = {
     ),
     "ours": ("", "This project's own question."),
 }
-"""Citation key → the article whose family it belongs to, and the reference; what is ours belongs to none."""
+"""Citation key → the article of its family, and the reference; this project's own questions belong to no article."""
 
 
 def article_of(source: str) -> str:
-    """The article that a source belongs to, which is a citation key and perhaps a comma and the place in it; empty for
-    none."""
+    """The article of a source, empty for none; source: a citation key, perhaps with a comma and the place in it."""
     return REFERENCES.get(key_of(source), ("",))[0]
 
 
 def key_of(source: str) -> str:
-    """The citation key that a source begins with."""
+    """The citation key at the beginning of a source."""
     return source.partition(",")[0].strip()

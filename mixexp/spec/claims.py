@@ -1,5 +1,4 @@
-"""The `claims:` block of a configuration: what it may hold, what is wrong with one, and each test as cells and
-weights."""
+"""The `claims:` block of a configuration: its form, its errors, and each test as cells and weights."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from mixexp.spec.table import measure_problem, number, table_problems
 from mixexp.text import listed, shown
 
 LIKE_THE_TABLE = ("metric", "rule", "scale", "decimals", "better")
-"""Keys of a claim in whose place the table's stand."""
+"""Keys of a claim that default to the table's."""
 FORMS: dict[str, dict[str, str]] = {
     "higher": {"higher": "cell", "lower": "cell", "step": "margin?"},
     "larger": {"larger": "pair", "than": "pair", "step": "margin?"},
@@ -32,12 +31,16 @@ FORMS: dict[str, dict[str, str]] = {
     "highest": {"highest": "cell", "among": "cells"},
     "lowest": {"lowest": "cell", "among": "cells"},
 }
-"""The forms of a test by the key that names each: every key of the form and what it holds; those with a question mark
-may be left out."""
+"""The forms of a test by the key that names each: every key of the form and its kind of value.
+
+A kind with a question mark is optional.
+"""
 SCALES = ("linear", "log")
 RESERVED = ("full", "source", "says", "test", "cannot", *LIKE_THE_TABLE)
-"""What no edition can be called: `full` is the experiment as it is, and the others are keys of a claim, beside which an
-edition's name stands."""
+"""The names that an edition cannot have.
+
+`full` is the experiment as it is; the others are keys of a claim, next to which an edition's name stands.
+"""
 _NAME = re.compile(r"\w[\w-]*")
 _FEWEST = {"pair": 2, "row": 3, "cells": 1}
 _NO_AXES = ("name", "experiment", "edition", "output_dir")
@@ -45,8 +48,10 @@ _NO_AXES = ("name", "experiment", "edition", "output_dir")
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs by their settings, dotted key → value, and the quantity of them where it is not the claim's: metric, rule,
-    where, scale."""
+    """Runs by their settings, dotted key → value, and their measure where it is not the claim's.
+
+    measure: metric, rule, where, scale.
+    """
 
     conditions: Mapping[str, Any]
     measure: Mapping[str, Any] | None = None
@@ -65,8 +70,8 @@ class Test:
 
     kind: contrast (sign × (Σ weights × numbers − boundary) > 0), equivalence (|Σ weights × numbers| < boundary), order
     (sign × the numbers rise from cell to cell) or best (sign × the first number is above sign × each other). level: a
-    contrast of one cell with a number. per: of a slope, what of the setting its numbers are for. step: what one image
-    or one mode more makes of a cell's number, 0 where nothing says it.
+    contrast of one cell with a number. per: for a slope, the unit of the setting. step: the change of a cell's number
+    by one more image or mode, 0 where it is not given.
     """
 
     kind: str
@@ -80,7 +85,7 @@ class Test:
     step: float = 0.0
 
 
-# --- what is wrong with a block ---
+# --- errors of a block ---
 
 
 def edition_problems(editions: Any) -> dict[str, str]:
@@ -124,8 +129,8 @@ def claim_problems(
 ) -> dict[str, str]:
     """The errors of a ``claims:`` block, a sentence for each claim with one.
 
-    editions: those of the experiment; None for an edition's checks. known: every setting that a cell may name, and the
-    options where it is a group; None where these are not looked up.
+    editions: those of the experiment; None for an edition's checks. known: every setting that a cell may name, with the
+    options where it is a group; None to skip this check.
     """
     if claims is None:
         return {}
@@ -284,8 +289,10 @@ def _of_condition(place: str, key: str, value: Any, known: Mapping[str, Any] | N
 
 
 def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iterator[str]:
-    """A cell that is compared with itself, or a difference with the same one: in each list of cells, or among all that
-    stand alone."""
+    """The error of a cell compared with itself, or of a difference with the same one.
+
+    It checks the cells of each list, and all single cells.
+    """
     single = [test[key] for key, kind in form.items() if kind.removesuffix("?") == "cell" and key in test]
     compared = [single, *(test[key] for key, kind in form.items() if kind in _FEWEST)]
     spelled = [[_spelled(cell) for cell in cells] for cells in compared]
@@ -298,14 +305,14 @@ def _twice(place: str, form: Mapping[str, str], test: Mapping[str, Any]) -> Iter
 
 
 def _centred(over: Sequence[float], log: bool) -> list[float]:
-    """The numbers, or their logarithms, beside their mean: x − mean x."""
+    """The numbers, or their logarithms, minus their mean: x − mean x."""
     places = [math.log10(value) if log else float(value) for value in over]
     middle = math.fsum(places) / len(places)
     return [x - middle for x in places]
 
 
 def _spelled(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell as it is compared with another one."""
+    """A cell in the form in which it is compared with another."""
     return {key: comparable(value) for key, value in cell.items()}
 
 
@@ -320,20 +327,20 @@ def groups_in(block: Any) -> set[str]:
 
 
 def measures_in(test: Any) -> list[Mapping[str, Any]]:
-    """The measures that the cells of a sound test have of their own."""
+    """The measures that the cells of a valid test have of their own."""
     if isinstance(test, Mapping):
         return [
             *([test["measure"]] if "measure" in test else []),
-            *(found for value in test.values() for found in measures_in(value)),
+            *(measure for value in test.values() for measure in measures_in(value)),
         ]
-    return [found for value in test for found in measures_in(value)] if isinstance(test, list) else []
+    return [measure for value in test for measure in measures_in(value)] if isinstance(test, list) else []
 
 
-# --- a sound test, as cells and weights ---
+# --- a valid test, as cells and weights ---
 
 
 def read_test(test: Mapping[str, Any]) -> Test:
-    """A test of a block that nothing is wrong with."""
+    """The test of a valid block."""
     form = next(key for key in FORMS if key in test)
     sign = -1 if form in ("falls", "below", "not_higher", "decreasing", "lowest") else 1
     more, step = ">" if sign > 0 else "<", float(test.get("step", 0))

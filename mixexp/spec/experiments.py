@@ -1,5 +1,4 @@
-"""Experiments as their YAML files describe them, read without composing anything: table, claims, editions, and the runs
-they ask for."""
+"""Experiments as their YAML files describe them, without composition: table, claims, editions, and requested runs."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from mixexp.training.reader import Run
 ANYTHING = None
 """The values of a setting that are not read here: a reference, or a sweep that only Hydra expands."""
 SETTLED = ("alpha", "mix_layer")
-"""Settings that a run has as null where they would change nothing."""
+"""Settings that are null in a run where they would have no effect."""
 _RANGE = re.compile(r"range\((-?\d+)(?:,\s*(-?\d+))?(?:,\s*(\d+))?\)")
 _AROUND = re.compile(r"(?:choice|shuffle|sort)\((.*)\)")
 _TYPED = re.compile(r"(?:^|\s)['\"]?[+~]*table[.=]")
@@ -29,17 +28,17 @@ _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _GROUP = re.compile(r"(?:override )?/?([a-z_]+)")
 
 Block = Mapping[str, frozenset | None]
-"""Dotted key → the values that it may have, as they are compared; ANYTHING for those that are not read here."""
+"""Dotted key → its possible values in comparable form; ANYTHING for those that are not read here."""
 Repeats = frozenset[tuple]
-"""Seeds with data_seeds, ANYTHING in place of a data_seed that the file does not state."""
+"""Seeds with data_seeds; ANYTHING in place of a data_seed that the file does not state."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The parts of an experiment's file beside the runs' settings; sweep: the folder of its runs; article: its citation
-    key, or none.
+    """The parts of an experiment's file besides the runs' settings.
 
-    editions: name → its block. settings: all that the file says, empty where there is none.
+    sweep: the folder of its runs. article: its citation key, empty for none. editions: name → its block. settings: the
+    whole file, empty where there is none.
     """
 
     name: str
@@ -51,8 +50,10 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def description(self, name: str) -> dict[str, Any]:
-        """The table of an edition's runs, or the experiment's own where no edition has the name: the block, with what
-        params set in it."""
+        """The table of an edition's runs, with its params applied.
+
+        It is the experiment's own table where no edition has the name.
+        """
         sweeper = _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(self.editions.get(name, {}), "params")}
         table = dict(self.table)
@@ -67,11 +68,10 @@ class Experiment:
         return table
 
     def stated(self, name: str) -> Stated:
-        """The settings that the runs of an edition have to have, or those of the experiment itself where no edition has
-        the name.
+        """The settings required of an edition's runs, or of the experiment's where no edition has the name.
 
-        Where both the grid and the params set a key, these narrow the grid if it has their values, and else replace
-        them, as in a sweep.
+        Where both the grid and the params set a key, the params narrow the grid if it has their values, and else
+        replace them, as in a sweep.
         """
         edition, sweeper = self.editions.get(name, {}), _inner(_inner(self.settings, "hydra"), "sweeper")
         params = {**_inner(sweeper, "params"), **_inner(edition, "params")}
@@ -103,8 +103,7 @@ def experiments(folders: Sequence[Path]) -> dict[str, Experiment]:
 
 
 def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
-    """The experiments that runs are of: as a file in one of the folders of options has them, else as the newest run
-    does."""
+    """The experiments of runs: as a file in one of the folders of options has them, else as the newest run does."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         name = lookup(run.config, "experiment")
@@ -117,16 +116,15 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
 
 
 def found(name: str, folders: Sequence[Path]) -> Experiment | None:
-    """The experiment that one of the folders of options has by a name, None where none has."""
+    """The experiment of a name in one of the folders of options; None where none has it."""
     files = (folder / "experiment" / f"{name}.yaml" for folder in folders)
     return next((experiment(path, folders) for path in files if path.is_file()), None)
 
 
 def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
-    """The runs with the table that their experiment's file describes today; with their own where there is no file, or
-    one was typed.
+    """The runs with the current table of their experiment's file; with their own without a file, or if one was typed.
 
-    A reference such as ${epochs} is to the run's own setting; with one that cannot be followed, the run keeps its
+    A reference such as ${epochs} refers to the run's own setting; where one cannot be resolved, the run keeps its
     table.
     """
     of_today = functools.cache(lambda name, edition: _description(found(name, folders), edition))
@@ -137,8 +135,8 @@ def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
         table, refers = of_today(name, str(run.config.get("edition"))) if known else (None, False)
         if refers:
             table = _followed(table, run)
-        own = table is None or (refers and "${" in str(table))
-        changed.append(run if own else replace(run, config={**run.config, "table": table}))
+        keeps_own = table is None or (refers and "${" in str(table))
+        changed.append(run if keeps_own else replace(run, config={**run.config, "table": table}))
     return changed
 
 
@@ -149,7 +147,7 @@ def _description(its_experiment: Experiment | None, edition: str) -> tuple[dict[
 
 
 def types_table(command: str) -> bool:
-    """Whether a word of a command line sets something in the table."""
+    """True if a word of a command line sets something in the table."""
     return _TYPED.search(command) is not None
 
 
@@ -170,7 +168,7 @@ def _followed(value: Any, run: Run) -> Any:
 
 
 def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
-    """An experiment without a file, as far as its runs' configurations have it; the claims are the newest run's."""
+    """An experiment without a file, as far as its runs' configurations describe it; the claims are the newest run's."""
     runs = sorted(runs, key=lambda run: str(run.environment.get("started")))
     editions = {
         str(run.config["edition"]): {"checks": run.config.get("checks")}
@@ -183,7 +181,7 @@ def _as_run(name: str, runs: Sequence[Run]) -> Experiment:
 
 
 def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
-    """The folders that are there of the sweeps of some experiments and their editions, kept ones among them."""
+    """The existing folders of the sweeps of some experiments and their editions, including published ones."""
     names = [
         name for item in chosen for name in (item.sweep, *(f"{item.sweep}_{edition}" for edition in item.editions))
     ]
@@ -194,8 +192,10 @@ def places(chosen: Iterable[Experiment], outputs: Path) -> list[Path]:
 
 
 def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
-    """The experiment in a file, with what it takes from those in `folders` that its defaults name; raises UserError
-    where one cannot be read."""
+    """The experiment in a file, with the settings that it takes from experiments in `folders`, which its defaults name.
+
+    Raises UserError for a file that cannot be read.
+    """
     settings, letter = _read(path, folders, ())
     editions = {str(name): block for name, block in _inner(settings, "editions").items() if isinstance(block, Mapping)}
     name, table = str(settings.get("name") or path.stem), _inner(settings, "table")
@@ -203,8 +203,10 @@ def experiment(path: Path, folders: Sequence[Path] = ()) -> Experiment:
 
 
 def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple[Mapping[str, Any], str]:
-    """The settings of a file over those of the experiments that it builds on, and its article's citation key; above:
-    files that led here."""
+    """The settings of a file over those of the experiments that it builds on, and its article's citation key.
+
+    above: the files that led here.
+    """
     try:
         text = read_text(path)
         parsed = parse_yaml(text)
@@ -231,7 +233,7 @@ def _read(path: Path, folders: Sequence[Path], above: tuple[Path, ...]) -> tuple
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over others, as Hydra lays them: mappings are merged, and of defaults all count."""
+    """Settings over others, as Hydra merges them: mappings are merged, and all defaults count."""
     merged = dict(below)
     for key, value in above.items():
         if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
@@ -243,23 +245,24 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-# --- the runs that a file asks for ---
+# --- the runs that a file requests ---
 
 
 @dataclass(frozen=True)
 class Stated:
-    """The runs that a file states for an experiment or an edition: blocks of settings; every run has the settings of
-    one block."""
+    """The runs that a file states for an experiment or edition: blocks of settings; every run fits one block."""
 
     blocks: tuple[Block, ...]
 
     def has(self, run: Run) -> bool:
-        """True for a run with the settings of one of the blocks; its seeds count where the file states enough of them
-        for a test."""
+        """True for a run with the settings of one of the blocks.
+
+        Seeds count where the file states enough of them for a test.
+        """
         return any(all(self._agrees(run, key, values) for key, values in block.items()) for block in self.blocks)
 
     def repeats(self, conditions: Mapping[str, Any]) -> Repeats | None:
-        """The seeds of the blocks that a cell with these conditions lies in; None where any seed counts."""
+        """The seeds of the blocks that contain a cell with these conditions; None where any seed counts."""
         if not self._counts_seeds:
             return None
         lain_in = [
@@ -269,7 +272,10 @@ class Stated:
 
     @property
     def _counts_seeds(self) -> bool:
-        """True where all blocks state seeds, enough for a test: no run is held to an article's own single seed."""
+        """True where all blocks state seeds, enough for a test.
+
+        An article's own single seed is not required of runs.
+        """
         if any(block.get("seed") is ANYTHING for block in self.blocks):
             return False
         return len(frozenset().union(*map(_repeats, self.blocks))) >= MIN_SEEDS
@@ -286,17 +292,17 @@ class Stated:
 
 
 def states(repeats: Repeats, repeat: tuple) -> bool:
-    """True if a run's seed and data_seed are among those that are stated."""
+    """True if a run's seed and data_seed are among the stated ones."""
     return any(repeat[0] == seed and data in (ANYTHING, repeat[1]) for seed, data in repeats)
 
 
 def missing(repeats: Repeats, there: frozenset[tuple]) -> int:
-    """The number of stated repeats that have no run among those that are there, each a seed with its data_seed."""
+    """The number of stated repeats without a run; there: the seeds of the runs with their data_seeds."""
     return sum(not any(states(frozenset({stated_repeat}), repeat) for repeat in there) for stated_repeat in repeats)
 
 
 def _whole(block: Block) -> Block:
-    """A block without what makes no other result, and with one budget: beside steps, epochs says nothing."""
+    """A block without settings that leave results unchanged, and with one budget: steps take precedence over epochs."""
     unread = [f"{key}." for key, values in block.items() if values is ANYTHING]
     settings = {
         key: values
@@ -335,15 +341,14 @@ def _listed(value: Any, whole: bool = False) -> frozenset | None:
     values = value if isinstance(value, list) and not whole else [value]
     if any("${" in str(item) for item in values):
         return ANYTHING
-    # in a grid a text such as "[2,3]" stands for a list, which would be an axis
+    # in a grid, a text such as "[2,3]" stands for a list, since a list would be an axis
     return frozenset(
         comparable(parse_yaml(item) if isinstance(item, str) and item.startswith("[") else item) for item in values
     )
 
 
 def _typed(value: Any) -> frozenset | None:
-    """The values of a sweep's parameter as Hydra reads it: commas part them, choice, shuffle and sort stand around
-    them, and range counts."""
+    """The values of a sweep's parameter as Hydra reads it: with commas, in choice, shuffle or sort, or a range."""
     if not isinstance(value, str):
         return _listed(value, whole=True)
     text = value.strip()

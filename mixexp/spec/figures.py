@@ -1,5 +1,4 @@
-"""The entries of `table.figures`: the kinds of figures there are, the options of each, and what is wrong with a
-description of one."""
+"""The entries of `table.figures`: the kinds of figures, the options of each, and the errors of a description."""
 
 from __future__ import annotations
 
@@ -30,12 +29,12 @@ from mixexp.spec.table import AXES
 from mixexp.text import shown
 
 MOST_MATRICES = 12
-"""Confusion matrices of a figure, and images of a row."""
+"""The most confusion matrices of a figure, and the most images of a row."""
 
 
 @dataclass(frozen=True)
 class FigureKind:
-    """A kind of figure: what it shows, and its options."""
+    """A kind of figure: its meaning, and its options."""
 
     meaning: str
     options: Mapping[str, Key]
@@ -153,9 +152,9 @@ COMMON = {
     "file": Key("", TEXT, "the name of the figure's files, without an ending", needed=True),
     "kind": Key("", one_of(*KINDS), "the kind of figure", needed=True),
 }
-"""The keys that a figure of any kind has beside its options."""
+"""The keys of a figure of any kind, besides its options."""
 RESERVED = ("table", "runs", "differences", "claims", "report")
-"""The names, without an ending, of a report's own files."""
+"""The names of a report's own files, without suffix."""
 
 
 def figure_problem(spec: Any) -> str:
@@ -192,5 +191,5 @@ def figure_problem(spec: Any) -> str:
 
 
 def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A sound entry with the defaults of the options that it leaves out or has as null."""
+    """A valid entry with the defaults of the options that it leaves out or sets to null."""
     return {**KINDS[spec["kind"]].defaults, **{name: value for name, value in spec.items() if value is not None}}

@@ -1,5 +1,4 @@
-"""The cells of a sweep: an experiment's grid is a list of blocks, each the product of its own axes; the command line
-narrows it."""
+"""The cells of a sweep: a grid is a list of blocks, each the product of its axes; the command line narrows it."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ def override_of(key: str, text: str) -> str:
 def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """The cells of a grid, block after block, the last axis fastest; a list is an axis, any other value is fixed.
 
-    Raises UserError for what is no grid, and for an axis without values.
+    Raises UserError for a value that is no grid, and for an axis without values.
     """
     cells: list[Cell] = []
     if not isinstance(blocks, list | tuple) or not all(isinstance(block, Mapping) for block in blocks):
@@ -67,8 +66,10 @@ def value_of(text: str) -> Any:
 
 
 def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool) -> list[Cell]:
-    """The cells with other values for a key: all cells that have it, and the rest too where `everywhere`; equal ones
-    are one."""
+    """The cells with other values for a key, in all cells that have it, or in all where `everywhere`.
+
+    Equal cells become one.
+    """
     replaced: dict[tuple[tuple[str, str], ...], Cell] = {}
     for cell in cells:
         options = [{**cell, key: value} for value in texts] if key in cell or everywhere else [cell]
@@ -79,12 +80,11 @@ def replace(cells: list[Cell], key: str, texts: Sequence[str], everywhere: bool)
 def cells(
     blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]
 ) -> list[list[str]]:
-    """Every cell's overrides: the product of the grid's cells with the axes (command line, common axes) that it does
-    not set.
+    """Every cell's overrides: the product of the grid's cells with the axes that the grid does not set.
 
-    An axis that the grid sets narrows it to the cells with these values. With a value that no cell has, it replaces the
-    key instead: in the cells that have it, or in all of them for a key of `root`, which every run has. Raises UserError
-    when no cell is left.
+    axes: those of the command line and the common ones. An axis that the grid sets narrows it to the cells with these
+    values. With a value that no cell has, it replaces the key instead: in the cells that have it, or in all of them for
+    a key of `root`, which every run has. Raises UserError when no cell is left.
     """
     mappings = combined(blocks, axes, root)
     return [[override_of(key, value) for key, value in cell.items()] for cell in mappings]
@@ -93,7 +93,7 @@ def cells(
 def combined(
     blocks: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]], root: Collection[str]
 ) -> list[Cell]:
-    """The same cells as mappings; raises what `cells` raises."""
+    """The same cells as mappings; raises the errors of `cells`."""
     if len(axes.get("experiment", ())) > 1:
         names = " ".join(axes["experiment"])
         raise UserError(f"one experiment at a time, each has its own grid; for several: mixexp reproduce {names}")
@@ -103,15 +103,15 @@ def combined(
                 f"{key}={','.join(axes[key])}: a sweep has one folder, and its runs have names of their own in it"
             )
     full = block_cells(blocks) or [{}]
-    # "++steps=5" means the grid's steps as much as "steps=5" does
+    # "++steps=5" sets the grid's steps in the same way as "steps=5"
     bare = {key: key.lstrip("+") for key in axes}
     axes = {bare[key] if any(bare[key] in cell for cell in full) else key: values for key, values in axes.items()}
     grid, new = full, []
     for key in (key for key in axes if any(key in cell for cell in full)):
         have = [value_of(cell[key]) for cell in full if key in cell]
-        wanted = [value_of(text) for text in axes[key]]
-        if all(value in have for value in wanted):
-            grid = [cell for cell in grid if key in cell and value_of(cell[key]) in wanted]
+        values_given = [value_of(text) for text in axes[key]]
+        if all(value in have for value in values_given):
+            grid = [cell for cell in grid if key in cell and value_of(cell[key]) in values_given]
         else:
             new.append(key)
     if not grid:

@@ -1,5 +1,4 @@
-"""A key of a description: its default, the values that it may have, and its meaning, from which checks and references
-are made."""
+"""A key of a description: its default, its values and its meaning, from which checks and references are made."""
 
 from __future__ import annotations
 
@@ -10,13 +9,15 @@ from typing import Any
 from mixexp.errors import closest
 
 LARGEST = 1e12
-"""Magnitude from which on a number is none of a description: its sums and squares could overflow."""
+"""The magnitude from which numbers are refused in a description, since their sums and squares could overflow."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values that a key may have, in words; problem: what follows "KEY is VALUE" in the error of any other, else an
-    empty text."""
+    """The values that a key may have, in words.
+
+    problem: the end of the error "KEY is VALUE…" for any other value, else an empty text.
+    """
 
     words: str
     problem: Callable[[Any], str]
@@ -24,7 +25,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Key:
-    """A key; needed: whether it has no default that does."""
+    """A key; needed: True for a key without a useful default."""
 
     default: Any
     values: Values
@@ -33,7 +34,7 @@ class Key:
 
 
 def one_of(*names: str) -> Values:
-    """One of a few words; null is none of them."""
+    """One of a few words; null is not allowed."""
     words = " or ".join(names) if len(names) == 2 else ", ".join(names)
 
     def problem(value: Any) -> str:
@@ -46,7 +47,7 @@ def one_of(*names: str) -> Values:
 
 
 def of_type(words: str, *types: type, among: Callable[[Any], bool] = lambda value: True) -> Values:
-    """Values of some types, or null; among: whether a value of a type is one of them."""
+    """Values of some types, or null; among: a further condition on a value."""
 
     def problem(value: Any) -> str:
         fits = value is None or (
@@ -97,7 +98,7 @@ LISTS = of_type(
 )
 ENTRIES = of_type("a mapping of labels to mappings", dict, among=mapping_of_mappings)
 
-# Names of what runs have, which are compared with theirs as well.
+# Names of data of runs, which are also compared with the runs' own.
 METRIC = Values("a column of metrics.csv, error, or probe.<file>.<column>", _no_metric)
 METRICS = Values("a metric, or a list of some", _no_metrics)
 SETTING = of_type("a dotted key of a setting", str)
@@ -107,5 +108,5 @@ CONDITIONS = of_type("a mapping of the probe's columns to a value each", dict)
 
 
 def unknown(key: Any, known: Mapping[str, Any]) -> str:
-    """What follows the place in the error of a key that is not there."""
+    """The end of the error about an unknown key, after its place."""
     return f"has no key {key!r}.{closest(key, known)} There are {', '.join(known)}."

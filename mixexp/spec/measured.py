@@ -1,4 +1,4 @@
-"""What runs measure, with which the metrics and the figures of a table are compared, before training and after it."""
+"""The measures of runs, with which a table's metrics and figures are compared, before and after training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mixexp.spec.table import AXES
 from mixexp.text import listed
 
 NO_METRICS = ("step", "epoch", "lr", "seconds")
-"""Columns of metrics.csv that say when and how a row was made."""
+"""Columns of metrics.csv about the time and manner of a row."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What some of the runs leave: the columns of metrics.csv, and of each probe's file, none where they are not known.
+    """The measures that some of the runs leave: columns of metrics.csv, and of each probe's file, empty where unknown.
 
-    matrices: whether there are confusion matrices. open: whether other probes' files can be there, or come.
+    matrices: whether there are confusion matrices. open: whether files of other probes may exist, now or later.
     """
 
     metrics: tuple[str, ...]
@@ -30,7 +30,7 @@ class Measured:
 
     @property
     def names(self) -> list[str]:
-        """The metrics that a table can be of."""
+        """The metrics that a table can show."""
         error = ["error"] if "accuracy" in self.metrics else []
         probes = [
             f"probe.{file}.{column}" for file, columns in self.probes.items() for column in columns if column != "step"
@@ -63,8 +63,10 @@ class Measured:
         return f"probe_{file}.csv has no column {strange!r}; there are {', '.join(there)}.{closest(strange, there)}"
 
     def figure_problem(self, spec: Mapping[str, Any], labels: Iterable[str] = ()) -> str:
-        """The reason why no run has what a sound figure shows; labels: of the table's measures, which it can name as a
-        metric."""
+        """The reason why no run has the data of a valid figure.
+
+        labels: of the table's measures, which can be its metrics.
+        """
         options, values = KINDS[spec["kind"]].options, complete(spec)
         asked = [
             (name, option.values is METRICS) for name, option in options.items() if option.values in (METRIC, METRICS)
@@ -85,7 +87,7 @@ class Measured:
 
 
 def together(parts: Iterable[Measured]) -> Measured:
-    """What any of the runs has."""
+    """The measures that any of the runs has."""
     metrics: dict[str, None] = {}
     probes: dict[str, dict[str, None]] = {}
     matrices = is_open = False
@@ -98,7 +100,7 @@ def together(parts: Iterable[Measured]) -> Measured:
 
 
 def measures_of(table: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """The measures of a table's axes: the key that each is at, its label, and itself."""
+    """The measures of a table's axes: the key of each, its label, and its description."""
     for axis in AXES:
         measures = (table.get(axis) or {}).get("measures")
         yield from ((f"table.{axis}", str(label), measure) for label, measure in (measures or {}).items())

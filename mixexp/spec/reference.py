@@ -11,11 +11,11 @@ from mixexp.spec.table import AXIS, KEYS, MEASURE
 from mixexp.text import in_hydra
 
 NEEDED = "needed"
-"""In the place of the default of a key that has none."""
+"""The text in place of the default of a required key."""
 
 
 class Section(NamedTuple):
-    """Keys that stand together: what they are of, and each with its default, its values and its meaning."""
+    """Keys of one kind: their name and meaning, and each key with its default, values and meaning."""
 
     name: str
     meaning: str
@@ -23,7 +23,7 @@ class Section(NamedTuple):
 
 
 def table() -> list[Section]:
-    """The keys of a `table:` block and of what is in it."""
+    """The keys of a `table:` block and of its parts."""
     return [
         _section(
             "table",
@@ -45,7 +45,7 @@ def figures() -> list[Section]:
 
 
 def as_text(sections: list[Section]) -> str:
-    """Sections as a terminal shows them: a line a key."""
+    """Sections as a terminal shows them: a line for each key."""
     blocks = []
     for section in sections:
         width = max(len(name) for name, *_ in section.keys)

@@ -1,4 +1,4 @@
-"""What a search is, as its file and its report have it: its settings, its space, and its trials."""
+"""The parts of a search, as in its file and report: its settings, its space, and its trials."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class _Strict(BaseModel):
 
 
 class Range(_Strict):
-    """Numbers from low to high, both included, even or even in their logarithm; with a step, whole numbers from low
-    on."""
+    """Numbers from low to high, both included, uniform or uniform in the logarithm.
+
+    With a step, integers from low on.
+    """
 
     low: int | float
     high: int | float
@@ -30,7 +32,7 @@ class Range(_Strict):
     step: int | None = Field(default=None, gt=0)
 
     def problem(self) -> str:
-        """The error of it as a whole; empty when there is none."""
+        """The error of the range as a whole; empty when there is none."""
         if self.low >= self.high:
             return f"low = {self.low:g} has to be below high = {self.high:g}"
         if self.log and self.low <= 0:
@@ -40,7 +42,7 @@ class Range(_Strict):
         return ""
 
     def distribution(self) -> BaseDistribution:
-        """The same for Optuna."""
+        """The range as a distribution of Optuna."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.step is not None:
@@ -48,7 +50,7 @@ class Range(_Strict):
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def ends(self) -> tuple[Any, ...]:
-        """Values to try whether runs take what is in the range."""
+        """The values that test whether runs accept the range."""
         return (self.low, self.high) if self.step is not None else (float(self.low), float(self.high))
 
     def holds(self, value: Any) -> bool:
@@ -63,12 +65,12 @@ class Range(_Strict):
 
 
 class Choices(_Strict):
-    """One of some values."""
+    """A choice among some values."""
 
     choices: list[bool | int | float | str | None] = Field(min_length=2)
 
     def problem(self) -> str:
-        """The error of it as a whole; empty when there is none."""
+        """The error of the choices as a whole; empty when there is none."""
         return (
             f"{self.choices} has a choice twice"
             if len({repr(choice) for choice in self.choices}) < len(self.choices)
@@ -76,13 +78,13 @@ class Choices(_Strict):
         )
 
     def distribution(self) -> BaseDistribution:
-        """The same for Optuna."""
+        """The choices as a distribution of Optuna."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
 
     def ends(self) -> tuple[Any, ...]:
-        """Values to try whether runs take them: all."""
+        """The values that test whether runs accept them: all."""
         return tuple(self.choices)
 
     def holds(self, value: Any) -> bool:
@@ -94,7 +96,7 @@ class Choices(_Strict):
 
 
 ENDS = ("complete", "pruned", "diverged", "failed")
-"""The states in which nothing more will come of a trial."""
+"""The final states of a trial."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +114,18 @@ class Trial:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """True in a final state."""
         return self.state in ENDS
 
 
 def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
-    """The best complete trial, of equal ones the first; None without any."""
+    """The best complete trial, the first among equals; None without any."""
     complete = [trial for trial in trials if trial.state == "complete"]
     return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value, default=None)
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:
-    """The values of settings as the command line has them."""
+    """The values of settings as overrides."""
     return [f"{key}={as_override(value)}" for key, value in values.items()]
 
 
@@ -131,15 +133,17 @@ Natural = Annotated[int, Field(ge=0)]
 
 
 class Pruner(_Strict):
-    """When a trial is given up: below the median of those before at the same evaluation, but for the first so many of
-    each."""
+    """The rule that prunes a trial: below the median of earlier trials at the same evaluation.
+
+    The first trials and the first evaluations of each are exempt.
+    """
 
     startup_trials: Natural
     warmup_evaluations: Natural
 
 
 class Settings(_Strict):
-    """What hydra.sweeper holds of a search."""
+    """The settings of a search in hydra.sweeper."""
 
     space: Annotated[dict[str, Any], Field(min_length=1)]
     metric: str

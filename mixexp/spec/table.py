@@ -27,7 +27,7 @@ from mixexp.spec.keys import (
 STATISTICS = ("mean", "median")
 HIGHER = one_of("higher", "lower")
 PARTS = {"train": "training", "val": "validation"}
-"""The parts of the data that columns of metrics.csv are of, in words; one without a part is of the test set."""
+"""The parts of the data that columns of metrics.csv refer to, in words; a column without a part is of the test set."""
 
 KEYS = {
     "title": Key("", TEXT, "what the table is called; runs of the same title are in one table"),
@@ -77,7 +77,7 @@ AXIS = {
         None, ENTRIES, "an entry's label to what it shows of the same runs, such as {error: {metric: error}}"
     ),
 }
-"""The keys of rows and of columns, which have either key, values or measures."""
+"""The keys of rows and of columns, which have exactly one of key, values and measures."""
 MEASURE = {
     "metric": Key("", METRIC, "what is shown", needed=True),
     "rule": Key(None, one_of(*RULES), "as of the table, whose rule stands without it"),
@@ -97,8 +97,7 @@ AXES = ("rows", "columns")
 
 
 def of_metric(metric: str) -> dict[str, Any]:
-    """The description of a table of one metric and nothing else: fractions in per cent, losses and errors the lower the
-    better."""
+    """The description of a table of a single metric: fractions in per cent; losses and errors are better lower."""
     fraction = metric in FRACTIONS
     lower = metric.endswith(("loss", "error"))
     scale, decimals = (100, 2) if fraction else (1, 4)
@@ -112,19 +111,17 @@ def of_metric(metric: str) -> dict[str, Any]:
 
 
 def unit(spec: Mapping[str, Any], metric: str) -> str:
-    """The metric with its unit, as headings of tables have it: fractions are shown in per cent where the table's scale
-    is 100."""
+    """The metric with its unit, for headings of tables: fractions are in per cent where the table's scale is 100."""
     return _scaled(_words(metric), scale(spec, metric))
 
 
 def quantity(spec: Mapping[str, Any], metric: str) -> str:
-    """The same as axes of figures and their captions have it, which stand alone: with the part of the data that it is
-    of."""
+    """The metric with its unit and its part of the data, for axes of figures and captions, which stand alone."""
     return _scaled(of_part(metric), scale(spec, metric))
 
 
 def of_part(metric: str) -> str:
-    """A metric in words, with the part of the data that it is of: test accuracy, training loss, validation accuracy."""
+    """A metric in words, with its part of the data: test accuracy, training loss, validation accuracy."""
     words = _words(metric)
     if metric in NAMES or metric == "error":
         return f"test {words}"
@@ -141,8 +138,10 @@ def _scaled(words: str, factor: float) -> str:
 
 
 def scale(spec: Mapping[str, Any], metric: str) -> float:
-    """The factor for display: the table's for its own metric and for probes' measures, per cent for fractions, none for
-    losses."""
+    """The factor for display: the table's for its own metric and for probes' measures, else by the kind of metric.
+
+    Fractions have the factor 100; losses, including those of probes, have 1.
+    """
     if metric == spec["metric"] or metric.startswith("probe."):
         return spec["scale"] if metric == spec["metric"] or not metric.endswith("loss") else 1
     return 100 if metric in FRACTIONS else 1 if metric.endswith("loss") else spec["scale"]
@@ -156,8 +155,10 @@ def better(spec: Mapping[str, Any], metric: str) -> str:
 
 
 def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The errors of a ``table:`` block, a sentence for each key with one; rows and columns that it lacks come from the
-    runs."""
+    """The errors of a ``table:`` block, a sentence for each key with one.
+
+    Missing rows and columns come from the runs.
+    """
     problems = {str(key): f"table {unknown(key, KEYS)}" for key in spec if key not in KEYS}
     for name, key in KEYS.items():
         if name in spec and (problem := key.values.problem(spec[name])):

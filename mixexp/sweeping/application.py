@@ -1,6 +1,6 @@
 """The application that Hydra runs: a command line becomes one run or a sweep.
 
-What needs torch is imported where it is used: a mistyped option is refused at once.
+Modules that need torch are imported where they are used, so that a mistyped option is refused at once.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from mixexp.text import command, in_shell
 
 def application(words: Sequence[str]) -> None:
     """Hand a command line to Hydra, which runs one job or a sweep; raises UserError."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be said in our words
-    own, words = user_folders(words)
-    folders = config_dirs(own)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors, so that they can be put in mixexp's words
+    own_folders, words = user_folders(words)
+    folders = config_dirs(own_folders)
     flags, overrides = _flags(words, folders)
     sweep = [flag for flag in flags if _is_multirun(flag)]
-    # options first: Hydra's parser wants the overrides in one piece
-    given = [f"--config-dir={folder}" for folder in own]
+    # options first: Hydra's parser needs the overrides in one piece
+    given = [f"--config-dir={folder}" for folder in own_folders]
     typed = [*(["-m"] if sweep else []), *given, *(flag for flag in flags if flag not in sweep), *overrides]
     command_line = [sys.argv[0], *typed]
     shown = any(flag.startswith("--cfg") or flag == "-c" for flag in flags)
@@ -51,7 +51,7 @@ def application(words: Sequence[str]) -> None:
     from mixexp.plan.compose import explained, own_options
 
     with own_options(folders), explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
-        # a folder that is not there
+        # a missing folder
         warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
@@ -59,8 +59,7 @@ def application(words: Sequence[str]) -> None:
 def _checked(
     overrides: Sequence[str], folders: Sequence[Path], typed: Sequence[str], sweep: bool, shown: bool
 ) -> list[str]:
-    """The overrides for Hydra: ranges of fractions spelled out, a search's space as Hydra can set it; raises
-    UserError."""
+    """The overrides for Hydra: ranges of fractions as values, a search's space in its form; raises UserError."""
     if any(word.startswith("--shell-completion") or word == "-sc" for word in typed):
         return list(overrides)
     groups = options([CONF, *folders])
@@ -69,7 +68,7 @@ def _checked(
     parsed = parse([rewritten(override) for override in parse(overrides, groups)], groups)
     refuse(parsed, groups, typed)
     if place := [override.input_line for override in parsed if override.key_or_group.startswith("hydra.run.")]:
-        # Hydra would make the folder before anything is checked
+        # Hydra would make the folder before any check
         raise UserError(
             f"{place[0]}: a run's folder is RUN_ID in OUTPUT_DIR/NAME; output_dir=... and name=... say where that is"
         )
@@ -99,10 +98,10 @@ def _checked(
 
 
 def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone: Sequence[str] | None) -> list[str]:
-    """The override for the name of an edition's sweep, none where no edition is chosen or a name is typed.
+    """The override for the name of an edition's sweep; empty where no edition is chosen or a name is typed.
 
-    alone: the words of the command line of a single run. Raises UserError for an edition that is not there, and for one
-    of a single run.
+    alone: the words of the command line of a single run. Raises UserError for an unknown edition, and for one of a
+    single run.
     """
     words = {
         override.key_or_group: override
@@ -115,7 +114,7 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
     if chosen.is_sweep_override():
         raise UserError(f"{chosen.input_line}: one edition at a time, each has its own grid")
     if "experiment" in words and words["experiment"].is_sweep_override():
-        return []  # which the sweep refuses
+        return []  # the sweep refuses this
     from mixexp.plan.compose import compose
 
     name = compose([override.input_line for key, override in words.items() if key != "name"], folders)["name"]
@@ -127,24 +126,26 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
 
 
 def _mode(override: Override) -> str:
-    """The value of hydra.mode; raises UserError for any other than the two there are."""
+    """The value of hydra.mode; raises UserError for a value other than RUN and MULTIRUN."""
     if str(override.value()) not in ("RUN", "MULTIRUN"):
         raise UserError(f"{override.input_line}: needs RUN or MULTIRUN, which -m stands for")
     return str(override.value())
 
 
 class _Flags(argparse.ArgumentParser):
-    """Errors are raised, for the caller to say in our words."""
+    """A parser that raises its errors, for the caller to put in mixexp's words."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
 
 def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """The options of a command line, in Hydra's meaning, and its overrides; raises UserError for options that do not go
-    together."""
+    """The options of a command line, in Hydra's meaning, and its overrides.
+
+    Raises UserError for conflicting options.
+    """
     parser = get_args_parser()
-    parser.__class__ = _Flags  # Hydra makes it
+    parser.__class__ = _Flags  # Hydra makes the parser
     known = [name for action in parser._actions for name in action.option_strings]
     try:
         arguments, unknown = parser.parse_known_intermixed_args(list(words))
@@ -162,7 +163,7 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
             f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}"
         )
     flags, left = [], list(arguments.overrides)
-    for word in reversed(words):  # an option's value may read like an override before it
+    for word in reversed(words):  # an option's value may look like an override before it
         if left and word == left[-1]:
             left.pop()
         else:
@@ -213,7 +214,7 @@ _OWN = (
 
 
 def _is_multirun(flag: str) -> bool:
-    """True for -m or --multirun; Hydra accepts a beginning of it too."""
+    """True for -m, --multirun or an abbreviation of it, which Hydra accepts too."""
     return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
 
 
@@ -239,9 +240,9 @@ def _own_words(shown: bool) -> Iterator[None]:
 def _job(
     config: DictConfig, words: Sequence[str], folders: Sequence[Path], typed: Sequence[str]
 ) -> dict[str, Any] | None:
-    """One run in this process, and its result, None where another process has the run.
+    """One run in this process: its result, None where another process has the run.
 
-    Hydra calls it for a single run, and for each job of launchers other than ours; words, folders, typed as in
+    Hydra calls it for a single run, and for each job of launchers other than mixexp's; words, folders, typed as in
     `explained`.
     """
     from mixexp.plan.compose import explained, own_options
@@ -250,16 +251,16 @@ def _job(
 
     job = HydraConfig.get()
     alone = job.mode == RunMode.RUN
-    os.chdir(job.runtime.cwd)  # where relative paths start, wherever a launcher has started this process
+    os.chdir(job.runtime.cwd)  # relative paths start here, wherever a launcher has started this process
     try:
         with own_options(folders), explained(words, folders, typed):
             return single(composed(OmegaConf.merge({"hydra": job}, config)), list(job.overrides.task), alone)
     except UserError as error:
-        if alone:  # out past Hydra, which would put a line of its own before the message
+        if alone:  # past Hydra, which would print a line of its own before the message
             sys.exit(say(str(error), error.exit_code))
         raise
     except Exception as error:
         if alone:
             raise
-        # an exception of the user's own may not survive the way back to the sweep's process; error.txt has all of it
+        # the user's own exception may not survive the way back to the sweep's process; error.txt has all of it
         raise RunsFailed(f"{type(error).__name__}: {error}") from None

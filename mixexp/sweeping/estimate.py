@@ -1,4 +1,4 @@
-"""The duration of runs, estimated from those that are finished."""
+"""The duration of runs, estimated from finished ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from mixexp.training.reader import read_environment, run_folders
 from mixexp.training.task import Task, Work
 
 MOST_SECONDS = 1e10
-"""What no run needs: centuries."""
+"""More seconds than any run needs: centuries."""
 
 
 RATE, STEP, FACTOR = 15e9, 0.01, 3.0
-"""Of a guess: operations a second on a thread of a processor, seconds of a step beside them, and how far either may be
-off.
+"""A guess: operations a second on a processor thread, seconds a step in addition, and the factor of uncertainty.
 
-Of 872 runs on processors, kept or of ours, 73 % took a time in that range: 86 % of those on pictures and sounds, 53 %
-of the others, on points and tables.
+Of 872 runs on processors, published ones or others of this project, 73 % took a time in that range: 86 % of those on
+pictures and sounds, 53 % of the others, on points and tables.
 """
 GUESS = (
     f"the time is a guess from operations, at {RATE / FACTOR / 1e9:.0f} to {RATE * FACTOR / 1e9:.0f} billion a second"
@@ -30,17 +29,16 @@ GUESS = (
 
 
 class DurationModel:
-    """Seconds per operation, learnt from finished runs: from those of the same cost class, else from all on the same
-    device."""
+    """Seconds per operation, learnt from finished runs: of the same cost class, else of the same device."""
 
     def __init__(self, guessed: bool = False) -> None:
-        """guessed: whether it learns from no finished run, but from guesses of those to come."""
+        """guessed: whether it learns from guesses, not from finished runs."""
         self.guessed = guessed
         self._rates: dict[tuple[str, ...], list[float]] = {}  # in rising order
 
     @classmethod
     def from_finished_runs(cls, folder: Path) -> DurationModel:
-        """The model of the runs under a folder."""
+        """The model learnt from the runs under a folder."""
         model = cls()
         for run in run_folders(folder):
             result = read_json_or_nothing(run / "result.json")
@@ -50,28 +48,32 @@ class DurationModel:
         return model
 
     def observe(self, task: Task, seconds: float) -> None:
-        """Learn from a run that took so long."""
+        """Learn from a run and its duration."""
         if task.flops > 0 and math.isfinite(seconds / task.flops):
             for key in ((task.cost_class, task.device), (task.device,)):
                 bisect.insort(self._rates.setdefault(key, []), seconds / task.flops)
 
     def expect(self, task: Task) -> float | None:
-        """Seconds a run will take, None where nothing is known."""
+        """The expected seconds of a run; None where nothing is known."""
         key = next((key for key in ((task.cost_class, task.device), (task.device,)) if key in self._rates), None)
         if key is None:
             return None
-        rates = self._rates[key]  # asked for every waiting run, at every message of a sweep
-        seconds = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2 * task.flops  # by their median
+        # evaluated for every waiting run, at every message of a sweep
+        rates = self._rates[key]
+        # the median
+        seconds = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2 * task.flops
         return seconds if seconds <= MOST_SECONDS else None
 
     def words(self, seconds: float) -> str:
-        """Seconds that it expects, in words: a range where they are guessed."""
+        """Its expected seconds in words: a range where they are guessed."""
         ends = dict.fromkeys(map(duration, (seconds / FACTOR, FACTOR * seconds) if self.guessed else (seconds,)))
         return " to ".join(ends)
 
     def total(self, parts: Iterable[tuple[Task, float]], slots: int) -> float | None:
-        """Seconds for what is left of runs, each with the fraction left, on so many slots; None where nothing is
-        known."""
+        """The seconds left for runs with their remaining fractions, on a number of slots.
+
+        None where nothing is known.
+        """
         left = [(self.expect(task), fraction) for task, fraction in parts]
         if any(seconds is None for seconds, _ in left):
             return None
@@ -80,13 +82,12 @@ class DurationModel:
 
 
 def guessed_seconds(work: Work, threads: int) -> float:
-    """Seconds that a run may take on a processor, by its operations and steps alone."""
+    """The guessed seconds of a run on a processor, from its operations and steps alone."""
     return work.flops / (RATE * threads) + STEP * work.steps
 
 
 def evaluation_remark(works: Iterable[Work], rule: str) -> str:
-    """The remark on runs of which evaluations are more than half of the work, with what would make that less; empty for
-    any others.
+    """The remark on runs that spend more than half of their work on evaluations, with advice; empty for other runs.
 
     rule: the selection rule of their table.
     """

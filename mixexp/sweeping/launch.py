@@ -1,6 +1,6 @@
-"""A sweep from its composed cells to its closing table, or its plan alone: what launchers call.
+"""A sweep from its composed cells to its closing table, or its plan alone: the entry points of the launchers.
 
-The runs are trained by this machine's slots, or handed to another launcher of Hydra's: planned and summarised alike.
+The runs are trained by this machine's slots, or handed to another launcher of Hydra; plan and summary are the same.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from mixexp.training.reader import load_state
 from mixexp.training.spec import RunSpec
 
 AT_HOME = ("BasicLauncher", "JoblibLauncher")
-"""Launchers whose jobs end with this process; those of others, such as a batch system's, may still wait in a queue."""
+"""Launchers whose jobs end with this process; jobs of others, such as a batch system's, may still wait in a queue."""
 
 Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
-"""Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
+"""Trains a sweep's waiting runs and enters their outcomes; returns the reason for an early stop, or None."""
 
 _REPORT_FOLLOWS = contextvars.ContextVar("report_follows", default=False)
 
 
 @contextlib.contextmanager
 def report_follows() -> Iterator[None]:
-    """Inside, a sweep does not name the report as the command that comes next: its caller writes it."""
+    """Context in which a sweep does not suggest the report as the next command, since its caller writes the report."""
     token = _REPORT_FOLLOWS.set(True)
     try:
         yield
@@ -65,9 +65,11 @@ def launch(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
 
 
 def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> list[JobReturn]:
-    """The same with a launcher of Hydra's, which makes a job of every different run that is to do; gives what it
-    returns."""
-    for cell in cells:  # a device that only the machine which trains needs to have, where the job looks for it
+    """Plan a sweep and train its runs with a launcher of Hydra, a job for each distinct run.
+
+    Returns Hydra's job returns.
+    """
+    for cell in cells:  # only the training machine needs the device, and the job looks for it there
         if re.fullmatch(r"mps|cuda(:\d+)?", str(cell.config.device)):
             OmegaConf.update(cell.config, "device", "auto")
     unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
@@ -81,7 +83,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
         gave_up = None
         try:
             returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
-        except Exception as error:  # a worker was killed, or there is no cluster: it then tells nothing of any job
+        except Exception as error:  # a worker was killed, or there is no cluster: the launcher then reports no job
             gave_up = (
                 f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}:"
                 f" {error}"
@@ -96,7 +98,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
 
 
 def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
-    """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
+    """Print the plan of a sweep, without starting any run; raises UserError for cells that it would refuse."""
     sweep = plan(cells, words)
     if sweep.runs:
         print("".join(f"{line}\n" for line in [*idle_axes(sweep.runs), *stale(sweep.runs)]), end="")
@@ -119,8 +121,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
 
 
 def _durations(folder: Path, to_do: Sequence[RunSpec]) -> DurationModel:
-    """The durations of the runs finished in a folder or, where these tell nothing of the runs to do, guesses for a
-    processor."""
+    """The durations of a folder's finished runs, or guesses for a processor where these do not cover the runs to do."""
     durations = DurationModel.from_finished_runs(folder)
     if durations.total(((run.task, 1.0) for run in to_do), 1) is not None or any(
         run.task.device != "cpu" for run in to_do
@@ -140,10 +141,10 @@ def _run_sweep(
     queue: str = "",
     here: bool = True,
 ) -> None:
-    """Plan a sweep, write its plan down for others, train the runs that are to do, and print the summary.
+    """Plan a sweep, record its plan, train the runs to do, and print the summary.
 
-    slots: by default as many as the pool has; queue: the launcher whose jobs may outlive this process. here: whether
-    this machine is to train the runs.
+    slots: by default the pool's; queue: the launcher whose jobs may outlive this process. here: whether this machine is
+    to train the runs.
     """
     sweep = plan(cells, words, here)
     sweep.check()
@@ -162,18 +163,20 @@ def _run_sweep(
 
 
 def report_command(folder: Path, cell: Composed) -> str:
-    """The command that reports a sweep of such cells, with the folder of their experiment unless the program or
-    mixexp.yaml has it."""
+    """The command that reports a sweep of such cells.
+
+    It names the folder of their experiment unless the program or mixexp.yaml has it.
+    """
     experiment, known = f"experiment/{cell.choices.get('experiment')}.yaml", (CONF, *project().config_dirs)
     places = [path for path in map(Path, cell.folders) if path.is_absolute() and (path / experiment).is_file()]
-    own = [path for path in places[:1] if path not in known]
+    own_folders = [path for path in places[:1] if path not in known]
     here = Path.cwd()
-    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own)]
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in (folder, *own_folders)]
     return " ".join(map(in_shell, ["mixexp", "report", names[0], *(f"--config-dir={name}" for name in names[1:])]))
 
 
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
-    """The outcomes of runs that are over or have failed for good, and the runs to do, the longest first."""
+    """The outcomes of runs that are over or have finally failed, and the runs to do, the longest first."""
     outcomes, waiting = Outcomes(), []
     again = to_remake(runs)
     for run in runs:
@@ -189,8 +192,10 @@ def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
 
 
 def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> None:
-    """Print a sweep's closing line; raises RunsFailed with the table of failures where runs failed or the sweep was
-    stopped."""
+    """Print a sweep's closing line.
+
+    Raises RunsFailed with the table of failures if runs failed or the sweep stopped.
+    """
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
     show(
@@ -219,15 +224,13 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
 
 
 def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:
-    """Enter how a job ended: what it returned or raised, else, without a word from it, what its folder says."""
+    """Enter the end of a job: its return value or error, else the record in its folder."""
     name = run.folder.name
-    returned = (
-        job._return_value if job is not None else None
-    )  # its property would print a line of Hydra's before raising
+    # the property of Hydra would print a line before raising
+    returned = job._return_value if job is not None else None
     if job is not None and job.status == JobStatus.FAILED:
-        outcomes.failures[name] = next(
-            iter(str(returned).splitlines()), ""
-        )  # what kind of error it is; error.txt has all of it
+        # the kind of error; error.txt has all of it
+        outcomes.failures[name] = next(iter(str(returned).splitlines()), "")
     elif returned is not None:
         outcomes.results[name] = returned
     else:

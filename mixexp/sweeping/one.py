@@ -1,5 +1,4 @@
-"""One run in this process: what a command without -m does, every job of Hydra's own launchers, and every slot of a
-sweep."""
+"""One run in this process: a command without -m, a job of a Hydra launcher, or a slot of a sweep."""
 
 from __future__ import annotations
 
@@ -36,8 +35,8 @@ from mixexp.training.session import Progress
 from mixexp.training.spec import RunSpec
 
 EARLIER = ".earlier"
-"""Folder in a run's own with what the run left before it was made again, in a folder for each time."""
-CLAIM_SECONDS = 0.3  # longer than somebody looking at the folder's status holds the lock
+"""Folder in a run's own that keeps the run's earlier files when it is repeated, in a folder for each time."""
+CLAIM_SECONDS = 0.3  # longer than a status check holds the lock
 
 
 class Busy(Exception):
@@ -45,17 +44,16 @@ class Busy(Exception):
 
 
 def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
-    """Make a cell's run as `make` does; raises UserError where it cannot be."""
+    """Make a cell's run as `make` does; raises UserError where it is not valid."""
     if not alone:  # its launcher may give this process other jobs, days later
         import_options()
     return make(planned_run(cell, words), alone)
 
 
 def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
-    """Train a run, unless it is over, say how it ended and return its result, None where another process is at it.
+    """Train a run unless it is over, print its outcome and return its result; None where another process has it.
 
-    alone: it is no part of a sweep; then to ask for it is to ask for another try where it failed before. Raises
-    UserError.
+    alone: it is not part of a sweep; the command is then another try of a failed run. Raises UserError.
     """
     if alone:
         print_notes([run], alone)
@@ -85,22 +83,22 @@ def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
 
 
 def planned_run(cell: Composed, words: Sequence[str]) -> RunSpec:
-    """The run of a cell; raises UserError where it cannot be."""
+    """The run of a cell; raises UserError where it is not valid."""
     planned = plan([cell], [words])
     planned.check()
     return planned.runs[0]
 
 
 def print_notes(runs: Sequence[RunSpec], alone: bool) -> None:
-    """Print what a user should know of runs before they start; alone: whether it is one run and no sweep."""
+    """Print notes on runs before they start; alone: a single run, not a sweep."""
     notes = [*other_classes(runs), *(idle_words(runs[0]) if alone else idle_axes(runs)), *stale(runs)]
     print("".join(f"{line}\n" for line in notes), end="")
 
 
 def earlier_end(run: RunSpec, again: Container[Path], retry: bool = False) -> State | None:
-    """The state of a run that is over, or has failed and is not to be tried again; None for one that is to be trained.
+    """The state of a run that is over or failed, without a retry; None for a run to train.
 
-    again: folders of runs that are to be trained whatever became of them.
+    again: folders of runs to train in any case.
     """
     state = load_state(run.folder)
     left = state.outcome == "failed" and not retry and run.config.retry != "failed"
@@ -108,7 +106,7 @@ def earlier_end(run: RunSpec, again: Container[Path], retry: bool = False) -> St
 
 
 def failures_of(kind: str, count: int, failed: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Lines on those of so many runs or trials (the kind) that failed: each one's folder, label and reason."""
+    """Lines on the failed ones among `count` runs or trials (the kind): each one's folder, label and reason."""
     width = max(len(label) for _, label, _ in failed)
     lines = [
         f"  {folder:<12}  {label:<{width}}  {one_line((reason.splitlines() or ['?'])[-1])}"
@@ -139,7 +137,7 @@ def execute_with_bar(
 def execute(
     run: RunSpec, on_progress: Callable[[Progress], None], stop: threading.Event, note: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Train a run unless its folder says it is over, and return its result; raises what `iterate` raises."""
+    """Train a run unless its folder shows that it is over, and return its result; raises the errors of `iterate`."""
     stream, steps = DeviceStream(execution(run.config).device), iterate(run, stop, note)
     try:
         while True:
@@ -153,19 +151,18 @@ def execute(
 def iterate(
     run: RunSpec, stop: threading.Event, note: Callable[[str], None] = print, log: bool = False
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """A run's training, step by step, whoever advances it; returns its result, and raises what the training raised.
+    """A run's training as a generator of steps; returns its result, and raises the errors of the training.
 
     The traceback is kept in the folder's error.txt. Raises Busy where another live process has claimed the folder; the
     claim is a lock of the operating system, so it ends with its process. Once `stop` is set, the run ends after the
-    step it is in, with a checkpoint, as KeyboardInterrupt. log: what the run prints goes to the folder's log.txt.
+    current step, with a checkpoint, as KeyboardInterrupt. log: the run's output goes to the folder's log.txt.
     """
     warnings_as_notes()  # also where another launcher's process begins here
     run.folder.mkdir(parents=True, exist_ok=True)
     put_aside(run.folder / LOCK, note, links=False)
     try:
-        claim = FileLock(run.folder / LOCK).acquire(
-            timeout=CLAIM_SECONDS
-        )  # what it returns lets go at the end, whoever keeps the error
+        # this context releases the lock at the end, even if a caller keeps the error
+        claim = FileLock(run.folder / LOCK).acquire(timeout=CLAIM_SECONDS)
     except Timeout:
         raise Busy(f"{run.folder}: another process is working on this run") from None
     with claim, contextlib.ExitStack() as after:
@@ -197,7 +194,7 @@ def iterate(
             training = loop_of(run.config).run(run.config, folder, metadata, warm_starts(run), run.task.flops)
             with contextlib.closing(training) as steps:
                 while True:
-                    torch.set_num_threads(run.config.threads)  # a neighbour's may be others
+                    torch.set_num_threads(run.config.threads)  # another run in this process may have set its own number
                     if (progress := next(steps, None)) is None:
                         break
                     with output_to(*outside) if outside is not None else contextlib.nullcontext():
@@ -206,7 +203,7 @@ def iterate(
                         raise KeyboardInterrupt
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except SystemExit as error:  # in a sweep, code that ends its process would end the others' too
+        except SystemExit as error:  # in a sweep, code that ends its process would end the other runs too
             folder.fail(traceback.format_exc())
             raise RuntimeError(f"the run's code called sys.exit({error.code!r})") from error
         except BaseException:
@@ -216,13 +213,12 @@ def iterate(
 
 
 def warm_starts(run: RunSpec) -> list[Path]:
-    """Folders of finished runs with their final state that differ from this one in their budget alone, the longest
-    first."""
+    """Folders of finished runs with a final state that differ from this run in their budget alone, longest first."""
     budgets = []
     with os.scandir(run.folder.parent) as entries:
         folders = [entry.path for entry in entries if entry.path != str(run.folder)]
     for folder in map(Path, (path for path in folders if _family(path) == run.family)):
-        with contextlib.suppress(OSError):  # what cannot be read is of no use here
+        with contextlib.suppress(OSError):  # an unreadable folder is of no use here
             steps = quantity(read_environment(folder).get("steps"))
             if steps and (folder / "checkpoint.pt").exists() and load_state(folder).outcome == "finished":
                 budgets.append((steps, folder))
@@ -230,28 +226,28 @@ def warm_starts(run: RunSpec) -> list[Path]:
 
 
 _FAMILIES: dict[str, str] = {}
-"""Each run folder's family, read once in a process: every run of a sweep asks for those of all others."""
+"""Each run folder's family, read once in a process: every run of a sweep needs those of all others."""
 
 
 def _family(folder: str) -> str:
-    """The family of the run in a folder, which its identity fixes; empty where it has kept no state or its record has
-    no family."""
+    """The family of the run in a folder, which is fixed; empty where it kept no state or its record has no family."""
     if folder not in _FAMILIES:
         if not os.path.exists(f"{folder}/checkpoint.pt") or not (record := read_environment(Path(folder))):
-            return ""  # it may be there later
+            # a later call may find it
+            return ""
         _FAMILIES[folder] = str(record.get("family", ""))
     return _FAMILIES[folder]
 
 
 def set_aside(folder: Path, note: Callable[[str], None]) -> None:
-    """Keep all that a run left in a folder below its own that readers pass over, so that the run can be made again.
+    """Move all of a run's files into a folder below its own, which readers skip, so that the run can be repeated.
 
-    Ended at any moment, it leaves a run that is over or a damaged one, which it is then asked to go on with.
+    An interruption at any moment leaves a run that is over or a damaged one; the next call continues from there.
     """
     aside = folder / EARLIER / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{secrets.token_hex(2)}"
     aside.mkdir(parents=True)
     files = [path for path in folder.iterdir() if path.name not in (LOCK, EARLIER)]
-    # without metrics.csv a run is damaged, with result.json it is not to be gone on with
+    # a run without metrics.csv is damaged; one with result.json does not continue
     for path in sorted(files, key=lambda path: (path.name == "result.json", path.name != "metrics.csv")):
         path.rename(aside / path.name)
     note(
@@ -261,7 +257,7 @@ def set_aside(folder: Path, note: Callable[[str], None]) -> None:
 
 
 def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:
-    """Keep a damaged run's files under other names, so that the run can be made again."""
+    """Keep a damaged run's files under other names, so that the run can be repeated."""
     for name in ("result.json", "metrics.csv", "confusion.csv"):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).replace(folder / f"{name}.damaged")
@@ -270,8 +266,7 @@ def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def output_to_file(path: Path, append: bool) -> Iterator[list[int]]:
-    """Inside, this process's output goes to a file, which is removed where it stays empty; gives what `output_to`
-    gives."""
+    """Context in which this process's output goes to a file, removed if it stays empty; yields as `output_to` does."""
     try:
         with path.open("ab" if append else "wb") as file, output_to(file.fileno(), file.fileno()) as before:
             yield before
@@ -283,10 +278,9 @@ def output_to_file(path: Path, append: bool) -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def output_to(*files: int) -> Iterator[list[int]]:
-    """Inside, this process's output and errors, and those of the libraries in it, go to two files, given by their
-    numbers.
+    """Context in which the output and errors of this process and its libraries go to two files, by descriptor.
 
-    Gives the numbers of those that they went to before.
+    Yields the descriptors of the previous files.
     """
     _flush()
     before = [os.dup(number) for number in (1, 2)]

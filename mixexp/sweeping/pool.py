@@ -1,5 +1,7 @@
-"""Many runs on this machine: a process per slot, the longest first, each failure one row; sweeps beside this one share
-the work."""
+"""Many runs on this machine: a process per slot, the longest run first; a failure is one row of the summary.
+
+Other sweeps on the same runs share the work.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,13 @@ from mixexp.training.spec import RunConfig, RunSpec
 from mixexp.training.task import Task
 
 TICK_SECONDS = 0.5
-ELSEWHERE_SECONDS = 2.0  # between two looks at a run that another process works on
+ELSEWHERE_SECONDS = 2.0  # between two checks of a run that another process works on
 LOG_SECONDS = 60.0  # between two status lines where there is no terminal
 
 
 @dataclasses.dataclass
 class Outcomes:
-    """Each run's result or its failure's reason, by the name of its folder; how many were over or had failed before."""
+    """The results and the failures' reasons by folder name, and counts of runs that were over or had failed before."""
 
     results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -44,8 +46,7 @@ class Outcomes:
 
 
 class SweepProgress:
-    """The status of a sweep of `total` runs on the slots: a line at the bottom of a terminal, or one a minute in a
-    log."""
+    """The status of a sweep of `total` runs: a line at the bottom of a terminal, or one a minute in a log."""
 
     def __init__(self, total: int, slots: Sequence[Slot], durations: DurationModel) -> None:
         self.total = total
@@ -55,16 +56,16 @@ class SweepProgress:
         self._last = time.monotonic()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._bar.close()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._bar.write(escaped(text), file=sys.stdout)
         sys.stdout.flush()
 
     def refresh(self, done: int, failed: int, waiting: Iterable[Task], elsewhere: int) -> None:
-        """Show the status; waiting: the runs nobody works on, elsewhere: how many other processes work on."""
+        """Show the status; waiting: the free runs, elsewhere: the number of runs of other processes."""
         running = [(slot.run.task, 1 - slot.fraction) for slot in self._slots if slot.run is not None]
         left = self.durations.total([*running, *((task, 1.0) for task in waiting)], len(self._slots))
         waits = self.total - done - failed - len(running) - elsewhere
@@ -85,10 +86,10 @@ class SweepProgress:
 
 
 def slots_for(configs: Sequence[RunConfig]) -> list[str]:
-    """The device of every slot: runs_per_device on each device, by default one per GPU, or as many as cores allow on
-    the CPU.
+    """The device of every slot: by default one slot per GPU, or as many as the cores allow on the CPU.
 
-    No more than there are runs; where they want different numbers of threads, the most counts.
+    runs_per_device sets another number per device. There are at most as many slots as runs; of different thread counts,
+    the highest applies.
     """
     config = max(configs, key=lambda config: config.threads)
     here = available()
@@ -102,7 +103,7 @@ def slots_for(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def _slots(configs: Sequence[RunConfig]) -> list[Slot]:
-    """The slots; those of one GPU begin in one process, where their runs fill each other's gaps."""
+    """The slots; those of one GPU share a process at first, where their runs fill each other's gaps."""
     slots = [Slot(device) for device in slots_for(configs)]
     for slot in slots:
         slot.together = (
@@ -112,16 +113,15 @@ def _slots(configs: Sequence[RunConfig]) -> list[Slot]:
 
 
 def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationModel) -> bool:
-    """Train runs, as many at once as there are slots, in the order given, and enter how they ended; whether fail_fast
-    stopped it.
+    """Train runs in the given order, one per slot, and enter their outcomes; returns True if fail_fast stopped it.
 
-    A run that raises, exits, is killed or hangs is one row of the failures, told at once; the others go on, unless
-    fail_fast. A run that another process works on is waited for, and taken over when that process dies. Ctrl-C, SIGTERM
+    A run that raises, exits, is killed or hangs is one row of the failures, reported at once; the others continue,
+    unless fail_fast is set. A run of another process is awaited, and taken over if that process dies. Ctrl-C, SIGTERM
     and SIGHUP leave checkpoints and raise KeyboardInterrupt.
     """
     total = len(waiting) + len(outcomes.results) + len(outcomes.failures)
     slots = _slots([run.config for run in waiting])
-    # a batch system's stop and a closed terminal are what Ctrl-C is: they leave checkpoints too
+    # a batch system's stop and a closed terminal act like Ctrl-C: they leave checkpoints too
     with (
         handled(signal.default_int_handler, "SIGTERM", "SIGHUP"),
         contextlib.closing(SweepProgress(total, slots, durations)) as progress,
@@ -135,24 +135,23 @@ def run_all(waiting: Sequence[RunSpec], outcomes: Outcomes, durations: DurationM
 
 
 class _Queue:
-    """The runs not begun here: those nobody works on, and those found busy elsewhere, which are looked at again
-    later."""
+    """The runs not begun here: the free ones, and those of other processes, which are checked again later."""
 
     def __init__(self, runs: Sequence[RunSpec]) -> None:
         self._free = deque(runs)
         self._elsewhere: deque[tuple[float, RunSpec]] = deque()
         self.alone: set[Path] = set()
-        """The folders of runs that did not end well among others in one process, and want one of their own."""
+        """The folders of runs that failed in a shared process and need one of their own."""
         self._errors = {run.folder: stamp(run.folder / "error.txt") for run in runs}
 
     @property
     def free(self) -> list[RunSpec]:
-        """Those that nobody works on, as far as is known."""
+        """The runs without a known process."""
         return list(self._free)
 
     @property
     def elsewhere(self) -> int:
-        """How many another process works on."""
+        """The number of runs that other processes work on."""
         return len(self._elsewhere)
 
     def next(self) -> RunSpec | None:
@@ -164,27 +163,28 @@ class _Queue:
         return None
 
     def is_elsewhere(self, run: RunSpec) -> None:
-        """Take back a run that another process works on."""
+        """Requeue a run that another process works on."""
         self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
 
     def again(self, run: RunSpec) -> None:
-        """Take back a run that did not end well among others in one process; last, when there may be more room for
-        it."""
+        """Requeue a run that failed in a shared process.
+
+        It goes to the back of the queue, when more memory may be free, and gets its own process.
+        """
         self.alone.add(run.folder)
-        (run.folder / "error.txt").unlink(missing_ok=True)  # what it has left so far is no verdict
+        (run.folder / "error.txt").unlink(missing_ok=True)  # its error is not final
         self._errors[run.folder] = ()
         self._free.append(run)
 
     def failed_elsewhere(self, run: RunSpec) -> str | None:
-        """Why a run has failed in another process since this sweep began, or None."""
+        """The reason of a run's failure in another process since this sweep began; None without one."""
         state = load_state(run.folder)
         new = state.outcome == "failed" and stamp(run.folder / "error.txt") != self._errors[run.folder]
         return state.problem if new else None
 
 
 def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progress: SweepProgress) -> bool:
-    """Give every free slot the next run until all are over, or one has failed that has fail_fast; returns whether that
-    was it."""
+    """Give every free slot the next run until all are over; returns True if a failure with fail_fast stopped it."""
     while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
         for slot in slots:
             while slot.run is None and (run := queue.next()) is not None:
@@ -226,7 +226,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
 
 
 def _hangs(slot: Slot) -> str | None:
-    """Why a slot's run is to be ended, or None."""
+    """The reason to end a slot's run, which hangs; None where it does not."""
     limit = slot.run.config.hang_minutes
     if limit is None or time.monotonic() - slot.heard <= 60 * limit:
         return None
@@ -247,7 +247,7 @@ def _end_run(run: RunSpec, kind: str, content: Any, outcomes: Outcomes, progress
 
 
 def _close(slots: Sequence[Slot]) -> None:
-    """End all processes, all at the same time; Ctrl-C meanwhile ends them at once."""
+    """End all processes at the same time; Ctrl-C meanwhile kills them."""
     try:
         for slot in slots:
             slot.ask_to_end()

@@ -1,4 +1,4 @@
-"""Imported by the fork server when a sweep begins: its last slot may start days later, after files have been edited."""
+"""Imported by the fork server when a sweep begins: its last slot may start days later, after edits of the files."""
 
 import torch._dynamo  # noqa: F401  # the first optimizer imports it, and with it sympy: seconds, that each slot would take again
 

@@ -1,4 +1,4 @@
-"""Finished runs, logged once more, from their CSVs alone: what `mixexp log` does."""
+"""Finished runs logged again, from their CSVs alone: the work of `mixexp log`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ SETTABLE = ("logger", "trusted_modules")
 
 
 def log(folders: Sequence[Path], node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[str]:
-    """Log the runs in folders, or those that are named themselves, and say of each what was done; a second time changes
-    nothing.
+    """Log the runs in folders, or single runs by their folder, and yield a line on each; a second time changes nothing.
 
-    node: the configuration of the logger. Raises UserError with all that is wrong before any run is logged, RunsFailed
-    at the end with the runs at which the logger raised.
+    node: the configuration of the logger. Raises UserError with all errors before any run is logged, RunsFailed at the
+    end with the runs at which the logger raised.
     """
     if errors := check(node, "logger", Logger, trusted):
         raise UserError("\n".join(errors))

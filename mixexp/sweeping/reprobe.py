@@ -1,4 +1,4 @@
-"""Probes of finished runs, whose network is rebuilt from their folder: what `mixexp probe` does."""
+"""Probes of finished runs, whose networks are rebuilt from their folders: the work of `mixexp probe`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ SETTABLE = ("probe", "device", "threads", "data_dir", "trusted_modules")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What shall be measured in a run's folder: the run's configuration with the probe, and the files that it will
-    write."""
+    """A measurement in a run's folder: the run's configuration with the probe, and the files to write."""
 
     folder: Path
     config: RunConfig
@@ -37,12 +36,11 @@ class Measurement:
 
 
 def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | None, again: bool) -> list[Measurement]:
-    """A measurement for every run; a folder of runs stands for all of them. Raises UserError with all that is wrong
-    before any starts.
+    """A measurement for every run; a folder of runs stands for all of them.
 
-    chosen: a configuration whose SETTABLE keys count; data_dir: where the data are, None: where they were for the run.
-    What a folder has already with the same settings is not measured again; what it has with others is only replaced if
-    `again`.
+    chosen: a configuration whose SETTABLE keys count; data_dir: the data's place, None for that of the run. A file that
+    a folder already has with the same settings is not measured again; one with other settings is replaced only with
+    `again`. Raises UserError with all errors before any measurement starts.
     """
     measurements, wrong = [], []
     for folder in _runs(folders):
@@ -56,8 +54,10 @@ def plan(folders: Sequence[Path], chosen: Mapping[str, Any], data_dir: str | Non
 
 
 def measure(measurement: Measurement) -> list[Path]:
-    """Measure, and write probe_<name>.csv with its settings in probe_<name>.yaml for each of the missing files; gives
-    the CSVs."""
+    """Measure, and write probe_<name>.csv with its settings in probe_<name>.yaml for each missing file.
+
+    Returns the CSVs.
+    """
     if not measurement.missing:
         return []
     folder, config = measurement.folder, measurement.config
@@ -67,7 +67,7 @@ def measure(measurement: Measurement) -> list[Path]:
     written = []
     for name in measurement.missing:
         path = folder / f"probe_{name}.csv"
-        path.unlink(missing_ok=True)  # the settings first, but never beside rows that others have made
+        path.unlink(missing_ok=True)  # the settings are written first, but never next to rows made with others
         write_atomically(path.with_suffix(".yaml"), yaml.safe_dump(dict(measurement.settings[name]), sort_keys=False))
         write_atomically(path, csv_rows(subject.step, tables[name], header=True))
         written.append(path)
@@ -84,7 +84,8 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
     run = trained_config(folder)
     values = {**run, **{key: chosen[key] for key in SETTABLE if key != "data_dir"}}
     values["choices"] = {**run["choices"], "probe": chosen["choices"]["probe"]}
-    values |= {"output_dir": str(folder.parent), "table": None, "logger": None}  # the run may come from another machine
+    # the run may come from another machine
+    values |= {"output_dir": str(folder.parent), "table": None, "logger": None}
     if data_dir is not None and isinstance(run["dataset"], Mapping) and "data_dir" in run["dataset"]:
         values["dataset"] = {**run["dataset"], "data_dir": data_dir}
     try:
@@ -111,7 +112,7 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
 
 
 def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The settings of every file that a probe makes; where it is made of others, theirs."""
+    """The settings of every file that a probe makes; those of its parts where it is composed of probes."""
     inner = [value for value in node.values() if isinstance(value, Mapping) and "_target_" in value]
     if not inner:
         yield from ((name, node) for name in build(node, trusted).files)
@@ -120,22 +121,20 @@ def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple
 
 
 def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequence[str]) -> Mapping[str, Any]:
-    """The settings that a file in a run's folder was made with, as far as they are known: beside it, or the run's
-    own."""
+    """The known settings of a file in a run's folder: those in the YAML file with it, or the run's own."""
     beside = folder / f"probe_{name}.yaml"
     try:
         if beside.exists():
             return up_to_date(read_yaml(beside))
-        sound = run["probe"] is not None and not check(
-            run["probe"], "probe", Probe, trusted
-        )  # a record may name anything
+        # a record may name anything
+        sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)
         return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
     except (OSError, ValueError, UserError):
         return {}
 
 
 def _changes(made: Any, probe: Mapping[str, Any]) -> str:
-    """How the settings of a file differ from those of the probe."""
+    """The departures of a file's settings from those of the probe, in words."""
     if not isinstance(made, Mapping) or not made:
         return "unknown settings"
     return ", ".join(f"{key} = {made.get(key)}" for key in {**probe, **made} if made.get(key) != probe.get(key))

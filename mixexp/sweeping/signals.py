@@ -13,8 +13,10 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 @contextlib.contextmanager
 def handled(handler: Handler, *names: str) -> Iterator[None]:
-    """Inside, the named signals go to a handler; where the system lacks one, or this is no main thread, nothing
-    changes."""
+    """Context in which a handler receives the named signals; without effect outside the main thread.
+
+    Signals that the system lacks are left out.
+    """
     main = threading.current_thread() is threading.main_thread()
     numbers = [getattr(signal, name) for name in names if main and hasattr(signal, name)]
     before = {number: signal.signal(number, handler) for number in numbers}
@@ -27,8 +29,7 @@ def handled(handler: Handler, *names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. A thread beside the main one gets
-    none."""
+    """An event that Ctrl-C and SIGTERM set; a second signal interrupts at once. It works in the main thread alone."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:

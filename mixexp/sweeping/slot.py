@@ -23,15 +23,14 @@ from mixexp.training.folder import LOCK, RunFolder
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunSpec
 
-FORK_SERVER_GONE = (
-    255  # multiprocessing's exit code of a process, alive or not, that nobody can be asked about any more
-)
+# multiprocessing's exit code of a process whose state is unknown, since the fork server is gone
+FORK_SERVER_GONE = 255
 FORK_PAUSES = (0.1, 1.0)  # seconds before another try to start a process
-LOG_LINES = 40  # of a killed run's output, kept with the reason: a crash leaves its stack, the innermost call first
+# lines of a killed run's output kept with the reason; a crash leaves its stack, the innermost call first
+LOG_LINES = 40
 
-# A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be
-# torn by it.
-# Elsewhere than on Linux the system's libraries may not survive a fork, and a slot imports torch for itself.
+# A fork server imports torch once and forks a slot in milliseconds, before any thread or CUDA context that a fork would
+# break. Outside Linux the system's libraries may not survive a fork, and each slot imports torch itself.
 _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
@@ -43,14 +42,14 @@ def warm_up(threads: int) -> None:
         from multiprocessing import forkserver
 
         _CONTEXT.set_forkserver_preload(["mixexp.sweeping.preload"])
-        # it inherits these: a signal to the whole process group is the parent's alone to heed, and the server still has
-        # slots to end
+        # The server inherits these: a signal to the process group is handled by the parent alone,
+        # and the server still has slots to end.
         with handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
             forkserver.ensure_running()
 
 
 def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
-    """The parent's ends of pipes to a new process that serves so many, and the process."""
+    """Pipes to a new process that serves `count` slots, at the parent's ends, and the process."""
     from mixexp.sweeping.worker import serve  # the fork server imports torch while this process composes cells
 
     pauses = iter(FORK_PAUSES)
@@ -60,7 +59,7 @@ def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
         try:
             process.start()
             return [ours for ours, _ in pipes], process
-        except (EOFError, OSError):  # the fork server has died, killed perhaps; the next call starts another one
+        except (EOFError, OSError):  # the fork server has died, perhaps killed; the next call starts another one
             for ours, _ in pipes:
                 ours.close()
             pause = next(pauses, None)
@@ -74,9 +73,9 @@ def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
 
 @dataclasses.dataclass(eq=False)
 class Slot:
-    """The parent's side: the device, the process, and the run it works on.
+    """The parent's side of a slot: device, process, and current run.
 
-    together: slots of one device that begin in one process, this one among them.
+    together: slots of one device that share a first process, including this one.
     """
 
     device: str
@@ -84,13 +83,13 @@ class Slot:
     run: RunSpec | None = None
     fraction: float = 0.0
     heard: float = 0.0
-    """When the process last said something, on the monotonic clock."""
+    """The time of the process's last message, on the monotonic clock."""
     pipe: connection.Connection | None = None
     _process: BaseProcess | None = None
     _shared: bool = False
 
     def start(self, run: RunSpec, alone: bool = False) -> None:
-        """Send a run to the process, a new one where there is none; alone: to one that no other slot shares."""
+        """Send a run to the process, a new one where there is none; alone: one that no other slot shares."""
         if alone and self._shared:
             self._leave()
         if self._process is None or not self._process.is_alive():
@@ -99,16 +98,16 @@ class Slot:
             for slot, pipe in zip(members, pipes, strict=True):
                 slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
-        with contextlib.suppress(OSError):  # it has just died, which reading will show
+        with contextlib.suppress(OSError):  # it has just died, which the next read reports
             self.pipe.send(dataclasses.replace(run, config=run.config.replace(device=self.device)))
 
     def _leave(self) -> None:
-        """Give up the process, which the others go on with."""
+        """Leave the process to the other slots."""
         self.pipe.close()
         self._process, self._shared = None, False
 
     def receive(self) -> tuple[str, Any]:
-        """What the process says, or how it died; to be called when the pipe is ready."""
+        """The next message of the process, or the report of its death; called when the pipe is ready."""
         self.heard = time.monotonic()
         try:
             kind, content = self.pipe.recv()
@@ -117,17 +116,18 @@ class Slot:
         if kind == "progress":
             self.fraction = content
         elif kind in ("failed", "stopped") and not self._shared:
-            self.close(seconds=0)  # what a failure left in its memory goes with it
+            self.close(seconds=0)  # the memory of a failed run ends with the process
         return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
 
     def ended(self) -> bool:
-        """Whether the process has ended though nothing says so on the pipe, whose other end one that it began may hold
-        open."""
+        """True if the process has ended without a message; a child of it may hold the pipe open."""
         return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
-        """Kill the process and keep the reason as its run's failure; where others shared it, nobody knows whose it
-        was."""
+        """Kill the process and record the reason as its run's failure.
+
+        In a shared process, the run is tried again alone.
+        """
         self._kill()
         return self._lost(reason)
 
@@ -137,13 +137,13 @@ class Slot:
         return ("again", reason) if shared else self._failure(reason)
 
     def ask_to_end(self) -> None:
-        """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
+        """Ask the process to end: an idle one at once, a training one after its current step and a checkpoint."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def close(self, seconds: float = 30.0) -> None:
-        """Wait until a process that was asked to end has done so; past so many seconds, kill it."""
+        """Wait for the end of a process that was asked to end; kill it after `seconds`."""
         if self._process is None:
             return
         if not self._has_ended(seconds):
@@ -151,8 +151,7 @@ class Slot:
         self._leave()
 
     def _has_ended(self, seconds: float) -> bool:
-        """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit
-        code."""
+        """True if the process ends within `seconds`: its end of the pipe closes, or its exit code is known."""
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while time.monotonic() < deadline:
@@ -165,14 +164,14 @@ class Slot:
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)  # Process.kill does nothing once the fork server has gone
+            os.kill(self._process.pid, signal.SIGKILL)  # Process.kill does nothing once the fork server is gone
         self._has_ended(5.0)
 
     def died(self) -> tuple[str, str]:
-        """How the process died; its run may have been over by then."""
+        """The report of the process's death; its run may have been over by then."""
         self._process.join()
         state = load_state(self.run.folder)
-        if state.over:  # it was killed between the end of its run and saying so
+        if state.over:  # killed between the end of its run and its message
             self._leave()
             return "done", state.result
         code = self._process.exitcode
@@ -183,18 +182,17 @@ class Slot:
         return self._lost(reason)
 
     def _failure(self, reason: str) -> tuple[str, str]:
-        """Keep the reason, after the end of what the run printed."""
+        """Record the reason, after the last lines of the run's output."""
         self._leave()
         with contextlib.suppress(OSError):
             printed = read_ends(self.run.folder / "log.txt", 0, 20_000).splitlines()
             reason = "\n".join([*printed[-LOG_LINES:], reason])
         try:
-            with FileLock(
-                self.run.folder / LOCK, timeout=2
-            ):  # its process, at its end, lets go of it a moment after the pipe
+            # at its end, the process releases the lock a moment after the pipe
+            with FileLock(self.run.folder / LOCK, timeout=2):
                 RunFolder(self.run.folder).fail(f"{reason}\n")
         except Timeout:  # another sweep has taken the run over
             return "busy", reason
-        except OSError:  # a full disk, a folder that is no more
+        except OSError:  # a full disk, or a removed folder
             pass
         return "failed", reason

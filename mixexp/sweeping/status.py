@@ -1,5 +1,4 @@
-"""The status of the runs of a sweep or of a folder, seen from outside at any moment; without torch, so that it is shown
-at once."""
+"""The status of the runs of a sweep or a folder, at any moment and from outside; without torch, so that it is fast."""
 
 from __future__ import annotations
 
@@ -29,11 +28,11 @@ from mixexp.training.reader import SWEEPS, is_run, load_state, nothing_there, re
 from mixexp.training.task import Task
 
 LONGEST = 300
-"""Columns of a text from a record: a label, an error, a command."""
+"""The most columns of a text from a record: a label, an error, a command."""
 MOST_SLOTS = 10_000
 LOCK_SECONDS = 5
 QUEUE_SECONDS = 7 * 86_400
-"""How long after its last sign of life the jobs of a sweep are taken to wait in a queue: nobody can be asked."""
+"""The time since a sweep's last activity within which its jobs may still wait in a queue, which cannot be queried."""
 
 
 class State(StrEnum):
@@ -46,18 +45,18 @@ class State(StrEnum):
     FAILED = "failed"
     DAMAGED = "damaged"
     CHANGED = "changed"
-    """Over, and to be made again as its data or code have changed; only a plan says so."""
+    """Over, and to be repeated because its data or code have changed; only a plan uses this state."""
     MISSING = "missing"
 
     @property
     def to_do(self) -> bool:
-        """Whether there is time still to be spent on it."""
+        """True if the run still needs time."""
         return self in (State.RUNNING, State.INTERRUPTED, State.DAMAGED, State.CHANGED, State.MISSING)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is to be: its folder's name, its label, and what it computes."""
+    """A planned run: its folder's name, its label, and its task."""
 
     name: str
     label: str
@@ -66,9 +65,9 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run's state, with what there is to say of it, and which part of it is done.
+    """A run's state, its details, and its completed fraction.
 
-    last: its last evaluation; seconds: that it took, where it is done.
+    last: its last evaluation; seconds: its duration, where it is done.
     """
 
     run: PlannedRun
@@ -81,15 +80,13 @@ class RunStatus:
 
 @contextlib.contextmanager
 def at_work(folder: Path, name: str) -> Iterator[None]:
-    """Inside, a lock of the operating system in a sweep's folder says that this process makes runs there; it ends with
-    the process.
+    """Context in which a system lock in a sweep's folder shows that this process makes runs there.
 
-    Each process has a lock of its own, since several may make the runs of one plan.
+    The lock ends with the process. Each process has a lock of its own, since several may make the runs of one plan.
     """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
-    for left in (folder / SWEEPS).glob(
-        "*.lock"
-    ):  # by a process that was killed; a lock made just now may not be held yet
+    # left by a killed process; a lock made just now may not be held yet
+    for left in (folder / SWEEPS).glob("*.lock"):
         with contextlib.suppress(OSError):
             if time.time() - left.lstat().st_mtime > 60 and not held(left):
                 left.unlink()
@@ -110,9 +107,9 @@ def plan_name(runs: Iterable[PlannedRun]) -> str:
 
 
 def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, queue: str = "") -> None:
-    """Write down which runs a sweep shall make, so that a folder's status can name those not begun; the plan stays.
+    """Record the runs that a sweep plans, so that a folder's status includes those not begun; the plan stays.
 
-    queue: the launcher whose jobs may wait somewhere else, and longer than the sweep's process lives.
+    queue: the launcher whose jobs may wait elsewhere, and longer than the sweep's process lives.
     """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
     listed = [{"name": run.name, "label": run.label, "task": run.task.record()} for run in runs]
@@ -123,7 +120,7 @@ def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, 
 
 
 def scan(folder: Path, runs: Iterable[PlannedRun]) -> list[RunStatus]:
-    """The state of the given runs in a sweep's folder; one that cannot be looked at is damaged."""
+    """The state of the given runs in a sweep's folder; an unreadable one is damaged."""
     return [_status_of(folder, run) for run in runs]
 
 
@@ -162,7 +159,7 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
 
 
 def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:
-    """A run as a plan or an environment.json describes it; None where neither of this version has written that."""
+    """A run as a plan or an environment.json describes it; None where this version has not written the description."""
     label, task = about.get("label"), Task.of_record(about.get("task"))
     if task is None or not isinstance(name, str) or not isinstance(label, str) or not plain_name(name):
         return None
@@ -176,9 +173,9 @@ def describe(
     cells: int | None = None,
     durations: DurationModel | None = None,
 ) -> str:
-    """A line a run, and the counts with the time that the rest will take.
+    """A line for each run, and the counts with the time left.
 
-    durations: by which it is judged, those of the runs finished in the folder where there are none given.
+    durations: the model for the estimates, by default that of the runs finished in the folder.
     """
     durations = durations or DurationModel.from_finished_runs(folder)
     columns = [(status.run.name, status.state, status.run.label) for status in runs]
@@ -199,7 +196,7 @@ def describe(
 
 
 def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:
-    """One line: the folder, how many runs are in which state, and how long the rest will take."""
+    """One line: the folder, the number of runs in each state, and the time left."""
     to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
     seconds = durations.total(to_do, slots)
     left = (
@@ -211,14 +208,16 @@ def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, sl
 
 
 def counts(runs: Iterable[RunStatus]) -> str:
-    """How many runs are in which state."""
+    """The number of runs in each state, in words."""
     number = Counter(status.state for status in runs)
     return ", ".join(f"{number[state]} {state}" for state in State if number[state])
 
 
 def status(folder: Path) -> str:
-    """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError
-    without any."""
+    """The text of `mixexp status` on a folder: the runs that its sweeps planned, and all others in it.
+
+    Raises UserError for a folder without runs.
+    """
     plans = read_plans(folder)
     runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
@@ -227,14 +226,14 @@ def status(folder: Path) -> str:
 
 
 def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
-    """The runs that the plans which count name, and then those in the folder besides."""
+    """The runs of the plans that count, followed by the other runs in the folder."""
     besides = sorted(
         path for path in folder.iterdir() if path.name not in plans.runs and path.is_dir() and is_run(path)
     )
     return [*plans.runs.values(), *(_begun(path, stamp(path / "environment.json")) for path in besides)]
 
 
-@functools.lru_cache(maxsize=100_000)  # a watch asks every other second; a changed file has another stamp
+@functools.lru_cache(maxsize=100_000)  # a watch reads it every other second; a changed file has another stamp
 def _begun(folder: Path, version: Stamp) -> PlannedRun:
     """A run as its own folder describes it."""
     return _planned(folder.name, read_environment(folder)) or PlannedRun(folder.name, "", Task("", "", 0.0))
@@ -242,8 +241,7 @@ def _begun(folder: Path, version: Stamp) -> PlannedRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its plan tells it; name: of the plan's file; queue: the launcher whose jobs may wait somewhere
-    else."""
+    """A sweep as its plan describes it; name: of the plan's file; queue: the launcher whose jobs may wait elsewhere."""
 
     name: str
     runs: Mapping[str, PlannedRun]
@@ -255,7 +253,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Plans:
-    """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
+    """The plans of a folder's sweeps that still count: those of sweeps at work, and the last one.
 
     working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its
     launcher's name. abandoned: the sweeps that have ended and do not count.
@@ -268,7 +266,7 @@ class Plans:
     abandoned: Sequence[Sweep] = ()
 
     def remarks(self, runs: Container[str]) -> list[str]:
-        """A line on the runs planned earlier that are not among these, and one on a queue."""
+        """A line on the earlier planned runs that are not among these, and one on a queue."""
         left = [(sweep, [name for name in sweep.runs if name not in runs]) for sweep in self.abandoned]
         left = [(sweep, names) for sweep, names in left if names]
         lines = []
@@ -298,16 +296,15 @@ def _read_sweep(path: Path, version: Stamp) -> Sweep:
         path.stem,
         {run.name: run for run in planned if run is not None},
         int(quantity(about.get("slots"), MOST_SLOTS)),
-        (
-            written if started is None else min(started + written % 1, written)
-        ),  # to the second; and no plan is of a later time than its file
+        # a started time has whole seconds; and no plan is younger than its file
+        (written if started is None else min(started + written % 1, written)),
         shorten(one_line(texts["command"]), LONGEST),
         shorten(one_line(texts["queue"]), 60),
     )
 
 
 def read_plans(folder: Path) -> Plans:
-    """Which of a folder's plans count: those at work, those whose jobs may be in a queue, and the last one."""
+    """The plans of a folder that count: those at work, those whose jobs may be in a queue, and the last one."""
     live = {path.name.partition(".")[0] for path in (folder / SWEEPS).glob("*.lock") if held(path)}
     files = sorted((folder / SWEEPS).glob("*.json"))
     sweeps = sorted((_read_sweep(path, stamp(path)) for path in files), key=lambda sweep: sweep.started)
@@ -318,15 +315,14 @@ def read_plans(folder: Path) -> Plans:
     queues: dict[str, str] = {}
     for sweep in counting:
         runs |= sweep.runs
-        queues |= dict.fromkeys(
-            sweep.runs, sweep.queue if sweep in in_queue else ""
-        )  # what it has planned again is its own
+        # a run planned again belongs to the later sweep
+        queues |= dict.fromkeys(sweep.runs, sweep.queue if sweep in in_queue else "")
     queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
     return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:
-    """When a sweep began, or the last of its runs did."""
+    """The time at which a sweep, or the last of its runs, began."""
     runs = [stamp(folder / name) for name in sweep.runs]
     return max([sweep.started, *(version[0] / 1e9 for version in runs if version)])

@@ -1,5 +1,4 @@
-"""Streams for runs that share a device and a process: on CUDA each has one of its own, so that one fills what others
-leave idle."""
+"""Streams for runs that share a device and a process: on CUDA each run has one, to fill the gaps of the others."""
 
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ import torch
 from mixexp.training.session import Progress
 
 IN_FLIGHT = 2
-"""Steps that the host may be ahead of a run's stream: enough to keep the device busy while it sees to the others."""
+"""Steps that the host may be ahead of a run's stream: enough to keep the device busy while it serves the others."""
 
 
 class DeviceStream:
-    """A device's stream for one run at a time; a run's numbers do not depend on what goes on in other streams.
+    """A device's stream for one run at a time; a run's numbers do not depend on the other streams.
 
-    On CUDA it has cuBLAS workspaces of its own, and nothing is chosen by timing; elsewhere a run is advanced as it is.
+    On CUDA it has cuBLAS workspaces of its own, and nothing is chosen by timing; elsewhere it just advances the run.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,11 +27,14 @@ class DeviceStream:
         self._behind: deque[torch.cuda.Event] = deque()
 
     def ready(self) -> bool:
-        """Whether an advance would not have to wait for the device."""
+        """True if an advance would not have to wait for the device."""
         return len(self._behind) < IN_FLIGHT or self._behind[0].query()
 
     def advance(self, steps: Generator[Progress, None, dict[str, Any]]) -> Progress:
-        """A run's next step or steps; raises StopIteration with its result at its end, and what the run raises."""
+        """Take a run's next step or steps.
+
+        Raises StopIteration with its result at its end, and the run's own errors.
+        """
         if self._stream is None:
             return next(steps)
         if len(self._behind) == IN_FLIGHT:
@@ -45,13 +47,12 @@ class DeviceStream:
         return progress
 
     def close(self, steps: Generator[Progress, None, dict[str, Any]]) -> None:
-        """End a run, wherever it is, and give its memory back."""
+        """End a run at any point, and free its memory."""
         with torch.cuda.stream(self._stream) if self._stream is not None else contextlib.nullcontext():
             steps.close()
         self._behind.clear()
         if self._stream is not None:
             gc.collect()  # compiled code and its network refer to each other
-            torch.cuda.synchronize(
-                self._stream.device
-            )  # an error of the device is to show here, and not in another's run
+            # an error of the device appears here, and not in another run
+            torch.cuda.synchronize(self._stream.device)
             torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""The state of folders again and again, until nothing in them is running or waiting: `mixexp status --watch`."""
+"""The state of folders, refreshed until nothing in them runs or waits: `mixexp status --watch`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 Block = tuple[str, Sequence[RunStatus]]
-"""What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
+"""The display of a folder: its totals, and its runs in their order on the screen."""
 
 URGENCY = (
     State.RUNNING,
@@ -38,16 +38,15 @@ URGENCY = (
     State.CHANGED,
     State.MISSING,
 )
-"""The order in which a screen too small for all shows them."""
+"""The order of runs on a screen that is too small for all."""
 SECONDS = 2
 BAR, LABEL = 16, 10
-"""Columns of a bar, and of a label at the least."""
+"""Columns of a bar, and the least columns of a label."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
 
 
 class Watched:
-    """A folder looked at again and again; what is over or has failed is read once, and again only when it has
-    changed."""
+    """A folder that is scanned repeatedly; runs that are over or failed are read again only when they have changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.durations, self.plans = folder, DurationModel(), Plans({})
@@ -55,10 +54,11 @@ class Watched:
         self._ended: dict[str, tuple[Stamp, RunStatus]] = {}
 
     def scan(self) -> list[RunStatus]:
-        """The state of its runs, those planned first; none where there is nothing yet."""
-        self.plans = read_plans(self.folder)  # before its runs: what is at work then may end meanwhile
+        """The state of its runs, planned ones first; empty where there are none yet."""
+        # read before the runs, since a process at work may end in between
+        self.plans = read_plans(self.folder)
         self.runs = []
-        with contextlib.suppress(OSError):  # the folder is no more, or cannot be looked into
+        with contextlib.suppress(OSError):  # the folder is gone, or unreadable
             self.runs = [self._status(run) for run in known_runs(self.folder, self.plans)]
         return self.runs
 
@@ -69,7 +69,7 @@ class Watched:
             return RunStatus(run, State.MISSING)
         ends, known = stamp(folder / "error.txt") + stamp(folder / "result.json"), self._ended.get(run.name)
         if known is not None and known[0] == ends:
-            return replace(known[1], run=run)  # a plan made since may know its label
+            return replace(known[1], run=run)  # a later plan may know its label
         (status,) = scan(self.folder, [run])
         if status.state in (State.DONE, State.DIVERGED, State.FAILED):
             self._ended[run.name] = (ends, status)
@@ -79,7 +79,7 @@ class Watched:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody works on any of its runs, and something has been there."""
+        """True if the folder has runs and no process works on any of them."""
         queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
         return bool(self.runs) and not (
             self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs)
@@ -97,7 +97,7 @@ class Watched:
         return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
 
     def remarks(self) -> list[str]:
-        """What is left undone in the folder, where nobody works any more."""
+        """The work left in the folder, once no process is at work."""
         left = sum(status.state.to_do for status in self.runs)
         them = "it" if left == 1 else "them"
         idle = [
@@ -108,8 +108,10 @@ class Watched:
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
-    """What follows --watch among words, SECONDS where nothing does, None without it; and the other words. Raises
-    UserError."""
+    """The seconds after --watch among words, and the other words; SECONDS by default, None without --watch.
+
+    Raises UserError for another option or a number out of range.
+    """
     text, rest, waiting = None, [], list(words)
     while waiting:
         word = waiting.pop(0)
@@ -130,15 +132,14 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
 
 
 def _no_folder(word: str) -> bool:
-    """Whether a word after --watch is neither an option nor a folder, nor looks like one that is yet to be made."""
+    """True for a word after --watch that is not an option, not an existing folder, and not a path to one."""
     return not word.startswith("-") and "/" not in word and not Path(word).exists()
 
 
 def watch(folders: Sequence[Path], seconds: float) -> None:
-    """Show how far the runs are, every so many seconds, until nobody works on any, or Ctrl-C.
+    """Show the state of the runs at intervals, until no process works on any, or Ctrl-C.
 
-    A terminal is drawn anew; elsewhere lines are printed, of those runs that have changed. A folder that is not there
-    is waited for.
+    A terminal is redrawn; elsewhere a line is printed for each run that has changed. A missing folder is awaited.
     """
     watched = [Watched(folder) for folder in folders]
     terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
@@ -157,15 +158,14 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
 
 @contextlib.contextmanager
 def _screen() -> Iterator[Callable[[Sequence[Watched]], None]]:
-    """A function that draws folders on the terminal's other screen; the last picture stays on the usual one."""
+    """A function that draws folders on the terminal's alternate screen; the last picture stays on the normal one."""
     from rich.console import Console
     from rich.live import Live
 
     console, blocks = Console(), []
 
-    def picture() -> (
-        Group
-    ):  # also asked for every second in a thread of Live's, since the terminal may have another size
+    # Live also calls it every second in a thread, since the terminal may change its size
+    def picture() -> Group:
         return frame(blocks, console.height)
 
     def show(watched: Sequence[Watched]) -> None:
@@ -180,12 +180,15 @@ def _screen() -> Iterator[Callable[[Sequence[Watched]], None]]:
 
 
 def _log() -> Callable[[Sequence[Watched]], None]:
-    """A function that prints, to a file or a pipe, the runs that have changed and the totals, when anything has."""
+    """A function that prints changed runs and the totals to a file or a pipe."""
     printed: dict[Watched, set[str]] = {}
 
     def show(watched: Sequence[Watched]) -> None:
         for folder in watched:
-            lines = ["  ".join([one.run.name, one.state, one.run.label, one.detail]).rstrip() for one in folder.runs]
+            lines = [
+                "  ".join([status.run.name, status.state, status.run.label, status.detail]).rstrip()
+                for status in folder.runs
+            ]
             lines.append(folder.total())
             if new := [line for line in lines if line not in printed.get(folder, ())]:
                 print("\n".join(map(printable, dict.fromkeys([*new, lines[-1]]))), flush=True)
@@ -195,15 +198,15 @@ def _log() -> Callable[[Sequence[Watched]], None]:
 
 
 def block(folder: Watched) -> Block:
-    """What there is to draw of a folder, the running and failed runs first."""
+    """The display of a folder, with running and failed runs first."""
     runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
     return folder.total(), [
-        replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs
+        replace(run, detail=_progress(folder.folder, run)) if run.state is State.RUNNING else run for run in runs
     ]
 
 
 def frame(blocks: Sequence[Block], height: int) -> Group:
-    """What fits on a screen of so many lines: each folder's totals and as many of its runs as there is room for."""
+    """The part that fits on a screen: each folder's totals and as many of its runs as there is room for."""
     from rich.console import Group
     from rich.table import Column, Table
     from rich.text import Text
@@ -214,13 +217,13 @@ def frame(blocks: Sequence[Block], height: int) -> Group:
     lines: list[Text | Table] = []
     for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
         shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
-        # a long label gives way to what is said of the run
-        label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
+        # a long label gives way to the run's detail
+        label = Column(min_width=min(LABEL, max((len(status.run.label) for status in shown), default=0)))
         table = Table.grid(
             Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0)
         )
-        for one in shown:
-            table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
+        for status in shown:
+            table.add_row(*map(words, (status.run.name, status.state, one_line(status.run.label), status.detail)))
         parts = [words(total), table] if shown else [words(total)]
         if len(shown) < len(runs):
             parts.append(words(f"... and {counts(runs[len(shown) :])}"))
@@ -229,7 +232,7 @@ def frame(blocks: Sequence[Block], height: int) -> Group:
 
 
 def _progress(folder: Path, status: RunStatus) -> str:
-    """A running run's bar, its last figures and how long ago they were."""
+    """A running run's bar, its last figures and their age."""
     filled = math.floor(BAR * status.fraction)
     bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {status.fraction:4.0%}"
     written = stamp(folder / status.run.name / "metrics.csv")
@@ -244,8 +247,7 @@ def _progress(folder: Path, status: RunStatus) -> str:
 
 
 def _shared(needed: Sequence[int], height: int) -> list[int]:
-    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others
-    leave."""
+    """The lines of each folder on a screen: all it needs if there is room, else an equal share of the lines left."""
     given = [0] * len(needed)
     order = sorted(range(len(needed)), key=lambda place: needed[place])
     for done, place in enumerate(order):

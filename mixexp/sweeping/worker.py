@@ -1,4 +1,4 @@
-"""The training side of a slot: its process, and the workers for the runs that it is sent."""
+"""The training side of a slot: its process, and the workers for the runs sent to it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from mixexp.training.session import Progress
 from mixexp.training.spec import RunSpec
 from mixexp.training.stepper import CaptureFailed
 
-LOOK_SECONDS = 0.05  # between two looks for runs by workers that have none
+LOOK_SECONDS = 0.05  # between two checks for new runs by idle workers
 PROGRESS_SECONDS = 0.3
-DEVICE_LOST = 70  # exit code of a process whose device answers no more
+DEVICE_LOST = 70  # exit code of a process whose device no longer answers
 
 
 def serve(pipes: Sequence[connection.Connection]) -> None:
-    """The process: trains the runs it is sent, one at a time for each pipe, until the pipes close or a run fails.
+    """The process: it trains the runs that are sent, one at a time for each pipe, until the pipes close or a run fails.
 
     To a run's pipe it sends ("progress", fraction), ("note", text) and at last one of ("done", result), ("busy",
-    reason), ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process that serves one, and
-    one whose device is past use. SIGTERM ends it: idle at once, else after the steps it is in and checkpoints.
+    reason), ("failed", traceback), ("again", reason) and ("stopped", ""). A failure ends a process with one pipe, and
+    any process whose device is unusable. SIGTERM ends it: idle at once, else after the current steps and checkpoints.
     """
     stop, workers = threading.Event(), []
 
@@ -46,7 +46,7 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
             sys.exit()
 
     signal.signal(signal.SIGTERM, handle)
-    for name in ("SIGINT", "SIGHUP"):  # the parent's to handle, which then sends SIGTERM
+    for name in ("SIGINT", "SIGHUP"):  # the parent handles these and then sends SIGTERM
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -70,12 +70,14 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
 
 def _die_with_parent() -> None:
     connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)  # killed without a word: the run is left unfinished, not failed
+    os._exit(1)  # killed without cleanup: the run stays unfinished, not failed
 
 
 class Worker:
-    """The worker for one run at a time, sent through a pipe; shared: others train in this process, and a failure must
-    not touch them."""
+    """Worker for one run at a time, sent through a pipe.
+
+    shared: other runs live in this process and must survive its failure.
+    """
 
     def __init__(self, pipe: connection.Connection, stop: threading.Event, shared: bool) -> None:
         self.pipe, self._stop, self._shared = pipe, stop, shared
@@ -86,7 +88,7 @@ class Worker:
         self._last = 0.0
 
     def receive(self) -> None:
-        """Begin the run that has been sent, or close where the parent has."""
+        """Begin the run in the pipe, or close where the parent has."""
         try:
             self._run = self.pipe.recv()
         except (EOFError, OSError):
@@ -95,15 +97,15 @@ class Worker:
         self.steps = iterate(self._run, self._stop, lambda text: self._send("note", text), log=True)
 
     def ready(self) -> bool:
-        """Whether the run's next step would not have to wait for the device."""
+        """True if the run's next step would not have to wait for the device."""
         return self._stream is None or self._stream.ready()
 
     def advance(self) -> None:
-        """Advance the run by a step or some, and tell the parent where it has ended."""
+        """Advance the run by one or more steps, and report its end to the parent."""
         end = self._advance()
         if end is None:
             return
-        # now that no exception holds the run's frames, its memory can be given back, and only then is it told
+        # no exception holds the run's frames any more, so its memory can be freed; the parent is told only afterwards
         kind, content, lost = end
         try:
             self._stream.close(self.steps) if self._stream is not None else self.steps.close()
@@ -111,19 +113,17 @@ class Worker:
             lost = True
         self.steps = None
         self._send(kind, content)
-        if lost and self._shared:  # the others' runs go on in other processes
+        if lost and self._shared:  # the other runs continue in other processes
             os._exit(DEVICE_LOST)
         self.closed = kind == "stopped" or (kind == "failed" and not self._shared)
         if self.closed:
             self.pipe.close()
 
     def _advance(self) -> tuple[str, Any, bool] | None:
-        """How the run has ended with this step, None where it has not, and whether the process is past use for
-        others."""
+        """Advance the run; returns its end and whether the process is unusable, or None if it has not ended."""
         try:
-            self._stream = self._stream or DeviceStream(
-                execution(self._run.config).device
-            )  # a slot's device is always the same
+            # a slot's device never changes
+            self._stream = self._stream or DeviceStream(execution(self._run.config).device)
             progress = self._stream.advance(self.steps)
         except StopIteration as end:
             return "done", end.value, False
@@ -138,7 +138,7 @@ class Worker:
             return "failed", str(error), False
         except torch.OutOfMemoryError:
             return "again" if self._shared else "failed", traceback.format_exc(), False
-        except torch.AcceleratorError:  # the device's, and nobody knows whose step it was
+        except torch.AcceleratorError:  # an error of the device, which any of the runs may have caused
             return "again" if self._shared else "failed", traceback.format_exc(), True
         except BaseException:
             return "failed", traceback.format_exc(), False
@@ -151,4 +151,4 @@ class Worker:
         try:
             self.pipe.send((kind, content))
         except OSError:
-            os._exit(1)  # the parent has gone: the run is left unfinished, not failed
+            os._exit(1)  # the parent is gone: the run stays unfinished, not failed

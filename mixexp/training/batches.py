@@ -17,16 +17,17 @@ from mixexp.sampling import Sampling
 from mixexp.training.budget import Budget
 
 BLOCK_STEPS = 64
-"""Steps that a block of epochs has at least: with a few images an epoch is a step or two, and each drawing has its
-cost."""
+"""The least number of steps in a block of epochs.
+
+A small epoch is a step or two, and each drawing has a fixed cost.
+"""
 
 
 class Epoch(NamedTuple):
-    """What is drawn for an epoch: its order, int64 [rows], the draws of augmentation and mix, [rows, …] each, a layer
-    per step.
+    """The draws of an epoch: order, int64 [rows]; augmentation and mix, [rows, …] each; and one layer per step.
 
-    external: where the mix has partners from outside the batch, the draws for their augmentation, and as "chosen" who
-    they are.
+    external: only where the mix has partners from outside the batch: the draws for their augmentation, and as "chosen"
+    their rows.
     """
 
     order: np.ndarray
@@ -75,7 +76,7 @@ def draw_epoch(
 
 
 class Batch(NamedTuple):
-    """What a step reads: rows of the training part, int64 [S], and this batch's rows of the draws."""
+    """A step's input: rows of the training part, int64 [S], and this batch's rows of the draws."""
 
     chosen: Tensor
     augment: dict[str, Tensor]
@@ -95,7 +96,7 @@ class Batch(NamedTuple):
         )
 
     def with_external(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rows of the images and, behind them, of the external partners, with the draws for their augmentation."""
+        """The rows of the images, followed by those of the external partners, with the draws for their augmentation."""
         if not self.external:
             return self.chosen, self.augment
         return (
@@ -105,11 +106,10 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """A run's batches, drawn on the host so that every device sees the same, and moved over a block of whole epochs at
-    a time.
+    """A run's batches: drawn on the host and moved to the device a block of whole epochs at a time.
 
-    draw: an epoch, by its number. `table` is the present block's batches one after another; once made, its tensors stay
-    where they are, for graphs to read.
+    Drawing on the host gives every device the same batches. draw: an epoch, by its number. `table` holds the batches of
+    the current block one after another; its tensors stay in place once made, for graphs to read.
     """
 
     def __init__(self, draw: Callable[[int], Epoch], budget: Budget, device: torch.device) -> None:
@@ -122,7 +122,7 @@ class Batches:
         self.table: Batch | None = None
 
     def turn_to(self, step: int) -> None:
-        """Make the block that holds a step the present one."""
+        """Make the block that holds a step the current one."""
         block = step // self._steps
         if block == self._block:
             return
@@ -131,7 +131,8 @@ class Batches:
         self._layers = [layer for epoch in epochs for layer in epoch.layers]
         first, *others = [epoch.batch for epoch in epochs]
         drawn = first.map(lambda *parts: torch.cat([part[: self._used] for part in parts]), *others)
-        if self._device.type == "cuda":  # memory that the device can read while the host goes on
+        # pinned memory: the device reads it while the host continues
+        if self._device.type == "cuda":
             drawn = drawn.map(lambda values: values.pin_memory())
         if self.table is None:
             self.table = drawn.map(lambda values: values.to(self._device, non_blocking=True))
@@ -146,16 +147,18 @@ class Batches:
 
     @property
     def whole(self) -> int:
-        """Rows of a whole batch, or of all batches where none is whole."""
+        """Rows of a full batch, or of all batches where none is full."""
         return min(self._batch, self._used)
 
     def kind(self, step: int) -> tuple[str, int]:
-        """The layer that a step of the present block mixes at and its number of images: all that steps differ in beside
-        their rows."""
+        """The layer at which a step of the current block mixes, and its number of images.
+
+        Steps differ in nothing else, apart from their rows.
+        """
         rows = self.rows(step)
         return self._layers[step % self._steps], rows.stop - rows.start
 
     def same_kind_until(self, step: int, until: int) -> int:
-        """The end of the steps that begin with `step`, are of one kind and in its block, `until` at most."""
+        """The end of the steps from `step` on that are of one kind and in one block; at most `until`."""
         until = min(until, (step // self._steps + 1) * self._steps)
         return next((later for later in range(step + 1, until) if self.kind(later) != self.kind(step)), until)

@@ -14,7 +14,7 @@ from mixexp.training.spec import RunConfig
 class Budget:
     """The length of a run.
 
-    rows: images of an epoch; batch: images of a step; steps: of the whole run; evaluations: as many at most.
+    rows: images of an epoch; batch: images of a step; steps: of the whole run; evaluations: the most there are.
     """
 
     rows: int
@@ -25,12 +25,12 @@ class Budget:
 
     @functools.cached_property
     def interval(self) -> int:
-        """Steps from one evaluation to the next: the budget in `evaluations` parts, but an epoch at least."""
+        """Steps from one evaluation to the next: the budget divided by `evaluations`, but at least an epoch."""
         return max(self.steps_per_epoch, math.ceil(self.steps / self.evaluations))
 
     @functools.cached_property
     def used(self) -> int:
-        """Images of an epoch without those that the rule for its last batch leaves out."""
+        """Images of an epoch that are used, without those of a last batch that is left out."""
         return min(self.rows, self.steps_per_epoch * self.batch)
 
     def images(self, steps: int) -> int:
@@ -39,16 +39,18 @@ class Budget:
         return epochs * self.used + min(rest * self.batch, self.used)
 
     def evaluates(self, step: int) -> bool:
-        """Whether an evaluation follows the first `step` steps."""
+        """True if an evaluation follows the first `step` steps."""
         return step % self.interval == 0 or step == self.steps
 
     def next_evaluation(self, step: int) -> int:
-        """The number of steps after which the next evaluation follows, where `step` are done."""
+        """The number of steps after which the next evaluation follows, once `step` are done."""
         return min(step - step % self.interval + self.interval, self.steps)
 
     def same_so_far(self, schedule: Schedule, other_steps: int, step: int) -> bool:
-        """Whether a run of other_steps has done in its first `step` steps what this one does: learning rates,
-        evaluations."""
+        """True if a run of other_steps has done the same as this one in its first `step` steps.
+
+        The comparison is of learning rates and evaluations.
+        """
 
         def course(budget: Budget) -> list[tuple[float, bool]]:
             return [
@@ -63,15 +65,15 @@ class Budget:
 def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:
     """Batches in an epoch of `rows` images, `batch` at a time.
 
-    The last, partial batch is used unless drop_last; one of a single image never is, since BatchNorm has no variance of
-    one value.
+    The last, partial batch is used unless drop_last. A batch of a single image never is, since BatchNorm has no
+    variance of one value.
     """
     whole, rest = divmod(rows, batch)
     return whole + (not drop_last and rest > 0 and not (rest == 1 and whole > 0))
 
 
 def budget_of(config: RunConfig, rows: int, batch: int) -> Budget:
-    """The budget of a configuration, which is `steps` where they are given, else `epochs`."""
+    """The budget of a configuration: `steps` where they are given, else `epochs`."""
     per_epoch = steps_per_epoch(rows, batch, config.drop_last)
     steps = config.steps if config.steps is not None else config.epochs * per_epoch
     return Budget(rows, batch, per_epoch, steps, config.evaluations)

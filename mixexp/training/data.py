@@ -1,5 +1,4 @@
-"""From a data set to what the loop reads: chosen images as they are on the device, their labels, and the
-normalisation."""
+"""From a data set to the input of the loop: chosen images on the device, their labels, and the normalisation."""
 
 from __future__ import annotations
 
@@ -27,24 +26,26 @@ from mixexp.subset import Subset
 from mixexp.text import sanitize
 
 SHOWN = 10
-"""As many classes as a note names."""
+"""The most classes that a note names."""
 ADVICE = {
     "subset": "; take more images, or as many of every class with subset=balanced",
     "validation": "; hold out fewer images",
     "label_noise": "; lower its rate, or take more images",
     "test.n": "; take more images",
 }
-"""What helps where a setting leaves one class."""
+"""Advice, by the setting that leaves a single class."""
 TEST_PART_SEED = 0
-"""The seed of the part of the test set that test.n names: none of a run's, so that all runs are evaluated on the same
-images."""
+"""The seed of the part of the test set that test.n selects.
+
+It is independent of a run's seeds, so that all runs are evaluated on the same images.
+"""
 
 
 @dataclass(frozen=True)
 class SelectedData:
     """The images of a data set that a run uses: int64 index arrays, and the training labels after noise.
 
-    test_of: how many test images there are, of which ``test`` is a part or all.
+    test_of: the size of the test set that ``test`` is taken from.
     """
 
     train: np.ndarray
@@ -77,11 +78,10 @@ class DataSplit:
 
 
 class Normalize:
-    """(x/255 − mean) / std per channel, from uint8 [B, C, H, W] to float32 in channels_last, without the 255 from
-    float32; with zero_mean each image is first centred on its own mean.
+    """(x/unit − mean) / std per channel: float32 in channels_last from uint8 or float32 [B, C, H, W].
 
-    Centring (Tokozume et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred
-    training images.
+    unit: 255 for uint8, 1 for float32. With zero_mean each image is first centred on its own mean. Centring (Tokozume
+    et al. 2018, for BC+) changes the statistics, so mean and std are then those of the centred training images.
     """
 
     def __init__(self, mean: list[float], std: list[float], unit: int, width: int, zero_mean: bool) -> None:
@@ -90,7 +90,7 @@ class Normalize:
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
-        # repeated along a row of pixels: a broadcast over the three values of a pixel would run at a third of the speed
+        # repeated along a row of pixels: a broadcast over the three values of a pixel runs at a third of the speed
         self._scale, self._shift = (
             (1 / (unit * self.std)).flatten().repeat(width),
             (-self.mean / self.std).flatten().repeat(width),
@@ -98,8 +98,7 @@ class Normalize:
 
     @classmethod
     def of(cls, images: Tensor, mean: list[float] | None, std: list[float] | None, zero_mean: bool) -> Normalize:
-        """The normalisation of a data set; mean and std: those that it states, None for those of its training
-        images."""
+        """The normalisation of a data set; mean and std: as it states them, None for those of its training images."""
         if zero_mean or mean is None or std is None:
             data_mean, data_std = _statistics(images, zero_mean)
             mean = data_mean if zero_mean or mean is None else mean
@@ -107,7 +106,7 @@ class Normalize:
         return cls(mean, std, _unit(images), images.shape[3], zero_mean)
 
     def to(self, device: torch.device) -> Normalize:
-        """Itself, computing on another device."""
+        """This normalisation, moved to another device."""
         self._scale, self._shift = self._scale.to(device), self._shift.to(device)
         return self
 
@@ -121,13 +120,15 @@ class Normalize:
 
 
 def _unit(images: Tensor) -> int:
-    """One unit of mean and std in the images' own."""
+    """The value of the images that mean and std count as 1."""
     return 255 if images.dtype == torch.uint8 else 1
 
 
 def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every channel, of uint8 in 0..1 units, summed in float64 chunk by chunk; a
-    constant channel gets std 1."""
+    """Mean and standard deviation of every channel, summed in float64 chunk by chunk; those of uint8 in 0..1 units.
+
+    A constant channel gets std 1.
+    """
     total, squares, count = 0.0, 0.0, images[:, 0].numel()
     for chunk in images.split(5000):
         x = chunk.cpu().double() / _unit(images)
@@ -137,7 +138,8 @@ def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[floa
         squares = squares + x.square().sum((0, 2, 3))
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return mean.tolist(), torch.where(std > 1e-6, std, 1.0).tolist()  # less is rounding
+    # a smaller deviation is rounding error
+    return mean.tolist(), torch.where(std > 1e-6, std, 1.0).tolist()
 
 
 @functools.lru_cache(maxsize=1)
@@ -151,20 +153,21 @@ def _load(key: str, trusted: tuple[str, ...]) -> tuple[Dataset, Splits]:
 
 
 def load(node: Mapping[str, Any], trusted: tuple[str, ...] = ()) -> tuple[Dataset, Splits]:
-    """The data set a node describes and its images, in channels_last; the last one stays in memory for a sweep's next
-    run."""
+    """The data set that a node describes and its images, in channels_last.
+
+    The last one is cached for a sweep's next run.
+    """
     return _load(json.dumps(node, sort_keys=True), trusted)
 
 
 def placed(node: Any, trusted: Any) -> Any:
-    """The node with the user's own file or folder named for good, where it names one that lies where the command is
-    typed."""
+    """The node with the place of the user's file or folder fixed, where it is relative to the working directory."""
     if not isinstance(node, Mapping) or not isinstance(node.get("root"), str):
         return node
     try:
         modules = [name for name in trusted if isinstance(name, str)] if isinstance(trusted, list) else []
         kind = getattr(locate(node.get("_target_"), modules), "path", None)
-    except UserError:  # the check of the configuration says so
+    except UserError:  # the check of the configuration reports it
         return node
     name = node.get(kind)
     return {**node, kind: place_name(kind, name, node["root"])} if isinstance(name, str) else node
@@ -179,12 +182,11 @@ def select_data(
     data_seed: int,
     test_n: int | None = None,
 ) -> SelectedData:
-    """The images of a run: subset, then imbalance, then the validation part, then noise on the remaining training
-    labels.
+    """The images of a run: subset, then imbalance, then the validation part, then noise on the training labels left.
 
-    Every draw comes from data_seed, but for the part of the test set that evaluations are of: its test_n images are the
-    same in all runs whose imbalance leaves the same. Raises ValueError when the data cannot give what is asked for, or
-    a setting leaves one class.
+    Every draw comes from data_seed except that of the test_n images that evaluations use: they are the same in all runs
+    whose imbalance leaves the same test set. Raises ValueError when the data are too few for the settings, or a setting
+    leaves one class.
     """
     num_classes = len(splits.classes)
     train_labels, test_labels = splits.train_labels.numpy(), splits.test_labels.numpy()
@@ -216,8 +218,10 @@ def select_data(
 
 
 def _part_of_test(rows: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
-    """Some of the test rows, int64 [size], with classes in proportion; labels: of the whole test set, whose order of
-    drawing is fixed."""
+    """Some of the test rows, int64 [size], with classes in proportion.
+
+    labels: of the whole test set, whose order of drawing is fixed.
+    """
     if size > len(rows):
         raise ValueError(
             f"test.n = {size}: the test set has {len(rows)} images; give {len(rows)} at most, or null for all of them"
@@ -227,7 +231,7 @@ def _part_of_test(rows: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray
 
 
 def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarray) -> None:
-    """Raise ValueError where a setting leaves images of a single class, among which there is nothing to tell apart."""
+    """Raise ValueError where a setting leaves images of a single class, which makes classification meaningless."""
     if len(present := np.unique(labels)) == 1:
         name, advice = sanitize(splits.classes[present[0]]), ADVICE.get(setting, "")
         verb = "has" if setting == "dataset" else "leaves"
@@ -237,8 +241,7 @@ def _refuse_one_class(splits: Splits, setting: str, part: str, labels: np.ndarra
 
 
 def missing_classes(splits: Splits, choice: SelectedData) -> list[str]:
-    """The classes that a run cannot measure, in words: those without an image in one of its parts, though another part
-    has some."""
+    """The classes that a run cannot measure, in words: those without images in one part that have some in another."""
     parts = {"training": choice.train_labels, "validation": splits.train_labels.numpy()[choice.validation]}
     parts["test"] = splits.test_labels.numpy()[choice.test]
     present = {name: set(np.unique(labels).tolist()) for name, labels in parts.items() if len(labels)}
@@ -254,6 +257,6 @@ def missing_classes(splits: Splits, choice: SelectedData) -> list[str]:
 
 def part(images: Tensor, labels: np.ndarray | Tensor, rows: np.ndarray, device: torch.device) -> DataSplit:
     """The chosen rows of images, in rising order, on the device, with labels, int64, one per chosen row."""
-    # all of them in rising order are the images themselves, which on the CPU need no second copy
+    # in rising order, all rows are the images themselves; on the CPU that saves a second copy
     chosen = images if len(rows) == len(images) else images[torch.from_numpy(rows)]
     return DataSplit(chosen.to(device), torch.as_tensor(labels, dtype=torch.int64).to(device))

@@ -20,19 +20,19 @@ from mixexp.training.folder import processor
 from mixexp.training.spec import RunConfig
 
 NAMES = r"auto|cpu|mps|cuda(:\d+)?"
-"""What a device can be called on some machine."""
+"""The names of devices on any machine."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The device, whether the forward pass runs in bfloat16, and the memory layout of images and weights."""
+    """The device, the precision of the forward pass (bfloat16 or not), and the memory layout of images and weights."""
 
     device: torch.device
     bfloat16: bool
     memory_format: torch.memory_format
 
     def autocast(self) -> torch.autocast:
-        """The context of a forward pass; parameters and their updates stay float32."""
+        """The autocast context of a forward pass; parameters and their updates stay float32."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
 
 
@@ -44,7 +44,7 @@ def available() -> list[str]:
 
 
 def unknown_device(name: str) -> str:
-    """The message about a device that this machine does not have, with the likely one; empty where it has it."""
+    """The message about a device that this machine lacks, with the likely one; empty where it has the device."""
     devices = available()
     if name in ("auto", *devices):
         return ""
@@ -67,8 +67,7 @@ def unknown_device(name: str) -> str:
 
 
 def execution(config: RunConfig) -> Execution:
-    """The device, precision and layout of a configuration on this machine; raises UserError for a device that is not
-    there.
+    """The device, precision and layout of a configuration on this machine; raises UserError for a device it lacks.
 
     "auto" is CUDA when present, else Apple's MPS, else the CPU; bfloat16 on CUDA alone; channels_last everywhere but on
     MPS.
@@ -84,7 +83,10 @@ def execution(config: RunConfig) -> Execution:
 
 
 def precision_note(config: RunConfig) -> str | None:
-    """A note on the precision on this machine; None where there is none to make. config: one that `execution` takes."""
+    """A note on the precision on this machine, None where there is nothing to note.
+
+    config: one that `execution` accepts.
+    """
     run = execution(config)
     if not run.bfloat16 or run.device.type != "cpu" or has_bfloat16():
         return None
@@ -95,11 +97,10 @@ def precision_note(config: RunConfig) -> str | None:
 
 
 def has_bfloat16() -> bool:
-    """True if oneDNN, which computes products and convolutions on the CPU, has instructions for bfloat16 and may use
-    them.
+    """True if oneDNN, which computes products and convolutions on the CPU, has bfloat16 instructions and may use them.
 
-    On x86 oneDNN also takes bfloat16 on processors that have AVX-512 alone, where it converts every number; so the
-    processor itself is asked too. Whatever a build of torch cannot say counts as no.
+    On x86 oneDNN also accepts bfloat16 on processors that have AVX-512 alone, where it converts every number; so the
+    processor's own instructions are checked too. A fact that a build of torch cannot report counts as no.
     """
     cap = next(
         (os.environ[name].upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") if os.environ.get(name)), "ALL"
@@ -115,7 +116,7 @@ def has_bfloat16() -> bool:
 
 
 def _says(question: Any) -> bool:
-    """The answer of one of torch's private functions, False where this build has none."""
+    """The answer of one of torch's private functions; False where this build lacks it."""
     try:
         return question is not None and bool(question())
     except (RuntimeError, AttributeError, NotImplementedError):
@@ -123,7 +124,7 @@ def _says(question: Any) -> bool:
 
 
 def describe(run: Execution) -> dict[str, Any]:
-    """For environment.json: the device with its name, threads, precision and memory layout."""
+    """The facts for environment.json: the device with its name, threads, precision and memory layout."""
     return {
         "device": str(run.device),
         "device_name": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else processor(),
@@ -134,23 +135,23 @@ def describe(run: Execution) -> dict[str, Any]:
 
 
 def compatibility_key(run: Execution, own_code: Mapping[str, str]) -> dict[str, Any]:
-    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one; own_code: hashes
-    by module."""
-    computer = (
-        processor() if run.device.type == "cpu" else run.device.type
-    )  # another CPU model may add up in another order
+    """The facts that must be the same for a continued run to give the numbers of an uninterrupted one.
+
+    own_code: hashes by module.
+    """
+    # another CPU model may sum in another order
+    computer = processor() if run.device.type == "cpu" else run.device.type
     versions = {"torch": str(torch.__version__), "numpy": np.__version__, "code": code_hash(own_code)}
     return {**versions, "device": computer, "bfloat16": run.bfloat16}
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Let nothing be chosen by timing, nor added up in the order that threads come by."""
+    """Forbid choices by timing, and sums in the order in which threads finish."""
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # fixed workspaces, read when the first product is formed
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
-        torch.utils.deterministic.fill_uninitialized_memory = (
-            False  # a check for errors that costs a pass over all memory
-        )
+        # fixed workspaces; cuBLAS reads this at the first product
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # a network may need an operation without a deterministic form
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # a check for errors that costs a pass over all memory
+        torch.utils.deterministic.fill_uninitialized_memory = False

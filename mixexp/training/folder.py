@@ -1,4 +1,4 @@
-"""What a run leaves in its folder. result.json is written last, by atomic rename: only that means "finished"."""
+"""The files in a run's folder; result.json is written last, by atomic rename: only it means "finished"."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from mixexp.project import project_file
 from mixexp.text import one_line, shorten
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "test_loss", *metrics.NAMES)
-"""Of metrics.csv; the values are made in mixexp.train, mixexp.evaluate and, `seconds`, in Session.record."""
+"""The columns of metrics.csv, computed in mixexp.train and mixexp.evaluate; Session.record adds `seconds`."""
 MOST_FIGURES = 8
-"""Figures of a run that one line shows."""
+"""The most figures of a run on one line."""
 VALIDATION_COLUMNS = ("val_loss", "val_accuracy", "val_macro_f1")
-"""Between the test columns and `seconds`, when a part of the training set is held out."""
+"""The columns between the test columns and `seconds`, when a part of the training set is held out."""
 _PROGRAM = Path(__file__).parent
 LOCK = ".lock"
-"""File in a run's folder that its process holds locked while it trains."""
+"""The file in a run's folder that its process holds locked while it trains."""
 FILES = (
     "config.yaml",
     "environment.json",
@@ -49,7 +49,7 @@ FILES = (
     "weights.pt",
     LOCK,
 )
-"""The files of a run beside those of its probes."""
+"""The files of a run, apart from those of its probes."""
 
 
 def metric_columns(validation: bool) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def metric_columns(validation: bool) -> tuple[str, ...]:
 
 
 def csv_rows(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
-    """Lines of a probe's CSV: rows with the same columns, behind the step after which they were measured."""
+    """Lines of a probe's CSV: rows with the same columns; the first column is the step of the measurement."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ("step", *rows[0]), lineterminator="\n")
     if header:
@@ -68,7 +68,7 @@ def csv_rows(step: int, rows: Sequence[Mapping[str, Any]], header: bool) -> str:
 
 
 class RunFolder:
-    """One run's files; rows are appended as they come, so an interrupted run still shows how far it got.
+    """One run's files; rows are appended as they are measured, so an interrupted run still shows its progress.
 
     note: takes a line for the user, such as why a checkpoint was not used.
     """
@@ -87,8 +87,7 @@ class RunFolder:
         rows: Iterable[Mapping[str, float]] = (),
         probed: Mapping[str, str] | None = None,
     ) -> None:
-        """Write what the run is, where it runs and the CSVs as far as they are continued; what else an earlier attempt
-        left goes.
+        """Write the configuration, the environment and the CSVs as far as they are continued; remove other old files.
 
         columns: of metrics.csv, before `seconds`; rows: of it, so far; probed: the text of each probe's file so far.
         """
@@ -114,8 +113,7 @@ class RunFolder:
             write_atomically(self.path / f"probe_{name}.csv", lines)
 
     def append_probe_rows(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Append what a probe measured after a step: rows for each of its files, all of a file with the same
-        columns."""
+        """Append a probe's rows after a step to each of its files; all rows of a file have the same columns."""
         for name, rows in tables.items():
             text = csv_rows(step, rows, header=name not in self.probed)
             self.probed[name] = self.probed.get(name, "") + text
@@ -123,13 +121,13 @@ class RunFolder:
                 file.write(text)
 
     def append(self, row: Mapping[str, float]) -> None:
-        """One evaluation's row, on disk before training goes on."""
+        """Append one evaluation's row, on disk before training continues."""
         self.rows.append(dict(row))
         with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
 
     def confusion(self, matrix: np.ndarray, classes: Sequence[str]) -> None:
-        """The last evaluation's confusion matrix, int [C, C]: a row per true class, a column per predicted one."""
+        """Write the last evaluation's confusion matrix, int [C, C]: rows are true classes, columns predicted ones."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["true \\ predicted", *classes])
@@ -138,13 +136,17 @@ class RunFolder:
 
     def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
         """Write result.json: the outcome, the figures selected in three ways, and facts about the run."""
-        evaluations = {"evaluations": len(self.rows)}  # a metrics.csv with fewer rows has been cut
+        # a metrics.csv with fewer rows is cut short
+        evaluations = {"evaluations": len(self.rows)}
         result = {"outcome": outcome, "seconds": round(seconds, 3), **facts, **evaluations, **select(self.rows)}
         write_atomically(self.path / "result.json", json.dumps(_without_nan(result), indent=1))
         return result
 
     def fail(self, reason: str) -> None:
-        """Keep the reason why a run did not finish; on a full disk an empty error.txt at least, which takes no room."""
+        """Write the reason why a run did not finish.
+
+        On a full disk at least an empty error.txt, which needs no space.
+        """
         error = self.path / "error.txt"
         with contextlib.suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -156,17 +158,17 @@ class RunFolder:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with null for what JSON has no number for."""
+    """The value with null for numbers that JSON cannot hold."""
     if isinstance(value, Mapping):
         return {key: _without_nan(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Every figure the ways in use: the last one, the median of the last 10 evaluations, the best on the test set.
+    """Every figure in three selections: the last one, the median of the last 10 evaluations, the best on the test set.
 
-    "best" takes each figure's own best evaluation; it flatters, since the test set does the choosing. Where a part is
-    held out, "best_validation" is the first evaluation with the highest accuracy on it, which is an honest choice.
+    "best" takes each figure's own best evaluation; it is optimistic, since the test set does the choosing. Where a part
+    is held out, "best_validation" is the first evaluation with the highest accuracy on it, which is an unbiased choice.
     """
     names = [name for name in rows[-1] if name not in ("step", "epoch", "lr", "seconds")] if rows else []
 
@@ -184,10 +186,11 @@ def select(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def headline(result: Mapping[str, Any], names: Sequence[str] = ("accuracy",)) -> str:
-    """A result's last figures in words: those named where it has them, else all that it has."""
+    """A result's last figures in words: the named ones where it has them, else all of its figures."""
     last = result["last"]
     shown = names if set(names) <= last.keys() else list(last)[:MOST_FIGURES]
-    numbers = {name: last[name] for name in shown if isinstance(last[name], int | float)}  # a diverged run may lack one
+    # a diverged run may lack a figure
+    numbers = {name: last[name] for name in shown if isinstance(last[name], int | float)}
     return ", ".join(f"{shorten(one_line(_in_words(name)), 40)} {_figure(value)}" for name, value in numbers.items())
 
 
@@ -196,15 +199,14 @@ def _in_words(name: str) -> str:
 
 
 def _figure(value: float) -> str:
-    """A figure as a line shows it; one that no run has measured takes no more room than the others."""
+    """A figure as a line shows it; a figure beyond any plausible value takes no more room than the others."""
     if isinstance(value, int) and abs(value) < 1e15:
         return str(value)
     return f"{value:.4f}" if abs(value) < 1e9 else f"{value:.4g}"
 
 
 def environment(**facts: Any) -> dict[str, Any]:
-    """Where a run happens: commit, versions, machine, process, command line and start time, with facts of the
-    caller's."""
+    """The place of a run: commit, versions, machine, process, command line, start time, and facts of the caller."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join([_program(), *sys.argv[1:]]),
@@ -222,7 +224,7 @@ def environment(**facts: Any) -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    """A package's version, None for one that is used without being installed, as mixexp from a checkout."""
+    """A package's version; None for one that is used without being installed, such as mixexp from a checkout."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -230,13 +232,13 @@ def _version(name: str) -> str | None:
 
 
 def _program() -> str:
-    """What a user typed for this program."""
+    """The program's name as the user typed it."""
     name = Path(sys.argv[0]).name
     return "mixexp" if name == "__main__.py" else name
 
 
 def processor() -> str:
-    """The processor's model name where the system tells it, else its architecture."""
+    """The processor's model name where the system reports it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -246,20 +248,23 @@ def processor() -> str:
 
 
 def own_git(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    """Commit and state of the checkouts of the user's own, by the names of the modules in them; the program's is not
-    among them.
+    """Commit and state of the user's own checkouts, by the names of the modules in them; mixexp's own is left out.
 
     files: of each module, its own first.
     """
-    own = {name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)}
-    states = {name: _git(paths[0].parent, paths) for name, paths in own.items()}
+    own_files = {
+        name: tuple(paths) for name, paths in files.items() if paths and _top(paths[0].parent) != _top(_PROGRAM)
+    }
+    states = {name: _git(paths[0].parent, paths) for name, paths in own_files.items()}
     return {name: state for name, state in states.items() if state is not None}
 
 
 @functools.cache  # a worker asks once, not once a run
 def _git(folder: Path, files: Sequence[Path] = ()) -> dict[str, Any] | None:
-    """Commit of a folder's checkout and whether it has uncommitted changes, files that it lacks among them; None
-    outside a checkout."""
+    """The commit of a folder's checkout, and whether it has uncommitted changes; None outside a checkout.
+
+    A file that the checkout does not track counts as a change.
+    """
     commit, changes = (
         _ask_git(folder, "rev-parse", "HEAD"),
         _ask_git(folder, "status", "--porcelain", "--untracked-files=no"),
@@ -275,7 +280,7 @@ def _top(folder: Path) -> str | None:
 
 
 def _ask_git(folder: Path, *arguments: str) -> str | None:
-    """What git says in a folder; None where it has nothing to say."""
+    """The output of git in a folder; None where git fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True

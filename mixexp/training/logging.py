@@ -1,5 +1,4 @@
-"""A run's folder that passes its rows to a logger as well, once they are on disk; the loop writes to it as to any
-other."""
+"""A run's folder that also passes its rows to a logger once they are on disk; the loop treats it as any other."""
 
 from __future__ import annotations
 
@@ -17,12 +16,11 @@ from mixexp.training.spec import RunConfig
 
 @contextlib.contextmanager
 def logged(path: Path, config: RunConfig, note: Callable[[str], None]) -> Iterator[RunFolder]:
-    """A run's folder, with the logger of its configuration; on leaving it without an end, the logger gets an
-    interruption."""
+    """A run's folder with its configuration's logger, which gets an interruption if the context ends before the run."""
     if config.logger is None:
         yield RunFolder(path, note)
         return
-    logger = Several(chosen=config.build("logger"))  # whose errors cost the run nothing
+    logger = Several(chosen=config.build("logger"))  # a logger's error does not stop the run
     folder = _LoggedFolder(path, note, logger, flatten(config.values))
     try:
         yield folder
@@ -37,8 +35,10 @@ def run_info(
     rows: Sequence[Row],
     note: Callable[[str], None],
 ) -> RunInfo:
-    """The facts that a logger gets about a run with these rows; not the logger's own settings, such as a server's
-    address."""
+    """The facts that a logger gets about a run with these rows, without the logger's own settings.
+
+    Its settings may hold private data such as a server's address.
+    """
     logged_settings = {key: value for key, value in settings.items() if key.partition(".")[0] != "logger"}
     started = datetime.strptime(environment["started"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     before = [row["seconds"] for row in rows if row["step"] <= environment.get("continued_at_step", 0)]
@@ -46,7 +46,7 @@ def run_info(
 
 
 class _LoggedFolder(RunFolder):
-    """Tells a logger of every row after it is written, and of the first end."""
+    """A folder that reports every row to a logger after it is written, and the first end."""
 
     def __init__(self, path: Path, note: Callable[[str], None], logger: Logger, settings: Mapping[str, Any]) -> None:
         super().__init__(path, note)

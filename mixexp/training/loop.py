@@ -1,4 +1,4 @@
-"""What the program asks of a loop that trains a run, whichever it is."""
+"""The interface of a loop that trains a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from mixexp.training.task import Work
 class Loop:
     """A way to train a run.
 
-    network: the group whose option names what is trained. check(config, errors, here): the lines about what is wrong
-    with a configuration, behind the errors found so far; here: whether this machine is to train it. work(config): what
-    a run of a configuration without errors does. run(config, folder, metadata, warm_starts, flops): the training, step
-    by step. writes(config): what its runs measure, of which a table can be. fixed: settings that it leaves no choice
-    of.
+    network: the group whose option names the trained network. check(config, errors, here): the lines about faults of a
+    configuration, after the errors so far; here: whether this machine is to train it. work(config): the operations of a
+    run whose configuration has no errors. run(config, folder, metadata, warm_starts, flops): the training, step by
+    step. writes(config): the measures of its runs, for tables. fixed: settings that it fixes.
     """
 
     network: str

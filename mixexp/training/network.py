@@ -1,4 +1,4 @@
-"""A model's body with a loss's head on it, and the places in it where a blend can happen."""
+"""A model's body with a loss's head, and the places in it where a blend can happen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layers(body: Body) -> list[str]:
 
 
 class _Blending:
-    """What the hooks of a network do during one forward pass: blend at a layer, or nothing."""
+    """The state of a network's hooks during one forward pass: a blend at a layer, or nothing."""
 
     def __init__(self) -> None:
         self.layer: str | None = None
@@ -35,8 +35,8 @@ class _Blending:
 class Network(nn.Module):
     """head(body(x)): outputs, float [B, C], from images, float32 [B, C_in, H, W].
 
-    Its stages carry hooks from the start, which the compiler can follow, unlike hooks that come and go; they hold no
-    reference to the network, so that its memory is free as soon as nobody uses it.
+    Its stages carry hooks from the start, which the compiler can follow, unlike temporary hooks. The hooks hold
+    no reference to the network, so that its memory is freed as soon as the last user is gone.
     """
 
     def __init__(self, body: Body, head: nn.Module) -> None:
@@ -59,8 +59,8 @@ class Network(nn.Module):
 def forward_blended(network: Network, images: Tensor, layer: str, blend: Callable[[Tensor], Tensor]) -> Tensor:
     """The network's outputs when `blend` is applied to the representation at a layer; images below it stay unblended.
 
-    The blend is hooked to the one module whose input or output that representation is, for this call alone: models know
-    nothing of mixing.
+    The blend is hooked to the one module whose input or output that representation is, for this call alone: models do
+    not depend on mixing.
     """
     if layer == "input":
         return network(blend(images))

@@ -1,5 +1,4 @@
-"""A run's folder read back, whatever it holds: what the run was, how far it came and what it measured. Without
-torch."""
+"""A run's folder read back, whatever it holds: the run's settings, progress and measurements. Without torch."""
 
 from __future__ import annotations
 
@@ -27,17 +26,19 @@ from mixexp.text import one_line
 Metrics = dict[str, Sequence[float | None]]
 """Columns of metrics.csv: a value for each evaluation, None where there is none."""
 MARKERS = ("config.yaml", "environment.json", "metrics.csv", "result.json", "error.txt")
-"""Files of which a folder of a run has one at least."""
+"""The files of a run's folder; it has one of them at least."""
 BY_LABEL = "by-label"
-"""The folder of links to the runs beside it."""
+"""The folder of links to the runs next to it."""
 SWEEPS = "sweeps"
-"""The folder of the plans of the sweeps that the runs beside it are of."""
+"""The folder of the sweeps' plans, next to the runs."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is: ``outcome`` is finished, diverged, failed, unfinished or damaged, ``problem`` says why in one
-    line."""
+    """The progress of a run.
+
+    ``outcome`` is finished, diverged, failed, unfinished or damaged; ``problem`` gives the reason in one line.
+    """
 
     outcome: str
     problem: str = ""
@@ -46,13 +47,13 @@ class State:
 
     @property
     def over(self) -> bool:
-        """Whether the run came to its end: finished or diverged, and what it measured can be read."""
+        """True if the run has ended, finished or diverged, and its measurements can be read."""
         return self.outcome in ("finished", "diverged")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(State):
-    """One run folder: how far it is, and what it is."""
+    """One run folder: its progress, configuration and environment."""
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
@@ -66,20 +67,18 @@ class Run(State):
 
     @property
     def last(self) -> Mapping[str, float]:
-        """The figures of its last evaluation, a column of metrics.csv each; none of a run that is not over."""
+        """The figures of the last evaluation, by column of metrics.csv; empty for a run that is not over."""
         last = self.result.get("last")
         return last if isinstance(last, Mapping) else {}
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What its configuration says, as dotted keys with values that are equal where they mean the same."""
-        return {
-            sys.intern(key): comparable(value) for key, value in flatten(self.config).items()
-        }  # thousands of runs have the same keys
+        """The configuration as dotted keys, with values that are equal where they mean the same."""
+        # interned, since thousands of runs have the same keys
+        return {sys.intern(key): comparable(value) for key, value in flatten(self.config).items()}
 
     def series(self, metric: str, where: Mapping[str, Any] | None = None) -> Sequence[float | None]:
-        """A metric's values in the order of the evaluations: a column of metrics.csv, `error`, or
-        `probe.<file>.<column>`.
+        """A metric's values by evaluation; metric: a column of metrics.csv, `error`, or `probe.<file>.<column>`.
 
         error is 1 − accuracy. A probe's value at a step is the mean of its file's rows that fulfil `where`, a column's
         name → value. Raises UserError where there is no such metric.
@@ -104,8 +103,10 @@ class Run(State):
         return [value if value is None else 1 - value for value in values] if metric == "error" else values
 
     def probe(self, file: str, columns: Iterable[str], where: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
-        """The rows of probe_<file>.csv that fulfil `where`, a column's name → value, and have these columns; raises
-        UserError without any."""
+        """The rows of probe_<file>.csv that fulfil `where`, a column's name → value.
+
+        Raises UserError where the file lacks one of these columns or has no such row.
+        """
         path, where = self.folder / f"probe_{file}.csv", where or {}
         try:
             rows = _probe_rows(path, path.stat().st_mtime_ns)
@@ -117,8 +118,8 @@ class Run(State):
         for name in (*columns, *where):
             if name not in rows[0]:
                 raise UserError(f"{path.name} has no column {name!r}.{closest(name, rows[0])}")
-        wanted = {name: comparable(value) for name, value in where.items()}
-        matching = [row for row in rows if all(comparable(row[name]) == value for name, value in wanted.items())]
+        conditions = {name: comparable(value) for name, value in where.items()}
+        matching = [row for row in rows if all(comparable(row[name]) == value for name, value in conditions.items())]
         if not matching:
             raise UserError(
                 f"{path.name} has no row with {', '.join(f'{name} {value}' for name, value in where.items())}"
@@ -127,12 +128,12 @@ class Run(State):
 
     @property
     def commit(self) -> str:
-        """The git commit of the code that made it, empty where its environment does not say it."""
+        """The git commit of the code that trained it; empty where its environment does not record it."""
         git = self.environment.get("git")
         return " ".join(str(git.get("commit") or "").split()) if isinstance(git, Mapping) else ""
 
     def code(self, digits: int) -> str:
-        """The commit's first digits, and whether there were uncommitted changes."""
+        """The commit's first digits, with a remark where there were uncommitted changes."""
         return self.commit and self.commit[:digits] + " with uncommitted changes" * bool(
             self.environment["git"].get("dirty")
         )
@@ -143,8 +144,7 @@ class Run(State):
 
 
 def planned_places(folder: Path) -> dict[str, int]:
-    """The places of the runs in a folder, by their names, in the order in which its sweeps planned them; a plan that is
-    damaged has none."""
+    """The order in which a folder's sweeps planned its runs: positions by name; a damaged plan has none."""
     plans = [read_json_or_nothing(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
     plans.sort(key=lambda plan: str(plan.get("started") or ""))
     listed = [plan["runs"] for plan in plans if isinstance(plan.get("runs"), list)]
@@ -153,11 +153,12 @@ def planned_places(folder: Path) -> dict[str, int]:
 
 
 def load_run(folder: Path) -> Run:
-    """The run in ``folder``; a file that cannot be read makes it damaged, never an exception."""
+    """The run in ``folder``; a file that cannot be read makes it damaged and raises nothing."""
     state = load_state(folder)
     damage: list[str] = []
     config = _attempt(_read_config, folder / "config.yaml", damage)
-    if not damage and not isinstance(config.get("choices"), Mapping):  # which a run writes last
+    # a run writes `choices` last
+    if not damage and not isinstance(config.get("choices"), Mapping):
         damage.append("config.yaml is no configuration of a run")
     environment = read_environment(folder, damage if state.over else [])
     if damage and state.outcome != "failed":
@@ -173,7 +174,7 @@ def load_state(folder: Path) -> State:
     except OSError as error:
         return State("damaged", f"the folder cannot be read: {error.strerror}")
     damage: list[str] = []
-    # until result.json is there, a CSV that is missing or cut short is what an interrupted run looks like
+    # until result.json is there, a missing or truncated CSV is normal: the run was interrupted
     metrics = _attempt(_read_csv, folder / "metrics.csv", damage if ended else [])
     steps = [step for step in metrics.get("step", []) if step is not None]
     reached = f"last evaluation at step {steps[-1]:g}" if steps else "no evaluation"
@@ -192,7 +193,7 @@ def load_state(folder: Path) -> State:
 
 
 def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str, Any]:
-    """What the environment.json of a run says; empty where it cannot be read, which is added to `damage`."""
+    """The environment.json of a run; empty where it cannot be read, in which case the reason is added to `damage`."""
     return _attempt(read_json, folder / "environment.json", [] if damage is None else damage)
 
 
@@ -221,7 +222,7 @@ def trained_config(folder: Path) -> dict[str, Any]:
             f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this"
             " folder"
         )
-    # a record says null where nothing refers to alpha, and lacks the settings that are younger than it
+    # a record holds null where nothing refers to alpha, and lacks settings that are newer than it
     return {
         **dict.fromkeys(OPTIONAL_KEYS),
         **ADDED,
@@ -243,11 +244,11 @@ def load_runs(directory: Path) -> list[Run]:
 
 
 def everywhere(directories: Iterable[Path]) -> list[Run]:
-    """The runs in some folders and in all folders in them, in the order of their paths; a folder that links lead to
-    again counts once."""
+    """The runs in some folders and all their subfolders, in the order of their paths; links give no duplicates."""
     runs, seen = [], set()
 
-    def unreadable(error: OSError) -> None:  # it may be a run, and is listed
+    # it may be a run, so it is listed
+    def unreadable(error: OSError) -> None:
         runs.append(Run("damaged", f"the folder cannot be read: {error.strerror}", folder=Path(error.filename)))
 
     for directory in directories:
@@ -257,34 +258,33 @@ def everywhere(directories: Iterable[Path]) -> list[Run]:
                 folders.clear()
                 continue
             seen.add(real)
-            # links by label last: a run is found where it lies
+            # links by label last: a run is listed by its real path
             folders[:] = sorted(
                 (name for name in folders if not name.startswith(".")), key=lambda name: (name == BY_LABEL, name)
             )
             if any(marker in files for marker in MARKERS):
-                folders.clear()  # what lies in a run is the run's
+                folders.clear()  # files in a run's folder are the run's
                 runs.append(load_run(Path(place)))
     return runs
 
 
 def run_folders(directory: Path) -> list[Path]:
-    """The run folders directly under a directory, in the order of their names; none where there is no such
-    directory."""
+    """The run folders directly under a directory, in the order of their names; empty where it does not exist."""
     if not directory.is_dir():
         return []
     return sorted(child for child in directory.iterdir() if child.is_dir() and is_run(child))
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, finished or not."""
+    """True if a folder holds a run, finished or not."""
     try:
         return not folder.name.startswith(".") and any((folder / marker).exists() for marker in MARKERS)
-    except PermissionError:  # what cannot be looked into may be one, and is listed
+    except PermissionError:  # an unreadable folder may be a run, so it is listed
         return True
 
 
 def nothing_there(directory: Path) -> str:
-    """What to tell somebody who names a directory without runs."""
+    """The message about a directory without runs."""
     expected = f"expected run folders in it, {directory}/<run_id>/config.yaml, as a run of mixexp leaves them."
     parent = directory.resolve().parent
     if directory.is_dir() and is_run(directory):
@@ -299,7 +299,7 @@ def nothing_there(directory: Path) -> str:
 
 
 def _with_runs(directory: Path) -> list[str]:
-    """The names of the folders in a directory that hold runs; none where there is no such directory."""
+    """The names of the folders in a directory that hold runs; empty where there is no such directory."""
     return (
         sorted(child.name for child in directory.iterdir() if child.name != BY_LABEL and run_folders(child))
         if directory.is_dir()
@@ -318,14 +318,17 @@ def _attempt(read: Any, path: Path, damage: list[str]) -> dict[str, Any]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """A YAML mapping; its top-level entries are parsed one by one, and alike ones, of which a sweep has many, once."""
+    """A YAML mapping, whose top-level entries are parsed one by one.
+
+    Equal entries, frequent in a sweep, are parsed once.
+    """
     text = read_text(path)
     entries = re.split(r"^(?=[A-Za-z_]\w*:)", text, flags=re.MULTILINE)
     try:
         parsed = [_entry(entry) for entry in entries[1:]]
-    except ValueError:  # one refers to another, perhaps
+    except ValueError:  # an entry may refer to another
         parsed = []
-    # what is not one entry after another, each with its own key, is read as the whole it is
+    # a file that is not a series of entries, each with its own key, is read as a whole
     if (
         not parsed
         or entries[0]
@@ -359,8 +362,10 @@ def _read_csv(path: Path) -> Metrics:
 
 
 def _columns_of_numbers(text: str) -> Metrics | None:
-    """The columns of a CSV of numbers without a gap or a quote, eight bytes each, since thousands of runs are read;
-    None for any other text."""
+    """The columns of a CSV of numbers without gaps or quotes, as arrays of eight bytes each; None for any other text.
+
+    Arrays save memory, since thousands of runs are read.
+    """
     header, *lines = text.removesuffix("\n").split("\n")
     names = header.split(",")
     if (
@@ -388,7 +393,8 @@ def _outcome(result: Mapping[str, Any], reached: str) -> tuple[str, str]:
         and isinstance(seconds, int | float)
         and 0 <= seconds < 1e12
     ):
-        return "damaged", "result.json lacks figures of its run"  # that are told of a run that is over
+        # a table shows these of a run that is over
+        return "damaged", "result.json lacks figures of its run"
     return outcome, "" if outcome == "finished" else str(result.get("reason") or reached)
 
 
@@ -401,7 +407,8 @@ def _last_line(path: Path) -> str:
     return one_line(lines[-1])[:300] if lines else "error.txt is empty, which is all that a full disk takes"
 
 
-@functools.lru_cache(maxsize=256)  # a table asks for the same file once a cell; a changed file has another time
+# a table reads the same file once a cell; a changed file has another time
+@functools.lru_cache(maxsize=256)
 def _probe_rows(path: Path, changed: int) -> list[dict[str, str]]:
     rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     if not rows:

@@ -1,4 +1,4 @@
-"""A run while it trains: its folder, its clock and its checkpoints. The loop owns the step."""
+"""A run during training: its folder, its clock and its checkpoints. The loop owns the step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mixexp.training.weights import DESCRIBED, WEIGHTS, read_weights
 
 
 class Progress(NamedTuple):
-    """How far a run is."""
+    """The progress of a run: steps done, steps in all, last accuracy."""
 
     step: int
     steps: int
@@ -27,11 +27,11 @@ class Progress(NamedTuple):
 
 
 class Session:
-    """One run's record and progress, from the checkpoint that it goes on from to its result.
+    """One run's record and progress, from the checkpoint it resumes from to its result.
 
-    steps: of the whole run. made_by: what must be the same for a checkpoint to be used. stateful: by name, what a step
-    changes, which a checkpoint holds and resuming sets. step: how many are done; diverged: whether a loss is no number,
-    after which no state is kept; the loop sets both.
+    steps: of the whole run. made_by: facts that must be the same for a checkpoint to be used. stateful: the objects
+    that a step changes, by name; a checkpoint holds them and resuming sets them. step: the number of steps done;
+    diverged: a loss is not finite, after which no state is kept. The loop sets both.
     """
 
     def __init__(
@@ -55,11 +55,10 @@ class Session:
     def resume(
         self, same_so_far: Callable[[int, int], bool], warm_starts: Iterable[Path] = (), probed: bool = True
     ) -> None:
-        """Go on from where an earlier attempt stopped or a shorter run ended, if there is such a state.
+        """Resume where an earlier attempt stopped or a shorter run ended, if there is such a state.
 
-        same_so_far: whether a run of so many steps has done in the first of them, as many as the second number says,
-        what this one does. warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run
-        are this one's too.
+        same_so_far(steps, step): True if a run of `steps` steps has done the same as this one in its first `step`.
+        warm_starts: folders of shorter runs. probed: whether measurements made during a shorter run are this one's too.
         """
         home = self.folder.path
         for path in (home, *warm_starts):
@@ -84,26 +83,28 @@ class Session:
                 break
 
     def _has_best_of(self, path: Path, rows: Sequence[Mapping[str, float]]) -> bool:
-        """Whether the best weights of the evaluations so far, where they are asked for, are this run's already."""
+        """True unless keep=best and the best weights of the evaluations so far are missing from this run's folder."""
         accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
         if self._config.keep != "best" or not accuracies:
             return True
         if path == self.folder.path:
             try:
-                kept = read_weights(path)["step"] if (path / WEIGHTS).is_file() else None
-            except UserError:  # cut or damaged
-                kept = None
-            # one that is later than the checkpoint will be reached again
-            if kept is not None and (
-                kept == rows[accuracies.index(max(accuracies))]["step"] or kept > rows[-1]["step"]
+                saved_step = read_weights(path)["step"] if (path / WEIGHTS).is_file() else None
+            except UserError:  # truncated or damaged
+                saved_step = None
+            # a step later than the checkpoint will be reached again
+            if saved_step is not None and (
+                saved_step == rows[accuracies.index(max(accuracies))]["step"] or saved_step > rows[-1]["step"]
             ):
                 return True
             self.folder.note("the best weights so far are not kept here (keep=best); the run starts afresh")
         return False
 
     def start(self, facts: Mapping[str, Any], columns: Sequence[str]) -> None:
-        """Write what the run is and start its clock; facts: what environment.json says beside the machine and the
-        steps."""
+        """Write the run's configuration and environment and start its clock.
+
+        facts: for environment.json, in addition to the machine and the steps.
+        """
         self._described = {key: facts[key] for key in DESCRIBED if key in facts}
         if self.step == 0:
             (self.folder.path / WEIGHTS).unlink(missing_ok=True)
@@ -117,14 +118,14 @@ class Session:
         return int(self.folder.rows[-1]["step"]) if self.folder.rows else 0
 
     def record(self, row: Mapping[str, float]) -> None:
-        """Write an evaluation's row, and keep the weights where it is the best so far and these are asked for."""
+        """Write an evaluation's row; with keep=best, save the weights of the best evaluation so far."""
         best = max((earlier["val_accuracy"] for earlier in self.folder.rows if "val_accuracy" in earlier), default=-1.0)
         self.folder.append({**row, "seconds": round(self._elapsed(), 3)})
         if self._config.keep == "best" and not self.diverged and row["val_accuracy"] > best:
             self._save_weights()
 
     def turn(self) -> Iterator[Progress]:
-        """Yield how far the run is, with a checkpoint before where one is due; closed here, the run leaves one."""
+        """Yield the run's progress, after saving a checkpoint that is due; closed here, the run leaves a checkpoint."""
         if self.step < self.steps and self._checkpoint.due():
             self._save()
         try:
@@ -133,13 +134,13 @@ class Session:
             if self.step < self.steps:
                 try:
                     self._save()
-                except OSError as error:  # a full disk makes no failure of a stop: the checkpoint before stays
+                # a full disk does not make a stop a failure: the checkpoint before stays
+                except OSError as error:
                     self.folder.note(f"no checkpoint at step {self.step:,}: {error}")
             raise
 
     def finish(self, **facts: Any) -> None:
-        """Write the result, and keep the final state and weights where that is asked for; a diverged run keeps
-        neither."""
+        """Write the result, and keep the final state and weights where configured; a diverged run keeps neither."""
         keeps = self._config.keep_checkpoint and not self.diverged
         if keeps:
             self._save()
@@ -168,6 +169,6 @@ class Session:
 
 
 def _own(config: RunConfig) -> dict[str, Any]:
-    """The facts for environment.json about code of the user's own; none where a run has no such code."""
+    """The facts for environment.json about the user's own code; empty where a run has none."""
     files = {name: source.files for name, source in config.own_sources.items()}
     return {"own_code": config.own_code, "own_git": own_git(files)} if files else {}

@@ -1,5 +1,4 @@
-"""From a resolved configuration to the objects of a run: its data on the device, its network as it starts, its groups'
-parts."""
+"""From a resolved configuration to the objects of a run: data on the device, initial network, options of the groups."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from mixexp.training.weights import Inputs, read_weights
 
 @dataclass(frozen=True, kw_only=True)
 class RunParts(Subject):
-    """The parts of a run: what a probe sees of it, and what its loop needs besides.
+    """The parts of a run: those that a probe sees, and those that the loop needs in addition.
 
     counts: training images of each class, int64 [C]; contents: hash of the data set's files; size_rule: how a file
     becomes an image of the data set's size, in words.
@@ -43,13 +42,13 @@ class RunParts(Subject):
     size_rule: str
 
     def input_format(self) -> Inputs:
-        """How the data set's images become the network's inputs."""
+        """The rule by which the data set's images become the network's inputs."""
         normalize, shape = self.normalize, list(self.test.images.shape[1:])
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
         return Inputs(self.kind, shape, normalize.unit, mean, std, normalize.zero_mean, self.size_rule)
 
     def facts(self) -> dict[str, Any]:
-        """The facts about them for environment.json."""
+        """The facts about these parts for environment.json."""
         return {
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "steps_per_epoch": self.budget.steps_per_epoch,
@@ -108,8 +107,7 @@ def setup(config: RunConfig) -> RunParts:
 
 
 def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> tuple[Network, Loss]:
-    """The network of a run as it starts, and its loss, on the CPU; shape: of an image, counts: training images of each
-    class."""
+    """The initial network of a run and its loss, on the CPU; shape: of an image, counts: images of each class."""
     with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
         body = config.build("model", in_channels=shape[0], image_size=tuple(shape[1:]))
         loss = config.build("loss", class_counts=counts)
@@ -117,7 +115,7 @@ def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> t
 
 
 def restored(folder: Path, config: RunConfig) -> Subject:
-    """The network of a finished run with the weights it kept, in evaluation mode; config: its own."""
+    """The network of a finished run with the weights it kept, in evaluation mode; config: the run's own."""
     state, parts = read_weights(folder), setup(config)
     about = read_environment(folder)
     if (trained_on := about.get("data_contents", parts.contents)) != parts.contents:
@@ -139,10 +137,10 @@ def restored(folder: Path, config: RunConfig) -> Subject:
 
 
 def another(source: str, config: RunConfig) -> RunConfig:
-    """The configuration of a finished run, to compute where a run of `config` does; raises UserError unless both share
-    a data set.
+    """The configuration of a finished run, with the data set's place and the device taken from `config`.
 
-    Where the files of a data set lie does not count, as far as its class says so.
+    Raises UserError unless both use the same data set. The place of its files does not count, as far as its class
+    declares so.
     """
     other = trained_config(Path(source))
     ours, theirs = (telling(node, config.trusted) for node in (config.dataset, other["dataset"]))

@@ -1,4 +1,4 @@
-"""The needs of a run, estimated before anything is allocated, beside the resources of the machine."""
+"""The memory and processor needs of a run, estimated before allocation, and the resources of the machine."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ import torch
 
 from mixexp.errors import UserError
 
-with contextlib.suppress(ImportError):  # Windows has no limits of this kind
+with contextlib.suppress(ImportError):  # Windows has no such limits
     import resource
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where Linux says how much memory a container may use, in the second and the first version of control groups."""
+"""Linux's files with a container's memory limit, in the second and the first version of control groups."""
 CGROUP_QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"), None),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
-"""Linux's files with the processor time of a container, and its period, in both versions."""
+"""Linux's files with a container's processor time and its period, in both versions."""
 LARGE = 10_000
-"""The least number that can be why something is too large."""
+"""The least number that can be the cause of a size that is too large."""
 _OVERFLOW = re.compile(
     "overflow|alloc|too large|too big|storage size|exceed|out of (?:range|memory|bounds)|negative", re.IGNORECASE
 )
-"""How Python, numpy and torch speak of a size that they cannot have."""
+"""The words of Python, numpy and torch about a size that they cannot allocate."""
 
 
 class TooLarge(UserError):
-    """A configuration without a fault that this machine cannot hold."""
+    """A valid configuration that this machine cannot hold."""
 
 
 class TooLargeLine(str):
-    """A line about a configuration without a fault that this machine cannot hold."""
+    """A line about a valid configuration that this machine cannot hold."""
 
 
 def line(error: Exception) -> str:
-    """The line about an error; of another class where a larger machine would not raise it."""
+    """The line about an error; a TooLargeLine where a larger machine would not raise it."""
     return TooLargeLine(error) if isinstance(error, TooLarge) else str(error)
 
 
 def problems(action: Callable[[], object]) -> list[str]:
-    """The UserError or ValueError that an action raises, as a line; none where it raises none."""
+    """The UserError or ValueError that an action raises, as a line; empty where it raises none."""
     try:
         action()
     except (UserError, ValueError) as error:
@@ -54,16 +54,15 @@ def problems(action: Callable[[], object]) -> list[str]:
 
 
 def processors() -> int:
-    """Processors of this machine, those included that a container or a batch system keeps from this process."""
+    """Processors of this machine, including those that a container or a batch system withholds from this process."""
     return os.cpu_count() or 1
 
 
 def usable_processors() -> int:
-    """Processors that this process may use, which a container or a batch system can make fewer than there are; at least
-    1."""
+    """Processors that this process may use, at least 1; a container or a batch system may reduce their number."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processors()
     for quota, period in CGROUP_QUOTAS:
-        with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # "max" and -1 are no limits
+        with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # "max" and -1 mean no limit
             words = [
                 *quota.read_text(encoding="ascii").split(),
                 *(period.read_text(encoding="ascii").split() if period else ()),
@@ -74,15 +73,14 @@ def usable_processors() -> int:
 
 
 def memory(device: torch.device | None = None) -> int:
-    """Bytes of memory that this process can have at most: a GPU's, or the machine's within the limits set for the
-    process."""
+    """The most bytes of memory that this process can have: a GPU's, or the machine's within the process's limits."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     sizes = [2**63]
     with contextlib.suppress(AttributeError, ValueError, OSError):
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+        with contextlib.suppress(OSError, ValueError):  # "max" is not a number
             sizes.append(int(path.read_text(encoding="ascii")))
     with contextlib.suppress(NameError, AttributeError):
         limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
@@ -115,8 +113,7 @@ def in_words(size: float) -> str:
 
 
 def largest(settings: Mapping[str, Any], path: str) -> str:
-    """The setting that holds the largest whole number, as `path.key = number`: the cause of a size; empty where none is
-    large."""
+    """The setting with the largest integer, as `path.key = number`: the cause of a size; empty where none is large."""
     numbers: list[tuple[int, str]] = []
 
     def look(value: Any, name: str) -> None:
@@ -136,8 +133,7 @@ def largest(settings: Mapping[str, Any], path: str) -> str:
 
 @contextlib.contextmanager
 def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
-    """Inside, what fails for a large number raises TooLarge with the setting that holds it, instead of the library's
-    error."""
+    """Context in which a failure due to a large number raises TooLarge with its setting, not the library's error."""
     setting = largest(settings, path)
     try:
         yield
@@ -150,20 +146,23 @@ def bounded(settings: Mapping[str, Any], path: str) -> Iterator[None]:
 
 
 class SavedTensors:
-    """Counts the bytes that a pass keeps for its gradient, without the parameters; the tensors may lie on the meta
-    device."""
+    """Counter of the bytes that a pass keeps for its gradient, without the parameters.
+
+    The tensors may be on the meta device.
+    """
 
     def __init__(self, parameters: Iterator[torch.nn.Parameter]) -> None:
         self._seen = {parameter.untyped_storage()._cdata for parameter in parameters}
-        self._alive: list[torch.Tensor] = []  # so that no other tensor gets the place of one that was counted
+        # kept alive so that no other tensor gets the address of a counted one
+        self._alive: list[torch.Tensor] = []
 
     @property
     def bytes(self) -> int:
-        """Of all that was kept so far."""
+        """The number of bytes kept so far."""
         return sum(tensor.untyped_storage().nbytes() for tensor in self._alive)
 
     def counting(self) -> Any:
-        """The context of a pass."""
+        """The context of the counted pass."""
         return torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:

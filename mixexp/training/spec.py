@@ -1,5 +1,4 @@
-"""What a run is, typed and frozen: its settings with their ranges, the options of its groups, and its place in a
-plan."""
+"""The specification of a run, typed and frozen: settings with ranges, options of its groups, place in a plan."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=T
 
 
 class Evaluated(BaseModel):
-    """The test images that evaluations are of; n: how many, all of them where it is null."""
+    """The test images that evaluations use; n: their number, null for all."""
 
     model_config = _CHECKED
 
@@ -88,18 +87,18 @@ class Settings(BaseModel):
 
 def hints_of_settings(schema: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Any]:
     """The type, with its limits, of every setting of a run outside the groups, by its dotted key."""
-    found: dict[str, Any] = {}
+    hints: dict[str, Any] = {}
     for name, hint in get_type_hints(schema, include_extras=True).items():
         inner = schema.model_fields[name].annotation if name in schema.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= hints_of_settings(inner, f"{prefix}{name}.")
+            hints |= hints_of_settings(inner, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = hint
-    return found
+            hints[f"{prefix}{name}"] = hint
+    return hints
 
 
 Node = Mapping[str, Any]
-"""What a group's option makes: the class by its dotted name, `_target_`, and its arguments."""
+"""The node of a group's option: the class by its dotted name, `_target_`, and its arguments."""
 
 
 class RunConfig(Settings):
@@ -140,31 +139,30 @@ class RunConfig(Settings):
 
     @property
     def test_n(self) -> int | None:
-        """The number of test images that evaluations are of, None for all."""
+        """The number of test images that evaluations use, None for all."""
         return self._values["test"]["n"]
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        """Modules of the user's own that a `_target_` may name."""
+        """The user's own modules that a `_target_` may name."""
         return tuple(self.trusted_modules)
 
     @property
     def own_sources(self) -> dict[str, Source]:
-        """The source of every module of the user's own that one of its classes comes from, as this process has imported
-        it."""
+        """The source of every own module that a class of the configuration is from, as this process imported it."""
         return sources(self._values, self.trusted)
 
     @property
     def own_code(self) -> dict[str, str]:
-        """The hashes of these, by the modules' names."""
+        """The hashes of the own sources, by the modules' names."""
         return {name: source.digest for name, source in self.own_sources.items()}
 
     def replace(self, **values: Any) -> Self:
-        """The same with other values."""
+        """This configuration with other values."""
         return self.of({**self._values, **values})
 
     def part(self, *names: str) -> Self:
-        """These of its values alone, and what builds their objects: what a result depends on, for a cache."""
+        """The named values and the modules that build their objects: the inputs of a result, as a cache key."""
         return self.of({name: self._values[name] for name in (*names, "trusted_modules")})
 
     def build(self, group: str, **given: Any) -> Any:
@@ -172,7 +170,7 @@ class RunConfig(Settings):
         return build(self._values[group], self.trusted, **given)
 
     def build_optimizer(self, parameters: list[Any]) -> Any:
-        """The optimizer of these parameters; an own class calls them `parameters`, torch's call them `params`."""
+        """The optimizer of these parameters; an own class names them `parameters`, torch's classes `params`."""
         return self.build("optimizer", parameters=parameters, params=parameters)
 
     @functools.cached_property
@@ -187,31 +185,34 @@ class RunConfig(Settings):
 
 
 def _sorted(value: Any) -> Any:
-    """The value with its mappings in the order of their keys' texts; a table's published numbers may have numbers
-    beside texts for keys."""
+    """The value with its mappings sorted by their keys' texts.
+
+    The keys of a table's published numbers may be numbers and texts.
+    """
     if isinstance(value, Mapping):
         return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def depends_on(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function of a RunConfig see these of its values alone, and keep its results; further arguments have to be
-    hashable."""
+    """Restrict a function of a RunConfig to these of its values, and cache its results.
+
+    Further arguments have to be hashable.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        kept = functools.lru_cache(maxsize=1024)(function)
-        return functools.wraps(function)(lambda config, *arguments: kept(config.part(*names), *arguments))
+        cached = functools.lru_cache(maxsize=1024)(function)
+        return functools.wraps(function)(lambda config, *arguments: cached(config.part(*names), *arguments))
 
     return decorate
 
 
 @dataclass(frozen=True, eq=False)
 class RunSpec:
-    """One run: what it is, where it goes, where it departs from its experiment, a few words to call it, and what it
-    costs.
+    """One run: its configuration, folder, departures from its experiment, label and cost.
 
-    differs_from_edition: the same of the chosen edition, None without one. family: the same in all runs that differ in
-    their budget alone. words: the overrides of the first of its cells.
+    differs_from_edition: departures from the chosen edition, None without one. family: the same in all runs that differ
+    in their budget alone. words: the overrides of the first of its cells.
     """
 
     config: RunConfig

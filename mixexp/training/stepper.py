@@ -1,4 +1,4 @@
-"""A run's steps taken in a mode: eager, compiled, or replayed from CUDA graphs."""
+"""A run's steps in a mode: eager, compiled, or replayed from CUDA graphs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from mixexp.speed import Mode
 from mixexp.training.batches import Batch, Batches
 
 STEPS_A_GRAPH = 8
-"""Steps replayed by one call where nothing but their rows differs: a small network's steps are shorter than a call of
-the host."""
+"""The most steps that one call replays, where only their rows differ.
+
+A small network's steps are shorter than a call from the host.
+"""
 
 Forward = Callable[[Tensor, Tensor, dict[str, Tensor], str], tuple[Tensor, Tensor]]
-"""From a batch's images, labels and mix draws, and the layer to mix at, to what the step minimises and the samples'
-losses."""
+"""(images, labels, mix draws, layer to mix at) → (the value that the step minimises, the samples' losses)."""
 
 _serial = itertools.count()
 
 
 class CaptureFailed(UserError):
-    """A step could not be captured; the memory management of the process is then in no state to go on with."""
+    """A failed capture of a step; the process's memory management is then unusable."""
 
 
 class Stepper:
-    """Takes a run's steps in a mode.
+    """A run's steps in a mode.
 
-    step(batch, layer, forward): an update, in place, from tensors alone; what it reads beside its batch stays where it
-    is. capturable: whether the optimizer does all on the device. modules: whose code takes part in a step. note: takes
-    a line for the user.
+    step(batch, layer, forward): an update, in place, from tensors alone; other tensors that it reads stay in place.
+    capturable: whether the optimizer computes on the device alone. modules: those whose code takes part in a step.
+    note: takes a line for the user.
     """
 
     def __init__(
@@ -75,17 +76,16 @@ class Stepper:
 
     @property
     def mode_used(self) -> str:
-        """The mode in which steps are taken after all."""
+        """The name of the mode in use, after any fallback."""
         return Mode(self._compiles, self._graphs_left, "").name
 
     @property
     def max_steps(self) -> int:
-        """Steps that one call can take where they are alike."""
+        """The most steps that one call takes where they are of one kind."""
         return STEPS_A_GRAPH if self._graphs_left else 1
 
     def __call__(self, step: int, batches: Batches, until: int) -> int:
-        """Take the step, or several of its kind before `until`, where something else changes, and return the one that
-        follows."""
+        """Take the step, or several of its kind before `until`, where something else changes; return the next step."""
         batches.turn_to(step)
         rows, kind = batches.rows(step), batches.kind(step)
         if self._graphs_left and kind in self._asks_nothing:
@@ -93,7 +93,8 @@ class Stepper:
         batch = batches.table.map(lambda values: values[rows])
         if kind not in self._known:
             self._first(kind, step, batch, batches.whole)
-        elif self._graphs_left:  # the second of its kind, since at the first much is made that waits for the device
+        # at the second of its kind: the first one allocates much that waits for the device
+        elif self._graphs_left:
             if kind not in self._draws_nothing:
                 self._without_graphs("it draws random numbers in the network")
             self._seeded(kind, step, lambda: self._watched(kind, batch))
@@ -102,10 +103,10 @@ class Stepper:
         return step + 1
 
     def _first(self, kind: tuple[str, int], step: int, batch: Batch, whole: int) -> None:
-        """Take the first step of a layer and size, and learn what kind of step it is."""
+        """Take the first step of a layer and size, and classify it."""
         from torch._dynamo.exc import TorchDynamoException
 
-        # an epoch's last, partial batch would cost a compile of its own, and is one step of many
+        # an epoch's last, partial batch would need a compilation of its own for a single step
         self._known[kind] = self._compiled(self._forward) if self._compiles and kind[1] == whole else self._forward
         before = host_state(self._modules)
         try:
@@ -113,7 +114,7 @@ class Stepper:
                 self._step(batch, kind[0], self._known[kind])
                 if not drawn():
                     self._draws_nothing.add(kind)
-        except TorchDynamoException as error:  # of the gradient, when the forward pass has left its traces already
+        except TorchDynamoException as error:  # raised for the gradient, after the forward pass has been traced
             raise UserError(
                 f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it"
             ) from error
@@ -121,7 +122,8 @@ class Stepper:
             why = "it keeps state in Python from step to step"
             if self._graphs_left:
                 self._without_graphs(why)
-            if self._compiles:  # to be compiled again at every step
+            # it would be compiled again at every step
+            if self._compiles:
                 self._without_compiling(why)
                 self._known[kind] = self._forward
 
@@ -133,14 +135,14 @@ class Stepper:
                 take()
 
     def _watched(self, kind: tuple[str, int], batch: Batch) -> None:
-        """Take a step, and see whether it asks the device for something, which no graph can hold."""
+        """Take a step and check that it does not wait for the device, which a graph cannot hold."""
         if asks := waits(lambda: self._step(batch, kind[0], self._known[kind])):
             self._without_graphs(f"a step waits for the device, {asks}")
         else:
             self._asks_nothing.add(kind)
 
     def _replay(self, kind: tuple[str, int], start: int, batches: Batches, ahead: int) -> int:
-        """Replay a graph of as many steps as may be."""
+        """Replay a graph of the most steps possible; return their number."""
         count = STEPS_A_GRAPH if ahead >= STEPS_A_GRAPH else 1
         (layer, size), table, forward = kind, batches.table, self._known[kind]
 
@@ -156,7 +158,7 @@ class Stepper:
             try:
                 self._replays[(*kind, count)] = capture(steps, self._pool, self._device)
             except RuntimeError as error:
-                # the end of a failed capture raises an error of its own, which says nothing of the first
+                # the end of a failed capture raises an error of its own, which hides the first
                 cause = error.__context__ if isinstance(error.__context__, Exception) else error
                 raise CaptureFailed(
                     f"speed = graph: cannot be captured, {_first_line(cause)}; speed=compiled runs it"
@@ -178,12 +180,11 @@ class Stepper:
         self._compiles = False
 
     def _compiled(self, forward: Forward) -> Forward:
-        """The pass compiled for one shape and layer."""
+        """The forward pass, compiled for one shape and layer."""
         import torch._inductor.config as inductor
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
-        # compiled code belongs to a code object: with one of its own, a run finds neither another's code nor its limit
-        # on kinds
+        # Compiled code belongs to a code object: with its own, a run shares neither this code nor the recompile limit.
         own_code = types.FunctionType(
             forward.__code__.replace(co_name=f"forward_{next(_serial)}"),
             forward.__globals__,
@@ -192,9 +193,8 @@ class Stepper:
             forward.__closure__,
         )
         options: dict[str, Any] = {"fallback_random": True}
-        if (
-            self._device.type == "cuda"
-        ):  # nothing is to be chosen by timing: what else keeps the device busy would choose
+        # no choice by timing, which depends on the device's other load
+        if self._device.type == "cuda":
             options |= {"triton.autotune_pointwise": False, "shape_padding": False}
             options |= {"deterministic": True} if hasattr(inductor, "deterministic") else {}
         compiled = torch.compile(own_code, fullgraph=True, dynamic=False, options=options)
@@ -214,7 +214,7 @@ class Stepper:
 def host_state(modules: Sequence[nn.Module]) -> Any:
     """Python state that may change between steps; a CUDA graph would replay its value at capture time.
 
-    Plain attributes of modules and of those in them, and the global generators.
+    It covers plain attributes of the modules and their submodules, and the global generators.
     """
     plain = (bool, int, float, str, type(None))
     parts = [part for module in modules for part in module.modules()]
@@ -223,22 +223,23 @@ def host_state(modules: Sequence[nn.Module]) -> Any:
 
 
 def new_pool() -> Any:
-    """Memory that a run's graphs share: they never run at the same time, and leave nothing in it for each other."""
+    """The memory pool of a run's graphs; they never run at the same time and leave nothing in it for each other."""
     return torch.cuda.graph_pool_handle()
 
 
 def capture(steps: Callable[[], None], pool: Any, device: torch.device) -> Callable[[], None]:
-    """A function that does on the device again what `steps` does; `steps` itself is recorded and has no effect."""
+    """A function that repeats the work of `steps` on the device; `steps` itself is recorded and has no effect."""
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream(device)
-    side_stream = None if stream == torch.cuda.default_stream(device) else stream  # the default one cannot be captured
+    # the default stream cannot be captured
+    side_stream = None if stream == torch.cuda.default_stream(device) else stream
     with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, stream=side_stream):
         steps()
     return graph.replay
 
 
 def waits(step: Callable[[], None]) -> str:
-    """Take a step and say what in it made the host wait for the device; empty where nothing did."""
+    """Take a step and return what made the host wait for the device; empty where nothing did."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""The work of a run, by which durations are estimated."""
+"""The work of a run, for estimates of its duration."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 from mixexp.files import quantity
 
 MOST_FLOPS = 1e30
-"""What no run needs: centuries."""
+"""More operations than any run needs: centuries."""
 
 
 class Work(NamedTuple):
-    """What a run does: its operations in training and in evaluations, how many steps and evaluations, and of how many
-    images these are.
+    """The work of a run: operations in training and in evaluations, and numbers of steps, evaluations and images.
 
-    tested, held_out: images of an evaluation, none where it is of no images; trained: training images.
+    tested, held_out: images of an evaluation, 0 where it uses none; trained: training images.
     """
 
     training: float
@@ -32,20 +31,22 @@ class Work(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a run computes, as far as its duration depends on it: runs of one cost class and device need time in
-    proportion to flops."""
+    """The computation of a run, as far as its duration depends on it.
+
+    Runs of one cost class and device need time in proportion to flops.
+    """
 
     cost_class: str
     device: str
     flops: float
 
     def record(self) -> dict[str, Any]:
-        """The task as records of runs and sweeps hold it."""
+        """The task as it is stored in records of runs and sweeps."""
         return {"kind": self.cost_class, "device": self.device, "flops": self.flops}
 
     @classmethod
     def of_record(cls, record: Any) -> Task | None:
-        """The task that a record holds; None where this version has not written it."""
+        """The task in a record; None where this version has not written it."""
         if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ("kind", "device")):
             return None
         return cls(record["kind"], record["device"], quantity(record.get("flops"), MOST_FLOPS))

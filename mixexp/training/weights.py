@@ -1,5 +1,7 @@
-"""The weights that a finished run keeps, with all that its network's inputs need: weights.pt, which plain torch.load
-reads too."""
+"""The weights that a finished run keeps, and the description of its network's inputs: weights.pt.
+
+Plain torch.load reads it too.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ from mixexp.training.checkpoint import State, read, reason_of
 
 WEIGHTS = "weights.pt"
 FILES = (WEIGHTS, "checkpoint.pt")
-"""Files of a run's folder that hold weights, the first that is there counts."""
+"""Files of a run's folder that hold weights; the first one present counts."""
 DESCRIBED = ("inputs", "classes", "train_counts")
-"""Facts of environment.json that are kept beside weights: without them nobody can use these."""
+"""Facts of environment.json stored with the weights, which cannot be used without them."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How a data set's images become a network's inputs: (x / unit − mean) / std per channel, float32 [B, *shape].
+    """The rule by which images become a network's inputs: (x / unit − mean) / std per channel, float32 [B, *shape].
 
-    kind: image, sound, spectrogram or table. shape: of one image, [C, H, W]. unit: 255 for images of 8 bits, else 1.
-    centred: whether each image is centred on its own mean before. size: how a file becomes an image of that shape, in
+    kind: image, sound, spectrogram or table. shape: of an image, [C, H, W]. unit: 255 for images of 8 bits, else 1.
+    centred: whether each image is first centred on its own mean. size: how a file becomes an image of that shape, in
     words.
     """
 
@@ -36,12 +38,12 @@ class Inputs:
     size: str
 
     def record(self) -> dict[str, Any]:
-        """Itself as JSON has it."""
+        """The inputs as a JSON object."""
         return asdict(self)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Inputs:
-        """The inputs that a record describes; raises UserError where it is of another version."""
+        """The inputs that a record describes; raises UserError for a record of another version."""
         try:
             return cls(**record)
         except TypeError as error:
@@ -51,10 +53,12 @@ class Inputs:
 
 
 def read_weights(folder: Path) -> State:
-    """What a run's folder keeps of its weights, on the CPU, whatever version made it; raises UserError where it is
-    damaged or not there."""
+    """The weights that a run's folder keeps, on the CPU, whatever version wrote them.
+
+    Raises UserError where they are damaged or missing.
+    """
     path = next((folder / name for name in FILES if (folder / name).is_file()), folder / WEIGHTS)
     try:
         return read(path)[1]
-    except Exception as error:  # whatever a cut or damaged file makes the reader raise
+    except Exception as error:  # the reader raises many kinds of errors for a truncated or damaged file
         raise UserError(f"{path}: cannot be read ({reason_of(error)})") from error

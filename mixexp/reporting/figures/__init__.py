@@ -29,7 +29,7 @@ from mixexp.text import sanitize
 SECONDS_A_FRAME = 0.25
 DOTS_AN_INCH = 200
 MOST_STANDARD = 6
-"""Rows or columns with panels in a figure that the table does not ask for."""
+"""The most rows or columns with panels in a standard figure."""
 
 KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, str]]] = {
     "scores": scores.scores,
@@ -44,22 +44,23 @@ KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, 
     "scatter": probes.scatter,
     "animation": probes.animation,
 }
-"""What draws a kind of figure: it gives the figure, and as its caption a sentence on what it shows, by which selection
-rule, what its bands are, and of how many runs. The options of a kind are in mixexp.spec.figures."""
+"""The functions that draw each kind of figure; they return the figure and its caption.
+
+A caption states the content, the selection rule, the meaning of bands and the number of runs. The options of a kind are
+in mixexp.spec.figures.
+"""
 
 
 def draw(table: Table, spec: Mapping[str, Any]) -> tuple[Figure | Animation, str]:
-    """The figure that one sound entry of ``table.figures`` asks for, and its caption; raises UserError where there is
-    nothing to show."""
+    """The figure of one valid entry of ``table.figures``, and its caption; raises UserError where it would be empty."""
     with _styled():
         return KINDS[spec["kind"]](table, complete(spec))
 
 
 def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path]:
-    """A figure as SVG, PDF and PNG beside each other, an animation as GIF, whole or not at all; the same figure gives
-    the same bytes.
+    """Save a figure as SVG, PDF and PNG, or an animation as GIF, each atomically; the same figure gives the same bytes.
 
-    caption: a sentence on what is drawn, which SVG and PDF carry as their title.
+    caption: a sentence on the content, which SVG and PDF carry as their title.
     """
     with _styled():
         if isinstance(figure, Animation):
@@ -70,8 +71,8 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
             ]
         freeze(figure)
         title = {"Title": sanitize(caption)} if caption else {}
-        # savefig would draw everything once more for each format, to find what is laid out already; the fields would
-        # tell when and by what
+        # savefig would draw everything once more for each format, to find a layout that is known; the fields would
+        # record the date and the program
         formats: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
             ".svg": (FigureCanvasSVG(figure).print_svg, ("Date", "Creator")),
             ".pdf": (FigureCanvasPdf(figure).print_pdf, ("CreationDate", "Creator", "Producer")),
@@ -79,7 +80,7 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
         }
         written = []
         for ending, (write, fields) in formats.items():
-            figure.dpi = DOTS_AN_INCH  # which a canvas may change
+            figure.dpi = DOTS_AN_INCH  # a canvas may change this
             written.append(_whole(path, ending, functools.partial(write, metadata={**dict.fromkeys(fields), **title})))
         return written
 
@@ -94,17 +95,16 @@ def _whole(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
 @contextmanager
 def _styled() -> Iterator[None]:
     with mpl.rc_context({**STYLE, "font.family": fonts()}), warnings.catch_warnings():
-        # a script without an installed font shows as boxes; the table beside the figure has the words
+        # a script without an installed font appears as boxes; the table with the figure has the words
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
 def standard(table: Table) -> list[dict[str, Any]]:
-    """The figures of every report beside the table's own: of these kinds those that it does not ask for and its runs
-    have data for.
+    """The standard figures of every report: the kinds with data that the table does not list itself.
 
-    The scores by setting, learning curves, confusion matrices, where classes differ in size the accuracy by class and
-    by group of classes, wall time against the score, and the images that a network was shown.
+    They are the scores by setting, learning curves, confusion matrices, the accuracy by class and by group of classes
+    where classes differ in size, wall time against the score, and the images that a network was given.
     """
     asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))

@@ -47,16 +47,15 @@ from mixexp.spec.figures import MOST_MATRICES
 from mixexp.training.reader import Run
 
 MOST_NUMBERED, MOST_NAMED = 12, 20
-"""Classes up to which a matrix has numbers in its cells, and names beside them."""
+"""The most classes of a matrix with numbers in its cells, and with names next to it."""
 MOST_DOTS = 40
-"""Classes of one size that have a place each on the x axis."""
+"""The most classes of one size with a place each on the x axis."""
 
 Cell = tuple[Entry, Entry, list[Run]]
 
 
 def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Confusion matrices, one for each cell of the table: per cent of a true class (row) that was predicted as which
-    (column)."""
+    """Confusion matrices, one for each cell of the table: per cent of a true class (row) by predicted class."""
     cells = chosen(table, spec)
     matrices = [(row, column, pooled(runs)) for row, column, runs in cells]
     abreast = len({column.label for _, column, _ in matrices})
@@ -91,8 +90,9 @@ def confusion(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
-    """The cells that have a matrix: those of the rows and columns in `only`; without it, of as many rows from the first
-    to the last as give no more than `most`.
+    """The cells with a matrix: those of the rows and columns in `only`, else a selection of at most `most` cells.
+
+    Without `only`, rows are selected evenly from the first to the last.
     """
     axes = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     if spec["only"] is not None:
@@ -125,7 +125,7 @@ def chosen(table: Table, spec: Mapping[str, Any]) -> list[Cell]:
 
 
 def spread(things: Sequence[Any], most: int) -> list[Any]:
-    """At most `most` of the things, evenly from the first to the last."""
+    """At most `most` of the items, evenly from the first to the last."""
     return [things[round(k)] for k in np.linspace(0, len(things) - 1, min(most, len(things)))]
 
 
@@ -138,7 +138,7 @@ def _matrix(panel: Axes, matrix: Confusion) -> None:
     panel.grid(False)
     panel.tick_params(length=0)
     if count <= MOST_NUMBERED:
-        for row, column in np.argwhere(np.round(shares) >= 1):  # noughts would hide the rest
+        for row, column in np.argwhere(np.round(shares) >= 1):  # zeros would hide the rest
             dark = shares[row, column] > 55
             panel.text(
                 column + 0.5, row + 0.5, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=SMALL,
@@ -153,8 +153,8 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The accuracy on each class against its number of training images; by class where all have the same.
 
     A panel for each row (or column) of the table, in it a line for each column through the means of the classes of
-    about a size, with its spread over seeds, and a dot for each class. The groups of classes with many, medium and few
-    images are marked.
+    about one size, with its spread over seeds, and a dot for each class. The groups of classes with many, medium and
+    few images are marked.
     """
     inner = entries_of(table, spec["by"])
     groups = [
@@ -163,7 +163,7 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         if any(lines := [_recalls(runs_of(table, outer, line)) for line in inner])
     ]
     if not groups:
-        readable(runs_of(table, Entry("", {})), confusion_of)  # says why
+        readable(runs_of(table, Entry("", {})), confusion_of)  # raises the reason
         raise UserError("there are no runs")
     every = [size for _, lines in groups for recalls in lines for size, _ in recalls.values()]
     even = min(every) == max(every)
@@ -211,14 +211,18 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
-    """Lines between the classes with many, medium and few training images, and names above; nothing where groups
-    overlap in size."""
-    found, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
+    """Lines between the classes with many, medium and few training images, and names above.
+
+    Nothing is drawn where the groups overlap in size.
+    """
+    grouping, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
     if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
         return False
     limits = {("many", "medium"): MANY, ("medium", "few"): FEW}
     between = [
-        math.sqrt(max(fewer[-1], 1) * more[0]) if found.thirds or (above, below) not in limits else limits[above, below]
+        math.sqrt(max(fewer[-1], 1) * more[0])
+        if grouping.thirds or (above, below) not in limits
+        else limits[above, below]
         for (above, more), (below, fewer) in pairwise(groups)
     ]
     low, high = panel.get_ylim()
@@ -232,13 +236,14 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     regions = [
         (group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides
     ]
-    ruled = all(len(found.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
+    ruled = all(len(grouping.limits.get(group, "")) + 2 < letters for group, _, letters in regions)
     for index, (group, middle, letters) in enumerate(regions):
         look = {"transform": panel.transAxes, "va": "top", "fontsize": SMALL, "color": "#555555"}
-        words = f"{group}\n({found.limits[group]})" if ruled and group in found.limits else group
+        words = f"{group}\n({grouping.limits[group]})" if ruled and group in grouping.limits else group
         if len(group) < letters:
             panel.text(middle, 0.985, words, ha="center", **look)
-        elif index == 0:  # beyond the frame there is room
+        # beyond the frame there is room
+        elif index == 0:
             panel.text(places[1] + 0.02, 0.985, words, ha="left", **look)
     for x in between:
         panel.axvline(x, color="#8c8c8c", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0.8, gid="between")
@@ -246,8 +251,10 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
 
 
 def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
-    """Class → its number of training images, the mean over the runs, and its accuracy in per cent in each; empty where
-    no run tells them."""
+    """Class → its mean number of training images over the runs, and its accuracy in per cent in each run.
+
+    Empty where no run records them.
+    """
     try:
         matrices = readable(runs, confusion_of)
     except UserError:
@@ -288,7 +295,8 @@ def _dots(
 ) -> None:
     if not recalls:
         return
-    aside = 0.5 * ((index + 0.5) / lines - 0.5)  # points of one class lie beside each other
+    # points of one class lie next to each other
+    aside = 0.5 * ((index + 0.5) / lines - 0.5)
     x = [names.index(each) + aside for each in recalls]
     values = [values for _, values in recalls.values()]
     spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None

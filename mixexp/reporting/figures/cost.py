@@ -1,4 +1,4 @@
-"""The figure of what a result costs: wall time against the table's metric."""
+"""The figure of the cost of a result: wall time against the table's metric."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ from mixexp.spec.table import quantity
 from mixexp.training.reader import Run
 
 FILLED = ("full", "none", "left", "right", "top", "bottom")
-"""Of markers, by device."""
+"""Fill styles of markers, by device."""
 MOST_LABELS = 60
-"""Maximum means with labels; more would overlap."""
+"""The most means with labels; more would overlap."""
 WIDE = 20
-"""Times that the longest run is as long as the shortest from which x is logarithmic."""
+"""The ratio of the longest to the shortest run from which x is logarithmic."""
 
 
 def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Each run's wall time against its score, by column (or row), and larger the mean of each cell; markers differ by
-    device."""
+    """Each run's wall time against its score, by column (or row), with larger means of cells.
+
+    Markers differ by device.
+    """
     axes = ("columns", "rows") if spec["by"] == "columns" else ("rows", "columns")
     lines, others = (entries_of(table, axis) for axis in axes)
     points = {run.folder: point for run in runs_of(table, Entry("", {})) if (point := _point(table, run)) is not None}
@@ -51,9 +53,8 @@ def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         for entries in (lines, others)
     )
     named_lines = len(lines) <= MOST_LINES
-    hardware = sorted(
-        {device_of(run) for run in runs_of(table, Entry("", {}))}
-    )  # times on different devices do not compare
+    # times on different devices are not comparable
+    hardware = sorted({device_of(run) for run in runs_of(table, Entry("", {}))})
     longest, shortest = (pick(x for x, _ in points.values()) for pick in (max, min))
     units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
     per, unit_of_time = next(pair for pair in units if longest >= 3 * pair[0] or pair[0] == 1)
@@ -123,10 +124,11 @@ def cost(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
-    """Words beside the means, where they cover neither another mean nor other words."""
+    """Words next to the means, where they cover neither another mean nor other words."""
     if len({words for *_, words in means}) == 1 or len(means) > MOST_LABELS:
         return
-    panel.get_xlim(), panel.get_ylim()  # they are found when they are asked for
+    # limits are computed on request
+    panel.get_xlim(), panel.get_ylim()
     width, height = 3.0, 2.3  # inches, about
     places = panel.transAxes.inverted().transform(panel.transData.transform([(x, y) for x, y, _ in means])) * (
         width,
@@ -159,7 +161,7 @@ def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
 
 
 def device_of(run: Run) -> str:
-    """The device of a run, with how many threads."""
+    """The device of a run, with its number of threads."""
     name, threads = run.environment.get("device_name", "unknown device"), run.environment.get("threads")
     on_processor = run.environment.get("device", "cpu") == "cpu" and isinstance(threads, int)
     return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if on_processor else str(name)

@@ -1,5 +1,4 @@
-"""Figures of runs' metrics: scores against a setting, and learning curves; each function returns a matplotlib
-Figure."""
+"""Figures of runs' metrics: scores against a setting, and learning curves; each function returns a Figure."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ Points = dict[Any, list[float]]
 def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """The score of the table's rule against a setting, one line for each column (or row) with its spread over seeds.
 
-    `y` is a metric, or the label of one of the table's measures; more lines than can be told apart are dealt out to
-    several panels.
+    `y` is a metric, or the label of one of the table's measures; lines that are too many for one panel are distributed
+    over several.
     """
     lines = [(entry, _points(table, entry, spec)) for entry in entries_of(table, spec["by"])]
     words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
@@ -56,7 +55,7 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     for group, (panel, *place) in zip(groups, axes, strict=True):
         for index, (entry, points) in enumerate(group):
             name = style.named(table, spec["by"], entry)
-            # a level beside a single nameless line is of other entries, and needs another look
+            # a level in a panel with a single nameless line belongs to other entries, and needs another style
             _level(panel, index if name else len(group), points.get(None, []), table.statistic, name or without)
             placed = {
                 words.index(x) if isinstance(x, str) else x: values for x, values in points.items() if x is not None
@@ -89,7 +88,7 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """Learning curves: panels for each row (or column) of the table, one for each metric, a line for each column.
 
-    More lines than can be told apart are dealt out to several rows of panels, each with its own legend.
+    Lines that are too many for one panel are distributed over several rows of panels, each with its own legend.
     """
     metrics = [spec["y"]] if isinstance(spec["y"], str) else list(spec["y"])
     outer = outer_of(table, spec)
@@ -153,7 +152,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
-    """The rows or columns that have panels: those with runs, of those that the figure names."""
+    """The rows or columns with panels: those with runs, among those that the figure names."""
     entries = entries_of(table, spec["each"])
     known = [entry.label for entry in entries]
     only = None if spec["only"] is None else {among(label(name), known) for name in spec["only"]}
@@ -161,7 +160,7 @@ def outer_of(table: Table, spec: Mapping[str, Any]) -> list[Entry]:
 
 
 def _abreast(blocks: int, quantities: int) -> int:
-    """The number of blocks of panels beside each other: one, as far as the page is long enough."""
+    """The number of blocks of panels next to each other: one, as far as the page is long enough."""
     widest = max(1, 4 // quantities)
     fitting = (n for n in range(1, widest) if math.ceil(blocks / n) * 1.75 <= style.TALLEST * 0.8)
     columns = next(fitting, widest)
@@ -169,7 +168,7 @@ def _abreast(blocks: int, quantities: int) -> int:
 
 
 def _without(table: Table, spec: Mapping[str, Any]) -> str:
-    """The entries of the axis that lines are not by whose runs have no value of the setting."""
+    """The entries of the other axis whose runs have no value of the setting."""
     others = [entry for entry in entries_of(table, "rows" if spec["by"] == "columns" else "columns") if entry.label]
     without = [
         entry.label for entry in others if any(lookup(run.config, spec["x"]) is None for run in runs_of(table, entry))
@@ -195,7 +194,7 @@ def score_of(table: Table, run: Run, y: str) -> float | None:
 
 
 def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words: list[str]) -> Points:
-    """The source's values of a line; it has some of the table's metric and of its measures alone."""
+    """The source's values of a line; it has values of the table's metric and of its measures alone."""
     y = spec["y"] or table.spec["metric"]
     name = entry.label or y  # one line for all is that of a measure
     if (table.measures and name not in table.measures) or (not table.measures and y != table.spec["metric"]):
@@ -218,7 +217,7 @@ def _within(points: Points, spec: Mapping[str, Any]) -> list[tuple[float, list[f
 
 
 def _level(panel: Axes, index: int, values: list[float], statistic: Statistic, name: str) -> None:
-    """A run to which the setting does not apply (no mixing has no alpha) is a level across the figure."""
+    """A level across the figure for runs to which the setting does not apply (no mixing has no alpha)."""
     if values:
         level = statistic.centre(values)
         below, above = statistic.band(values)
@@ -239,7 +238,7 @@ def _line(panel: Axes, index: int, points: list[tuple[float, list[float]]], stat
 def _published(panel: Axes, index: int, points: list[tuple[float, list[float]]]) -> None:
     if points:
         look = {**style.series(index), "markerfacecolor": "none", "linestyle": ":", "linewidth": 1, "markersize": 5.5}
-        # Under the own results, so that a hollow marker never hides a filled one.
+        # Below the runs' results, so that a hollow marker never hides a filled one.
         panel.plot([x for x, _ in points], [values[0] for _, values in points], zorder=1.5, gid="published", **look)
 
 
@@ -258,10 +257,9 @@ def _curve(panel: Axes, index: int, runs: list[Run], axes: tuple[str, str], tabl
 def draw_line(
     panel: Axes, index: int, name: str, at: Mapping[float, list[float]], statistic: Statistic, outline: bool = False
 ) -> None:
-    """A line through the centres of the values at each x, with a band over their spread and a marker every now and
-    then.
+    """A line through the centres of the values at each x, with a band over their spread and markers at intervals.
 
-    outline: the x are the middles of a histogram's bins, and the line is its outline.
+    outline: the x are the centres of a histogram's bins, and the line is its outline.
     """
     if not at:
         return
@@ -272,7 +270,7 @@ def draw_line(
         panel.step(places, middle, where="mid", label=name, color=style.colour(index))
         panel.fill_between(places, middle, step="mid", color=style.colour(index), alpha=0.15, linewidth=0)
         return
-    # markers of neighbouring lines lie beside each other, not on top of each other
+    # markers of neighbouring lines lie next to each other, not on top of each other
     every = 1 if len(places) <= 12 else max(1, len(places) // 6)
     panel.plot(places, middle, label=name, markersize=3.2, markevery=(index % every, every), **style.series(index))
     if any(below) or any(above):
@@ -281,7 +279,10 @@ def draw_line(
 
 
 def ruler_of(runs: list[Run]) -> str:
-    """Epochs, or steps where any of the runs was budgeted in steps: an epoch of a hundred images is one step."""
+    """The unit of the x axis: epochs, or steps where any run was budgeted in steps.
+
+    An epoch of a hundred images is one step.
+    """
     stepwise = any(lookup(run.config, "steps") is not None and lookup(run.config, "epochs") is None for run in runs)
     return "step" if stepwise or any("epoch" not in run.metrics for run in runs) else "epoch"
 
@@ -290,7 +291,7 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     shown = sorted(set(places))
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
-        # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it in sight.
+        # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it visible.
         if len(positive) == len(shown):
             panel.set_xscale("log")
         else:
@@ -309,17 +310,17 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
 
 
 def selected(measured: str, rule: str) -> str:
-    """A quantity as an axis has it: with the selection rule where that is another one than the last evaluation."""
+    """A quantity for an axis: with the selection rule unless that is the last evaluation."""
     return measured if rule == "last" else f"{measured}, {RULES[rule]}"
 
 
 def axis_words(table: Table, axis: str) -> str:
-    """The setting that the rows or columns are values of; empty where there is one for all."""
+    """The setting of the rows or columns, in words; empty where there is a single entry."""
     return str(table.spec[axis].get("label") or axis).partition(" (")[0] if len(entries_of(table, axis)) > 1 else ""
 
 
 def each_words(what: str) -> str:
-    """That there is a line for each of something, empty where nothing tells lines apart."""
+    """The words for a line per entry; empty where lines are not distinguished."""
     return f", a line for each {what}" if what else ""
 
 
@@ -350,5 +351,5 @@ def joined(words: Iterable[str]) -> str:
 
 
 def capitalised(words: str) -> str:
-    """The words with a capital first."""
+    """The words with a capital first letter."""
     return words[:1].upper() + words[1:]

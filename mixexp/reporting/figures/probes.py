@@ -1,5 +1,4 @@
-"""Figures of what probes left: lines, clouds of points, clouds that move with training, and the images that a network
-was given."""
+"""Figures of probes' results: lines, point clouds, animated clouds, and the images that a network was given."""
 
 from __future__ import annotations
 
@@ -36,15 +35,15 @@ from mixexp.reporting.tables import Entry, Table, runs_of, smallest_seed
 from mixexp.training.reader import Run
 
 ABREAST, CLOUDS_ABREAST = 3, 4
-"""Panels of lines, and of points, beside each other on a page."""
+"""Panels of lines, and of points, next to each other on a page."""
 MOST_NAMED = 12
-"""Values of a colour's column that are classes; more numbers are a scale."""
+"""The most values of a colour's column that are classes; more numbers are a scale."""
 MOST_VALUES = 5
-"""Panels of an entry beside each other: of more, such as the steps of a run, as many from the first to the last."""
+"""The most panels of an entry next to each other; of more values, such as steps, an even selection is shown."""
 MOST_ROWS = 10
-"""Cells that have a row of images."""
+"""The most cells with a row of images."""
 LARGEST = 1024
-"""Pixels a side: what a probe leaves is smaller."""
+"""The most pixels on a side; a probe leaves smaller images."""
 
 Row = Mapping[str, str]
 
@@ -52,8 +51,7 @@ Row = Mapping[str, str]
 def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A panel for each row (or column) of the table, and in it a line for each value of the column `lines`, over seeds.
 
-    Without `lines`, a line for each entry of the table's other axis. `steps`: those of them that are drawn as a
-    histogram's outline.
+    Without `lines`, a line for each entry of the table's other axis. `steps`: the lines drawn as a histogram's outline.
     """
     entries = [entry for entry in entries_of(table, spec["each"]) if runs_of(table, entry)]
     figure, panels = style.panels_of(len(entries), *style.grid(len(entries), ABREAST), 2.1 if len(entries) > 1 else 2.4)
@@ -88,8 +86,7 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """Clouds of points: panels for each row (or column) of the table, one run each, a panel for each value of
-    `panels`."""
+    """Point clouds: panels for each row (or column) of the table, one run each, a panel for each value of `panels`."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
     figure, blocks = _blocks(len(clouds), len(values) + (spec["beside"] is not None))
@@ -108,7 +105,7 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
-    """The same clouds as they move from step to step, within the same limits."""
+    """The same clouds from step to step, within the same limits."""
     clouds = _clouds(table, spec)
     values = shown_values(clouds, spec)
     steps = sorted({int(float(row["step"])) for _, _, rows in clouds for row in rows})
@@ -131,15 +128,18 @@ def animation(table: Table, spec: Mapping[str, Any]) -> tuple[Animation, str]:
 
     show(steps[-1])
     _key(figure, [panel for panels in blocks for panel in panels], spec)
-    style.freeze(figure)  # a frame's panels stay where they are
+    # a frame's panels stay in place
+    style.freeze(figure)
     return FuncAnimation(figure, show, frames=steps), points_words(
         table, spec, " over training, a frame for each evaluation"
     )
 
 
 def moments(runs: Sequence[Run], steps: Sequence[int]) -> dict[int, str]:
-    """Steps in words: as epochs where these are what the runs are counted in, the same for all runs, and whole at each
-    of the steps."""
+    """Steps in words, as epochs where possible.
+
+    The runs have to be counted in epochs, the same ones in all runs, and whole at each of the steps.
+    """
     epochs: dict[int, set[float]] = {0: {0.0}}
     for run in runs:
         for step, epoch in zip(run.metrics.get("step", ()), run.metrics.get("epoch", ()), strict=False):
@@ -152,7 +152,7 @@ def moments(runs: Sequence[Run], steps: Sequence[int]) -> dict[int, str]:
 
 
 def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
-    """The caption of points; when: at which steps they are seen, where none of the panels says it."""
+    """The caption of points; when: their steps, unless the panels show them."""
     when = "" if spec["panels"] == "step" else when
     coloured = f", coloured by {spec['colour']}" if spec["colour"] else ""
     beside = f"; beside them {spec['beside']['y']} against {spec['beside']['x']}" if spec["beside"] else ""
@@ -166,7 +166,7 @@ def points_words(table: Table, spec: Mapping[str, Any], when: str) -> str:
 
 
 def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with `count` blocks of `wide` square panels in a row, as many blocks abreast as there is room for."""
+    """A figure with `count` blocks of `wide` square panels in a row, with as many blocks per row as fit."""
     rows, abreast = style.grid(count, max(1, CLOUDS_ABREAST // wide))
     columns = abreast * wide
     square = 3.2 if columns == 1 else min(2.6, style.TWO_COLUMNS / columns + 0.1)
@@ -175,15 +175,14 @@ def _blocks(count: int, wide: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _title(table: Table, spec: Mapping[str, Any], entry: Entry, value: str | None, first: bool) -> str:
-    """The title of a panel: the entry, in the first panel of its row, and the value of the column that has a panel for
-    each."""
+    """The title of a panel: the entry, in the first panel of its row, and the panel's value of the column `panels`."""
     number = _float(value)
     what = f"{spec['panels']} {f'{number:,.0f}' if number.is_integer() else value}" if math.isfinite(number) else value
     return ", ".join(word for word in (style.of(table, spec["each"], entry) if first else "", what) if word)
 
 
 def _lines_of(table: Table, spec: Mapping[str, Any], entry: Entry) -> list[tuple[str, list[Run], Mapping[str, Any]]]:
-    """The lines of an entry's panel: a name, the runs, and what their rows have to fulfil."""
+    """The lines of an entry's panel: a name, the runs, and the conditions on their rows."""
     if spec["lines"] is None:
         others = entries_of(table, "rows" if spec["each"] == "columns" else "columns")
         return [(other.label, runs, spec["where"]) for other in others if (runs := runs_of(table, entry, other))]
@@ -209,8 +208,7 @@ def _points(runs: list[Run], spec: Mapping[str, Any]) -> dict[float, list[float]
 
 
 def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, list[Row]]]:
-    """An entry of the table, one of its runs (that of the smallest seed) and its rows, for all entries that have
-    any."""
+    """The table's entries with rows: the entry, its run of the smallest seed, and the rows."""
     needed = [name for name in (spec["x"], spec["y"], spec["colour"], spec["panels"]) if name]
     firsts = [
         (entry, run)
@@ -224,7 +222,7 @@ def _clouds(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Run, lis
 
 
 def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]) -> list[str | None]:
-    """The values of the column `panels` that have one, in their order."""
+    """The values of the column `panels` that have a panel, in order."""
     if spec["panels"] is None:
         return [None]
     values = dict.fromkeys(row[spec["panels"]] for _, _, rows in clouds for row in rows)
@@ -242,8 +240,7 @@ def _at_the_end(rows: Sequence[Row]) -> list[Row]:
 def _painter(
     clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[str, Any]
 ) -> Callable[[Axes, Sequence[Row]], None]:
-    """A function that draws rows as points: by class where the colour column names few, else on a scale from blue to
-    yellow."""
+    """A function that draws rows as points: by class where the colour column has few values, else on a colour scale."""
     column = spec["colour"]
     values = dict.fromkeys(row[column] for _, _, rows in clouds for row in rows) if column else {None: None}
     numbers = [_float(value) for value in values] if column else []
@@ -267,9 +264,8 @@ def _painter(
                 "marker": style.MARKERS[index % len(style.MARKERS)],
             }
             panel.scatter(x, y, label=name, **look, **points)
-            if (
-                part and 2 < len(values) <= MOST_NAMED
-            ):  # a class's name amid its points, for whoever cannot go by the colours
+            # a class's name amid its points, for readers who cannot use the colours
+            if part and 2 < len(values) <= MOST_NAMED:
                 look = {
                     "ha": "center",
                     "va": "center",
@@ -282,7 +278,7 @@ def _painter(
 
 
 def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping[str, Any]) -> None:
-    """A square with one scale for x and y: the limits given, or those of all the rows that share them."""
+    """A square with one scale for x and y: the given limits, or those of all the rows that share them."""
     panel.set_aspect("equal", adjustable="box")
     coordinates = [[value for row in rows if math.isfinite(value := _float(row[spec[axis]]))] for axis in ("x", "y")]
     if spec["limits"] is None and all(coordinates):
@@ -335,8 +331,7 @@ def _float(value: Any) -> float:
 
 
 def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
-    """A row of images for each cell of the table whose first run kept them: as the network saw them, with their
-    labels."""
+    """A row of images for each cell whose first run kept them: as the network saw them, with their labels."""
     cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
     figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
@@ -368,7 +363,7 @@ def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry, Entry, list[Row]]]:
-    """The cells with the rows that one of their runs, that of the smallest seed, has in the probe's file."""
+    """The cells with the rows of their run of the smallest seed in the probe's file."""
     places = [
         (outer, inner)
         for outer in outer_of(table, spec)
@@ -388,7 +383,7 @@ def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry
 
 
 def decoded(word: str, probe: str) -> np.ndarray:
-    """Pixels, uint8 [H, W] or [H, W, 3], of an image in base64; raises UserError where it is none."""
+    """Pixels, uint8 [H, W] or [H, W, 3], of an image in base64; raises UserError where it is invalid."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(word, validate=True)), formats=["PNG"]) as image:
             if max(image.size) > LARGEST:

@@ -1,5 +1,4 @@
-"""Figures of results by setting, as points with intervals: the table's own number, and the recall of classes by their
-size."""
+"""Figures of results by setting, as points with intervals: the table's number, or the recall of groups of classes."""
 
 from __future__ import annotations
 
@@ -27,28 +26,28 @@ from mixexp.spec.table import quantity
 from mixexp.text import width
 
 MOST_POINTS = 400
-"""Points of a figure; more are refused."""
+"""The most points of a figure."""
 STANDARD_POINTS, STANDARD_ENTRIES = 160, 40
-"""Points, and entries along the axis, of a figure that the table does not ask for."""
+"""The most points, and entries along the axis, of a standard figure."""
 MOST_DOTS = 10
-"""Runs of a cell that are drawn one by one."""
+"""The most runs of a cell that are drawn one by one."""
 MOST_BANDS = 3
-"""Baselines that have a band over the whole panel; of more there are lines alone."""
+"""The most baselines with a band over the whole panel; more have lines alone."""
 ABREAST = 3
-"""Panels beside each other on a page."""
+"""Panels next to each other on a page."""
 SPREAD = 0.8
-"""Of the room of an entry, the part that the points beside each other take."""
+"""The part of an entry's room that neighbouring points take."""
 ROOM, MOST_ROOM, DOT, LINE = 0.09, 0.34, 0.1, 0.13
-"""Inches from a point to the next, at least and at most, and to its runs, and that a line of a label is high."""
+"""Inches between neighbouring points, least and most, from a point to its runs, and of a label's line in height."""
 MARGIN, GAP = 0.6, 0.05
 """Inches of a panel that its axis takes, and between two labels."""
 HIGH = 2.4
-"""Inches of a panel with its entries along x."""
+"""The height in inches of a panel with its entries along x."""
 LETTERS = {ONE_COLUMN: 20, TWO_COLUMNS: 36}
-"""Of a label beside a panel with its entries along y, on one line, by the figure's width."""
+"""Letters of a label on one line next to a panel with its entries along y, by the figure's width."""
 GREY = "#8c8c8c"
 LOST = "no result"
-"""How the legend calls the cross of a cell whose runs all have none."""
+"""The legend's name for the cross of a cell whose runs all have no result."""
 
 Pairs = list[tuple[float, float]]
 """Places and numbers."""
@@ -56,10 +55,9 @@ Pairs = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Shown:
-    """What a panel shows: its title, the words at its axis, and of a row and a column the number, and whether runs have
-    none.
+    """The content of a panel: its title, its axis label, and functions of a row and a column.
 
-    fraction: whether it is a part of all in per cent.
+    cell: the number; lost: whether runs have none. fraction: whether the number is a share in per cent.
     """
 
     title: str
@@ -71,11 +69,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Layout:
-    """Entries along an axis (main) and those beside each other at each of them; axes: which of the two are rows, which
-    columns.
+    """Entries along an axis (main) and those next to each other at each of them (beside).
 
-    upright: whether the axis is x; with y there is room for long labels. abreast: panels beside each other. labels: of
-    the main entries.
+    axes: rows or columns for each.
+
+    upright: whether the axis is x; along y there is room for long labels. abreast: panels per row. labels: of the main
+    entries.
     """
 
     table: Table
@@ -89,7 +88,7 @@ class Layout:
 
     @property
     def deep(self) -> int:
-        """Points beside each other at each of the main entries, in one panel."""
+        """The number of points next to each other at each of the main entries, in one panel."""
         return max(map(len, style.parts(self.beside)))
 
     @property
@@ -107,7 +106,7 @@ class Layout:
         return (main.label, beside.label) if self.axes[0] == "rows" else (beside.label, main.label)
 
     def name(self, beside: Entry) -> str:
-        """How the legend calls an entry; nothing where there is one alone."""
+        """The legend's name for an entry; empty for a single one."""
         return style.named(self.table, self.axes[1], beside) if len(self.beside) > 1 else ""
 
     def turned(self, pairs: Pairs) -> tuple[list[float], list[float]]:
@@ -129,7 +128,8 @@ def scores(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     selection = RULES[next(iter(rules))] if len(rules) == 1 else "each by its own selection rule"
     shown = [_measure(table, name, len(rules) > 1) for name in table.measures]
     if all(each.axis.partition(" (")[0] in (each.title, f"test {each.title}") for each in shown):
-        shown = [replace(each, title="") for each in shown]  # which the axes say
+        # the axes have the same titles
+        shown = [replace(each, title="") for each in shown]
     return _drawn(table, spec, shown, f"{joined(table.measures)}, {selection}")
 
 
@@ -151,15 +151,15 @@ def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
 
 
 def only_what_fits(table: Table, panels: int = 1) -> dict[str, Any]:
-    """The option ``only`` for as many rows and columns as a figure has room for, from the first to the last; empty
-    where all have."""
+    """The option ``only`` for as many rows and columns as fit a figure, evenly selected; empty where all fit."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     labels = {
         axis: [entry.label for entry in members if not entry.label or table.members_of(entry)]
         for axis, members in entries.items()
     }
     longest, other = sorted(labels, key=lambda axis: -len(labels[axis]))
-    room = MOST_POINTS // panels - 1  # the baseline is drawn, too
+    # the baseline is drawn, too
+    room = MOST_POINTS // panels - 1
     kept = {longest: spread(labels[longest], max(1, min(STANDARD_ENTRIES, room)))}
     kept[other] = spread(labels[other], max(1, min(STANDARD_POINTS, room) // max(1, len(kept[longest]))))
     if kept == labels:
@@ -176,7 +176,7 @@ def _shown(table: Table, title: str, axis: str, fraction: bool, place: Callable[
 
 
 def _measure(table: Table, name: str, several_rules: bool) -> Shown:
-    """A panel of one of the table's measures, each of which has a unit of its own."""
+    """A panel of one of the table's measures, each with its own unit."""
     measure = table.measures[name]
     metric, rule = measure["metric"], measure.get("rule") or table.rule
     own = {**table.spec, "metric": metric, "scale": measure["scale"]} if measure.get("scale") else table.spec
@@ -191,7 +191,7 @@ def _measure(table: Table, name: str, several_rules: bool) -> Shown:
 
 
 def _drawn(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown], what: str) -> tuple[Figure, str]:
-    """The figure, and its caption that begins with what it shows."""
+    """The figure, and its caption, which begins with the content."""
     entries = _entries(table, spec, shown)
     beside = spec["by"] or _beside(table, entries)
     main = "columns" if beside == "rows" else "rows"
@@ -231,7 +231,7 @@ def _drawn(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown], what: 
 
 
 def _entries(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown]) -> dict[str, list[Entry]]:
-    """The rows and the columns that have a number, or runs without one, of those that the figure names."""
+    """The rows and columns that have a number, or runs without one, among those that the figure names."""
     entries = {axis: entries_of(table, axis) for axis in ("rows", "columns")}
     known = [entry.label for members in entries.values() for entry in members]
     only = known if spec["only"] is None else [among(label(name), known) for name in spec["only"]]
@@ -253,7 +253,7 @@ def _entries(table: Table, spec: Mapping[str, Any], shown: Sequence[Shown]) -> d
 
 
 def _beside(table: Table, entries: Mapping[str, Sequence[Entry]]) -> str:
-    """The axis whose entries are beside each other: that of the baseline where it can be, since these are compared."""
+    """The axis whose entries are next to each other: the baseline's where possible, since these are compared."""
     rows, columns = len(entries["rows"]), len(entries["columns"])
     if rows == 1 or columns == 1:
         return "columns" if columns == 1 else "rows"
@@ -272,11 +272,7 @@ def _baseline_axis(table: Table) -> str:
 
 
 def _layout(layout: Layout, panels: int) -> Layout:
-    """The size and the way that fit: along x where no two labels touch and points have room, in one column of a paper
-    before two.
-
-    Otherwise along y.
-    """
+    """The size and direction that fit: along x if labels and points have room, in one column before two, or along y."""
     names = [style.text(entry.label) for entry in layout.main]
     most = min(panels, ABREAST)
     small = [(ONE_COLUMN, 1)] if panels == 1 and len(layout.beside) <= MOST_LINES else []
@@ -291,9 +287,9 @@ def _layout(layout: Layout, panels: int) -> Layout:
 
 
 def _on_lines(names: Sequence[str], inches: float) -> tuple[str, ...]:
-    """The labels on at most two lines within the room that each has, broken between words alone; none where one does
-    not fit."""
-    letters = int((inches - GAP) * (LETTERS_AN_INCH + 1))  # of ticks, whose type is smaller
+    """The labels on at most two lines, broken between words alone; empty where one does not fit."""
+    # ticks have a smaller type
+    letters = int((inches - GAP) * (LETTERS_AN_INCH + 1))
     if any(width(word) > letters for name in names for word in name.split(" ")):
         return ()
     labels = tuple(style.folded(name, letters) for name in names)
@@ -304,7 +300,7 @@ def _on_lines(names: Sequence[str], inches: float) -> tuple[str, ...]:
 
 
 def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, published: bool) -> None:
-    """Points of some of the entries beside each other, those at the places `within`, with all that belongs to them."""
+    """Draw the points of the entries at the places `within`, with their intervals, runs and published values."""
     room = min(SPREAD / len(within), MOST_ROOM / layout.pitch)
     _baseline(panel, layout, within, shown)
     for turn, index in enumerate(within):
@@ -336,7 +332,8 @@ def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, pub
                 gid="run",
             )
         source = [(at, summary.published) for at, summary in known if published and summary.published is not None]
-        if source:  # under the own results, so that a hollow marker never hides a filled one
+        # below the runs' results, so that a hollow marker never hides a filled one
+        if source:
             panel.plot(
                 *layout.turned(source),
                 **{**look, "markerfacecolor": "none", "markersize": 5.5},
@@ -369,10 +366,10 @@ def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, pub
 
 
 def _baseline(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown) -> None:
-    """The baseline's interval as a band behind the points compared with it, a line where it has none.
+    """Draw the baseline's interval as a band behind the points compared with it, or a line where it has none.
 
-    Of an entry beside others it is as wide as these are, but where it has no value of the other axis's setting; of one
-    along the axis it is as wide as the panel.
+    A baseline next to other entries is as wide as these, unless it has no value of the other axis's setting; one along
+    the axis is as wide as the panel.
     """
     axis, name = _baseline_axis(layout.table), layout.table.spec["baseline"]
     if not axis or len(layout.main) * len(layout.beside) < 2:
@@ -419,7 +416,7 @@ def _band(
 
 
 def _baseline_name(table: Table, band: bool) -> str:
-    """How the legend calls the band, or the line, of the baseline."""
+    """The legend's name for the band, or the line, of the baseline."""
     axis = _baseline_axis(table)
     if not axis:
         return ""
@@ -430,7 +427,7 @@ def _baseline_name(table: Table, band: bool) -> str:
 
 
 def _label(panel: Axes, layout: Layout, shown: Shown, first: bool) -> None:
-    """The labels of entries, axes and panel; first: whether the panel is the leftmost."""
+    """Set the labels of entries, axes and panel; first: whether the panel is the leftmost."""
     along, across = (panel.xaxis, panel.yaxis) if layout.upright else (panel.yaxis, panel.xaxis)
     named = layout.upright or first
     along.set_ticks(range(len(layout.labels)), layout.labels if named else [""] * len(layout.labels))
@@ -445,7 +442,8 @@ def _label(panel: Axes, layout: Layout, shown: Shown, first: bool) -> None:
     else:
         panel.set_ylim(len(layout.labels) - 0.5, -0.5)
     what = str(layout.table.spec[layout.axes[0]].get("label") or "")
-    if named and len(layout.main) > 1 and what != "setting":  # which each of the labels says
+    # each label says it
+    if named and len(layout.main) > 1 and what != "setting":
         along.set_label_text(style.text(what))
     across.set_label_text(style.text(shown.axis, 48))
     if shown.title:
@@ -453,15 +451,15 @@ def _label(panel: Axes, layout: Layout, shown: Shown, first: bool) -> None:
 
 
 def _same_range(panels: Sequence[Axes], layout: Layout, fraction: bool) -> None:
-    """Give panels of the same quantity one range of numbers, to be compared at a glance; a part of all is within 0 and
-    100 per cent.
+    """Give panels of the same quantity one range of numbers, for comparison; shares stay within 0 and 100 per cent.
 
-    Intervals of few seeds go on beyond what can be.
+    Intervals of few seeds extend beyond possible values.
     """
     limits = [panel.get_ylim() if layout.upright else panel.get_xlim() for panel in panels]
     low, high = min(low for low, _ in limits), max(high for _, high in limits)
     margin = 0.03 * (high - low)
-    if len(panels) > 1:  # a panel's own margin is none where its range is small
+    # a panel's own margin vanishes where its range is small
+    if len(panels) > 1:
         low, high = low - margin, high + margin
     if fraction:
         margin = 0.03 * (min(high, 100) - max(low, 0))

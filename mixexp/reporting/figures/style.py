@@ -26,20 +26,19 @@ from mixexp.text import sanitize, width
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.1
 """Inches of a paper's column, and of its page between the margins."""
 TALLEST = 9.0
-"""Inches of that page."""
+"""The height of that page in inches."""
 KEY = 2.0
-"""Inches of a legend beside its panels."""
+"""The width of a legend next to its panels, in inches."""
 MOST_LINES = 10
 """Maximum lines per panel; more are unreadable."""
 MOST_PANELS = 60
-# Colours that colour-blind readers tell apart (Okabe and Ito, then three of Tol's); markers and lines carry the same in
-# black and white.
+# Colours for colour-blind readers (Okabe and Ito, then three of Tol's); markers and lines serve black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#882255", "#999933", "#8C8C8C")
-# Of points, whose markers are too small to go by: neighbours differ in lightness.
+# For points, whose markers are too small to distinguish: neighbours differ in lightness.
 CLOUDS = tuple(COLOURS[k] for k in (0, 5, 4, 3, 2, 6, 1, 8, 7, 9))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 1, 3, 1, 1, 1)))
-# matplotlib's own font has no Chinese, Japanese or Korean; the first of these that is installed lends its glyphs.
+# matplotlib's own font has no Chinese, Japanese or Korean; the first installed one of these provides the glyphs.
 _CJK = (
     "Noto Sans CJK JP",
     "Noto Sans JP",
@@ -51,7 +50,7 @@ _CJK = (
     "WenQuanYi Zen Hei",
 )
 SMALL, MEDIUM = 7.0, 8.0
-"""Points of type: of ticks, legends and numbers in cells, and of the rest."""
+"""Sizes of type in points: of ticks, legends and numbers in cells, and of the rest."""
 STYLE = {
     "font.size": MEDIUM,
     "axes.labelsize": MEDIUM,
@@ -78,14 +77,13 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 LETTERS_AN_INCH = 17
-"""Of the legend's type."""
+"""The average number of letters per inch in the legend's type."""
 
 
 def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[Figure, Any]:
-    """A figure with panels of that height in inches, [rows, columns]: one column wide with one panel abreast, else two.
+    """A figure with panels of that height in inches, [rows, columns]: one column wide with one panel per row, else two.
 
-    keys: a last column of empty panels, for a legend of every row. Raises UserError where nobody would look at so many
-    panels.
+    keys: a last column of empty panels, for a legend of every row. Raises UserError for more than MOST_PANELS panels.
     """
     if rows * columns > MOST_PANELS:
         raise UserError(
@@ -113,32 +111,33 @@ def panels_of(count: int, rows: int, columns: int, height: float) -> tuple[Figur
 
 
 def grid(count: int, abreast: int) -> tuple[int, int]:
-    """Rows and columns for `count` panels with at most `abreast` beside each other, as even as can be."""
+    """Rows and columns for `count` panels with at most `abreast` per row, as even as possible."""
     rows = math.ceil(max(count, 1) / abreast)
     return rows, math.ceil(max(count, 1) / rows)
 
 
 def parts(things: Sequence[Any]) -> list[Sequence[Any]]:
-    """The same things in their order, in as few parts of at most MOST_LINES as there can be, as even as can be."""
+    """The items in order, in the fewest parts of at most MOST_LINES, as even as possible."""
     count = math.ceil(max(len(things), 1) / MOST_LINES)
     size = math.ceil(len(things) / count)
     return [things[k * size : (k + 1) * size] for k in range(count)]
 
 
 def series(index: int) -> dict[str, Any]:
-    """Colour, marker and line of a line by its place among its like: the first seventy are all different, ten of them
-    in each."""
+    """Colour, marker and style of a line by its index; seventy lines differ in them, ten in each."""
     return {"color": colour(index), "marker": MARKERS[index % len(MARKERS)], "linestyle": LINES[index % len(LINES)]}
 
 
 def colour(index: int) -> str:
-    """The colour of a line by its place among its like."""
+    """The colour of a line by its index."""
     return COLOURS[index % len(COLOURS)]
 
 
 def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None:
-    """One legend above the panels, where it covers no data, of the names printed, in this order; hollow markers are
-    explained once."""
+    """One legend above the panels, where it covers no data, of the given names in order.
+
+    Hollow markers are explained once.
+    """
     entries = _explained(panels, order)
     if not entries:
         return
@@ -148,13 +147,13 @@ def legend(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None
     high = math.ceil(len(entries) / abreast)
     abreast = math.ceil(len(entries) / high)
     names = [folded(name, int(room) - 9) for name in entries] if abreast == 1 else list(entries)
-    # it must not come out of the panels
+    # the legend must not reduce the panels
     figure.set_size_inches(inches, height + 0.16 * (high + sum(name.count("\n") for name in names)) + 0.05)
     figure.legend(list(entries.values()), names, loc="outside upper center", ncols=abreast, **_size(entries))
 
 
 def key_height(names: Sequence[str]) -> float:
-    """Inches that a legend of these names beside its panels is high."""
+    """The height in inches of a legend of these names next to its panels."""
     return 0.145 * sum(1 + _in_key(name).count("\n") for name in names) + 0.1
 
 
@@ -163,7 +162,7 @@ def _in_key(name: str) -> str:
 
 
 def key(place: Axes, panels: Sequence[Axes], order: Sequence[str]) -> None:
-    """A legend of some panels in an empty one beside them."""
+    """A legend of some panels in an empty panel next to them."""
     entries = _explained(panels, order)
     if entries:
         place.legend(
@@ -188,7 +187,7 @@ def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
 
 
 def _size(entries: dict[str, Any]) -> dict[str, Any]:
-    # points of a cloud are too small to tell their colours by, and need no length as lines do
+    # points of a cloud are too small to show their colours, and need no length as lines do
     points = any(isinstance(handle, PathCollection) for handle in entries.values())
     return {"columnspacing": 1.2, "labelspacing": 0.25, "handletextpad": 0.5} | (
         {"markerscale": 2.5, "handlelength": 1.0} if points else {"handlelength": 3.0}
@@ -202,7 +201,7 @@ def _length(names: Sequence[str], abreast: int) -> float:
 
 
 def folded(words: str, most: int) -> str:
-    """A text on lines of at most `most` letters, broken between words where it can be."""
+    """A text on lines of at most `most` letters, broken between words where possible."""
     lines = [""]
     for word in words.split(" "):
         while width(word) > most:
@@ -214,21 +213,21 @@ def folded(words: str, most: int) -> str:
 
 
 def freeze(figure: Figure) -> None:
-    """Lay a figure out for good: it is then drawn as often as there are formats without being laid out again."""
+    """Fix a figure's layout: each format is then drawn without a new layout."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
 
 def title(panel: Axes, words: str) -> None:
-    """The title of a panel, above its left corner, on as many lines as its width asks for."""
+    """The title of a panel, above its left corner, on as many lines as its width needs."""
     abreast = panel.get_subplotspec().get_gridspec().ncols
-    inches = panel.figure.get_figwidth() / abreast - 0.35  # the numbers of the y axis
+    inches = panel.figure.get_figwidth() / abreast - 0.35  # minus the numbers of the y axis
     panel.set_title(folded(text(words), max(8, int(inches * (LETTERS_AN_INCH - 1)))), loc="left")
 
 
 def of(table: Table, axis: str, entry: Entry) -> str:
-    """A row or a column as a panel's title: what it is a value of, and the value."""
+    """A row or a column as a panel's title: its axis and its value."""
     what = " ".join(str(table.spec[axis].get("label", "")).partition("(")[0].split())
     if _needs_words(entry):
         return f"{what} {entry.label}".strip()
@@ -237,33 +236,30 @@ def of(table: Table, axis: str, entry: Entry) -> str:
 
 
 def place(table: Table, row: Entry, column: Entry) -> str:
-    """A cell in words: its row and its column, as far as there are several."""
+    """A cell in words: its row and its column, where there are several."""
     axes = [(axis, entry) for axis, entry in (("rows", row), ("columns", column)) if len(getattr(table, axis)) > 1]
     return ", ".join(filter(None, (named(table, axis, entry) for axis, entry in axes))) or "all runs"
 
 
 def named(table: Table, axis: str, entry: Entry) -> str:
-    """A row or a column as a legend prints it: a word is its own name, a number needs what it is a value of; one for
-    all has none."""
+    """A row or a column in a legend: a word alone, a number with its axis; empty for a single entry for all."""
     words = of(table, axis, entry) if _needs_words(entry) else entry.label
     return text(words) if words else ""
 
 
 def same_limits(panels: Sequence[Axes]) -> None:
-    """Give panels of the same quantity one range of y, to be compared at a glance."""
+    """Give panels of the same quantity one range of y, for comparison."""
     lows, highs = zip(*(panel.get_ylim() for panel in panels), strict=True)
     low, high = min(lows), max(highs)
     if len(panels) > 1 and panels[0].get_yscale() == "linear":
-        low, high = (
-            low - 0.02 * (high - low),
-            high + 0.02 * (high - low),
-        )  # a panel's own margin is none where its range is small
+        # a panel's own margin vanishes where its range is small
+        low, high = (low - 0.02 * (high - low), high + 0.02 * (high - low))
     for panel in panels:
         panel.set_ylim(low, high)
 
 
 def plain_log(panel: Axes, which: str) -> None:
-    """Make x or y logarithmic, with its numbers written out: exponents would be smaller than the rest of the type."""
+    """Make x or y logarithmic, with its numbers written out: exponents would be too small to read."""
     getattr(panel, f"set_{which}scale")("log")
     axis: Axis = getattr(panel, f"{which}axis")
     low, high = getattr(panel, f"get_{which}lim")()
@@ -274,21 +270,21 @@ def plain_log(panel: Axes, which: str) -> None:
 
 
 def whole_epochs(panel: Axes) -> None:
-    """Ticks of x at whole numbers, but where all that is drawn is within the first epoch, of which there are parts
-    alone."""
+    """Ticks of x at whole numbers, unless all data are within the first epoch."""
     low, high = panel.dataLim.intervalx
     if high < 1:
         return
-    if math.ceil(low) > math.floor(high):  # all between two whole numbers, which then are the ends
+    # all between two whole numbers, which become the ends
+    if math.ceil(low) > math.floor(high):
         panel.set_xlim(math.floor(low), math.ceil(high))
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
-    """Ticks of x at the places themselves, written in full, in thousands where that is too long, and less often where
-    that is too."""
+    """Ticks of x at the places themselves: in full, in thousands where that is too long, or fewer where both are."""
     names = [f"{place:,g}" for place in places]
-    panel.get_xlim()  # they are found when they are asked for
+    # limits are computed on request
+    panel.get_xlim()
     x = (
         panel.transData.transform([(place, 1) for place in places])[:, 0] / panel.bbox.width * inches
         if len(places)
@@ -316,7 +312,7 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
 
 
 def text(value: str, most: int = 60) -> str:
-    """A label as matplotlib shall print it, with its middle left out where it is longer than `most`."""
+    """A label for matplotlib, with its middle left out where it is longer than `most`."""
     words = " ".join(sanitize(str(value)).split())
     words = words if len(words) <= most else f"{words[: most * 2 // 3]}…{words[-(most // 3 - 1) :]}"
     # A dollar starts a formula, and legends leave out names that begin with an underscore.
@@ -325,12 +321,11 @@ def text(value: str, most: int = 60) -> str:
 
 
 def fonts() -> list[str]:
-    """The families to take glyphs from, in this order."""
+    """The font families to take glyphs from, in order."""
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(name for name in _CJK if name in installed)]
 
 
 def _needs_words(entry: Entry) -> bool:
-    """Whether a row or column is called by a number, a dash or "all", which says nothing without what it is a value
-    of."""
+    """True for an entry named by a number, a dash or "all", which is meaningless without its axis."""
     return entry.label in (UNSET, *WITHOUT.values()) or isinstance(comparable(entry.label.replace(",", "")), float)

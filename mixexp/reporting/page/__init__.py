@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: tables, figures and every run, to be read, sorted and filtered."""
+"""A report as one self-contained HTML file: tables, figures and every run, to read, sort and filter."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from mixexp.text import sanitize
 
 ASSETS = Path(__file__).parent
 LARGEST_SVG = 400_000
-"""Bytes; a larger one, of thousands of points, is slower to draw than its PNG."""
+"""The most bytes of an SVG in the page; a larger one, of thousands of points, is slower to draw than its PNG."""
 NOWHERE = "base-uri 'none'; form-action 'none'"
-"""No page that got in leads its links or forms elsewhere."""
+"""Content-Security-Policy: injected content cannot set a base URL or submit forms."""
 COPIED = 500
-"""Rows of a table that can be copied from the page; a longer one is taken from its file."""
+"""The most rows of a table that can be copied from the page; a longer one is copied from its file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A table, what its \\label ends in, and what was written of it."""
+    """A table, the end of its \label, and the files written of it."""
 
     table: Table
     name: str
@@ -56,7 +56,7 @@ class Part:
 
 
 class _View:
-    """A table by one selection rule; copies: the table in the languages it can be copied in, by their names."""
+    """A table by one selection rule; copies: the texts of the table for the clipboard, by the name of the language."""
 
     def __init__(self, table: Table, rule: str, name: str) -> None:
         self.rule, self.heading, self.sheet = rule, heading(table, rule), sheets.headline(table, rule)
@@ -77,12 +77,12 @@ class _View:
 
 
 def page(home: Path, name: str, directories: Sequence[Path], parts: Sequence[Part], notes: Sequence[str] = ()) -> str:
-    """The page, to be written into `home`; the same runs and figures give the same text.
+    """The page for a report in `home`; the same runs and figures give the same text.
 
-    name: what the report is called where it has several tables. directories: the folders the runs were found in. notes:
-    sentences below the title.
+    name: the title of a report with several tables. directories: the folders of the runs. notes: sentences below the
+    title.
     """
-    import jinja2  # what only somebody who writes a page has to wait for
+    import jinja2  # imported here, since only the page needs it
 
     tables = [part.table for part in parts]
     runs = listed(tables)
@@ -140,8 +140,10 @@ def _part(part: Part, views: Sequence[_View], home: Path) -> dict[str, Any]:
 
 
 def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, int | None]]:
-    """The runs without a result, each once: its cells, the link to its folder and its table, None where it could be of
-    any of several."""
+    """The runs without a result, each once: its cells, the link to its folder, and its table.
+
+    The table is None where several are possible.
+    """
     missing: dict[Path, tuple[list[str], str, int | None]] = {}
     for place, table in enumerate(tables):
         for cells, (run, *_) in zip(sheets.missing(table).rows, table.without_result, strict=True):
@@ -150,7 +152,7 @@ def _missing(tables: Sequence[Table], home: Path) -> list[tuple[list[str], str, 
 
 
 def _figure(picture: Picture, home: Path) -> dict[str, Any]:
-    """The image as data, its size on the page in pixels where it is known, its caption and the links to its files."""
+    """The image as data, its size on the page in pixels where known, its caption and the links to its files."""
     files = {path.suffix: path for path in picture.paths}
     drawn = files.get(".svg")
     image = (
@@ -176,6 +178,6 @@ def _hash(text: str) -> str:
 
 
 def _inert(data: Any) -> str:
-    """JSON that ends no element of a page and begins none."""
+    """JSON that neither ends nor begins an element of a page."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

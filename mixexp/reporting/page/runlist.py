@@ -1,5 +1,4 @@
-"""The runs of a report for its page: how many, on what machines, and of each how it ended, its scores, its curve and
-its error."""
+"""The runs of a report for its page: counts, machines, and each run's outcome, scores, curve and error."""
 
 from __future__ import annotations
 
@@ -25,24 +24,24 @@ from mixexp.text import sanitize
 from mixexp.training.reader import Run
 
 OWN_COLUMNS = 5
-"""Settings with a column each; further ones share the last."""
+"""The most settings with a column each; further ones share the last."""
 POINTS = 40
-"""Of a curve."""
+"""The most points of a curve."""
 OUTCOMES = ("failed", "diverged", "no number", "damaged", "unfinished", "finished")
-"""How runs end, what somebody has to look at first."""
+"""The outcomes of runs, the most urgent first."""
 LEVELS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """Heights of a curve's points, lowest first; a gap is a blank."""
 HEAD, TAIL = 400, 3000
-"""Bytes kept of an error's beginning and end; the end says what it was."""
+"""Bytes kept of an error's beginning and end; the end names the error."""
 ERRORS = 2_000_000
-"""Letters of errors in one page; what does not fit is in the runs' folders, which the page links to."""
+"""The most letters of errors in one page; further errors are in the runs' folders, which the page links to."""
 MOST_NAMED = 8
-"""Different values of a fact that are named."""
+"""The most different values of a fact that are listed."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A run, the place of its table, None where it could be of any of several, and how it ended there."""
+    """A run, the index of its table (None where several are possible), and its outcome there."""
 
     run: Run
     table: int | None
@@ -62,20 +61,20 @@ def listed(tables: Sequence[Table]) -> list[Listed]:
 
 
 def seconds(run: Run) -> float | None:
-    """The duration of a run, as far as it came."""
+    """The duration of a run so far."""
     column = run.metrics.get("seconds") or [None]
     value = run.result.get("seconds", column[-1])
     return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12 else None
 
 
 def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dict[str, Any]:
-    """The data of the page's list of runs, as JSON takes it: texts as they are shown, indices instead of repetitions.
+    """The data of the page's list of runs, ready for JSON: texts as shown, indices instead of repetitions.
 
-    keys: every setting, with the value that most runs have in `common`. columns: the keys with a column of their own,
-    others: those in the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by
-    rule, changes, curve, metrics, error]; changes are key and text indices in turn, null where its configuration cannot
-    be read; table is null for a run that could be of any; metrics are those of the last evaluation, in the order of the
-    names in `metrics`, empty of a run that is not over.
+    keys: every setting, with the value of most runs in `common`. columns: the keys with a column of their own, others:
+    those in the shared one. A run is [name, link, table, outcome, problem, seconds, device, started, scores by rule,
+    changes, curve, metrics, error]; changes are key and text indices in turn, null where its configuration cannot be
+    read; table is null for a run that could belong to several; metrics are those of the last evaluation, in the order
+    of the names in `metrics`, empty for a run that is not over.
     """
     known = [entry.run for entry in runs if entry.run.config]
     columns, others = _columns(tables, known)
@@ -86,7 +85,7 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
     texts: dict[str, int] = {}
 
     def place_of(text: str) -> int:
-        """The place of a text among those that occur again and again, each of which is kept once."""
+        """The index of a text among the shared texts, each of which is stored once."""
         return texts.setdefault(sanitize(text), len(texts))
 
     rules = [rule for rule in RULES if any(rule in table.rules for table in tables)]
@@ -99,9 +98,8 @@ def run_list(tables: Sequence[Table], runs: Sequence[Listed], home: Path) -> dic
         error = _error(run) if entry.outcome == "failed" else ""
         room -= len(error)
         scores = table.scores.get(run.folder, {})
-        started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[
-            :16
-        ]  # to the minute, in its machine's time zone
+        # to the minute, in its machine's time zone
+        started = sanitize(label(run.environment.get("started", ""))).replace("T", " ")[:16]
         changes = [
             (keys[key], place_of(label(run.settings.get(key))))
             for key in different
@@ -158,8 +156,7 @@ def _finite(value: Any) -> bool:
 
 
 def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """The settings that tell runs apart: those of the tables' rows and columns first, with columns of their own up to
-    OWN_COLUMNS."""
+    """The settings that distinguish runs: first those of the tables' rows and columns, OWN_COLUMNS of them separate."""
     axes = list(
         dict.fromkeys(key for table in tables for entry in (*table.rows, *table.columns) for key in entry.conditions)
     )
@@ -170,7 +167,7 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
         *(key for key in axes if key in keys),
         *sorted((key for key in keys if key not in axes), key=lambda key: key.count(".")),
     ]
-    # a setting that is set to another one, as a ratio's alpha is to the run's, would be the same column again
+    # a setting that refers to another one, as a ratio's alpha does to the run's, would repeat its column
     distinct = {tuple(run.settings.get(key) for run in known): key for key in reversed(ranked)}
     ordered = [*repeats, *(key for key in ranked if key in distinct.values())]
     most = len(repeats) + OWN_COLUMNS
@@ -178,8 +175,7 @@ def _columns(tables: Iterable[Table], known: Sequence[Run]) -> tuple[list[str], 
 
 
 def _curve(run: Run, table: Table) -> list[str] | None:
-    """The table's metric by evaluation, at most POINTS of them, as letters of LEVELS, and its lowest and highest
-    value."""
+    """The table's metric by evaluation as at most POINTS letters of LEVELS, with its lowest and highest value."""
     metric = table.spec["metric"]
     try:
         values = [] if metric.startswith("probe.") else run.series(metric)
@@ -210,12 +206,12 @@ def _error(run: Run) -> str:
 
 
 def link(path: Path, home: Path) -> str:
-    """The address of a file, or of a folder with a slash at its end, relative to the folder that the page is in."""
+    """The address of a file, or of a folder with a slash at its end, relative to the page's folder."""
     return encoded(Path(os.path.relpath(path.absolute(), home.resolve())).as_posix()) + "/" * path.is_dir()
 
 
 def encoded(path: str) -> str:
-    """A path as an address has it: no first part can be taken for a scheme, since a colon is encoded too."""
+    """A path as an address: a colon is encoded too, so that no first part looks like a scheme."""
     return quote(os.fsencode(path), safe="/")
 
 
@@ -229,15 +225,14 @@ def outcomes(runs: Iterable[Listed]) -> dict[str, int]:
 
 
 def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The facts of the runs together, name → words, one text a different value; facts no run has are left out.
+    """The facts of the runs together, name → words, one text per value; facts that no run has are left out.
 
-    Of the clock only what the runs themselves have recorded, so that the same runs give the same words.
+    Times are those that the runs themselves have recorded, so that the same runs give the same words.
     """
     times = [time for time in map(seconds, runs) if time is not None]
     moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
-    started = sorted(
-        (text for text, moment in moments.items() if moment is not None), key=moments.get
-    )  # of machines in several time zones
+    # machines may be in several time zones
+    started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)
     named = {
         "Training time": [f"{duration(sum(times))} in {len(times)} run{'s' * (len(times) != 1)}"] if times else [],
         "Started": [_span(started[0], started[-1])] if started else [],
@@ -261,7 +256,7 @@ def duration(seconds: float) -> str:
 
 
 def _span(first: str, last: str) -> str:
-    """From one moment to another, the day once where both have the same."""
+    """A range from one moment to another, with the day once where both have the same."""
     day, time = first[:10], last[11:] if first[:10] == last[:10] else last.replace("T", " ")
     return f"{day} {first[11:]}" + f" to {time}" * (last != first)
 

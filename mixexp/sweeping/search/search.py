@@ -1,9 +1,8 @@
-"""A search: Optuna draws the runs one after the other from a space of settings; its study is a file beside the runs'
-folders.
+"""A search: Optuna draws runs one after the other from a space of settings; its study is a file next to the runs.
 
-Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial whose process has
-died is begun again with the same values, and its run goes on from its checkpoint; a run that is over is told to the
-study, not trained.
+Several processes may work on one study. Each trial is an ordinary run in a folder of its own. A trial of a dead process
+starts again with the same values, and its run continues from its checkpoint. A run that is over is reported to the
+study without training.
 """
 
 from __future__ import annotations
@@ -42,20 +41,21 @@ from mixexp.training.reader import load_state
 from mixexp.training.session import Progress
 from mixexp.training.spec import RunConfig, RunSpec
 
-ELSEWHERE_SECONDS = 2.0  # between two looks at trials that other processes work on
+ELSEWHERE_SECONDS = 2.0  # between two checks of trials that other processes work on
 
 Compose = Callable[[Sequence[str]], Composed]
 WriteReport = Callable[
     [Path, Sequence[Trial], Mapping[str, float], Settings, Mapping[str, Range | Choices]], list[Path]
 ]
-"""Writes a report of trials, the settings' importances, the search's settings and its space into a folder; the files'
-paths."""
+"""Writes a report of a search into a folder; returns the files' paths.
+
+Arguments: folder, trials, the settings' importances, the search's settings, its space.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched: the space without what the command line fixes, the overrides of every trial, and a run at its
-    lower end."""
+    """A search: its space without fixed settings, the overrides of all trials, and a run at the space's lower end."""
 
     settings: Settings
     space: Mapping[str, Range | Choices]
@@ -69,19 +69,19 @@ class Search:
         return self.lower.folder.parent
 
     def run(self, values: Mapping[str, Any]) -> RunSpec:
-        """The run with these values; raises UserError where it cannot be."""
+        """The run with these values; raises UserError where it is not valid."""
         drawn = overrides(values)
         words = [*self.words, *drawn]
         return dataclasses.replace(planned_run(self.compose(words), words), label=" ".join(drawn))
 
     def about(self) -> dict[str, Any]:
-        """What makes two searches the same one, however many trials they have and however they prune."""
+        """The facts that identify a search; the number of trials and the pruning are not among them."""
         settings = self.settings.model_dump(include={"metric", "rule", "direction", "seed", "startup_trials"})
         space = {key: held.model_dump() for key, held in self.space.items()}
         return {"config": _without(self.lower.config.values, self.space), "settings": {**settings, "space": space}}
 
     def describe(self) -> str:
-        """What is searched for, in lines."""
+        """A description of the search, in lines."""
         settings, pruner = self.settings, self.settings.pruner
         width = max(map(len, self.space))
         prunes = (
@@ -100,8 +100,7 @@ class Search:
 
 
 def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> Search:
-    """A search from the command line's overrides and what hydra.sweeper holds; raises UserError for all that cannot
-    run."""
+    """The search of a command line's overrides and of hydra.sweeper; raises UserError with all errors."""
     if given["space"] == {}:
         example = in_shell("hydra.sweeper.space.optimizer.lr={low:0.001,high:0.1,log:true}")
         raise UserError(f"hydra.sweeper.space: it is empty, so there is nothing to search for; such as {example}")
@@ -130,9 +129,9 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
 
 
 def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any], write: WriteReport) -> None:
-    """Make a search's trials until there are as many as wanted, and write its report.
+    """Run a search's trials until there are enough, and write its report.
 
-    write: what writes the report, given by the command, so that the search knows nothing of figures. Raises UserError,
+    write: writes the report; the command passes it, so that the search does not depend on figures. Raises UserError,
     and RunsFailed where trials failed.
     """
     import_options()
@@ -157,8 +156,10 @@ def run_search(compose: Compose, words: Sequence[str], given: Mapping[str, Any],
 
 
 def show_plan(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Print what a search would do and how far it is, without starting any trial; raises UserError where it would be
-    refused."""
+    """Print the plan and progress of a search, without starting any trial.
+
+    Raises UserError where it would be refused.
+    """
     search = begin(compose, words, given)
     trials = Study(search.folder, search.about(), search.settings).trials() if (search.folder / FILE).exists() else []
     print(f"{search.describe()}\n{_standing(search, trials)}")
@@ -168,7 +169,7 @@ def show_plan(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) 
 
 
 def _misfits(settings: Settings, config: RunConfig) -> list[str]:
-    """What does not go together in a search and its runs."""
+    """The conflicts between a search and its runs."""
     held_out = VALIDATION_COLUMNS if config.validation else ()
     measured = ("train_loss", "test_loss", *NAMES, *held_out)
     errors = []
@@ -198,7 +199,7 @@ def _misfits(settings: Settings, config: RunConfig) -> list[str]:
 
 
 def _without(config: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without the settings that are searched for."""
+    """A configuration without the settings of the search space."""
     left = copy.deepcopy(dict(config))
     for key in keys:
         *parents, name = key.split(".")
@@ -212,7 +213,7 @@ def _without(config: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, An
 
 
 def _standing(search: Search, trials: Sequence[Trial]) -> str:
-    """How many trials there are of each kind, and the time that the rest will take at most."""
+    """The number of trials of each kind, and an upper bound of the time left."""
     counts = {name: sum(trial.state == name for trial in trials) for name in (*ENDS, "running")}
     over = [trial for trial in trials if trial.over]
     left = max(search.settings.trials - len(over), 0)
@@ -227,7 +228,7 @@ def _standing(search: Search, trials: Sequence[Trial]) -> str:
 
 
 class _Stopped(Exception):
-    """The search ends before its last trial; the message says why."""
+    """The end of a search before its last trial; the message gives the reason."""
 
 
 class _TrialRunner:
@@ -238,8 +239,10 @@ class _TrialRunner:
         self._busy: list[Claim] = []
 
     def work(self) -> str | None:
-        """Make trials until there are as many as the search has and all are over, those of other processes too; why it
-        stopped before."""
+        """Run trials until all of the search's are over, in other processes too.
+
+        Returns the reason for an early stop.
+        """
         try:
             while True:
                 if self._stop.is_set():
@@ -258,7 +261,7 @@ class _TrialRunner:
             return str(stopped)
 
     def _make(self, claim: Claim) -> None:
-        """Train a trial's run unless it is over, and tell the study what came of it, and the user in a line."""
+        """Train a trial's run unless it is over, and report its end to the study and, in a line, to the user."""
         try:
             run = self._search.run(claim.values)
         except UserError as error:
@@ -305,8 +308,10 @@ class _TrialRunner:
             raise _Stopped("the search stopped at the first failure (fail_fast)")
 
     def _train(self, claim: Claim, run: RunSpec, over: bool) -> dict[str, Any]:
-        """The run's result; raises TrialPruned where the study gives it up, which leaves its checkpoint. over: it is
-        over already."""
+        """The run's result; raises TrialPruned where the study prunes it, which leaves its checkpoint.
+
+        over: True if the run is already over.
+        """
         metrics, size = run.folder / "metrics.csv", -1
 
         def look(last: bool) -> None:

@@ -1,5 +1,4 @@
-"""Optuna's study of a search, in a file that several processes may write to: who makes which trial, and what came of
-it."""
+"""Optuna's study of a search, in a file that several processes may write to: claims and outcomes of trials."""
 
 from __future__ import annotations
 
@@ -25,16 +24,15 @@ from mixexp.spec.search import Choices, Range, Settings, Trial
 FILE, NAME = "study.log", "search"
 LOCKS = ".search"
 DIGITS = 4
-"""Significant digits of a drawn number: enough for any setting, few enough for a command line."""
+"""Significant digits of a drawn number: enough for any setting, and short on a command line."""
 AGAIN = "again"
-"""A trial's attribute: the number of the one that it takes the place of, with the same values."""
+"""A trial's attribute: the number of the trial that it replaces, with the same values."""
 
 _STATES = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
 
 
 class Sampler(optuna.samplers.TPESampler):
-    """The tree-structured Parzen estimator over all settings together, its numbers rounded to what a command line can
-    show."""
+    """The tree-structured Parzen estimator over all settings together, with numbers rounded for the command line."""
 
     def __init__(self, seed: int, startup_trials: int) -> None:
         super().__init__(n_startup_trials=startup_trials, seed=seed, multivariate=True, constant_liar=True)
@@ -42,7 +40,7 @@ class Sampler(optuna.samplers.TPESampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values for the settings that trials before have had."""
+        """Values for the settings of earlier trials."""
         values = super().sample_relative(study, trial, search_space)
         return {name: _rounded(value, search_space[name]) for name, value in values.items()}
 
@@ -58,7 +56,7 @@ def _rounded(value: Any, distribution: BaseDistribution) -> Any:
 
 
 class Claim:
-    """A trial that is this process's to make: the lock of the operating system that says so ends with the process."""
+    """A trial that this process runs, marked by a lock of the operating system, which ends with the process."""
 
     def __init__(self, trial: optuna.Trial, lock: FileLock) -> None:
         self.trial, self._lock = trial, lock
@@ -66,18 +64,18 @@ class Claim:
         self.reported: list[float] = []
 
     def report(self, values: Sequence[float | None]) -> None:
-        """Tell the values of a run's evaluations so far, those that are new."""
+        """Report the new values of a run's evaluations so far."""
         for step in range(len(self.reported), len(values)):
             value = float("nan") if values[step] is None else values[step]
             self.trial.report(value, step)
             self.reported.append(value)
 
     def hopeless(self) -> bool:
-        """Whether the trial is to be pruned after what was reported."""
+        """True if the trial is to be pruned after the reported values."""
         return bool(self.reported) and self.trial.should_prune()
 
     def tell(self, state: TrialState, value: float | None = None, **facts: Any) -> None:
-        """Tell how the trial ended, with facts to keep about it, and let go of it."""
+        """Report the end of the trial, with facts to keep about it, and release it."""
         for name, fact in facts.items():
             self.trial.set_user_attr(name, fact)
         self.trial.study.tell(self.trial, value, state)
@@ -85,16 +83,15 @@ class Claim:
         self._lock.release()
 
     def let_go(self) -> None:
-        """Leave the trial to whoever comes next."""
+        """Release the trial for another process."""
         self._lock.release()
 
 
 class Study:
-    """The study in a sweep's folder; raises UserError where the folder holds another search, or a file that cannot be
-    read.
+    """The study in a sweep's folder; raises UserError where the folder holds another search or an unreadable file.
 
-    about: what makes two searches the same one. Which values come next depends on the seed, on how many trials there
-    are and on what came of them alone, so that a search that was interrupted goes on as it would have.
+    about: the facts that identify a search. The next values depend only on the seed, the number of trials and their
+    outcomes, so that an interrupted search continues as it would have.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], settings: Settings) -> None:
@@ -108,7 +105,7 @@ class Study:
         self._locks = folder / LOCKS
         self._locks.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self._locks / "study.lock")
-        # Optuna's own locks outlive a process that was killed, for half a minute
+        # after a kill, Optuna's own locks last another half a minute
         journal = FileLock(self._locks / "journal.lock")
         with self.lock:
             with journal:
@@ -132,7 +129,7 @@ class Study:
                 )
 
     def trials(self) -> list[Trial]:
-        """The trials so far, without those that others have taken the place of."""
+        """The trials so far, without replaced ones."""
         return [_trial(number, trial) for number, trial in enumerate(self._counted(), start=1)]
 
     def _counted(self) -> list[FrozenTrial]:
@@ -141,8 +138,10 @@ class Study:
         return [trial for trial in trials if trial.number not in replaced]
 
     def claim(self, count: int, space: Mapping[str, Range | Choices]) -> Claim | None:
-        """The next trial to make: one whose process has died, or a new one while there are fewer than `count`; None
-        without any."""
+        """The next trial to run: one of a dead process, or a new one while there are fewer than `count`.
+
+        None without any.
+        """
         with self.lock:
             self._requeue_the_dead()
             trials = self._counted()
@@ -160,10 +159,10 @@ class Study:
         return self._locks / f"{number}.lock"
 
     def _requeue_the_dead(self) -> None:
-        """Let trials that nobody makes any more be made again, with the same values."""
+        """Requeue trials of dead processes, with the same values."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             with contextlib.suppress(Timeout), FileLock(self._lock_of(trial.number), timeout=0):
-                trials = self._study.get_trials(deepcopy=False)  # it may have been told while its lock was still held
+                trials = self._study.get_trials(deepcopy=False)  # it may have ended while its lock was still held
                 if trials[trial.number].state != TrialState.RUNNING:
                     continue
                 if all(other.user_attrs.get(AGAIN) != trial.number for other in trials):
@@ -172,19 +171,18 @@ class Study:
                 self._lock_of(trial.number).unlink(missing_ok=True)
 
     def try_failed_again(self) -> None:
-        """Let failed trials be made again, with the same values."""
+        """Requeue failed trials, with the same values."""
         with self.lock:
             for trial in self._counted():
                 if trial.state == TrialState.FAIL:
                     self._study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
 
     def others(self) -> bool:
-        """Whether any trial is being made."""
+        """True if any trial is running."""
         return any(trial.state == TrialState.RUNNING for trial in self._counted())
 
     def importances(self) -> dict[str, float]:
-        """The share of each setting, and of its interplay with the others, in the variance of the complete trials'
-        values (fANOVA).
+        """The share of each setting, with its interactions, in the variance of the complete trials' values (fANOVA).
 
         The largest first; empty where there are fewer than two complete trials, or all have the same value.
         """
@@ -203,7 +201,7 @@ def _trial(number: int, trial: FrozenTrial) -> Trial:
     return Trial(
         number=number,
         state="diverged" if diverged else _STATES[trial.state],
-        value=None if diverged else trial.value,  # of a pruned one, its last evaluation's
+        value=None if diverged else trial.value,  # for a pruned trial, the value of its last evaluation
         values=trial.params,
         evaluations=len(trial.intermediate_values),
         seconds=attributes.get("seconds"),
@@ -213,7 +211,7 @@ def _trial(number: int, trial: FrozenTrial) -> Trial:
 
 
 def _departures(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Where a search departs from the one that a folder holds, in words; empty where they are the same."""
+    """The departures of a search from the one in a folder, in words; empty where they are the same."""
     settings = {key: [value, theirs["settings"].get(key)] for key, value in ours["settings"].items()}
     pairs = {f"hydra.sweeper.{key}": pair for key, pair in settings.items() if pair[0] != pair[1]}
     here, there = ours["config"], theirs["config"]
@@ -224,10 +222,10 @@ def _departures(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
 
 
 def _cut_unfinished_line(path: Path) -> None:
-    """Take away what a process that died while it wrote, or a full disk, has left at a file's end."""
+    """Remove an incomplete last line, left by a full disk or a process that died while writing."""
     if not os.path.lexists(path):
         return
-    if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would be waited for, and a link written through
+    if not stat.S_ISREG(path.lstat().st_mode):  # a pipe would block, and a link would be written through
         raise UserError(
             f"{path}: is not a file; without it, the same command makes the same trials, from the runs that are there"
         )
@@ -239,5 +237,5 @@ def _cut_unfinished_line(path: Path) -> None:
 
 
 def rounded(value: float, low: float, high: float) -> float:
-    """A number in a range with DIGITS significant digits, or the end that it would pass."""
+    """A number in a range with DIGITS significant digits, clipped to the range."""
     return min(max(float(f"{value:.{DIGITS}g}"), low), high)

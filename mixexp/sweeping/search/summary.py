@@ -1,4 +1,4 @@
-"""What is printed at the end of a search: its counts, its best trial, and the command that trains that again."""
+"""The summary at the end of a search: its counts, its best trial, and the command that trains that one again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def print_summary(
     command: Sequence[str],
     why_stopped: str | None,
 ) -> None:
-    """Print how a search ended, with the best trial and the command that trains it again; raises RunsFailed where
-    trials failed."""
+    """Print the outcome of a search, its best trial and the command to train that again.
+
+    Raises RunsFailed where trials failed.
+    """
     counts = {name: sum(trial.state == name for trial in trials) for name in ENDS}
     print(
         f"{folder}: {len(trials)} trials, {', '.join(f'{count} {name}' for name, count in counts.items())} "
