@@ -1,4 +1,4 @@
-"""Contract and options of the augment group: what happens to training images on the device, a whole batch at once."""
+"""Contract and options of the augment group: random changes of training images, by whole batches on the device."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from torch import Tensor
 
 
 class Augment(abc.ABC):
-    """Turns raw images into network input; it also says where normalisation comes in its own order."""
+    """A map from raw images to network input, which also applies the normalisation at its own place."""
 
     kinds: tuple[str, ...] | None = None
-    """The kinds of data it is for; None: any."""
+    """Kinds of data that it is for; None: any."""
 
     def check(self, shape: tuple[int, ...]) -> None:  # noqa: B027  most have nothing to check
-        """Raise ValueError where it does not go with images of that shape, channels first."""
+        """Raise ValueError if it does not fit images of this shape, channels first."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        """Random numbers for a whole epoch, one row an image: name → array [rows, …]."""
+        """Random numbers for a whole epoch, one row per image: name → array [rows, …]."""
 
     @abc.abstractmethod
     def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
-        """Network input, float32 [B, C, H, W], from images, uint8 or float32 [B, C, H, W], and this batch's rows of the
-        draws."""
+        """Network input, float32 [B, C, H, W], from images, uint8 or float32 of this shape, and their rows of draws."""
 
 
 class NoAugment(Augment):
@@ -42,13 +41,12 @@ class NoAugment(Augment):
 
 
 class Standard(Augment):
-    """Horizontal flip with probability ½ and a shift of up to `shift` pixels, zero-padded: the usual CIFAR
-    augmentation.
+    """Usual CIFAR augmentation: horizontal flip with probability ½, and a shift of up to `shift` pixels, zero-padded.
 
-    A shift by (dy, dx), each uniform on −shift…shift, is the same as padding by `shift` and cropping back to size.
-    pad "before" normalisation fills with black (mixup's code and torchvision's order); "after" fills with 0 in
-    normalised units, the mean colour (BC learning's code). Either is one gather of whole rows of pixels from the padded
-    batch and its mirror image.
+    A shift by (dy, dx), each uniform on −shift…shift, equals padding by `shift` and a crop back to size.
+    flip: with or without the flip; shift: in pixels; pad: "before" normalisation fills with black (mixup's code and
+    torchvision's order), "after" fills with 0 in normalised units, the mean colour (BC learning's code).
+    Both are one gather of whole pixel rows from the padded batch and its mirror image.
     """
 
     kinds = ("image",)
@@ -79,7 +77,7 @@ class Standard(Augment):
         pixels = images.permute(0, 2, 3, 1)
         padded[0, :, s : s + height, s : s + width] = pixels
         padded[1, :, s : s + height, s : s + width] = pixels.flip(2)
-        # a row of pixels may start at any pixel: a view with overlapping rows, [pixels − W + 1, W·C]
+        # a row of pixels can start at any pixel: a view with overlapping rows, [pixels − W + 1, W·C]
         windows = padded.view(-1).as_strided((padded[..., 0].numel() - width + 1, width * channels), (channels, 1))
         flip, top, left = draws["flip"].long(), draws["offset"][:, :1], draws["offset"][:, 1]
         left = torch.where(draws["flip"], 2 * s - left, left)
@@ -96,11 +94,13 @@ class Standard(Augment):
 class Continuous(Augment):
     """A shift by any fraction of a pixel, filled with the nearest pixel, and a horizontal flip with probability ½.
 
-    It is Keras's ImageDataGenerator(horizontal_flip=flip, height_shift_range=height, width_shift_range=width) with its
+    It is Keras's ImageDataGenerator(horizontal_flip=flip, height_shift_range=height, width_shift_range=width) with the
     defaults interpolation_order=1 and fill_mode="nearest": out(y, x) = in(y + height·H·u, x + width·W·v), u and v
     uniform on −1…1, linear between pixels; then the flip. Pixels are not rounded.
-    height, width: of the shift at most, as a part of the image's. Source: koshian2_bc's code, case 5, with 4/32 for
-    both. Differs from the paper: nothing.
+    height: largest vertical shift, as a fraction of the image's height; width: largest horizontal shift, as a fraction
+    of the image's width.
+    Source: koshian2_bc's code, case 5, with 4/32 for both.
+    Differs from the paper: nothing.
     """
 
     kinds = ("image",)
@@ -127,8 +127,7 @@ class Continuous(Augment):
 
 
 def _read(images: Tensor, shift: Tensor, dim: int) -> Tensor:
-    """Images, float32 [B, C, H, W], at place + shift, float32 [B], along a dimension: linear between two pixels, at
-    most the last one."""
+    """Images, float32 [B, C, H, W], read at position + shift, float32 [B], along dim: linear, edges repeated."""
     last = images.shape[dim] - 1
     places = (torch.arange(last + 1, device=images.device) + shift.unsqueeze(1)).clamp(0, last)
     below = places.floor()
@@ -139,11 +138,10 @@ def _read(images: Tensor, shift: Tensor, dim: int) -> Tensor:
 
 
 class Shift(Augment):
-    """A sound padded with silence on both sides and cropped back to its length at a random place (Tokozume et al. 2018,
-    ICLR).
+    """A sound padded with silence on both sides, cropped at random to its length (Tokozume et al. 2018, ICLR).
 
-    pad: silence on each side, as a part of the sound's length; ½ in the paper. The shift is uniform over all whole
-    samples.
+    pad: silence on each side, as a fraction of the sound's length; ½ in the paper.
+    The shift is uniform over all whole samples.
     """
 
     kinds = ("sound",)
@@ -157,7 +155,7 @@ class Shift(Augment):
     def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
         length = images.shape[3]
         pad = round(self.pad * length)
-        # a number just below 1 may be rounded up to it
+        # the product of a number just below 1 can round up to 2 pad + 1
         start = (draws["start"] * (2 * pad + 1)).long().clamp(max=2 * pad) - pad
         source = start.unsqueeze(1) + torch.arange(length, device=images.device)
         index = source.clamp(0, length - 1)[:, None, None].expand_as(images)
@@ -168,10 +166,12 @@ class Shift(Augment):
 class Noise(Augment):
     """Gaussian noise on the inputs, N(0, sigma²) for every value of every image, on top of another augmentation.
 
-    at "before": sigma is in units of 0..1 for uint8 images, in the data's own for float32, and values are not cut off
-    at the range's ends; "after": in units of the normalised input. The noise is drawn on the device, within the step.
-    Source: Zhang et al. 2018, table 5, "Gaussian noise to inputs". Differs from the paper: which scale it means is not
-    stated there.
+    base: the other augmentation; sigma: standard deviation; at: "before" normalisation, where sigma is in units of 0..1
+    for uint8 images and in the data's own for float32, without clipping to the range, or "after", where it is in units
+    of the normalised input.
+    The noise is drawn on the device, within the step.
+    Source: Zhang et al. 2018, table 5, "Gaussian noise to inputs".
+    Differs from the paper: the paper does not state the scale.
     """
 
     def __init__(

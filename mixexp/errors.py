@@ -1,4 +1,4 @@
-"""What the program says to its user instead of a traceback."""
+"""Messages to the user in place of tracebacks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mixexp.text import escaped, in_shell, override, resembling, unbroken
 
 
 class UserError(Exception):
-    """Something the user can mend: one message that names the value, what is allowed and the closest match."""
+    """An error that the user can fix: one message with the value, the allowed values and the closest match."""
 
     exit_code = 2
 
 
 class RunsFailed(UserError):
-    """A sweep some of whose runs failed; the message says which and why."""
+    """A sweep with failed runs; the message lists them with the reasons."""
 
     exit_code = 1
 
@@ -38,11 +38,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def closest(value: object, choices: Iterable[object], key: str = "") -> str:
-    """``" Did you mean 'x'?"`` when a choice resembles the value, else an empty string; what is in quotes can be typed
-    in a shell.
+    """``" Did you mean 'x'?"`` if a choice resembles the value, else an empty string; the quoted part fits a shell.
 
-    key: the setting that has the value; the answer is then a whole override, for a list that has it one of a list:
-    "key[]".
+    key: the setting that has the value; the answer is then a whole override. For a list, "key[]": the override has a
+    list of one.
     """
     match = next(iter(resembling(value, choices)), None)
     if match is None:
@@ -54,26 +53,26 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
 
 
 def say(message: str, code: int = 2) -> int:
-    """Print a message to standard error, after what was printed before, and give the exit code back."""
+    """Print a message to standard error, after pending standard output, and return the exit code."""
     sys.stdout.flush()
     print(escaped(f"mixexp: {message}"), file=sys.stderr)
     return code
 
 
 def show(text: str) -> None:
-    """Print to standard output what may come from files: a terminal shows it and does not obey it."""
+    """Print text that may come from files to standard output, with a terminal's control characters escaped."""
     print(escaped(text), flush=True)
 
 
-@functools.cache  # once a process: data are read by the check, by the run and by probes
+@functools.cache  # once per process: the check, the run and the probes all read the data
 def note(text: str) -> None:
-    """Print one line to standard error: what the user may want to know and need not mend."""
+    """Print one line to standard error: information that needs no action."""
     sys.stdout.flush()
     print(f"note: {unbroken(text)}", file=sys.stderr)
 
 
 def warnings_as_notes() -> None:
-    """Let what libraries and modules of the user's own warn of be notes of one line, from now on in this process."""
+    """Turn warnings of libraries and of the user's modules into notes of one line, from now on in this process."""
     warnings.showwarning = _note_warning
 
 

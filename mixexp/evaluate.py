@@ -1,4 +1,4 @@
-"""From a network and labelled images to a confusion matrix and a mean loss."""
+"""Confusion matrix and mean loss of a network on labelled images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 1000
 def evaluate(
     network: nn.Module, loss: Loss, part: DataSplit, normalize: Normalize, num_classes: int, run: Execution
 ) -> tuple[np.ndarray, float]:
-    """Confusion matrix, int64 [C, C] with the true class in rows, and mean loss over a part's plain images and labels.
+    """Confusion matrix, int64 [C, C] with the true class in rows, and mean loss on a part's unchanged images.
 
     The network is left in training mode. The host waits for the device once, at the end.
     """
@@ -32,7 +32,7 @@ def evaluate(
             outputs = network(normalize(images).contiguous(memory_format=run.memory_format))
         outputs = outputs.float()
         total += loss(outputs, MixedLabels((labels,))).sum()
-        # not bincount, which asks the device how large its result will be
+        # not bincount, which reads its result's size back from the device
         counts.scatter_add_(0, labels * num_classes + loss.predict(outputs), torch.ones_like(labels))
     network.train()
     return counts.view(num_classes, num_classes).cpu().numpy(), total.item() / len(part)
@@ -47,8 +47,7 @@ def evaluate_all(
     num_classes: int,
     run: Execution,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """An evaluation's columns of metrics.csv, and the test images' confusion matrix; held_out: without an image where
-    nothing is."""
+    """Columns of an evaluation in metrics.csv, and the test confusion matrix; held_out: validation images, or empty."""
     confusion, test_loss = evaluate(network, loss, test, normalize, num_classes, run)
     row = {"test_loss": test_loss, **scores(confusion)}
     if len(held_out):

@@ -1,5 +1,4 @@
-"""Files of records: read whatever they hold or are, written whole or not at all. Without torch and without the rest of
-the program."""
+"""Record files, read whatever they contain and written whole or not at all; without torch or the rest of mixexp."""
 
 from __future__ import annotations
 
@@ -25,12 +24,12 @@ except ImportError:  # Windows
     fcntl = None
 
 LARGEST = {".json": 2**24, ".yaml": 2**21}
-"""Bytes of a file that is read, by its ending; YAML takes a second a megabyte."""
+"""Largest size in bytes of a file that is read, by suffix; YAML takes a second per megabyte."""
 LARGEST_OTHER = 2**28
 DEEPEST = 100
-"""Levels of a record; a thousand end Python's readers, and ten thousand the process of libyaml."""
+"""Levels of nesting of a record; a thousand crash Python's readers, and ten thousand the process with libyaml."""
 MOST_VALUES = 100_000
-"""Values of a record, aliases counted as often as they stand for something."""
+"""Values of a record; an alias counts each time it is used."""
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads a hundred configurations ten times as fast
 _NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 
@@ -41,9 +40,8 @@ Stamp = tuple[int, ...]
 
 
 def opened(path: Path) -> BinaryIO:
-    """A regular file opened to be read; raises OSError for anything else, and never waits as a pipe or a device would
-    make it."""
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: to open a device can do something
+    """Regular file opened for reading; raises OSError for anything else, and never blocks on a pipe or a device."""
+    if not stat.S_ISREG(path.stat().st_mode):  # before opening, because opening a device can have effects
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         raise OSError(f"it is {kinds.get(stat.S_IFMT(path.stat().st_mode), 'a device')}, not a file")
     number = os.open(
@@ -59,7 +57,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read_bytes(path: Path, most: int = LARGEST_OTHER) -> bytes:
-    """The content of a regular file; raises OSError, and ValueError for a file of more than ``most`` bytes."""
+    """Content of a regular file; raises OSError, and ValueError for a file of more than ``most`` bytes."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -68,12 +66,12 @@ def read_bytes(path: Path, most: int = LARGEST_OTHER) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file, in UTF-8; raises OSError and ValueError."""
+    """Text of a regular file, in UTF-8; raises OSError and ValueError."""
     return read_bytes(path, LARGEST.get(path.suffix, LARGEST_OTHER)).decode("utf-8")
 
 
 def read_ends(path: Path, head: int, tail: int) -> str:
-    """A text's first and last bytes, with a line that counts what is left out between them; raises OSError."""
+    """First and last bytes of a text, with a line between them that counts the omitted bytes; raises OSError."""
     with opened(path) as file:
         text = file.read(head + tail)
         cut = os.fstat(file.fileno()).st_size - head - tail
@@ -84,8 +82,7 @@ def read_ends(path: Path, head: int, tail: int) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON mapping in a file; raises OSError, and ValueError for everything that is none or has no sensible
-    size."""
+    """JSON mapping in a file; raises OSError, and ValueError for any other content or an excessive size."""
     try:
         return _mapping(json.loads(read_text(path), parse_int=_whole, object_pairs_hook=_unique))
     except RecursionError:
@@ -93,7 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_json_or_nothing(path: Path) -> dict[str, Any]:
-    """The same, an empty mapping where the file cannot be read."""
+    """JSON mapping in a file; empty if it cannot be read."""
     try:
         return read_json(path)
     except (OSError, ValueError):
@@ -101,13 +98,12 @@ def read_json_or_nothing(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The YAML mapping in a file; raises OSError and ValueError as ``read_json`` does."""
+    """YAML mapping in a file; raises OSError and ValueError as ``read_json`` does."""
     return _mapping(parse_yaml(read_text(path)))
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text says; raises ValueError where it is none, nests too deeply, or has aliases for more than a
-    record holds."""
+    """Content of a YAML text; raises ValueError for invalid YAML, too deep nesting, or too many aliased values."""
     if _depth(text) > DEEPEST or re.search(rf"^ {{{4 * DEEPEST}}}|(- ){{{DEEPEST}}}", text, re.MULTILINE):
         raise ValueError("it is nested too deeply")
     try:
@@ -122,8 +118,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def repeated_key(text: str) -> str:
-    """The first key that a mapping of a YAML text has twice, in words with both lines; of such keys YAML takes the
-    last. Empty without."""
+    """First duplicate key of a mapping in a YAML text, as a message with both lines; empty without one.
+
+    YAML itself takes the last of duplicate keys.
+    """
     nodes, seen = [yaml.compose(text, Loader=_YAML)], set()
     while nodes:
         node = nodes.pop()
@@ -140,10 +138,9 @@ def repeated_key(text: str) -> str:
 
 
 def stamp(path: Path) -> Stamp:
-    """What tells a file from an earlier one in its place, whatever the clocks of two machines say; empty where there is
-    none.
+    """Identity of a file's current version, independent of clocks of different machines; empty if there is no file.
 
-    Its first number is when it was last changed, in nanoseconds since 1970.
+    The first number is the time of its last change, in nanoseconds since 1970.
     """
     with contextlib.suppress(OSError):
         about = path.stat()
@@ -152,7 +149,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def plain_name(name: Any) -> bool:
-    """Whether a text from a record names something in a folder and nothing elsewhere."""
+    """True if a text from a record is a valid name within a folder, and no path that leads elsewhere."""
     return (
         isinstance(name, str)
         and _NAME.fullmatch(name) is not None
@@ -161,13 +158,13 @@ def plain_name(name: Any) -> bool:
 
 
 def quantity(value: Any, most: float = 1e15) -> float:
-    """A number from a record that is above 0 and at most ``most``, anything else as 0."""
+    """Number from a record if it is above 0 and at most ``most``; otherwise 0."""
     sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
     return value if sound else 0.0
 
 
 def timestamp(value: Any) -> float | None:
-    """Seconds since 1970 of a time in ISO 8601, in UTC where it names no zone; None where it is none."""
+    """Seconds since 1970 of a time in ISO 8601, in UTC if it names no zone; None if it is not a time."""
     try:
         moment = datetime.datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
@@ -182,12 +179,12 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int | float:
-    """A whole number of JSON; one that no record has becomes a float, since Python refuses to print long integers."""
+    """Whole number of JSON; 20 digits or more become a float, because Python refuses to print long integers."""
     return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # thousands of records are read at once, and have the same keys and many of the same texts
+    # interned, because thousands of records are read at once and share their keys and many of their texts
     values = {sys.intern(key): sys.intern(value) if type(value) is str else value for key, value in pairs}
     if len(values) < len(pairs):
         raise ValueError("it has a key twice")
@@ -195,7 +192,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """How deeply brackets nest in a text."""
+    """Nesting depth of the brackets in a text."""
     brackets = re.findall(r"[\[\]{}]", text)
     return max(
         itertools.accumulate(
@@ -205,11 +202,11 @@ def _depth(text: str) -> int:
 
 
 def _size(value: Any, known: dict[int, float]) -> float:
-    """How many values there would be without aliases; infinite for what holds itself."""
+    """Number of values with aliases expanded; infinite for a value that contains itself."""
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = math.inf  # until it is known, it can only be met within itself
+        known[id(value)] = math.inf  # until it is counted, it can be met only within itself
         known[id(value)] = 1 + sum(
             _size(part, known) for part in (value.values() if isinstance(value, dict) else value)
         )
@@ -221,20 +218,18 @@ def _size(value: Any, known: dict[int, float]) -> float:
 
 @contextlib.contextmanager
 def atomically(path: Path, ending: str = ".part") -> Iterator[Path]:
-    """A path to write to; afterwards it is `path`, which is either the old file or the whole new one, whatever happens
-    meanwhile.
+    """Temporary path to write to, which then replaces `path`: it is the old file or the whole new one at any time.
 
-    ending: of the unfinished file's name. An OSError names `path`, also that of a full disk, which by itself names
-    nothing.
+    ending: suffix of the temporary name. An OSError names `path`, even for a full disk, where the system names no file.
     """
-    # the token, since a process on another machine may have this number; few letters, since a name is at most 255 bytes
+    # a token, because processes of two machines can have one number; short, because a name has at most 255 bytes
     partial = path.with_name(f"{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}{ending}")
     try:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException as error:  # on a full disk, half a file takes the room that the next one needs
+    except BaseException as error:  # on a full disk, half a file would take the space of the next one
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(partial)):
@@ -243,13 +238,13 @@ def atomically(path: Path, ending: str = ".part") -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str, errors: str = "strict") -> None:
-    """The same for a text."""
+    """Write a text to `path` as ``atomically`` does."""
     with atomically(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="", errors=errors)
 
 
 def put_aside(path: Path, note: Callable[[str], None], links: bool = True) -> None:
-    """Rename what stands where a file belongs, unless it is a file; links: a link to a file will do."""
+    """Rename whatever takes a file's place and is not a file; links: accept a link to a file."""
     try:
         sound = stat.S_ISREG((path.stat() if links else path.lstat()).st_mode)
     except OSError:  # nothing, or a link to nothing or to itself
@@ -264,9 +259,9 @@ def put_aside(path: Path, note: Callable[[str], None], links: bool = True) -> No
 
 
 def held(path: Path) -> bool:
-    """Whether a live process holds a lock file; nothing is written, and who wants the lock waits a moment at the most.
+    """True if a live process holds a lock file; nothing is written, and another process waits only a moment.
 
-    On a file system that does not let us ask, no.
+    False if the file system does not support the query.
     """
     from filelock import FileLock, Timeout  # for Windows
 
@@ -276,7 +271,7 @@ def held(path: Path) -> bool:
         try:
             with opened(path) if fcntl is not None else FileLock(path, timeout=0) as file:
                 if fcntl is not None:
-                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
+                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: several may ask at once
         except (BlockingIOError, Timeout):
             return True
     return False

@@ -1,4 +1,4 @@
-"""Contract and options of the imbalance group: how many images of each class stay."""
+"""Contract and options of the imbalance group: the number of images that each class keeps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import Field
 
 
 class Imbalance(abc.ABC):
-    """Cuts classes to fewer images; which ones stay is drawn by data_seed unless in_order says otherwise."""
+    """A reduction of classes to fewer images; data_seed draws the ones that stay, unless in_order is set."""
 
     in_order: bool = False
-    """Whether a class keeps its first images, whatever the data_seed."""
+    """True: a class keeps its first images, whatever the data_seed."""
 
     @abc.abstractmethod
     def keep_counts(
@@ -21,13 +21,16 @@ class Imbalance(abc.ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Images to keep of each class in the training and the test set, int64 [C] each.
 
-        train_per_test is the ratio of the data set's official sizes (6 for MNIST, 5 for CIFAR-10). Raises ValueError.
+        train_per_test: ratio of the data set's official sizes (6 for MNIST, 5 for CIFAR-10). Raises ValueError if a
+        class cannot be reduced as asked.
         """
 
 
 def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c: drawn without replacement, or
-    else the first."""
+    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c.
+
+    rng: draws them without replacement; None: the first of each class.
+    """
     members = [np.flatnonzero(labels == c) for c in range(len(keep))]
     chosen = [
         rows[:k] if rng is None else rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)
@@ -47,9 +50,10 @@ class NoImbalance(Imbalance):
 class MinorityClasses(Imbalance):
     """Chosen classes cut to n images each in the test set and train_per_test·n in the training set (koshian2_affinity).
 
-    classes: the minority classes, by default the even ones. reduce_test: False leaves the test set whole. which: the
-    images that stay are drawn by data_seed, or the first of each class in the official order, the same in every trial,
-    as in the article's code. Differs from the paper: nothing with which = first.
+    n: test images of a minority class; classes: the minority classes, by default the even ones; reduce_test: false
+    keeps the whole test set; which: the images that stay, drawn by data_seed, or the first of each class in the
+    official order, the same in every trial, as in the article's code.
+    Differs from the paper: nothing with which = first.
     """
 
     added = ("which",)
@@ -91,10 +95,12 @@ class MinorityClasses(Imbalance):
 class LongTail(Imbalance):
     """Long-tailed training set with the largest class `ratio` times the smallest (Cui et al. 2019; Cao et al. 2019).
 
-    exponential: n_c = n_max·ratio^(−c/(C−1)); step: the last half of the classes has n_max/ratio. n_max is the smallest
-    class's count, so that the profile is the same for every class; counts are rounded down, at least 1. The test set
-    stays whole. Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR;
-    their imbalance factor is sometimes written as 1/ratio.
+    shape: exponential, n_c = n_max·ratio^(−c/(C−1)); step, the last half of the classes has n_max/ratio; ratio: size of
+    the largest class over that of the smallest.
+    n_max is the smallest class's count before the reduction, so that every class can follow the profile. Counts are
+    rounded down, to at least 1. The test set stays whole.
+    Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR; its
+    imbalance factor is sometimes written as 1/ratio.
     """
 
     def __init__(self, shape: Literal["exponential", "step"], ratio: Annotated[float, Field(ge=1)]) -> None:

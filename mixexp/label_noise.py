@@ -1,5 +1,4 @@
-"""Contract and options of the label_noise group: wrong labels in the training set; test and validation labels stay
-true."""
+"""Contract and options of the label_noise group: wrong training labels; test and validation labels stay true."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ from pydantic import Field
 
 
 class LabelNoise(abc.ABC):
-    """Replaces training labels."""
+    """A corruption of the training labels."""
 
     @abc.abstractmethod
     def corrupt(self, labels: np.ndarray, num_classes: int, rng: np.random.Generator) -> np.ndarray:
-        """New labels, int64 [N], from true ones, int64 [N]."""
+        """New labels, int64 [N], from the true ones, int64 [N]."""
 
 
 class NoNoise(LabelNoise):
@@ -28,8 +27,8 @@ class NoNoise(LabelNoise):
 class Uniform(LabelNoise):
     """Each label is redrawn uniformly with probability rate (Zhang et al. 2018, section 3.4).
 
-    among "all": from all C classes, the true one included, so a fraction rate·(C−1)/C really changes (the paper's
-    code); among "others": from the C−1 wrong ones, so a fraction rate changes.
+    rate: fraction of labels that are redrawn; among: "all" C classes, the true one included, so that a fraction
+    rate·(C−1)/C changes (the paper's code), or the C−1 "others", so that a fraction rate changes.
     """
 
     def __init__(self, rate: Annotated[float, Field(gt=0, le=1)], among: Literal["all", "others"] = "all") -> None:

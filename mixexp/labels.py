@@ -1,4 +1,4 @@
-"""The record that passes from mix to loss: whose labels a batch carries, and with which weights."""
+"""The record that a mix passes to the loss: the labels of a batch and their weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 class MixedLabels:
     """Labels of a batch: Σ_k weights[k]·onehot(labels[k]).
 
-    labels: one int64 [B] for each part of a blend; weights: as many float32 [B] in [0, 1] that sum to 1, none where
-    there is one label.
+    labels: int64 [B] for each part of a blend; weights: float32 [B] in [0, 1] for each part, sum 1; empty for a single
+    label.
     """
 
     labels: tuple[Tensor, ...]
@@ -23,8 +23,7 @@ class MixedLabels:
     def weighted_loss(self, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
         """Σ_k weights[k]·loss_of(labels[k]), float [B].
 
-        It equals the loss of the soft label where that loss is linear in the target (cross-entropy), not elsewhere
-        (focal).
+        It equals the loss of the soft label if the loss is linear in the target (cross-entropy), not otherwise (focal).
         """
         first, *others = self.labels
         if not self.weights:
@@ -35,8 +34,8 @@ class MixedLabels:
         return total
 
     def to_one_hot(self, num_classes: int) -> Tensor:
-        """The soft labels as a matrix, float32 [B, C] with rows that sum to 1."""
+        """The soft labels as a matrix, float32 [B, C], with rows that sum to 1."""
         classes = torch.arange(num_classes, device=self.labels[0].device)
-        # torch's own one_hot reads the labels' range back from the device
+        # torch's one_hot would read the range of the labels back from the device
         columns = MixedLabels(self.labels, tuple(weight.unsqueeze(1) for weight in self.weights))
         return columns.weighted_loss(lambda labels: (labels.unsqueeze(1) == classes).float())

@@ -1,4 +1,4 @@
-"""A run's metrics, from confusion matrices and from its evaluations; NumPy alone, so that reports need no torch."""
+"""Metrics of a run, from confusion matrices and from its evaluations. NumPy only, so that reports need no torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ RULES = {
     "best": "best on test",
     "best_validation": "at the best validation accuracy",
 }
-"""Selection rule → how it is called."""
+"""Selection rule → its name in reports."""
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, macro and micro F1 and balanced accuracy (fractions) of a confusion matrix, int [C, C], rows = true
-    class.
+    """Accuracy, macro and micro F1 and balanced accuracy, as fractions, of a confusion matrix.
 
-    F1 of a class is 2·TP / (2·TP + FP + FN), 0 when the class neither occurs nor is predicted. Macro F1 is its mean
-    over all classes that occur or are predicted; micro F1 pools the counts, which for single-label data equals
-    accuracy. Balanced accuracy is the mean recall of the classes that occur. Agrees with scikit-learn's functions of
-    the same names.
+    confusion: int [C, C], rows = true class. F1 of a class is 2·TP / (2·TP + FP + FN), 0 if the class neither occurs
+    nor is predicted. Macro F1 is its mean over all classes that occur or are predicted; micro F1 pools the counts,
+    which for single-label data equals accuracy. Balanced accuracy is the mean recall of the classes that occur. The
+    values agree with scikit-learn's functions of the same names. Raises ValueError for an empty matrix.
     """
     confusion = np.asarray(confusion, dtype=np.int64)
     hits = np.diag(confusion)
@@ -47,8 +46,7 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
 
 
 def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each class the number of images (int [C]) and recall, precision and F1 (float [C]), 0 where there is nothing
-    to divide by."""
+    """Per class the number of images, int [C], and recall, precision and F1, float [C], 0 for a zero denominator."""
     confusion = np.asarray(confusion, dtype=np.int64)
     hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     ratios = {"recall": (hits, true), "precision": (hits, predicted), "f1": (2 * hits, true + predicted)}
@@ -62,8 +60,7 @@ def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
-    """The one number of a run, from its evaluations in order, by a selection rule; held_out: their validation
-    accuracies."""
+    """The value of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
     if rule == "best_validation":
         return values[held_out.index(max(held_out))]
     if rule == "last":

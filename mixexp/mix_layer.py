@@ -1,4 +1,4 @@
-"""Contract and options of the mix_layer group: where in the network the blend happens."""
+"""Contract and options of the mix_layer group: the layer of the network at which samples are blended."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ class MixLayer(abc.ABC):
     """A choice of layers: "input", "final" (before the classifier) or a stage's name."""
 
     layers: list[str]
-    """Every layer that can be chosen."""
+    """All layers that can be chosen."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, steps: int) -> list[str]:
-        """The layer of each of an epoch's batches."""
+        """The layer of every batch of an epoch."""
 
 
 class RandomLayer(MixLayer):
-    """A layer drawn uniformly from a set for every batch (Verma et al. 2019, section 2); a set of one is a fixed
-    layer."""
+    """A layer drawn uniformly from a set for every batch (Verma et al. 2019, section 2), fixed for a set of one."""
 
     def __init__(self, layers: Annotated[list[str], Field(min_length=1)]) -> None:
         if len(set(layers)) < len(layers):

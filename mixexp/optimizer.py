@@ -1,5 +1,4 @@
-"""The optimizer group: torch's own, with ranges checked, the fused kernels where the device has them, and a learning
-rate on a GPU."""
+"""The optimizer group: torch's optimizers with checked ranges, fused kernels and, on a GPU, the rate in a tensor."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 FUSED_ON = ("cpu", "cuda")
 RATE_ON_DEVICE = ("cuda",)
-"""Devices that read the learning rate from a tensor of theirs, so that a captured step follows the schedule."""
+"""Devices that read the learning rate from a tensor of their own, so that a captured step follows the schedule."""
 
 
 def _fused(parameters: list[nn.Parameter]) -> bool:
@@ -25,7 +24,7 @@ def _rate(lr: float, parameters: list[nn.Parameter]) -> float | Tensor:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give all parameters a learning rate, where it lies."""
+    """Set the learning rate of all parameters, in place if it is a tensor."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(lr)
@@ -34,12 +33,12 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def capturable(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer reads all it needs from the device, so that a captured step stays right."""
+    """True if an optimizer reads its whole state from the device, so that a captured step stays correct."""
     return all(isinstance(group["lr"], Tensor) and group.get("capturable", True) for group in optimizer.param_groups)
 
 
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take over a saved state, but for the learning rate, which the loop sets, where it lies."""
+    """Load a saved state except the learning rate, which the loop sets in its own place."""
     rates = [group["lr"] for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, lr in zip(optimizer.param_groups, rates, strict=True):
@@ -53,10 +52,9 @@ def sgd(
     nesterov: bool = False,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum, Nesterov's or not; weight decay on all parameters, as the articles'
-    codes do.
+    """Stochastic gradient descent with momentum, plain or Nesterov's.
 
-    Raises ValueError for Nesterov without momentum.
+    Weight decay acts on all parameters, as in the articles' codes. Raises ValueError for Nesterov without momentum.
     """
     if nesterov and momentum == 0:
         raise ValueError("optimizer.nesterov = true needs optimizer.momentum > 0")
@@ -81,8 +79,8 @@ def adam(
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015); weight decay is an L2 term in the gradient.
 
-    eps stands beside the corrected root of the mean square, as in the paper's Algorithm 1; Keras's stands beside the
-    uncorrected one, which makes its 1e-7 as large as 1e-7 / √(1 − β₂ᵗ) here at step t.
+    eps is added to the corrected root of the mean square, as in the paper's Algorithm 1. Keras adds it to the
+    uncorrected one: its 1e-7 corresponds to 1e-7 / √(1 − β₂ᵗ) here at step t.
     """
     parameters = list(parameters)
     return torch.optim.Adam(

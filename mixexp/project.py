@@ -1,5 +1,4 @@
-"""mixexp.yaml, a file in the working directory or a folder above it, whose settings hold for every command below.
-Without torch."""
+"""mixexp.yaml: settings for every command in its folder and below. Without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ NAME = "mixexp.yaml"
 
 @dataclass(frozen=True)
 class Project:
-    """What a mixexp.yaml says, its paths absolute; path: the file itself, None where there is none."""
+    """Content of a mixexp.yaml, with absolute paths; path: the file itself, None if there is none."""
 
     path: Path | None = None
     config_dirs: tuple[Path, ...] = ()
@@ -29,8 +28,7 @@ class Project:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of a run that it gives; the environment variable MIXEXP_DATA, of this machine, beats its data
-        folder."""
+        """Settings of a run that it gives; the environment variable MIXEXP_DATA overrides its data folder."""
         given = {
             "trusted_modules": list(self.trusted_modules),
             "data_dir": self.data_dir,
@@ -48,13 +46,13 @@ def project_file() -> Path | None:
 
 
 def project() -> Project:
-    """The project of the working directory; raises UserError with all that is wrong in its file."""
+    """Project of the working directory; raises UserError with all errors of its file."""
     path = project_file()
     return Project() if path is None else _read(path)
 
 
 def outputs() -> Path:
-    """The folder of outputs that commands look into where none is named."""
+    """Folder of outputs that commands use if none is named."""
     folder = project().output_dir
     if folder is None:
         return Path("outputs")
@@ -62,8 +60,7 @@ def outputs() -> Path:
 
 
 def no_folder(name: str, base: Path) -> str:
-    """What is wrong with a name of a folder of options, relative to a base, and the nearest one; empty where it is a
-    folder."""
+    """Error message for a name, relative to base, that is no folder, with the nearest; empty for a folder."""
     folder = _place(base, name)
     if name and folder.is_dir():
         return ""
@@ -73,7 +70,7 @@ def no_folder(name: str, base: Path) -> str:
 
 
 def _read(path: Path) -> Project:
-    from mixexp.files import parse_yaml, read_text, repeated_key  # mixexp list starts without it
+    from mixexp.files import parse_yaml, read_text, repeated_key  # imported here so that mixexp list starts faster
 
     if not path.exists():
         raise UserError(f"{path}: it is a link to {os.readlink(path)}, which is not there")
@@ -130,7 +127,7 @@ def _trusted_modules(base: Path, value: Any) -> tuple[str, ...]:
 
 
 def _missing(names: Iterable[str], folders: Iterable[Path]) -> list[str]:
-    """The errors of trusted modules that are neither in these folders nor the working directory, nor installed."""
+    """Errors of trusted modules that are not installed and not in these folders or the working directory."""
     places = list(dict.fromkeys([Path.cwd(), *folders]))
     there = _modules(places)
     tops = {name: name.partition(".")[0] for name in names}
@@ -145,18 +142,18 @@ def _missing(names: Iterable[str], folders: Iterable[Path]) -> list[str]:
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ValueError:  # one that is at work and was never imported
+    except ValueError:  # raised for a running module that was never imported
         return True
 
 
 def _modules(folders: Iterable[Path]) -> list[str]:
-    """The modules and packages that lie in folders."""
+    """Modules and packages in folders."""
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     return [path.stem for path in paths if path.suffix == ".py" or (path.is_dir() and not path.name.startswith("."))]
 
 
 def _folder(key: str) -> Callable[[Path, Any], Path]:
-    """The reader of a key that names one folder, which need not be there."""
+    """Reader of a key that names one folder, which need not exist."""
 
     def read(base: Path, value: Any) -> Path:
         if not isinstance(value, str) or not value:
@@ -170,7 +167,7 @@ def _folder(key: str) -> Callable[[Path, Any], Path]:
 
 
 def _place(base: Path, name: str) -> Path:
-    """A path from a mixexp.yaml, which is relative to its folder."""
+    """Absolute path of a path in a mixexp.yaml, which is relative to the file's folder."""
     return Path(os.path.normpath(base / os.path.expanduser(name)))
 
 

@@ -1,4 +1,4 @@
-"""Contract and options of the sampling group: which training images an epoch visits, and in which order."""
+"""Contract and options of the sampling group: the training images that an epoch visits, and their order."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import numpy as np
 
 
 class Sampling(abc.ABC):
-    """Turns the training labels into one epoch's order."""
+    """A rule for the order of one epoch, from the training labels."""
 
     equalises_classes: bool = False
-    """Whether an epoch holds as many images of every class, which makes class weights a second correction of the same
-    thing."""
+    """True: an epoch holds equally many images of every class, so that class weights would correct a second time."""
 
     repeats: bool = False
-    """Whether an epoch can hold an image more than once."""
+    """True: an epoch can hold an image more than once."""
 
     @abc.abstractmethod
     def epoch_size(self, counts: np.ndarray) -> int:
-        """Images in an epoch, from the class counts, int64 [C]."""
+        """Number of images in an epoch, from the class counts, int64 [C]."""
 
     @abc.abstractmethod
     def order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One epoch's indices, int64 [epoch_size], into labels, int64 [N]."""
+        """Indices of one epoch, int64 [epoch_size], into labels, int64 [N]."""
 
 
 class Natural(Sampling):
-    """Every image once an epoch, in a fresh random order."""
+    """Every image once per epoch, in a new random order."""
 
     def epoch_size(self, counts: np.ndarray) -> int:
         return int(counts.sum())
@@ -38,11 +37,11 @@ class Natural(Sampling):
 
 
 class BalancedSampling(Sampling):
-    """As many images of every class an epoch: as many as the largest class has, or as the smallest has.
+    """Equally many images of every class in an epoch: as many as the largest or as the smallest class has.
 
-    Up to the largest (oversampling), every image is visited floor(largest/n_c) times and the rest drawn without
-    replacement; down to the smallest (undersampling), a fresh part of the larger classes is drawn each epoch. Empty
-    classes are left out.
+    to: "largest" (oversampling) visits every image floor(largest/n_c) times and draws the rest without replacement;
+    "smallest" (undersampling) draws a new part of the larger classes in each epoch.
+    Empty classes are left out.
     """
 
     equalises_classes = True

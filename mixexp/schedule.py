@@ -1,4 +1,4 @@
-"""The schedule group: what the learning rate is multiplied with at each step."""
+"""The schedule group: the factor of the learning rate at each step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ class Schedule(abc.ABC):
         self.warmup_epochs = warmup_epochs
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """The factor for step 0 … total_steps − 1; the first step of a warm-up of n steps has 1/n of the curve's
-        value."""
+        """The factor for step 0 … total_steps − 1; a warm-up of n steps starts at 1/n of the curve's value."""
         warmup = self.warmup_epochs * steps_per_epoch
         ramp = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
         return ramp * self.curve(step, steps_per_epoch, total_steps)
 
     def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
-        """Raise ValueError where a part of the schedule lies beyond the budget and would do nothing."""
+        """Raise ValueError if a part of the schedule lies beyond the budget and would have no effect."""
         if self.warmup_epochs * steps_per_epoch >= total_steps:
             raise ValueError(
                 f"schedule.warmup_epochs = {self.warmup_epochs}: the budget is {total_steps / steps_per_epoch:g} epochs"
@@ -37,17 +36,18 @@ class Schedule(abc.ABC):
 
 
 class Constant(Schedule):
-    """One learning rate throughout."""
+    """A constant learning rate."""
 
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         return 1.0
 
 
 class Steps(Schedule):
-    """Multiplied with `drop` at each milestone.
+    """The learning rate multiplied by `drop` at each milestone.
 
-    milestones_in "epochs": after that many epochs are done, so milestone 33 acts from the 34th epoch on; "steps": after
-    that many steps; "budget": after that fraction of the budget, so that a shortened run keeps the shape.
+    milestones: rising, in the unit of milestones_in; milestones_in: "epochs", completed epochs, so that milestone 33
+    acts from the 34th epoch on; "steps", completed steps; "budget", the completed fraction of the budget, so that a
+    shortened run keeps the shape; drop: factor at each milestone.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Steps(Schedule):
     def _boundaries(self, steps_per_epoch: int, total_steps: int) -> list[int]:
         """The first step after each milestone."""
         unit = {"epochs": steps_per_epoch, "steps": 1, "budget": total_steps}[self.milestones_in]
-        # rounding undoes binary fractions: 0.33 of 39,100 steps is step 12,903 and not the one after
+        # rounding undoes binary fractions: 0.33 of 39,100 steps is step 12,903, not the one after
         return [math.ceil(round(milestone * unit, 6)) for milestone in self.milestones]
 
     def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
@@ -84,8 +84,7 @@ class Steps(Schedule):
 
 
 class Cosine(Schedule):
-    """½·(1 + cos(π·t)) of the part t of the budget after warm-up (Loshchilov & Hutter 2017, without restarts); ends
-    near 0."""
+    """½·(1 + cos(π·t)), t the fraction of the budget after warm-up (Loshchilov & Hutter 2017, without restarts)."""
 
     def curve(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
         start = min(self.warmup_epochs * steps_per_epoch, total_steps)

@@ -1,5 +1,4 @@
-"""A run's settings as mappings: which of them decide its numbers, their dotted keys, and when two values are the
-same."""
+"""Settings of a run as mappings: those that decide its numbers, dotted keys, and equality of values."""
 
 from __future__ import annotations
 
@@ -13,43 +12,42 @@ from typing import Any
 _PACKAGE = Path(__file__).resolve().parent
 
 CONF = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-"""The folder of the YAML files: inside an installed package, beside it in a checkout."""
+"""Folder of the YAML files: inside an installed package, next to it in a checkout."""
 
 REPEATS = ("seed", "data_seed")
 """Settings in which repetitions of a run differ."""
 MIN_SEEDS = 3
-"""Seeds without which there is neither interval nor test."""
+"""Fewest seeds for an interval or a test."""
 
-# --- the one table of settings that are no science, from the narrowest set to the widest ---
+# --- settings that are not scientific, from the narrowest set to the widest ---
 
 DESCRIPTIONS = ("table", "claims", "editions", "checks")
-"""Root settings that describe the sweep that a run is of, and not the run."""
+"""Root settings that describe the sweep of a run, not the run."""
 CIRCUMSTANTIAL = (
     *("name", "edition", "device", "speed", "runs_per_device", "data_dir", "output_dir", "trusted_modules"),
     *("checkpoint_seconds", "keep", "keep_checkpoint", "retry", "fail_fast", "hang_minutes", "logger"),
 )
-"""Root settings that say where, how labelled or how fast a run is made."""
+"""Root settings for the place, the label and the speed of a run."""
 NOT_SCIENTIFIC = frozenset({"choices", *DESCRIPTIONS, *CIRCUMSTANTIAL})
-"""Root settings that a run_id leaves out; a class of an option names its own in ``not_scientific``. probe and threads
-do count."""
+"""Root settings that a run_id leaves out; probe and threads are part of it.
+
+A class of an option names its own in ``not_scientific``.
+"""
 CIRCUMSTANCES = ("experiment", *CIRCUMSTANTIAL, "dataset.data_dir", "dataset.download")
-"""Dotted keys of a record that a report leaves out: where and under which name a run was made does not change what it
-measured."""
+"""Dotted keys of a record that a report leaves out, because place and name of a run do not change its results."""
 SAME_RESULT = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
-"""Dotted keys that make no other result: circumstances, measurements beside the run, and what changes the last bits of
-a sum."""
+"""Dotted keys that leave the result equal: circumstances, probes, and settings that change the last bits of a sum."""
 
 OPTIONAL = frozenset({"probe", "gan", "logger"})
-"""Groups that say nothing where they are null: a run without has the identity it had before there were any."""
+"""Groups left out of the hash when null, so that adding them did not change existing run_ids."""
 OPTIONAL_KEYS = (*sorted(OPTIONAL), "edition", "claims", "editions", "checks")
-"""Root settings that old records lack, and that were null then."""
+"""Root settings that old records lack; they were null then."""
 ADDED: Mapping[str, Any] = MappingProxyType({"test": {"n": None}})
-"""Root settings that came when there were runs already, as those runs had them: with this value, a run_id leaves them
-out."""
+"""Root settings added after the first runs, with those runs' value, at which a run_id leaves them out."""
 
 
 def lookup(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, or the chosen option where the key names a group; None where there is neither."""
+    """Value at a dotted key, or the chosen option if the key names a group; None if there is neither."""
     choices = config.get("choices")
     if isinstance(choices, Mapping) and key in choices:
         return choices[key]
@@ -62,8 +60,7 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as dotted keys, the chosen option of a group under the group's name, without the
-    descriptions."""
+    """Configuration as dotted keys, each group's option under the group's name, without the descriptions."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if key == "choices" and isinstance(value, Mapping):
@@ -74,7 +71,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value of a mapping of mappings by its dotted key; an empty mapping is a value."""
+    """Every value in nested mappings by its dotted key; an empty mapping is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if value and isinstance(value, Mapping):
@@ -85,13 +82,13 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def comparable(value: Any) -> Any:
-    """What is equal for two values that are the same: ``1``, ``1.0`` and ``'1'`` are; None stays None."""
+    """Normal form in which equal values are equal: ``1``, ``1.0`` and ``'1'`` have the same; None stays None."""
     if value is None or isinstance(value, bool):
         return value if value is None else str(value).lower()
     return _comparable(str(value))
 
 
-@functools.lru_cache(maxsize=65536)  # a sweep's runs have the same few values again and again
+@functools.lru_cache(maxsize=65536)  # the runs of a sweep repeat the same few values
 def _comparable(text: str) -> Any:
     try:
         number = float(text)
@@ -101,5 +98,5 @@ def _comparable(text: str) -> Any:
 
 
 def under(key: str, keys: Iterable[str]) -> bool:
-    """Whether a dotted key is one of some keys, or below one of them."""
+    """True if a dotted key is one of some keys, or below one of them."""
     return key in keys or key.partition(".")[0] in keys

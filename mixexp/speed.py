@@ -1,5 +1,4 @@
-"""The speed group: what wraps a run's step. Eager is the reference; the others do the same faster, to within
-rounding."""
+"""The speed group: execution modes of a step. Eager is the reference; the others are faster, and equal to rounding."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ import torch
 from mixexp.errors import UserError
 
 NOMINAL_FLOPS = 50e9
-"""Operations a second of one thread, about half of what a processor of today multiplies matrices with: only a unit of
-length."""
+"""Operations per second of one thread, about half of a current processor's matrix product; only a unit of length."""
 
 COMPILES_FROM_SECONDS, COMPILES_FOR_CUDA_FROM_FLOPS = 240.0, 2e16
 GRAPH_DEVICES = ("cuda",)
@@ -23,7 +21,7 @@ GRAPH_DEVICES = ("cuda",)
 
 @dataclass(frozen=True)
 class Mode:
-    """How a run's steps are taken, and why so; optional: where that turns out impossible, it goes on without."""
+    """Execution mode of a run's steps and the reason for it; optional: if it fails, the run goes on in eager mode."""
 
     compiled: bool
     graph: bool
@@ -37,23 +35,22 @@ class Mode:
 
 
 class Speed(abc.ABC):
-    """A choice of mode."""
+    """A rule that chooses the mode."""
 
     @abc.abstractmethod
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
-        """The mode of a run of so many floating-point operations, where they are known; raises UserError where it
-        cannot be."""
+        """Mode of a run; flops: its floating-point operations if known. Raises UserError if it is impossible here."""
 
 
 class Eager(Speed):
-    """Every operation as it comes."""
+    """Eager mode: every operation is executed as it is called."""
 
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         return Mode(compiled=False, graph=False, why="asked for")
 
 
 class Compiled(Speed):
-    """The forward pass and its gradient through torch.compile, fixed shapes, without autotuning."""
+    """The forward pass and its gradient through torch.compile, with fixed shapes, without autotuning."""
 
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:
         if device.type == "mps":
@@ -66,7 +63,7 @@ class Compiled(Speed):
 
 
 class Graph(Speed):
-    """Whole steps replayed from CUDA graphs, of the compiled pass or of the eager one."""
+    """Whole steps replayed from CUDA graphs, of the compiled or of the eager pass."""
 
     def __init__(self, compiled: bool = True) -> None:
         self.compiled = compiled
@@ -80,11 +77,10 @@ class Graph(Speed):
 
 
 class Auto(Speed):
-    """The fastest that pays for itself, by a rule of the run's length alone, so that the same run always takes the
-    same.
+    """The fastest mode that pays off, chosen from the run's length only, so that equal runs use equal modes.
 
-    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS a thread, where there is a compiler. CUDA: compiled
-    from COMPILES_FOR_CUDA_FROM_FLOPS on; graphs are taken only where they are asked for. Else eager.
+    CPU: compiled from COMPILES_FROM_SECONDS on, at NOMINAL_FLOPS per thread, if there is a compiler. CUDA: compiled
+    from COMPILES_FOR_CUDA_FROM_FLOPS on; graphs only on request (speed=graph). Otherwise eager.
     """
 
     def mode(self, device: torch.device, threads: int, flops: float | None) -> Mode:

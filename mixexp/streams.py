@@ -1,7 +1,7 @@
-"""Counter-based random streams: (seed, purpose, index) names a stream, and the same name always gives the same numbers.
+"""Counter-based random streams: (seed, purpose, index) names a stream, and equal names give equal numbers.
 
-No stream depends on what was drawn before it, so a run's numbers do not depend on its neighbours, on where it was
-resumed or on the global generators, which stay untouched.
+No stream depends on earlier draws. A run's numbers therefore do not depend on its neighbours, on where it was resumed
+or on the global generators, which stay untouched.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ def _digest(seed: int, purpose: str) -> bytes:
 
 
 def generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """NumPy generator of the stream (seed, purpose, index): Philox4x64 keyed by the first two, counting from
-    index·2¹⁹²."""
+    """NumPy generator of the stream (seed, purpose, index): Philox4x64 keyed by the first two, from index·2¹⁹² on."""
     key = np.frombuffer(_digest(seed, purpose), dtype=np.uint64, count=2)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, index], dtype=np.uint64)))
 
 
 @contextlib.contextmanager
 def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) -> Iterator[Callable[[], bool]]:
-    """Inside, torch's own draws (weight initialisation, dropout) come from this stream; outside, its generators are as
-    found.
+    """Context in which torch's own draws (weight initialisation, dropout) come from this stream.
 
-    Gives a function that says, inside, whether anything has been drawn so far.
+    On exit the generators are as before. It yields a function that returns, inside, whether anything has been drawn.
     """
     value = int(generator(seed, purpose, index).integers(2**63))
-    # this device's generator and the CPU's alone: torch.manual_seed would reseed other devices for good, and without a
-    # CUDA context formats a stack trace for later at every call, a millisecond each
+    # only this device's and the CPU's generator: torch.manual_seed would reseed other devices for good and, without
+    # a CUDA context, formats a stack trace at every call, a millisecond each
     with contextlib.ExitStack() as restore:
         generators = [torch.default_generator]
         if device.type == "cuda":
@@ -46,7 +44,7 @@ def torch_stream(device: torch.device, seed: int, purpose: str, index: int = 0) 
             restore.callback(torch_generator.set_state, torch_generator.get_state())
             torch_generator.manual_seed(value)
         seeded = [torch_generator.get_state() for torch_generator in generators]
-        if device.type == "mps":  # its generator is no object of its own
+        if device.type == "mps":  # its generator is not an object of its own
             restore.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
             torch.mps.manual_seed(value)
         yield (

@@ -1,4 +1,4 @@
-"""Contract and options of the subset group: which training images there are to begin with."""
+"""Contract and options of the subset group: the training images that a run starts from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import Field
 
 
 class Subset(abc.ABC):
-    """A choice of training images; it never touches the test set."""
+    """A selection of training images; the test set is never touched."""
 
     @abc.abstractmethod
     def select(self, labels: np.ndarray, num_classes: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices, int64 [n], into labels, int64 [N]; raises ValueError when the data cannot give them."""
+        """Indices, int64 [n], into labels, int64 [N]; raises ValueError if there are too few images."""
 
 
 class Full(Subset):
@@ -25,8 +25,7 @@ class Full(Subset):
 
 
 class Head(Subset):
-    """The first n training images in the official order, so classes come out uneven (small_data_mixup cut its CSV file
-    so)."""
+    """The first n training images in the official order, of uneven classes (as small_data_mixup cut its CSV file)."""
 
     def __init__(self, n: Annotated[int, Field(gt=0)]) -> None:
         self.n = n
@@ -38,7 +37,7 @@ class Head(Subset):
 
 
 class Balanced(Subset):
-    """n / C images of every class, drawn without replacement by data_seed and kept in the official order."""
+    """n / C images of every class, drawn without replacement by data_seed, in the official order."""
 
     def __init__(self, n: Annotated[int, Field(gt=0)]) -> None:
         self.n = n

@@ -1,4 +1,4 @@
-"""Texts that did not come from the program made fit to be shown, and overrides made fit to be typed."""
+"""Foreign texts made safe to show, and overrides made safe to type."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LONGEST = 4000
-"""Letters of a text that are shown."""
-# Controls, marks without width or that turn the direction of writing, halves of letters, tags: they hide or move what
-# is around them.
+"""Characters of a text that are shown."""
+# Control characters, characters without width or that change the writing direction, surrogates, tags: they hide or move
+# the characters around them.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -21,17 +21,16 @@ _UNSEEN = re.compile(
 _BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 
 SHOWN = 60
-"""Letters of a value that a message shows."""
+"""Characters of a value that a message shows."""
 LISTED, LISTED_OF_MANY = 30, 10
-"""Names that a message lists in full, and how many it lists of more."""
-# Words that Hydra's grammar reads as texts without quotes.
+"""Number of names that a message lists in full, and number that it lists of a longer list."""
+# words that Hydra's grammar reads as texts without quotes
 _PLAIN = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./:-]*")
 _NO_TEXT = re.compile(r"true|false|null|nan|inf|[+-](nan|inf)|[+-]?[\d._]+(e[+-]?[\d_]+)?", re.IGNORECASE)
 
 
 def sanitize(text: str) -> str:
-    """The text as a page or a terminal shows it: invisible characters as their escapes, and a long text cut, with a
-    note.
+    """Text as a page or a terminal shows it: invisible characters escaped, a long text cut, with a note of its length.
 
     Tabs and line breaks stay.
     """
@@ -39,22 +38,22 @@ def sanitize(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with invisible characters as their escapes, at any length."""
+    """Text with invisible characters escaped, at any length."""
     return _UNSEEN.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, fit to be shown."""
+    """Text on one line, safe to show."""
     return printable(sanitize(" ".join(text.split())))
 
 
 def joined(text: str) -> str:
-    """The text without blanks around it, and with a blank for each line break and those around it."""
+    """Text without surrounding blanks, and with one blank for each line break and the blanks around it."""
     return _BREAKS.sub(" ", text.strip())
 
 
 def unbroken(text: str) -> str:
-    """The text on one line, fit to be shown, with its blanks as they are: what in it is to be typed can be copied."""
+    """Text on one line, safe to show, with its blanks unchanged, so that commands in it can be copied."""
     line = sanitize(joined(text))
     return "".join(
         letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escape(letter) for letter in line
@@ -62,14 +61,14 @@ def unbroken(text: str) -> str:
 
 
 def printable(line: str) -> str:
-    """A line without anything that moves a terminal's cursor, line breaks and tabs included, its blanks as they are."""
+    """Line with everything that moves a terminal's cursor escaped, line breaks and tabs included; blanks unchanged."""
     return (
         line if line.isprintable() else "".join(letter if letter.isprintable() else _escape(letter) for letter in line)
     )
 
 
 def shorten(text: str, columns: int) -> str:
-    """A line's beginning of at most `columns` columns of a terminal; some letters take two, and some none."""
+    """Beginning of a line, at most `columns` terminal columns wide; some characters are two columns wide, some none."""
     ends = list(itertools.accumulate(map(width, text)))
     if not ends or ends[-1] <= columns:
         return text
@@ -77,8 +76,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """The columns that a text takes where all letters are as wide; Chinese, Japanese and Korean ones take two, and some
-    none."""
+    """Columns of a text in a fixed-width font: two for Chinese, Japanese and Korean characters, none for combining ones."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
@@ -90,16 +88,15 @@ def _escape(letter: re.Match[str] | str) -> str:
 
 
 def override(key: str, value: Any) -> str:
-    """The override that gives a setting a value (None, a boolean, a number, a text, a list or a mapping of these), to
-    be typed in a shell.
+    """Override that sets a value (None, a boolean, a number, a text, a list or a mapping of these), quoted for a shell.
 
-    Hydra reads exactly this value, but for the text "???", which means a missing value wherever it stands.
+    Hydra reads exactly this value, except the text "???", which always means a missing value.
     """
     return in_shell(f"{key}={in_hydra(value)}")
 
 
 def in_hydra(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides: a text is in quotes unless Hydra takes it for this text without."""
+    """Value in the grammar of Hydra's overrides; a text is quoted unless Hydra reads the same text without quotes."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, Mapping):
@@ -110,26 +107,25 @@ def in_hydra(value: Any) -> str:
         return str(value)
     if _PLAIN.fullmatch(value) and not _NO_TEXT.fullmatch(value):
         return value
-    # "${" would refer to another setting; a backslash is one of the text unless it stands before a quote or before "${"
+    # "${" would refer to another setting; a backslash is literal except before a quote or before "${"
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     text = re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text)
     return f'"{text}"'
 
 
 def _key(key: Any) -> str:
-    """The key of a mapping: the grammar has no quotes there, but a backslash before some signs."""
+    """Key of a mapping: the grammar has no quotes there, but a backslash before some characters."""
     return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
 
 
 def shown(value: Any) -> str:
-    """A value in a message: as it would be typed after "key=", and cut where it is long."""
+    """Value in a message, as typed after "key=", cut if it is long."""
     text = one_line(in_hydra(value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
 def listed(names: Iterable[object], near: object = None) -> str:
-    """Names with commas between them; of many, those that resemble `near` first, then some, and how many more there
-    are."""
+    """Names separated by commas; a long list is cut, names that resemble `near` first, with the number left out."""
     texts = [one_line(str(name)) for name in names]
     if len(texts) <= LISTED:
         return ", ".join(texts)
@@ -139,7 +135,7 @@ def listed(names: Iterable[object], near: object = None) -> str:
 
 
 def resembling(value: object, choices: Iterable[object], count: int = 1) -> list[str]:
-    """At most `count` choices that resemble a value, the nearest first; upper and lower case are alike."""
+    """At most `count` choices that resemble a value, the nearest first; case is ignored."""
     texts = list(dict.fromkeys(map(str, choices)))
     by_case: dict[str, list[str]] = {}
     for text in texts:
@@ -156,22 +152,22 @@ def resembling(value: object, choices: Iterable[object], count: int = 1) -> list
 
 
 def in_shell(word: str) -> str:
-    """An override as it must be typed in a shell."""
+    """Override quoted for a shell."""
     return shlex.quote(word)
 
 
 def command(typed: Sequence[str], changes: Mapping[str, str | None], multirun: bool | None = None) -> str:
-    """A command line with other values for some keys, None taking a word away, as it must be typed in a shell.
+    """Command line with other values for some keys, quoted for a shell; None removes a key's word.
 
-    typed: the words of a whole command line; where there are none, the result is the changed words alone. multirun:
-    with -m or without; by default as it was.
+    typed: the words of a whole command line; if empty, the result is only the changed words. multirun: True, with -m;
+    False, without; None, unchanged.
     """
     left = dict(changes)
     words = []
     for word in typed:
         name, _, given = word.partition("=")
         key = name.lstrip("+")
-        if key in changes and given.startswith("{"):  # which sets values of the group's option and chooses none
+        if key in changes and given.startswith("{"):  # sets values of the group's option, but chooses none
             words.append(word)
         elif key in left:
             value = left.pop(key)

@@ -86,7 +86,7 @@ def test_an_options_setting_has_its_default_its_meaning_and_what_a_refusal_says(
     assert "needs sample, batch or epoch" in refusal
     # of the signature alone, in the docstring's words; and a reference, in those of what it refers to
     assert re.search(
-        r"mix\.from_epoch=0 +epochs before it see samples as they are .*\[a whole number of 0 or more\]", text
+        r"mix\.from_epoch=0 +first epoch, counted from 0, that mixes .*\[a whole number of 0 or more\]", text
     )
     assert re.search(r"mix\.ratio\.alpha=\$\{alpha\} +the Beta parameter.*\[a number above 0\]", text)
     assert "mix.ratio: mixexp.mix.ratio.Beta\n  lam ~ Beta" in text

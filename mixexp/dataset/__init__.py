@@ -1,7 +1,7 @@
-"""Data sets: where whole images come from, as tensors in a fixed order.
+"""Data sets: sources of whole images, as tensors in a fixed order.
 
-Everything is an image to the rest of the program: a waveform is one of a single row, [1, 1, samples], a row of a table
-one of a single pixel with as many channels as the table has columns, [columns, 1, 1].
+The rest of the program sees only images: a waveform is an image of a single row, [1, 1, samples]; a row of a table is
+an image of a single pixel with one channel per column, [columns, 1, 1].
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from mixexp.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and test images, uint8 or float32 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1; UserError
-    if they are not."""
+    """Training and test images, uint8 or float32 [N, C, H, W], with labels, int64 [N] in 0..len(classes)-1.
+
+    Raises UserError for other shapes, dtypes or values.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -42,12 +44,11 @@ class Splits:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of every image, label and class name: files that were edited in place give another one. About a second a
-        GB."""
+        """Hash of all images, labels and class names, which shows files edited in place; about a second per GB."""
         digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
         for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(f"{values.dtype} {list(values.shape)}".encode())
-            # as they lie in memory where images are in channels_last, without a copy
+            # in memory order if images are channels_last, without a copy
             digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy())
         return digest.hexdigest()
 
@@ -55,38 +56,36 @@ class Splits:
 class Dataset(abc.ABC):
     """A source of images; mean and std per channel normalise them (None: computed from the training images).
 
-    They are in 0..1 units for uint8 images, and in the data's own for float32.
+    Both are in 0..1 units for uint8 images, and in the data's own for float32.
     """
 
     path: Literal["file", "folder"] | None = None
-    """The argument that names the user's own file or folder; a relative name is below where the command is typed or
-    below `root`."""
+    """The argument that names the user's own file or folder, relative to the working directory or to `root`."""
     kind: str = "image"
-    """What the images are: image, sound (a waveform), spectrogram or table."""
+    """Kind of the images: image, sound (a waveform), spectrogram or table."""
     mean: list[float] | None
     std: list[float] | None
 
     @abc.abstractmethod
     def load(self) -> Splits:
-        """Read everything, in the same order every time; raises UserError when the data is missing or damaged."""
+        """Read everything, in the same order every time; raises UserError if the data is missing or damaged."""
 
     @property
     def suffixes(self) -> frozenset[str]:
-        """Endings of the files that `from_files` takes; none where no file is an image of this data set."""
-        from mixexp.dataset import pictures  # which needs this module
+        """Suffixes of the files that `from_files` reads; empty if no file is an image of this data set."""
+        from mixexp.dataset import pictures  # imported here because it imports this module
 
         return pictures.SUFFIXES if self.kind == "image" else frozenset()
 
     @property
     def size_rule(self) -> str:
-        """How a file becomes an image of the data set's size, in words."""
+        """Rule, in words, by which a file becomes an image of the data set's size."""
         from mixexp.dataset import pictures
 
         return pictures.SIZE_RULE if self.kind == "image" else ""
 
     def from_files(self, paths: Sequence[Path], shape: Sequence[int]) -> Tensor:
-        """Other files as images of this data set, uint8 or float32 [N, *shape]; raises UserError naming those that
-        cannot be read."""
+        """Other files as images of this data set, uint8 or float32 [N, *shape]; UserError with unreadable ones."""
         from mixexp.dataset import pictures
 
         return pictures.decode(paths, Path(), *shape[1:], grey=shape[0] == 1)[0]
@@ -103,7 +102,7 @@ def check_statistics(mean: list[float] | None, std: list[float] | None, channels
 
 
 def _faults(split: str, images: Tensor, labels: Tensor, classes: int) -> list[str]:
-    """What is wrong with one split, in words."""
+    """Faults of one split, in words."""
     if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4:
         return [f"{split} images are {images.dtype} {list(images.shape)}, expected uint8 or float32 [N, C, H, W]"]
     if labels.dtype != torch.int64 or labels.ndim != 1:

@@ -1,5 +1,4 @@
-"""What a column of texts holds: numbers, numbers with marks that nobody asked to read, or texts; decided over all of
-its rows."""
+"""The content of a column of texts: numbers, numbers with marks, or texts, decided over all of its rows."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 MOST_TEXTS = 10_000
-"""Different texts of a feature that are kept; as many columns of zeros and ones would say nothing."""
+"""Most distinct texts of a feature; each becomes a column of zeros and ones, and more would be meaningless."""
 NUMBER = {
     ".": re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS = " \u00a0\u2007\u2009\u202f"
-_GROUPED = {  # digits in groups of three with one and the same sign between all of them
+_GROUPED = {  # digits in groups of three, with the same sign between all groups
     ".": re.compile(rf"[1-9]\d{{0,2}}([,'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:\.\d+)?", re.ASCII),
     ",": re.compile(rf"[1-9]\d{{0,2}}([.'’_{_BLANKS}])\d{{3}}(?:\1\d{{3}})*(?:,\d+)?", re.ASCII),
 }
@@ -30,8 +29,7 @@ _TRUE, _FALSE = frozenset({"True", "TRUE", "true"}), frozenset({"False", "FALSE"
 
 
 class Marked(NamedTuple):
-    """A number written with marks: its value, what it is counted in ("" without a sign), and whether it had any
-    mark."""
+    """A number with marks: its value, its unit ("" without a sign), and whether it has any mark."""
 
     value: float
     unit: str
@@ -39,8 +37,7 @@ class Marked(NamedTuple):
 
 
 class Occurrence(NamedTuple):
-    """Something in a column that a message names: in which row it is first (the first is 1), as which text, and in how
-    many rows."""
+    """A finding in a column, for a message: its first row (counted from 1), its text there, and its number of rows."""
 
     row: int
     text: str
@@ -48,8 +45,7 @@ class Occurrence(NamedTuple):
 
 
 def unmarked(text: str, decimal: str) -> Marked | None:
-    """A number without its currency or per cent sign, marks of thousands and typographic minus; None where it is none
-    even then."""
+    """Number without currency or per cent sign, thousands separators and typographic minus; None for other texts."""
     bare, unit = text.replace("\u2212", "-"), ""
     for place in (bare[:1], bare[-1:]):
         if place and (place in "%‰" or unicodedata.category(place) == "Sc"):
@@ -59,7 +55,7 @@ def unmarked(text: str, decimal: str) -> Marked | None:
     bare = bare.strip().removeprefix(sign).strip()
     if not unit and (money := _MONEY.search(bare)) and (money.start() == 0 or money.end() == len(bare)):
         unit, bare = money[0], (bare[: money.start()] + bare[money.end() :]).strip()
-    for place in (bare[:1], bare[-1:]):  # a sign that stood behind the minus
+    for place in (bare[:1], bare[-1:]):  # a sign after the minus
         if not unit and place and (place in "%‰" or unicodedata.category(place) == "Sc"):
             unit, bare = place, bare.replace(place, "", 1).strip()
     grouped = _GROUPED[decimal].fullmatch(bare)
@@ -70,8 +66,7 @@ def unmarked(text: str, decimal: str) -> Marked | None:
 
 
 def in_order(texts: Iterable[str]) -> list[str]:
-    """Texts as numbers where all are, else by their letters; of equal numbers such as 1 and 01, by their letters
-    too."""
+    """Texts sorted as numbers if all are numbers, otherwise alphabetically; equal numbers, such as 1 and 01, too."""
     texts = sorted(texts)
     if all(NUMBER["."].fullmatch(text) and len(text) < 100 for text in texts):
         texts.sort(key=_size)
@@ -86,10 +81,10 @@ def _size(text: str) -> Decimal:
 
 
 class Column:
-    """One column, taken in chunk by chunk.
+    """One column, read in chunks.
 
-    name: how it is called. decimal: the mark in its numbers. missing: texts that stand for no value, beside the empty
-    one. texts: its values are texts whatever they look like. marked: they are numbers, also with marks.
+    name: of the column; decimal: decimal mark of its numbers; missing: texts that mean no value, besides the empty one;
+    texts: its values are texts whatever they look like; marked: its numbers may have marks.
     """
 
     def __init__(
@@ -99,47 +94,46 @@ class Column:
         self.texts, self.marked = texts, marked
         self.rows = self.numbers = 0
         self.codes_of: dict[str, int] = {}
-        """Every different text, and its number in the order of appearance; of numbers none unless they are texts
-        here."""
+        """Distinct text → its number in order of appearance; numbers are left out unless they count as texts."""
         self.others: Counter[str] = Counter()
-        """How many rows have a text that is no number; of very many different texts, the first."""
+        """Non-numeric text → its number of rows; only the first texts if there are very many."""
         self.units: dict[str, str] = {}
-        """Every unit of marked numbers, and a text with it."""
+        """Unit of marked numbers → an example text."""
         self.fractions = False
-        """Whether any of its numbers has a decimal mark."""
+        """True if any of its numbers has a decimal mark."""
         self.occurrences: dict[str, Occurrence] = {}
-        """Of "missing", "infinite" and "other", a text that is no number, where there are any."""
+        """Occurrences of "missing", "infinite" and "other" (a text that is no number), if there are any."""
         self._values: list[np.ndarray] = []
         self._codes: list[np.ndarray] = []
 
     @property
     def infinite(self) -> bool:
-        """Whether all of its texts that are no numbers are words for infinite ones."""
+        """True if all of its non-numeric texts are words for infinite numbers."""
         return all(_INFINITE.fullmatch(text) for text in self.others)
 
     @property
     def too_many(self) -> bool:
-        """Whether it has more different texts than a feature may have."""
+        """True if it has more distinct texts than a feature may have."""
         return not self.texts and len(self.codes_of) > MOST_TEXTS
 
     def values(self) -> np.ndarray:
-        """Its numbers, float64 [N]."""
+        """Numbers of the column, float64 [N]."""
         self._values = [np.concatenate(self._values)]
         return self._values[0]
 
     def codes(self) -> np.ndarray:
-        """The numbers of its texts in codes_of, int32 [N]."""
+        """Codes of its texts, their numbers in codes_of, int32 [N]."""
         self._codes = [np.concatenate(self._codes)]
         return self._codes[0]
 
     def truths(self) -> np.ndarray | None:
-        """float64 [N] of 1 and 0 where its texts are true and false, else None."""
+        """Truth values, float64 [N] of 1 and 0, if its texts are true and false; otherwise None."""
         if self.texts or not self.codes_of.keys() <= _TRUE | _FALSE:
             return None
         return np.array([text in _TRUE for text in self.codes_of], dtype=np.float64)[self.codes()]
 
     def add(self, fields: Sequence[str]) -> None:
-        """Take in the fields of further rows."""
+        """Add the fields of further rows."""
         values = None if self.texts else self._all_numbers(fields)
         if values is None:
             self._add_texts([field.strip() for field in fields])
@@ -150,8 +144,7 @@ class Column:
         self.rows += len(fields)
 
     def _all_numbers(self, fields: Sequence[str]) -> np.ndarray | None:
-        """float64 [n] of fields that all are finite numbers as they stand, in a tenth of the time that looking at each
-        would take."""
+        """Fields as float64 [n] if all are finite plain numbers, otherwise None; ten times as fast as one by one."""
         raw = "\n".join(fields).encode(errors="replace")
         if raw.translate(None, _ALLOWED[self.decimal]) or (
             len(self.missing) > 1 and not self.missing.isdisjoint(map(str.strip, fields))
@@ -191,7 +184,7 @@ class Column:
                     self._note("infinite", places[text], text, counts[text])
         if not self.others:
             self._values.append(np.array([read.get(text, np.nan) for text in fields]))
-        elif self.numbers or self.too_many:  # it is refused, whatever follows
+        elif self.numbers or self.too_many:  # the column is refused, whatever follows
             self._values, self._codes = [], []
         else:
             self._encode(fields, counts)
@@ -203,7 +196,7 @@ class Column:
         self._codes.append(np.array([codes[text] for text in fields], dtype=np.int32))
 
     def _number(self, text: str) -> float | None:
-        """The number that a text is; None for other texts."""
+        """Number of a text; None for other texts."""
         if NUMBER[self.decimal].fullmatch(text):
             if self.marked:
                 self.units.setdefault("", text)
@@ -215,7 +208,7 @@ class Column:
         return number.value
 
     def _note(self, what: str, place: int, text: str, count: int) -> None:
-        """Count something, and keep where it is first."""
+        """Count an occurrence, and keep its first row."""
         row = self.rows + place + 1
         first = self.occurrences.get(what, Occurrence(row, text, 0))
         first = first if first.row <= row else Occurrence(row, text, first.count)

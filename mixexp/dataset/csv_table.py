@@ -1,4 +1,4 @@
-"""A user's own table: any CSV file."""
+"""CSV files of the user."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ _DECIMALS = {"point": ".", "comma": ","}
 class CsvTable(Table):
     """Any CSV file: a column of labels, and columns of numbers or texts as features.
 
-    Classes are the label column's values as they are written, without blanks around them: in the order of the numbers
-    where all are numbers, else of the letters. A column of texts becomes one column for each of its values, ordered
-    likewise, 1 where a row has the value and else 0; a column of true and false is one of 1 and 0. What a column is
-    does not depend on the order of the rows. Not used, which a note says: a first column without a name and a copy of
-    the label; from 10 rows on, consecutive whole numbers from any start, whole numbers all different in a column called
-    id, index, row, row names or by no name, and, with 2 rows of each class or more, a column of numbers or texts that
-    is the label by other names. A note says too which other columns may be such, and these are used. file: a relative
-    one is where the command is typed, else below root (data_dir). header: whether its first row names the columns; else
-    they are called "0", "1" and so on. drop: columns that are no features. keep: columns that are features though they
-    would not be used. missing: texts that stand for no value, as an empty field always does. decimal: the mark in
-    numbers, "." unless said. categorical: columns of texts though they look like numbers. numeric: columns of numbers
-    though they have currency or per cent signs or marks of thousands, all in one unit. row_names: whether a first field
-    that the header has no name for names its row, where the rows do not tell.
+    Classes are the label column's values as written, without surrounding blanks, sorted as numbers if all are numbers,
+    otherwise alphabetically. A column of texts becomes one column per value, in the same order, 1 where a row has the
+    value and 0 elsewhere; a column of true and false becomes one of 1 and 0. The type of a column does not depend on
+    the order of the rows.
+    Some columns are not used, and a note lists them: a first column without a name and a copy of the label; from 10
+    rows on, consecutive whole numbers from any start of 0 or more, distinct whole numbers in a column named id, index,
+    row, row names or nothing, and, with at least 2 rows of each class, a column of numbers or texts that renames the
+    label. The note also lists columns that may be such; these are used.
+    file: relative to the working directory, otherwise to root (data_dir); header: true if the first row has the
+    columns' names, otherwise they are "0", "1" and so on; drop: columns that are no features; keep: columns that are
+    features although they would not be used; missing: texts that mean no value, besides the empty field; decimal: the
+    decimal mark, "." by default; categorical: columns of texts although they look like numbers; numeric: columns of
+    numbers although they have currency or per cent signs or thousands separators, all in one unit; row_names: true if
+    a first field without a name in the header names its row, for rows that do not show it.
     """
 
     path = "file"
@@ -74,8 +75,7 @@ class CsvTable(Table):
         self.decimal = _DECIMALS.get(decimal or "point", decimal)
 
     def read(self) -> Rows:
-        """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first
-        is 1)."""
+        """The table; raises UserError with column and row (counted from 1) for a file or value that cannot be used."""
         path = find_path("file", self.file, self.root)
         file = Delimited(path, self.separator, self.header, self.row_names)
         self._check_names(file)
@@ -102,8 +102,7 @@ class CsvTable(Table):
         return self._features(path, columns, labels, tuple(classes))
 
     def _check_names(self, file: Delimited) -> None:
-        """Raise UserError where a setting names a column that is not there, or names one that another setting speaks
-        of."""
+        """Raise UserError if a setting names a column that does not exist, or one that another setting names."""
         settings = {"drop": self.drop, "keep": self.keep, "categorical": self.categorical, "numeric": self.numeric}
         there, listed = (
             set(file.names),
@@ -132,8 +131,7 @@ class CsvTable(Table):
                 raise UserError(f"dataset.{first}, dataset.{second}: {both[0]!r} is in both; leave it out of one.")
 
     def _nearest(self, option: str, names: Sequence[str] | None, wrong: str, there: Sequence[str]) -> str:
-        """A sentence with the override that names the column most like a wrong name, or that there is no header; ""
-        without any."""
+        """Sentence with the override for the column most like a wrong name, or about a missing header; "" otherwise."""
         near = resembling(wrong, there)
         if not near:
             headless = self.header and wrong.isdecimal()
@@ -142,10 +140,9 @@ class CsvTable(Table):
         return f" Did you mean {_shown(near[0], quoted=True)}? Type {override(f'dataset.{option}', value)}"
 
     def _columns(self, file: Delimited) -> tuple[dict[str, Column], set[str]]:
-        """Every column that is not dropped, read to its end, and which of them are copies of the label, letter by
-        letter.
+        """Columns that are not dropped, read to the end, and the names of those that are copies of the label.
 
-        Those that are empty for want of a name are left aside.
+        Columns that are empty and without a name are left out.
         """
         columns = {}
         for place, name in enumerate(file.names):
@@ -177,7 +174,7 @@ class CsvTable(Table):
             )
         first = columns[file.names[0]]
         if file.row_names and first.name in used and len(first.codes_of) < first.rows:
-            repeated = np.bincount(first.codes()) > 1  # in the order of appearance
+            repeated = np.bincount(first.codes()) > 1  # in order of appearance
             file.refuse_row_names(list(first.codes_of)[repeated.argmax()])
         nameless = [columns[file.names[place]] for place in file.nameless]
         empty = {
@@ -190,8 +187,7 @@ class CsvTable(Table):
     def _unused(
         self, file: Delimited, columns: dict[str, Column], copies: set[str], labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, str]:
-        """Columns that tell rows or classes apart without saying anything of them, and why, unless a setting wants
-        them."""
+        """Columns that identify rows or classes without information, with the reasons, unless a setting keeps them."""
         wanted = {*self.keep, *self.categorical, *self.numeric}
         reasons: dict[str, str] = {}
         renaming, coding, counting = [], [], []
@@ -224,7 +220,7 @@ class CsvTable(Table):
         return reasons
 
     def _described(self, unused: dict[str, str]) -> str:
-        """Which columns are not used, why, and what to type to use them."""
+        """List of the unused columns with reasons, and the override that uses them."""
         if not unused:
             return ""
         listed = ", ".join(f"{_shown(name)} ({why})" for name, why in list(unused.items())[:SHOWN])
@@ -234,7 +230,7 @@ class CsvTable(Table):
         )
 
     def _more(self, option: str, names: Sequence[str]) -> str:
-        """The override that adds names to a setting's list; of very many, the first."""
+        """Override that adds names to a setting's list; only the first of very many."""
         return override(f"dataset.{option}", [*getattr(self, option), *names[:SHOWN]]) + and_more(names)
 
     def _features(self, path: Path, columns: dict[str, Column], labels: np.ndarray, classes: tuple[str, ...]) -> Rows:
@@ -265,7 +261,7 @@ class CsvTable(Table):
         return Rows(values, labels, classes, tuple(names))
 
     def _refuse_unusable(self, path: Path, column: Column) -> None:
-        """Raise UserError where a feature lacks values, or is neither numbers nor a few different texts."""
+        """Raise UserError if a feature lacks values, or is neither numbers nor a few distinct texts."""
         name, other = column.name, column.occurrences.get("other")
         aside = f"; to leave the column out type {self._more('drop', [name])}"
         _refuse(path, column, "missing", "no value", aside)
@@ -288,7 +284,7 @@ class CsvTable(Table):
                 " in one."
             )
         distinct = len(column.codes_of)
-        # names of rows: a column for each would say nothing
+        # names of rows: one column for each would be meaningless
         if column.too_many or (not column.texts and distinct > max(20, column.rows // 2)):
             count = f"more than {MOST_TEXTS:,}" if column.too_many else distinct
             raise UserError(
@@ -296,7 +292,7 @@ class CsvTable(Table):
             )
 
     def _refuse_marks(self, path: Path, column: Column) -> None:
-        """Raise UserError where a column would be one of numbers if their marks were taken away."""
+        """Raise UserError for a column that would be numbers without their marks."""
         for decimal in (self.decimal, "," if self.decimal == "." else "."):
             numbers = [unmarked(text, decimal) for text in column.others]
             if column.marked or None in numbers or (decimal != self.decimal and column.fractions):
@@ -312,7 +308,7 @@ class CsvTable(Table):
             raise UserError(f"{_texts_in(path, column, len(column.others))}; {what}; {hint}")
 
     def _reading(self, column: Column, decimal: str, words: str) -> str:
-        """What makes numbers of a column's texts, with this decimal mark and what to type."""
+        """Advice for reading a column's texts as numbers: the decimal mark, or the words to type."""
         if decimal != self.decimal:
             return (
                 f"numbers need a decimal {'point' if self.decimal == '.' else 'comma, which dataset.decimal asks for'},"
@@ -325,20 +321,20 @@ class CsvTable(Table):
 
 
 def _texts_in(path: Path, column: Column, distinct: int | str) -> str:
-    """What a refusal says of a column of texts, so many of which are different."""
+    """Beginning of a refusal of a column of texts; distinct: their number."""
     count = "a single one" if distinct == 1 else f"{distinct} different ones"
     text = _shown(column.occurrences["other"].text, quoted=True)
     return f"{path}: column {column.name!r} holds texts, {count} in {column.rows} rows, such as {text}"
 
 
 def _shown(text: str, quoted: bool = False) -> str:
-    """A name or text of the file as a message has it."""
+    """Name or text of the file in a message."""
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return sanitize(repr(cut)) if quoted else one_line(cut)
 
 
 def _refuse(path: Path, column: Column, kind: str, what: str, hint: str = "") -> None:
-    """Raise UserError where something of this kind is in a column."""
+    """Raise UserError if a column has an occurrence of this kind."""
     if (first := column.occurrences.get(kind)) is not None:
         more = f" (and {first.count - 1} more)" if first.count > 1 else ""
         text = f": {_shown(first.text)}" if first.text else ""
@@ -346,13 +342,13 @@ def _refuse(path: Path, column: Column, kind: str, what: str, hint: str = "") ->
 
 
 def _codes_in(order: Sequence[str], column: Column) -> np.ndarray:
-    """int64 [N], the place of every row's text in an order."""
+    """Position of every row's text in an order, int64 [N]."""
     places = {text: place for place, text in enumerate(order)}
     return np.array([places[text] for text in column.codes_of], dtype=np.int64)[column.codes()]
 
 
 def _note_alike(path: Path, classes: Sequence[str]) -> None:
-    """Tell of classes that a reader would take for one."""
+    """Note classes that a reader would take for one."""
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", " ".join(name.split())).casefold(), []).append(name)

@@ -1,5 +1,4 @@
-"""Files of delimited text as rows of equally many fields, whatever their separator, quotes, line ends, encoding and
-packing."""
+"""Files of delimited text as rows of equal length, for any separator, quotes, line ends, encoding and compression."""
 
 from __future__ import annotations
 
@@ -21,18 +20,18 @@ from mixexp.dataset.row_names import LongerRows, filled
 from mixexp.errors import UserError, note
 from mixexp.text import joined, override, sanitize
 
-csv.field_size_limit(2**31 - 1)  # the module refuses fields of more than 131,072 letters otherwise
+csv.field_size_limit(2**31 - 1)  # by default the module refuses fields of more than 131,072 characters
 
 LOOKED_AT = 5
-"""Lines of which the separator is guessed."""
+"""Number of first lines from which the separator is guessed."""
 CELLS = 200_000
-"""Fields that are looked at together."""
+"""Fields that are processed together."""
 _SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t", "blanks": " "}
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_OF_A_MAC = re.compile(r"__MACOSX/|(.*/)?(\._|\.DS_Store)[^/]*$", re.DOTALL)  # what a Mac adds to what it packs
+_OF_A_MAC = re.compile(r"__MACOSX/|(.*/)?(\._|\.DS_Store)[^/]*$", re.DOTALL)  # files that macOS adds to archives
 _EXCEL = re.compile("sep=.")
-"""A first line that tells Excel the separator, and is no row."""
-_NAMED = {"\t": "tab", " ": "blanks"}  # how messages call separators that nobody could see
+"""First line that gives Excel the separator, and is no row."""
+_NAMED = {"\t": "tab", " ": "blanks"}  # names of invisible separators in messages
 
 
 _UNREADABLE = (
@@ -46,21 +45,20 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     RuntimeError,
 )
-"""What reading a damaged file can raise; a RuntimeError of a zip file that a password protects, or that is packed in an
-unknown way."""
+"""Errors of reading a damaged file; RuntimeError comes from a zip file with a password or an unknown compression."""
 
 
 class Delimited:
-    """A file's columns: their names, and its rows in chunks.
+    """Columns of a file: their names, and the rows in chunks.
 
-    separator: one character, "tab", or "blanks" for any run of blanks and tabs; a comma, the default, is a tab in a
-    .tsv file without commas. Blanks around fields and lines without a field are no part of the table, nor are empty
-    fields beyond the last column, nor a first line "sep=;".
-    names: without blanks around them; a repeated name gets ".1", ".2" and so on, a missing one is "Unnamed: " and its
-    place from 0. Where every row has one field more than the header, these are names of rows (row_names), and the first
-    column is without a name; as an argument, whether they are, None to see it by all of the rows, or raise UserError
-    where these do not tell. nameless: the places of such columns. spanning: the first and last lines of rows of several
-    lines, once all were read.
+    separator: one character, "tab", or "blanks" for any run of blanks and tabs; the default, a comma, becomes a tab for
+    a .tsv file without commas. Blanks around fields, empty lines, empty fields beyond the last column and a first line
+    "sep=;" are not part of the table.
+    names: without surrounding blanks; a repeated name gets ".1", ".2" and so on, a missing one is "Unnamed: " and its
+    place from 0. row_names: true if every row has one field more than the header, its name, so that the first column
+    has no name; as an argument, None decides this from all rows, and raises UserError if they are ambiguous.
+    nameless: the places of columns without a name. spanning: first and last lines of rows of several lines, once all
+    are read.
     """
 
     def __init__(self, path: Path, separator: str, header: bool, row_names: bool | None = None) -> None:
@@ -77,7 +75,7 @@ class Delimited:
         with self._explained():
             self.row_names = header and len(below) > len(self.first) and self._has_row_names(row_names)
             width = len(self.first)
-            if not header and filled(self.first) < width:  # fields at the end that are empty in all rows are no columns
+            if not header and filled(self.first) < width:  # trailing fields that are empty in all rows are no columns
                 width = min(width, max(filled(row) for _, row in self._rows()))
             given = self.first if header else map(str, range(width))
             if row_names and not self.row_names:
@@ -85,8 +83,7 @@ class Delimited:
         self.names, self.nameless = _names([""] * self.row_names + list(given))
 
     def chunks(self) -> Iterator[list[Sequence[str]]]:
-        """The columns of the first rows, of the next and so on; raises UserError for a row with too many or too few
-        fields."""
+        """Columns of the first rows, of the next rows and so on; raises UserError for a row of another length."""
         width = len(self.names)
         self.spanning = []
         with self._explained():
@@ -99,7 +96,7 @@ class Delimited:
                 )
 
     def _has_row_names(self, wanted: bool | None) -> bool:
-        """Whether every row's first field is its name, in a file whose second row is longer than the header."""
+        """True if every row's first field is its name, in a file whose second row is longer than the header."""
         longer = LongerRows(self.first, (row for _, row in islice(self._rows(), 1, None)))
         if wanted is not None:
             return wanted and (longer.named or longer.one_longer)
@@ -131,13 +128,12 @@ class Delimited:
         return False
 
     def _quoted(self) -> bool:
-        """Whether the first line below the header begins with a quote."""
+        """True if the first line below the header begins with a quote."""
         with _text(self.path) as file:
             return next((line.startswith('"') for line in islice(file, self._line, None) if line.strip()), False)
 
     def other_separator(self, column: str) -> str:
-        """What separates the first line's fields instead, as a sentence, where one of the names would then be the
-        column's; or ""."""
+        """Sentence that names another separator, if the first line would then have the column's name; otherwise ""."""
         with self._explained(), _text(self.path) as file:
             lines = [line for line in (file.readline(100_000).strip(" \r\n") for _ in range(LOOKED_AT)) if line]
         lines = lines[bool(_EXCEL.fullmatch(lines[0])) :]
@@ -146,7 +142,7 @@ class Delimited:
             apart = [line.replace("\t", sign) if sign == " " else line for line in lines]
             rows = [next(csv.reader([line], delimiter=sign, skipinitialspace=True)) for line in apart]
             fields = [field.strip() for field in rows[0]] if rows else []
-            # blanks are in sentences too
+            # sentences contain blanks too
             table = sign != " " or (len(rows) > 1 and len({len(row) for row in rows}) == 1)
             if len(fields) > 1 and table and (column in fields or len(self.first) == 1):
                 counts[sign] = (column in fields, sign != " ", len(fields))
@@ -160,8 +156,7 @@ class Delimited:
         )
 
     def _trimmed(self, line: int, row: list[str]) -> list[str]:
-        """A row with as many empty fields at its end as there are columns; raises UserError where others are too many
-        or too few."""
+        """Row padded or cut to the number of columns with empty fields; raises UserError for other lengths."""
         width = len(self.names)
         named = max((place for place in range(width) if place not in self.nameless), default=0) + 1
         if len(row) >= named and filled(row) <= width:
@@ -173,8 +168,7 @@ class Delimited:
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
     def refuse_row_names(self, name: str) -> None:
-        """Raise UserError as every row has one field more than the header, though the first ones are no names, as one
-        of them repeats."""
+        """Raise UserError: rows have one field more than the header, but the first fields repeat and are no names."""
         raise self._fault(
             f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no"
             f" names of rows, as {sanitize(repr(name))} repeats. A {self._sign!r} inside a field needs quotes around"
@@ -182,8 +176,7 @@ class Delimited:
         )
 
     def _rows(self, spanning: list[tuple[int, int]] | None = None) -> Iterator[tuple[int, list[str]]]:
-        """(line, fields) of every row that has any, not yet stripped; `spanning` takes the lines of rows that have
-        several."""
+        """(line, fields) of every non-empty row, not yet stripped; `spanning` collects the lines of longer rows."""
         with _text(self.path) as file:
             ended = False
 
@@ -197,7 +190,7 @@ class Delimited:
             reader = csv.reader(chain(lines, ending()), delimiter=self._sign, skipinitialspace=dense)
             above = 0
             for row in reader:
-                if ended:  # the reader asks for another line within quotes only
+                if ended:  # the reader asks for another line only within quotes
                     raise self._fault(f"a quote that is opened in line {above + 1} is not closed.")
                 if spanning is not None and reader.line_num > above + 1:
                     spanning.append((above + 1, reader.line_num))
@@ -208,7 +201,7 @@ class Delimited:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns what reading a file can raise into a UserError."""
+        """Context that turns errors of reading a file into a UserError."""
         try:
             yield
         except UnicodeDecodeError:
@@ -221,7 +214,7 @@ class Delimited:
 
 
 def _binary(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked while they are read where its name says that it is packed."""
+    """Bytes of the file, decompressed while they are read if its suffix says so."""
     if path.suffix.lower() != ".zip":
         return _PACKED.get(path.suffix.lower(), open)(path, "rb")
     with zipfile.ZipFile(path) as packed:
@@ -230,7 +223,7 @@ def _binary(path: Path) -> IO[bytes]:
         ]
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, and one is needed")
-        return packed.open(names[0])  # it keeps the file open
+        return packed.open(names[0])  # keeps the zip file open
 
 
 def _text(path: Path) -> IO[str]:
@@ -240,7 +233,7 @@ def _text(path: Path) -> IO[str]:
 
 
 def _undecodable(path: Path) -> int:
-    """The number of the first line that is no UTF-8."""
+    """Number of the first line that is not UTF-8."""
     with _binary(path) as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -251,7 +244,7 @@ def _undecodable(path: Path) -> int:
 
 
 def _tabs_instead(path: Path) -> bool:
-    """Whether a file's name says that tabs separate it, and its first line does not say otherwise."""
+    """True if a file's suffix means tabs as separators, and its first line does not contradict it."""
     if not {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}:
         return False
     with _text(path) as file:
@@ -260,7 +253,7 @@ def _tabs_instead(path: Path) -> bool:
 
 
 def _names(given: Iterable[str]) -> tuple[list[str], set[int]]:
-    """Names without blanks around them, all different, and the places of those that were missing."""
+    """Distinct names without surrounding blanks, and the places of missing ones."""
     stripped = [joined(name) for name in given]
     nameless = {place for place, name in enumerate(stripped) if not name}
     named = [name or f"Unnamed: {place}" for place, name in enumerate(stripped)]

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: nothing to download."""
+"""scikit-learn's handwritten digits, which need no download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixexp.dataset.split import stratified_split
 
 
 class Digits(Dataset):
-    """1797 grey images of 8×8 pixels in ten classes, of which a fixed stratified part is held out for the test.
+    """1797 grey images of 8×8 pixels in ten classes; a fixed stratified part is held out for the test.
 
     Grey values 0..16 become 0..255 by value · 255 / 16, rounded half to even (8 gives 128).
     Source: scikit-learn's ``load_digits``, the test part of UCI's "Optical Recognition of Handwritten Digits".
@@ -31,7 +31,7 @@ class Digits(Dataset):
 
     def load(self) -> Splits:
         """Images uint8 [N, 1, 8, 8], both parts in scikit-learn's order."""
-        from sklearn.datasets import load_digits  # over a second to import, which only this data set should cost
+        from sklearn.datasets import load_digits  # imported here because it takes a second and only these data need it
 
         check_statistics(self.mean, self.std, channels=1)
         bundle = load_digits()

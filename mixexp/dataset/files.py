@@ -1,4 +1,4 @@
-"""A user's own files and class folders, whatever the files are, and through links too."""
+"""The user's own files and class folders, of any file type, including links."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mixexp.errors import UserError, note
 from mixexp.text import override, resembling, sanitize
 
 SHOWN = 10
-"""As many names as an error message lists."""
-_EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they answer for names of any kind
+"""Number of names that an error message lists."""
+_EXISTS = {"file": os.path.isfile, "folder": os.path.isdir}  # unlike pathlib's, they accept any name
 
 
 class Part(NamedTuple):
@@ -27,20 +27,19 @@ class Part(NamedTuple):
     labels: np.ndarray
 
     def take(self, places: Sequence[int] | np.ndarray) -> Part:
-        """The files at these places."""
+        """Files at these places."""
         return Part([self.paths[place] for place in places], self.labels[places])
 
 
 class Files(NamedTuple):
-    """The files of both parts, and the classes' names."""
+    """Files of both parts, and the names of the classes."""
 
     train: Part
     test: Part
     classes: tuple[str, ...]
 
     def splits(self, seed: int, read: Callable[[list[Path]], torch.Tensor]) -> Splits:
-        """The images that `read` makes of all files, with the training files shuffled by a seed, so that the first N
-        are of all classes."""
+        """Images made by `read`; seed shuffles the training files, so that the first N are of all classes."""
         train = self.train.take(shuffled(len(self.train.paths), np.random.Philox(key=seed)))
         images, count = read(train.paths + self.test.paths), len(train.paths)
         labels, test_labels = torch.from_numpy(train.labels), torch.from_numpy(self.test.labels)
@@ -48,11 +47,11 @@ class Files(NamedTuple):
 
 
 class FileTree:
-    """What is below a class folder, hidden names aside; every folder and file counts once, whichever links lead to it.
+    """Content of a class folder without hidden names; every folder and file counts once, whatever links lead to it.
 
-    files: paths, sorted, each with its real one. folders: real paths of the folders they lie in. repeated: links to
-    files that are there already. loops: links to a folder that they lie in. broken: links that lead nowhere. Raises
-    UserError for a folder that cannot be read.
+    files: paths, sorted, each with its real path; folders: real paths of the folders that contain them; repeated: links
+    to files that are already listed; loops: links to a folder that contains them; broken: links without a target.
+    Raises UserError for a folder that cannot be read.
     """
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -64,7 +63,7 @@ class FileTree:
         around = _with_parents(os.path.realpath(root))
         waiting, folder_links, file_links = [folder], list[Path](), list[Path]()
         while waiting or folder_links:
-            if not waiting:  # what lies here came first, so that a name without links stands for what has several
+            if not waiting:  # folders before links, so that a file keeps its name without links if it has several
                 waiting, folder_links = sorted(folder_links, reverse=True), []
             here = waiting.pop()
             real = os.path.realpath(here)
@@ -108,11 +107,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:
-    """The name under which a run's configuration keeps a user's file or folder, so that it means the same wherever the
-    run goes on.
+    """Name of a user's file or folder in a run's configuration, valid wherever the run continues.
 
-    A relative name is looked for where the command is typed, then below root. In the first place it is named in full,
-    unless it lies below root too; in the second, and where it is in neither, the name stays as it is.
+    A relative name is looked up in the working directory, then below root. A match in the working directory becomes
+    absolute, or relative to root if it lies below root. A match below root, or none, leaves the name unchanged.
     """
     relative, there = Path(os.path.expanduser(name)), _absolute(root)
     here, below = Path.cwd() / relative, there / relative
@@ -127,8 +125,7 @@ def place_name(kind: Literal["file", "folder"], name: str, root: str) -> str:
 
 
 def find_path(kind: Literal["file", "folder"], name: str, root: str) -> Path:
-    """A user's file or folder by the name that place_name gave; raises UserError with the places where it was looked
-    for."""
+    """A user's file or folder, from the name that place_name gave; raises UserError with the places searched."""
     relative = Path(os.path.expanduser(name))
     path, here = _absolute(root) / relative, Path.cwd() / relative
     if _EXISTS[kind](path):
@@ -149,7 +146,7 @@ def _absolute(root: str) -> Path:
 
 
 def _siblings(path: Path) -> list[Path]:
-    """What lies beside a path, if anything can be seen there."""
+    """Content of the folder of a path; empty if it cannot be read."""
     try:
         return visible(path.parent)
     except OSError:
@@ -157,19 +154,18 @@ def _siblings(path: Path) -> list[Path]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is directly in a folder, hidden files aside, by name."""
+    """Direct content of a folder without hidden files, sorted by name."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def class_files(
     root: Path, noun: str, suffixes: Collection[str], without: Collection[str] = ()
 ) -> dict[str, list[Path]]:
-    """Class name → its files of the suffixes, at any depth, both sorted; folders named in `without` are no classes.
+    """Class name → its files with the suffixes, at any depth, both sorted; folders named in `without` are no classes.
 
-    Links to folders and files are followed. A folder or file that several names in one class lead to counts once, and
-    links to a folder around them are loops, which are not followed. Raises UserError if there is no class or an empty
-    one, if a link is broken or if two classes have a folder in common, and notes other files; noun: what one file is,
-    in the singular.
+    Links to folders and files are followed. A folder or file with several names in one class counts once; links to an
+    enclosing folder are loops and are not followed. Other files are noted. noun: the kind of a file, in the singular.
+    Raises UserError if there is no class, an empty class or a broken link, or if two classes share a folder.
     """
     entries = [path for path in visible(root) if path.name not in without]
     refuse_broken_links(root, entries)
@@ -199,22 +195,20 @@ def class_files(
 
 
 def refuse_broken_links(root: Path, paths: Iterable[Path]) -> None:
-    """Raise UserError where paths are links that lead nowhere: the files behind them would be missing without a
-    word."""
+    """Raise UserError for broken links, whose files would be missing silently."""
     if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
         raise UserError(f"{root}: {len(broken)} links lead nowhere: {listed(broken, root)}. Mend or remove them.")
 
 
 def note_shared_parts(root: Path, noun: str, train: Iterable[Path], test: Iterable[Path]) -> None:
-    """Note files that are in the training part and, by a link, in the test part too."""
+    """Note files that are in the training part and, by a link, also in the test part."""
     trained_on = {os.path.realpath(path) for path in train}
     if both := [path for path in test if os.path.realpath(path) in trained_on]:
         note(f"{root}: {len(both)} {noun}s are in the training and, by links, in the test part: {listed(both, root)}")
 
 
 def held_out(root: Path, noun: str, suffixes: Collection[str], test_fraction: float, split_seed: int) -> Files:
-    """The files of class folders, of which a part of each class is held out for the test; raises UserError for a class
-    of one file."""
+    """Files of class folders, with a part of each class held out; raises UserError for a class of one file."""
     paths_of = class_files(root, noun, suffixes)
     if lonely := [name for name, paths in paths_of.items() if len(paths) < 2]:
         raise UserError(f"{root}: a class needs 2 {noun}s, one for the test; these have one: {', '.join(lonely)}.")
@@ -224,7 +218,7 @@ def held_out(root: Path, noun: str, suffixes: Collection[str], test_fraction: fl
 
 
 def labelled(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> Part:
-    """All files, class by class."""
+    """All files with their labels, class by class."""
     numbers = np.array([classes.index(name) for name in paths_of], dtype=np.int64)
     return Part(
         [path for paths in paths_of.values() for path in paths], np.repeat(numbers, list(map(len, paths_of.values())))
@@ -232,7 +226,7 @@ def labelled(paths_of: dict[str, list[Path]], classes: tuple[str, ...]) -> Part:
 
 
 def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
-    """Raise UserError naming the files of `count` that cannot be read: their place → what is wrong with it."""
+    """Raise UserError with the unreadable ones of `count` files; faults: place → fault."""
     if faults:
         shown = "\n".join(sanitize(faults[index]) for index in sorted(faults)[:SHOWN])
         more = f"\n {and_more(faults)}" if len(faults) > SHOWN else ""
@@ -240,29 +234,29 @@ def refuse_faults(noun: str, faults: dict[int, str], count: int) -> None:
 
 
 def warn_of_ignored(root: Path, which: str, paths: list[Path]) -> None:
-    """Tell of files that are there and not used, if there are any."""
+    """Note files that are not used, if there are any."""
     if paths:
         note(f"{root}: ignored {len(paths)} files or folders {which}: {listed(paths)}")
 
 
 def listed(paths: Iterable[Path], root: Path | None = None) -> str:
-    """The first names of paths, or the word nothing; with a root, the ways from there."""
+    """First names of paths, or the word nothing; with a root, their paths relative to it."""
     names = [sanitize(path.name if root is None else str(path.relative_to(root))) for path in paths]
     return (", ".join(names[:SHOWN]) or "nothing") + and_more(names)
 
 
 def within(path: Path, root: Path) -> Path:
-    """The path below a folder, whole where it lies elsewhere."""
+    """Path relative to a folder; unchanged if it lies elsewhere."""
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def and_more(names: Sized, shown: int = SHOWN) -> str:
-    """How many of the names are not among those shown, in words; "" where all are."""
+    """Number of the names that are not shown, in words; "" if all are."""
     return f" and {len(names) - shown} more" if len(names) > shown else ""
 
 
 def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:
-    """Raise UserError where links make one folder a part of two classes."""
+    """Raise UserError if links make one folder a part of two classes."""
     owners: dict[str, str] = {}
     for name, tree in trees.items():
         for folder in sorted(tree.folders):
@@ -274,7 +268,7 @@ def _refuse_shared_folders(root: Path, trees: Mapping[str, FileTree]) -> None:
 
 
 def _note_shared_files(root: Path, noun: str, trees: Mapping[str, FileTree], files: Mapping[str, list[Path]]) -> None:
-    """Note files that are in two classes by links."""
+    """Note files that links put in two classes."""
     owners: dict[str, str] = {}
     shared = [
         path

@@ -1,5 +1,4 @@
-"""Columns that tell rows or classes apart without saying anything of them: numbers of rows, and other names of the
-classes."""
+"""Columns that identify rows or classes without information: numbers of rows, and other names of the classes."""
 
 from __future__ import annotations
 
@@ -12,23 +11,19 @@ import numpy as np
 from mixexp.dataset.columns import NUMBER, Column
 
 FEW = 10
-"""Rows below which columns that number the rows or rename the classes are taken for chance."""
+"""Number of rows below which a column that numbers the rows or renames the classes may be chance."""
 SPARSE = 4
-"""As many times the rows is the range of whole numbers, all different, that may be numbers of rows of which some were
-left out."""
-NAMELESS = re.compile(
-    r"Unnamed: 0(\.\d+)*"
-)  # a first column without a name, also in a file that pandas has read and written again
-_OF_ROWS = re.compile(
-    r"\.\.\.\d+|Unnamed: \d+|id|index|row|row[ ._]?names?", re.IGNORECASE
-)  # "...1" is readr's for a column without one
+"""Largest range, as a multiple of the rows, of distinct whole numbers that may number the rows of a reduced table."""
+# a first column without a name, also in a file that pandas has read and written again
+NAMELESS = re.compile(r"Unnamed: 0(\.\d+)*")
+# "...1" is readr's name for a column without one
+_OF_ROWS = re.compile(r"\.\.\.\d+|Unnamed: \d+|id|index|row|row[ ._]?names?", re.IGNORECASE)
 
 
 def numbers_rows(column: Column) -> Literal["no", "numbers the rows", "a number for each row", "maybe"]:
-    """Whether its values are consecutive whole numbers from 0 on or more, or all different under a name that says so,
-    or may be such.
+    """Verdict on row numbers: consecutive whole numbers from 0 or more, or distinct ones under a name for row numbers.
 
-    Whatever the order of the rows.
+    "maybe" is for distinct whole numbers with a few gaps. The order of the rows does not matter.
     """
     if column.rows < FEW or column.texts or column.occurrences:
         return "no"
@@ -45,8 +40,10 @@ def numbers_rows(column: Column) -> Literal["no", "numbers the rows", "a number 
 
 
 def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) -> Literal["no", "renames", "may rename"]:
-    """Whether every class has one value of its own; in few rows, or where a class has a single one, it may be
-    chance."""
+    """Verdict on other names of the classes: one value for each class; "may rename" if it can be chance.
+
+    It can be chance with few rows, or if a class has a single row.
+    """
     if "missing" in column.occurrences or (column.others and column.numbers) or column.too_many:
         return "no"
     if column.codes_of:
@@ -67,8 +64,7 @@ def tells_classes(column: Column, labels: np.ndarray, classes: Sequence[str]) ->
 
 
 def tells_one_class(column: Column, labels: np.ndarray) -> bool:
-    """Whether it is 1 or true in all rows of one class and in no others, as a column of several that code the label
-    is."""
+    """True if it is 1 or true exactly in the rows of one class, as in a one-hot coding of the label."""
     if (
         column.rows < FEW
         or column.texts

@@ -1,4 +1,4 @@
-"""A user's own images, one folder per class."""
+"""The user's own images, one folder per class."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from mixexp.training import sizes
 
 
 class ImageFolder(Dataset):
-    """Images in class folders, ``FOLDER/train/CLASS/…`` and ``FOLDER/test/CLASS/…``, or ``FOLDER/CLASS/…`` with a part
-    held out.
+    """Images in class folders, ``FOLDER/train/CLASS/…`` and ``FOLDER/test/CLASS/…``, or ``FOLDER/CLASS/…``.
 
-    A class's images lie at any depth below its folder; classes are numbered in the order of their names. The training
-    images are shuffled once by split_seed, so that the first N are of all classes. Each image is turned as its EXIF
-    says, drawn on white where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its
-    centre. A relative folder is where the command is typed, else below root (data_dir); test_fraction is not used where
-    there are train and test folders.
-    bits: how many of the 16 bits of a value are used, in files of 16 bits that do not state their range; None: all.
+    Without train and test folders, a part of each class is held out for the test. A class's images lie at any depth
+    below its folder; classes are numbered in the order of their names. The training images are shuffled once by
+    split_seed, so that the first N are of all classes. Each image is rotated according to its EXIF data, drawn on white
+    where transparent, resized to cover height×width (bilinear, antialiased) and cropped about its centre.
+    folder: relative to the working directory, otherwise to root (data_dir); test_fraction: held-out part, not used with
+    train and test folders; bits: used bits of 16-bit values, in files that do not state their range, or null for all.
     """
 
     path = "folder"
@@ -49,8 +48,7 @@ class ImageFolder(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Images uint8 [N, 3 or 1, height, width]; raises UserError for folders or images that cannot be used, naming
-        each."""
+        """Images uint8 [N, 3 or 1, height, width]; raises UserError with each unusable folder or image."""
         check_statistics(self.mean, self.std, 1 if self.grey else 3)
         root = files.find_path("folder", self.folder, self.root)
         files.refuse_broken_links(root, [root / "train", root / "test"])
@@ -64,7 +62,7 @@ class ImageFolder(Dataset):
         return decode(paths, Path(), *shape[1:], grey=self.grey, bits=self.bits)[0]
 
     def _decode(self, paths: list[Path], root: Path) -> torch.Tensor:
-        """All images, uint8 [N, C, height, width]; raises UserError naming those that cannot be read."""
+        """All images, uint8 [N, C, height, width]; raises UserError with those that cannot be read."""
         size = f"dataset.height = {self.height}, dataset.width = {self.width}"
         sizes.require_memory(size, float(len(paths)) * self.height * self.width * (1 if self.grey else 3))
         pixels, peaks = decode(paths, root, self.height, self.width, self.grey, self.bits)
@@ -72,8 +70,7 @@ class ImageFolder(Dataset):
         return pixels
 
     def _judge_range(self, root: Path, peaks: list[int]) -> None:
-        """Note 16-bit images that look like fewer bits, from their largest values; raise UserError where bits has no
-        use."""
+        """Note 16-bit images whose largest values fit fewer bits; raise UserError if dataset.bits has no effect."""
         if self.bits is not None:
             if not peaks:
                 raise UserError(
@@ -91,7 +88,7 @@ class ImageFolder(Dataset):
 
 
 def _own_split(root: Path) -> files.Files:
-    """The files of a folder that has train/ and test/."""
+    """Files of a folder with train/ and test/."""
     files.warn_of_ignored(
         root, "beside train/ and test/", [path for path in files.visible(root) if path.name not in ("train", "test")]
     )
@@ -108,9 +105,9 @@ def _own_split(root: Path) -> files.Files:
 
 
 def _has_own_split(root: Path) -> bool:
-    """Whether root has train/ and test/; raises UserError if it has one only, unless that is a class of this name."""
+    """True if root has train/ and test/; raises UserError if it has only one, unless that is a class of this name."""
     present = [name for name in ("train", "test") if (root / name).is_dir()]
-    # A class may be called "train"; then its folder holds images itself.
+    # a class may be named "train"; then its folder contains images itself
     if len(present) == 1 and not any(
         path.is_file() and path.suffix.lower() in SUFFIXES for path in files.visible(root / present[0])
     ):

@@ -1,4 +1,4 @@
-"""Picture files as images of one size: decoded in threads, what cannot be read named file by file."""
+"""Picture files as images of one size, decoded in threads; unreadable files are reported one by one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from mixexp.errors import note
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SIZE_RULE = "resized to cover the size (bilinear, antialiased), then cropped about its centre"
 WARNED = 3
-"""As many files as a note of warnings names."""
+"""Number of files that a note of warnings names."""
 
 
 def decode(
     paths: Sequence[Path], root: Path, height: int, width: int, grey: bool, bits: int | None = None
 ) -> tuple[torch.Tensor, list[int]]:
-    """All pictures, uint8 [N, 3 or 1, height, width], sized by SIZE_RULE, and the peaks of those that state no range
-    (pixels.Picture).
+    """Pictures, uint8 [N, 3 or 1, height, width], sized by SIZE_RULE, and the peaks of those without stated range.
 
-    Raises UserError naming those that cannot be read. root: what notes call the files by; bits: as pixels.read takes
-    them.
+    root: folder to which notes give the paths; bits: see pixels.read; peaks: see pixels.Picture. Raises UserError with
+    the pictures that cannot be read.
     """
     pixels = np.empty((len(paths), height, width, 1 if grey else 3), dtype=np.uint8)
     faults: dict[int, str] = {}
@@ -44,10 +43,10 @@ def decode(
             pixels[index] = np.asarray(fitted(picture.image, height, width)).reshape(pixels.shape[1:])
             if picture.peak is not None:
                 peaks[index] = picture.peak
-        except Exception as error:  # Pillow's decoders raise of every kind on a broken file
+        except Exception as error:  # Pillow's decoders raise errors of any type for a broken file
             faults[index] = f"  {paths[index]}: {error}"
 
-    # Threads suffice: Pillow releases the interpreter while it decodes and resizes.
+    # threads suffice, because Pillow releases the interpreter lock while it decodes and resizes
     with _warnings_noted(root) as reading, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         list(pool.map(decode_one, range(len(paths))))
     refuse_faults("image", faults, len(paths))
@@ -55,14 +54,13 @@ def decode(
 
 
 def fitted(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """A picture sized by SIZE_RULE."""
+    """Picture sized by SIZE_RULE."""
     return ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
 
 
 @contextmanager
 def _warnings_noted(root: Path) -> Iterator[threading.local]:
-    """Inside, what libraries warn of is collected, to be noted at the end; gives a place where each thread keeps the
-    `path` it reads."""
+    """Context that collects libraries' warnings and notes them at its end; yields a place for each thread's `path`."""
     first: dict[Path, str] = {}
     reading = threading.local()
 
@@ -72,7 +70,7 @@ def _warnings_noted(root: Path) -> Iterator[threading.local]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.simplefilter("ignore", DeprecationWarning)  # for the program's authors
+        warnings.simplefilter("ignore", DeprecationWarning)  # for developers, not for users
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         warnings.showwarning = collect
         yield reading

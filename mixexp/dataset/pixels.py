@@ -1,4 +1,4 @@
-"""One picture file's pixels with 8 bits a channel, scaled from the file's own range."""
+"""Pixels of one picture file with 8 bits per channel, scaled from the file's own range."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Transpose
 
 FULL = 65535
-"""The largest value of 16 bits, which a file of 16 bits has as its range where it states no other."""
-_ORIENTATION, _BITS, _PHOTOMETRIC, _MAX_SAMPLE, _PLANAR = 0x0112, 258, 262, 281, 284  # TIFF's and EXIF's tags
+"""Largest 16-bit value, the range of a 16-bit file that states no other."""
+_ORIENTATION, _BITS, _PHOTOMETRIC, _MAX_SAMPLE, _PLANAR = 0x0112, 258, 262, 281, 284  # TIFF and EXIF tags
 _TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -28,9 +28,9 @@ _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture turned as its EXIF says, on white where transparent, as 8-bit "L" or "RGB".
+    """A picture rotated according to its EXIF data, on white where transparent, as 8-bit "L" or "RGB".
 
-    peak: the largest value in a file of 16 bits that states no smaller range, None for other files.
+    peak: the largest value in a 16-bit file that states no smaller range, None for other files.
     """
 
     image: Image.Image
@@ -38,11 +38,11 @@ class Picture:
 
 
 def read(path: Path, grey: bool, bits: int | None) -> Picture:
-    """The picture in a file; raises ValueError or OSError where there is none or its values are of unknown range.
+    """Picture in a file; raises ValueError or OSError if there is none or the range of its values is unknown.
 
-    Values of 16 bits are scaled by the range that the file states (PGM's and PPM's maxval; TIFF's BitsPerSample, and
-    its MaxSampleValue where that is all of a number of bits, as any other is the picture's own maximum), else by that
-    of `bits`, else by 65,535. Floats are in 0..1.
+    16-bit values are scaled by the range that the file states, otherwise by that of `bits`, otherwise by 65,535. A file
+    states it as PGM's and PPM's maxval, or as TIFF's BitsPerSample or MaxSampleValue; the latter only if it is the
+    largest value of a number of bits, because any other is the picture's own maximum. Floats are in 0..1.
     """
     try:
         with Image.open(path) as image:
@@ -71,10 +71,9 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
 
 @dataclass(frozen=True)
 class _Deep:
-    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode, and the largest that they can
-    have.
+    """Values of up to 16 bits in the file's units, uint16 [H, W, C] of a Pillow mode.
 
-    inverted: whether that largest one is black.
+    limit: the largest value that they can have; inverted: true if that value is black.
     """
 
     values: np.ndarray
@@ -91,8 +90,7 @@ class _Deep:
         return self.values[..., :-1] if self.mode in ("LA", "RGBA", "RGBa") else self.values
 
     def reduced(self, bits: int | None) -> Image.Image:
-        """The picture in 8 bits, where it states no smaller range by the range of `bits`; raises ValueError beyond
-        it."""
+        """Picture in 8 bits, by the file's range or else by that of `bits`; raises ValueError for values beyond it."""
         limit = self.limit
         if limit == FULL and bits is not None:
             limit = 2**bits - 1
@@ -106,13 +104,12 @@ class _Deep:
 
 
 def _eight_bits(values: np.ndarray, limit: int) -> np.ndarray:
-    """Values of 0..limit as the nearest of 0..255."""
+    """Values in 0..limit rounded to 0..255."""
     return ((values.astype(np.uint32).clip(max=limit) * 510 + limit) // (2 * limit)).astype(np.uint8)
 
 
 def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
-    """The values of a loaded picture of more than 8 bits; None for others. tiles: where its data lie, as before it was
-    loaded."""
+    """Values of a loaded picture of more than 8 bits; None for others. tiles: places of its data before loading."""
     tags = getattr(image, "tag_v2", {})
     if not tiles:
         return None
@@ -136,7 +133,7 @@ def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
 
 
 def _stated(tags: dict, peak: int) -> int:
-    """The largest value that a TIFF's tags say there can be."""
+    """Largest possible value according to a TIFF's tags."""
     bits = max(tags.get(_BITS, (16,)))
     stated = max(np.atleast_1d(tags.get(_MAX_SAMPLE, FULL)).tolist())
     whole = stated > 255 and (stated + 1) & stated == 0 and peak <= stated
@@ -144,15 +141,14 @@ def _stated(tags: dict, peak: int) -> int:
 
 
 def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict) -> _Deep:
-    """Values of several channels, of which Pillow keeps the upper bytes; with their order exchanged, it keeps the lower
-    ones.
+    """16-bit values of several channels: Pillow keeps the upper bytes, and with swapped byte order the lower ones.
 
-    Of a TIFF's channels that lie apart (and are compressed), it gives the upper bytes alone.
+    Of a TIFF's planar (and compressed) channels, only the upper bytes are available.
     """
     if tags.get(_PLANAR) == 2:
         return _Deep(np.asarray(image) * np.uint16(257), bands, FULL)
     with Image.open(path) as again:
-        # two values of 16 bits are four of 8
+        # two 16-bit values are four 8-bit ones
         other = "RGBA" if bands == "LA" else f"{bands};16{_OTHER_ORDER[order]}"
         again.tile = [
             tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile
@@ -170,7 +166,7 @@ def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict)
 
 
 def _netpbm(path: Path, image: Image.Image, offset: int, limit: int, plain: bool) -> _Deep:
-    """The values of a PGM or PPM whose maxval, the limit, takes two bytes."""
+    """Values of a PGM or PPM file whose maxval (limit) takes two bytes."""
     content = path.read_bytes()[offset:]
     shape = image.height, image.width, 3 if image.mode == "RGB" else 1
     count = shape[0] * shape[1] * shape[2]
@@ -182,7 +178,7 @@ def _netpbm(path: Path, image: Image.Image, offset: int, limit: int, plain: bool
 
 
 def _transparent(deep: _Deep, colour: int | tuple[int, ...] | None) -> _Deep:
-    """The same with the opacity that a PNG gives by naming the colour which is transparent."""
+    """Values with the opacity of a PNG that names its transparent colour."""
     if not isinstance(colour, int | tuple) or deep.mode not in ("L", "RGB"):
         return deep
     opaque = (deep.values != np.array(colour)).any(2, keepdims=True)
@@ -202,7 +198,7 @@ def _from_floats(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image, mode: str) -> Image.Image:
-    """A picture in another mode, drawn on white where it is transparent."""
+    """Picture converted to another mode, drawn on white where it is transparent."""
     if image.has_transparency_data:
         drawn = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert(mode)

@@ -15,16 +15,16 @@ from mixexp.errors import UserError
 from mixexp.training import sizes
 
 CENTRES = {"blobs": [(-1.0, 0.0), (1.0, 0.0)], "sandwich": [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)]}
-"""Of the round clouds, which belong to classes 0 and 1 in turn."""
+"""Centres of the round clouds, which belong to classes 0 and 1 in turn."""
 
 
 class Toy2D(Dataset):
-    """Two classes in the plane, as many points of each but for one: two interleaving half circles (moons), two clouds,
-    or a sandwich.
+    """Two classes in the plane: two interleaving half circles (moons), two clouds (blobs), or a sandwich.
 
-    In the sandwich class 0 has a cloud on either side of class 1's, so that points between two of its own are not its
-    own. noise: standard deviation of a cloud, or of what is added to a half circle of radius 1. A point is a row of a
-    table of two columns. The draw depends on the arguments alone.
+    The classes are equally large, except for one point of an odd number. In the sandwich, class 0 has a cloud on either
+    side of class 1's, so that points between two of its own are not its own. A point is a row of a table of two
+    columns. The draw depends only on the arguments.
+    noise: standard deviation of a cloud, or of the noise on a half circle of radius 1.
     Source: scikit-learn's make_moons and make_blobs.
     """
 
@@ -48,9 +48,8 @@ class Toy2D(Dataset):
         """Points float32 [N, 2, 1, 1]."""
         check_statistics(self.mean, self.std, channels=2)
         for name in ("train_points", "test_points"):
-            sizes.require_memory(
-                f"dataset.{name} = {getattr(self, name)}", 32.0 * getattr(self, name)
-            )  # two float64, two indices
+            # two float64, two indices
+            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 32.0 * getattr(self, name))
         parts = [
             self._draw(count, seed)
             for seed, count in enumerate((self.train_points, self.test_points), 2 * self.split_seed)
@@ -58,10 +57,7 @@ class Toy2D(Dataset):
         return Splits(*parts[0], *parts[1], ("0", "1"))
 
     def _draw(self, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from sklearn.datasets import (
-            make_blobs,
-            make_moons,
-        )  # over a second to import, which only this data set should cost
+        from sklearn.datasets import make_blobs, make_moons  # a second to import, which only these data need
 
         if self.arrangement == "moons":
             points, labels = make_moons(count, noise=self.noise, random_state=seed)
@@ -77,12 +73,11 @@ class Toy2D(Dataset):
 
 
 class Gaussians(Dataset):
-    """Points of the plane around equally likely modes, each a Gaussian of standard deviation `spread` in both
-    directions.
+    """Points in the plane around equally likely modes, Gaussians of standard deviation `spread` in both directions.
 
-    ring: modes at equal distances on the unit circle, the first at (0, 1); grid: √modes × √modes of them, evenly spaced
-    in [−1, 1]². A point is a row of a table of two columns, its label the mode it was drawn from. The draw depends on
-    the arguments alone.
+    A point is a row of a table of two columns; its label is its mode. The draw depends only on the arguments.
+    arrangement: ring, modes at equal distances on the unit circle, the first at (0, 1); grid, √modes × √modes of them,
+    evenly spaced in [−1, 1]².
     """
 
     kind = "table"
@@ -98,9 +93,9 @@ class Gaussians(Dataset):
         mean: list[float] | None = None,
         std: list[Annotated[float, Field(gt=0)]] | None = None,
     ) -> None:
-        sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes**2)  # the table of confusions between them
+        sizes.require_memory(f"dataset.modes = {modes}", 8.0 * modes**2)  # the confusion matrix
         self.centres = {"ring": _ring, "grid": _grid}[arrangement](modes)
-        """Of the modes, float32 [modes, 2]."""
+        """Centres of the modes, float32 [modes, 2]."""
         self.spread, self.train_points, self.test_points, self.split_seed = (
             spread,
             train_points,
@@ -110,15 +105,13 @@ class Gaussians(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Points float32 [N, 2, 1, 1], the training points first drawn."""
+        """Points float32 [N, 2, 1, 1]; the training points are drawn first."""
         check_statistics(self.mean, self.std, channels=2)
         for name in ("train_points", "test_points"):
-            sizes.require_memory(
-                f"dataset.{name} = {getattr(self, name)}", 80.0 * getattr(self, name)
-            )  # ten numbers of 8 bytes
+            # ten numbers of 8 bytes
+            sizes.require_memory(f"dataset.{name} = {getattr(self, name)}", 80.0 * getattr(self, name))
         count = self.train_points + self.test_points
-        # raw bits, which numpy keeps the same for ever: the mode, then two uniform numbers for a Gaussian pair (Box &
-        # Muller 1958)
+        # raw bits, which numpy never changes: a mode and two uniform numbers for a Gaussian pair (Box & Muller 1958)
         bits = np.random.Philox(key=self.split_seed).random_raw(3 * count).reshape(3, count)
         labels = torch.from_numpy((bits[0] % len(self.centres)).astype(np.int64))
         first, second = (bits[1:] >> 11) * 2.0**-53  # float64 in [0, 1)

@@ -1,5 +1,4 @@
-"""Rows with one field more than their header: names of rows, a separator at every row's end, or a decimal comma without
-quotes."""
+"""Rows with one field more than their header: names of rows, trailing separators, or decimal commas without quotes."""
 
 from __future__ import annotations
 
@@ -12,12 +11,11 @@ _FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
 
 
 class LongerRows:
-    """What the rows of a file have in common that may have one field more than its header, whichever of them comes
-    first.
+    """Common properties of rows that may have one field more than the header, independent of the order of the rows.
 
-    all_longer: every row has more fields than the header. one_longer: exactly one more, empty ones counted. most: the
-    most fields of a row without the empty ones at its end. digits: the places where every row has digits alone. first:
-    the first fields.
+    all_longer: every row has more fields than the header; one_longer: exactly one more, counting empty ones; most: the
+    most fields of a row without trailing empty ones; digits: places where every row has only digits; first: the first
+    fields.
     """
 
     def __init__(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -39,18 +37,17 @@ class LongerRows:
 
     @property
     def named(self) -> bool:
-        """Whether every row has a value more than the header has names, so that the first may name the row."""
+        """True if every row has one value more than the header has names, so that the first may name the row."""
         return self.all_longer and self.most == filled(self.header) + 1
 
     @property
     def unclear(self) -> bool:
-        """Whether the last field is empty in all rows: a column without values behind names of rows, or a separator at
-        every row's end."""
+        """True if the last field is empty in all rows: an empty column after names of rows, or a trailing separator."""
         return self.one_longer and filled(self.header) == len(self.header) >= self.most and self._different
 
     @property
     def measured(self) -> bool:
-        """Whether the first fields are fractions, as names of rows hardly are."""
+        """True if the first fields are fractions, which names of rows hardly are."""
         return all(map(_FRACTION.fullmatch, self.first))
 
     @property
@@ -58,8 +55,7 @@ class LongerRows:
         return len(set(self.first)) == len(self.first)
 
     def decimal_comma(self) -> tuple[str, bool] | None:
-        """Two fields with a comma between them that may be one number with a decimal comma, and whether they are the
-        first of each row.
+        """Two fields, joined by a comma, that may be one decimal number, and whether they are the first of each row.
 
         First fields that count the rows are no such numbers.
         """
@@ -74,5 +70,5 @@ class LongerRows:
 
 
 def filled(row: Sequence[str]) -> int:
-    """How many fields a row has without the empty ones at its end."""
+    """Number of fields of a row without the trailing empty ones."""
     return max((place for place, field in enumerate(row, start=1) if field.strip()), default=0)

@@ -1,4 +1,4 @@
-"""A user's own sounds: WAV files as waveforms or as spectrograms, and how a folder tells their classes and parts."""
+"""The user's own sounds: WAV files as waveforms or spectrograms, and folder layouts with their classes and parts."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from mixexp.dataset.wav import read
 from mixexp.errors import UserError, note
 
 SUFFIXES = frozenset({".wav"})
-_CHUNK = 1024  # sounds turned into spectrograms at once
+_CHUNK = 1024  # sounds converted to spectrograms at once
 
 
 class Layout(abc.ABC):
-    """A way in which WAV files lie in a folder."""
+    """A layout of WAV files in a folder."""
 
     @abc.abstractmethod
     def find(self, root: Path) -> files.Files:
-        """The files below a folder that exists, in the same order every time; raises UserError where they do not lie
-        so."""
+        """Files below an existing folder, in the same order every time; raises UserError for another layout."""
 
 
 class ClassFolders(Layout):
-    """``FOLDER/CLASS/…``, of which a part of each class, drawn once by split_seed, is held out for the test."""
+    """``FOLDER/CLASS/…``, with a part of each class, drawn once by split_seed, held out for the test."""
 
     def __init__(
         self,
@@ -47,11 +46,10 @@ class ClassFolders(Layout):
 
 
 class ListedTest(Layout):
-    """``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt, which name files as CLASS/FILE: the
-    speech-commands layout.
+    """The speech-commands layout: ``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt.
 
-    The folder ``_background_noise_`` is no class. validation: whether the files of the validation list are trained on
-    or left out.
+    The lists name files as CLASS/FILE. The folder ``_background_noise_`` is no class. validation: the use of the files
+    in the validation list, train or left_out.
     """
 
     def __init__(self, validation: Literal["train", "left_out"]) -> None:
@@ -75,8 +73,7 @@ class ListedTest(Layout):
 
     @staticmethod
     def _listed(path: Path, places: dict[str, int]) -> set[int]:
-        """The places of the files that a list names; raises UserError where it, or a file that it names, is not
-        there."""
+        """Places of the files in a list; raises UserError if the list, or a file in it, does not exist."""
         if not path.is_file():
             raise UserError(f"There is no {path}, which names files of this layout, one CLASS/FILE a line.")
         names = path.read_text(encoding="utf-8").split()
@@ -88,8 +85,7 @@ class ListedTest(Layout):
 
 
 class NumberedNames(Layout):
-    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, as the Free Spoken Digit Dataset names its files; some INDEX of every speaker
-    are the test."""
+    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, the names of the Free Spoken Digit Dataset; some INDEX are the test."""
 
     def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
         self.test_indices = list(test_indices)
@@ -120,16 +116,17 @@ class NumberedNames(Layout):
 
 
 class SoundFolder(Dataset):
-    """WAV files of 8 to 64 bits, integer, float or G.711, any rate and number of channels, as mono sounds of one
-    length.
+    """WAV files of 8 to 64 bits (integer, float, G.711), any rate and channels, as mono sounds of one length.
 
-    A file's channels are averaged, it is brought to sample_rate by a polyphase filter (scipy.signal.resample_poly)
-    where its own rate differs, padded with zeros about its centre or cut to its central part. Floats beyond full scale,
-    −1…1, are kept. The training sounds are shuffled once, always alike, so that the first N are of all classes. A
-    relative folder is where the command is typed, else below root (data_dir).
-    seconds: of a sound. representation: "waveform"; "spectrogram": log(1 + |STFT|) over a Hann window of 20 ms every 10
-    ms, the frequency 0 left out, which at 16 kHz gives one second 160 frequencies × 101 frames (Zhang et al. 2018,
-    section 3.3, states the size alone; the rest is ours), silence being 0.
+    A file's channels are averaged. The sound is resampled to sample_rate by a polyphase filter
+    (scipy.signal.resample_poly) if its own rate differs, then padded with zeros about its centre or cut to its central
+    part. Floats beyond full scale, −1…1, are kept. The training sounds are shuffled once, always alike, so that the
+    first N are of all classes.
+    folder: relative to the working directory, otherwise to root (data_dir); seconds: length of a sound;
+    representation: "waveform", or "spectrogram", log(1 + |STFT|) over a Hann window of 20 ms every 10 ms, without the
+    frequency 0.
+    One second at 16 kHz gives 160 frequencies × 101 frames (Zhang et al. 2018, section 3.3, states only this size; the
+    rest is ours). Silence is 0.
     """
 
     path = "folder"
@@ -151,8 +148,7 @@ class SoundFolder(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError naming each that cannot
-        be used."""
+        """Sounds float32 [N, 1, 1, samples], or [N, 1, frequencies, frames]; raises UserError with unusable ones."""
         check_statistics(self.mean, self.std, channels=1)
         root = files.find_path("folder", self.folder, self.root)
         samples = round(self.seconds * self.sample_rate)
@@ -175,8 +171,7 @@ class SoundFolder(Dataset):
         return self._read(paths, round(self.seconds * self.sample_rate), Path())
 
     def _read(self, paths: Sequence[Path], samples: int, root: Path) -> Tensor:
-        """All sounds in their representation, a chunk at a time, as a large set's waveforms and spectrograms together
-        fill a memory."""
+        """All sounds in their representation, by chunks, because waveforms and spectrograms together may not fit."""
         faults: dict[int, str] = {}
         beyond: dict[Path, float] = {}
         sounds: Tensor | None = None
@@ -207,16 +202,15 @@ class SoundFolder(Dataset):
 
 
 class SpokenDigits(SoundFolder):
-    """The Free Spoken Digit Dataset (Jackson et al.): 3,000 recordings of six speakers, whose checksum each load
-    compares."""
+    """The Free Spoken Digit Dataset (Jackson et al.): 3,000 recordings of six speakers, checked by a checksum."""
 
-    not_scientific = ("root",)  # the checksum says that the files are the same wherever they lie
+    not_scientific = ("root",)  # the checksum shows that the files are the same in any folder
 
     SHA256 = "6b1a8e30f4df78a933fe25cf1ca0140c8c6f169c0a83649a15b70a5ae7407014"
-    """Of each file's name, a zero byte and its content, in the order of names."""
+    """Checksum of each file's name, a zero byte and its content, in the order of names."""
 
     def load(self) -> Splits:
-        """As SoundFolder's; raises UserError where the recordings are others."""
+        """Sounds as SoundFolder's; raises UserError for other recordings."""
         root = files.find_path("folder", self.folder, self.root)
         paths = sorted(
             (path for path in files.visible(root) if path.suffix.lower() in SUFFIXES), key=lambda path: path.name
@@ -237,8 +231,10 @@ class SpokenDigits(SoundFolder):
 
 
 def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
-    """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples]: Hann, 20 ms
-    every 10 ms."""
+    """log(1 + |STFT|), float32 [N, 1, sample_rate/100, frames], of waveforms, float32 [N, 1, 1, samples].
+
+    The window is Hann's, of 20 ms every 10 ms.
+    """
     hop = round(sample_rate / 100)
     window = torch.hann_window(2 * hop)
     transform = torch.stft(
@@ -248,24 +244,24 @@ def spectrogram(waves: Tensor, sample_rate: int) -> Tensor:
 
 
 def _sound(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
-    """A file's sound in one channel, float [samples], full scale being −1…1, and its largest sample of any channel.
+    """Sound of a file in one channel, float [samples], full scale −1…1, and its largest sample of any channel.
 
-    Raises ValueError or OSError where it is none.
+    Raises ValueError or OSError if the file has none.
     """
     rate, channels = read(path)
     peak = float(np.abs(channels).max())
     sound = channels.mean(1)
     common = math.gcd(rate, sample_rate)
     if rate != sample_rate:
-        from scipy.signal import resample_poly  # two seconds, for sounds of another rate alone
+        from scipy.signal import resample_poly  # two seconds to import, which only sounds of another rate need
 
-        # the filter may overshoot
+        # clipped, because the filter may overshoot
         sound = resample_poly(sound, sample_rate // common, rate // common).clip(-max(peak, 1), max(peak, 1))
     return sound, peak
 
 
 def _fit(sound: np.ndarray, out: np.ndarray) -> None:
-    """Put a sound's centre on the centre of `out`, which is all zeros."""
+    """Copy a sound into `out`, which is all zeros, with equal centres."""
     surplus = len(sound) - len(out)
     if surplus >= 0:
         out[:] = sound[surplus // 2 :][: len(out)]

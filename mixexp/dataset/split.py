@@ -1,4 +1,4 @@
-"""Parts of a data set that are drawn once and for all."""
+"""Parts of a data set, drawn once for all runs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def shuffled(count: int, bits: np.random.Philox) -> np.ndarray:
-    """A random order of 0..count-1, int64 [count].
+    """Random order of 0..count-1, int64 [count].
 
-    Raw bits are sorted because numpy keeps a bit generator's output the same for ever, but not
+    Raw bits are sorted, because numpy guarantees a bit generator's output for ever, but not
     ``Generator.permutation``'s.
     """
     return np.argsort(bits.random_raw(count), kind="stable")
 
 
 def stratified_split(labels: np.ndarray, test_fraction: float, split_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending train and test indices, int64, that share out each class of labels [N] alike.
+    """Ascending train and test indices, int64, with the same proportion of each class of labels [N].
 
-    Each class gives round(test_fraction · n) of its n samples to the test part, at least one and at most n - 1; raises
-    ValueError for a class of one sample, which cannot be in both. The draw depends on the arguments only.
+    Each class gives round(test_fraction · n) of its n samples to the test part, at least one and at most n - 1. The
+    draw depends only on the arguments. Raises ValueError for a class of one sample, which cannot be in both.
     """
     bits = np.random.Philox(key=split_seed)
     held_out = np.zeros(len(labels), dtype=bool)
@@ -32,10 +32,10 @@ def stratified_split(labels: np.ndarray, test_fraction: float, split_seed: int) 
 
 
 def stratified_part(labels: np.ndarray, size: int, order: np.ndarray) -> np.ndarray:
-    """Ascending places, int64 [size], in labels [N]: of each class in proportion, by the largest remainder, those first
-    in the order.
+    """Ascending places, int64 [size], in labels [N]: each class in proportion, by the largest remainder.
 
-    order: a number for each place, int64 [N], all different. Of equal remainders the first class counts.
+    order: distinct numbers, int64 [N]; each class gives the places that are first in this order. Of equal remainders,
+    the first class wins.
     """
     classes, counts = np.unique(labels, return_counts=True)
     whole, remainders = np.divmod(counts * size, len(labels))

@@ -1,4 +1,4 @@
-"""Tables as data sets, and those that scikit-learn has."""
+"""Tables as data sets, and scikit-learn's bundled tables."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from mixexp.dataset.split import shuffled, stratified_split
 from mixexp.errors import UserError
 from mixexp.training import sizes
 
-_HUGE = 1e100  # of which a sum of squares is no infinite number yet
+_HUGE = 1e100  # its square can still be summed without overflow
 _BLOCK = 2**23  # values that are standardised together
 
 
 class Rows(NamedTuple):
-    """A table as it was read: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, the classes' names,
-    the columns'."""
+    """A table: values, float64 [N, columns], labels, int64 [N] in 0..len(classes)-1, names of classes and columns."""
 
     values: np.ndarray
     labels: np.ndarray
@@ -30,13 +29,12 @@ class Rows(NamedTuple):
 
 
 class Table(Dataset):
-    """Rows of numbers, of which a fixed stratified part is held out; every row is an image of one pixel, a channel a
-    column.
+    """Rows of numbers with a fixed stratified test part; a row is an image of one pixel with a channel per column.
 
-    The held-out part is drawn by split_seed, and the training rows are shuffled once by it, so that the first N are of
-    all classes. standardise: every column gets mean 0 and standard deviation 1 over the training rows (a constant one:
-    mean 0), so a sample's neighbours and blends are those of the standardised columns. mean and std, which normalise
-    images, are then 0 and 1.
+    split_seed draws the test part and shuffles the training rows once, so that the first N are of all classes.
+    standardise: every column gets mean 0 and standard deviation 1 over the training rows (a constant one: mean 0), so
+    that neighbours and blends are those of the standardised columns.
+    mean and std, which normalise images, are then 0 and 1.
     """
 
     kind = "table"
@@ -52,7 +50,7 @@ class Table(Dataset):
 
     @abc.abstractmethod
     def read(self) -> Rows:
-        """The whole table, in the same order every time; raises UserError where it is missing or cannot be used."""
+        """The whole table, in the same order every time; raises UserError if it is missing or unusable."""
 
     def load(self) -> Splits:
         """Images float32 [N, columns, 1, 1]; raises UserError for a class of one row, too."""
@@ -74,22 +72,20 @@ class Table(Dataset):
 
 
 def refuse_too_large(source: object, rows: int, columns: int, why: str = "") -> None:
-    """Raise TooLarge for a table that the machine's memory cannot hold while it is made ready."""
+    """Raise TooLarge for a table that does not fit into the machine's memory during preparation."""
     sizes.require_memory(f"{source}: {rows:,} rows of {columns:,} columns{why}", 24.0 * rows * columns)
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """float32 [N, columns]: every column with mean 0 and standard deviation 1 over the training rows, a constant one
-    with mean 0.
+    """Columns, float32 [N, columns], with mean 0 and deviation 1 over the training rows, a constant one with mean 0.
 
-    A block of columns at a time, as the copies of a large table would fill a memory. Columns of extreme size are first
-    brought to about 1 by a power of two, which changes no digit, for their squares not to overflow or vanish.
+    Columns are processed in blocks, because copies of a large table would not fit into memory. Columns of extreme size
+    are first scaled to about 1 by a power of two, which changes no digit, so that squares do not overflow or vanish.
     """
     features = np.empty(values.shape, dtype=np.float32)
     width = max(2, _BLOCK // len(values))
-    starts = range(
-        0, max(1, values.shape[1] - 1), width
-    )  # no block of one column beside others: numpy would add it up in another order
+    # no block is a single column unless the table is: numpy would sum it in another order
+    starts = range(0, max(1, values.shape[1] - 1), width)
     for start in starts:
         place = slice(start, start + width if start != starts[-1] else None)
         block = values[:, place]
@@ -105,7 +101,7 @@ def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def _refuse_overflow(rows: Rows, features: np.ndarray, standardised: bool) -> None:
-    """Raise UserError naming column and row, the first of which is 1, of the first value that float32 cannot hold."""
+    """Raise UserError with column and row (counted from 1) of the first value that float32 cannot represent."""
     sound = np.isfinite(features)
     if not sound.all():
         row, column = (int(place) for place in np.argwhere(~sound)[0])
@@ -117,8 +113,7 @@ def _refuse_overflow(rows: Rows, features: np.ndarray, standardised: bool) -> No
 
 
 class SklearnTable(Table):
-    """One of scikit-learn's bundled tables: iris 150 × 4, wine 178 × 13 (three classes each), breast_cancer 569 × 30
-    (two).
+    """One of scikit-learn's tables: iris 150 × 4, wine 178 × 13 (three classes each), breast_cancer 569 × 30 (two).
 
     Source: scikit-learn's ``load_iris``, ``load_wine`` and ``load_breast_cancer``, copies of UCI's.
     """
@@ -134,7 +129,7 @@ class SklearnTable(Table):
         self.name = name
 
     def read(self) -> Rows:
-        from sklearn import datasets  # over a second to import, which only its own data should cost
+        from sklearn import datasets  # imported here because it takes a second and only its own data need it
 
         bundle = getattr(datasets, f"load_{self.name}")()
         return Rows(

@@ -1,4 +1,4 @@
-"""The usual small benchmarks, read whole from the files torchvision downloads."""
+"""The usual small benchmarks, read from the files that torchvision downloads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torchvision import datasets
 from mixexp.dataset import Dataset, Splits, check_statistics
 from mixexp.errors import UserError
 
-# Torchvision knows the MD5 of the .gz files only. These are of what they unpack to, taken from files whose .gz matched.
+# torchvision knows only the MD5 of the .gz files; these are of the unpacked files, taken where the .gz matched
 _IDX_MD5 = {
     "MNIST": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -37,19 +37,19 @@ _IDX_MD5 = {
     },
 }
 
-# A mirror that accepts a connection and then says nothing must not hold a sweep for ever.
+# a mirror that accepts a connection and then sends nothing must not block a sweep for ever
 _STALLED_AFTER_SECONDS = 60.0
 
 
 class FromTorchvision(Dataset):
     """CIFAR-10/100 or SVHN [3, 32, 32], MNIST or FashionMNIST [1, 28, 28], in the official order.
 
-    SVHN is read without its extra part. Every file's MD5 is checked at each load, before torchvision reads it: a pickle
-    can run code. Source: the files and folders are torchvision's, so what it has downloaded is found, and the other way
-    round.
+    SVHN is read without its extra part. Every file's MD5 is checked at each load, before torchvision reads it, because
+    a pickle can run code.
+    Source: files and folders are torchvision's, so that each finds the other's downloads.
     """
 
-    not_scientific = ("data_dir", "download")  # checksums say that the files are the same wherever they lie
+    not_scientific = ("data_dir", "download")  # checksums show that the files are the same in any folder
 
     def __init__(
         self,
@@ -63,8 +63,7 @@ class FromTorchvision(Dataset):
         self.mean, self.std = mean, std
 
     def load(self) -> Splits:
-        """Images uint8 [N, C, H, W]; downloads what is missing if allowed; raises UserError if files are missing or
-        damaged."""
+        """Images uint8 [N, C, H, W], downloaded if missing and allowed; UserError for missing or damaged files."""
         root = Path(self.data_dir).expanduser().absolute()
         missing = self._missing(root, _files(self.name))
         if missing:
@@ -72,7 +71,7 @@ class FromTorchvision(Dataset):
                 raise self._absent(root, missing, "Nothing was fetched, as download=false.")
             try:
                 self._fetch(root, missing)
-            # A dead mirror fails in many ways: URLError, a broken archive, HTML with status 200, a folder not writable.
+            # a dead mirror fails in many ways: URLError, a broken archive, HTML with status 200, a read-only folder
             except Exception as error:
                 raise self._absent(root, missing, f"The download failed ({type(error).__name__}: {error}).") from error
             self._missing(root, missing)
@@ -83,8 +82,7 @@ class FromTorchvision(Dataset):
         return splits
 
     def _missing(self, root: Path, files: dict[str, str]) -> dict[str, str]:
-        """Those of the files, path → MD5, that are not there; raises UserError naming all whose MD5 is not as
-        expected."""
+        """Missing ones of the files, path → MD5; raises UserError with all files of another MD5."""
         missing, damaged = {}, []
         try:
             for path, expected in files.items():
@@ -106,8 +104,7 @@ class FromTorchvision(Dataset):
         return missing
 
     def _fetch(self, root: Path, missing: dict[str, str]) -> None:
-        """Download under a lock into a folder of its own, then move files in place whole: an interrupted download
-        leaves none."""
+        """Download under a lock into a separate folder, then move whole files, so that an interruption leaves none."""
         root.mkdir(parents=True, exist_ok=True)
         staging = root / f".{self.name}.partial"
         with FileLock(root / f".{self.name}.lock"):
@@ -115,8 +112,7 @@ class FromTorchvision(Dataset):
                 return
             shutil.rmtree(staging, ignore_errors=True)
             try:
-                # Torchvision unpacks an archive that is there instead of fetching it; a copy, for it overwrites a bad
-                # one.
+                # torchvision unpacks an existing archive instead of downloading it; a copy, as it overwrites a bad one
                 for archive in _archives(self.name):
                     if (root / archive).is_file():
                         (staging / archive).parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +137,7 @@ class FromTorchvision(Dataset):
 
 
 def _files(name: str) -> dict[str, str]:
-    """Path below the data folder → MD5 of every file that is read, as torchvision lays them out."""
+    """Path below the data folder → MD5 of every file that is read, in torchvision's layout."""
     source = getattr(datasets, name)
     if name in _IDX_MD5:
         return {f"{name}/raw/{file}": md5 for file, md5 in _IDX_MD5[name].items()}
@@ -152,8 +148,7 @@ def _files(name: str) -> dict[str, str]:
 
 
 def _archives(name: str) -> list[str]:
-    """Paths below the data folder of the archives that the files come from, which need no network when they are
-    there."""
+    """Paths below the data folder of the files' archives, from which they can be unpacked without network."""
     source = getattr(datasets, name)
     if name in _IDX_MD5:
         return [f"{name}/raw/{file}" for file, _ in source.resources]
@@ -161,14 +156,16 @@ def _archives(name: str) -> list[str]:
 
 
 def _part(name: str, root: Path, part: str, download: bool = False) -> datasets.VisionDataset:
-    """The part "train" or "test" as torchvision reads it."""
+    """Part "train" or "test" as torchvision reads it."""
     which = {"split": part} if name == "SVHN" else {"train": part == "train"}
     return getattr(datasets, name)(root, download=download, **which)
 
 
 def _tensors(part: datasets.VisionDataset) -> tuple[Tensor, Tensor]:
-    """Images, uint8 [N, C, H, W], and labels, int64 [N]: CIFAR's images are channels last, MNIST's without channels,
-    SVHN's as here."""
+    """Images, uint8 [N, C, H, W], and labels, int64 [N].
+
+    CIFAR's images are channels last, MNIST's have no channels, SVHN's have this layout.
+    """
     images = torch.as_tensor(part.data)
     if isinstance(part, datasets.SVHN):
         return images.contiguous(), torch.as_tensor(part.labels).reshape(-1)
@@ -182,7 +179,7 @@ def _download(name: str, root: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet_network() -> Iterator[None]:
-    """Torchvision's messages go to stderr, since stdout belongs to results, and a connection that stalls fails."""
+    """Context with torchvision's messages on stderr, since stdout is for results, and a timeout for connections."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALLED_AFTER_SECONDS)
     try:

@@ -1,7 +1,7 @@
-"""WAV files as samples, whatever a player would play of them.
+"""WAV files as samples, in every form that a player plays.
 
-Own code, as scipy.io.wavfile stops at lengths that a writer to a pipe could not know, at bytes behind the sound, and at
-G.711.
+The code is our own, because scipy.io.wavfile fails at lengths that a writer to a pipe cannot know, at bytes after the
+sound, and at G.711.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 UNKNOWN = 0x7FF0_0000
-"""A length from here on, close to 2 GiB, stands for an unknown one where the file is shorter: what writers to a pipe
-put there."""
+"""Length, close to 2 GiB, from which a length in a shorter file means unknown, as writers to a pipe put it there."""
 FASTEST = 1_000_000
-"""Samples a second that a file may have; more is a damaged header."""
+"""Largest number of samples per second; more means a damaged header."""
 LOUDEST = 10.0
-"""The largest float sample: recordings go beyond full scale, which is 1, by some decibels; what is in other units, by
-far more."""
+"""Largest float sample: recordings exceed full scale, 1, by some decibels, samples in other units by far more."""
 _NAME = re.compile(rb"[ -~]{4}")
-"""Of a chunk."""
+"""Name of a chunk."""
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _FORMATS = {
     0x0002: "Microsoft ADPCM",
@@ -33,19 +31,18 @@ _FORMATS = {
     0x00FF: "AAC",
 }
 _GUID = b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
-"""What follows the format's number in an extensible header."""
+"""Bytes after the format's number in an extensible header."""
 
 
 class Sound(NamedTuple):
-    """Samples a second, and samples, float64 [N, channels], with full scale −1…1; floats may go beyond."""
+    """Samples per second, and samples, float64 [N, channels], with full scale −1…1; floats may exceed it."""
 
     rate: int
     samples: np.ndarray
 
 
 class _Form(NamedTuple):
-    """What a "fmt " chunk says: the kind of samples, the channels, samples a second, and bytes of a sample of all
-    channels."""
+    """Content of a "fmt " chunk: kind of samples, channels, samples per second, bytes of a sample of all channels."""
 
     kind: int
     channels: int
@@ -54,11 +51,10 @@ class _Form(NamedTuple):
 
 
 def read(path: Path) -> Sound:
-    """The sound in a file; raises ValueError, or OSError, with what is wrong with it.
+    """Sound in a file; raises ValueError, or OSError, with its fault.
 
-    Bytes behind the sound do not matter, nor does the length that the file says it has. Where the sound's own length is
-    unknown (0, or about 2 GiB and more in a shorter file), it goes to the file's end. A part of a sample at its end is
-    left out.
+    Bytes after the sound are ignored, and so is the length of the file in its header. A sound of unknown length (0, or
+    about 2 GiB and more in a shorter file) extends to the file's end. An incomplete last sample is left out.
     """
     content = path.read_bytes()
     if not content:
@@ -78,7 +74,7 @@ def read(path: Path) -> Sound:
 
 
 def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
-    """The form of the samples, the place where they start, and how many bytes they take."""
+    """Form of the samples, position of the first one, and number of their bytes."""
     form, long_sizes, place = None, None, 12
     while place + 8 <= len(content):
         name, size = content[place : place + 4], struct.unpack_from(f"{order}I", content, place + 4)[0]
@@ -94,19 +90,17 @@ def _chunks(content: bytes, order: str) -> tuple[_Form, int, int]:
                 size = long_sizes
             return form, place, _unknown_as_rest(content, order, place, size)
         end = place + size
-        padded = (
-            end + end % 2
-        )  # the next chunk is at an even place, but for writers that forget to fill up an odd chunk
+        # chunks begin at even positions, except after writers that do not pad an odd chunk
+        padded = end + end % 2
         place = end if _NAME.match(content, end) and not _NAME.match(content, padded) else padded
     raise ValueError("it has a header and no sound")
 
 
 def _unknown_as_rest(content: bytes, order: str, start: int, size: int) -> int:
-    """The sound's length: all the rest where it is said to be 0, and the file's own length or what follows shows that
-    it is unknown.
+    """Length of the sound; the whole rest if the header says 0 and the file shows that the length is unknown.
 
-    What follows a sound without a sample is nothing, or a chunk that ends within the file: samples are not a name and
-    such a length.
+    It does so by its own length, or by what follows: after an empty sound comes nothing, or a chunk that ends within
+    the file, and samples do not look like a name and such a length.
     """
     whole = struct.unpack_from(f"{order}I", content, 4)[0]
     streamed = whole <= start - 8 or whole >= UNKNOWN
@@ -158,8 +152,7 @@ def _samples(body: memoryview, form: _Form, order: str) -> np.ndarray:
 
 
 def _integers(octets: np.ndarray, order: str) -> np.ndarray:
-    """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1: the upper bytes of an integer that
-    numpy has."""
+    """Signed integers of 3, 5, 6 or 7 bytes, uint8 [N, bytes], as float64 in −1…1, read as the upper bytes of int64."""
     filled = np.zeros((len(octets), 8), dtype=np.uint8)
     filled[:, -octets.shape[1] :] = octets if order == "<" else octets[:, ::-1]
     return filled.view("<i8")[:, 0] / 2.0**63
@@ -175,7 +168,7 @@ def _floats(samples: np.ndarray) -> np.ndarray:
 
 
 def _alaw() -> np.ndarray:
-    """G.711's A-law: the sample of each of 256 codes."""
+    """Samples of the 256 codes of G.711's A-law."""
     code = np.arange(256) ^ 0x55
     exponent, mantissa = (code >> 4) & 7, code & 15
     size = np.where(exponent == 0, 2 * mantissa + 1, (2 * mantissa + 33) << np.maximum(exponent - 1, 0))
@@ -183,7 +176,7 @@ def _alaw() -> np.ndarray:
 
 
 def _mulaw() -> np.ndarray:
-    """G.711's μ-law: the sample of each of 256 codes."""
+    """Samples of the 256 codes of G.711's μ-law."""
     code = ~np.arange(256) & 0xFF
     size = ((2 * (code & 15) + 33) << ((code >> 4) & 7)) - 33
     return np.where(code & 0x80, -size, size) / 8192.0

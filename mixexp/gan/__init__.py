@@ -1,6 +1,6 @@
-"""Contract of the gan group: the loss that a discriminator lowers and a generator raises.
+"""Contract of the gan group: the loss that a discriminator minimises and a generator maximises.
 
-A game of two networks is no classification: a run with an option of this group is trained by mixexp.gan.play.
+A game of two networks is not a classification: mixexp.gan.play trains a run with an option of this group.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Discriminator = Callable[[Tensor], Tensor]
-"""From samples, float32 [N, features], to the logits of being real, float32 [N, 1]."""
+"""Function from samples, float32 [N, features], to the logits of being real, float32 [N, 1]."""
 
 
 class Objective(abc.ABC):
-    """A binary cross-entropy of what the discriminator says of real and generated samples."""
+    """A binary cross-entropy of the discriminator's outputs on real and generated samples."""
 
     batches: int = 1
-    """Batches of each, real and generated, that one loss takes."""
+    """Number of real batches, and of generated batches, in one loss."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, np.ndarray]:
-        """Random numbers of one loss beside its samples: name → array; batch: the samples in a batch."""
+        """Random numbers of one loss besides its samples: name → array; batch: samples in a batch."""
 
     @abc.abstractmethod
     def loss(self, discriminator: Discriminator, real: Tensor, generated: Tensor, draws: dict[str, Tensor]) -> Tensor:
-        """The mean loss, float32 [], of real and generated samples, float32 [batches · B, features] each."""
+        """Mean loss, float32 [], of real and generated samples, float32 [batches · B, features] each."""
 
 
 def cross_entropy(discriminator: Discriminator, samples: Tensor, real: Tensor) -> Tensor:
-    """Mean of −r·log σ(d(x)) − (1 − r)·log(1 − σ(d(x))) over samples x, float32 [N, features], that are real to a part
-    r, float32 [N, 1]."""
+    """Mean of −r·log σ(d(x)) − (1 − r)·log(1 − σ(d(x))) over samples x, float32 [N, features].
+
+    real: r, the real fraction of each sample, float32 [N, 1].
+    """
     return F.binary_cross_entropy_with_logits(discriminator(samples), real)

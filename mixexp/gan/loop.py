@@ -1,4 +1,4 @@
-"""A game of two networks as a kind of run: what it refuses, what it costs, and the loop that plays it."""
+"""A game of two networks as a kind of run: its checks, its cost and its training loop."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ UNUSED = (
     ),
     *("drop_last", "validation", "test", "data_seed", "channels_last", "keep"),
 )
-"""Settings without an effect on a run of the group gan, which has to leave them as config.yaml has them."""
+"""Settings without effect on a run of the group gan, which must keep their values in config.yaml."""
 
 
 def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
-    """The errors of a run of the group gan, beyond its schema, after those already known."""
+    """Errors of a run of the group gan beyond its schema, after those already known."""
     values, defaults = config.values, _defaults()
     changed = [word for name in UNUSED for word in _departures(name, values[name], defaults[name], config.choices)]
     lines = [f"{word}: has no effect on a run of the group gan; leave it as config.yaml has it" for word in changed]
@@ -76,7 +76,7 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
 
 
 def _departures(name: str, value: Any, default: Any, choices: Mapping[str, Any]) -> list[str]:
-    """The settings that are not the default, as `key = value`: another option, or settings of the same one."""
+    """Settings that differ from the default, as `key = value`: another option, or settings of the same one."""
     if value == default:
         return []
     if isinstance(value, dict) and isinstance(default, dict) and value.get("_target_") == default.get("_target_"):
@@ -98,8 +98,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def memory_of(game: Minimax, features: int, batch: int) -> float:
-    """The least bytes that a game needs: both networks with their gradients, what a batch's pass keeps, and the
-    evaluation's samples."""
+    """Lower bound of a game's memory in bytes: networks, gradients, one batch's activations, evaluation samples."""
     parameters = game.parameters(game.z_dim, features) + game.parameters(features, 1)
     activations = batch * (game.z_dim + features + game.width * game.hidden_layers)
     return 4.0 * (2 * parameters + activations + game.samples * (game.z_dim + features))
@@ -107,8 +106,7 @@ def memory_of(game: Minimax, features: int, batch: int) -> float:
 
 @depends_on("gan", "dataset", "batch_size", "steps", "evaluations")
 def work(config: RunConfig) -> Work:
-    """What a game does, whose evaluations are of no images; its operations are those of matrix products, on networks
-    without memory."""
+    """Work of a game, whose evaluations use no images; only matrix products count, on networks on the meta device."""
     images = load(config.dataset, config.trusted)[1].train_images
     budget, game, features = game_budget(config, len(images)), config.build("gan"), images[0].numel()
     rng, meta = streams.generator(0, "flops"), torch.device("meta")
@@ -134,7 +132,7 @@ def work(config: RunConfig) -> Work:
 
 
 def measured(config: RunConfig) -> Measured:
-    """What a game leaves, of which a table can be."""
+    """Columns and files of a game that tables can show."""
     return Measured((*COLUMNS, "seconds"), FRAMES, matrices=False)
 
 

@@ -15,11 +15,13 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Minimax:
-    """max over g, min over d: the discriminator d lowers its objective, the generator g raises its own, in turns.
+    """max over g, min over d: in turns, the discriminator d lowers its objective and the generator g raises its own.
 
-    Both are fully connected with `hidden_layers` of `width` ReLU; g takes a Gaussian of z_dim dimensions. A step is
-    discriminator_steps updates of d and one of g. Modes are counted in `samples` generated ones, at every evaluation;
-    the first frame_points of these, with as many test points, are kept after the steps in `snapshots`, and at the end.
+    Both are fully connected networks with ReLU. A step is discriminator_steps updates of d and one of g.
+    z_dim: dimensions of g's Gaussian input; width: units of a hidden layer; hidden_layers: number of hidden layers;
+    discriminator_steps: updates of d for one of g; samples: generated samples in which an evaluation counts the modes;
+    frame_points: number of these, and of test points, that a frame keeps; snapshots: steps with a frame, besides the
+    last step.
     """
 
     def __init__(
@@ -44,8 +46,7 @@ class Minimax:
         self.frame_points, self.snapshots = frame_points, frozenset(snapshots)
 
     def check(self, dataset: Dataset) -> None:
-        """Raise ValueError for data whose modes are not known, or not in their own coordinates, or too few for a
-        frame."""
+        """Raise ValueError unless the data's modes are known, in their own coordinates, with points for a frame."""
         if not isinstance(dataset, Gaussians):
             raise ValueError(
                 "gan: modes can be counted only where the data set knows them; take dataset=ring or dataset=grid"
@@ -59,12 +60,11 @@ class Minimax:
             raise ValueError(f"gan.frame_points = {self.frame_points}: the test set has {dataset.test_points} points")
 
     def networks(self, features: int) -> tuple[nn.Module, nn.Module]:
-        """g, from [N, z_dim] to [N, features], and d, to logits [N, 1]; weights are torch's own, as in the mixup
-        paper's code."""
+        """g, [N, z_dim] to [N, features], and d, to logits [N, 1], with torch's initial weights, as in mixup's code."""
         return self._perceptron(self.z_dim, features), self._perceptron(features, 1)
 
     def parameters(self, features: int, outputs: int) -> int:
-        """The number of parameters of a network of the game, without making it."""
+        """Number of parameters of a network of the game, without building it."""
         return (
             (features + 1) * self.width
             + (self.hidden_layers - 1) * (self.width + 1) * self.width

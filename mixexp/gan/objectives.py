@@ -1,5 +1,4 @@
-"""The losses that a discriminator lowers and a generator raises: of real and generated samples as they are, or of
-blends of them."""
+"""Objectives of a game: the loss on real and generated samples, or on blends of them."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from mixexp.mix import Ratio
 
 
 class Unmixed(Objective):
-    """½·E[l(d(x), 1) + l(d(g(z)), 0)] with l the binary cross-entropy: Goodfellow et al. 2014, eq. 1, negated and
-    halved.
+    """½·E[l(d(x), 1) + l(d(g(z)), 0)], l the binary cross-entropy: half of −(Goodfellow et al. 2014, eq. 1).
 
-    The limit α → 0 of the mixed objectives, where λ is 1 or 0; the mean over both halves, as the mixup paper's code has
-    it. Differs from the paper: halved, which changes nothing under Adam but eps.
+    It is the limit α → 0 of the mixed objectives, where λ is 1 or 0, and the mean over both halves, as in the mixup
+    paper's code.
+    Differs from the paper: halved, which under Adam changes only the effect of eps.
     """
 
     def draw(self, rng: np.random.Generator, batch: int) -> dict[str, np.ndarray]:
@@ -28,9 +27,10 @@ class Unmixed(Objective):
 
 
 class RealWithGenerated(Objective):
-    """E[l(d(λ·x + (1 − λ)·g(z)), λ)] with l the binary cross-entropy: Zhang et al. 2018, section 3.7.
+    """E[l(d(λ·x + (1 − λ)·g(z)), λ)], l the binary cross-entropy (Zhang et al. 2018, section 3.7).
 
-    Each real sample is blended with a generated one, λ drawn for each pair. Differs from the paper: nothing.
+    Each real sample is blended with a generated one, with its own λ.
+    Differs from the paper: nothing.
     """
 
     def __init__(self, ratio: Ratio) -> None:
@@ -45,12 +45,12 @@ class RealWithGenerated(Objective):
 
 
 class Shuffled(Objective):
-    """E[l(d(λ·a + (1 − λ)·b), λ·r_a + (1 − λ)·r_b)] with a and b real (r = 1) or generated (r = 0) samples: the mixup
-    paper's code.
+    """E[l(d(λ·a + (1 − λ)·b), λ·r_a + (1 − λ)·r_b)], a and b real (r = 1) or generated (r = 0): the mixup paper's code.
 
     Two batches, each of B real and B generated samples, are blended pair by pair in random order, so that half of the
-    pairs are of one sort. Differs from the code (hongyi-zhang/mixup, gan/example_gan.py): one of the batches is
-    shuffled and not both, which pairs them by the same chances.
+    pairs are of one kind.
+    Differs from the code (hongyi-zhang/mixup, gan/example_gan.py): one of the batches is shuffled instead of both,
+    which gives the same distribution of pairs.
     """
 
     batches = 2

@@ -1,5 +1,4 @@
-"""The loop of a game of two networks: one run, read top to bottom; its record and its turns are those of
-mixexp.train."""
+"""The loop of a game of two networks: one run, read top to bottom; records and turns are those of mixexp.train."""
 
 from __future__ import annotations
 
@@ -23,23 +22,25 @@ from mixexp.training.session import Progress, Session
 from mixexp.training.spec import RunConfig
 
 COLUMNS = ("step", "epoch", "lr", "d_loss", "g_loss", "modes", "high_quality")
-"""epoch: real points the discriminator was shown, in training sets; the losses are what each minimises, since the
-evaluation before."""
+"""Columns of metrics.csv; the losses are the minimised ones, as means over the updates since the last evaluation.
+
+epoch: real points shown to the discriminator, divided by the size of the training set.
+"""
 
 FRAMES = {"frames": ("x", "y", "kind")}
-"""The file of points, read as a probe's is, and its columns beside `step`."""
+"""File of points, read like a probe's, and its columns besides `step`."""
 
 Draws = tuple[Tensor, Tensor, dict[str, Tensor]]
-"""Of one update: training rows, int64 [n] with replacement, noise, float32 [n, z_dim], and the objective's own."""
+"""Draws of one update: training rows, int64 [n] with replacement, noise, float32 [n, z_dim], the objective's own."""
 
 NEAR = 3
-"""Standard deviations of a mode within which a sample is of high quality."""
+"""Distance from a mode, in standard deviations, within which a sample is of high quality."""
 
 
 def draw(
     objective: Objective, rng: np.random.Generator, rows: int, batch: int, z_dim: int, device: torch.device
 ) -> Draws:
-    """The random numbers of one update on a training set of `rows` points, drawn on the host."""
+    """Random numbers of one update on a training set of `rows` points, drawn on the host."""
     count = objective.batches * batch
     chosen, noise = rng.integers(rows, size=count), rng.standard_normal((count, z_dim), dtype=np.float32)
     objective_draws = {name: torch.from_numpy(array).to(device) for name, array in objective.draw(rng, batch).items()}
@@ -49,8 +50,7 @@ def draw(
 def discriminator_loss(
     game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws
 ) -> Tensor:
-    """The discriminator's loss, float32 []; the generator gets no gradient. points: the training set, float32 [N,
-    features]."""
+    """Discriminator's loss, float32 [], no gradient to the generator; points: training set, float32 [N, features]."""
     rows, noise, objective_draws = draws
     with torch.no_grad():
         generated = generator(noise)
@@ -60,17 +60,17 @@ def discriminator_loss(
 def generator_loss(
     game: Minimax, generator: nn.Module, discriminator: nn.Module, points: Tensor, draws: Draws
 ) -> Tensor:
-    """The generator's loss, float32 []: minus its objective (minimax, not the form that does not saturate)."""
+    """Generator's loss, float32 []: its negated objective (minimax, not the non-saturating form)."""
     rows, noise, objective_draws = draws
     return -game.generator.loss(discriminator, points.index_select(0, rows), generator(noise), objective_draws)
 
 
 def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, float]:
-    """Modes that are covered, and the fraction of samples of high quality (Srivastava et al. 2017, section 4.1).
+    """Number of covered modes and fraction of high-quality samples (Srivastava et al. 2017, section 4.1).
 
-    A sample is of high quality where the nearest centre is at most three standard deviations away (of a mode's own
-    points 98.9 % are, in two dimensions); a mode is covered where it is nearest to such a sample. samples, float32 [N,
-    F]; centres, float32 [M, F].
+    A sample is of high quality if the nearest centre is at most three standard deviations away, as 98.9 % of a mode's
+    own points are in two dimensions. A mode is covered if it is the nearest to such a sample. samples, float32 [N, F];
+    centres, float32 [M, F].
     """
     distance, nearest = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
     good = distance <= NEAR * spread
@@ -78,7 +78,7 @@ def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, floa
 
 
 def game_budget(config: RunConfig, points: int) -> Budget:
-    """The budget of a game, which has no epochs."""
+    """Budget of a game, which has no epochs."""
     return Budget(points, config.batch_size, 1, config.steps, config.evaluations)
 
 
@@ -89,21 +89,19 @@ def play(
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
 ) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train
-    does.
+    """Train one run to its end and leave its record; yields after steps, outside all contexts, like mixexp.train.train.
 
-    config: one that validate has passed. metadata: what else environment.json shall say. In float32, every
-    operation as it comes, and never from where a shorter run ended. All that a step draws is keyed by seed and step, so
-    that a run closed after any step goes on from its checkpoint as if it had not stopped.
+    config: validated. metadata: further entries of environment.json. The game runs in float32 and eager mode, and never
+    continues a shorter run. All draws of a step are keyed by seed and step, so that a run closed after any step
+    continues from its checkpoint as if it had not stopped.
     """
-    # -- points whole on the device, networks, optimizers
+    # -- all points on the device, networks, optimizers
     run, seed = execution(config), config.seed
     game = config.build("gan")
     dataset, splits = load(config.dataset, config.trusted)
     points = splits.train_images.flatten(1).contiguous().to(run.device)
-    with streams.torch_stream(
-        torch.device("cpu"), seed, "weights"
-    ):  # on the CPU, so that every device starts from the same
+    # on the CPU, so that every device starts from the same weights
+    with streams.torch_stream(torch.device("cpu"), seed, "weights"):
         generator, discriminator = (network.to(run.device) for network in game.networks(points.shape[1]))
     parameters = [list(network.parameters()) for network in (discriminator, generator)]
     optimizers = [config.build_optimizer(trained) for trained in parameters]
@@ -114,7 +112,7 @@ def play(
     ]
 
     def update(step: int) -> None:
-        """The discriminator's updates, then the generator's one."""
+        """Updates of the discriminator, then one of the generator."""
         rng = streams.generator(seed, "gan", step)
         for loss, objective, who in turns:
             draws = draw(objective, rng, len(points), budget.batch, game.z_dim, run.device)
@@ -124,7 +122,7 @@ def play(
             optimizers[who].step()
             sums[who] += minimised.detach()
 
-    # -- from where an earlier attempt stopped
+    # -- resume where an earlier attempt stopped
     made_by = {**compatibility_key(run, config.own_code), "data": splits.digest}
     modules = {"generator": generator, "discriminator": discriminator}
     stateful = {**modules, "d_optimizer": optimizers[0], "g_optimizer": optimizers[1], "sums": sums}
@@ -138,7 +136,7 @@ def play(
     }
     session.start({**metadata, **describe(run), **facts}, COLUMNS)
 
-    # -- what is looked at: the same noise and the same test points throughout
+    # -- evaluation data: the same noise and the same test points throughout
     noise = streams.generator(seed, "gan samples").standard_normal((game.samples, game.z_dim), dtype=np.float32)
     noise = torch.from_numpy(noise).to(run.device)
     test_points = splits.test_images[: game.frame_points].flatten(1)

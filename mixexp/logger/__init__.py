@@ -1,5 +1,4 @@
-"""Contract of the logger group: who is told of a run's evaluations once they are on disk. metrics.csv stays the record
-of truth."""
+"""Contract of the logger group: mirrors of a run's evaluations after they are on disk; metrics.csv is the record."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ from typing import Any, Literal
 from mixexp.errors import UserError
 
 Row = Mapping[str, float]
-"""A line of metrics.csv: a column's name → its value; a column without a value is left out."""
+"""A line of metrics.csv: column → value; a column without a value is left out."""
 
 Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a logger is told of a run.
+    """A run as loggers see it.
 
-    folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, a group's key holding its option's
-    name; environment: what environment.json says; began: seconds since 1970, to which a row's `seconds` add up to its
-    time, whatever pauses there were; note: takes a line for the user.
+    folder: <output_dir>/<name>/<run_id>; settings: the configuration as dotted keys, with the option's name under a
+    group's key; environment: content of environment.json; began: seconds since 1970, to which a row's `seconds` are
+    added for its time, whatever pauses there were; note: prints a line for the user.
     """
 
     folder: Path
@@ -36,31 +35,30 @@ class RunInfo:
 
     @property
     def run_id(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run's folder."""
         return self.folder.name
 
     @property
     def project(self) -> str:
-        """What the run was made under: the setting `name`."""
+        """Project of the run: the setting `name`."""
         return str(self.settings.get("name") or self.folder.parent.name)
 
     @property
     def label(self) -> str:
-        """A few words to call the run."""
+        """Label of the run."""
         return str(self.environment.get("label") or self.run_id)
 
 
 class Logger(abc.ABC):
-    """A place that shows curves. An object logs one run; it may raise whatever it likes, which costs the run
-    nothing."""
+    """A tool that shows curves. An object logs one run; an exception that it raises never stops the run."""
 
     extra: str = ""
-    """What pip installs it with, as mixexp[extra]."""
+    """Extra of the installation with its packages, as in mixexp[extra]."""
     packages: tuple[str, ...] = ()
-    """What it imports, when a run starts and not before."""
+    """Packages that it imports when a run starts, and not before."""
 
     def check(self) -> None:
-        """Raise UserError where what it needs is not installed."""
+        """Raise UserError if a package is not installed."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
             raise UserError(
@@ -69,20 +67,19 @@ class Logger(abc.ABC):
 
     @abc.abstractmethod
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
-        """Begin a run, or go on with one begun before: afterwards these rows are logged, each once, and no others."""
+        """Begin or continue a run: afterwards exactly these rows are logged, each once."""
 
     @abc.abstractmethod
     def row(self, row: Row) -> None:
-        """One more evaluation."""
+        """Log one more evaluation."""
 
     @abc.abstractmethod
     def end(self, outcome: Outcome) -> None:
-        """The run is over, or this attempt at it."""
+        """Close the run, or this attempt at it."""
 
 
 class Several(Logger):
-    """Several loggers, each under a name of its own; the first error of one is said, and is its last: the run and the
-    others go on."""
+    """Several named loggers; one that fails is reported once and dropped, while the run and the others go on."""
 
     def __init__(self, **loggers: Logger) -> None:
         if not loggers:
@@ -112,5 +109,5 @@ class Several(Logger):
                 self._loggers.remove(logger)
                 reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")[:300]
                 self._note(f"logger: {reason}; the run goes on without, and 'mixexp log' logs it when it is over")
-                with contextlib.suppress(Exception, SystemExit):  # what it holds open
+                with contextlib.suppress(Exception, SystemExit):  # close the resources that it holds
                     logger.end("interrupted")

@@ -25,10 +25,10 @@ LOCK_SECONDS = 120.0
 class MLflow(Logger):
     """MLflow runs, by default in the SQLite file mlflow.db of output_dir, without a server.
 
-    An experiment is called as the setting `name`, a run is found again by its tags run_id and folder; its params are
-    all settings, its other tags outcome, commit and device. tracking_uri: another store, or a server, such as
-    http://localhost:5000. A run there with what metrics.csv has not, such as the numbers of an earlier attempt that
-    another device made, goes to MLflow's trash, and is logged anew.
+    The experiment has the name of the setting `name`. A run is identified by its tags run_id and folder; its params are
+    all settings, its other tags outcome, commit and device. A run in the store with values that metrics.csv lacks, such
+    as those of an earlier attempt on another device, moves to MLflow's trash and is logged anew.
+    tracking_uri: another store, or a server, such as http://localhost:5000.
     """
 
     extra = "mlflow"
@@ -41,12 +41,10 @@ class MLflow(Logger):
         self._info = info
         folder = info.folder.absolute()
         output_dir = folder.parent.parent
-        self._folder = str(
-            folder if self._tracking_uri else folder.relative_to(output_dir)
-        )  # others may use the same server
-        with FileLock(
-            output_dir / ".mlflow.lock", timeout=LOCK_SECONDS
-        ):  # of many runs that begin at once, one makes the tables
+        # absolute on a server, which others may use too
+        self._folder = str(folder if self._tracking_uri else folder.relative_to(output_dir))
+        # of many runs that begin at once, only one creates the tables
+        with FileLock(output_dir / ".mlflow.lock", timeout=LOCK_SECONDS):
             self._client = _client(self._tracking_uri or _local(output_dir))
             found = self._client.get_experiment_by_name(info.project)
             experiment = found.experiment_id if found is not None else self._client.create_experiment(info.project)
@@ -79,7 +77,7 @@ class MLflow(Logger):
         self._client.set_terminated(self._run, STATUS[outcome], end_time=self._milliseconds(self._last))
 
     def _create(self, experiment: str) -> str:
-        """A new run with what does not change: its params and tags."""
+        """New run with its constant part: params and tags."""
         from mlflow.entities import Param
 
         environment = self._info.environment
@@ -111,28 +109,27 @@ class MLflow(Logger):
 
 
 def _client(uri: str) -> MlflowClient:
-    """A client of its own: MLflow's functions without one share a current run among all that run in a process."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of every call
-    os.environ.setdefault(
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
-    )  # a run does not wait minutes for a server that is away
+    """Own client: MLflow's module-level functions share one current run among all runs of a process."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # otherwise every call is reported to MLflow's makers
+    # no run waits minutes for an unreachable server
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # how it makes its tables is nobody's concern
+    for name in ("mlflow", "alembic"):  # their messages about creating tables are of no use to the user
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(uri)
 
 
 def _local(output_dir: Path) -> str:
-    """The address of an SQLite file in a folder; runs that write at the same time wait for each other."""
+    """Address of an SQLite file in a folder; concurrent writers wait for each other."""
     from sqlalchemy import URL
 
     return URL.create("sqlite", database=str(output_dir / "mlflow.db"), query={"timeout": "60"}).render_as_string()
 
 
 def _point(metric: Metric) -> tuple[str, int, str]:
-    """What tells points apart, as MLflow keeps them: an infinite value is the largest number."""
+    """Identity of a point as MLflow stores it: an infinite value becomes the largest number."""
     largest = sys.float_info.max
     return (
         metric.key,

@@ -7,11 +7,10 @@ from mixexp.logger import Logger, Outcome, Row, RunInfo
 
 
 class TensorBoard(Logger):
-    """Event files in the run's folder tensorboard/: a curve for every column, the settings as a text and as
-    hyper-parameters.
+    """Event files in the run's folder tensorboard/: curves of all columns, settings as text and hyper-parameters.
 
-    `tensorboard --logdir outputs/<name>` shows a sweep. Values are float32, as TensorBoard's scalars are. A run that
-    goes on is written anew from its rows, so that its curve has no gap and no point twice.
+    `tensorboard --logdir outputs/<name>` shows a sweep. Values are float32, as TensorBoard's scalars are. A resumed run
+    is written anew from its rows, so that its curve has no gap and no point twice.
     """
 
     extra = "tensorboard"
@@ -33,7 +32,7 @@ class TensorBoard(Logger):
 
     def row(self, row: Row) -> None:
         self._write(row)
-        self._writer.flush()  # errors of its thread show here, not minutes later
+        self._writer.flush()  # shows errors of its thread here, not minutes later
 
     def end(self, outcome: Outcome) -> None:
         if self._session_end is not None and outcome in ("finished", "diverged"):
@@ -50,8 +49,7 @@ class TensorBoard(Logger):
                 )
 
     def _describe(self, row: Row) -> None:
-        """The hyper-parameters and which columns are measures of them; SummaryWriter.add_hparams would write a further
-        run."""
+        """Write the hyper-parameters and the columns that measure them; SummaryWriter.add_hparams adds another run."""
         from torch.utils.tensorboard.summary import hparams
 
         plain: dict[str, Any] = {

@@ -13,12 +13,11 @@ FINISH_SECONDS = 60.0
 
 
 class WandB(Logger):
-    """Weights & Biases: a run with the id run_id in the project `name`, offline unless asked otherwise, in the run's
-    folder wandb/.
+    """Weights & Biases: a run with the id run_id in the project `name`, by default offline, in the folder wandb/.
 
-    mode: offline writes files, which `wandb sync outputs/<name>/*/wandb/offline-run-*` sends when you like; online
-    sends as it goes, with your login. entity: the user or team, null for your own. Offline, a run that goes on is
-    written anew from its rows; online, what the server has is kept, and what it has not is sent.
+    mode: offline, files in the run's folder, which `wandb sync outputs/<name>/*/wandb/offline-run-*` sends later;
+    online, sends during the run, with your login; entity: the user or team, null for your own.
+    Offline, a resumed run is written anew from its rows; online, the server's rows are kept and only missing ones sent.
     """
 
     extra = "wandb"
@@ -30,9 +29,8 @@ class WandB(Logger):
         self._mode, self._entity = mode, entity
 
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
-        os.environ.setdefault(
-            "WANDB_ERROR_REPORTING", "false"
-        )  # its own faults would go to its makers over the network, offline too
+        # W&B would send reports of its own errors to its makers, even offline
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         if self._mode == "offline":
@@ -46,7 +44,7 @@ class WandB(Logger):
             dir=str(info.folder),
             mode=self._mode,
             resume="allow",
-            reinit="create_new",  # several runs at once in a process
+            reinit="create_new",  # for several runs at once in a process
             config=dict(info.settings),
             settings=wandb.Settings(
                 console="off",

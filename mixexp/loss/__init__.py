@@ -1,5 +1,4 @@
-"""Contract of the loss group: a value per sample from the network's outputs and the mixed labels; a loss may bring its
-head."""
+"""Contract of the loss group: one value per sample from outputs and mixed labels, and optionally an own head."""
 
 from __future__ import annotations
 
@@ -12,31 +11,29 @@ from mixexp.labels import MixedLabels
 
 
 class Loss(nn.Module, abc.ABC):
-    """One value per sample; the loop takes the mean and adds the penalty.
+    """A loss of one value per sample; the training loop takes the mean and adds the penalty.
 
-    A constructor may take class_counts, int64 [C]: the training images of each class, after imbalance and label noise,
-    before over- or undersampling. No YAML has it.
+    A constructor may take class_counts, int64 [C]: the training images per class, after imbalance and label noise,
+    before over- or undersampling. The program passes it; it is no YAML setting.
     """
 
     linear_in_target: bool
-    """Whether the loss of a soft label is the average of its labels' losses; where not, the loss says which of the two
-    it takes."""
+    """True: the loss of a soft label is the average of its labels' losses. False: the docstring says which it takes."""
     accepts_mixed: bool = True
-    """Whether blended labels have a meaning for it; where not, it goes with mixes that keep one label only."""
+    """False: blended labels have no meaning for it, so that it needs a mix that keeps one label."""
     weighs_classes: bool = False
-    """Whether it corrects for class sizes, which oversampling and undersampling do too."""
+    """True: it corrects for class sizes, as oversampling and undersampling also do."""
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
         """The classifier, from features, float [B, num_features], to outputs, float [B, C] for most losses."""
         return nn.Linear(num_features, num_classes)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """What tells how likely each class is, float [B, C], larger for likelier, as logits do; the outputs themselves
-        by default."""
+        """Scores per class, float [B, C], larger for likelier classes, as logits are; by default the outputs."""
         return outputs
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The predicted class of every sample, int64 [B], from outputs: that of the largest score."""
+        """Predicted classes, int64 [B], from outputs: the class with the largest score."""
         return self.scores(outputs).argmax(1)
 
     @abc.abstractmethod
@@ -44,5 +41,5 @@ class Loss(nn.Module, abc.ABC):
         """Loss of every sample, float32 [B], from outputs, float32 [B, C]."""
 
     def penalty(self, head: nn.Module) -> Tensor:
-        """What the loop adds once a batch, a scalar: a regulariser of the head; 0 by default."""
+        """Scalar regulariser of the head, which the loop adds once per batch; 0 by default."""
         return torch.zeros(())

@@ -14,14 +14,13 @@ from mixexp.loss import Loss
 
 Start = Literal["he", "keras_he", "colliding"]
 TRUNCATED = 0.87962566103423978
-"""Standard deviation of a standard normal variable that is drawn again outside ±2."""
+"""Standard deviation of a standard normal variable truncated at ±2 (values outside are drawn again)."""
 
 
 def keras_he_normal(classes: int, centres: int, features: int) -> Tensor:
-    """What Keras's he_normal draws for a weight of shape [C, m, h], float32: N(0, 2/(C·m)), cut at 2 / 0.8796 of its
-    deviations.
+    """Initial weight [C, m, h], float32, of Keras's he_normal: N(0, 2/(C·m)) cut at ±2 / 0.8796 standard deviations.
 
-    Keras takes a weight of three axes for a convolution's, so its fan_in is C·m, and not the h that a sample meets.
+    Keras treats a weight with three axes as a convolution, so that fan_in is C·m instead of the h features.
     """
     deviation = (2 / (classes * centres)) ** 0.5 / TRUNCATED
     return nn.init.trunc_normal_(
@@ -30,10 +29,10 @@ def keras_he_normal(classes: int, centres: int, features: int) -> Tensor:
 
 
 class AffinityHead(nn.Module):
-    """Affinity of features to learnable class centres, d(f, w_j) = max_t exp(−‖f − w_jt‖² / σ) (Hayat et al. 2019, eq.
-    4 and 8).
+    """Affinity of features to class centres, d(f, w_j) = max_t exp(−‖f − w_jt‖² / σ) (Hayat et al. 2019, eq. 4 and 8).
 
-    features: float [B, h] → float32 [B, C] in (0, 1]. centres: float32 [C, m, h], whose start init says (Affinity).
+    features: float [B, h] → float32 [B, C] in (0, 1]. centres: learnable, float32 [C, m, h], initialised as init says
+    (see Affinity).
     """
 
     def __init__(self, num_features: int, num_classes: int, sigma: float, centres: int, init: Start = "he") -> None:
@@ -48,10 +47,9 @@ class AffinityHead(nn.Module):
                 self.centres[1] = self.centres[0]
 
     def forward(self, features: Tensor) -> Tensor:
-        # distances in float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
+        # float32 even under autocast: exp(−d²/σ) magnifies a rounding error of d² by its size
         with torch.autocast("cpu" if features.is_meta else features.device.type, enabled=False):
-            # differences first, then squares: ‖f‖² − 2f·w + ‖w‖² would lose the digits of a small distance between long
-            # vectors
+            # subtract, then square: ‖f‖² − 2f·w + ‖w‖² loses the digits of a small distance between long vectors
             difference = features.to(self.centres.dtype)[:, None, None] - self.centres
             return torch.exp(-difference.square().sum(3).amin(2) / self.sigma)
 
@@ -60,12 +58,14 @@ class Affinity(Loss):
     """Max-margin loss Σ_{j≠y} max(0, λ + d(f, w_j) − d(f, w_y)) on Gaussian affinities d (Hayat et al. 2019, eq. 5).
 
     Its penalty is the diversity term R(w), which makes all centres equidistant (eq. 7): the mean over pairs of centres
-    of (‖w_j − w_k‖² − μ)², μ the mean of those squared distances. Mixed labels: the average of the two labels' losses.
-    sigma: σ; margin: λ; centres: m centres a class; diversity: weight of R; batchnorm: a BatchNorm before the head,
-    which helps in low dimension (koshian2_affinity). init: where centres start: he, N(0, 2/h); keras_he, as wide as
-    koshian2_affinity's (keras_he_normal); colliding, like that, but class 1's where class 0's are, the saddle that
-    koshian2_affinity warns of. Differs from the paper: the optimiser and σ, λ, m are koshian2_affinity's where an
-    experiment says so; R counts once, with weight 1.
+    of (‖w_j − w_k‖² − μ)², where μ is the mean of these squared distances. Mixed labels: the average of the two labels'
+    losses.
+    sigma: σ; margin: λ; centres: m centres per class; diversity: weight of R; batchnorm: a BatchNorm before the head,
+    which helps in low dimension (koshian2_affinity); init: initial centres: he, N(0, 2/h); keras_he, as wide as
+    koshian2_affinity's (keras_he_normal); colliding, as keras_he, but with class 1's centres equal to class 0's, the
+    saddle that koshian2_affinity warns of.
+    Differs from the paper: some experiments take optimiser, σ, λ and m from koshian2_affinity, and say so; R counts
+    once, with weight 1.
     """
 
     linear_in_target = False
@@ -103,7 +103,7 @@ class Affinity(Loss):
         return labels.weighted_loss(loss_of)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        # −d²/σ: of affinities that are nearly 0 a softmax, such as an attack takes, would have no gradient
+        # −d²/σ: the softmax of affinities near 0, which an attack differentiates, would have no gradient
         return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
 
     def penalty(self, head: nn.Module) -> Tensor:
@@ -114,8 +114,7 @@ class Affinity(Loss):
 
 
 class JointHead(nn.Module):
-    """A linear classifier and an affinity head on the same features: float [B, h] → [B, 2C], the logits before the
-    affinities."""
+    """A linear classifier and an affinity head on the same features: float [B, h] → [B, 2C], logits first."""
 
     def __init__(self, softmax: nn.Module, affinity: nn.Module) -> None:
         super().__init__()
@@ -126,13 +125,13 @@ class JointHead(nn.Module):
 
 
 class Joint(Loss):
-    """Softmax trained alongside the affinity loss: cross-entropy + weight·(L_mm + R), two heads on one network
-    (koshian2_affinity).
+    """Cross-entropy and affinity loss on one network with two heads: CE + weight·(L_mm + R) (koshian2_affinity).
 
-    outputs: float [B, 2C], as JointHead gives them. affinity: the affinity loss, whose penalty counts with the same
-    weight. predicts: which of the two heads names the class. Mixed labels: as cross-entropy and the affinity loss each
-    take them. Differs from the paper: the article only says to train softmax alongside; weight and the two heads are
-    ours.
+    outputs: float [B, 2C], as JointHead gives them. Mixed labels: cross-entropy and the affinity loss each treat them
+    in their own way.
+    affinity: the affinity loss, whose penalty has the same weight; weight: of the affinity loss and its penalty;
+    predicts: the head that predicts the class.
+    Differs from the paper: the article only says to train softmax alongside; weight and the two heads are ours.
     """
 
     linear_in_target = False

@@ -11,14 +11,15 @@ from mixexp.loss import Loss
 
 
 class BinaryCrossEntropy(Loss):
-    """Σ_c −t_c·log p_c − (1 − t_c)·log(1 − p_c), every class a question of its own.
+    """Σ_c −t_c·log p_c − (1 − t_c)·log(1 − p_c): a binary cross-entropy for every class.
 
-    of: p = softmax(outputs) (manifold mixup's code, ``BCELoss(softmax(outputs), t)``) or one sigmoid a class. target: t
-    is the mixed label, or 1 for every class present in the blend, with any weight above 0 (between-class learning's
-    label ablation, "multi"). over_classes: "sum" as written above, or "mean" over the C classes, which is torch's
-    BCELoss and so manifold mixup's code. Both logarithms are taken of the outputs, so that nothing is lost where p
-    rounds to 0 or 1. Differs from the paper: there, torch's BCELoss gives 100, without a gradient, for the logarithm of
-    a p that has rounded to 0.
+    of: p = softmax(outputs) (manifold mixup's code, ``BCELoss(softmax(outputs), t)``) or one sigmoid per class;
+    target: t is the mixed label, or 1 for every class in the blend with a weight above 0 (between-class learning's
+    label ablation, "multi"); over_classes: "sum" as written above, or "mean" over the C classes, as in torch's BCELoss
+    and so in manifold mixup's code.
+    Both logarithms are computed from the outputs, which keeps precision where p rounds to 0 or 1.
+    Differs from the paper: there, torch's BCELoss gives 100, without a gradient, for the logarithm of a p that has
+    rounded to 0.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class BinaryCrossEntropy(Loss):
 
 
 def log_rest(outputs: Tensor) -> Tensor:
-    """log(1 − softmax(outputs)), float [B, C], from outputs, float [B, C] with C of two or more.
+    """log(1 − softmax(outputs)), float [B, C], from outputs, float [B, C], with C ≥ 2.
 
-    Only the largest p of a row can round to 1; its rest is the sum of all the others. Elsewhere p is ½ at most.
+    Only the largest p of a row can round to 1, so its complement is the sum of all others. Every other p is at most ½.
     """
     top = outputs.argmax(1, keepdim=True)
     others = outputs.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True) - outputs.logsumexp(1, keepdim=True)
-    # -1 stands in where the result is replaced: log1p(-exp(0)) has no gradient, not even one that is multiplied with 0
+    # -1 is a placeholder for the replaced entry: log1p(-exp(0)) has no gradient, not even one multiplied by 0
     log_p = outputs.log_softmax(1).scatter(1, top, -1.0)
     return (-log_p.exp()).log1p().scatter(1, top, others)

@@ -1,4 +1,4 @@
-"""Cross-entropy: averaged over the labels of a blend, of the blended label, and as the divergence from it."""
+"""Cross-entropy: averaged over a blend's labels, of the blended label, and as the divergence from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from mixexp.loss import Loss
 
 
 def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor | None:
-    """Weights per class, float32 [C]: None for "none", N/(C·n_c) for "balanced" (King & Zeng 2001), or the list as
-    given.
+    """Class weights, float32 [C]: the given list, N/(C·n_c) for "balanced" (King & Zeng 2001), or None for "none".
 
-    counts: training images per class, int64 [C]. Raises ValueError for a list of another length or of zeros, and for a
-    class without images.
+    counts: training images per class, int64 [C]. Raises ValueError for a list of the wrong length, for a list of zeros,
+    and, with "balanced", for a class without images.
     """
     if weights == "none":
         return None
@@ -35,11 +34,12 @@ def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor
 
 
 class CrossEntropy(Loss):
-    """−Σ_c t_c·log softmax(outputs)_c, for mixed labels the weighted average of two (Zhang et al. 2018, equal by
-    linearity).
+    """−Σ_c t_c·log softmax(outputs)_c; for mixed labels the weighted average of two (Zhang et al. 2018).
 
-    label_smoothing ε: t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016). class_weights w:
-    −Σ_c w_c·t_c·log softmax(outputs)_c; the mean over the batch is not divided by the weights, unlike torch's "mean".
+    The average equals the loss of the blended label by linearity.
+    label_smoothing: ε, where t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016);
+    class_weights: w in −Σ_c w_c·t_c·log softmax(outputs)_c.
+    The mean over the batch is not divided by the weights, unlike torch's "mean".
     """
 
     linear_in_target = True
@@ -62,10 +62,9 @@ class CrossEntropy(Loss):
 
 
 class SoftCrossEntropy(Loss):
-    """−Σ_c t_c·log softmax(outputs)_c of the blended label t itself: mixup's other formulation (Zhang et al. 2018,
-    section 2).
+    """−Σ_c t_c·log softmax(outputs)_c of the blended label t: mixup's other formulation (Zhang et al. 2018, section 2).
 
-    Equal to CrossEntropy, which blends two losses, as the loss is linear in t; the numbers agree to rounding.
+    It equals CrossEntropy, which blends two losses, because the loss is linear in t; the values agree to rounding.
     Differs from the paper: nothing.
     """
 
@@ -78,8 +77,8 @@ class SoftCrossEntropy(Loss):
 class KL(Loss):
     """Kullback-Leibler divergence Σ_c t_c·(log t_c − log softmax(outputs)_c) (Tokozume et al. 2018, eq. 4).
 
-    Cross-entropy less the entropy of the label: same gradient, and 0 for a perfect prediction. Not linear in the target
-    only by that constant; it is computed on the soft label.
+    Cross-entropy minus the entropy of the label: the same gradient, and 0 for a perfect prediction. It is computed on
+    the soft label; only this entropy makes it not linear in the target.
     """
 
     linear_in_target = False

@@ -12,11 +12,11 @@ from mixexp.loss.cross_entropy import make_class_weights
 
 
 class Focal(Loss):
-    """−(1 − p_y)^γ·log p_y, p = softmax(outputs) (Lin et al. 2017, eq. 4); mixed labels: the average of the two labels'
-    losses.
+    """−(1 − p_y)^γ·log p_y with p = softmax(outputs) (Lin et al. 2017, eq. 4).
 
-    gamma 0 is cross-entropy. class_weights is the paper's α per class.
-    Differs from the paper: softmax over classes in place of one sigmoid each.
+    Mixed labels: the average of the two labels' losses.
+    gamma: γ, where 0 is cross-entropy; class_weights: the paper's α per class.
+    Differs from the paper: softmax over classes instead of one sigmoid per class.
     """
 
     linear_in_target = False
@@ -37,7 +37,7 @@ class Focal(Loss):
 
         def loss_of(y: Tensor) -> Tensor:
             log_p_y = log_p.gather(1, y.unsqueeze(1)).squeeze(1)
-            # 1 − p as −expm1(log p): exact for p near 1, where 1 − p would round to 0 and its power has no gradient
+            # 1 − p as −expm1(log p): exact for p near 1, where 1 − p rounds to 0 and its power has no gradient
             focus = (-log_p_y.expm1()).clamp(min=1e-12) ** self.gamma
             return -focus * log_p_y if self.weights is None else -self.weights[y] * focus * log_p_y
 

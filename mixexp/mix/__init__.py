@@ -1,4 +1,4 @@
-"""Contract of the mix group: who is paired with whom, by which ratio, blended how, labelled how."""
+"""Contract of the mix group: the pairing, the ratio, the blend and the label of mixed samples."""
 
 from __future__ import annotations
 
@@ -13,87 +13,84 @@ from mixexp.labels import MixedLabels
 
 
 def broadcast_weights(weight: Tensor, x: Tensor) -> Tensor:
-    """Weights, float [B], in a shape that multiplies x, float [B, …]."""
+    """Weights, float [B], reshaped to broadcast over x, float [B, …]."""
     return weight.view(-1, *[1] * (x.dim() - 1))
 
 
 class Blend(abc.ABC):
-    """How several samples become one."""
+    """The function that blends several samples into one."""
 
     input_only: str | None = None
-    """Why the blend has no meaning at a hidden layer; None where it has."""
+    """The reason why the blend has no meaning at a hidden layer; None: it can be used at any layer."""
     kinds: tuple[str, ...] | None = None
-    """The kinds of data it is for; None: any."""
+    """Kinds of data that the blend is for; None: any."""
     zero_mean: bool = False
-    """Whether images have to be centred, each on its own mean, at training and at test time."""
+    """True: each image is centred on its own mean, at training and at test time."""
 
     @abc.abstractmethod
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-        """Blend of two parts or more, float [B, …] each, with as many weights, float32 [B], that sum to 1."""
+        """Blend of two or more parts, float [B, …] each, with one weight per part, float32 [B], that sum to 1."""
 
 
 class Pairing(abc.ABC):
-    """Which samples are blended with which: partners within the batch, or external ones that join it from the rest of
-    the training set."""
+    """The partners of each sample: within the batch, or external ones that join it from the training set."""
 
     external: bool = False
-    """Whether its draws name `external`, int64 [rows], rows of the training set: the partner of each image, outside its
-    batch."""
+    """True: the draws contain `external`, int64 [rows], the training row of each image's partner outside its batch."""
 
     def check(self, counts: np.ndarray) -> None:  # noqa: B027  most have nothing to check
-        """Raise ValueError where training images of these counts per class, int64 [C], have no such partners."""
+        """Raise ValueError if a training set with these counts per class, int64 [C], has no such partners."""
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:  # noqa: B027  most have nothing to learn
-        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
-        draw."""
+        """Preprocess the training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        """Random numbers for a whole epoch, one row an image: name → array [rows, …]; order: the epoch's training rows,
-        int64 [rows]."""
+        """Random numbers for a whole epoch, one row per image: name → array [rows, …].
+
+        order: the epoch's training rows, int64 [rows].
+        """
 
     def draw_for(self, rng: np.random.Generator, order: np.ndarray, count: int) -> dict[str, np.ndarray]:
-        """The same where an image has `count` partners, of which all but the first follow from the draws, unless a
-        pairing draws more."""
+        """Random numbers for `count` partners per image; by default those of one, from which the others follow."""
         return self.draw(rng, order)
 
     @abc.abstractmethod
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        """Partners of every sample, int64 [S, count], as rows of the batch whose labels, int64 [S or 2 S with external
-        partners], are given."""
+        """Partners of every sample, int64 [S, count], as rows of the batch.
+
+        labels: of the batch, int64 [S], or [2 S] with external partners.
+        """
 
 
 class Ratio(abc.ABC):
-    """How much of the first sample there is in a blend."""
+    """The weight of the first sample in a blend."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
-        """Weights of the first sample for a whole epoch of batches of `batch` images, float32 [rows, count] in [0,
-        1]."""
+        """Weights of the first sample for an epoch in batches of `batch` images, float32 [rows, count] in [0, 1]."""
 
     def density(self, lam: np.ndarray) -> np.ndarray | None:
-        """The distribution that weights are drawn from, its density at each of them, float64; None where there is no
-        formula."""
+        """Probability density of the weights at each lam, float64; None: no formula is known."""
         return None
 
 
 class Label(abc.ABC):
-    """Which label a blend carries."""
+    """The label of a blend."""
 
     mixes: bool
-    """Whether that is a blend of labels."""
+    """True: the label is a blend of the parts' labels."""
 
     @abc.abstractmethod
     def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:
-        """The record for the loss, from the parts' labels, int64 [B] each, and the blend's weights, float32 [B]
-        each."""
+        """Label record for the loss, from the parts' labels, int64 [B] each, and weights, float32 [B] each."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens to one batch of S images: which rows are blended into which B samples, and with which labels.
+    """The mixing of one batch: the rows of S images that are blended into B samples, and the samples' labels.
 
-    rows: int64 [B] for each part of a blend, none where nothing is blended; weights: as many float32 [B] that sum to 1.
+    rows: int64 [B] for each part of a blend, empty without blending; weights: float32 [B] for each part, sum 1.
     """
 
     labels: MixedLabels
@@ -101,11 +98,10 @@ class Plan:
     weights: tuple[Tensor, ...] = ()
     blend: Blend | None = None
     whole: bool = False
-    """Whether the first part is every row in turn, which spares the gather."""
+    """True: the first part is every row in order, which saves the gather."""
 
     def apply(self, x: Tensor) -> Tensor:
-        """The batch after blending, float [B, …], from a representation at any layer, float [S, …]; its dtype is
-        kept."""
+        """Batch after blending, float [B, …], from a representation at any layer, float [S, …], in the same dtype."""
         if self.blend is None:
             return x
         first = x if self.whole else x.index_select(0, self.rows[0])
@@ -113,51 +109,51 @@ class Plan:
 
 
 class Mix(abc.ABC):
-    """A way to make training samples out of others."""
+    """A method that makes training samples from a batch of images."""
 
     blend: Blend | None = None
-    """None: samples are never blended, so the mix layer does not matter."""
+    """None: samples are never blended, so that the mix layer has no effect."""
     mixes_labels: bool = False
-    """Whether a sample can carry several labels."""
+    """True: a sample can carry several labels."""
     external: bool = False
-    """Whether its draws name `external`, int64 [rows]: rows of the training set, one for each image, that join the
-    image's batch."""
+    """True: the draws contain `external`, int64 [rows], a training row for each image that joins the image's batch."""
     needs_repeats: bool = False
-    """Whether it blends only images that an epoch visits again, of which there are none without oversampling."""
+    """True: it blends only images that an epoch visits again, so that it needs oversampling."""
 
     @property
     def zero_mean(self) -> bool:
-        """Whether images have to be centred, each on its own mean, at training and at test time."""
+        """True: each image is centred on its own mean, at training and at test time."""
         return self.blend is not None and self.blend.zero_mean
 
     def check(self, counts: np.ndarray) -> None:  # noqa: B027  most have nothing to check
-        """Raise ValueError where training images of these counts per class, int64 [C], cannot be mixed so."""
+        """Raise ValueError if a training set with these counts per class, int64 [C], cannot be mixed this way."""
 
     def check_budget(self, epochs: float) -> None:  # noqa: B027  most go with any budget
-        """Raise ValueError where a setting would do nothing in a run of so many epochs."""
+        """Raise ValueError if a setting has no effect in a run of this many epochs."""
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:  # noqa: B027  most have nothing to learn
-        """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
-        draw."""
+        """Preprocess the training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 
     @abc.abstractmethod
     def source_images(self, batch_size: int) -> int:
-        """Images S that a batch of batch_size samples is made of; raises ValueError where the two do not fit."""
+        """Number of images S from which a batch of batch_size samples is made; ValueError if the two do not fit."""
 
     @abc.abstractmethod
     def draw(
         self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
     ) -> dict[str, np.ndarray]:
-        """Random numbers for the batches of one epoch, one row an image: name → array [rows, …].
+        """Random numbers for the batches of one epoch, one row per image: name → array [rows, …].
 
-        order: the epoch's training rows, int64 [rows], in the order in which they are visited.
+        order: the epoch's training rows, int64 [rows], in visiting order.
         """
 
     def density(self, lam: np.ndarray) -> np.ndarray | None:
-        """The density of the weight of a blend's first part at each of these; None where there is no formula for it."""
+        """Probability density of the first part's weight at each lam; None: no formula is known."""
         return None
 
     @abc.abstractmethod
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
-        """The plan for one batch, from its labels, int64 [S], with external partners [2 S], their own behind, and its
-        rows of the draws."""
+        """Plan of one batch, from its labels and its rows of the draws.
+
+        labels: int64 [S], or [2 S] with external partners, whose labels follow the batch's own.
+        """

@@ -1,4 +1,4 @@
-"""How several samples become one."""
+"""Blends: linear, between-class learning for images (BC+), and between-class learning for sounds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FLOOR_DB = -80.0
 
 
 class Linear(Blend):
-    """Σ_k w_k·x_k (Zhang et al. 2018, eq. 1, for two: λ·x₁ + (1 − λ)·x₂), computed in float32 at least."""
+    """Σ_k w_k·x_k (Zhang et al. 2018, eq. 1, for two: λ·x₁ + (1 − λ)·x₂), computed in at least float32."""
 
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         dtype = torch.promote_types(parts[0].dtype, weights[0].dtype)
-        if len(parts) == 2:  # one pass, and exact where the two are the same
+        if len(parts) == 2:  # one pass, and exact if both parts are equal
             return torch.lerp(parts[1].to(dtype), parts[0].to(dtype), broadcast_weights(weights[0].to(dtype), parts[0]))
         return sum(broadcast_weights(w.to(dtype), x) * x.to(dtype) for x, w in zip(parts, weights, strict=True))
 
@@ -29,11 +29,12 @@ class Linear(Blend):
 class BCPlus(Blend):
     """BC+: images as waveforms, mixed by perceived energy (Tokozume et al. 2018, section 3.2, eq. 2).
 
-    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k, for two images p = 1 / (1 + (σ₁/σ₂)·(1−r)/r), σ the standard
-    deviation of an image that is centred on its own mean. Flat images mix with p = w. Each part of it can be left out,
-    as in the paper's ablation: zero_mean (a): images are centred, at test time too; normalise (b): the blend is divided
-    by √(Σ_k p_k²); by_energy (c): p comes from σ, else p = w.
-    Differs from the paper: nothing; the centring is done with normalisation.
+    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k; for two images p = 1 / (1 + (σ₁/σ₂)·(1−r)/r). σ is the standard
+    deviation of an image that is centred on its own mean. Flat images mix with p = w. Each component can be switched
+    off, as in the paper's ablation.
+    zero_mean: (a) images are centred, at test time too; normalise: (b) the blend is divided by √(Σ_k p_k²); by_energy:
+    (c) p comes from σ, otherwise p = w.
+    Differs from the paper: nothing; the centring is part of the input normalisation.
     """
 
     input_only = (
@@ -52,7 +53,7 @@ class BCPlus(Blend):
 
     @staticmethod
     def _by_energy(parts: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
-        """p_k = w_k·Π_{j≠k} σ_j, scaled to sum to 1: the same as w_k/σ_k, but defined at σ = 0 and w = 0 too."""
+        """p_k = w_k·Π_{j≠k} σ_j, scaled to sum to 1: equals w_k/σ_k, but is also defined at σ = 0 and w = 0."""
         deviations = [x.flatten(1).std(1, correction=0) for x in parts]
         scaled = []
         for k, weight in enumerate(weights):
@@ -66,14 +67,15 @@ class BCPlus(Blend):
 class LoudnessBlend(Blend):
     """Between-class learning's blend of waveforms by perceived loudness (Tokozume et al. 2018, ICLR).
 
-    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k·10^(−G_k/20), for two sounds p = 1 / (1 + 10^((G₁−G₂)/20)·(1−r)/r). G,
-    in dB, is the largest A-weighted power of a sound's frames, each a Hann window of n_fft samples every n_fft/2, the
-    power spectrum's sum, −80 at least. n_fft is the power of two nearest to a ninth of a second: 2048 at 16 kHz and
-    4096 at 44.1 kHz, as in the paper's code, and 1024 at 8 kHz. Where all parts are silent, p = w.
-    sample_rate: of the sounds, in Hz. Sounds, float [B, 1, 1, samples], are best as they are recorded, in −1…1, which
-    scale the floor refers to; a common factor changes no p above it.
-    Differs from the paper: a sound shorter than a window is padded with zeros to one, where the code has no frame at
-    all.
+    x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k·10^(−G_k/20); for two sounds p = 1 / (1 + 10^((G₁−G₂)/20)·(1−r)/r).
+    G, in dB, is the largest A-weighted power over a sound's frames, at least −80. A frame is a Hann window of n_fft
+    samples, one every n_fft/2; its power is the sum of its power spectrum. n_fft is the power of two nearest to a ninth
+    of a second: 2048 at 16 kHz and 4096 at 44.1 kHz, as in the paper's code, and 1024 at 8 kHz. If all parts are
+    silent, p = w.
+    sample_rate: of the sounds, in Hz.
+    Sounds, float [B, 1, 1, samples], should have the recorded scale, −1…1, to which the floor of −80 dB refers; above
+    the floor a common factor changes no p.
+    Differs from the paper: a sound shorter than one window is zero-padded to one; the code has no frame for it.
     """
 
     input_only = "a loudness is that of a waveform, and a hidden layer's output is none; mix=bc mixes at any layer"
@@ -85,7 +87,7 @@ class LoudnessBlend(Blend):
 
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         loudness = torch.stack([self.loudness(x) for x in parts])
-        # the quietest part is the unit, so that no factor is above 1
+        # relative to the quietest part, so that no factor exceeds 1
         shares = torch.stack(tuple(weights)) * 10 ** ((loudness.amin(0) - loudness) / 20)
         shares = shares / shares.sum(0)
         blend = sum(broadcast_weights(p, x) * x for x, p in zip(parts, shares, strict=True))
@@ -104,7 +106,7 @@ class LoudnessBlend(Blend):
 
 
 def a_weighting(frequencies: Tensor) -> Tensor:
-    """The A-weighting in dB, −80 at least, of frequencies in Hz: 0 at 1 kHz (IEC 61672-1, annex E)."""
+    """A-weighting in dB, at least −80, of frequencies in Hz; 0 dB at 1 kHz (IEC 61672-1, annex E)."""
     square = frequencies.square()
     poles = (square + 12194**2).log10() + (square + 20.6**2).log10()
     poles = poles + 0.5 * (square + 107.7**2).log10() + 0.5 * (square + 737.9**2).log10()

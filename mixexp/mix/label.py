@@ -1,4 +1,4 @@
-"""Which label a blend carries."""
+"""Labels of a blend: mixed, the first sample's, or the nearest sample's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FirstLabel(Label):
 
 
 class NearestLabel(Label):
-    """The label of the sample with the largest weight, which a linear blend lies nearest to; the first of equal ones.
+    """The label of the sample with the largest weight, the nearest to a linear blend; the first of equal weights.
 
     Source: Zhang et al. 2018, table 5, "mix inputs only"; Tokozume et al. 2018, label ablation, "single".
     Differs from the paper: nothing.

@@ -15,7 +15,7 @@ from mixexp.mix import Blend, Label, Mix, Pairing, Plan, Ratio
 
 
 class NoMix(Mix):
-    """Empirical risk minimisation: every sample is an image with its own label."""
+    """Empirical risk minimisation: every sample is one image with its own label."""
 
     def source_images(self, batch_size: int) -> int:
         return batch_size
@@ -30,12 +30,13 @@ class NoMix(Mix):
 
 
 class Pairs(Mix):
-    """Blends of two samples, put together from the four independent parts: pairing, ratio, blend and label.
+    """Blends of two samples, composed of four independent parts: pairing, ratio, blend and label.
 
-    step_size: images a batch is made of; each is blended with batch_size / step_size partners (koshian2_bc), which the
-    pairing chooses. None: as many images as samples. only_repeats: an image stays as it is when an epoch visits it for
-    the first time (SMOTE's originals). from_epoch: epochs before it see samples as they are (Zhang et al. 2018, section
-    3.3, five epochs), numbered from 0. A sample whose partner is itself stays as it is too.
+    step_size: source images per batch, each blended with batch_size / step_size partners that the pairing chooses
+    (koshian2_bc), or null for as many images as samples; only_repeats: an image stays unmixed when an epoch visits it
+    for the first time (SMOTE's originals); from_epoch: first epoch, counted from 0, that mixes (Zhang et al. 2018,
+    section 3.3, five epochs without).
+    A sample that is its own partner stays unmixed too.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class Pairs(Mix):
 
 
 class DirichletMix(Mix):
-    """Blends of several samples of different classes, weights ~ Dirichlet(alpha, …, alpha), drawn once a sample.
+    """Blends of several samples of different classes, weights ~ Dirichlet(alpha, …, alpha), drawn once per sample.
 
-    classes: how many classes a blend has; of a list, one is drawn for every sample. Where the batch has fewer, a sample
-    takes what there is: its missing parts are itself.
-    Source: Tokozume et al. 2018, ablation "number of mixed classes" ("N = 3", "N = 2 or 3"); mixup's section 2 says of
-    Dirichlet weights over three samples that they bring no further gain. Differs from the paper: its distribution for
-    three is not stated in a source that could be read; Dirichlet(1, 1, 1) continues U(0, 1).
+    classes: numbers of classes in a blend, from which every sample draws one; alpha: of the Dirichlet
+    distribution.
+    If the batch has too few classes, the missing parts are the sample itself.
+    Source: Tokozume et al. 2018, ablation "number of mixed classes" ("N = 3", "N = 2 or 3"). Mixup's section 2 reports
+    no further gain from Dirichlet weights over three samples.
+    Differs from the paper: its distribution for three classes is not in any source we could read; Dirichlet(1, 1, 1)
+    generalises U(0, 1).
     """
 
     def __init__(
@@ -132,9 +135,8 @@ class DirichletMix(Mix):
         rng, most = streams.generator(seed, "ratio", epoch), max(self.classes)
         parts = rng.choice(self.classes, size=len(order))
         weights = rng.standard_gamma(self.alpha, size=(len(order), most))
-        weights *= (
-            np.arange(most) < parts[:, None]
-        )  # gamma variables over their sum are a Dirichlet one, of any number of parts
+        # gamma variables divided by their sum are Dirichlet-distributed, for any number of parts
+        weights *= np.arange(most) < parts[:, None]
         weights /= np.maximum(weights.sum(1, keepdims=True), np.finfo(float).tiny)
         pairing = streams.generator(seed, "pairing", epoch)
         return {
@@ -145,17 +147,17 @@ class DirichletMix(Mix):
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         themselves = torch.arange(len(labels), device=labels.device)
         rows = [themselves]
-        free = labels.unsqueeze(0) != labels.unsqueeze(1)  # [S, S]: who is of none of the classes a sample has so far
+        free = labels.unsqueeze(0) != labels.unsqueeze(1)  # [S, S]: images whose class the sample does not have yet
         for k in range(draws["order"].shape[1]):
             order = draws["order"][:, k].argsort(stable=True)
             rank = free[:, order].cumsum(1)
-            # a random start for each sample: its own place in the drawn order, as a fraction of those it can have
+            # each sample starts at a random candidate: its own draw, as a fraction of its number of candidates
             start = (draws["order"][:, k].unsqueeze(1) * rank[:, -1:]).long().clamp(max=len(labels) - 1)
             column = torch.searchsorted(rank, start + 1).clamp(max=len(labels) - 1).squeeze(1)
             partner = torch.where(rank[:, -1] > 0, order[column], themselves)
             rows.append(partner)
             free = free & (labels[partner].unsqueeze(1) != labels.unsqueeze(0))
-        # what a missing part would have weighed goes to the image itself
+        # the image itself takes the weight of missing parts
         missing = torch.stack([partner == themselves for partner in rows[1:]], dim=1)
         others = draws["weights"][:, 1:].masked_fill(missing, 0.0)
         weights = [1 - others.sum(1), *others.unbind(1)]

@@ -1,5 +1,4 @@
-"""Who is blended with whom: partners in the batch, of any class, the same or another, and partners from outside of
-it."""
+"""Pairings: partners in the batch, of any class, the same or another, and partners from outside the batch."""
 
 from __future__ import annotations
 
@@ -16,10 +15,9 @@ _CHUNK = 1024
 
 
 class Permutation(Pairing):
-    """Partners by a random permutation of the batch itself (Zhang et al. 2018, section 2: works as well as a second
-    loader).
+    """Partners by a random permutation of the batch (Zhang et al. 2018, section 2: as good as a second loader).
 
-    Further partners are the same permutation rolled on, so that a sample's partners differ. Fixed points can occur.
+    Further partners come from the same permutation, shifted, so that a sample's partners differ. Fixed points occur.
     """
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,15 +29,14 @@ class Permutation(Pairing):
 
 
 class SameClass(Permutation):
-    """Partners by a random permutation of the batch's images of each class (Zhang et al. 2018, table 5, "SC + RP").
+    """Partners by a random permutation within each class of the batch (Zhang et al. 2018, table 5, "SC + RP").
 
-    Further partners are the same permutation rolled on within the class. Fixed points can occur, and a sample that is
+    Further partners come from the same permutation, shifted within the class. Fixed points can occur, and a sample
     alone in its class is its own partner.
     """
 
     def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
-        # sorted by class, the batch in its own order and in a random one: equal places are a permutation within every
-        # class
+        # the batch sorted by class, in its own and in a random order: equal places pair images within each class
         shuffled = draws["order"].argsort(stable=True)
         random = shuffled[labels[shuffled].argsort(stable=True)]
         by_class = labels.argsort(stable=True)
@@ -51,11 +48,11 @@ class SameClass(Permutation):
 
 
 class OtherClass(Pairing):
-    """Partners of another class, uniform among those of the batch (Tokozume et al. 2018, section 3.1).
+    """Partners of another class, uniform over those in the batch (Tokozume et al. 2018, section 3.1).
 
-    replace false: a sample's partners differ as long as the batch has that many of other classes, and repeat beyond;
-    true: each is drawn among all of them, so that two can be the same (koshian2_bc's code). A single partner is as
-    likely to be anyone either way. A sample for which the batch has none is its own partner.
+    replace: false, a sample's partners differ while the batch has enough images of other classes, then repeat; true,
+    each partner is drawn independently, so that two can be the same (koshian2_bc's code).
+    A single partner has the same distribution either way. A sample without candidates is its own partner.
     Differs from the paper: its code draws both images from the whole training set; the batch, as in koshian2_bc, needs
     no second read.
     """
@@ -77,7 +74,7 @@ class OtherClass(Pairing):
         themselves = torch.arange(len(labels), device=labels.device)
         order = themselves if self.replace else draws["order"].argsort(stable=True)
         other = labels[order].unsqueeze(0) != labels.unsqueeze(1)
-        rank = other.cumsum(1)  # [S, S]: how many candidates, in that order, up to here
+        rank = other.cumsum(1)  # [S, S]: number of candidates, in that order, up to here
         available = rank[:, -1:]
         if self.replace:
             rank_of_partner = (draws["place"] * available).long() + 1
@@ -89,7 +86,7 @@ class OtherClass(Pairing):
 
 
 class ExternalPartners(Pairing):
-    """Partners from outside the batch, one an image, which join the batch behind its own images."""
+    """Partners from outside the batch, one per image, which are appended to the batch's own images."""
 
     external = True
 
@@ -99,10 +96,9 @@ class ExternalPartners(Pairing):
 
 
 class SecondPass(ExternalPartners):
-    """Partners from a second pass over the training set in another order: mixup with two data loaders (Zhang et al.
-    2018, section 2).
+    """Partners from a second pass over the training set: mixup with two data loaders (Zhang et al. 2018, section 2).
 
-    Both passes visit the same images an epoch, so every image is somebody's partner once.
+    Both passes visit the same images in an epoch, in another order, so that every image is a partner once.
     """
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
@@ -110,12 +106,13 @@ class SecondPass(ExternalPartners):
 
 
 class Nearest(ExternalPartners):
-    """Partners drawn anew each time from an image's k nearest neighbours in the training set, by Euclidean distance of
-    raw pixels.
+    """Partners drawn anew each time from an image's k nearest neighbours in the training set.
 
-    same_class: only neighbours of its own (training) label count. The neighbours are computed once, before training.
-    Source: Zhang et al. 2018, section 3.8 and table 5, "KNN", k = 200; with same_class, k = 5 and unmixed repeats SMOTE
-    (Chawla et al. 2002). Raises ValueError where a class, or the whole set, has no k other images.
+    The distance is Euclidean, between raw pixels. The neighbours are computed once, before training.
+    k: number of neighbours; same_class: only neighbours with the image's own (training) label count.
+    Source: Zhang et al. 2018, section 3.8 and table 5, "KNN", k = 200. With same_class and k = 5 they are those of
+    SMOTE (Chawla et al. 2002).
+    Raises ValueError if a class, or the whole set, has fewer than k other images.
     """
 
     def __init__(self, k: Annotated[int, Field(gt=0)] = 200, same_class: bool = False) -> None:
@@ -142,11 +139,9 @@ class Nearest(ExternalPartners):
 
 
 def nearest(points: Tensor, k: int) -> Tensor:
-    """The k nearest other points of each point, int64 [N, k], nearest first, by Euclidean distance of points, float32
-    [N, D]."""
-    points = points - points.mean(
-        0
-    )  # ‖a − b‖² is formed as ‖a‖² − 2ab + ‖b‖², which loses fewer digits near the origin
+    """The k nearest other points of each point, int64 [N, k], nearest first, Euclidean; points: float32 [N, D]."""
+    # centred, because ‖a‖² − 2ab + ‖b‖², the form below of ‖a − b‖², loses fewer digits near the origin
+    points = points - points.mean(0)
     squares = points.square().sum(1)
     neighbours = []
     for start in range(0, len(points), _CHUNK):

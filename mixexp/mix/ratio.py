@@ -1,4 +1,4 @@
-"""How much of the first sample there is in a blend."""
+"""Ratios: distributions of the first sample's weight in a blend."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mixexp.mix import Ratio
 class Beta(Ratio):
     """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
 
-    first_plus 0 is mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in its code); 1 is the Beta(α+1, α)
-    under which unmixed labels have the same expected loss (Huszár's rewriting, small_data_mixup). fold: lam becomes
-    max(lam, 1 − lam).
+    per: what shares a draw; first_plus: 0 for mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in
+    its code), 1 for the Beta(α+1, α) under which unmixed labels have the same expected loss (Huszár's rewriting,
+    small_data_mixup); fold: lam becomes max(lam, 1 − lam).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Beta(Ratio):
         return np.broadcast_to(lam, (rows, count)).astype(np.float32)
 
     def density(self, lam: np.ndarray) -> np.ndarray:
-        from scipy.stats import beta  # a second to import, which only drawings of it should cost
+        from scipy.stats import beta  # imported here because it takes a second and only a figure of densities needs it
 
         drawn = beta(self.alpha + self.beta_a_offset, self.alpha)
         return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.symmetric_max else drawn.pdf(lam)

@@ -1,4 +1,4 @@
-"""Pieces that several models are made of."""
+"""Building blocks shared by several models."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution that keeps the map's size at stride 1; no bias, a BatchNorm would cancel it."""
+    """3×3 convolution that keeps the map's size at stride 1; without bias, which a BatchNorm would cancel."""
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 
 def conv_bn_relu(in_channels: int, *channels: int) -> nn.Sequential:
-    """3×3 conv, BatchNorm and ReLU, once for every entry of channels."""
+    """3×3 convolution, BatchNorm and ReLU for each entry of channels."""
     layers: list[nn.Module] = []
     for out_channels in channels:
         layers += [conv3x3(in_channels, out_channels), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
@@ -24,10 +24,10 @@ def conv_bn_relu(in_channels: int, *channels: int) -> nn.Sequential:
 
 
 class PreActBlock(nn.Module):
-    """The basic pre-activation residual block: BN, ReLU, conv, BN, ReLU, dropout, conv, plus a shortcut.
+    """Basic pre-activation residual block: BN, ReLU, conv, BN, ReLU, dropout, conv, plus a shortcut.
 
-    A projection shortcut (1×1 conv, no BN; only where the shape changes) takes the activated input relu(bn(x)); an
-    identity shortcut takes the raw x (He et al. 2016b) or the activated input too (the mixup paper's code).
+    A projection shortcut (1×1 conv, no BN; only where the shape changes) takes the activated input relu(bn(x)). An
+    identity shortcut takes the raw x (He et al. 2016b) or also the activated input (the mixup paper's code).
     """
 
     def __init__(
@@ -57,33 +57,32 @@ class PreActBlock(nn.Module):
 
 
 class AvgPool2x2(nn.Module):
-    """The mean of every 2×2 square, [B, C, H, W] to [B, C, H/2, W/2], sizes rounded down."""
+    """Mean of every 2×2 square, [B, C, H, W] to [B, C, H/2, W/2], sizes rounded down."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not torch.compiler.is_compiling():
             return F.avg_pool2d(x, 2)
-        # the compiler's own form computes for every pixel, by integer divisions, which square it is in
+        # compiled, avg_pool2d would find each pixel's square by integer divisions
         count, channels, height, width = x.shape
         squares = x[:, :, : height // 2 * 2, : width // 2 * 2].reshape(count, channels, height // 2, 2, width // 2, 2)
         return squares.mean((3, 5))
 
 
 def global_average(x: torch.Tensor) -> torch.Tensor:
-    """[B, C, H, W] to [B, C]."""
-    # not mean(): its gradient comes in another memory layout, and the ReLU behind it then runs four times slower in
-    # channels_last
+    """Mean over all positions, [B, C, H, W] to [B, C]."""
+    # not mean(): its gradient has another memory layout, which slows the ReLU before it four times (channels_last)
     return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
 def he_normal(body: nn.Module) -> None:
-    """Draw every convolution's weight from N(0, 2 / fan_in) (He et al. 2015)."""
+    """Draw the weights of every convolution from N(0, 2 / fan_in) (He et al. 2015)."""
     for module in body.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
 def require_size(model: str, image_size: tuple[int, int], halvings: int) -> None:
-    """Raise ValueError where halving the image that often would leave nothing of it."""
+    """Raise ValueError if this number of halvings leaves no pixel of the image."""
     least = 2**halvings
     if min(image_size) < least:
         height, width = image_size

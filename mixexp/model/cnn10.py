@@ -10,17 +10,15 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average, requir
 
 
 class CNN10(Body):
-    """3×3 convs: three of 64, 2×2 pool, three of 128, 2×2 pool, three of 256, no bias, each with BatchNorm and ReLU;
-    global average pool.
+    """Nine 3×3 convolutions in three groups of 64, 128 and 256 channels, then a global average pool.
 
-    Input [B, in_channels, H, W]; stages layer1
-    [B, 64, H/2, W/2] and layer2 [B, 128, H/4, W/4], both after their pool, sizes rounded down, layer3 [B, 256, H/4,
-    W/4]; features [B, 256]. Raises ValueError below 4×4 pixels.
+    Each convolution has BatchNorm and ReLU and no bias; a 2×2 pool follows the first two groups. Input [B, in_channels,
+    H, W]; stages layer1 [B, 64, H/2, W/2] and layer2 [B, 128, H/4, W/4], both after their pool, sizes rounded down,
+    layer3 [B, 256, H/4, W/4]; features [B, 256]. Raises ValueError below 4×4 pixels.
 
-    pool : what halves the map after layer1 and layer2.
-    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
-    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
-        (mixexp.model.keras), in which the article's code is written.
+    pool: kind of pool after layer1 and layer2; final_batchnorm: BatchNorm on the features, which in training needs
+    batches of two or more; layer_defaults: framework whose default initial weights and BatchNorm constants all layers
+    and the head have, torch or keras (mixexp.model.keras), in which the article's code is written.
 
     Source: koshian2's articles on between-class learning and (with final_batchnorm) on the affinity loss.
     Differs from the paper: there the convolutions also have a bias, which BatchNorm cancels; with layer_defaults torch,

@@ -11,15 +11,15 @@ from mixexp.model.blocks import conv_bn_relu, he_normal, require_size
 
 
 class CNN11(Body):
-    """2×64, 2×128, 4×256 3×3 convs, no bias, BatchNorm and ReLU after each; 2×2 max-pool per group; 1024, 1024 dense,
-    ReLU, dropout.
+    """Eight 3×3 convolutions, 2×64, 2×128, 4×256 channels, and two dense layers of 1024 units, with dropout.
 
-    With the head these are between-class learning's eleven layers. The stages are those
-    of the paper's where-to-mix table: input [B, in_channels, H, W]; pool1 [B, 64, H/2, W/2], pool2 [B, 128, H/4, W/4],
-    pool3 [B, 256, H/8, W/8], sizes rounded down; fc4 and fc5 [B, 1024], after their dropout; features [B, 1024].
-    Raises ValueError below 8×8 pixels.
+    Each convolution has BatchNorm and ReLU and no bias, each group of them a 2×2 max-pool, each dense layer ReLU and
+    dropout. With the head these are between-class learning's eleven layers. Input [B, in_channels, H, W]; stages, those
+    of the paper's where-to-mix table: pool1 [B, 64, H/2, W/2], pool2 [B, 128, H/4, W/4], pool3 [B, 256, H/8, W/8],
+    sizes rounded down; fc4 and fc5 [B, 1024], after their dropout; features [B, 1024]. Raises ValueError below 8×8
+    pixels.
 
-    dropout : probability of dropping a unit of fc4 and of fc5.
+    dropout: probability of dropping a unit of fc4 and of fc5.
 
     Source: Tokozume, Ushiku and Harada 2018, arXiv:1711.10284, and mil-tokyo/bc_learning_image.
     Differs from the paper: nothing.
@@ -45,8 +45,7 @@ class CNN11(Body):
         self.fc5 = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(dropout))
         self.stages = {name: name for name in ("pool1", "pool2", "pool3", "fc4", "fc5")}
         he_normal(self)
-        # nn.Linear already draws its weight from U(±1/sqrt(fan_in)), as the paper's code does, but its bias too; there
-        # it is 0.
+        # nn.Linear draws weight and bias from U(±1/sqrt(fan_in)); in the paper's code the weight does, the bias is 0
         nn.init.zeros_(self.fc4[1].bias)
         nn.init.zeros_(self.fc5[0].bias)
 

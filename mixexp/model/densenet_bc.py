@@ -11,8 +11,7 @@ from mixexp.model.blocks import AvgPool2x2, conv3x3, global_average, require_siz
 
 
 class _DenseLayer(nn.Module):
-    """BN, ReLU, 1×1 conv to 4·growth channels, BN, ReLU, 3×3 conv to growth channels, put behind the input's own
-    channels."""
+    """BN, ReLU, 1×1 conv to 4·growth channels, BN, ReLU, 3×3 conv to growth channels, appended to the input's."""
 
     def __init__(self, in_channels: int, growth: int) -> None:
         super().__init__()
@@ -33,16 +32,16 @@ class DenseNetBC(Body):
     """DenseNet-BC for small images: 3×3 stem of 2·growth channels, three dense blocks, BN, ReLU, global average pool.
 
     A block has (depth − 4) / 6 layers: BN, ReLU, 1×1 conv of 4·growth channels, BN, ReLU, 3×3 conv of growth channels,
-    which join the layer's input; no convolution has a bias. A transition behind the first two (BN, ReLU, 1×1 conv, 2×2
-    average pool) halves channels and map. Input [B, in_channels, H, W]; stages stem [B, 2k, H, W], layer1 [B, ·, H/2,
-    W/2] and layer2 [B, ·, H/4, W/4], each behind its transition, layer3 [B, num_features, H/4, W/4], k = growth, sizes
-    rounded down. Raises ValueError below 4×4 pixels.
+    which are appended to the layer's input. No convolution has a bias. A transition after the first two blocks (BN,
+    ReLU, 1×1 conv, 2×2 average pool) halves channels and map. Input [B, in_channels, H, W]; stages stem [B, 2k, H, W],
+    layer1 [B, ·, H/2, W/2] and layer2 [B, ·, H/4, W/4], each after its transition, layer3 [B, num_features, H/4, W/4],
+    with k = growth, sizes rounded down. Raises ValueError below 4×4 pixels.
 
-    depth : number of convolutions on the longest path and the head, 6 n + 4; ValueError otherwise.
-    growth : channels that a layer adds, k.
+    depth: number of convolutions on the longest path plus the head, 6 n + 4, ValueError otherwise; growth: channels
+    that a layer adds, k.
 
     Source: Huang, Liu, van der Maaten and Weinberger 2017, arXiv:1608.06993, as in andreasveit/densenet-pytorch, which
-    Zhang et al. 2018 took; its start: convolutions N(0, 2 / fan_out).
+    Zhang et al. 2018 used; its initial convolutions: N(0, 2 / fan_out).
     Differs from the paper: nothing.
     """
 

@@ -11,17 +11,17 @@ from mixexp.model.blocks import require_size
 
 
 class LeNet(Body):
-    """Two 5×5 convolutions that keep the size, each with ReLU and a 2×2 max-pool, and a fully connected layer; the head
-    is the second.
+    """LeNet: two 5×5 convolutions, each with ReLU and a 2×2 max-pool, and a dense layer; the head is the second one.
 
-    Input [B, in_channels, H, W]; stages layer1 [B, channels[0], H/2, W/2] and layer2 [B, channels[1], H/4, W/4], sizes
-    rounded down, fc [B, hidden]; features [B, hidden]. Raises ValueError below 4×4 pixels.
+    The convolutions keep the map's size. Input [B, in_channels, H, W]; stages layer1 [B, channels[0], H/2, W/2] and
+    layer2 [B, channels[1], H/4, W/4], sizes rounded down, fc [B, hidden]; features [B, hidden]. Raises ValueError below
+    4×4 pixels.
 
-    channels : of the two convolutions. hidden : width of the fully connected layer. layer_defaults : whose initial
-    weights all layers have, the head's too: torch's or Keras's (mixexp.model.keras).
+    channels: of the two convolutions; hidden: width of the fully connected layer; layer_defaults: framework whose
+    default initial weights all layers and the head have, torch or keras (mixexp.model.keras).
 
-    Source: LeCun et al. 1998, in the shape of Caffe's LeNet (20 and 50 channels, 500 units); Zhang et al. 2018, Figure
-    4, which says no more than "two convolutional and two fully-connected layers".
+    Source: LeCun et al. 1998, with the sizes of Caffe's LeNet (20 and 50 channels, 500 units); Zhang et al. 2018,
+    Figure 4, which states only "two convolutional and two fully-connected layers".
     Differs from the paper: its sizes are not stated there, so all of them are ours.
     """
 

@@ -10,11 +10,11 @@ from mixexp.model import Body
 
 
 class MLP(Body):
-    """Fully connected layers with ReLU, on any input flattened; the head is one layer more.
+    """Fully connected layers with ReLU on the flattened input; the head is one more layer.
 
     Input [B, in_channels, H, W]; stages layer1, layer2, … [B, hidden[0]], [B, hidden[1]], …; features [B, hidden[-1]].
 
-    hidden : widths of the hidden layers.
+    hidden: widths of the hidden layers.
 
     Source: Zhang et al. 2018, section 3.6 (UCI tables): two hidden layers of 128 units.
     Differs from the paper: nothing.

@@ -11,20 +11,17 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average, requir
 
 
 class MnistCNN(Body):
-    """3×3 conv 32, pool, conv 64, pool, conv 128, no bias, each with BatchNorm and ReLU; 2×2 average pools, global
-    average pool, BatchNorm.
+    """Three 3×3 convolutions, 32, 64 and 128 channels, and a global average pool: the affinity article's MNIST network.
 
-    It is the affinity article's MNIST network. Input [B, in_channels, H, W]; stages
-    layer1 [B, 32, H/2, W/2] and layer2 [B, 64, H/4, W/4], both after their pool, sizes rounded down, layer3
-    [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
+    Each convolution has BatchNorm and ReLU and no bias; a 2×2 average pool follows the first two, a BatchNorm the
+    global pool. Input [B, in_channels, H, W]; stages layer1 [B, 32, H/2, W/2] and layer2 [B, 64, H/4, W/4], both after
+    their pool, sizes rounded down, layer3 [B, 128, H/4, W/4]; features [B, 128]. Raises ValueError below 4×4 pixels.
 
-    width : channels of the first convolution, 32 in the article; the others have 2 and 4 times as many.
-    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
-    embedding : units of a linear layer between pool and BatchNorm, which are then the features, [B, embedding]; None:
-    no such layer.
-        The article's pictures have 2.
-    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
-        (mixexp.model.keras), in which the article's code is written.
+    width: channels of the first convolution, 32 in the article; the others have 2 and 4 times as many;
+    final_batchnorm: BatchNorm on the features, which in training needs batches of two or more; embedding: units of a
+    linear layer between pool and BatchNorm, whose output is then the features, [B, embedding], or null for no such
+    layer; 2 for the article's pictures; layer_defaults: framework whose default initial weights and BatchNorm constants
+    all layers and the head have, torch or keras (mixexp.model.keras), in which the article's code is written.
 
     Source: koshian2's article on the affinity loss and koshian2/affinity-loss.
     Differs from the paper: there the convolutions also have a bias, which BatchNorm cancels; with layer_defaults torch,

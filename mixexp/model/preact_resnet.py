@@ -15,20 +15,19 @@ from mixexp.model.blocks import PreActBlock, conv3x3, global_average
 class PreActResNet18(Body):
     """Pre-activation ResNet-18 for small images: 3×3 stem, four layers of two blocks, global average pool.
 
-    A block is BN, ReLU, 3×3 conv, BN, ReLU, dropout, 3×3 conv, added to its shortcut; where the shape changes, in the
-    first block of layer2 to layer4, which has stride 2, the shortcut is a 1×1 conv of the input after BN and ReLU. No
-    convolution has a bias. Input [B, in_channels, H, W]; stages stem and layer1 [B, 64, H, W], layer2 [B, 128, H/2,
-    W/2], layer3 [B, 256, H/4, W/4], layer4 [B, 512, H/8, W/8], odd sizes rounded up; features [B, 512]. There is no
-    BatchNorm or ReLU after layer4. Weights start from PyTorch's defaults, as in both sources.
+    A block is BN, ReLU, 3×3 conv, BN, ReLU, dropout, 3×3 conv, added to its shortcut. Where the shape changes (the
+    first block of layer2 to layer4, which has stride 2), the shortcut is a 1×1 conv of the input after BN and ReLU. No
+    convolution has a bias. There is no BatchNorm or ReLU after layer4. Initial weights are PyTorch's defaults, as in
+    both sources. Input [B, in_channels, H, W]; stages stem and layer1 [B, 64, H, W], layer2 [B, 128, H/2, W/2], layer3
+    [B, 256, H/4, W/4], layer4 [B, 512, H/8, W/8], odd sizes rounded up; features [B, 512].
 
-    stem_batchnorm : BatchNorm and ReLU after the stem's convolution.
-    identity_shortcut : whether a shortcut that keeps the shape takes the block's input (raw) or relu(bn(input))
-    (activated). dropout : probability of dropping a unit after the ReLU between a block's two convolutions.
+    stem_batchnorm: BatchNorm and ReLU after the stem's convolution; identity_shortcut: input of a shortcut that keeps
+    the shape, the block's input (raw) or relu(bn(input)) (activated); dropout: probability of dropping a unit after the
+    ReLU between a block's two convolutions.
 
     Source: He et al. 2016, arXiv:1603.05027; Zhang et al. 2018, arXiv:1710.09412 and facebookresearch/mixup-cifar10
     (true, activated); Verma et al. 2019, arXiv:1806.05236 and vikasverma1077/manifold_mixup (false, raw).
-    Differs from the paper: He et al. normalise and activate once more after the last block; neither of the two codes
-    does.
+    Differs from the paper: He et al. normalise and activate once more after the last block; neither code does.
     """
 
     kinds = ("image", "spectrogram")
@@ -72,8 +71,8 @@ class PreActResNet34(PreActResNet18):
     Input, stages, features and options are those of PreActResNet18.
 
     Source: He et al. 2016, arXiv:1603.05027; Verma et al. 2019, arXiv:1806.05236 and vikasverma1077/manifold_mixup
-    (false, raw). Differs from the paper: He et al. normalise and activate once more after the last block; the code does
-    not.
+    (false, raw).
+    Differs from the paper: He et al. normalise and activate once more after the last block; the code does not.
     """
 
     blocks = (3, 4, 6, 3)

@@ -11,17 +11,17 @@ from mixexp.model.blocks import AvgPool2x2, conv_bn_relu, global_average
 
 
 class SmallCNN(Body):
-    """3×3 convs of width, 2, 4 width channels, no bias, BatchNorm and ReLU after each; 2×2 average pool after two, then
-    a global one.
+    """Three 3×3 convolutions of width, 2 and 4 width channels, then a global average pool; for images of any size.
 
-    A pool is left out where it would make the map smaller than 2 in either direction, so any image will do. Input [B,
-    in_channels, H, W]; stages layer1 [B, width, H/2, W/2] and layer2 [B, 2 width, H/4, W/4], both after their pool,
-    sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features [B, 4 width].
+    Each convolution has BatchNorm and ReLU and no bias; a 2×2 average pool follows the first two, unless it would make
+    the map smaller than 2 in either direction. Input [B, in_channels, H, W]; stages layer1 [B, width, H/2, W/2] and
+    layer2 [B, 2 width, H/4, W/4], both after their pool, sizes rounded down, layer3 [B, 4 width, H/4, W/4]; features
+    [B, 4 width].
 
-    final_batchnorm : BatchNorm on the features, which in training needs batches of two or more.
-    dropout : probability of dropping a unit before the second and before the third convolution.
-    layer_defaults : whose initial weights and BatchNorm constants all layers have, the head's too: torch's or Keras's
-        (mixexp.model.keras).
+    width: channels of the first convolution; final_batchnorm: BatchNorm on the features, which in training needs
+    batches of two or more; dropout: probability of dropping a unit before the second and before the third convolution;
+    layer_defaults: framework whose default initial weights and BatchNorm constants all layers and the head have, torch
+    or keras (mixexp.model.keras).
 
     Source: ours, for the digits, the tests and quick sweeps.
     Differs from the paper: nothing.

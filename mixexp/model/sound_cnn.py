@@ -11,16 +11,15 @@ from mixexp.model.blocks import global_average
 
 
 class SoundCNN(Body):
-    """Four convolutions along time on a raw waveform, each with BatchNorm, ReLU and a max-pool of 4; global average
-    pool.
+    """Four convolutions along time on a waveform, each with BatchNorm, ReLU and a max-pool of 4; global average pool.
 
-    The first is 80 samples wide at stride 4, the others 3 at stride 1, none with a bias; their channels are width,
-    width, 2 and 4 width. The width axis is time, and rows, of which a waveform has one, are treated alike. Input [B,
-    in_channels, H, T]; stages layer1 [B, width, H, T/16], layer2 [B, width, H, T/64], layer3 [B, 2 width, H, T/256] and
-    layer4 [B, 4 width, H, T/1024], after their pools, which round up; features [B, 4 width]. Raises ValueError below 4
-    samples.
+    The first is 80 samples wide at stride 4, the others 3 at stride 1, all without bias; their channels are width,
+    width, 2 width and 4 width. The image's width axis is time. A waveform has one row; several rows are treated alike.
+    Input [B, in_channels, H, T]; stages layer1 [B, width, H, T/16], layer2 [B, width, H, T/64], layer3 [B, 2 width, H,
+    T/256] and layer4 [B, 4 width, H, T/1024], after their pools, which round up; features [B, 4 width]. Raises
+    ValueError below 4 samples.
 
-    width : channels of the first convolution; 128 in the paper.
+    width: channels of the first convolution; 128 in the paper.
 
     Source: Dai et al. 2017, "Very deep convolutional neural networks for raw waveforms", M5, made for sounds at 8 kHz.
     Differs from the paper: PyTorch's initial weights.
@@ -37,7 +36,7 @@ class SoundCNN(Body):
 
         def layer(inward: int, outward: int, size: int, stride: int) -> nn.Sequential:
             conv = nn.Conv2d(inward, outward, (1, size), (1, stride), padding=(0, (size - stride + 1) // 2), bias=False)
-            # rounded up, so that something is left of a short sound
+            # ceil_mode, so that a short sound is not pooled to nothing
             return nn.Sequential(
                 conv, nn.BatchNorm2d(outward), nn.ReLU(inplace=True), nn.MaxPool2d((1, 4), ceil_mode=True)
             )

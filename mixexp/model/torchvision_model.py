@@ -13,20 +13,19 @@ from mixexp.text import listed
 
 
 class TorchvisionModel(Body):
-    """Any of torchvision's classification networks, untrained, with its classifier taken off.
+    """Any of torchvision's classification networks, untrained, without its classifier.
 
-    Input [B, in_channels, H, W]; features [B, in_features of the classifier]. Where in_channels is not 3, the network's
-    first convolution is replaced by one of the same settings; its starting weight repeats the three input channels of
-    the replaced one in turn (one channel: the first of them).
+    Input [B, in_channels, H, W]; features [B, in_features of the classifier]. If in_channels is not 3, the network's
+    first convolution is replaced by one with the same settings. Its initial weight repeats the three input channels of
+    the original in turn (one channel: the first of them).
 
-    name : as in torchvision.models.list_models(module=torchvision.models).
-    stages : paths of the submodules that are the stages, shallow to deep; a stage is called as its path.
-    classifier : path of the last linear layer.
-    arguments : passed on to torchvision's builder, e.g. {image_size: 32} for vit_b_16.
+    name: as in torchvision.models.list_models(module=torchvision.models); stages: paths of the submodules that are the
+    stages, shallow to deep, which are also the stages' names; classifier: path of the last linear layer;
+    arguments: passed on to torchvision's builder, e.g. {image_size: 32} for vit_b_16.
 
     Raises ValueError for an unknown name, refused arguments, a path that does not exist, a classifier that is not
-    nn.Linear, images the network cannot take, and a stage that breaks the contract of Body. The last two are seen in a
-    pass on the meta device, which computes nothing.
+    nn.Linear, images the network cannot take, and a stage that breaks the contract of Body. A pass on the meta device,
+    which computes nothing, finds the last two.
 
     Source: torchvision.models.
     Differs from the paper: the networks are torchvision's; most have stems made for 224×224 images.
@@ -66,10 +65,10 @@ class TorchvisionModel(Body):
         return self.network(x)
 
     def _check(self, name: str, stage: str, in_channels: int, image_size: tuple[int, int]) -> None:
-        """Raise ValueError unless the stage is called once, returns one tensor and nothing goes around it.
+        """Raise ValueError unless the stage is called once, returns one tensor and no path bypasses it.
 
-        With the stage's output cut off from its past and only the input asking for a gradient, the features still ask
-        for one exactly when some path bypasses the stage.
+        The stage's output is detached, and only the input requires a gradient: the features then require one exactly
+        when some path bypasses the stage.
         """
         outputs: list[object] = []
 

@@ -12,15 +12,14 @@ from mixexp.model.blocks import conv_bn_relu, he_normal
 
 
 class VGG11(Body):
-    """VGG's eight 3×3 convolutions in five groups, each group followed by a 2×2 max-pool, and a fully connected layer;
-    the head is one more.
+    """VGG's eight 3×3 convolutions in five groups, each with a 2×2 max-pool, and a dense layer; the head is one more.
 
-    Each convolution is without bias, then BatchNorm and ReLU; the groups have 1, 1, 2, 2, 2 convolutions of width, 2,
-    4, 8, 8 times width channels. Pools round sizes up, so any image will do. Input [B, in_channels, H, W]; stages
+    Each convolution has BatchNorm and ReLU and no bias. The groups have 1, 1, 2, 2, 2 convolutions of 1, 2, 4, 8, 8
+    times width channels. The pools round sizes up, so that images of any size fit. Input [B, in_channels, H, W]; stages
     layer1 [B, width, H/2, W/2] … layer5 [B, 8 width, H/32, W/32], after their pools, fc [B, hidden]; features [B,
     hidden].
 
-    width : channels of the first group, 64 in VGG. hidden : width of the fully connected layer.
+    width: channels of the first group, 64 in VGG; hidden: width of the fully connected layer.
 
     Source: Simonyan and Zisserman 2015, configuration A; Zhang et al. 2018, Figure 4.
     Differs from the paper: VGG has no BatchNorm, without which it hardly trains from scratch, and two fully connected

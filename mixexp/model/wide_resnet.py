@@ -11,21 +11,20 @@ from mixexp.model.blocks import PreActBlock, conv3x3, global_average, he_normal
 
 
 class WideResNet(Body):
-    """Wide residual network WRN-depth-widen: 3×3 stem, three layers of (depth − 4) / 6 blocks, BN, ReLU, global average
-    pool.
+    """Wide residual network WRN-depth-widen: 3×3 stem, three layers of residual blocks, global average pool.
 
-    A block is BN, ReLU, 3×3 conv, BN, ReLU, dropout, 3×3 conv, added to its input; where the shape changes, in the
-    first block of a layer, to a 1×1 conv of the input after BN and ReLU. The first block of layer2 and of layer3 has
-    stride 2. No convolution has a bias. Input [B, in_channels, H, W]; stages stem [B, 16, H, W], layer1 [B, 16k, H, W],
-    layer2 [B, 32k, H/2, W/2], layer3 [B, 64k, H/4, W/4] with k = widen, odd sizes rounded up; features [B, 64k].
+    A layer has (depth − 4) / 6 blocks. A block is BN, ReLU, 3×3 conv, BN, ReLU, dropout, 3×3 conv, added to its input;
+    where the shape changes (the first block of a layer), to a 1×1 conv of the input after BN and ReLU. The first block
+    of layer2 and of layer3 has stride 2. BN and ReLU follow the last layer. No convolution has a bias. Input [B,
+    in_channels, H, W]; stages stem [B, 16, H, W], layer1 [B, 16k, H, W], layer2 [B, 32k, H/2, W/2], layer3 [B, 64k,
+    H/4, W/4] with k = widen, odd sizes rounded up; features [B, 64k].
 
-    depth : number of convolutions on the longest path and the head, 6 n + 4; ValueError otherwise.
-    widen : factor on the channels 16, 32, 64.
-    dropout : probability of dropping a unit after the ReLU between a block's two convolutions.
+    depth: number of convolutions on the longest path plus the head, 6 n + 4, ValueError otherwise; widen: factor on
+    the channels 16, 32, 64; dropout: probability of dropping a unit after the ReLU between a block's two convolutions.
 
     Source: Zagoruyko and Komodakis 2016, arXiv:1605.07146, and szagoruyko/wide-residual-networks.
-    Differs from the paper: nothing in the network. The start is He-normal as in its PyTorch code, except that BatchNorm
-    scales start at 1, where that code draws them from U(0, 1).
+    Differs from the paper: nothing in the network. The initialisation is He-normal as in its PyTorch code, except that
+    BatchNorm scales start at 1, where that code draws them from U(0, 1).
     """
 
     kinds = ("image", "spectrogram")

@@ -1,4 +1,4 @@
-"""Contract of the probe group: what is measured on a network beside accuracy, while it trains or when it is trained."""
+"""Contract of the probe group: measurements on a network besides accuracy, during training or at its end."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from mixexp.training.device import Execution
 from mixexp.training.network import Network, layers
 
 BATCH = 500
-"""Images that a probe sends through the network at once."""
+"""Images in one forward pass of a probe."""
 
 Rows = list[dict[str, Any]]
-"""Rows of a CSV: a column's name → a number or a text."""
+"""Rows of a CSV: column → a number or a text."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a run before it starts.
+    """Properties of a run that are known before it starts.
 
-    kind: of the data; shape: of an image, [C, H, W]; train, test: how many images; layers: every layer, "input" to
-    "final"; features: how many values the last of them has; blends: whether samples are blended.
+    kind: of the data; shape: of an image, [C, H, W]; train, test: numbers of images; layers: all layers, "input" to
+    "final"; features: length of the final layer's vector; blends: true if samples are blended.
     """
 
     kind: str
@@ -50,24 +50,23 @@ class Facts:
     blends: bool
 
     def images(self, part: Literal["train", "test"], most: int | None) -> int:
-        """How many a sample of at most so many has."""
+        """Number of images in a sample of at most `most` of a part."""
         there = self.train if part == "train" else self.test
         return there if most is None else min(most, there)
 
     def require_image(self, name: str) -> None:
-        """Raise ValueError for data that are no pictures."""
+        """Raise ValueError unless the data are pictures."""
         if self.kind != "image":
             raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
 
     def require_plane(self, why: str) -> None:
-        """Raise ValueError for data that are no points of two classes in the plane; why: the beginning of the
-        message."""
+        """Raise ValueError unless the data are points of two classes in the plane; why: beginning of the message."""
         if tuple(self.shape) != (2, 1, 1) or self.classes != 2:
             shape = "x".join(map(str, self.shape))
             raise ValueError(f"probe: {why} and images of {shape} (channels first); dataset=two_moons will do")
 
     def require_layers(self, names: Sequence[str]) -> None:
-        """Raise ValueError where the model lacks one."""
+        """Raise ValueError if the model lacks one of these layers."""
         for name in names:
             if name not in self.layers:
                 raise ValueError(
@@ -76,8 +75,7 @@ class Facts:
 
 
 class Mixed(NamedTuple):
-    """A batch: rows of the training images, int64 [S], the draws for their augmentation, how they are blended, and at
-    which layer."""
+    """A batch: rows of the training images, int64 [S], their augmentation draws, their blending and its layer."""
 
     chosen: Tensor
     augment_draws: dict[str, Tensor]
@@ -86,7 +84,7 @@ class Mixed(NamedTuple):
 
     @property
     def lam(self) -> Tensor:
-        """The weights of the first parts, float32 [B]; 1 where nothing is blended."""
+        """Weights of the first parts, float32 [B]; 1 where nothing is blended."""
         return (
             self.plan.weights[0]
             if self.plan.weights
@@ -96,10 +94,10 @@ class Mixed(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A network after `step` steps, in evaluation mode, with what it was trained on and by.
+    """A network after `step` steps, in evaluation mode, with its data and its training methods.
 
-    true_labels: int64 [N], of the training images, whose own labels may be noise. batch_size: samples in a step. other:
-    the network of another finished run, by the path of its folder.
+    true_labels: int64 [N], of the training images, whose own labels may be noisy; batch_size: samples in a step;
+    other: maps the path of another finished run's folder to its network.
     """
 
     network: Network
@@ -122,22 +120,22 @@ class Subject:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer, "input" to "final"."""
+        """All layers, "input" to "final"."""
         return tuple(layers(self.network.body))
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Network input, float32 [B, C, H, W], from raw images as a DataSplit holds them."""
+        """Network input, float32 [B, C, H, W], from raw images as in a DataSplit."""
         return self.normalize(images).contiguous(memory_format=self.run.memory_format)
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """The network's outputs, float32 [B, C], from network input."""
+        """Outputs of the network, float32 [B, C], from network input."""
         with self.run.autocast():
             return self.network(inputs).float()
 
     def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
-        """Layer → its output, float32 [N, D] flattened, for raw images, and the network's outputs, float32 [N, C].
+        """Representations of raw images, layer → float32 [N, D] (flattened), and the network's outputs, float32 [N, C].
 
-        Layers are the places that a mix layer can name. BATCH images are sent through at once.
+        Layers are those that a mix layer can name. The network sees BATCH images at once.
         """
         pieces = [self._seen(some, layers) for some in images.split(BATCH)]
         outputs = torch.cat([outputs for _, outputs in pieces])
@@ -163,7 +161,7 @@ class Subject:
         return {name: outputs_at[name].flatten(1).float() for name in layers}, outputs
 
     def mixed(self, epoch: int) -> Iterator[Mixed]:
-        """The batches of an epoch as a run draws them, the last partial one too."""
+        """Batches of an epoch as a run draws them, including a last partial one."""
         labels, device, images = self.train.labels, self.train.labels.device, self.mix.source_images(self.batch_size)
         groups = (self.sampling, self.augment, self.mix, self.mix_layer, labels.cpu().numpy())
         drawn = draw_epoch(*groups, self.seed, self.batch_size, None, epoch)
@@ -173,11 +171,11 @@ class Subject:
             yield Mixed(chosen, augment_draws, self.mix.plan(labels[chosen], batch.mix), layer)
 
     def part(self, name: Literal["train", "test"]) -> DataSplit:
-        """The images that a run is trained or tested on."""
+        """The training or the test images of the run."""
         return self.train if name == "train" else self.test
 
     def sample(self, name: Literal["train", "test"], count: int | None) -> DataSplit:
-        """At most `count` images of a part in their order, the same at every step of a run; None: all of them."""
+        """At most `count` images of a part, in order, the same at every step of a run; None: all of them."""
         part = self.part(name)
         if count is None or count >= len(part):
             return part
@@ -187,32 +185,30 @@ class Subject:
 
 
 class Probe(abc.ABC):
-    """A measurement; what it finds goes to probe_<name>.csv in the run's folder. It changes nothing: runs train alike
-    with any."""
+    """A measurement, written to probe_<name>.csv in the run's folder. It does not change the training of a run."""
 
     files: Mapping[str, tuple[str, ...]]
-    """The names of its files, and the columns of each beside `step`; a tuple of names alone leaves the columns open."""
+    """Names of its files, and the columns of each besides `step`; a tuple of names alone leaves the columns open."""
     while_training: bool = False
-    """Whether it measures at every evaluation, not at the end alone."""
+    """True: it measures at every evaluation; false: only at the end."""
     others: tuple[str, ...] = ()
-    """Folders of finished runs whose networks it needs too."""
+    """Folders of finished runs whose networks it also needs."""
 
     def check(self, facts: Facts) -> None:  # noqa: B027  most have nothing to check
-        """Raise ValueError where it has no meaning for such a run."""
+        """Raise ValueError if it has no meaning for such a run."""
 
     @abc.abstractmethod
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        """One row or more for each of its files; called without gradients, which it may enable for itself."""
+        """At least one row for each of its files; called without gradients, which it may enable for itself."""
 
 
 def columns_of(probe: Probe) -> dict[str, tuple[str, ...]]:
-    """The columns of each of a probe's files, none where they are not known before it measures."""
+    """Columns of each of a probe's files, empty if they are unknown before it measures."""
     return dict(probe.files) if isinstance(probe.files, Mapping) else dict.fromkeys(probe.files, ())
 
 
 class Several(Probe):
-    """Several probes one after another, each under a name of its own; all at every evaluation or all at the end
-    alone."""
+    """Several named probes, one after another; either all measure at every evaluation or all only at the end."""
 
     def __init__(self, **probes: Probe) -> None:
         if not probes:
@@ -240,8 +236,7 @@ class Several(Probe):
 
 @contextmanager
 def measuring(subject: Subject) -> Iterator[None]:
-    """Inside, the network is in evaluation mode without gradients, and what is drawn leaves no trace in any
-    generator."""
+    """Context with the network in evaluation mode, without gradients, in which draws leave all generators unchanged."""
     subject.network.eval()
     try:
         with torch.no_grad(), streams.torch_stream(subject.run.device, subject.seed, "probe", subject.step):

@@ -1,5 +1,4 @@
-"""What a network answers between the images that it was trained on: on the way from one to another, and in their
-plane."""
+"""Predictions between the training images: on the line from one image to another, and in the plane."""
 
 from __future__ import annotations
 
@@ -15,20 +14,20 @@ from mixexp import streams
 from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 BORDER = 0.1
-"""How far the grid reaches beyond the training points, as a part of their range."""
+"""Margin of the grid beyond the training points, as a fraction of their range."""
 
 
 class Between(Probe):
-    """How a network behaves in between two training images, at x = lam·x_i + (1 − lam)·x_j: misses, and the norm of its
-    gradient.
+    """Misses and gradient norm of a network between two training images, at x = lam·x_i + (1 − lam)·x_j.
 
-    A prediction is a miss where it is neither y_i nor y_j; of two images of one class, where it is not that class. The
-    gradient is that of the predicted class's log-probability by x, and its Euclidean norm is taken in units of network
-    input, over all its values. pairs: so many of two different training images, drawn once a seed and the same at every
-    lam, without augmentation. points: values of lam, evenly spaced from 0 to 1.
-    Rows: lam; miss, the fraction of the pairs; gradient_norm, its mean over the pairs; pairs.
+    A prediction is a miss if it is neither y_i nor y_j; for two images of one class, if it is not that class. The
+    gradient is that of the predicted class's log-probability with respect to x; its Euclidean norm is over all values,
+    in units of network input.
+    pairs: pairs of two different training images, drawn once per seed and the same at every lam, without augmentation;
+    points: values of lam, evenly spaced from 0 to 1.
+    Rows: lam; miss, the fraction of the pairs; gradient_norm, the mean over the pairs; pairs.
     Source: Zhang et al. 2018, figure 2.
-    Differs from the paper: what the gradient is of is not stated there ("of the model"), nor are the pairs.
+    Differs from the paper: it states neither the function whose gradient it takes ("of the model") nor the pairs.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"between": ("lam", "miss", "gradient_norm", "pairs")}
@@ -70,7 +69,7 @@ class Between(Probe):
 
 
 def _at(subject: Subject, first: Tensor, second: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-    """Whether each pair's prediction is a miss, bool [B], and the norm of its gradient, float32 [B]."""
+    """Misses of the pairs' predictions, bool [B], and norms of their gradients, float32 [B]."""
     start, end = (subject.inputs(subject.train.gather(rows)) for rows in (first, second))
     with torch.enable_grad():
         between = torch.lerp(end, start, lam).requires_grad_()
@@ -83,14 +82,14 @@ def _at(subject: Subject, first: Tensor, second: Tensor, lam: float) -> tuple[Te
 
 
 class Plane(Probe):
-    """What a network of two classes in the plane answers on a grid over its training points: the probability of class
-    1.
+    """Probability of class 1 on a grid over the training points, of a network of two classes in the plane.
 
-    side: points of the grid in each direction. unsure: a point where the probability is between this and 1 less this
-    counts as unsure. Rows of plane: x, y, as the network sees them; probability, of class 1, softmax of the loss's
-    scores. Rows of unsure: unsure, the fraction of the grid's points that are, a single one.
-    Source: Zhang et al. 2018, figure 1(b), where mixup's probability goes over from one class to the other with the
-    distance. Differs from the paper: the fraction is ours; there is a picture.
+    side: points of the grid in each direction; unsure: a point is unsure if its probability is between this and 1 minus
+    this.
+    Rows of plane: x, y, as network input; probability, of class 1, softmax of the loss's scores.
+    Rows of unsure: unsure, the fraction of unsure grid points, a single row.
+    Source: Zhang et al. 2018, figure 1(b), where mixup's probability changes gradually from one class to the other.
+    Differs from the paper: the fraction is ours; the paper has a picture.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"plane": ("x", "y", "probability"), "unsure": ("unsure",)}

@@ -1,4 +1,4 @@
-"""What a network is shown where samples are blended."""
+"""Blended samples as a network receives them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from mixexp.mix import Mix
 from mixexp.probe import BATCH, Facts, Mixed, Probe, Rows, Subject
 
 BINS = 40
-"""Of the histogram of weights."""
+"""Bins of the histogram of weights."""
 
 RATIO = ("lam", "density", "curve")
-"""Columns of the file that tells how the weights lie."""
+"""Columns of the file with the distribution of the weights."""
 LARGEST = 128
-"""Pixels a side: larger images are made smaller, as a CSV's field may have 131,072 characters and no page shows
-more."""
+"""Largest side in pixels; larger images are reduced, as a CSV field is limited to 131,072 characters."""
 
 
 def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
-    """Rows of lam, density, curve: the histogram of these lam ("drawn"), and the density that they are drawn from
-    ("formula"), both as means over a bin, at its middle; no formula where there is none.
+    """Rows of lam, density, curve: a histogram of lam ("drawn") and the density of their distribution ("formula").
+
+    Both are means over a bin, given at its middle; there is no formula if the mix has none.
     """
     drawn, edges = np.histogram(lam, bins=BINS, range=(0, 1), density=True)
     middles = (edges[:-1] + edges[1:]) / 2
     formula = None
     if mix.density(middles) is not None:
-        # at its middle alone, a bin at the end of Beta(0.2, 0.2) would have a third of what is drawn in it
+        # the density at its middle would give an end bin of Beta(0.2, 0.2) a third of its probability
         masses = [
             quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0]
             for low, high in itertools.pairwise(edges)
@@ -55,15 +55,14 @@ def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
 
 
 class MixedSamples(Probe):
-    """What a network of two classes in the plane is shown: the blends of an epoch's first batches, and how their
-    weights lie.
+    """Blends of an epoch's first batches, and the distribution of their weights, for two classes in the plane.
 
-    samples: so many of an epoch, numbered from 0, or all it has.
+    samples: number of the epoch's samples, or all if it has fewer; epoch: its number, from 0.
     Rows of mixed_samples: x, y, the blend at the input as the network sees it; weight, of class 1 in its label; lam, of
     its first part.
-    Rows of ratio: lam, density, curve: the histogram of those lam ("drawn"), and the density that they are drawn from
-    ("formula") at the middle of each bin, where there is one.
-    Source: akira_final_layer, the clouds of mixed points beside the Beta densities.
+    Rows of ratio: lam, density, curve: the histogram of these lam ("drawn"), and the mean density of their distribution
+    in each bin ("formula"), if the mix has one.
+    Source: akira_final_layer, the clouds of mixed points next to the Beta densities.
     Differs from the paper: nothing.
     """
 
@@ -88,16 +87,16 @@ class MixedSamples(Probe):
 
 
 class MixedImages(Probe):
-    """What a network of images is shown: the first samples of an epoch, augmented, paired and blended as in the run,
-    with their labels.
+    """The first samples of an epoch, augmented, paired and blended as in the run, with their labels, for images.
 
-    samples: so many of an epoch, numbered from 0, or all it has.
+    samples: number of the epoch's samples, or all if it has fewer; epoch: its number, from 0.
     Rows of mixed_images: sample, counted from 0; image, a PNG in base64, the network's input with its normalisation
-    undone, in 0..255, an image centred on its own mean about mid-grey; clipped, which part of its values lay outside
-    and was cut off; labels, the classes with their weights; lam, of its first part; layer, where it is blended: at a
-    hidden one the image is the first part, not blended. Rows of ratio: lam, density, curve, of all lam of that epoch:
-    see MixedSamples. Source: Zhang et al. 2018, figure 1; Tokozume et al. 2018, figure 1, pictures of blends with their
-    labels. Differs from the paper: noise drawn on the device is other noise than the run's.
+    undone, in 0..255, an image centred on its own mean around mid-grey; clipped, the fraction of its values outside
+    this range, which are clipped; labels, the classes with their weights; lam, of its first part; layer, at which it is
+    blended (at a hidden layer the image is the first part, not blended).
+    Rows of ratio: lam, density, curve, of all lam of the epoch (see MixedSamples).
+    Source: Zhang et al. 2018, figure 1; Tokozume et al. 2018, figure 1, pictures of blends with their labels.
+    Differs from the paper: noise drawn on the device is not the run's noise.
     """
 
     files: Mapping[str, tuple[str, ...]] = {
@@ -125,7 +124,7 @@ class MixedImages(Probe):
         return {"mixed_images": rows, "ratio": ratio_rows(subject.mix, lam)}
 
     def _rows(self, subject: Subject, batch: Mixed, first: int) -> Rows:
-        """Rows of a batch's samples, as many as are missing."""
+        """Rows of a batch's samples, up to the number still missing."""
         plan, lam = batch.plan, batch.lam[: self.samples - first]
         layer = "" if plan.blend is None else batch.layer
         images = subject.augment(subject.train.gather(batch.chosen), batch.augment_draws, subject.normalize)
@@ -154,7 +153,7 @@ class MixedImages(Probe):
 
 
 def _png(pixels: Tensor) -> str:
-    """An image, float [C, H, W] in 0..255, as PNG in base64."""
+    """Image, float [C, H, W] in 0..255, as PNG in base64."""
     scale = LARGEST / max(pixels.shape[1:])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in pixels.shape[1:]]
@@ -166,15 +165,16 @@ def _png(pixels: Tensor) -> str:
 
 
 class Intrusion(Probe):
-    """How often a blend lies nearest to a training image of a class that none of its parts has.
+    """Fraction of blends that are nearest to a training image of a class that none of their parts has.
 
-    Such a blend carries a label that its surroundings contradict: akira_final_layer's bad pair. Blends are of an
-    epoch's first batches, at the input and without augmentation, but for those of an image with itself; nearest is by
-    Euclidean distance in network input, and the parts themselves count.
-    samples: so many of an epoch, numbered from 0, or all it has.
-    Rows: pair (one class, several classes: of the parts), blends, how many; intrusion, the fraction; a row for each
-    that there are. Source: ours, after akira_final_layer's figure of a good and a bad pair. Differs from the paper:
-    there the figure is a drawing.
+    The label of such a blend contradicts its surroundings: akira_final_layer's bad pair. Blends are those of an epoch's
+    first batches, at the input and without augmentation, except those of an image with itself or with weight 1. The
+    distance is Euclidean, in network input; the parts themselves are candidates.
+    samples: number of the epoch's samples, or all if it has fewer; epoch: its number, from 0.
+    Rows: pair ("one class" or "several classes" of the parts), blends, their number, intrusion, the fraction; a row for
+    each kind of pair that occurs; without any, a row with 0 blends and nan.
+    Source: ours, after akira_final_layer's figure of a good and a bad pair.
+    Differs from the paper: the figure there is a drawing.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"intrusion": ("pair", "blends", "intrusion")}
@@ -212,7 +212,7 @@ class Intrusion(Probe):
 
     @staticmethod
     def _nearest(subject: Subject, points: torch.Tensor) -> torch.Tensor:
-        """The row of the training image that is nearest to each of the points."""
+        """Row of the nearest training image of each point, int64 [B]."""
         best = points.new_full((len(points),), math.inf)
         nearest = torch.zeros(len(points), dtype=torch.int64, device=points.device)
         for start in range(0, len(subject.train), BATCH):

@@ -14,17 +14,17 @@ from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 
 class Deformation(Probe):
-    """Accuracy on test images that are rotated, sheared or zoomed about their centre; bilinear, black where nothing
-    was.
+    """Accuracy on test images that are rotated, sheared or zoomed about their centre; bilinear, filled with black.
 
-    rotation: angles ~ U(−a, a) degrees, one an image, for every a of the list. shearing: x' = x + tan(θ)·y, θ ~ U(−a,
-    a) degrees. zoom: percent of the image's side that is seen: below 100 the image is enlarged ("zoom in"), above it
-    shrinks ("zoom out"). samples: a fixed sample of the test images; None: all. The angles come from the run's seed:
-    runs of one seed see the same images. Rows: deformation (none, rotation, shearing, zoom), level, accuracy, error.
+    rotation: values a, angles ~ U(−a, a) degrees, one per image; shearing: values a, x' = x + tan(θ)·y, θ ~ U(−a, a)
+    degrees; zoom: percentages of the image's side that are visible, where less than 100 enlarges ("zoom in") and more
+    shrinks the image ("zoom out"); samples: size of a fixed sample of the test images, or null for all.
+    The angles depend on the run's seed: runs of one seed see the same images.
+    Rows: deformation (none, rotation, shearing, zoom), level, accuracy, error.
     Source: Verma et al. 2019 (manifold mixup), Tables 4 and 9, CIFAR-100.
-    Differs from the paper: how its code deforms is not stated, and interpolation and filling are ours. The published
-    accuracies fall from zoom 80 to 20 and from 120 to 180, so a percentage is read as the side of the window; they rise
-    again from shearing 143.2 to 171.9, as they do with the tangent, for which half a turn is none.
+    Differs from the paper: it does not state how its code deforms; interpolation and filling are ours. The published
+    accuracies fall from zoom 80 to 20 and from 120 to 180, so that we read a percentage as the side of the window. They
+    rise again from shearing 143.2 to 171.9, as they do with the tangent, for which half a turn is none.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"deformation": ("deformation", "level", "accuracy", "error")}
@@ -72,28 +72,27 @@ class Deformation(Probe):
 
     @staticmethod
     def rotated(degrees: np.ndarray) -> Tensor:
-        """From where the pixels come, float32 [N, 2, 2]: of a position (x, y) about the centre to another, by angles
-        [N]."""
+        """Maps from a pixel's position (x, y) about the centre to its source, float32 [N, 2, 2], for angles [N]."""
         turn = np.radians(degrees)
         return _maps(np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn))
 
     @staticmethod
     def sheared(degrees: np.ndarray) -> Tensor:
-        """The same by shears [N] along x."""
+        """Maps for shears [N] along x, in degrees."""
         ones = np.ones(len(degrees))
         return _maps(ones, np.tan(np.radians(degrees)), 0 * ones, ones)
 
     @staticmethod
     def zoomed(percent: np.ndarray) -> Tensor:
-        """The same by windows [N]."""
+        """Maps for zoom windows [N], in percent of the side."""
         return _maps(percent / 100, 0 * percent, 0 * percent, percent / 100)
 
     @staticmethod
     def deformed(images: Tensor, maps: Tensor) -> Tensor:
-        """Images, float32 [B, C, H, W], whose pixels come from elsewhere, from raw ones and maps, float32 [B, 2, 2]."""
+        """Deformed images, float32 [B, C, H, W], from raw ones and the maps to their sources, float32 [B, 2, 2]."""
         height, width = images.shape[2:]
         side = maps.new_tensor([width, height])
-        # grid_sample counts both directions from −1 to 1
+        # in grid_sample both axes run from −1 to 1
         centred = F.pad(maps * side / side.unsqueeze(1), (0, 1))
         grid = F.affine_grid(centred, list(images.shape), align_corners=False)
         return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,4 +1,4 @@
-"""Representations in the plane: two features as they are, the clouds that they form, and maps of any number of them."""
+"""Representations in the plane: two features as they are, the clouds that they form, and t-SNE maps of any number."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mixexp.probe import Facts, Probe, Rows, Subject
 
 
 class Features(Probe):
-    """What a network of two features gives to its classifier: the plane in which the classes are told apart.
+    """The two features that a network gives to its classifier, as points in the plane.
 
-    samples: a fixed sample of so many images of each part, training and test.
-    Rows: part, x, y, label, predicted; the last two are names of classes, and label is what a training image is trained
-    on. Source: koshian2_affinity, the scatter of training and test features over the epochs.
+    samples: size of a fixed sample of each part, training and test; while_training: at every evaluation.
+    Rows: part, x, y, label, predicted; the last two are names of classes, and label is the one a training image is
+    trained on.
+    Source: koshian2_affinity, the scatter of training and test features over the epochs.
     Differs from the paper: nothing.
     """
 
@@ -52,12 +53,14 @@ class Features(Probe):
 class Clouds(Probe):
     """Shape, size and distance of the clouds that the classes' images form in a network's plane of two features.
 
-    With λ₁ ≥ λ₂ of the covariance of a class's points about their mean μ_c: radius r_c = √(λ₁ + λ₂), elongation √(λ₁ /
-    λ₂) (1 of a round cloud), unevenness |log(r_c / geometric mean of all radii)| (0 where all clouds are equally
-    large), separation min_k ‖μ_c − μ_k‖ / r_c. A class of fewer than three images, or whose images are one point, has
-    no shape and no row. part: the images that are shown, plain. Rows: class, images, radius, elongation, unevenness,
-    separation. Source: ours, for what koshian2_affinity reads from its scatters. Differs from the paper: that has no
-    number.
+    λ₁ ≥ λ₂ are the eigenvalues of the covariance of a class's points about their mean μ_c. Radius r_c = √(λ₁ + λ₂);
+    elongation √(λ₁ / λ₂) (1 for a round cloud); unevenness |log(r_c / geometric mean of all radii)| (0 if all clouds
+    are equally large); separation min_k ‖μ_c − μ_k‖ / r_c. A class with fewer than three images, or whose images are
+    one point, has no shape and no row.
+    part: the images, without augmentation; while_training: at every evaluation.
+    Rows: class, images, radius, elongation, unevenness, separation.
+    Source: ours, for the properties that koshian2_affinity reads from its scatters.
+    Differs from the paper: it has no number.
     """
 
     files: Mapping[str, tuple[str, ...]] = {
@@ -81,7 +84,7 @@ class Clouds(Probe):
 
 
 def shapes(points: Tensor, labels: Tensor, names: tuple[str, ...]) -> Rows:
-    """The row of each class that has a shape, from points, float [N, 2], and their classes, int64 [N]."""
+    """Rows of the classes that have a shape, from points, float [N, 2], and their classes, int64 [N]."""
     points, labels = points.cpu().double(), labels.cpu()  # MPS has no float64
     means, rows = {}, []
     for label, name in enumerate(names):
@@ -110,14 +113,15 @@ def shapes(points: Tensor, labels: Tensor, names: tuple[str, ...]) -> Rows:
 
 
 class Tsne(Probe):
-    """t-SNE of a layer's representations: a map in the plane that keeps neighbours together; distances in it mean
-    little.
+    """t-SNE of a layer's representations: a map in the plane that keeps neighbours; its distances mean little.
 
-    layer: "final" is what the classifier sees. samples: a fixed sample of a part; perplexity: about how many neighbours
-    count. It starts from the first two principal components and runs on one thread, so that it is the same every time.
+    layer: "final" is the input of the classifier; part: the images; samples: size of a fixed sample of the part;
+    perplexity: approximate number of neighbours that count.
+    It starts from the first two principal components (at random with a fixed seed for a single feature) and runs on one
+    thread, so that it is reproducible.
     Rows: x, y, label, the name of a class.
     Source: van der Maaten and Hinton 2008, by scikit-learn; akira_final_layer shows the final layer under softmax.
-    Differs from the paper: the start, which there is random.
+    Differs from the paper: the initialisation, which is random there.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"tsne": ("x", "y", "label")}
@@ -142,7 +146,7 @@ class Tsne(Probe):
             )
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
-        from sklearn.manifold import TSNE  # over a second to import, which only this probe should cost
+        from sklearn.manifold import TSNE  # imported here because it takes over a second and only this probe needs it
         from threadpoolctl import threadpool_limits
 
         part = subject.sample(self.part, self.samples)

@@ -1,4 +1,4 @@
-"""How far the classes lie apart in the layers of a network: how entangled they are, and Fisher's criterion."""
+"""Separation of the classes in the layers of a network: soft nearest neighbour loss and Fisher's criterion."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mixexp.errors import note
 from mixexp.probe import Facts, Probe, Rows, Subject
 
 STEP = 0.6
-"""Of log T, at most, from one temperature to the next at which the search for the smallest loss begins."""
+"""Largest step in log T between the temperatures at which the search for the smallest loss begins."""
 WIDTH = 1e-4
-"""Of log T, at which it ends; the loss is flat there, so its own error is smaller by far."""
+"""Interval in log T at which the search ends; the loss is flat there, so that its own error is far smaller."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 INSIDE, LOWEST, HIGHEST, ANYWHERE = "inside", "lowest", "highest", "anywhere"
-"""Where among the temperatures that are tried the smallest loss lies; anywhere: it is the same at all of them."""
+"""Place of the smallest loss among the temperatures tried; anywhere: the loss is the same at all of them."""
 COLUMNS = 4096
-"""Of a representation that are turned into float64 at once."""
+"""Columns of a representation that are converted to float64 at once."""
 
 
 class Measured(NamedTuple):
-    """A layer's loss, at which temperature, and where this lies among those that are tried."""
+    """A layer's loss, its temperature, and the place of this temperature among those tried."""
 
     temperature: float
     loss: float
@@ -33,22 +33,25 @@ class Measured(NamedTuple):
 
 
 class Entanglement(Probe):
-    """Soft nearest neighbour loss of every layer: how mixed the classes lie there, near log C where not separated, 0
-    where apart.
+    """Soft nearest neighbour loss of every layer: near log C where the classes are mixed, 0 where they are separated.
 
     l(T) = −(1/b) Σ_i log( Σ_{j≠i, y_j=y_i} exp(−‖x_i−x_j‖²/T) / Σ_{k≠i} exp(−‖x_i−x_k‖²/T) ) (Frosst et al. 2019), on b
-    fixed images of a part with the labels they are trained on. Images without another of their class among them have no
-    such term and count nowhere; where there is none with one, the loss is nan.
-    temperature: T, in squared units of the layer, or "minimum": of l over T, which other units do not change and which
-    alone compares layers. It is sought between a hundredth of the median distance to the nearest neighbour and a
-    hundred times the largest distance, on a grid in log T and from its best point by golden section. layers: None for
-    all. Memory: b² numbers in float64 a layer. Rows: layer, temperature, loss, minimum. minimum says where the
-    temperature lies among those that are tried: "inside"; "lowest", where the loss goes to 0 with T as every image's
-    nearest neighbour is of its class, however near the others are; "highest", where it goes to the limit of no distance
-    having a meaning; "anywhere", where all images are one point; empty for a given temperature. Only losses from inside
-    compare layers, and the run notes others. Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; its figure
-    per ResNet block is quoted by akira_final_layer. Differs from the paper: the minimum is found, where its code takes
-    one gradient step on 1/T; nothing is added inside the logarithm.
+    fixed images of a part with the labels they are trained on. An image without another of its class among them has no
+    such term and is left out; without any term, the loss is nan.
+    temperature: T, in squared units of the layer, or "minimum", the minimum of l over T, which does not depend on units
+    and alone compares layers; part: the images; samples: b; layers: names of layers, or null for all; while_training:
+    at every evaluation.
+    The minimum is sought between a hundredth of the median distance to the nearest neighbour and a hundred times the
+    largest distance, on a grid in log T and from its best point by golden section. Memory: b² numbers in float64 per
+    layer.
+    Rows: layer, temperature, loss, minimum. The column minimum gives the place of the temperature among those tried:
+    "inside"; "lowest", where the loss goes to 0 with T because every image's nearest neighbour is of its class, however
+    near the others are; "highest", where it approaches the limit in which distances have no meaning; "anywhere", where
+    all images are one point; empty for a given temperature. Only losses from inside compare layers; the run notes
+    others.
+    Source: Frosst, Papernot, Hinton, ICML 2019, arXiv:1902.01889; akira_final_layer quotes its figure per ResNet block.
+    Differs from the paper: the minimum is found, where its code takes one gradient step on 1/T; nothing is added inside
+    the logarithm.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"entanglement": ("layer", "temperature", "loss", "minimum")}
@@ -87,7 +90,7 @@ class Entanglement(Probe):
         return {"entanglement": rows}
 
     def of(self, points: Tensor, labels: Tensor) -> Measured:
-        """The loss of points, float [b, D], of classes, int64 [b]."""
+        """Loss of points, float [b, D], of classes, int64 [b]."""
         if points.device.type == "mps":  # it has no float64
             points, labels = points.cpu(), labels.cpu()
         distances = _squared_distances(points)
@@ -102,8 +105,7 @@ class Entanglement(Probe):
 
 
 def _squared_distances(points: Tensor) -> Tensor:
-    """‖x_i − x_j‖², float64 [b, b], with ∞ on the diagonal, from the centred points' products: b² numbers at once, not
-    b²·D."""
+    """‖x_i − x_j‖², float64 [b, b], with ∞ on the diagonal, from products of centred points: b² numbers, not b²·D."""
     products = points.new_zeros(len(points), len(points), dtype=torch.float64)
     for columns in points.split(COLUMNS, dim=1):
         centred = columns.double()
@@ -121,11 +123,11 @@ def _loss(distances: Tensor, alike: Tensor, temperature: float) -> float:
 
 
 def _smallest(distances: Tensor, alike: Tensor) -> Measured:
-    """The smallest loss over T."""
+    """Smallest loss over T."""
     finite = torch.where(distances.isinf(), 0.0, distances)
     nearest = torch.where(distances > 0, distances, math.inf).amin(1)
     nearest = nearest[nearest.isfinite()]
-    if not len(nearest):  # all points are one, or no numbers
+    if not len(nearest):  # all points are equal, or not numbers
         loss = _loss(distances, alike, 1.0)
         return Measured(1.0, loss, ANYWHERE if math.isfinite(loss) else "")
     low, high = math.log(nearest.median().item() / 100), math.log(finite.max().item() * 100)
@@ -133,7 +135,7 @@ def _smallest(distances: Tensor, alike: Tensor) -> Measured:
     def at(position: float) -> float:
         return _loss(distances, alike, math.exp(position))
 
-    if not math.isfinite(high - low):  # a network that has diverged
+    if not math.isfinite(high - low):  # the network has diverged
         return Measured(math.nan, math.nan, "")
     count = math.ceil((high - low) / STEP)
     step = (high - low) / count
@@ -158,15 +160,15 @@ def _smallest(distances: Tensor, alike: Tensor) -> Measured:
 
 
 class Fisher(Probe):
-    """Fisher's criterion of every layer: how far the classes' means lie apart, over how far a class's images lie from
-    their own.
+    """Fisher's criterion of every layer: the scatter of the classes' means over the scatter within the classes.
 
     J = Σ_c n_c·‖μ_c − μ‖² / Σ_i ‖x_i − μ_{y_i}‖², tr(S_B) / tr(S_W) of a fixed sample of a part with the labels it is
-    trained on; it is the same in any units. nan where all images of a class are one point, or with one class.
-    samples: so many images at most. layers: None for all, from input to final.
+    trained on; it does not depend on units. It is nan if all images of each class are one point, or with one class.
+    part: the images; samples: largest number of images; layers: names of layers, or null for all, from input to final.
     Rows: layer, criterion, between, within: J and its two sums, each divided by the number of images.
     Source: Tokozume et al. 2018, whose section on BC learning's features compares it for standard and BC learning;
-    koshian2_bc. Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
+    koshian2_bc.
+    Differs from the paper: the sources we could read do not state which ratio of the two scatters it takes.
     """
 
     files: Mapping[str, tuple[str, ...]] = {"fisher": ("layer", "criterion", "between", "within")}
@@ -194,7 +196,7 @@ class Fisher(Probe):
 
 
 def scatters(points: Tensor, labels: Tensor) -> tuple[float, float]:
-    """tr(S_B) and tr(S_W) of points, float [b, D], of classes, int64 [b], divided by b."""
+    """tr(S_B) and tr(S_W), divided by b, of points, float [b, D], of classes, int64 [b]."""
     points, labels = points.cpu().double(), labels.cpu()  # MPS has no float64
     points = points - points.mean(0)
     counts = labels.bincount().unsqueeze(1)

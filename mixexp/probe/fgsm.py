@@ -10,20 +10,22 @@ from torch import Tensor
 from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 GREY_LEVELS = 255
-"""Of an image's whole range, in which epsilon is measured."""
+"""Grey levels of an image's whole range, the unit of epsilon."""
 
 
 class Fgsm(Probe):
-    """Error on test images that were changed by at most ε a pixel against a network: one step (FGSM), several (I-FGSM).
+    """Error on test images attacked with changes of at most ε per pixel: in one step (FGSM), in several (I-FGSM).
 
-    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range; I-FGSM (Kurakin et al.
-    2017) takes `steps` such steps of ε/steps from x and keeps within ε of it. The gradient passes through the
-    normalisation; the cross-entropy is that of the scores (Loss.scores) whatever loss has trained them, so that all
-    networks are attacked alike. epsilon: in grey levels of 255. samples: a fixed sample of the test images; None: all.
-    source: None for the measured network's own gradient (white box), or the folder of a finished run with kept weights
-    on the same data set (black box, whose file is fgsm_black_box). Rows: attack (none, fgsm, i_fgsm), epsilon,
-    accuracy, error, and error_top5 where there are ten classes or more. Source: Zhang et al. 2018, section 3.5: ε = 4,
-    10 steps. Differs from the paper: nothing that is stated there.
+    x' = clip(x + ε·sign(∇_x CE(x, y))) (Goodfellow et al. 2015), clipped to the image's range. I-FGSM (Kurakin et al.
+    2017) takes `steps` such steps of ε/steps from x and stays within ε of it. The gradient passes through the
+    normalisation. The cross-entropy is that of the scores (Loss.scores), whatever the training loss, so that all
+    networks are attacked alike.
+    epsilon: in grey levels of 255; steps: of I-FGSM; samples: size of a fixed sample of the test images, or null for
+    all; source: null for the measured network's own gradient (white box), or the folder of a finished run with kept
+    weights on the same data set (black box, with the file fgsm_black_box).
+    Rows: attack (none, fgsm, i_fgsm), epsilon, accuracy, error, and, with ten classes or more, error_top5.
+    Source: Zhang et al. 2018, section 3.5: ε = 4, 10 steps.
+    Differs from the paper: nothing that is stated there.
     """
 
     def __init__(
@@ -49,9 +51,8 @@ class Fgsm(Probe):
             *(("fgsm", e, 1) for e in self.epsilon),
             *(("i_fgsm", e, self.steps) for e in self.epsilon),
         ]
-        wrong = torch.zeros(
-            len(attacks), 2, device=chosen.labels.device
-        )  # images not recognised, and not among the five likeliest
+        # images misclassified, and images whose class is not among the five likeliest
+        wrong = torch.zeros(len(attacks), 2, device=chosen.labels.device)
         for images, labels in zip(chosen.images.split(BATCH), chosen.labels.split(BATCH), strict=True):
             for count, (_, epsilon, steps) in zip(wrong, attacks, strict=True):
                 outputs = subject.outputs(subject.inputs(self.examples(attacked, images, labels, epsilon, steps)))
@@ -67,8 +68,7 @@ class Fgsm(Probe):
         return {self._file: rows}
 
     def examples(self, attacked: Subject, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
-        """Images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones, against a
-        network."""
+        """Attacked images, float32 [B, C, H, W] in their own range, at most epsilon grey levels from the given ones."""
         top = float(GREY_LEVELS) if images.dtype == torch.uint8 else 1.0
         plain = images.float()
         reach = epsilon * top / GREY_LEVELS

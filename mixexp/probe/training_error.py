@@ -1,4 +1,4 @@
-"""Errors that no column of metrics.csv has: on the images that a network was trained on, and of each class."""
+"""Errors that metrics.csv lacks: on the training images, and per class."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from mixexp.training.data import DataSplit
 
 
 class TrainingError(Probe):
-    """Error and loss on the training images as they are: no augmentation, no mixing, evaluation mode; and what the test
-    adds to them.
+    """Error and loss on the plain training images, and their gap to the test images.
 
-    Rows of training_error: labels, error, error_true, loss, samples, a row each for the images whose label is the true
-    one ("real"), for those whose label is not ("corrupted"), where there are any, and for all. error and loss are
-    against the labels that the network is trained on, noise where there is noise; error_true is against the true ones.
-    Rows of generalisation: train_error, test_error, gap, train_loss, test_loss, loss_gap, a single one: the gaps are
-    test minus training. Source: Zhang et al. 2018, Table 2, training error of real and corrupted labels at the last
-    epoch. Differs from the paper: a label that was redrawn and came out the same counts as real, as it is no wrong one;
-    whether it does there is not stated. With noise among all C classes that is one in C of the redrawn.
+    The images are without augmentation and mixing, the network in evaluation mode.
+    while_training: at every evaluation.
+    Rows of training_error: labels, error, error_true, loss, samples, one row for the images whose label is the true one
+    ("real"), one for those whose label is not ("corrupted"), if there are any, and one for all. error and loss are
+    against the labels that the network is trained on, including noise; error_true is against the true ones.
+    Rows of generalisation: train_error, test_error, gap, train_loss, test_loss, loss_gap, a single row: the gaps are
+    test minus training.
+    Source: Zhang et al. 2018, Table 2, training error of real and corrupted labels at the last epoch.
+    Differs from the paper: a redrawn label that equals the true one counts as real, because it is not wrong; the paper
+    does not state how it counts. With noise among all C classes that is one in C of the redrawn labels.
     """
 
     files: Mapping[str, tuple[str, ...]] = {
@@ -61,7 +63,7 @@ class TrainingError(Probe):
 
 
 def _judged(subject: Subject, part: DataSplit, true_labels: Tensor) -> Tensor:
-    """For every image whether it is wrong by its own label, by the true one, and its loss, float64 [3, N]."""
+    """Per image the error by its own label, the error by the true one (0 or 1 each), and the loss, float64 [3, N]."""
     judgements = []
     for images, labels, true in zip(
         part.images.split(BATCH), part.labels.split(BATCH), true_labels.split(BATCH), strict=True
@@ -77,13 +79,14 @@ def _judged(subject: Subject, part: DataSplit, true_labels: Tensor) -> Tensor:
 
 
 class ByClass(Probe):
-    """Recall, precision and F1 of each class on the test images: which classes a network has learned, and when.
+    """Recall, precision and F1 of each class on the test images.
 
-    recall = TP / (TP + FN), precision = TP / (TP + FP), F1 = 2·TP / (2·TP + FP + FN), each 0 where its denominator is.
-    Rows of by_class: class, train_images, test_images, size ("minority" of a class with fewer than half as many
-    training images as the largest has, else "majority"), recall, precision, f1; a row for each class at each
-    evaluation. Differs from the paper: none defines it; koshian2_affinity has macro F1, the mean of the column f1
-    alone.
+    recall = TP / (TP + FN), precision = TP / (TP + FP), F1 = 2·TP / (2·TP + FP + FN), each 0 for a zero denominator.
+    while_training: at every evaluation.
+    Rows of by_class: class, train_images, test_images, size ("minority" for a class with fewer than half as many
+    training images as the largest, otherwise "majority"), recall, precision, f1; a row for each class at each
+    evaluation.
+    Differs from the paper: no paper defines it; koshian2_affinity has only macro F1, the mean of the column f1.
     """
 
     files: Mapping[str, tuple[str, ...]] = {
@@ -97,7 +100,7 @@ class ByClass(Probe):
         classes = len(subject.classes)
         trained = torch.bincount(subject.train.labels, minlength=classes).tolist()
         confusion, _ = evaluate(subject.network, subject.loss, subject.test, subject.normalize, classes, subject.run)
-        subject.network.eval()  # which evaluate leaves in training mode
+        subject.network.eval()  # evaluate leaves it in training mode
         scores = by_class(confusion)
         return {
             "by_class": [
