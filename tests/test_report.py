@@ -631,6 +631,13 @@ def test_what_is_reduced_is_said_of_values_that_the_experiment_has(tmp_path):
         == "subset head instead of full; subset.n 5000; steps 800, which the experiment leaves open; epochs 3 instead"
         " of 30"
     )
+    leave(tmp_path / "test" / "a", differs={"test.n": [50, None]})
+    leave(tmp_path / "test" / "b", differs={"test.n": [None, 50]})
+    assert (
+        reductions(load_runs(tmp_path / "test"))
+        == "tested on 50 examples instead of all (in 1 of 2 runs); tested on all examples instead of 50 (in 1 of 2"
+        " runs)"
+    )
 
 
 def test_a_cell_says_what_became_of_its_runs(tmp_path):

@@ -19,7 +19,8 @@ from mixexp.reporting import write as write_module
 from mixexp.reporting.commands import report
 from mixexp.settings import CONF
 from mixexp.spec.figures import COMMON
-from mixexp.spec.table import AXIS, KEYS, MEASURE
+from mixexp.spec.swap import swapped
+from mixexp.spec.table import AXIS, DEFAULTS, KEYS, MEASURE
 
 MIXES = {"none": (0.40, 0.41, 0.42), "mixup": (0.47, 0.46, 0.48), "bc": (0.46, 0.44, 0.45)}
 """Mix → its accuracy by seed, to which a number for the size is added."""
@@ -272,6 +273,8 @@ def sweep(tmp_path: Path) -> Path:
         (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
         (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy", "95 % interval"], ["bc", "none"]),
         (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
+        (["--swap"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--swap", "--order", "rows=none", "--order", "subset.n=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
         (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
     ],
     ids=" ".join,
@@ -498,6 +501,13 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
         {"order": {"images": [500, 100]}},
         lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["500", "100"],
     ),
+    "swap": (
+        {"swap": True},
+        lambda text: (
+            head_of(text)[:2] == ["mixing", "100"]
+            and rows_of(text, "Test accuracy")[0][:3] == ["none", "43.00 ± 1.00 (3)", "26.79 (+16.21) †"]
+        ),
+    ),
     "published": ({"published": {"none": {100: 40}}}, lambda text: "40.00 (+3.00)" in text),
     "baseline": (
         {"columns": {"key": "mix"}, "baseline": "bc"},
@@ -552,6 +562,30 @@ def test_every_key_is_among_these():
         MEASURE
     )  # which test_findings.py tests
     assert set(COMMON) == {"file", "kind"}, "which the figures above have"
+
+
+def test_figures_of_a_swapped_table_show_what_they_showed():
+    figures = [
+        {"file": "a", "kind": "curves"},
+        {"file": "b", "kind": "scores", "by": "rows"},
+        {"file": "c", "kind": "scores"},
+        {"file": "d", "kind": "cost", "by": "rows"},
+        {"file": "e", "kind": "nothing of the sort", "by": "rows"},
+    ]
+    table = {**DEFAULTS, "rows": {"key": "mix"}, "columns": {"key": "seed"}, "figures": figures}
+    table |= {"order": {"rows": [1], "mix": [2]}, "published": {"0": {"none": 1.0, "mixup": 2.0}, "1": {"none": 3.0}}}
+    turned = swapped(table)
+    assert turned["rows"] == {"key": "seed"} and turned["columns"] == {"key": "mix"}
+    assert turned["order"] == {"columns": [1], "mix": [2]}
+    assert turned["published"] == {"none": {"0": 1.0, "1": 3.0}, "mixup": {"0": 2.0}}
+    assert turned["figures"] == [
+        {**figures[0], "by": "rows", "each": "columns"},
+        {**figures[1], "by": "columns"},
+        figures[2],
+        {**figures[3], "by": "columns"},
+        figures[4],
+    ]
+    assert swapped(turned) == {**table, "figures": [{**figures[0], "by": "columns", "each": "rows"}, *figures[1:]]}
 
 
 def test_the_csv_files_have_the_order_of_the_table(sweep, made, tmp_path):

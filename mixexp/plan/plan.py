@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
-            label = " ".join(word for word in overrides if word not in common) or config["name"]
+            typed = RunConfig.of(config)
+            idle = _idle(typed, overrides)
+            telling = [word for word in overrides if word not in common and word.partition("=")[0] not in idle]
+            label = " ".join(telling) or config["name"]
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
-            typed = RunConfig.of(config)
             runs[name] = RunSpec(
                 typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides)
             )
@@ -299,7 +301,10 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 def idle_words(run: RunSpec) -> list[str]:
     """A note for each override of the user that changes nothing in a run."""
-    return [f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it" for key in _idle(run)]
+    return [
+        f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it"
+        for key in _idle(run.config, run.words)
+    ]
 
 
 def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
@@ -307,15 +312,16 @@ def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
     nobody expects more."""
     mixes: dict[str, list[str]] = {}
     for run in runs:
-        for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
+        for key in _idle(run.config, run.words) if (mix := run.config.choices["mix"]) != "none" else ():
             mixes.setdefault(key, []).append(mix)
     cells = {key: f"the cells with mix={','.join(dict.fromkeys(names))}" for key, names in mixes.items()}
     return [f"note: {key} has no effect in {where}: no use is made of it there" for key, where in cells.items()]
 
 
-def _idle(run: RunSpec) -> list[str]:
-    given = {word.partition("=")[0] for word in run.words}
-    idle = {"alpha": run.config.alpha is None, "mix_layer": run.config.choices["mix_layer"] is None}
+def _idle(config: RunConfig, words: Iterable[str]) -> list[str]:
+    """The keys among some overrides that change nothing in a run."""
+    given = {word.partition("=")[0] for word in words}
+    idle = {"alpha": config.alpha is None, "mix_layer": config.choices["mix_layer"] is None}
     return [key for key in sorted(given) if idle.get(key)]
 
 
