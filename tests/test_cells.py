@@ -31,7 +31,8 @@ from mixexp.plan.composer import Composed, Composer, composed
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
-from mixexp.plan.plan import Plan, plan, resolve
+from mixexp.plan.plan import Plan, plan
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
 from mixexp.sweeping.launch import partition_runs

@@ -62,11 +62,16 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text)
 
 
-def found(name: str) -> tuple[str, set[str]]:
-    """A module's hash as another process would find it, and the names of the files in it."""
+def forget() -> None:
+    """Be as a process that has imported none of these modules."""
     for known in [known for known in sys.modules if known.startswith("oc_")]:
         del sys.modules[known]
     importlib.invalidate_caches()
+
+
+def found(name: str) -> tuple[str, set[str]]:
+    """A module's hash as another process would find it, and the names of the files in it."""
+    forget()
     source = source_of(importlib.import_module(name))
     return source.digest, {path.name for path in source.files}
 
@@ -104,6 +109,7 @@ def found(name: str) -> tuple[str, set[str]]:
 )
 def test_an_edit_of_what_a_module_imports_is_seen(files: dict[str, str], edited: str, place: Path) -> None:
     write(place, **files, oc_beside="A = 1\n")
+    forget()
     digest_before = digest_now("oc_mine")
     before, names = found("oc_mine")
     assert "oc_beside.py" not in names and len(names) == len(files)
@@ -375,15 +381,28 @@ def test_a_cell_of_two_versions_has_no_mean(tmp_path: Path) -> None:
     assert copy and len(gather([tmp_path])[0]) == 7, "a run of another version is no copy"
 
 
-def test_two_folders_of_two_versions_are_unlike_and_it_is_listed(tmp_path: Path) -> None:
+def test_two_folders_of_two_versions_are_compared_with_a_remark(tmp_path: Path) -> None:
     for name, version in (("old", "1" * 16), ("new", "2" * 16)):
         leave_two(tmp_path / name, {"a": version}, {"b": "3"})
     names = str(tmp_path / "old"), str(tmp_path / "new")
     found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
+    assert [one.verdict("higher") for one in found.changes] == ["identical", "identical"]
+    text = document(found, of_metric("accuracy"), "last")
+    assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in text
+    assert "\n\nThe sides have different versions of a: differences can come from there.\n\n" in text
+    environment(tmp_path / "new" / "none2", own_code={"a": "1" * 16})
+    found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
     assert [one.verdict("higher") for one in found.changes].count(
         "unlike runs: they differ in the code of one's own"
-    ) == 1
-    assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in document(found, of_metric("accuracy"), "last")
+    ) == 1, "one side has both"
+
+
+def test_two_folders_of_one_version_have_no_remark(tmp_path: Path) -> None:
+    leave_two(tmp_path / "old", {"a": "1"}, {"b": "3"})
+    leave_two(tmp_path / "new", {"a": "1"}, {"c": "4"})
+    names = str(tmp_path / "old"), str(tmp_path / "new")
+    found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
+    assert "different versions" not in document(found, of_metric("accuracy"), "last")
 
 
 def test_versions_of_a_method_are_ranked_apart_and_those_of_a_network_are_other_protocols(tmp_path: Path) -> None:

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import functools
-import itertools
-import json
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
-from mixexp.plan.coerce import set_texts, settled
-from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import ALIAS, UNCOUNTED, canonical, differences, run_id
+from mixexp.plan.composer import Composed
+from mixexp.plan.identity import ALIAS, canonical, run_id
 from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
-from mixexp.plan.overrides import axes_of, loaded_groups
-from mixexp.plan.space import space_of
-from mixexp.settings import flatten, lookup, under
+from mixexp.plan.references import References
+from mixexp.plan.resolved import resolve
+from mixexp.settings import flatten, lookup
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_problem
-from mixexp.spec.grid import as_override, combined, override_of, value_of
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
-from mixexp.training.data import placed
 from mixexp.training.folder import VALIDATION_COLUMNS
 from mixexp.training.sizes import TooLargeLine
 from mixexp.training.spec import RunConfig, RunSpec
-
-MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
-"""Settings that decide what a run measures."""
 
 
 @dataclass(frozen=True)
@@ -81,38 +64,6 @@ class Plan:
         return [_words(refusal, self.cells) for refusal in self.too_large]
 
 
-def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
-    """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
-
-    words: the overrides, as typed, that the cell is composed of: a text is what was typed, though Hydra has read a
-    number.
-    """
-    config = cell.config
-    set_texts(cell, words)
-    if (
-        isinstance(config.get("data_dir"), str) and config.data_dir
-    ):  # wherever it was started from, a run means the same folder
-        config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
-    uses_alpha = _refers(config, ALIAS)
-    settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    if "dataset" in settings:  # it can be taken away on the command line, which the check says
-        settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
-    return {**settings, "choices": dict(cell.choices)}, uses_alpha
-
-
-def _refers(config: DictConfig, name: str) -> bool:
-    """True if the value of any other setting depends on a root setting, however the reference is written."""
-    raw = json.dumps(OmegaConf.to_container(config, resolve=False))
-    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):  # the usual spelling, or no reference at all
-        return f"${{{name}}}" in raw
-    resolved = []
-    for value in (0.25, 0.75):  # two that are never both what is set
-        tried = copy.deepcopy(config)
-        tried[name] = value
-        resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})
-    return resolved[0] != resolved[1]
-
-
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool = True) -> Plan:
     """The runs of a sweep's cells, equal ones collapsed, and everything wrong with any of them.
 
@@ -133,7 +84,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, uses_alpha), cell, overrides))
-    references = _References(cells[0])
+    references = References(cells[0])
     trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
     of_all = _table([config for config, _ in resolved], trainable, references.measuring)
     of_all += _claims(cells[0], resolved[0][0], trainable, references.measuring)
@@ -329,96 +280,3 @@ def _words(refusal: Refusal, total: int) -> str:
     if total == 1:
         return refusal.reason
     return f"{refusal.reason}\n    in {len(refusal.cells)} of {total} cells, first: {refusal.cells[0]}"
-
-
-class _References:
-    """A sweep's experiment as its file has it, and its edition, composed once for every cell of their grids.
-
-    cell: one of the sweep's, all of which have the same experiment and edition.
-    """
-
-    def __init__(self, cell: Composed) -> None:
-        compose = Composer(
-            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups()
-        )
-        self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
-
-        axes = {key: texts for key, texts in axes_of(cell.params, loaded_groups()).items() if key not in UNCOUNTED}
-        inner = {
-            key: texts
-            for key, texts in axes.items()
-            if any(isinstance(block, Mapping) and key.lstrip("+") in block for block in cell.grid)
-        }
-        self._axes = {key: texts for key, texts in axes.items() if key not in inner}
-
-        def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
-            cells = cell.edition if edition else combined(cell.grid, inner, set(cell.config))
-            return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
-
-        self._grid = functools.cache(grid)
-        self._cell = cell
-
-    def measuring(self) -> list[RunConfig]:
-        """Runs of the experiment and of its edition, one for each choice of options and of what is measured; none
-        without an experiment."""
-        experiment = self._cell.choices.get("experiment")
-        if experiment is None:
-            return []
-        counts = {key: key in self._cell.choices or under(key.lstrip("+"), MEASURING) for key in self._axes}
-        axes = [[(key, text) for text in texts[: None if counts[key] else 1]] for key, texts in self._axes.items()]
-        own = [[*common, *_texts(cell)] for cell in self._grid(False) for common in itertools.product(*axes)]
-        chosen: dict[tuple[str, ...], list[str]] = {}
-        for cell in [*own, *(map(_texts, self._grid(True)) if self._cell.edition else ())]:
-            words = [override_of(key, text) for key, text in cell]
-            choice = (
-                word
-                for word, (key, _) in zip(words, cell, strict=True)
-                if key in self._cell.choices or under(key, MEASURING)
-            )
-            chosen.setdefault(tuple(choice), words)
-        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
-
-    def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """The departures of a run from its cell of its experiment's grid, or the nearest one; empty without an
-        experiment.
-
-        edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is
-        outside the space.
-        """
-        experiment = cell.choices.get("experiment")
-        if experiment is None:
-            return {}
-        grid = self._grid(edition)
-        has = {key: lookup(config, key) for values in grid for key in values}
-        nearest = max(
-            grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items())
-        )
-        texts = [*(() if edition else self._near(config)), *_texts(nearest)]
-        words = [f"experiment={experiment}", *(override_of(key, text) for key, text in texts)]
-        drawn = {key: lookup(config, key) for key in cell.space}
-        words += [
-            f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])
-        ]
-        departures = differences(config, self._reference(*words))
-        changed = {group for group in departures if group in config["choices"]}
-        if changed:
-            # inside a group with another option, what departs from that option's own values counts too
-            with contextlib.suppress(
-                HydraException, OmegaConfBaseException
-            ):  # an option may lack what the experiment sets
-                beside = differences(
-                    config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed)))
-                )
-                departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
-        return departures
-
-    def _near(self, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """A run's value of every axis beside the grid, the axis's first where it is none of the axis's."""
-        for key, texts in self._axes.items():
-            has = lookup(config, key.lstrip("+"))
-            yield key, next((text for text in texts if has in (text, value_of(text))), texts[0])
-
-
-def _texts(cell: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str]]:
-    """A cell's keys and the texts of their values."""
-    return [(key, text) for key, (text, _) in cell.items()]
