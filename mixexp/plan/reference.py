@@ -119,15 +119,17 @@ def _of_class(
     path = f"{group}.{place}"
     made: Callable[..., Any] | None = None
     hints: Mapping[str, Any] = {}
+    problem = ""
     try:
         made = locate(targets[place], trusted)
-        hints, said = hints_of(made), (inspect.getdoc(made) or "").partition("\n")[0]
+        hints = hints_of(made)
     except (
         UserError
     ) as error:  # a module that is not trusted or cannot be imported: its file tells something all the same
-        said = str(error)
+        problem = str(error)
     parameters = {} if made is None else inspect.signature(made).parameters
-    meanings, root = _meanings(inspect.getdoc(made) or "", parameters), root_settings()
+    docstring = "" if made is None else inspect.getdoc(made) or ""
+    meanings, root = _meanings(docstring, parameters), root_settings()
     rows = []
     for key, setting in found.items():
         if _last(key) != "_target_" and max((other for other in targets if key.startswith(other)), key=len) == place:
@@ -147,7 +149,8 @@ def _of_class(
         if name in hints and name not in elsewhere and not several:
             value = "???" if parameter.default is parameter.empty else in_hydra(parameter.default)
             rows.append(Setting(f"{path}{name}", value, meanings.get(name, ""), allowed(hints[name])))
-    return "\n  ".join([f"{path.rstrip('.')}: {targets[place]}", one_line(said), *_lines(rows)])
+    said = [problem] if problem else _description(docstring, parameters)
+    return "\n  ".join([f"{path.rstrip('.')}: {targets[place]}", *map(one_line, said), *_lines(rows)])
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
@@ -227,13 +230,21 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
     return merged | _written(files[option])
 
 
+def _description(docstring: str, names: Iterable[str]) -> list[str]:
+    """What a docstring says of the thing itself: its first paragraph, and of the others those that are not of an
+    argument, whose meaning stands at the setting, of a source, which the option's header has, or of errors."""
+    first, *others = re.split(r"\n\n|(?<=\.)\s+(?=Source: |Differs from the paper: |Raises )", docstring)
+    elsewhere = "|".join([*(rf"{re.escape(name)} ?: " for name in names), "Source: ", "Raises ", ".*paper: nothing"])
+    return [first, *(paragraph for paragraph in others if not re.match(elsewhere, paragraph))]
+
+
 def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     """What a docstring says of arguments, as in "k: how many neighbours; same_class: of the sample's class alone"."""
     known = "|".join(map(re.escape, names))
     found: dict[str, str] = {}
     for paragraph in re.split(r"\n\n|\.\n(?=[A-Z])", docstring) if known else ():
         _, *parts = re.split(
-            rf"(?:^|(?<=[.;:] ))({known}): ", " ".join(paragraph.split())
+            rf"(?:^|(?<=[.;:] ))({known}) ?: ", " ".join(paragraph.split())
         )  # each name, what is said of it
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             found.setdefault(name, text.strip(" .;"))
