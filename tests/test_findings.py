@@ -22,7 +22,7 @@ from mixexp.reporting.csv_files import as_csv, contrast_records, run_records
 from mixexp.reporting.findings import findings
 from mixexp.reporting.latex import latex
 from mixexp.reporting.markdown import headline, markdown
-from mixexp.reporting.summary import contrasts
+from mixexp.reporting.summary import cell_summary, contrasts
 from mixexp.reporting.tables import Table, build_table
 from mixexp.reporting.write import write_table
 from mixexp.training.reader import load_runs
@@ -168,10 +168,26 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
 
 def test_of_very_many_settings_none_is_the_best(tmp_path, monkeypatch):
     table = table_of(tmp_path)
+    monkeypatch.setattr("mixexp.reporting.best.MOST_COMPARED", 4)
+    assert bold(build_table(table.runs)) == naive(LEVELS), "as many as are compared"
     monkeypatch.setattr("mixexp.reporting.best.MOST_COMPARED", 3)
     assert (
         not bold(table) and best(table).legend == "Nothing is bold: more than 3 rows are not compared with one another."
     )
+
+
+def test_what_is_computed_by_one_rule_is_not_taken_for_another(tmp_path):
+    """By the last evaluation none is the best, and by the best one mixup is."""
+    for seed, accuracy in enumerate((0.40, 0.42, 0.41, 0.43)):
+        leave(tmp_path / f"none{seed}", (accuracy, accuracy), seed=seed, table=PLAIN)
+        late = (accuracy + 0.1 + seed / 1000, accuracy - 0.1 - seed / 1000)
+        leave(tmp_path / f"mixup{seed}", late, mix="mixup", seed=seed, table=PLAIN)
+    table = build_table(load_runs(tmp_path))
+    for rule, winner, gain in (("best", "mixup", 10.15), ("last", "none", -10.15), (None, "none", -10.15)):
+        assert {row for row, _ in best(table, rule).places} == {winner}
+        assert [one.result.difference for one in contrasts(table, rule)] == [pytest.approx(gain)]
+        means = [cell_summary(table, mix, "accuracy", rule).ours for mix in ("none", "mixup")]
+        assert means == [pytest.approx(41.5), pytest.approx(41.5 + gain)]
 
 
 def test_what_a_seed_alone_has_does_not_make_the_best(tmp_path):
@@ -350,6 +366,16 @@ def test_all_pairs_and_places_are_named_and_of_many_five(tmp_path):
         table_of(tmp_path / "pairs", {mix: LEVELS[mix] for mix in ("bc_plus", "mixup", "bc")}, baseline=None)
     )
     assert pairs.startswith("Of 3 comparisons, 1 is more") and "mixup is 2.87 points better than bc_plus" in pairs
+
+
+def test_of_many_differences_those_with_the_smallest_p_are_named(tmp_path):
+    levels = {"none": LEVELS["none"], "weak": (0.46, 0.49, 0.47, 0.48), "strong": (0.500, 0.521, 0.511, 0.530)}
+    weak, strong = (stats.ttest_rel(levels[name], levels["none"]).pvalue for name in ("weak", "strong"))
+    assert 6 * strong < weak < 0.05 / 3
+    columns = {"label": "mixing", "values": {mix: {"mix": mix} for mix in levels}}
+    sizes = {"rows": {"label": "images", "key": "subset.n"}, "columns": columns, "baseline": "none"}
+    words = findings(table_of(tmp_path, levels, (100, 300, 500), **sizes))
+    assert words.count("strong (images ") == 3 and words.count("weak (images ") == 2 and words.endswith("; and 1 more.")
 
 
 @pytest.mark.parametrize(

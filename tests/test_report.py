@@ -616,7 +616,7 @@ def test_runs_without_a_table_have_one_for_each_data_set_called_by_what_was_swep
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
     found = build_tables(load_runs(tmp_path), name="mine")
     assert [table.spec["title"] for table in found] == ["mine, digits", "mine, flowers"]
-    assert [[row.label for row in table.rows] for table in found] == [["mixup", "none"]] * 2 and found[0].spec["rows"][
+    assert [[row.label for row in table.rows] for table in found] == [["none", "mixup"]] * 2 and found[0].spec["rows"][
         "label"
     ] == "mixing"
 

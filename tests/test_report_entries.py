@@ -225,11 +225,11 @@ def test_a_damaged_plan_has_no_order(tmp_path):
 
 
 def test_layers_are_in_the_order_of_the_network(tmp_path):
-    layers = ["final", "layer10", "random", "layer2", "input", "stem", "[layer1, layer2]"]
+    layers = ["final", "fc", "layer10", "random", "layer2", "input", "stem", "[layer1, layer2]"]
     for place, layer in enumerate(layers):
         changed(leave(tmp_path / str(place), mix="mixup"), {"mix_layer": layer})
     ranks = value_ranks(load_runs(tmp_path), "mix_layer")
-    assert sorted(ranks, key=ranks.get) == ["input", "stem", "layer2", "layer10", "[layer1, layer2]", "final", "random"]
+    assert sorted(ranks, key=ranks.get) == ["input", "stem", "layer2", "layer10", "fc", "[layer1, layer2]", "final", "random"]
 
 
 def test_numbers_are_before_words_and_nothing_is_last():
@@ -251,6 +251,17 @@ def test_a_method_and_one_other_setting_are_columns_and_rows(tmp_path):
         "mixup, n = 500",
         "mixup, n = 1000",
     ]
+
+
+def test_more_methods_than_columns_have_room_are_rows(tmp_path, monkeypatch):
+    for mix in ("none", "mixup", "bc"):
+        for n in (500, 1000):
+            leave(tmp_path / f"{mix}{n}", mix=mix, n=n, table=None)
+    runs = load_runs(tmp_path)
+    monkeypatch.setattr("mixexp.reporting.entries.MOST_COLUMNS", 3)
+    assert labels(build_table(runs)) == (["500", "1000"], ["none", "bc", "mixup"])
+    monkeypatch.setattr("mixexp.reporting.entries.MOST_COLUMNS", 2)
+    assert len(labels(build_table(runs))[0]) == 6 and labels(build_table(runs))[1] == ["accuracy"]
 
 
 def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):

@@ -180,6 +180,42 @@ def test_many_seeds_and_values_are_not_all_listed(tmp_path):
     assert "10 seeds; " in sentence(tmp_path) and "(lr 0.01 to 0.19, momentum" in sentence(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ((0, 1, 2), "seeds 0, 1, 2"),
+        ((1, 2, 3, 4), "seeds 1 to 4"),
+        ((0, 1, 2, 3, 4, 5, 6, 9), "seeds 0, 1, 2, 3, 4, 5, 6, 9"),
+        ((0, 1, 2, 3, 4, 5, 6, 7, 9), "9 seeds"),
+    ],
+)
+def test_seeds_are_listed_up_to_eight_unless_they_follow_one_another(seeds, words, tmp_path):
+    for seed in seeds:
+        made(tmp_path / str(seed), seed=seed)
+    assert sentence(tmp_path).endswith(f"(60 steps), {words}.")
+
+
+@pytest.mark.parametrize(("count", "words"), [(4, "batches of 1, 2, 3 or 4"), (5, "batches of 1 to 5")])
+def test_four_values_are_listed_and_of_five_the_ends(count, words, tmp_path):
+    for size in range(1, count + 1):
+        made(tmp_path / str(size), batch_size=size)
+    assert words in sentence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (6, "s0, s1, s2, s3, s4 and s5."),
+        (7, "s0, s1, s2, s3, s4, s5 and 1 more setting."),
+        (8, "s0, s1, s2, s3, s4, s5 and 2 more settings."),
+    ],
+)
+def test_six_settings_that_differ_are_named(count, words, tmp_path):
+    for place in range(count + 1):
+        made(tmp_path / str(place), **{f"s{key}": key < place for key in range(count)})
+    assert sentence(tmp_path).endswith(f"; the cells of the table differ in {words}")
+
+
 def test_a_game_names_its_networks_and_nothing_of_a_classification(tmp_path):
     parameters = {"generator": 33666, "discriminator": 33537}
     ring = {"_target_": "mixexp.dataset.gaussians.Gaussians"}
